@@ -1,0 +1,68 @@
+/** Queue pairs and shared receive queues (`ibv_qp`, `ibv_srq`). */
+import type { Qpn } from './brands.js';
+import type { CompletionQueue } from './completion-queue.js';
+import type { QpAttributes, QpCapacity, QpSnapshot } from './qp-attributes.js';
+import type { QpState, QpType } from './qp-state.js';
+import type { ReceiveWorkRequest, SendWorkRequest } from './work-request.js';
+
+export interface QueuePairOptions {
+  /** Default RC. */
+  readonly type?: QpType;
+  readonly sendCq: CompletionQueue;
+  readonly recvCq: CompletionQueue;
+  readonly srq?: SharedReceiveQueue;
+  /** Missing values get defaults: 128 send and receive requests, 16 SGEs, 256 bytes inline. */
+  readonly capacity?: Partial<QpCapacity>;
+  /** Every send request produces a completion, SIGNALED or not (`sq_sig_all`). Default false. */
+  readonly signalAll?: boolean;
+}
+
+export interface QueuePair extends AsyncDisposable {
+  readonly qpn: Qpn;
+  readonly type: QpType;
+  readonly state: QpState;
+  /** As granted, which may be more than was asked. */
+  readonly capacity: Readonly<QpCapacity>;
+  readonly sendCq: CompletionQueue;
+  readonly recvCq: CompletionQueue;
+  readonly closed: boolean;
+  /**
+   * Changes state and attributes (`ibv_modify_qp`).
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_STATE or ERR_RDMA_INVALID_ARGUMENT, naming the transition and the attribute.
+   */
+  modify(attributes: QpAttributes): Promise<void>;
+  query(): Promise<QpSnapshot>;
+  /**
+   * Posts one request (`ibv_post_send`). What can be known now throws; what happens later is a completion.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_STATE before RTS, ERR_RDMA_QUEUE_FULL when no slot is free (poll the send CQ),
+   * ERR_RDMA_INVALID_ARGUMENT for a request that can never be right.
+   */
+  postSend(request: SendWorkRequest): void;
+  /** Posts in order; when one throws, those before it are posted. The device is told once for all of them. */
+  postSendBatch(requests: readonly SendWorkRequest[]): void;
+  /** Posts a receive (`ibv_post_recv`). Throws as `postSend` does, and where the queue pair has an SRQ. */
+  postRecv(request: ReceiveWorkRequest): void;
+  postRecvBatch(requests: readonly ReceiveWorkRequest[]): void;
+  /** Destroys it (`ibv_destroy_qp`): outstanding requests vanish without completions. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface SharedReceiveQueueOptions {
+  readonly maxWr: number;
+  /** Default 16. */
+  readonly maxSge?: number;
+}
+
+export interface SharedReceiveQueue extends AsyncDisposable {
+  readonly maxWr: number;
+  readonly maxSge: number;
+  readonly closed: boolean;
+  postRecv(request: ReceiveWorkRequest): void;
+  postRecvBatch(requests: readonly ReceiveWorkRequest[]): void;
+  /** Arms the one-shot SRQ_LIMIT_REACHED event: raised when fewer than `limit` receives remain; 0 disarms. */
+  setLimit(limit: number): Promise<void>;
+  /** @throws RdmaError ERR_RDMA_IN_USE while a queue pair uses it. Idempotent. */
+  close(): Promise<void>;
+}
