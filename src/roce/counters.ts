@@ -1,0 +1,41 @@
+/**
+ * What happened, as plain numbers that only grow. One instance a NIC; queue pairs count into the same one.
+ * `drops` is indexed by {@link DropReason}.
+ */
+import { DROP_REASON_COUNT, dropReasonName } from './drop-reason.js';
+
+export class Counters {
+  readonly drops = new Float64Array(DROP_REASON_COUNT);
+  rxPackets = 0;
+  rxBytes = 0;
+  txPackets = 0;
+  txBytes = 0;
+  retransmittedPackets = 0;
+  timeouts = 0;
+  sequenceNaksSent = 0;
+  sequenceNaksReceived = 0;
+  rnrNaksSent = 0;
+  rnrNaksReceived = 0;
+  fatalNaksSent = 0;
+  fatalNaksReceived = 0;
+  acksSent = 0;
+  acksReceived = 0;
+  duplicateRequests = 0;
+  readReplays = 0;
+  atomicReplays = 0;
+  responseGaps = 0;
+  cnpsSent = 0;
+  cnpsReceived = 0;
+  congestionMarks = 0;
+  cqOverruns = 0;
+
+  /** Every counter by name; a drop reason appears as `drop_<name>`. */
+  snapshot(): Record<string, number> {
+    const result: Record<string, number> = {};
+    for (const [name, value] of Object.entries(this)) if (typeof value === 'number') result[name] = value;
+    for (let reason = 1; reason < DROP_REASON_COUNT; reason++) {
+      result[`drop_${dropReasonName(reason)}`] = this.drops[reason] as number;
+    }
+    return result;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * All registered memory of a NIC by key. Keys are random 32-bit numbers, never 0 and never derived from each other,
+ * so that knowing one key says nothing about the next; virtual addresses are random pages for the same reason.
+ */
+import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
+import type { RandomU32 } from '../random.js';
+import { Region, RemoteGrant } from './region.js';
+
+const PAGE_BYTES = 4096;
+/** Addresses lie between 2^44 and 2^45: well inside of what a double holds exactly, and never near 0. */
+const LOWEST_VA = 2 ** 44;
+
+export class RegionTable {
+  readonly #random: RandomU32;
+  readonly #lkeys = new Set<number>();
+  readonly #grants = new Map<number, RemoteGrant>();
+
+  constructor(random: RandomU32) {
+    this.#random = random;
+  }
+
+  get regionCount(): number {
+    return this.#lkeys.size;
+  }
+
+  register(bytes: Uint8Array, access: number, pd: number): { region: Region; grant: RemoteGrant | null } {
+    const lkey = this.#newKey();
+    const va = (access & AccessFlags.ZERO_BASED) !== 0 ? 0 : LOWEST_VA + this.#random() * PAGE_BYTES;
+    const region = new Region(bytes, va, access, pd, lkey);
+    this.#lkeys.add(lkey);
+    if ((access & REMOTE_ACCESS) === 0) return { region, grant: null };
+    const grant = new RemoteGrant(this.#newKey(), region, va, bytes.length, access, 0);
+    this.#grants.set(grant.rkey, grant);
+    return { region, grant };
+  }
+
+  /** From now on nothing local or remote can use the region or any window on it. */
+  deregister(region: Region): void {
+    region.valid = false;
+    this.#lkeys.delete(region.lkey);
+    for (const grant of this.#grants.values()) if (grant.region === region) this.revoke(grant);
+  }
+
+  addGrant(grant: RemoteGrant): void {
+    this.#grants.set(grant.rkey, grant);
+  }
+
+  revoke(grant: RemoteGrant): void {
+    grant.valid = false;
+    if (this.#grants.get(grant.rkey) === grant) this.#grants.delete(grant.rkey);
+  }
+
+  findGrant(rkey: number): RemoteGrant | undefined {
+    return this.#grants.get(rkey);
+  }
+
+  /** A random key that is in use nowhere, and not 0. */
+  #newKey(): number {
+    for (;;) {
+      const key = this.#random() >>> 0;
+      if (key !== 0 && !this.#lkeys.has(key) && !this.#grants.has(key)) return key;
+    }
+  }
+
+  /** A key for a memory window, which is bound later. */
+  reserveKey(): number {
+    return this.#newKey();
+  }
+}

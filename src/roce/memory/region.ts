@@ -1,0 +1,64 @@
+/**
+ * Registered memory as the engine sees it. A `Region` is the memory itself; a `RemoteGrant` is what an rkey opens: a
+ * whole region (memory region) or a part of one (memory window). Addresses inside are plain numbers below 2^53.
+ */
+import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
+
+export class Region {
+  readonly bytes: Uint8Array;
+  /** Virtual address of the first byte, as peers name it. */
+  readonly va: number;
+  readonly access: number;
+  /** Number of the protection domain. */
+  readonly pd: number;
+  readonly lkey: number;
+  /** `false` after deregistration; every use checks it. */
+  valid = true;
+  /** For the port's own use, e.g. an index into a native table; 0 = not assigned yet. */
+  portHandle = 0;
+
+  constructor(bytes: Uint8Array, va: number, access: number, pd: number, lkey: number) {
+    this.bytes = bytes;
+    this.va = va;
+    this.access = access;
+    this.pd = pd;
+    this.lkey = lkey;
+  }
+}
+
+export class RemoteGrant {
+  readonly rkey: number;
+  readonly region: Region;
+  readonly va: number;
+  readonly length: number;
+  readonly access: number;
+  /** Only this queue pair may use it (type 2 memory window); 0 = every queue pair of the protection domain. */
+  readonly qpn: number;
+  valid = true;
+
+  constructor(rkey: number, region: Region, va: number, length: number, access: number, qpn: number) {
+    this.rkey = rkey;
+    this.region = region;
+    this.va = va;
+    this.length = length;
+    this.access = access & REMOTE_ACCESS;
+    this.qpn = qpn;
+  }
+
+  /** Whether the queue pair `qpn` of domain `pd` may do `access` to `length` bytes at `va`. */
+  allows(pd: number, qpn: number, access: number, va: number, length: number): boolean {
+    if (!this.valid || !this.region.valid || this.region.pd !== pd) return false;
+    if (this.qpn !== 0 && this.qpn !== qpn) return false;
+    if ((this.access & access) !== access) return false;
+    return va >= this.va && length <= this.length && va - this.va <= this.length - length;
+  }
+
+  /** Offset in the region's bytes of the virtual address `va`, which must be inside the grant. */
+  offsetOf(va: number): number {
+    return va - this.region.va;
+  }
+}
+
+/** A region that only the engine itself reads from, such as the arena of inline data: no key opens it. */
+export const privateRegion = (bytes: Uint8Array, pd: number): Region =>
+  new Region(bytes, 0, AccessFlags.LOCAL_WRITE, pd, 0);

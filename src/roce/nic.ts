@@ -1,0 +1,303 @@
+/**
+ * A whole RoCEv2 NIC without I/O: no sockets, clocks or randomness of its own. Its owner feeds it datagrams and time,
+ * and takes packets, completions and events out of it:
+ *
+ *     receive(datagram, now)       a datagram came in
+ *     handleTimeout(now)           nextDeadline() has passed
+ *     pollTransmit(batch, now)     takes packets to send; call until it returns 0
+ *     takeFiredCq(), takeEvent()   armed completion queues that fired, asynchronous events
+ *
+ * Times are µs of any monotonic clock. Hostile datagrams never throw: each is processed or counted under a reason.
+ */
+
+import { AccessFlags } from '../verbs/access-flags.js';
+import type { AddressVector } from '../verbs/address-handle.js';
+import { usageError } from '../verbs/errors.js';
+import { mayReceive, QpState } from '../verbs/qp-state.js';
+import { Cq, type CqOwner } from './completion/cq.js';
+import { Counters } from './counters.js';
+import type { Datagram } from './datagram.js';
+import { Deadlines } from './deadlines.js';
+import { DropReason } from './drop-reason.js';
+import { Flow } from './flow.js';
+import { RemoteGrant } from './memory/region.js';
+import { RegionTable } from './memory/region-table.js';
+import type { BindRequest } from './qp/bind-request.js';
+import { Qp, type QpInit } from './qp/qp.js';
+import { QpnAllocator } from './qp/qpn-allocator.js';
+import { Srq } from './qp/srq.js';
+import type { RandomU32 } from './random.js';
+import type { TransmitBatch } from './transmit-batch.js';
+import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from './wire/address.js';
+import { Icrc } from './wire/icrc.js';
+import { OpcodeFlag } from './wire/opcodes.js';
+import { PacketView, parsePacket } from './wire/packet.js';
+
+export const ROCE_PORT = 4791;
+
+export interface NicOptions {
+  /** Address and UDP port that packets leave from and arrive at; the GID table, index 0 upwards. */
+  readonly addresses: readonly UdpAddress[];
+  readonly random: RandomU32;
+  /** Default: the portable one. */
+  readonly icrc?: Icrc;
+  /** `false` only where corruption is impossible, or to test what then gets through. Default true. */
+  readonly checkIcrc?: boolean;
+}
+
+/** Asynchronous events, about engine objects. */
+export type NicEvent =
+  | {
+      readonly type: 'QP_FATAL' | 'QP_REQ_ERR' | 'QP_ACCESS_ERR' | 'SQ_DRAINED' | 'QP_LAST_WQE_REACHED';
+      readonly qp: Qp;
+    }
+  | { readonly type: 'CQ_ERR'; readonly cq: Cq }
+  | { readonly type: 'SRQ_LIMIT_REACHED'; readonly srq: Srq };
+
+export class Nic implements CqOwner {
+  readonly addresses: readonly UdpAddress[];
+  readonly counters = new Counters();
+  readonly regions: RegionTable;
+  readonly icrc: Icrc;
+  readonly #checkIcrc: boolean;
+  readonly #qpns: QpnAllocator;
+  readonly #qps = new Map<number, Qp>();
+  readonly #deadlines = new Deadlines<Qp>();
+  readonly #packet = new PacketView();
+  readonly #firedCqs: Cq[] = [];
+  readonly #events: NicEvent[] = [];
+  readonly #overruns: Cq[] = [];
+  #firstScheduled: Qp | null = null;
+  #lastScheduled: Qp | null = null;
+
+  constructor(options: NicOptions) {
+    this.addresses = options.addresses;
+    this.regions = new RegionTable(options.random);
+    this.icrc = options.icrc ?? new Icrc();
+    this.#checkIcrc = options.checkIcrc ?? true;
+    this.#qpns = new QpnAllocator(options.random);
+  }
+
+  // --- the four verbs of the engine ---------------------------------------------------------------------------------
+
+  /** Takes one datagram. Never throws, whatever is in it. */
+  receive(datagram: Datagram, now: number): void {
+    this.counters.rxPackets++;
+    this.counters.rxBytes += datagram.length;
+    const reason = this.#process(datagram, now);
+    if (reason !== DropReason.NONE) this.counters.drops[reason] = (this.counters.drops[reason] as number) + 1;
+    if (this.#overruns.length > 0) this.#failOverrunUsers();
+  }
+
+  /** Wakes whatever is due. */
+  handleTimeout(now: number): void {
+    for (;;) {
+      const qp = this.#deadlines.popDue(now);
+      if (qp === null) break;
+      qp.handleTimeout(now);
+    }
+    if (this.#overruns.length > 0) this.#failOverrunUsers();
+  }
+
+  /** Fills `batch`, taking queue pairs in turn, and returns how many packets were added. */
+  pollTransmit(batch: TransmitBatch, now: number): number {
+    const before = batch.count;
+    while (batch.hasRoom) {
+      const qp = this.#firstScheduled;
+      if (qp === null) break;
+      this.#firstScheduled = qp.nextScheduled;
+      if (this.#firstScheduled === null) this.#lastScheduled = null;
+      qp.nextScheduled = null;
+      qp.scheduled = false;
+      if (!qp.destroyed && qp.transmit(batch, now)) this.schedule(qp);
+    }
+    if (this.#overruns.length > 0) this.#failOverrunUsers();
+    return batch.count - before;
+  }
+
+  /** Whether `pollTransmit` may find something to do. */
+  get wantsTransmit(): boolean {
+    return this.#firstScheduled !== null;
+  }
+
+  /** When `handleTimeout` wants to be called next, µs; Infinity = never. May be too early, never too late. */
+  nextDeadline(): number {
+    return this.#deadlines.next;
+  }
+
+  takeFiredCq(): Cq | undefined {
+    return this.#firedCqs.shift();
+  }
+
+  takeEvent(): NicEvent | undefined {
+    return this.#events.shift();
+  }
+
+  // --- objects ------------------------------------------------------------------------------------------------------
+
+  createCq(capacity: number): Cq {
+    return new Cq(capacity, this);
+  }
+
+  createSrq(pd: number, maxWr: number, maxSge: number): Srq {
+    return new Srq(pd, maxWr, maxSge, (srq) => this.raise({ type: 'SRQ_LIMIT_REACHED', srq }));
+  }
+
+  createQp(init: QpInit, now: number): Qp {
+    const qp = new Qp(this, this.#qpns.allocate(now), init);
+    this.#qps.set(qp.qpn, qp);
+    init.sendCq.users++;
+    init.recvCq.users++;
+    if (init.srq !== null) init.srq.users++;
+    return qp;
+  }
+
+  /** Outstanding requests vanish without completions. */
+  destroyQp(qp: Qp, now: number): void {
+    if (qp.destroyed) return;
+    qp.destroyed = true;
+    qp.modify({ state: QpState.RESET });
+    this.#deadlines.remove(qp);
+    this.#qps.delete(qp.qpn);
+    this.#qpns.release(qp.qpn, now);
+    qp.sendCq.users--;
+    qp.recvCq.users--;
+    if (qp.srq !== null) qp.srq.users--;
+  }
+
+  get qpCount(): number {
+    return this.#qps.size;
+  }
+
+  /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a GID that is none, or of a family that this NIC has no address of. */
+  createFlow(av: AddressVector): Flow {
+    const destination = parseGid(av.dgid);
+    if (destination === undefined) {
+      throw usageError(`dgid '${av.dgid}' is not an IPv6 address or ::ffff:a.b.c.d`);
+    }
+    const index =
+      av.sgidIndex ?? this.addresses.findIndex((address) => isIpv4(address) === isIpv4(destination));
+    const source = this.addresses[index];
+    if (source === undefined || isIpv4(source) !== isIpv4(destination)) {
+      const own = this.addresses.map(formatIp).join(', ');
+      throw usageError(
+        `no GID of this device (${own}) can reach ${formatIp(destination)}: both must be IPv4 or both IPv6`,
+      );
+    }
+    const flow = new Flow();
+    copyAddress(source, flow.source);
+    copyAddress(destination, flow.destination);
+    flow.destination.port = av.udpPort ?? ROCE_PORT;
+    flow.trafficClass = av.trafficClass ?? 0;
+    flow.hopLimit = av.hopLimit ?? 64;
+    flow.flowLabel = av.flowLabel ?? 0;
+    return flow;
+  }
+
+  /** BIND_MW: puts a window over a part of a region, good for the queue pair that posted it. */
+  bindWindow(qp: Qp, bind: BindRequest): boolean {
+    const { window, region } = bind;
+    if (!window.valid || !region.valid || window.pd !== qp.pd || region.pd !== qp.pd) return false;
+    if ((region.access & AccessFlags.MW_BIND) === 0) return false;
+    const writes = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;
+    if ((bind.access & writes) !== 0 && (region.access & AccessFlags.LOCAL_WRITE) === 0) return false;
+    if (bind.offset < 0 || bind.length < 0 || bind.offset > region.bytes.length - bind.length) return false;
+    if (window.grant !== null) this.regions.revoke(window.grant);
+    window.grant = null;
+    if (bind.length === 0) return true;
+    if (this.regions.findGrant(bind.rkey) !== undefined) return false;
+    window.rkey = bind.rkey;
+    window.grant = new RemoteGrant(
+      bind.rkey,
+      region,
+      region.va + bind.offset,
+      bind.length,
+      bind.access,
+      qp.qpn,
+    );
+    this.regions.addGrant(window.grant);
+    return true;
+  }
+
+  // --- for queue pairs and completion queues ------------------------------------------------------------------------
+
+  schedule(qp: Qp): void {
+    if (qp.scheduled || qp.destroyed) return;
+    qp.scheduled = true;
+    if (this.#lastScheduled === null) this.#firstScheduled = qp;
+    else this.#lastScheduled.nextScheduled = qp;
+    this.#lastScheduled = qp;
+  }
+
+  armTimer(qp: Qp, at: number): void {
+    if (!qp.destroyed) this.#deadlines.arm(qp, at);
+  }
+
+  raise(event: NicEvent): void {
+    this.#events.push(event);
+  }
+
+  cqFired(cq: Cq): void {
+    this.#firedCqs.push(cq);
+  }
+
+  cqOverrun(cq: Cq): void {
+    this.counters.cqOverruns++;
+    this.#overruns.push(cq);
+    this.raise({ type: 'CQ_ERR', cq });
+  }
+
+  /** Queue pairs cannot go on without a place for their completions. Not done inside `push`, which is amid things. */
+  #failOverrunUsers(): void {
+    for (let cq = this.#overruns.pop(); cq !== undefined; cq = this.#overruns.pop()) {
+      for (const qp of this.#qps.values()) if (qp.sendCq === cq || qp.recvCq === cq) qp.fail('QP_FATAL');
+    }
+  }
+
+  /** To be called after posting, which can complete requests at once. */
+  settle(): void {
+    if (this.#overruns.length > 0) this.#failOverrunUsers();
+  }
+
+  // --- receiving ----------------------------------------------------------------------------------------------------
+
+  /** The cheap questions come first, so that a flood of nonsense costs little; the ICRC comes before any effect. */
+  #process(datagram: Datagram, now: number): DropReason {
+    const packet = this.#packet;
+    const reason = parsePacket(packet, datagram.bytes, datagram.at, datagram.length);
+    if (reason !== DropReason.NONE) return reason;
+    if ((packet.pkey & 0x7fff) !== 0x7fff) return DropReason.BAD_PKEY;
+    const qp = this.#qps.get(packet.destQpn);
+    if (qp === undefined) return DropReason.UNKNOWN_QPN;
+    if ((packet.flags & (OpcodeFlag.RC | OpcodeFlag.CNP)) === 0) return DropReason.WRONG_SERVICE;
+    if (!mayReceive(qp.state)) return DropReason.BAD_STATE;
+    if (!isFromPeer(datagram, qp.flow)) return DropReason.WRONG_SOURCE;
+    if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
+    if ((packet.flags & OpcodeFlag.CNP) !== 0) {
+      this.counters.cnpsReceived++;
+      return DropReason.NONE;
+    }
+    if (datagram.congestionExperienced) this.counters.congestionMarks++;
+    return qp.onPacket(packet, now);
+  }
+
+  #verifyIcrc(datagram: Datagram): boolean {
+    return this.icrc.verify(
+      datagram.source,
+      datagram.destination,
+      datagram.bytes,
+      datagram.at,
+      datagram.length,
+    );
+  }
+}
+
+/**
+ * Addresses must match the queue pair's path both ways. A peer on the standard port may send from any source port, as
+ * RNICs do; one that declared another port is held to it.
+ */
+function isFromPeer(datagram: Datagram, flow: Flow): boolean {
+  if (!sameGid(datagram.source, flow.destination) || !sameGid(datagram.destination, flow.source))
+    return false;
+  return flow.destination.port === ROCE_PORT || flow.destination.port === datagram.source.port;
+}

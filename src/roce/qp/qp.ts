@@ -1,0 +1,313 @@
+/**
+ * A queue pair of the engine: its state and attributes, and the requester, completer and responder that do the work.
+ *
+ * Invariants: in RESET and INIT nothing is sent and what arrives is dropped; in ERR nothing is sent but the answers
+ * that were due before the failure, and every request that is or will be posted completes with WR_FLUSH_ERR.
+ */
+import { AccessFlags } from '../../verbs/access-flags.js';
+import { usageError } from '../../verbs/errors.js';
+import type { QpAttributes, QpCapacity, QpSnapshot } from '../../verbs/qp-attributes.js';
+import { mayReceive, QpState, type QpType } from '../../verbs/qp-state.js';
+import { checkTransition } from '../../verbs/qp-transitions.js';
+import { WcOpcode, WcStatus } from '../../verbs/work-completion.js';
+import { WrOpcode } from '../../verbs/work-request.js';
+import type { Cq } from '../completion/cq.js';
+import type { Counters } from '../counters.js';
+import type { Timed } from '../deadlines.js';
+import { DropReason } from '../drop-reason.js';
+import { Flow } from '../flow.js';
+import type { RemoteGrant } from '../memory/region.js';
+import type { Nic } from '../nic.js';
+import type { TransmitBatch } from '../transmit-batch.js';
+import { OpcodeFlag } from '../wire/opcodes.js';
+import type { PacketView } from '../wire/packet.js';
+import { Completer } from './completer.js';
+import { type CurrentReceive, ReceiveQueue } from './receive-queue.js';
+import { completionOpcode } from './request-opcodes.js';
+import { Requester } from './requester.js';
+import { Responder } from './responder.js';
+import { sendResponses } from './response-sender.js';
+import { SendQueue, type SendWqe } from './send-queue.js';
+import type { Srq } from './srq.js';
+
+/** Packets that a queue pair may send before it is another one's turn. */
+const TURN_PACKETS = 32;
+
+export interface QpInit {
+  readonly type: QpType;
+  readonly pd: number;
+  readonly sendCq: Cq;
+  readonly recvCq: Cq;
+  readonly srq: Srq | null;
+  readonly capacity: Readonly<QpCapacity>;
+  readonly signalAll: boolean;
+}
+
+export class Qp implements Timed {
+  readonly nic: Nic;
+  readonly qpn: number;
+  readonly type: QpType;
+  readonly pd: number;
+  readonly sendCq: Cq;
+  readonly recvCq: Cq;
+  readonly srq: Srq | null;
+  readonly capacity: Readonly<QpCapacity>;
+  readonly counters: Counters;
+  readonly receives: ReceiveQueue;
+  readonly requester: Requester;
+  readonly responder: Responder;
+  readonly #completer: Completer;
+  readonly #signalAll: boolean;
+  state: QpState = QpState.RESET;
+  /** For the object that wraps this one. */
+  context: unknown = null;
+
+  flow = new Flow();
+  destQpn = 0;
+  mtu = 1024;
+  accessFlags = 0;
+  minRnrTimer = 12;
+  timeoutMicros = Number.POSITIVE_INFINITY;
+  retryCount = 7;
+  rnrRetry = 7;
+  #attributes: QpAttributes = {};
+  #notifyDrained = false;
+
+  /** Kept by the NIC's scheduler. */
+  scheduled = false;
+  nextScheduled: Qp | null = null;
+  destroyed = false;
+  heapIndex = -1;
+  heapKey = 0;
+
+  constructor(nic: Nic, qpn: number, init: QpInit) {
+    this.nic = nic;
+    this.qpn = qpn;
+    this.type = init.type;
+    this.pd = init.pd;
+    this.sendCq = init.sendCq;
+    this.recvCq = init.recvCq;
+    this.srq = init.srq;
+    this.capacity = init.capacity;
+    this.counters = nic.counters;
+    this.#signalAll = init.signalAll;
+    const { maxSendWr, maxSendSge, maxInlineData, maxRecvWr, maxRecvSge } = init.capacity;
+    this.receives = new ReceiveQueue(maxRecvWr, maxRecvSge);
+    this.requester = new Requester(
+      this,
+      new SendQueue(maxSendWr, Math.max(1, maxSendSge), maxInlineData, init.pd),
+    );
+    this.responder = new Responder(this, init.srq?.maxSge ?? maxRecvSge);
+    this.#completer = new Completer(this, this.requester);
+  }
+
+  // --- state --------------------------------------------------------------------------------------------------------
+
+  /** @throws RdmaError for a transition that is not in the table, and for values out of range. */
+  modify(attributes: QpAttributes): void {
+    const to = checkTransition(this.type, this.state, attributes);
+    checkRanges(attributes);
+    const flow = attributes.av === undefined ? null : this.nic.createFlow(attributes.av);
+    if (to === QpState.RESET) this.#reset();
+    else if (to === QpState.ERR) this.#enterErrorByUser();
+    else this.#apply(attributes, flow, to);
+  }
+
+  query(): QpSnapshot {
+    return { ...this.#attributes, state: this.state, capacity: this.capacity };
+  }
+
+  #apply(attributes: QpAttributes, flow: Flow | null, to: QpState): void {
+    const all = { ...this.#attributes, ...attributes };
+    delete all.curState;
+    this.#attributes = all;
+    if (flow !== null) this.flow = flow;
+    if (all.destQpn !== undefined) this.destQpn = all.destQpn;
+    if (all.pathMtu !== undefined) this.mtu = all.pathMtu;
+    if (all.accessFlags !== undefined) this.accessFlags = all.accessFlags;
+    if (all.minRnrTimer !== undefined) this.minRnrTimer = all.minRnrTimer;
+    if (all.retryCount !== undefined) this.retryCount = all.retryCount;
+    if (all.rnrRetry !== undefined) this.rnrRetry = all.rnrRetry;
+    if (all.timeout !== undefined) this.timeoutMicros = timeoutToMicros(all.timeout);
+    if (all.enSqdAsyncNotify !== undefined) this.#notifyDrained = all.enSqdAsyncNotify;
+    const from = this.state;
+    this.state = to;
+    if (from === QpState.INIT && to === QpState.RTR) {
+      this.responder.start(all.rqPsn as number, all.maxDestRdAtomic ?? 0);
+    } else if (from === QpState.RTR && to === QpState.RTS) {
+      this.requester.start(all.sqPsn as number, all.maxRdAtomic ?? 0);
+    }
+    if (to === QpState.SQD) this.checkDrained();
+    if (to === QpState.RTS) this.schedule();
+  }
+
+  #reset(): void {
+    this.state = QpState.RESET;
+    this.#attributes = {};
+    this.#notifyDrained = false;
+    this.requester.reset();
+    this.responder.reset();
+    this.receives.clear();
+  }
+
+  #enterErrorByUser(): void {
+    if (this.state === QpState.ERR) return;
+    this.responder.responses.clear();
+    this.enterError();
+  }
+
+  /** A failure that no completion reports: the program is told by an event. */
+  fail(event: 'QP_REQ_ERR' | 'QP_ACCESS_ERR' | 'QP_FATAL'): void {
+    if (this.state === QpState.ERR || this.state === QpState.RESET) return;
+    this.nic.raise({ type: event, qp: this });
+    this.enterError();
+  }
+
+  /** Everything posted completes with WR_FLUSH_ERR. Answers that are queued still leave. */
+  enterError(): void {
+    if (this.state === QpState.ERR) return;
+    this.state = QpState.ERR;
+    this.#attributes = { ...this.#attributes, state: QpState.ERR };
+    this.requester.flush();
+    this.responder.flush();
+    this.#flushReceives();
+    if (this.srq !== null) this.nic.raise({ type: 'QP_LAST_WQE_REACHED', qp: this });
+    this.schedule();
+  }
+
+  #flushReceives(): void {
+    while (this.receives.count > 0) {
+      this.completeReceive(this.receives.shift(), WcStatus.WR_FLUSH_ERR, WcOpcode.RECV, 0, 0, 0, false);
+    }
+  }
+
+  /** In SQD: raises SQ_DRAINED once, when what was in progress is done. */
+  checkDrained(): void {
+    if (this.state !== QpState.SQD || !this.#notifyDrained || !this.requester.drained) return;
+    this.#notifyDrained = false;
+    this.nic.raise({ type: 'SQ_DRAINED', qp: this });
+  }
+
+  // --- posting ------------------------------------------------------------------------------------------------------
+
+  /** Makes the element that was reserved and filled in part of the queue. */
+  commitSend(): void {
+    this.requester.queue.commit();
+    if (this.state === QpState.ERR) this.requester.flush();
+    else this.schedule();
+  }
+
+  /** To be called when the pieces of a receive are complete. */
+  commitReceive(): void {
+    if (this.state === QpState.ERR) this.#flushReceives();
+  }
+
+  // --- packets ------------------------------------------------------------------------------------------------------
+
+  onPacket(packet: PacketView, now: number): DropReason {
+    if (!mayReceive(this.state)) return DropReason.BAD_STATE;
+    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet);
+    return this.#completer.onResponse(packet, now);
+  }
+
+  /** Sends what may be sent; returns whether there is more that only wants for room or its turn. */
+  transmit(batch: TransmitBatch, now: number): boolean {
+    const sent = sendResponses(this, this.responder.responses, batch, TURN_PACKETS);
+    if (!this.responder.responses.empty) return true;
+    if (this.state !== QpState.RTS && this.state !== QpState.SQD) return false;
+    return this.requester.transmit(batch, TURN_PACKETS - sent, now);
+  }
+
+  handleTimeout(now: number): void {
+    this.requester.handleTimeout(now);
+    this.nic.armTimer(this, this.requester.nextDeadline);
+  }
+
+  // --- what requester and responder need ----------------------------------------------------------------------------
+
+  schedule(): void {
+    this.nic.schedule(this);
+  }
+
+  armTimer(at: number): void {
+    this.nic.armTimer(this, at);
+  }
+
+  takeReceive(current: CurrentReceive): boolean {
+    return this.srq === null ? this.receives.takeInto(current) : this.srq.takeInto(current);
+  }
+
+  findGrant(rkey: number): RemoteGrant | null {
+    return this.nic.regions.findGrant(rkey) ?? null;
+  }
+
+  /** SEND_WITH_INV of the peer, or LOCAL_INV: only windows that are bound to this queue pair. */
+  invalidate(rkey: number): boolean {
+    const grant = this.findGrant(rkey);
+    if (grant === null || grant.qpn !== this.qpn) return false;
+    this.nic.regions.revoke(grant);
+    return true;
+  }
+
+  /** Carries out LOCAL_INV or BIND_MW; returns the status that it completes with. */
+  executeLocal(wqe: SendWqe): WcStatus {
+    if (wqe.opcode === WrOpcode.LOCAL_INV) {
+      return this.invalidate(wqe.invalidateRkey) ? WcStatus.SUCCESS : WcStatus.MW_BIND_ERR;
+    }
+    return wqe.bind !== null && this.nic.bindWindow(this, wqe.bind) ? WcStatus.SUCCESS : WcStatus.MW_BIND_ERR;
+  }
+
+  completeSend(wqe: SendWqe, status: WcStatus): void {
+    if (status === WcStatus.SUCCESS && !wqe.signaled && !this.#signalAll) return;
+    const opcode = completionOpcode(wqe.opcode);
+    this.sendCq.push(wqe.wrId, status, opcode, wqe.length, this.qpn, 0, 0, 0, false);
+  }
+
+  completeReceive(
+    wrId: number,
+    status: WcStatus,
+    opcode: number,
+    length: number,
+    wcFlags: number,
+    value: number,
+    solicited: boolean,
+  ): void {
+    this.recvCq.push(wrId, status, opcode, length, this.qpn, wcFlags, value, 0, solicited);
+  }
+}
+
+function timeoutToMicros(code: number): number {
+  return code === 0 ? Number.POSITIVE_INFINITY : 4.096 * 2 ** code;
+}
+
+const REMOTE_RIGHTS =
+  AccessFlags.LOCAL_WRITE |
+  AccessFlags.REMOTE_WRITE |
+  AccessFlags.REMOTE_READ |
+  AccessFlags.REMOTE_ATOMIC |
+  AccessFlags.MW_BIND;
+
+const RANGES = {
+  pkeyIndex: 0,
+  minRnrTimer: 31,
+  timeout: 31,
+  retryCount: 7,
+  rnrRetry: 7,
+  maxRdAtomic: 255,
+  maxDestRdAtomic: 255,
+  accessFlags: REMOTE_RIGHTS,
+  destQpn: 0xffffff,
+  rqPsn: 0xffffff,
+  sqPsn: 0xffffff,
+} as const satisfies Partial<Record<keyof QpAttributes, number>>;
+
+function checkRanges(attributes: QpAttributes): void {
+  for (const [name, max] of Object.entries(RANGES)) {
+    const value = attributes[name as keyof typeof RANGES];
+    if (value === undefined) continue;
+    if (!Number.isInteger(value) || value < 0 || value > max) {
+      throw usageError(`${name} must be an integer from 0 to ${max}, not ${value}`);
+    }
+  }
+  if (attributes.port !== undefined && attributes.port !== 1) throw usageError('port must be 1');
+}

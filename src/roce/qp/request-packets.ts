@@ -1,0 +1,83 @@
+/** Writes the packets of a requester into a batch. Everything about a packet follows from its element and its place. */
+import { WrOpcode } from '../../verbs/work-request.js';
+import { psnAdd } from '../psn.js';
+import type { TransmitBatch } from '../transmit-batch.js';
+import { writeAtomicEth } from '../wire/atomic-eth.js';
+import { padCountOf, writeBth } from '../wire/bth.js';
+import { writeIeth } from '../wire/ieth.js';
+import { writeImmDt } from '../wire/imm-dt.js';
+import {
+  ATOMIC_ETH_AT,
+  IETH_AT,
+  Opcode,
+  OpcodeFlag,
+  opcodeFlags,
+  opcodeHeaderLength,
+  opcodeImmOffset,
+  RETH_AT,
+} from '../wire/opcodes.js';
+import { writeReth } from '../wire/reth.js';
+import type { Qp } from './qp.js';
+import { requestOpcode } from './request-opcodes.js';
+import type { SendQueue, SendWqe } from './send-queue.js';
+
+/** Packet `index` of a SEND or WRITE. */
+export function writeRequest(
+  qp: Qp,
+  queue: SendQueue,
+  wqe: SendWqe,
+  index: number,
+  ackReq: number,
+  batch: TransmitBatch,
+): void {
+  const offset = index * qp.mtu;
+  const length = Math.min(qp.mtu, wqe.length - offset);
+  const isLast = index === wqe.packets - 1;
+  const opcode = requestOpcode(wqe.opcode, index === 0, isLast);
+  const flags = opcodeFlags[opcode] as number;
+  const headers = batch.headers;
+  const at = batch.begin();
+  // Only a message that takes a receive can be solicited.
+  const solicited = isLast && wqe.solicited && wqe.opcode !== WrOpcode.RDMA_WRITE ? 1 : 0;
+  const psn = psnAdd(wqe.firstPsn, index);
+  writeBth(headers, at, opcode, solicited, padCountOf(length), qp.destQpn, ackReq, psn);
+  if ((flags & OpcodeFlag.RETH) !== 0) writeReth(headers, at + RETH_AT, wqe.remoteVa, wqe.rkey, wqe.length);
+  if ((flags & OpcodeFlag.IMM) !== 0) writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
+  if ((flags & OpcodeFlag.IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
+  if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
+  batch.commit(qp.flow, opcodeHeaderLength[opcode] as number, length);
+}
+
+/** A READ request for `packets` packets of the element, beginning with packet `index`. */
+export function writeReadRequest(
+  qp: Qp,
+  wqe: SendWqe,
+  psn: number,
+  index: number,
+  packets: number,
+  batch: TransmitBatch,
+): void {
+  const offset = index * qp.mtu;
+  const length = Math.min(packets * qp.mtu, wqe.length - offset);
+  const at = batch.begin();
+  writeBth(batch.headers, at, Opcode.RC_READ_REQUEST, 0, 0, qp.destQpn, 1, psn);
+  writeReth(batch.headers, at + RETH_AT, wqe.remoteVa + offset, wqe.rkey, length);
+  batch.commit(qp.flow, opcodeHeaderLength[Opcode.RC_READ_REQUEST] as number, 0);
+}
+
+export function writeAtomicRequest(qp: Qp, wqe: SendWqe, batch: TransmitBatch): void {
+  const opcode = wqe.opcode === WrOpcode.ATOMIC_CMP_AND_SWP ? Opcode.RC_COMPARE_SWAP : Opcode.RC_FETCH_ADD;
+  const at = batch.begin();
+  writeBth(batch.headers, at, opcode, 0, 0, qp.destQpn, 1, wqe.firstPsn);
+  writeAtomicEth(
+    batch.headers,
+    at + ATOMIC_ETH_AT,
+    wqe.remoteVa,
+    wqe.rkey,
+    wqe.swapAddHigh,
+    wqe.swapAddLow,
+    wqe.compareHigh,
+    wqe.compareLow,
+  );
+  batch.commit(qp.flow, opcodeHeaderLength[opcode] as number, 0);
+}

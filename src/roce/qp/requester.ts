@@ -1,0 +1,372 @@
+/**
+ * The requester of an RC queue pair: turns posted requests into packets, keeps them until they are acknowledged, and
+ * sends them again when they are lost (verbs facts: "Requester").
+ *
+ * Three PSNs describe it: everything before `unackedPsn` is done; [unackedPsn, nextPsn) was sent at least once;
+ * `sendPsn`, somewhere in between or at the end, is the next packet to leave. Going back (go-back-N) only moves
+ * `sendPsn`: PSNs and segmentation of a request never change. `Completer` reads the answers.
+ *
+ * A request completes when `unackedPsn` passes its last PSN, in posting order. Answers to READs and atomics move
+ * `unackedPsn` packet by packet; plain ACKs never move it over one that is not answered.
+ */
+import { AccessFlags } from '../../verbs/access-flags.js';
+import { QpState } from '../../verbs/qp-state.js';
+import { WcStatus } from '../../verbs/work-completion.js';
+import { WrOpcode } from '../../verbs/work-request.js';
+import { psnAdd, psnDiff, psnDistance } from '../psn.js';
+import type { TransmitBatch } from '../transmit-batch.js';
+import { Congestion } from './congestion.js';
+import type { Qp } from './qp.js';
+import { ReadRequests } from './read-requests.js';
+import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
+import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
+import type { SendQueue, SendWqe } from './send-queue.js';
+
+export class Requester {
+  readonly queue: SendQueue;
+  readonly congestion = new Congestion();
+  reads = new ReadRequests(0);
+  unackedPsn = 0;
+  nextPsn = 0;
+  sendPsn = 0;
+  /** Element and packet within it that `sendPsn` stands for. */
+  #cursor = 0;
+  #cursorPacket = 0;
+  readonly #qp: Qp;
+  /** PSN of the newest packet that asked for an ACK. */
+  #ackReqPsn = 0;
+  #packetsSinceAckReq = 0;
+  #retriesLeft = 0;
+  #rnrRetriesLeft = 0;
+  /** When the oldest unacknowledged packet counts as lost, µs. */
+  #retransmitAt = Number.POSITIVE_INFINITY;
+  /** While the peer asked for a pause (RNR NAK): when it ends, µs. */
+  #resumeAt = Number.POSITIVE_INFINITY;
+  /** READ responses from this PSN on were asked for again already. */
+  #repeatedPsn = -1;
+  /** READs and atomics that were started and are not complete. */
+  #openReads = 0;
+
+  constructor(qp: Qp, queue: SendQueue) {
+    this.#qp = qp;
+    this.queue = queue;
+  }
+
+  /** At the transition to RTS. */
+  start(sqPsn: number, maxRdAtomic: number): void {
+    this.unackedPsn = sqPsn;
+    this.nextPsn = sqPsn;
+    this.sendPsn = sqPsn;
+    this.#ackReqPsn = psnAdd(sqPsn, -1);
+    this.#packetsSinceAckReq = 0;
+    this.reads = new ReadRequests(maxRdAtomic);
+    this.congestion.reset();
+    this.refreshRetries();
+  }
+
+  /** Takes up new retry limits, as after progress. */
+  refreshRetries(): void {
+    this.#retriesLeft = this.#qp.retryCount;
+    this.#rnrRetriesLeft = this.#qp.rnrRetry;
+  }
+
+  /** Forgets everything, without completions. */
+  reset(): void {
+    while (!this.queue.empty) this.queue.retire();
+    this.#halt();
+  }
+
+  /** Completes everything that is left with WR_FLUSH_ERR. */
+  flush(): void {
+    while (!this.queue.empty) this.#complete(WcStatus.WR_FLUSH_ERR);
+    this.#halt();
+  }
+
+  get idle(): boolean {
+    return this.unackedPsn === this.nextPsn;
+  }
+
+  /** Nothing started is unfinished: what SQD waits for. */
+  get drained(): boolean {
+    return this.queue.empty || !this.queue.at(this.queue.head).started;
+  }
+
+  get nextDeadline(): number {
+    return Math.min(this.#retransmitAt, this.#resumeAt);
+  }
+
+  get waitsForReceiver(): boolean {
+    return this.#resumeAt !== Number.POSITIVE_INFINITY;
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  /** Sends up to `budget` packets; returns whether it stopped for want of budget or room, with more to send. */
+  transmit(batch: TransmitBatch, budget: number, now: number): boolean {
+    let left = budget;
+    while (left > 0 && batch.hasRoom) {
+      if (!this.#sendNext(batch, now)) return false;
+      left--;
+    }
+    return this.#cursor !== this.queue.tail;
+  }
+
+  #sendNext(batch: TransmitBatch, now: number): boolean {
+    if (this.waitsForReceiver) return false;
+    while (this.#cursor !== this.queue.tail) {
+      const wqe = this.queue.at(this.#cursor);
+      if (!wqe.started && !this.#start(wqe)) return false;
+      if (wqe.status !== WcStatus.SUCCESS) return false;
+      if (wqe.packets > 0) return this.#sendPacket(wqe, batch, now);
+      this.#cursor++;
+      this.retire();
+    }
+    return false;
+  }
+
+  /** Checks an element whose turn has come and gives it PSNs; `false` if it has to wait or cannot be done. */
+  #start(wqe: SendWqe): boolean {
+    if (this.#qp.state !== QpState.RTS) return false;
+    if (wqe.fence && this.reads.count > 0) return false;
+    wqe.started = true;
+    wqe.firstPsn = this.nextPsn;
+    if (isLocalOperation(wqe.opcode)) {
+      wqe.status = this.#qp.executeLocal(wqe);
+    } else {
+      const access = isReadOrAtomic(wqe.opcode) ? AccessFlags.LOCAL_WRITE : 0;
+      if (access !== 0) this.#openReads++;
+      if (this.queue.sges.allows(wqe.slot, this.#qp.pd, access)) {
+        wqe.packets = isAtomic(wqe.opcode) ? 1 : Math.max(1, Math.ceil(wqe.length / this.#qp.mtu));
+        return true;
+      }
+      wqe.status = WcStatus.LOC_PROT_ERR;
+    }
+    if (wqe.status === WcStatus.SUCCESS) return true;
+    this.retire();
+    return false;
+  }
+
+  #sendPacket(wqe: SendWqe, batch: TransmitBatch, now: number): boolean {
+    const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
+    const window = this.congestion.window;
+    if (wqe.opcode === WrOpcode.RDMA_READ) {
+      const packets = this.#readPackets(wqe, inFlight, window);
+      if (packets === 0) return false;
+      writeReadRequest(this.#qp, wqe, this.sendPsn, this.#cursorPacket, packets, batch);
+      this.reads.push(this.sendPsn, psnAdd(this.sendPsn, packets));
+      this.#onSent(wqe, packets, now);
+      return true;
+    }
+    if (inFlight >= window && this.#answerIsDue()) return false;
+    if (isAtomic(wqe.opcode)) {
+      if (this.reads.full) return false;
+      writeAtomicRequest(this.#qp, wqe, batch);
+      this.reads.push(this.sendPsn, psnAdd(this.sendPsn, 1));
+    } else {
+      const isLast = this.#cursorPacket === wqe.packets - 1;
+      this.#packetsSinceAckReq++;
+      const ackReq = isLast || this.#packetsSinceAckReq >= window >> 2 || inFlight + 1 >= window;
+      if (ackReq) {
+        this.#ackReqPsn = this.sendPsn;
+        this.#packetsSinceAckReq = 0;
+      }
+      writeRequest(this.#qp, this.queue, wqe, this.#cursorPacket, ackReq ? 1 : 0, batch);
+    }
+    this.#onSent(wqe, 1, now);
+    return true;
+  }
+
+  /** How many packets of a READ to ask for now; 0 = wait. Tiny parts are not worth a request. */
+  #readPackets(wqe: SendWqe, inFlight: number, window: number): number {
+    if (this.reads.full) return 0;
+    const wanted = Math.min(wqe.packets - this.#cursorPacket, window);
+    const room = inFlight === 0 ? window : window - inFlight;
+    const worthwhile = Math.min(wanted, Math.max(1, window >> 2));
+    return room >= worthwhile ? Math.min(wanted, room) : 0;
+  }
+
+  /** Whether an answer to something in flight must come, so that waiting for it makes sense. */
+  #answerIsDue(): boolean {
+    return this.reads.count > 0 || psnDiff(this.#ackReqPsn, this.unackedPsn) >= 0;
+  }
+
+  #onSent(wqe: SendWqe, packets: number, now: number): void {
+    const psn = this.sendPsn;
+    this.sendPsn = psnAdd(psn, packets);
+    if (psnDiff(psn, this.nextPsn) < 0) this.#qp.counters.retransmittedPackets++;
+    if (psnDiff(this.sendPsn, this.nextPsn) > 0) this.nextPsn = this.sendPsn;
+    this.#cursorPacket += packets;
+    if (this.#cursorPacket === wqe.packets) {
+      this.#cursor++;
+      this.#cursorPacket = 0;
+    }
+    if (this.#retransmitAt === Number.POSITIVE_INFINITY) this.#setRetransmit(now);
+  }
+
+  // --- progress -----------------------------------------------------------------------------------------------------
+
+  /**
+   * The last PSN that an acknowledgement may reach while READs or atomics are open: none of theirs, and none that has
+   * not been sent since sending last went back, because a READ before it may not have been asked for again yet.
+   */
+  get acknowledgeLimit(): number {
+    if (this.#openReads === 0) return psnAdd(this.nextPsn, -1);
+    const sent = psnAdd(this.sendPsn, -1);
+    if (this.reads.count === 0) return sent;
+    const beforeRead = psnAdd(this.reads.oldestPsn, -1);
+    return psnDiff(beforeRead, sent) < 0 ? beforeRead : sent;
+  }
+
+  /** Everything up to `psn`, which must be in [unackedPsn, nextPsn), is done. */
+  acknowledge(psn: number, now: number): void {
+    const packets = psnDistance(this.unackedPsn, psn) + 1;
+    this.unackedPsn = psnAdd(psn, 1);
+    this.reads.finishBefore(this.unackedPsn);
+    this.#repeatedPsn = -1;
+    this.refreshRetries();
+    this.congestion.onProgress(packets, this.unackedPsn);
+    if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
+    if (this.idle) this.#retransmitAt = Number.POSITIVE_INFINITY;
+    else this.#setRetransmit(now);
+    this.retire();
+    this.#qp.schedule();
+  }
+
+  /** Completes what is done, oldest first, up to the first element that is not. */
+  retire(): void {
+    while (!this.queue.empty) {
+      const wqe = this.queue.at(this.queue.head);
+      if (!wqe.started) break;
+      if (wqe.status !== WcStatus.SUCCESS) {
+        this.failAt(wqe.firstPsn, wqe.status);
+        return;
+      }
+      if (psnDiff(this.unackedPsn, psnAdd(wqe.firstPsn, wqe.packets)) < 0) break;
+      if (wqe.packets === 0 && this.queue.head === this.#cursor) break;
+      this.#complete(WcStatus.SUCCESS);
+    }
+    this.#qp.checkDrained();
+  }
+
+  #complete(status: WcStatus): void {
+    const wqe = this.queue.at(this.queue.head);
+    if (wqe.started && isReadOrAtomic(wqe.opcode)) this.#openReads--;
+    this.#qp.completeSend(wqe, status);
+    this.queue.retire();
+  }
+
+  // --- loss ---------------------------------------------------------------------------------------------------------
+
+  /** The peer missed `psn`, or refused it for now: send from there again. */
+  goBack(psn: number): void {
+    this.reads.dropFrom(psn);
+    this.#moveTo(psn);
+    this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
+    this.#packetsSinceAckReq = 0;
+    this.#qp.schedule();
+  }
+
+  /** Loss that the peer reported. Costs a retry. */
+  onSequenceNak(psn: number): void {
+    if (this.#retriesLeft === 0) {
+      this.failAt(psn, WcStatus.RETRY_EXC_ERR);
+      return;
+    }
+    this.#retriesLeft--;
+    this.congestion.onLoss(this.nextPsn);
+    this.goBack(psn);
+  }
+
+  /** Answers to READs or atomics from `psn` on are missing: ask again, once for each gap. */
+  onResponseGap(psn: number): void {
+    if (this.#repeatedPsn === psn) return;
+    this.#repeatedPsn = psn;
+    this.#qp.counters.responseGaps++;
+    this.congestion.onLoss(this.nextPsn);
+    this.goBack(psn);
+  }
+
+  /** The peer has no receive for `psn`: pause, then send it again. */
+  onReceiverNotReady(psn: number, pauseMicros: number, now: number): void {
+    if (this.#qp.rnrRetry !== 7) {
+      if (this.#rnrRetriesLeft === 0) {
+        this.failAt(psn, WcStatus.RNR_RETRY_EXC_ERR);
+        return;
+      }
+      this.#rnrRetriesLeft--;
+    }
+    this.goBack(psn);
+    this.#resumeAt = now + pauseMicros;
+    this.#retransmitAt = Number.POSITIVE_INFINITY;
+    this.#qp.armTimer(this.#resumeAt);
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#resumeAt <= now) {
+      this.#resumeAt = Number.POSITIVE_INFINITY;
+      this.#qp.schedule();
+    }
+    if (this.#retransmitAt > now) return;
+    this.#retransmitAt = Number.POSITIVE_INFINITY;
+    this.#qp.counters.timeouts++;
+    if (this.#retriesLeft === 0) {
+      this.failAt(this.unackedPsn, WcStatus.RETRY_EXC_ERR);
+      return;
+    }
+    this.#retriesLeft--;
+    this.#repeatedPsn = -1;
+    this.congestion.onTimeout();
+    this.goBack(this.unackedPsn);
+  }
+
+  /**
+   * The element that `psn` belongs to has failed for good. Those before it whose outcome is open are flushed, so that
+   * completions keep their order; the queue pair goes to ERR and flushes the rest.
+   */
+  failAt(psn: number, status: WcStatus): void {
+    const index = this.#find(psn);
+    while (this.queue.head !== index) this.#complete(WcStatus.WR_FLUSH_ERR);
+    if (!this.queue.empty) this.#complete(status);
+    this.#qp.enterError();
+  }
+
+  // --- helpers ------------------------------------------------------------------------------------------------------
+
+  /** Index of the element that `psn` belongs to. */
+  #find(psn: number): number {
+    let index = this.queue.head;
+    while (index !== this.queue.tail) {
+      const wqe = this.queue.at(index);
+      if (!wqe.started || wqe.status !== WcStatus.SUCCESS) break;
+      if (psnDiff(psn, psnAdd(wqe.firstPsn, wqe.packets)) < 0) break;
+      index++;
+    }
+    return index;
+  }
+
+  #moveTo(psn: number): void {
+    this.#cursor = this.#find(psn);
+    const wqe = this.queue.at(this.#cursor);
+    const inside = this.#cursor !== this.queue.tail && wqe.started && wqe.packets > 0;
+    this.#cursorPacket = inside ? psnDistance(wqe.firstPsn, psn) : 0;
+    this.sendPsn = psn;
+  }
+
+  #setRetransmit(now: number): void {
+    if (this.waitsForReceiver) return;
+    this.#retransmitAt = now + this.#qp.timeoutMicros;
+    this.#qp.armTimer(this.#retransmitAt);
+  }
+
+  #halt(): void {
+    this.#cursor = this.queue.tail;
+    this.#cursorPacket = 0;
+    this.reads.clear();
+    this.unackedPsn = this.nextPsn;
+    this.sendPsn = this.nextPsn;
+    this.#retransmitAt = Number.POSITIVE_INFINITY;
+    this.#resumeAt = Number.POSITIVE_INFINITY;
+    this.#repeatedPsn = -1;
+    this.#openReads = 0;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Makes packets of what a responder has queued, in order, as far as there is room. READ responses read memory at this
+ * moment; if it was deregistered since the request came, the answer is a remote access NAK at the PSN it had reached.
+ */
+
+import { psnAdd } from '../psn.js';
+import type { TransmitBatch } from '../transmit-batch.js';
+import { AETH_LENGTH, Syndrome, SyndromeKind, syndromeKind, writeAeth } from '../wire/aeth.js';
+import { ATOMIC_ACK_ETH_LENGTH, writeAtomicAckEth } from '../wire/atomic-eth.js';
+import { BTH_LENGTH, padCountOf, writeBth } from '../wire/bth.js';
+import { AETH_AT, ATOMIC_ACK_ETH_AT, Opcode } from '../wire/opcodes.js';
+import type { Qp } from './qp.js';
+import { type Response, ResponseKind, type ResponseQueue } from './response-queue.js';
+import type { SavedOperation } from './saved-operations.js';
+
+/** Sends up to `budget` packets; returns how many it sent. */
+export function sendResponses(qp: Qp, queue: ResponseQueue, batch: TransmitBatch, budget: number): number {
+  let sent = 0;
+  while (!queue.empty && sent < budget && batch.hasRoom) {
+    const response = queue.first;
+    if (response.cancelled) {
+      queue.shift();
+    } else if (response.kind === ResponseKind.READ) {
+      if (sendReadResponse(qp, queue, response, batch)) queue.shift();
+      sent++;
+    } else {
+      if (response.kind === ResponseKind.ATOMIC) sendAtomicResponse(qp, response, batch);
+      else sendAcknowledge(qp, response.psn, response.syndrome, response.msn, batch);
+      queue.shift();
+      sent++;
+    }
+  }
+  return sent;
+}
+
+function sendAcknowledge(qp: Qp, psn: number, syndrome: number, msn: number, batch: TransmitBatch): void {
+  if (syndromeKind(syndrome) === SyndromeKind.ACK) qp.counters.acksSent++;
+  const at = batch.begin();
+  writeBth(batch.headers, at, Opcode.RC_ACKNOWLEDGE, 0, 0, qp.destQpn, 0, psn);
+  writeAeth(batch.headers, at + AETH_AT, syndrome, msn);
+  batch.commit(qp.flow, BTH_LENGTH + AETH_LENGTH, 0);
+}
+
+function sendAtomicResponse(qp: Qp, response: Response, batch: TransmitBatch): void {
+  const operation = response.operation as SavedOperation;
+  const at = batch.begin();
+  writeBth(batch.headers, at, Opcode.RC_ATOMIC_ACKNOWLEDGE, 0, 0, qp.destQpn, 0, response.psn);
+  writeAeth(batch.headers, at + AETH_AT, Syndrome.ACK, response.msn);
+  writeAtomicAckEth(batch.headers, at + ATOMIC_ACK_ETH_AT, operation.originalHigh, operation.originalLow);
+  batch.commit(qp.flow, BTH_LENGTH + AETH_LENGTH + ATOMIC_ACK_ETH_LENGTH, 0);
+}
+
+/** Sends the next packet of a READ answer; returns whether it was the last. */
+function sendReadResponse(qp: Qp, queue: ResponseQueue, response: Response, batch: TransmitBatch): boolean {
+  const operation = response.operation as SavedOperation;
+  const grant = operation.grant;
+  const psn = psnAdd(response.psn, response.sentBytes / qp.mtu);
+  if (response.length > 0 && (grant === null || !grant.valid || !grant.region.valid)) {
+    qp.counters.fatalNaksSent++;
+    sendAcknowledge(qp, psn, Syndrome.NAK_REMOTE_ACCESS, response.msn, batch);
+    queue.dropBehindFirst();
+    qp.fail('QP_ACCESS_ERR');
+    return true;
+  }
+  const left = response.length - response.sentBytes;
+  const length = Math.min(left, qp.mtu);
+  const isFirst = response.sentBytes === 0;
+  const isLast = length === left;
+  const opcode = readResponseOpcode(isFirst, isLast);
+  const at = batch.begin();
+  writeBth(batch.headers, at, opcode, 0, padCountOf(length), qp.destQpn, 0, psn);
+  let headerLength = BTH_LENGTH;
+  if (isFirst || isLast) {
+    writeAeth(batch.headers, at + AETH_AT, Syndrome.ACK, response.msn);
+    headerLength += AETH_LENGTH;
+  }
+  if (length > 0 && grant !== null) {
+    const offset = grant.offsetOf(operation.va) + response.startOffset + response.sentBytes;
+    batch.addSegment(grant.region, offset, length);
+  }
+  batch.commit(qp.flow, headerLength, length);
+  response.sentBytes += length;
+  return isLast;
+}
+
+function readResponseOpcode(isFirst: boolean, isLast: boolean): number {
+  if (isFirst) return isLast ? Opcode.RC_READ_RESPONSE_ONLY : Opcode.RC_READ_RESPONSE_FIRST;
+  return isLast ? Opcode.RC_READ_RESPONSE_LAST : Opcode.RC_READ_RESPONSE_MIDDLE;
+}

@@ -1,0 +1,65 @@
+/**
+ * READs and atomics that a responder remembers, so that a repeated request can be answered again: a READ by reading
+ * memory anew, an atomic by the value that it returned the first time and never by doing it twice. A ring of
+ * `max_dest_rd_atomic` places; the oldest is forgotten first.
+ */
+
+import type { RemoteGrant } from '../memory/region.js';
+import { psnDiff } from '../psn.js';
+
+export class SavedOperation {
+  /** The place was used at least once. */
+  used = false;
+  isAtomic = false;
+  /** RC opcode of the request. */
+  opcode = 0;
+  firstPsn = 0;
+  packets = 0;
+  msn = 0;
+  va = 0;
+  length = 0;
+  rkey = 0;
+  grant: RemoteGrant | null = null;
+  originalHigh = 0;
+  originalLow = 0;
+  /** Answers to it that are still queued. */
+  pending = 0;
+}
+
+export class SavedOperations {
+  readonly #ring: SavedOperation[];
+  #next = 0;
+
+  constructor(capacity: number) {
+    this.#ring = Array.from({ length: capacity }, () => new SavedOperation());
+  }
+
+  /** The place for one more operation, or `null` while the oldest one is still being answered. */
+  reserve(): SavedOperation | null {
+    const operation = this.#ring[this.#next];
+    if (operation === undefined || operation.pending > 0) return null;
+    this.#next = this.#next + 1 === this.#ring.length ? 0 : this.#next + 1;
+    operation.used = true;
+    return operation;
+  }
+
+  /** The operation whose PSN range contains `psn`. */
+  find(psn: number): SavedOperation | null {
+    for (let i = 0; i < this.#ring.length; i++) {
+      const operation = this.#ring[i] as SavedOperation;
+      if (!operation.used) continue;
+      const offset = psnDiff(psn, operation.firstPsn);
+      if (offset >= 0 && offset < operation.packets) return operation;
+    }
+    return null;
+  }
+
+  clear(): void {
+    for (const operation of this.#ring) {
+      operation.used = false;
+      operation.pending = 0;
+      operation.grant = null;
+    }
+    this.#next = 0;
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The send queue: a ring of work queue elements between `head` (oldest not completed) and `tail` (next to be posted).
+ * Indices count up for ever and are taken modulo the ring size; PSNs are given to an element when its first packet is
+ * sent, and stay with it through every retransmission.
+ */
+import { WcStatus } from '../../verbs/work-completion.js';
+import { Region } from '../memory/region.js';
+import type { BindRequest } from './bind-request.js';
+import { SgeTable } from './sge-table.js';
+
+export class SendWqe {
+  readonly slot: number;
+  wrId = 0;
+  /** `WrOpcode`. */
+  opcode = 0;
+  signaled = false;
+  fence = false;
+  solicited = false;
+  /** Payload bytes; 8 for atomics. */
+  length = 0;
+  remoteVa = 0;
+  rkey = 0;
+  imm = 0;
+  invalidateRkey = 0;
+  swapAddHigh = 0;
+  swapAddLow = 0;
+  compareHigh = 0;
+  compareLow = 0;
+  bind: BindRequest | null = null;
+  /** First packet was sent: the PSNs below are valid. */
+  started = false;
+  firstPsn = 0;
+  /** PSNs that it takes; 0 for local operations. */
+  packets = 0;
+  /** What it will complete with when its turn comes. */
+  status: WcStatus = WcStatus.SUCCESS;
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
+}
+
+export class SendQueue {
+  readonly maxWr: number;
+  readonly maxInline: number;
+  readonly sges: SgeTable;
+  head = 0;
+  tail = 0;
+  readonly #wqes: SendWqe[];
+  readonly #mask: number;
+  readonly #inlineArena: Region;
+
+  constructor(maxWr: number, maxSge: number, maxInline: number, pd: number) {
+    let size = 1;
+    while (size < maxWr) size *= 2;
+    this.maxWr = maxWr;
+    this.maxInline = maxInline;
+    this.sges = new SgeTable(size, maxSge);
+    this.#mask = size - 1;
+    this.#wqes = Array.from({ length: size }, (_, slot) => new SendWqe(slot));
+    this.#inlineArena = new Region(new Uint8Array(size * maxInline), 0, 0, pd, 0);
+  }
+
+  get full(): boolean {
+    return this.tail - this.head >= this.maxWr;
+  }
+
+  get empty(): boolean {
+    return this.tail === this.head;
+  }
+
+  at(index: number): SendWqe {
+    return this.#wqes[index & this.#mask] as SendWqe;
+  }
+
+  /** The next free element, with an empty list; it counts as posted only after `commit`. */
+  reserve(): SendWqe {
+    const wqe = this.at(this.tail);
+    this.sges.clear(wqe.slot);
+    wqe.bind = null;
+    wqe.started = false;
+    wqe.packets = 0;
+    wqe.status = WcStatus.SUCCESS;
+    return wqe;
+  }
+
+  commit(): void {
+    this.tail++;
+  }
+
+  /** Copies inline data into the queue's own arena and makes it the element's only piece. */
+  setInline(wqe: SendWqe, data: Uint8Array): void {
+    const at = wqe.slot * this.maxInline;
+    this.#inlineArena.bytes.set(data, at);
+    this.sges.add(wqe.slot, this.#inlineArena, at, data.length);
+  }
+
+  /** Gives the oldest element's slot back. */
+  retire(): void {
+    const wqe = this.at(this.head);
+    this.sges.clear(wqe.slot);
+    wqe.bind = null;
+    this.head++;
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Scatter/gather lists of a queue's slots in flat arrays: `maxSge` pieces a slot, set when a request is posted and
+ * read while its packets are made or received. Pieces may be of any length, 0 included.
+ */
+import { copyBytes } from '../copy.js';
+import type { Region } from '../memory/region.js';
+import type { TransmitBatch } from '../transmit-batch.js';
+
+export class SgeTable {
+  readonly maxSge: number;
+  readonly #regions: (Region | null)[];
+  readonly #offsets: Float64Array;
+  readonly #lengths: Float64Array;
+  readonly #counts: Uint8Array;
+
+  constructor(slots: number, maxSge: number) {
+    this.maxSge = maxSge;
+    this.#regions = new Array<Region | null>(slots * maxSge).fill(null);
+    this.#offsets = new Float64Array(slots * maxSge);
+    this.#lengths = new Float64Array(slots * maxSge);
+    this.#counts = new Uint8Array(slots);
+  }
+
+  /** Empties the slot's list. */
+  clear(slot: number): void {
+    const base = slot * this.maxSge;
+    const count = this.#counts[slot] as number;
+    for (let i = 0; i < count; i++) this.#regions[base + i] = null;
+    this.#counts[slot] = 0;
+  }
+
+  /** Appends a piece. The caller keeps to `maxSge`. */
+  add(slot: number, region: Region, offset: number, length: number): void {
+    const count = this.#counts[slot] as number;
+    const index = slot * this.maxSge + count;
+    this.#regions[index] = region;
+    this.#offsets[index] = offset;
+    this.#lengths[index] = length;
+    this.#counts[slot] = count + 1;
+  }
+
+  copySlotFrom(source: SgeTable, sourceSlot: number, slot: number): void {
+    this.clear(slot);
+    const base = sourceSlot * source.maxSge;
+    const count = source.#counts[sourceSlot] as number;
+    for (let i = 0; i < count; i++) {
+      const region = source.#regions[base + i] as Region;
+      this.add(slot, region, source.#offsets[base + i] as number, source.#lengths[base + i] as number);
+    }
+  }
+
+  totalLength(slot: number): number {
+    const base = slot * this.maxSge;
+    const count = this.#counts[slot] as number;
+    let total = 0;
+    for (let i = 0; i < count; i++) total += this.#lengths[base + i] as number;
+    return total;
+  }
+
+  /** Whether every piece is valid memory of domain `pd`, inside its region, and allows `access`. */
+  allows(slot: number, pd: number, access: number): boolean {
+    const base = slot * this.maxSge;
+    const count = this.#counts[slot] as number;
+    for (let i = 0; i < count; i++) {
+      const region = this.#regions[base + i] as Region;
+      const length = this.#lengths[base + i] as number;
+      const offset = this.#offsets[base + i] as number;
+      if (!region.valid || region.pd !== pd || (region.access & access) !== access) return false;
+      if (offset < 0 || length < 0 || offset > region.bytes.length - length) return false;
+    }
+    return true;
+  }
+
+  /** Adds the bytes [at, at + length) of the list to the packet that `batch` is building. */
+  gather(slot: number, at: number, length: number, batch: TransmitBatch): void {
+    let index = slot * this.maxSge;
+    let skip = at;
+    let left = length;
+    while (left > 0) {
+      const pieceLength = this.#lengths[index] as number;
+      if (skip >= pieceLength) {
+        skip -= pieceLength;
+      } else {
+        const taken = Math.min(left, pieceLength - skip);
+        batch.addSegment(this.#regions[index] as Region, (this.#offsets[index] as number) + skip, taken);
+        left -= taken;
+        skip = 0;
+      }
+      index++;
+    }
+  }
+
+  /** Copies `length` bytes into the list, beginning `at` bytes into it. The caller has checked that they fit. */
+  scatter(slot: number, at: number, source: Uint8Array, sourceAt: number, length: number): void {
+    let index = slot * this.maxSge;
+    let skip = at;
+    let from = sourceAt;
+    const end = sourceAt + length;
+    while (from < end) {
+      const pieceLength = this.#lengths[index] as number;
+      if (skip >= pieceLength) {
+        skip -= pieceLength;
+      } else {
+        const taken = Math.min(end - from, pieceLength - skip);
+        const target = (this.#regions[index] as Region).bytes;
+        copyBytes(target, (this.#offsets[index] as number) + skip, source, from, taken);
+        from += taken;
+        skip = 0;
+      }
+      index++;
+    }
+  }
+}

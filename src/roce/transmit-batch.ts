@@ -1,0 +1,80 @@
+/**
+ * Packets on their way to a port: for each one its header bytes in an arena, its flow, and its payload as references
+ * into memory regions. The engine fills a batch and the port empties it within the same turn of the event loop,
+ * copying (dgram) or gathering (native) as it likes; pad bytes and the ICRC are the port's to add.
+ *
+ * Everything is allocated once, for `capacity` packets. A packet is added by `begin`, writing the header at the
+ * returned offset of `headers`, `addSegment` for each piece of payload, and `commit`.
+ */
+import type { Flow } from './flow.js';
+import type { Region } from './memory/region.js';
+
+/** Room for the largest header: BTH and AtomicETH take 40 bytes. */
+export const HEADER_STRIDE_BYTES = 64;
+
+/** The most pieces of memory that one packet is gathered from. */
+export const MAX_SEGMENTS_PER_PACKET = 32;
+
+export class TransmitBatch {
+  readonly capacity: number;
+  count = 0;
+  segmentCount = 0;
+  readonly headers: Uint8Array;
+  readonly headerLength: Uint8Array;
+  readonly payloadLength: Int32Array;
+  readonly flow: (Flow | null)[];
+  /** Packet i owns the segments from `segmentStart[i]` up to, not including, `segmentStart[i + 1]`. */
+  readonly segmentStart: Int32Array;
+  readonly segmentRegion: (Region | null)[];
+  /** Byte offset in the region. */
+  readonly segmentOffset: Float64Array;
+  readonly segmentLength: Int32Array;
+
+  constructor(capacity: number) {
+    const segments = capacity * 2 + MAX_SEGMENTS_PER_PACKET;
+    this.capacity = capacity;
+    this.headers = new Uint8Array(capacity * HEADER_STRIDE_BYTES);
+    this.headerLength = new Uint8Array(capacity);
+    this.payloadLength = new Int32Array(capacity);
+    this.flow = new Array<Flow | null>(capacity).fill(null);
+    this.segmentStart = new Int32Array(capacity + 1);
+    this.segmentRegion = new Array<Region | null>(segments).fill(null);
+    this.segmentOffset = new Float64Array(segments);
+    this.segmentLength = new Int32Array(segments);
+  }
+
+  /** Whether one more packet of any shape is sure to fit. */
+  get hasRoom(): boolean {
+    return (
+      this.count < this.capacity && this.segmentCount + MAX_SEGMENTS_PER_PACKET <= this.segmentRegion.length
+    );
+  }
+
+  /** Starts a packet; returns the offset in `headers` where its BTH goes. */
+  begin(): number {
+    return this.count * HEADER_STRIDE_BYTES;
+  }
+
+  addSegment(region: Region, offset: number, length: number): void {
+    const index = this.segmentCount++;
+    this.segmentRegion[index] = region;
+    this.segmentOffset[index] = offset;
+    this.segmentLength[index] = length;
+  }
+
+  commit(flow: Flow, headerLength: number, payloadLength: number): void {
+    const index = this.count++;
+    this.flow[index] = flow;
+    this.headerLength[index] = headerLength;
+    this.payloadLength[index] = payloadLength;
+    this.segmentStart[index + 1] = this.segmentCount;
+  }
+
+  /** Empties the batch and lets go of the memory that it named. */
+  reset(): void {
+    for (let i = 0; i < this.count; i++) this.flow[i] = null;
+    for (let i = 0; i < this.segmentCount; i++) this.segmentRegion[i] = null;
+    this.count = 0;
+    this.segmentCount = 0;
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * Two NICs joined by a link in virtual time, with the production engine and real bytes on the link. Time jumps to the
+ * next delivery or deadline, so tests never wait. `tap` sees every packet and may drop or change it.
+ */
+import { Datagram } from '../../src/roce/datagram.js';
+import type { Flow } from '../../src/roce/flow.js';
+import type { Region, RemoteGrant } from '../../src/roce/memory/region.js';
+import { Nic } from '../../src/roce/nic.js';
+import { packetLength, writePacket } from '../../src/roce/packet-writer.js';
+import type { Qp } from '../../src/roce/qp/qp.js';
+import type { SendWqe } from '../../src/roce/qp/send-queue.js';
+import { TransmitBatch } from '../../src/roce/transmit-batch.js';
+import { copyAddress, parseGid, type UdpAddress } from '../../src/roce/wire/address.js';
+import { Icrc } from '../../src/roce/wire/icrc.js';
+import { PacketView, parsePacket } from '../../src/roce/wire/packet.js';
+import { AccessFlags } from '../../src/verbs/access-flags.js';
+import type { PathMtu } from '../../src/verbs/mtu.js';
+import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
+import { QpState, QpType } from '../../src/verbs/qp-state.js';
+import { createCompletions, statusName, type WorkCompletion } from '../../src/verbs/work-completion.js';
+import { WrOpcode } from '../../src/verbs/work-request.js';
+
+/** Deterministic 32-bit generator (xorshift). */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}
+
+export const toAddress = (text: string, port = 4791): UdpAddress => {
+  const address = parseGid(text);
+  if (address === undefined) throw new Error(`bad address ${text}`);
+  address.port = port;
+  return address;
+};
+
+export interface InFlight {
+  /** Index of the side that it goes to. */
+  readonly to: 0 | 1;
+  readonly bytes: Uint8Array;
+  readonly flow: Flow;
+  readonly packet: PacketView;
+  at: number;
+}
+
+/** Return false to drop the packet. */
+export type Tap = (packet: InFlight, number: number) => boolean;
+
+export class Side {
+  readonly nic: Nic;
+  readonly pd = 1;
+  readonly sendCq;
+  readonly recvCq;
+  readonly qp: Qp;
+
+  constructor(address: UdpAddress, seed: number, options: PairOptions) {
+    this.nic = new Nic({ addresses: [address], random: seededRandom(seed) });
+    this.sendCq = this.nic.createCq(options.cqCapacity ?? 256);
+    this.recvCq = this.nic.createCq(options.cqCapacity ?? 256);
+    this.qp = this.nic.createQp(
+      {
+        type: QpType.RC,
+        pd: this.pd,
+        sendCq: this.sendCq,
+        recvCq: this.recvCq,
+        srq: null,
+        signalAll: true,
+        capacity: { maxSendWr: 64, maxRecvWr: 64, maxSendSge: 16, maxRecvSge: 16, maxInlineData: 64 },
+      },
+      0,
+    );
+  }
+
+  region(
+    length: number,
+    access: number = AccessFlags.LOCAL_WRITE,
+    fill?: number,
+  ): { region: Region; grant: RemoteGrant } {
+    const bytes = new Uint8Array(length);
+    if (fill !== undefined) for (let i = 0; i < length; i++) bytes[i] = (i * 7 + fill) & 0xff;
+    const { region, grant } = this.nic.regions.register(bytes, access, this.pd);
+    return { region, grant: grant as RemoteGrant };
+  }
+
+  postRecv(wrId: number, region?: Region, offset = 0, length = region?.bytes.length ?? 0): void {
+    const slot = this.qp.receives.push(wrId);
+    if (region !== undefined) this.qp.receives.sges.add(slot, region, offset, length);
+    this.qp.commitReceive();
+  }
+
+  post(fields: Partial<SendWqe> & { opcode: number }, ...sges: [Region, number, number][]): void {
+    const queue = this.qp.requester.queue;
+    const wqe = queue.reserve();
+    Object.assign(wqe, {
+      wrId: 0,
+      signaled: true,
+      fence: false,
+      solicited: false,
+      imm: 0,
+      remoteVa: 0,
+      rkey: 0,
+    });
+    Object.assign(wqe, fields);
+    for (const [region, offset, length] of sges) queue.sges.add(wqe.slot, region, offset, length);
+    wqe.length = queue.sges.totalLength(wqe.slot);
+    this.qp.commitSend();
+  }
+
+  send(wrId: number, region: Region, offset = 0, length = region.bytes.length): void {
+    this.post({ opcode: WrOpcode.SEND, wrId }, [region, offset, length]);
+  }
+
+  /** Everything in the CQ, as `wrId:STATUS` or with `full` as objects. */
+  completions(which: 'send' | 'recv'): WorkCompletion[] {
+    const cq = which === 'send' ? this.sendCq : this.recvCq;
+    const into = createCompletions(cq.capacity);
+    return into.slice(0, cq.poll(into, into.length));
+  }
+
+  statuses(which: 'send' | 'recv'): string[] {
+    return this.completions(which).map((wc) => `${wc.wrId}:${statusName(wc.status)}`);
+  }
+}
+
+export interface PairOptions {
+  readonly mtu?: PathMtu;
+  readonly ipv6?: boolean;
+  readonly tap?: Tap;
+  readonly delayMicros?: number;
+  readonly attributes?: Partial<QpAttributes>;
+  readonly cqCapacity?: number;
+  /** Where PSNs start: [side 0, side 1]. */
+  readonly psns?: readonly [number, number];
+}
+
+export class NicPair {
+  readonly sides: readonly [Side, Side];
+  now = 0;
+  tap: Tap | undefined;
+  readonly sent: InFlight[] = [];
+  readonly #link: InFlight[] = [];
+  readonly #batch = new TransmitBatch(64);
+  readonly #icrc = new Icrc();
+  readonly #datagram = new Datagram();
+  readonly #delayMicros: number;
+
+  constructor(options: PairOptions = {}) {
+    const [a, b] = options.ipv6 ? ['fd00::1', 'fd00::2'] : ['10.0.0.1', '10.0.0.2'];
+    this.tap = options.tap;
+    this.#delayMicros = options.delayMicros ?? 5;
+    this.sides = [new Side(toAddress(a as string), 1, options), new Side(toAddress(b as string), 2, options)];
+    this.connect(options);
+  }
+
+  connect(options: PairOptions = {}): void {
+    const psns = options.psns ?? [0xfffffe, 0x123456];
+    for (const index of [0, 1] as const) {
+      const peer = this.sides[1 - index] as Side;
+      const gid = peer.nic.addresses[0] as UdpAddress;
+      const words = [gid.w0, gid.w1, gid.w2, gid.w3]
+        .map((w) => (w >>> 0).toString(16).padStart(8, '0'))
+        .join('');
+      this.bringUp(this.sides[index].qp, {
+        av: { dgid: words.match(/.{4}/g)?.join(':') ?? '', udpPort: gid.port },
+        destQpn: peer.qp.qpn as never,
+        pathMtu: options.mtu ?? 1024,
+        rqPsn: psns[1 - index] as never,
+        sqPsn: psns[index] as never,
+        ...options.attributes,
+      });
+    }
+  }
+
+  bringUp(qp: Qp, attributes: Partial<QpAttributes>): void {
+    const all = 15;
+    const { av, destQpn, pathMtu, rqPsn, sqPsn } = attributes as Required<QpAttributes>;
+    qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: attributes.accessFlags ?? all });
+    qp.modify({
+      state: QpState.RTR,
+      av,
+      destQpn,
+      pathMtu,
+      rqPsn,
+      maxDestRdAtomic: attributes.maxDestRdAtomic ?? 4,
+      minRnrTimer: attributes.minRnrTimer ?? 12,
+    });
+    qp.modify({
+      state: QpState.RTS,
+      sqPsn,
+      timeout: attributes.timeout ?? 14,
+      retryCount: attributes.retryCount ?? 7,
+      rnrRetry: attributes.rnrRetry ?? 7,
+      maxRdAtomic: attributes.maxRdAtomic ?? 4,
+    });
+  }
+
+  /** Runs until nothing is on the link and no deadline remains, or until `done`. Throws when that takes too long. */
+  run(done: () => boolean = () => false): void {
+    for (let step = 0; step < 200_000; step++) {
+      this.#transmit();
+      if (done()) return;
+      const delivery = this.#link[0]?.at ?? Number.POSITIVE_INFINITY;
+      const deadline = Math.min(...this.sides.map((side) => side.nic.nextDeadline()));
+      const next = Math.min(delivery, deadline);
+      if (next === Number.POSITIVE_INFINITY) return;
+      this.now = Math.max(this.now, next);
+      while ((this.#link[0]?.at ?? Number.POSITIVE_INFINITY) <= this.now)
+        this.deliver(this.#link.shift() as InFlight);
+      for (const side of this.sides) side.nic.handleTimeout(this.now);
+    }
+    throw new Error('the pair does not come to rest');
+  }
+
+  deliver(item: InFlight): void {
+    const datagram = this.#datagram;
+    datagram.bytes = item.bytes;
+    datagram.at = 0;
+    datagram.length = item.bytes.length;
+    copyAddress(item.flow.source, datagram.source);
+    copyAddress(item.flow.destination, datagram.destination);
+    this.sides[item.to].nic.receive(datagram, this.now);
+  }
+
+  #transmit(): void {
+    for (const from of [0, 1] as const) {
+      const { nic } = this.sides[from];
+      while (nic.pollTransmit(this.#batch, this.now) > 0) {
+        for (let i = 0; i < this.#batch.count; i++) this.#send(from, i);
+        this.#batch.reset();
+      }
+    }
+  }
+
+  #send(from: 0 | 1, index: number): void {
+    const bytes = new Uint8Array(packetLength(this.#batch, index));
+    writePacket(this.#batch, index, bytes, 0, this.#icrc);
+    const packet = new PacketView();
+    parsePacket(packet, bytes, 0, bytes.length);
+    const to = from === 0 ? 1 : 0;
+    const item: InFlight = {
+      to,
+      bytes,
+      flow: this.#batch.flow[index] as Flow,
+      packet,
+      at: this.now + this.#delayMicros,
+    };
+    this.sent.push(item);
+    if (this.tap !== undefined && !this.tap(item, this.sent.length)) return;
+    let place = this.#link.length;
+    while (place > 0 && (this.#link[place - 1] as InFlight).at > item.at) place--;
+    this.#link.splice(place, 0, item);
+  }
+}
