@@ -4,6 +4,7 @@
  * sent, and stay with it through every retransmission.
  */
 import { WcStatus } from '../../verbs/work-completion.js';
+import type { Flow } from '../flow.js';
 import { Region } from '../memory/region.js';
 import type { BindRequest } from './bind-request.js';
 import { SgeTable } from './sge-table.js';
@@ -27,6 +28,10 @@ export class SendWqe {
   compareHigh = 0;
   compareLow = 0;
   bind: BindRequest | null = null;
+  /** UD: the destination of the datagram. */
+  flow: Flow | null = null;
+  destQpn = 0;
+  qkey = 0;
   /** First packet was sent: the PSNs below are valid. */
   started = false;
   firstPsn = 0;
@@ -78,6 +83,7 @@ export class SendQueue {
     const wqe = this.at(this.tail);
     this.sges.clear(wqe.slot);
     wqe.bind = null;
+    wqe.flow = null;
     wqe.started = false;
     wqe.packets = 0;
     wqe.status = WcStatus.SUCCESS;

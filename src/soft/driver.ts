@@ -1,0 +1,106 @@
+/**
+ * Drives a NIC: carries datagrams from its port into it, packets out of it, and wakes it at its deadlines. Work that
+ * posts and datagrams leave behind is done once at the end of the present turn of the event loop, so that a burst is
+ * sent as a batch. An idle NIC has no timer and costs nothing.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Datagram } from '../roce/datagram.js';
+import type { Nic } from '../roce/nic.js';
+import { TransmitBatch } from '../roce/transmit-batch.js';
+import type { PortListener, UdpPort } from './udp-port.js';
+
+const BATCH_PACKETS = 64;
+/** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
+const SHORT_WAIT_MICROS = 200;
+
+/** µs of the monotonic clock. */
+export const nowMicros = (): number => performance.now() * 1000;
+
+export class Driver implements PortListener {
+  readonly #nic: Nic;
+  readonly #port: UdpPort;
+  readonly #onProgress: () => void;
+  readonly #batch = new TransmitBatch(BATCH_PACKETS);
+  readonly #flush = (): void => this.#run();
+  readonly #wake = (): void => this.#onTimer();
+  #flushQueued = false;
+  #timer: NodeJS.Timeout | null = null;
+  #immediate: NodeJS.Immediate | null = null;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #stopped = false;
+
+  /** `onProgress` is called after every piece of work, to deliver events. */
+  constructor(nic: Nic, port: UdpPort, onProgress: () => void) {
+    this.#nic = nic;
+    this.#port = port;
+    this.#onProgress = onProgress;
+    port.listener = this;
+  }
+
+  /** There is something to send or to report: soon. */
+  kick(): void {
+    if (this.#flushQueued) return;
+    this.#flushQueued = true;
+    queueMicrotask(this.#flush);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer();
+  }
+
+  onDatagram(datagram: Datagram): void {
+    if (this.#stopped) return;
+    this.#nic.receive(datagram, nowMicros());
+    this.kick();
+  }
+
+  onWritable(): void {
+    this.kick();
+  }
+
+  #run(): void {
+    this.#flushQueued = false;
+    if (this.#stopped) return;
+    this.#transmit();
+    this.#onProgress();
+    this.#armTimer();
+  }
+
+  #transmit(): void {
+    const nic = this.#nic;
+    const batch = this.#batch;
+    while (this.#port.writable && nic.wantsTransmit) {
+      if (nic.pollTransmit(batch, nowMicros()) === 0) continue;
+      this.#port.send(batch);
+      batch.reset();
+    }
+  }
+
+  #onTimer(): void {
+    this.#timer = null;
+    this.#immediate = null;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    if (this.#stopped) return;
+    this.#nic.handleTimeout(nowMicros());
+    this.#run();
+  }
+
+  #armTimer(): void {
+    const deadline = this.#nic.nextDeadline();
+    if (deadline >= this.#timerAt) return;
+    this.#cancelTimer();
+    this.#timerAt = deadline;
+    const waitMicros = deadline - nowMicros();
+    if (waitMicros < SHORT_WAIT_MICROS) this.#immediate = setImmediate(this.#wake);
+    else this.#timer = setTimeout(this.#wake, Math.ceil(waitMicros / 1000));
+  }
+
+  #cancelTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#timer = null;
+    this.#immediate = null;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The embedded RoCEv2 device: a NIC in this process, over an ordinary UDP socket. No root, kernel module or hardware.
+ *
+ * It implements the verbs contract over the pure engine and owns what the engine does not: the port, time, randomness
+ * from the CSPRNG, and the delivery of events.
+ */
+import type { Cq } from '../roce/completion/cq.js';
+import { Nic, type NicEvent } from '../roce/nic.js';
+import { formatGid, formatIp } from '../roce/wire/address.js';
+import { Icrc } from '../roce/wire/icrc.js';
+import type { AsyncEvent } from '../verbs/async-event.js';
+import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
+import type { Device, DeviceAttributes, DeviceCensus, GidEntry, PortAttributes } from '../verbs/device.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { activeMtuFor } from '../verbs/mtu.js';
+import { Driver } from './driver.js';
+import { linkMtuBytes } from './link-mtu.js';
+import { LiveObjects } from './live-objects.js';
+import { openPort } from './open-port.js';
+import { randomU32 } from './random.js';
+import { SoftChannel, SoftCq } from './soft-cq.js';
+import { SoftPd } from './soft-pd.js';
+import type { SoftQp, SoftSrq } from './soft-qp.js';
+import type { SoftDeviceSpec } from './soft-spec.js';
+import type { UdpPort } from './udp-port.js';
+import { fastCrc32 } from './zlib-crc.js';
+
+const ATTRIBUTES: DeviceAttributes = {
+  maxQps: 65536,
+  maxQpWr: 16384,
+  maxSge: 16,
+  maxCqs: 65536,
+  maxCqe: 1_048_576,
+  maxMrs: 1_048_576,
+  maxMrBytes: 2 ** 32,
+  maxPds: 65536,
+  maxMws: 65536,
+  maxSrqs: 65536,
+  maxSrqWr: 16384,
+  maxInlineData: 1024,
+  maxQpRdAtom: 128,
+  maxQpInitRdAtom: 128,
+  atomics: true,
+};
+
+type LimitName = 'maxQps' | 'maxCqs' | 'maxMrs' | 'maxPds' | 'maxMws' | 'maxSrqs';
+
+export class SoftDevice implements Device {
+  readonly kind = 'soft';
+  readonly name: string;
+  readonly attributes = ATTRIBUTES;
+  readonly nic: Nic;
+  readonly live = new LiveObjects();
+  readonly #port: UdpPort;
+  readonly #driver: Driver;
+  readonly #listeners = new Set<(event: AsyncEvent) => void>();
+  #nextPd = 1;
+  #closed = false;
+
+  /** @throws RdmaError ERR_RDMA_ADDRESS when the address cannot be bound. */
+  static async open(spec: SoftDeviceSpec): Promise<SoftDevice> {
+    const icrc = new Icrc(fastCrc32);
+    return new SoftDevice(await openPort(spec, icrc), icrc);
+  }
+
+  constructor(port: UdpPort, icrc: Icrc) {
+    this.#port = port;
+    this.name = `soft:${formatIp(port.address)}`;
+    this.nic = new Nic({ addresses: [port.address], random: randomU32, icrc });
+    this.#driver = new Driver(this.nic, port, () => this.#deliverEvents());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  async queryPort(port = 1): Promise<PortAttributes> {
+    this.#checkOpen();
+    if (port !== 1) throw usageError(`the soft device has port 1 only, not ${port}`);
+    const { address } = this.#port;
+    return {
+      state: 'ACTIVE',
+      activeMtu: activeMtuFor(linkMtuBytes(formatIp(address))),
+      maxMessageBytes: 2 ** 31,
+      linkLayer: 'Ethernet',
+      lid: 0,
+      udpPort: address.port,
+      exactIcrc: this.#port.exactIcrc,
+    };
+  }
+
+  async queryGids(): Promise<readonly GidEntry[]> {
+    this.#checkOpen();
+    return [{ index: 0, gid: formatGid(this.#port.address), type: 'RoCE v2' }];
+  }
+
+  async allocPd(): Promise<SoftPd> {
+    this.#checkOpen();
+    this.checkLimit('maxPds', this.live.pds);
+    return new SoftPd(this, this.#nextPd++);
+  }
+
+  async createCq(options: CompletionQueueOptions): Promise<SoftCq> {
+    this.#checkOpen();
+    this.checkLimit('maxCqs', this.live.cqs);
+    const { capacity } = options;
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > ATTRIBUTES.maxCqe) {
+      throw usageError(`a completion queue holds 1 to ${ATTRIBUTES.maxCqe} entries, not ${capacity}`);
+    }
+    const channel = options.channel ?? null;
+    if (channel !== null && (!(channel instanceof SoftChannel) || channel.closed)) {
+      throw usageError('channel must be an open completion channel of this device');
+    }
+    return new SoftCq(this.nic.createCq(capacity), channel, this.live);
+  }
+
+  async createCompletionChannel(): Promise<SoftChannel> {
+    this.#checkOpen();
+    return new SoftChannel(this.live);
+  }
+
+  onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  census(): DeviceCensus {
+    return this.live.snapshot();
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return { ...this.nic.counters.snapshot(), ...this.#port.counters() };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    if (this.live.total > 0) {
+      const open = Object.entries(this.census()).filter(([, count]) => count > 0);
+      const list = open.map(([kind, count]) => `${count} ${kind}`).join(', ');
+      throw new RdmaError('ERR_RDMA_IN_USE', `close these objects of ${this.name} first: ${list}`);
+    }
+    this.#closed = true;
+    this.#driver.stop();
+    await this.#port.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // --- for the objects of this device -------------------------------------------------------------------------------
+
+  /** Something was posted or changed: send and report soon. */
+  afterPost(): void {
+    this.nic.settle();
+    this.#driver.kick();
+  }
+
+  checkLimit(name: LimitName, used: number): void {
+    if (used < ATTRIBUTES[name]) return;
+    throw new RdmaError('ERR_RDMA_LIMIT', `${this.name} has reached ${name} = ${ATTRIBUTES[name]}`);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw closedError(this.name);
+  }
+
+  #deliverEvents(): void {
+    for (let cq = this.nic.takeFiredCq(); cq !== undefined; cq = this.nic.takeFiredCq()) {
+      const softCq = cq.context as SoftCq;
+      softCq.channel?.deliver(softCq);
+    }
+    for (let event = this.nic.takeEvent(); event !== undefined; event = this.nic.takeEvent()) {
+      const translated = translateEvent(event);
+      for (const listener of this.#listeners) listener(translated);
+    }
+  }
+}
+
+function translateEvent(event: NicEvent): AsyncEvent {
+  if ('qp' in event) return { type: event.type, qp: event.qp.context as SoftQp };
+  if ('cq' in event) return { type: event.type, cq: (event.cq as Cq).context as SoftCq };
+  return { type: event.type, srq: event.srq.context as SoftSrq };
+}

@@ -1,0 +1,142 @@
+/** Protection domains of the soft device: the parent of regions, windows, queue pairs, SRQs and address handles. */
+import type { Nic } from '../roce/nic.js';
+import { checkRegionAccess } from '../verbs/access-flags.js';
+import type { AddressVector } from '../verbs/address-handle.js';
+import type { Device, ProtectionDomain } from '../verbs/device.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import type { QpCapacity } from '../verbs/qp-attributes.js';
+import { QpType } from '../verbs/qp-state.js';
+import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
+import { nowMicros } from './driver.js';
+import type { LiveObjects } from './live-objects.js';
+import { SoftAh } from './soft-ah.js';
+import { SoftCq } from './soft-cq.js';
+import type { SoftDevice } from './soft-device.js';
+import { type MemoryOwner, SoftMr, SoftMw } from './soft-memory.js';
+import { SoftQp, SoftSrq } from './soft-qp.js';
+
+const DEFAULT_CAPACITY: QpCapacity = {
+  maxSendWr: 128,
+  maxRecvWr: 128,
+  maxSendSge: 16,
+  maxRecvSge: 16,
+  maxInlineData: 256,
+};
+
+export class SoftPd implements ProtectionDomain, MemoryOwner {
+  readonly softDevice: SoftDevice;
+  readonly number: number;
+  children = 0;
+  #closed = false;
+
+  constructor(device: SoftDevice, number: number) {
+    this.softDevice = device;
+    this.number = number;
+    device.live.pds++;
+  }
+
+  get device(): Device {
+    return this.softDevice;
+  }
+
+  get nic(): Nic {
+    return this.softDevice.nic;
+  }
+
+  get live(): LiveObjects {
+    return this.softDevice.live;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  async regMr(buffer: Uint8Array | ArrayBuffer | SharedArrayBuffer, access: number): Promise<SoftMr> {
+    this.#checkOpen();
+    checkRegionAccess(access);
+    this.softDevice.checkLimit('maxMrs', this.live.mrs);
+    const bytes = ArrayBuffer.isView(buffer)
+      ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+      : new Uint8Array(buffer);
+    if (bytes.length === 0) throw usageError('a memory region needs at least one byte');
+    return new SoftMr(this, bytes, access);
+  }
+
+  async createQp(options: QueuePairOptions): Promise<SoftQp> {
+    this.#checkOpen();
+    const { attributes } = this.softDevice;
+    this.softDevice.checkLimit('maxQps', this.live.qps);
+    const capacity = { ...DEFAULT_CAPACITY, ...options.capacity };
+    checkCapacity('maxSendWr', capacity.maxSendWr, 1, attributes.maxQpWr);
+    checkCapacity('maxRecvWr', capacity.maxRecvWr, 0, attributes.maxQpWr);
+    checkCapacity('maxSendSge', capacity.maxSendSge, 0, attributes.maxSge);
+    checkCapacity('maxRecvSge', capacity.maxRecvSge, 0, attributes.maxSge);
+    checkCapacity('maxInlineData', capacity.maxInlineData, 0, attributes.maxInlineData);
+    const { sendCq, recvCq } = options;
+    const srq = options.srq ?? null;
+    if (!(sendCq instanceof SoftCq) || !(recvCq instanceof SoftCq) || sendCq.closed || recvCq.closed) {
+      throw usageError('sendCq and recvCq must be open completion queues of this device');
+    }
+    if (srq !== null && (!(srq instanceof SoftSrq) || srq.closed)) {
+      throw usageError('srq must be an open shared receive queue of this device');
+    }
+    const engine = this.nic.createQp(
+      {
+        type: options.type ?? QpType.RC,
+        pd: this.number,
+        sendCq: sendCq.engine,
+        recvCq: recvCq.engine,
+        srq: srq?.engine ?? null,
+        signalAll: options.signalAll ?? false,
+        capacity: srq === null ? capacity : { ...capacity, maxRecvWr: 0, maxRecvSge: srq.maxSge },
+      },
+      nowMicros(),
+    );
+    return new SoftQp(this, engine, sendCq, recvCq, srq);
+  }
+
+  async createSrq(options: SharedReceiveQueueOptions): Promise<SoftSrq> {
+    this.#checkOpen();
+    const { attributes } = this.softDevice;
+    this.softDevice.checkLimit('maxSrqs', this.live.srqs);
+    const maxSge = options.maxSge ?? attributes.maxSge;
+    checkCapacity('maxWr', options.maxWr, 1, attributes.maxSrqWr);
+    checkCapacity('maxSge', maxSge, 0, attributes.maxSge);
+    return new SoftSrq(this, this.nic.createSrq(this.number, options.maxWr, maxSge));
+  }
+
+  async createAh(av: AddressVector): Promise<SoftAh> {
+    this.#checkOpen();
+    return new SoftAh(this, av);
+  }
+
+  async allocMw(): Promise<SoftMw> {
+    this.#checkOpen();
+    this.softDevice.checkLimit('maxMws', this.live.mws);
+    return new SoftMw(this);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    if (this.children > 0) {
+      const message = `close the ${this.children} objects of the protection domain first`;
+      throw new RdmaError('ERR_RDMA_IN_USE', message);
+    }
+    this.#closed = true;
+    this.live.pds--;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw closedError('the protection domain');
+  }
+}
+
+function checkCapacity(name: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw usageError(`${name} must be an integer from ${min} to ${max}, not ${value}`);
+  }
+}

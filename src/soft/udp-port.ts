@@ -1,0 +1,34 @@
+/**
+ * What a soft device needs of the network: one bound UDP socket that sends batches of packets and delivers datagrams.
+ * Ports wrap ports: capturing and fault injection are ports around the real one.
+ */
+import type { Datagram } from '../roce/datagram.js';
+import type { TransmitBatch } from '../roce/transmit-batch.js';
+import type { UdpAddress } from '../roce/wire/address.js';
+
+/** Who listens to a port. */
+export interface PortListener {
+  /** One datagram came in. The object and its bytes are only valid during the call. */
+  onDatagram(datagram: Datagram): void;
+  /** The port can take batches again after `writable` was false. */
+  onWritable(): void;
+}
+
+export interface UdpPort {
+  /** Which implementation it is: `dgram`, `native`, … */
+  readonly kind: string;
+  /** The address and port that packets leave from and arrive at. */
+  readonly address: UdpAddress;
+  /** Whether the ICRC of packets that leave is exact on the wire; see `PortAttributes.exactIcrc`. */
+  readonly exactIcrc: boolean;
+  /** `false` while the operating system is behind with sending: keep the packets for now. */
+  readonly writable: boolean;
+  /** Set once, before the first datagram. */
+  listener: PortListener | null;
+  /** Sends the packets of a batch, in order. May only be called while `writable`; the batch may be reused after. */
+  send(batch: TransmitBatch): void;
+  /** What happened in the port, by name; all of it grows only. */
+  counters(): Readonly<Record<string, number>>;
+  /** Idempotent; nothing is delivered after it was called. */
+  close(): Promise<void>;
+}

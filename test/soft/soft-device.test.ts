@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { openDevice } from '../../src/open-device.js';
+import { AccessFlags } from '../../src/verbs/access-flags.js';
+import { toPsn } from '../../src/verbs/brands.js';
+import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
+import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
+import { QpState } from '../../src/verbs/qp-state.js';
+import type { QueuePair } from '../../src/verbs/queue-pair.js';
+import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
+
+const REMOTE =
+  AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;
+
+interface End {
+  device: Device;
+  pd: ProtectionDomain;
+  channel: CompletionChannel;
+  cq: CompletionQueue;
+  qp: QueuePair;
+}
+
+async function openEnd(name: string): Promise<End> {
+  const device = await openDevice(name);
+  const pd = await device.allocPd();
+  const channel = await device.createCompletionChannel();
+  const cq = await device.createCq({ capacity: 64, channel });
+  const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
+  return { device, pd, channel, cq, qp };
+}
+
+async function connect(a: End, b: End): Promise<void> {
+  const psns = [toPsn(0xfffff0), toPsn(0x10)] as const;
+  const ends = [a, b] as const;
+  for (const i of [0, 1] as const) {
+    const peer = ends[1 - i] as End;
+    const gid = (await peer.device.queryGids())[0]?.gid as string;
+    const { udpPort } = await peer.device.queryPort();
+    const { qp } = ends[i];
+    await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 15 });
+    await qp.modify({
+      state: QpState.RTR,
+      av: { dgid: gid, udpPort },
+      pathMtu: 4096,
+      destQpn: peer.qp.qpn,
+      rqPsn: psns[1 - i] as (typeof psns)[0],
+      maxDestRdAtomic: 16,
+      minRnrTimer: 12,
+    });
+    await qp.modify({
+      state: QpState.RTS,
+      sqPsn: psns[i],
+      timeout: 14,
+      retryCount: 7,
+      rnrRetry: 7,
+      maxRdAtomic: 16,
+    });
+  }
+}
+
+async function closeEnd(end: End): Promise<void> {
+  await end.qp.close();
+  await end.cq.close();
+  await end.channel.close();
+  await end.pd.close();
+  assert.deepEqual(new Set(Object.values(end.device.census())), new Set([0]));
+  await end.device.close();
+}
+
+/** The next completion, found as a program should: arm, poll, wait. */
+async function nextCompletion(end: End) {
+  const [wc] = createCompletions(1);
+  for (;;) {
+    end.cq.reqNotify();
+    if (wc !== undefined && end.cq.poll([wc]) === 1) return wc;
+    await end.channel.next();
+  }
+}
+
+for (const host of ['127.0.0.1', '::1']) {
+  test(`two devices in one process move 8 MiB by WRITE and READ over ${host}`, async () => {
+    const a = await openEnd(`soft:${host}?port=0`);
+    const b = await openEnd(`soft:${host}?port=0`);
+    await connect(a, b);
+    const length = 8 * 1024 * 1024 + 13;
+    const source = await a.pd.regMr(randomBytes(length), 0);
+    const back = await a.pd.regMr(new Uint8Array(length), AccessFlags.LOCAL_WRITE);
+    const target = await b.pd.regMr(new SharedArrayBuffer(length), REMOTE);
+    const remote = { remoteAddr: target.addr, rkey: target.rkey, flags: SendFlags.SIGNALED };
+    a.qp.postSend({ wrId: 1, opcode: WrOpcode.RDMA_WRITE, sges: [{ mr: source }], ...remote });
+    a.qp.postSend({ wrId: 2, opcode: WrOpcode.RDMA_READ, sges: [{ mr: back }], ...remote });
+    for (const wrId of [1, 2]) {
+      const wc = await nextCompletion(a);
+      assert.equal(`${wc.wrId} ${statusName(wc.status)}`, `${wrId} SUCCESS`);
+    }
+    assert.equal(Buffer.compare(Buffer.from(target.bytes), source.bytes), 0);
+    assert.equal(Buffer.compare(back.bytes, source.bytes), 0);
+    for (const mr of [source, back, target]) await mr.close();
+    await closeEnd(a);
+    await closeEnd(b);
+  });
+}
+
+test('a device that still has objects refuses to close and says which', async () => {
+  const a = await openEnd('soft:127.0.0.1?port=0');
+  await assert.rejects(a.device.close(), {
+    code: 'ERR_RDMA_IN_USE',
+    message: /1 pds, 1 cqs, 1 channels, 1 qps/,
+  });
+  await assert.rejects(a.pd.close(), { code: 'ERR_RDMA_IN_USE' });
+  await assert.rejects(a.cq.close(), { code: 'ERR_RDMA_IN_USE' });
+  await closeEnd(a);
+});
+
+test('a port that is taken, and an address of another machine, are explained', async () => {
+  const a = await openDevice('soft:127.0.0.1?port=0');
+  const { udpPort } = await a.queryPort();
+  await assert.rejects(openDevice(`soft:127.0.0.1?port=${udpPort}`), {
+    code: 'ERR_RDMA_ADDRESS',
+    message: /in use/,
+  });
+  await assert.rejects(openDevice('soft:192.0.2.1'), { code: 'ERR_RDMA_ADDRESS', message: /not an address/ });
+  await assert.rejects(openDevice('mlx9_9'), { code: 'ERR_RDMA_NO_DEVICE' });
+  await assert.rejects(openDevice('soft:nowhere'), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  await assert.rejects(openDevice('soft:127.0.0.1?prot=1'), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+    message: /prot/,
+  });
+  await a.close();
+  await a.close();
+});
+
+test('random datagrams are dropped, counted by reason, and disturb nothing', async () => {
+  const { createSocket } = await import('node:dgram');
+  const device = await openDevice('soft:127.0.0.1?port=0');
+  const { udpPort } = await device.queryPort();
+  const socket = createSocket('udp4');
+  const total = 200;
+  for (let i = 0; i < total; i++) socket.send(randomBytes(i), udpPort, '127.0.0.1');
+  while ((device.counters()['rxPackets'] ?? 0) < total) await new Promise((resolve) => setImmediate(resolve));
+  const drops = Object.entries(device.counters()).filter(([name]) => name.startsWith('drop_'));
+  assert.equal(
+    drops.reduce((sum, [, count]) => sum + count, 0),
+    total,
+  );
+  socket.close();
+  await once(socket, 'close');
+  await device.close();
+});
