@@ -9,6 +9,7 @@ import { Nic } from '../../src/roce/nic.js';
 import { packetLength, writePacket } from '../../src/roce/packet-writer.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import type { SendWqe } from '../../src/roce/qp/send-queue.js';
+import type { Srq } from '../../src/roce/qp/srq.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import { copyAddress, parseGid, type UdpAddress } from '../../src/roce/wire/address.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
@@ -55,20 +56,33 @@ export class Side {
   readonly pd = 1;
   readonly sendCq;
   readonly recvCq;
+  readonly srq: Srq | null;
   readonly qp: Qp;
+  readonly #options: PairOptions;
 
   constructor(address: UdpAddress, seed: number, options: PairOptions) {
-    this.nic = new Nic({ addresses: [address], random: seededRandom(seed) });
+    this.#options = options;
+    this.nic = new Nic({
+      addresses: [address],
+      random: seededRandom(seed),
+      activeMtu: options.mtu ?? 1024,
+    });
     this.sendCq = this.nic.createCq(options.cqCapacity ?? 256);
     this.recvCq = this.nic.createCq(options.cqCapacity ?? 256);
-    this.qp = this.nic.createQp(
+    this.srq = options.srq ? this.nic.createSrq(this.pd, 64, 16) : null;
+    this.qp = this.createQp();
+  }
+
+  /** One more queue pair like the first one, in RESET. */
+  createQp(): Qp {
+    return this.nic.createQp(
       {
-        type: QpType.RC,
+        type: this.#options.type ?? QpType.RC,
         pd: this.pd,
         sendCq: this.sendCq,
         recvCq: this.recvCq,
-        srq: null,
-        signalAll: true,
+        srq: this.srq,
+        signalAll: this.#options.signalAll ?? true,
         capacity: { maxSendWr: 64, maxRecvWr: 64, maxSendSge: 16, maxRecvSge: 16, maxInlineData: 64 },
       },
       0,
@@ -87,9 +101,10 @@ export class Side {
   }
 
   postRecv(wrId: number, region?: Region, offset = 0, length = region?.bytes.length ?? 0): void {
-    const slot = this.qp.receives.push(wrId);
-    if (region !== undefined) this.qp.receives.sges.add(slot, region, offset, length);
-    this.qp.commitReceive();
+    const receives = (this.srq ?? this.qp).receives;
+    const slot = receives.push(wrId);
+    if (region !== undefined) receives.sges.add(slot, region, offset, length);
+    if (this.srq === null) this.qp.commitReceive();
   }
 
   post(fields: Partial<SendWqe> & { opcode: number }, ...sges: [Region, number, number][]): void {
@@ -133,6 +148,12 @@ export interface PairOptions {
   readonly delayMicros?: number;
   readonly attributes?: Partial<QpAttributes>;
   readonly cqCapacity?: number;
+  /** Default RC. */
+  readonly type?: QpType;
+  /** Receives come from a shared queue. */
+  readonly srq?: boolean;
+  /** Default true. */
+  readonly signalAll?: boolean;
   /** Where PSNs start: [side 0, side 1]. */
   readonly psns?: readonly [number, number];
 }
@@ -176,6 +197,12 @@ export class NicPair {
   }
 
   bringUp(qp: Qp, attributes: Partial<QpAttributes>): void {
+    if (qp.type === QpType.UC) bringUpUc(qp, attributes);
+    else if (qp.type === QpType.UD) bringUpUd(qp, attributes);
+    else this.#bringUpRc(qp, attributes);
+  }
+
+  #bringUpRc(qp: Qp, attributes: Partial<QpAttributes>): void {
     const all = 15;
     const { av, destQpn, pathMtu, rqPsn, sqPsn } = attributes as Required<QpAttributes>;
     qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: attributes.accessFlags ?? all });
@@ -201,7 +228,7 @@ export class NicPair {
   /** Runs until nothing is on the link and no deadline remains, or until `done`. Throws when that takes too long. */
   run(done: () => boolean = () => false): void {
     for (let step = 0; step < 200_000; step++) {
-      this.#transmit();
+      this.transmit();
       if (done()) return;
       const delivery = this.#link[0]?.at ?? Number.POSITIVE_INFINITY;
       const deadline = Math.min(...this.sides.map((side) => side.nic.nextDeadline()));
@@ -225,7 +252,8 @@ export class NicPair {
     this.sides[item.to].nic.receive(datagram, this.now);
   }
 
-  #transmit(): void {
+  /** Takes what both sides have to send and puts it on the link. */
+  transmit(): void {
     for (const from of [0, 1] as const) {
       const { nic } = this.sides[from];
       while (nic.pollTransmit(this.#batch, this.now) > 0) {
@@ -254,4 +282,18 @@ export class NicPair {
     while (place > 0 && (this.#link[place - 1] as InFlight).at > item.at) place--;
     this.#link.splice(place, 0, item);
   }
+}
+
+function bringUpUc(qp: Qp, attributes: Partial<QpAttributes>): void {
+  const { av, destQpn, pathMtu, rqPsn, sqPsn } = attributes as Required<QpAttributes>;
+  qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: attributes.accessFlags ?? 15 });
+  qp.modify({ state: QpState.RTR, av, destQpn, pathMtu, rqPsn });
+  qp.modify({ state: QpState.RTS, sqPsn });
+}
+
+function bringUpUd(qp: Qp, attributes: Partial<QpAttributes>): void {
+  const { sqPsn } = attributes as Required<QpAttributes>;
+  qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, qkey: attributes.qkey ?? (0x1111 as never) });
+  qp.modify({ state: QpState.RTR });
+  qp.modify({ state: QpState.RTS, sqPsn });
 }

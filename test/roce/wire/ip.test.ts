@@ -99,6 +99,15 @@ test('what is not one whole UDP datagram is refused', () => {
     bytes[at] = value;
     assert.equal(parseIpUdp(new IpUdpView(), bytes, 0, bytes.length), false, name);
   }
+  for (const [family, lengthAt, ipHeader] of [
+    [V4, 3, 20],
+    [V6, 5, 0],
+  ] as const) {
+    const bytes = datagram(family, 16);
+    bytes[lengthAt] = ipHeader + 7;
+    bytes[family === V4 ? 25 : 45] = 7;
+    assert.equal(parseIpUdp(new IpUdpView(), bytes, 0, bytes.length), false, 'both lengths below the header');
+  }
   for (const family of [V4, V6]) {
     const bytes = datagram(family, 16);
     for (let length = 0; length < bytes.length; length += 1) {

@@ -1,0 +1,163 @@
+/**
+ * Receives messages: keeps receives posted, puts fragments together and hands messages out in order. When the program
+ * does not take its messages, receives are not given back, so that the sender comes to a halt instead of memory
+ * growing.
+ */
+import type { RdmaError } from '../verbs/errors.js';
+import type { MemoryRegion } from '../verbs/memory-region.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import { HEADER_BYTES, type MessageHeader, MessageType, readHeader, violation } from './message-header.js';
+
+/** Receives beyond those that the peer may fill with fragments: for its CREDIT messages. */
+export const CREDIT_RECEIVES = 2;
+
+/** A message of the peer. */
+export interface Message {
+  readonly type: MessageType;
+  /** The program's own copy. */
+  readonly data: Uint8Array;
+}
+
+export interface ReceiverOptions {
+  readonly qp: QueuePair;
+  /** The receive buffer: `slots + CREDIT_RECEIVES` pieces of `slotBytes`. */
+  readonly mr: MemoryRegion;
+  readonly slots: number;
+  readonly slotBytes: number;
+  readonly maxMessageBytes: number;
+  /** Above it, receives are held back until the program takes messages. */
+  readonly highWaterBytes: number;
+  /** A header of the peer told how many of our fragments it has taken. */
+  readonly onPeerTaken: (taken: number) => void;
+  /** Receives were given back: the peer may want to know. */
+  readonly onTaken: () => void;
+  /** The peer wants to end the connection in order. */
+  readonly onQuit: () => void;
+}
+
+interface Waiter {
+  resolve(message: Message | undefined): void;
+  reject(error: RdmaError): void;
+}
+
+export class MessageReceiver {
+  readonly #options: ReceiverOptions;
+  readonly #ready: Message[] = [];
+  readonly #heldSlots: number[] = [];
+  readonly #waiters: Waiter[] = [];
+  #readyBytes = 0;
+  #partial: { header: MessageHeader; data: Uint8Array; receivedBytes: number } | null = null;
+  #nextSequence = 0;
+  #taken = 0;
+  #ended = false;
+  #failure: RdmaError | undefined;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Fragments taken so far, modulo 2^32. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Posts all receives; before the peer may send. */
+  start(): void {
+    const { slots } = this.#options;
+    for (let slot = 0; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
+  }
+
+  /**
+   * The receive `slot` holds a fragment of `length` bytes.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules.
+   */
+  onFragment(slot: number, length: number): void {
+    const { mr, slotBytes } = this.#options;
+    const at = slot * slotBytes;
+    const header = readHeader(mr.bytes, at, length);
+    if (header.type !== MessageType.CREDIT) this.#append(header, at + HEADER_BYTES, length - HEADER_BYTES);
+    if (header.type === MessageType.CREDIT) this.#repost(slot);
+    else if (this.#readyBytes > this.#options.highWaterBytes) this.#heldSlots.push(slot);
+    else this.#give(slot);
+    this.#options.onPeerTaken(header.taken);
+    this.#options.onTaken();
+  }
+
+  /** The next message; `undefined` when the peer has quit and nothing is left. */
+  next(): Promise<Message | undefined> {
+    const message = this.#ready.shift();
+    if (message !== undefined) {
+      this.#readyBytes -= message.data.length;
+      this.#giveHeldSlots();
+      return Promise.resolve(message);
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#ended) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  /** No message will come any more; those that are here can still be taken. */
+  end(): void {
+    this.#ended = true;
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);
+  }
+
+  /** The connection is lost: whoever waits learns why. Messages that arrived whole can still be taken. */
+  fail(error: RdmaError): void {
+    if (this.#ended || this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  #append(header: MessageHeader, at: number, length: number): void {
+    if (header.sequence !== this.#nextSequence) throw violation('a message is out of sequence');
+    if (header.totalBytes > this.#options.maxMessageBytes) {
+      const limit = this.#options.maxMessageBytes;
+      throw violation(`it sent a message of ${header.totalBytes} bytes, but ${limit} is the limit`);
+    }
+    this.#partial ??= { header, data: new Uint8Array(header.totalBytes), receivedBytes: 0 };
+    const partial = this.#partial;
+    const { type, totalBytes } = partial.header;
+    if (header.offset !== partial.receivedBytes || header.type !== type || header.totalBytes !== totalBytes) {
+      throw violation('the fragments of a message do not fit together');
+    }
+    if (length === 0 && totalBytes > 0) throw violation('a fragment is empty');
+    partial.data.set(this.#options.mr.bytes.subarray(at, at + length), header.offset);
+    partial.receivedBytes += length;
+    if (partial.receivedBytes === totalBytes) this.#finish(type, partial.data);
+  }
+
+  #finish(type: MessageType, data: Uint8Array): void {
+    this.#partial = null;
+    this.#nextSequence = (this.#nextSequence + 1) >>> 0;
+    if (type === MessageType.QUIT) {
+      this.#options.onQuit();
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter !== undefined) {
+      waiter.resolve({ type, data });
+    } else {
+      this.#ready.push({ type, data });
+      this.#readyBytes += data.length;
+    }
+  }
+
+  #giveHeldSlots(): void {
+    if (this.#heldSlots.length === 0 || this.#readyBytes > this.#options.highWaterBytes) return;
+    if (this.#failure !== undefined || this.#ended) return;
+    for (const slot of this.#heldSlots.splice(0)) this.#give(slot);
+    this.#options.onTaken();
+  }
+
+  #give(slot: number): void {
+    this.#taken = (this.#taken + 1) >>> 0;
+    this.#repost(slot);
+  }
+
+  #repost(slot: number): void {
+    const { qp, mr, slotBytes } = this.#options;
+    qp.postRecv({ wrId: slot, sges: [{ mr, offset: slot * slotBytes, length: slotBytes }] });
+  }
+}

@@ -1,0 +1,42 @@
+/** Options that servers and clients share, with their defaults. */
+import type { Device } from '../verbs/device.js';
+import type { ConnectionStep } from './steps.js';
+
+export const DEFAULT_PORT = 4433;
+export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
+
+export interface DataPathOptions {
+  /** Receives for fragments of the peer, and so what the peer may have under way. Default 64. */
+  readonly receiveSlots?: number;
+  /** Bytes of one send or receive slot, header included. Default 16 KiB. */
+  readonly slotBytes?: number;
+  /** Messages of the peer above this are refused. Default 16 MiB. */
+  readonly maxMessageBytes?: number;
+  /** Bytes of the buffer that the peer may write and read by itself. 0 = none. Default 1 MiB. */
+  readonly bufferBytes?: number;
+}
+
+export interface CommonOptions extends DataPathOptions {
+  /** An open device, which stays open, or the name of one to open. Default `soft`, on the address in use. */
+  readonly device?: Device | string;
+  /** From the TCP connection until both sides are ready. Default 5000. */
+  readonly handshakeDeadlineMillis?: number;
+  /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
+  readonly onStep?: (step: ConnectionStep) => void;
+  /** Puts PSNs into the steps. They are secrets: only for demonstrations. Default false. */
+  readonly revealPsns?: boolean;
+}
+
+export interface DataPathLimits {
+  readonly receiveSlots: number;
+  readonly slotBytes: number;
+  readonly maxMessageBytes: number;
+  readonly bufferBytes: number;
+}
+
+export const withDefaults = (options: DataPathOptions): DataPathLimits => ({
+  receiveSlots: options.receiveSlots ?? 64,
+  slotBytes: options.slotBytes ?? 16 * 1024,
+  maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
+  bufferBytes: options.bufferBytes ?? 1024 * 1024,
+});

@@ -1,0 +1,180 @@
+/**
+ * The verbs objects and buffers of one connection, which shares nothing but the device with others: a protection
+ * domain, two completion queues, a queue pair, a send and a receive buffer and the buffer that the peer may reach.
+ *
+ * Invariant: `destroy` frees whatever was made, also after a failure half-way, in the order: memory regions, buffers,
+ * queue pair, completion queues, protection domain. The device stays open.
+ */
+import { AccessFlags } from '../verbs/access-flags.js';
+import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
+import type { Device, ProtectionDomain } from '../verbs/device.js';
+import { RdmaError } from '../verbs/errors.js';
+import type { MemoryRegion } from '../verbs/memory-region.js';
+import { QpState } from '../verbs/qp-state.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import { CREDIT_RECEIVES } from './message-receiver.js';
+import type { DataPathLimits } from './options.js';
+import { StepName, type StepReporter } from './steps.js';
+
+const SEND_SLOTS = 32;
+const MAX_SEND_WR = 128;
+const MEMORY_RETRIES = 5;
+const MEMORY_RETRY_MILLIS = 50;
+
+export class ConnectionResources {
+  readonly pd: ProtectionDomain;
+  readonly limits: DataPathLimits;
+  readonly sendSlots = SEND_SLOTS;
+  readonly #reporter: StepReporter;
+  #channel: CompletionChannel | undefined;
+  #sendCq: CompletionQueue | undefined;
+  #recvCq: CompletionQueue | undefined;
+  #qp: QueuePair | undefined;
+  #sendMr: MemoryRegion | undefined;
+  #recvMr: MemoryRegion | undefined;
+  #bufferMr: MemoryRegion | undefined;
+  /** Regions of running one-sided operations and of the program. */
+  readonly #extraMrs = new Set<MemoryRegion>();
+  #destroying: Promise<void> | undefined;
+
+  /** @throws RdmaError of the verbs; what was made until then is freed. */
+  static async create(
+    device: Device,
+    limits: DataPathLimits,
+    reporter: StepReporter,
+  ): Promise<ConnectionResources> {
+    const resources = new ConnectionResources(await device.allocPd(), limits, reporter);
+    try {
+      await resources.#create(device);
+    } catch (error) {
+      await resources.destroy();
+      throw error;
+    }
+    return resources;
+  }
+
+  private constructor(pd: ProtectionDomain, limits: DataPathLimits, reporter: StepReporter) {
+    this.pd = pd;
+    this.limits = limits;
+    this.#reporter = reporter;
+  }
+
+  get channel(): CompletionChannel {
+    return present(this.#channel);
+  }
+
+  get sendCq(): CompletionQueue {
+    return present(this.#sendCq);
+  }
+
+  get recvCq(): CompletionQueue {
+    return present(this.#recvCq);
+  }
+
+  get qp(): QueuePair {
+    return present(this.#qp);
+  }
+
+  get sendMr(): MemoryRegion {
+    return present(this.#sendMr);
+  }
+
+  get recvMr(): MemoryRegion {
+    return present(this.#recvMr);
+  }
+
+  /** `null` when the peer may reach nothing. */
+  get bufferMr(): MemoryRegion | null {
+    return this.#bufferMr ?? null;
+  }
+
+  /** Registers memory for as long as the connection lives, or until `deregister`. */
+  async register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
+    const mr = await registerPatiently(this.pd, bytes, access);
+    this.#extraMrs.add(mr);
+    return mr;
+  }
+
+  async deregister(mr: MemoryRegion): Promise<void> {
+    this.#extraMrs.delete(mr);
+    await mr.close();
+  }
+
+  /** Idempotent. */
+  destroy(): Promise<void> {
+    this.#destroying ??= this.#destroy();
+    return this.#destroying;
+  }
+
+  async #create(device: Device): Promise<void> {
+    const { receiveSlots, slotBytes, bufferBytes } = this.limits;
+    const receives = receiveSlots + CREDIT_RECEIVES;
+    this.#channel = await device.createCompletionChannel();
+    const channel = this.#channel;
+    this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
+    this.#recvCq = await device.createCq({ capacity: receives, channel });
+    this.#qp = await this.pd.createQp({
+      sendCq: this.#sendCq,
+      recvCq: this.#recvCq,
+      capacity: {
+        maxSendWr: MAX_SEND_WR,
+        maxRecvWr: receives,
+        maxSendSge: 1,
+        maxRecvSge: 1,
+        maxInlineData: 0,
+      },
+    });
+    const { LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE } = AccessFlags;
+    this.#sendMr = await registerPatiently(this.pd, new Uint8Array(SEND_SLOTS * slotBytes), 0);
+    this.#recvMr = await registerPatiently(this.pd, new Uint8Array(receives * slotBytes), LOCAL_WRITE);
+    if (bufferBytes > 0) {
+      const rights = LOCAL_WRITE | REMOTE_READ | REMOTE_WRITE;
+      this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), rights);
+    }
+  }
+
+  async #destroy(): Promise<void> {
+    // The device must have stopped using the memory before it is deregistered.
+    if (this.#qp !== undefined && this.#qp.state !== QpState.RESET)
+      await this.#qp.modify({ state: QpState.ERR });
+    for (const mr of this.#extraMrs) await mr.close();
+    this.#extraMrs.clear();
+    await this.#sendMr?.close();
+    await this.#recvMr?.close();
+    await this.#bufferMr?.close();
+    this.#sendMr = undefined;
+    this.#recvMr = undefined;
+    this.#bufferMr = undefined;
+    this.#reporter.report(StepName.MEMORY_DEREGISTERED);
+    await this.#qp?.close();
+    this.#reporter.report(StepName.QP_DESTROYED);
+    await this.#sendCq?.close();
+    await this.#recvCq?.close();
+    await this.#channel?.close();
+    this.#reporter.report(StepName.CQS_DESTROYED);
+    await this.pd.close();
+    this.#reporter.report(StepName.PD_DEALLOCATED);
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one');
+  return value;
+}
+
+/** A registration that fails for want of memory is tried again a few times: another connection may give some back. */
+async function registerPatiently(
+  pd: ProtectionDomain,
+  bytes: Uint8Array,
+  access: number,
+): Promise<MemoryRegion> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await pd.regMr(bytes, access);
+    } catch (error) {
+      const noMemory = error instanceof RdmaError && error.code === 'ERR_RDMA_NO_MEMORY';
+      if (!noMemory || attempt === MEMORY_RETRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, MEMORY_RETRY_MILLIS * attempt));
+    }
+  }
+}

@@ -1,0 +1,54 @@
+/** Brings a queue pair up with the PSNs and parameters of a session: INIT → RTR(rqPsn) → RTS(sqPsn). */
+import type { SessionAttributes } from '../session/handshake.js';
+import { AccessFlags } from '../verbs/access-flags.js';
+import type { PathMtu } from '../verbs/mtu.js';
+import { QpState } from '../verbs/qp-state.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import { StepName, type StepReporter } from './steps.js';
+
+/** 4.096 µs × 2^14 = 67 ms. */
+const TIMEOUT = 14;
+const RETRY_COUNT = 7;
+/** For ever: flow control keeps messages from coming without a receive, and a dead peer is found by its session. */
+const RNR_RETRY = 7;
+/** 0.64 ms. */
+const MIN_RNR_TIMER = 12;
+export const RD_ATOMIC_DEPTH = 16;
+
+export interface OwnPath {
+  readonly pathMtu: PathMtu;
+  /** Whether the peer may write and read memory of ours. */
+  readonly grantsMemory: boolean;
+}
+
+export async function bringUp(
+  qp: QueuePair,
+  session: SessionAttributes,
+  own: OwnPath,
+  reporter: StepReporter,
+): Promise<void> {
+  const { peer, rqPsn, sqPsn } = session;
+  const accessFlags = own.grantsMemory ? AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE : 0;
+  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags });
+  reporter.report(StepName.INIT);
+  const pathMtu = Math.min(own.pathMtu, peer.pathMtu) as PathMtu;
+  await qp.modify({
+    state: QpState.RTR,
+    av: { dgid: peer.gid, udpPort: peer.udpPort },
+    pathMtu,
+    destQpn: peer.qpn,
+    rqPsn,
+    maxDestRdAtomic: RD_ATOMIC_DEPTH,
+    minRnrTimer: MIN_RNR_TIMER,
+  });
+  reporter.report(StepName.RTR, { pathMtu });
+  await qp.modify({
+    state: QpState.RTS,
+    sqPsn,
+    timeout: TIMEOUT,
+    retryCount: RETRY_COUNT,
+    rnrRetry: RNR_RETRY,
+    maxRdAtomic: Math.min(RD_ATOMIC_DEPTH, peer.maxDestRdAtomic),
+  });
+  reporter.report(StepName.RTS);
+}

@@ -1,0 +1,17 @@
+/** `queuepair`: servers, clients and connections. */
+export { type ConnectOptions, connect } from './connection/client.js';
+export { Connection, type ConnectionStatistics } from './connection/connection.js';
+export { MessageType, messageTypeName } from './connection/message-header.js';
+export type { Message } from './connection/message-receiver.js';
+export { RemoteBuffer } from './connection/remote-buffer.js';
+export {
+  type ConnectionHandler,
+  type ListenOptions,
+  listen,
+  type Server,
+  type ServerCensus,
+  type ServerEvents,
+} from './connection/server.js';
+export { type ConnectionStep, StepName } from './connection/steps.js';
+export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
+export { RdmaError, type RdmaErrorCode, type RdmaFault } from './verbs/errors.js';

@@ -1,0 +1,268 @@
+/**
+ * The control channel of a session: frames over one TLS socket, from the moment that TLS is up.
+ *
+ * Invariants:
+ * - It ends once, for one reason; the first reason stays. After that nothing is delivered but what came before a `bye`.
+ * - Both directions are bounded: frames that nobody awaits pause the socket, a peer that does not read is dropped.
+ * - Until `handshakeDone()` the deadline of the handshake runs; after the end the socket is gone within `lingerMillis`.
+ * - Nothing that the peer sends throws or rejects anywhere but in `receive()` and `send()`.
+ */
+import type { TLSSocket } from 'node:tls';
+import { closedError, RdmaError } from '../verbs/errors.js';
+import { cleanText } from './clean-text.js';
+import { FrameDecoder } from './frame-decoder.js';
+import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame } from './frames.js';
+import type { SessionRole } from './handshake.js';
+import type { HandshakeDeadline } from './handshake-deadline.js';
+import { type PeerIdentity, peerIdentity } from './peer-identity.js';
+import { explainTlsError } from './tls-errors.js';
+
+const MAX_AWAITED_FRAMES = 16;
+const MAX_UNSENT_BYTES = 65_536;
+const KEEP_ALIVE_MILLIS = 15_000;
+const DEFAULT_LINGER_MILLIS = 500;
+
+export interface ControlChannelOptions {
+  /** Our own side. */
+  readonly role: SessionRole;
+  /** Runs since the TCP connection began. */
+  readonly deadline: HandshakeDeadline;
+  /** How long a peer has to take the last frame and close its side. Default 500. */
+  readonly lingerMillis?: number;
+  /** What it means that the peer ended the connection before it sent anything. */
+  readonly silentEnd?: () => RdmaError;
+}
+
+/** How a channel ended: with `undefined` when either side said `bye`. */
+export interface ChannelEnd {
+  readonly error: RdmaError | undefined;
+}
+
+interface Waiter {
+  resolve(frame: Frame): void;
+  reject(error: RdmaError): void;
+}
+
+export class ControlChannel implements AsyncDisposable {
+  readonly role: SessionRole;
+  /** Who the peer is; `null` when it showed no certificate (a server without mutual TLS). */
+  readonly peer: PeerIdentity | null;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  /** Resolves when the socket is gone and everything is freed; never rejects. */
+  readonly closed: Promise<ChannelEnd>;
+
+  readonly #socket: TLSSocket;
+  readonly #deadline: HandshakeDeadline;
+  readonly #lingerMillis: number;
+  readonly #silentEnd: (() => RdmaError) | undefined;
+  readonly #decoder = new FrameDecoder();
+  readonly #incoming: Frame[] = [];
+  #undecoded: Generator<DecodedFrame, void, void> | undefined;
+  #waiter: Waiter | undefined;
+  #end: ChannelEnd | undefined;
+  #lingerTimer: NodeJS.Timeout | undefined;
+  #heardFromPeer = false;
+
+  constructor(socket: TLSSocket, options: ControlChannelOptions) {
+    this.role = options.role;
+    this.peer = peerIdentity(socket);
+    this.remoteAddress = socket.remoteAddress ?? '';
+    this.remotePort = socket.remotePort ?? 0;
+    this.localAddress = socket.localAddress ?? '';
+    this.#socket = socket;
+    this.#deadline = options.deadline;
+    this.#lingerMillis = options.lingerMillis ?? DEFAULT_LINGER_MILLIS;
+    this.#silentEnd = options.silentEnd;
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => resolve(this.#closed()));
+    });
+    this.#deadline.onExpired = () => this.fail(this.#tooSlow());
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MILLIS);
+    socket.on('error', (error) => this.#onSocketError(error));
+    socket.on('end', () => this.#onEnd());
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+  }
+
+  /** `the client 192.0.2.7:50123`, for messages. */
+  get peerName(): string {
+    return `the ${this.role === 'server' ? 'client' : 'server'} ${this.remoteAddress}:${this.remotePort}`;
+  }
+
+  /** Why and that the channel ended; `undefined` while it is open. */
+  get end(): ChannelEnd | undefined {
+    return this.#end;
+  }
+
+  /** The session is established: the deadline of the handshake no longer applies. */
+  handshakeDone(): void {
+    this.#deadline.disarm();
+  }
+
+  /**
+   * Queues a frame. What becomes of it shows in `receive()` and `closed`.
+   *
+   * @throws RdmaError why the channel ended, if it has; ERR_RDMA_INVALID_ARGUMENT for a frame the peer would refuse.
+   */
+  send(frame: Frame): void {
+    if (this.#end !== undefined) throw this.#endError();
+    this.#socket.write(encodeFrame(frame));
+    if (this.#socket.writableLength > MAX_UNSENT_BYTES) {
+      this.#finish(
+        new RdmaError('ERR_RDMA_CONNECTION_LOST', `${this.peerName} does not read its control channel`),
+      );
+    }
+  }
+
+  /**
+   * The next frame. A peer's `bye` is delivered; its `error` frame is not, it becomes ERR_RDMA_REFUSED.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL, ERR_RDMA_REFUSED, ERR_RDMA_TIMEOUT, ERR_RDMA_TLS, ERR_RDMA_CONNECTION_LOST;
+   *   ERR_RDMA_CLOSED after a `bye`; ERR_RDMA_INVALID_STATE while another `receive()` waits.
+   */
+  async receive(): Promise<Frame> {
+    if (this.#waiter !== undefined) {
+      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'a receive() is waiting already; await it first');
+    }
+    const frame = this.#incoming.shift();
+    if (frame !== undefined) {
+      this.#decode();
+      return frame;
+    }
+    if (this.#end !== undefined) throw this.#endError();
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  /** Says `bye`, ends TLS and waits until the socket is gone. Idempotent. */
+  async close(reason?: string): Promise<void> {
+    if (this.#end === undefined) {
+      this.#socket.write(encodeFrame(byeFrame(reason)));
+      this.#finish(undefined);
+    }
+    await this.closed;
+  }
+
+  /** Ends the session because of `error`; the peer gets `answer`, by default the error's own code and message. */
+  fail(error: RdmaError, answer: { code: string; message: string } = error): void {
+    if (this.#end !== undefined) return;
+    this.#socket.write(encodeFrame(errorFrame(answer.code, answer.message)));
+    this.#finish(error);
+  }
+
+  /**
+   * Secret bytes that only the two ends of this TLS connection can derive (RFC 8446, 7.5), one value for each label.
+   *
+   * @throws RdmaError ERR_RDMA_CLOSED, or why the channel ended.
+   */
+  exportKeyingMaterial(lengthBytes: number, label: string, context: Uint8Array = new Uint8Array()): Buffer {
+    if (this.#end !== undefined) throw this.#endError();
+    return this.#socket.exportKeyingMaterial(lengthBytes, label, Buffer.from(context));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#end !== undefined) return;
+    this.#heardFromPeer = true;
+    this.#undecoded = this.#decoder.push(chunk);
+    this.#decode();
+  }
+
+  #decode(): void {
+    while (this.#undecoded !== undefined) {
+      if (this.#incoming.length >= MAX_AWAITED_FRAMES) {
+        this.#socket.pause();
+        return;
+      }
+      const next = this.#undecoded.next();
+      if (next.done === true) {
+        this.#undecoded = undefined;
+        if (this.#socket.isPaused()) this.#socket.resume();
+      } else {
+        this.#accept(next.value);
+      }
+    }
+  }
+
+  #accept(decoded: DecodedFrame): void {
+    if (!decoded.ok) {
+      const { reason, message } = decoded.violation;
+      this.fail(this.#violation(reason, message), { code: reason, message });
+      return;
+    }
+    const { frame } = decoded;
+    if (frame.type === 'error') {
+      const text = `${cleanText(frame.message, 512)} (${cleanText(frame.code, 64)})`;
+      this.#finish(new RdmaError('ERR_RDMA_REFUSED', `${this.peerName} ended the session: ${text}`));
+      return;
+    }
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (waiter === undefined) this.#incoming.push(frame);
+    else waiter.resolve(frame);
+    if (frame.type === 'bye') this.#finish(undefined);
+  }
+
+  #onEnd(): void {
+    if (this.#end !== undefined) return;
+    if (!this.#heardFromPeer && this.#silentEnd !== undefined) {
+      this.#finish(this.#silentEnd());
+      return;
+    }
+    const where = this.#decoder.insideFrame ? 'in the middle of a frame' : 'without saying bye';
+    this.#finish(new RdmaError('ERR_RDMA_CONNECTION_LOST', `${this.peerName} hung up ${where}`));
+  }
+
+  #onSocketError(error: Error): void {
+    const explained = explainTlsError(error, { name: this.peerName, role: this.role });
+    const silent = explained.code === 'ERR_RDMA_CONNECTION_LOST' && !this.#heardFromPeer;
+    this.#finish(silent && this.#silentEnd !== undefined ? this.#silentEnd() : explained);
+  }
+
+  /** The only place where the channel ends. */
+  #finish(error: RdmaError | undefined): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error };
+    this.#deadline.disarm();
+    this.#undecoded = undefined;
+    // Frames before a fault are worthless: nobody should make objects for a peer that is already gone.
+    if (error !== undefined) this.#incoming.length = 0;
+    this.#waiter?.reject(this.#endError());
+    this.#waiter = undefined;
+    if (this.#socket.destroyed) return;
+    // Keep reading, into nothing: a socket closed over unread bytes is reset, which can cost the peer our last frame.
+    this.#socket.resume();
+    this.#socket.end();
+    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), this.#lingerMillis);
+  }
+
+  #closed(): ChannelEnd {
+    this.#onEnd();
+    clearTimeout(this.#lingerTimer);
+    return this.#end as ChannelEnd;
+  }
+
+  #endError(): RdmaError {
+    return this.#end?.error ?? closedError(`the session with ${this.peerName}`);
+  }
+
+  #violation(reason: string, message: string): RdmaError {
+    return new RdmaError(
+      'ERR_RDMA_PROTOCOL',
+      `${this.peerName} broke the session protocol (${reason}): ${message}`,
+    );
+  }
+
+  #tooSlow(): RdmaError {
+    return new RdmaError(
+      'ERR_RDMA_TIMEOUT',
+      `${this.peerName} did not finish the handshake within ${this.#deadline.totalMillis} ms`,
+    );
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Brings a session up over a control channel: pulls frames, asks the caller for its two steps, and keeps to the order
+ * that the `Handshake` demands. No verbs object is asked for before the peer's PSN has arrived.
+ */
+import type { Psn } from '../verbs/brands.js';
+import { RdmaError } from '../verbs/errors.js';
+import { cleanText } from './clean-text.js';
+import type { ControlChannel } from './control-channel.js';
+import type { SessionParameters } from './frames.js';
+import { Handshake, type HandshakeEvent, type SessionAttributes } from './handshake.js';
+import { generatePsn } from './psn-source.js';
+
+export interface SessionSteps {
+  /** Makes PD, CQs, QP, buffers and MRs. `signal` aborts when the session ends meanwhile. */
+  createObjects(signal: AbortSignal): Promise<SessionParameters>;
+  /** INIT → RTR(rqPsn) → RTS(sqPsn), and posts the receives. */
+  transition(attributes: SessionAttributes, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Resolves when both sides are ready. Rejects only after a step that was running has settled, so that the caller can
+ * then free what its steps made; the channel has ended (or is ending) by then.
+ *
+ * @throws RdmaError why the channel ended (see `ControlChannel.receive`), or what a step threw.
+ */
+export async function establishSession(
+  channel: ControlChannel,
+  steps: SessionSteps,
+  psn: Psn = generatePsn(),
+): Promise<SessionAttributes> {
+  const handshake = new Handshake(channel.role, psn);
+  const abort = new AbortController();
+  void channel.closed.then(({ error }) => abort.abort(error));
+  let attributes: SessionAttributes | undefined;
+  let step = handshake.start();
+  for (;;) {
+    const { send, event } = step;
+    if (event?.type === 'violation') throw endedBy(channel, event);
+    for (const frame of send) channel.send(frame);
+    if (event === undefined) {
+      step = handshake.receive(await channel.receive());
+    } else if (event.type === 'create-objects') {
+      step = handshake.setLocalParameters(await ownStep(channel, () => steps.createObjects(abort.signal)));
+    } else if (event.type === 'transition') {
+      const wanted = event.attributes;
+      await ownStep(channel, () => steps.transition(wanted, abort.signal));
+      attributes = wanted;
+      step = handshake.setReady();
+    } else if (event.type === 'established' && attributes !== undefined) {
+      channel.handshakeDone();
+      return attributes;
+    } else {
+      throw endedBy(channel, event);
+    }
+  }
+}
+
+/** The peer learns that a step failed here and its code, but not the message: that may name our files and devices. */
+async function ownStep<Result>(channel: ControlChannel, run: () => Promise<Result>): Promise<Result> {
+  try {
+    return await run();
+  } catch (error) {
+    // A step that failed because the session ended has nothing new to say.
+    if (channel.end?.error !== undefined) throw channel.end.error;
+    const code = error instanceof RdmaError ? error.code : 'ERR_RDMA_INVALID_STATE';
+    const failure =
+      error instanceof RdmaError
+        ? error
+        : new RdmaError(code, 'a step of the session failed', { cause: error });
+    channel.fail(failure, { code, message: `the ${channel.role} could not set up its queue pair` });
+    throw failure;
+  }
+}
+
+function endedBy(channel: ControlChannel, event: HandshakeEvent): RdmaError {
+  if (event.type === 'violation') {
+    const error = new RdmaError(
+      'ERR_RDMA_PROTOCOL',
+      `${channel.peerName} broke the session protocol (${event.reason}): ${event.message}`,
+    );
+    channel.fail(error, { code: event.reason, message: event.message });
+    return error;
+  }
+  const reason =
+    event.type === 'closed' && event.reason !== undefined ? cleanText(event.reason, 256) : 'none';
+  return new RdmaError(
+    'ERR_RDMA_CONNECTION_LOST',
+    `${channel.peerName} said bye before the session was established (reason: ${reason})`,
+  );
+}

@@ -1,0 +1,208 @@
+/**
+ * The frames of the control channel: a big-endian u32 with the length of the body, then at most 4 KiB of JSON,
+ * `{"v":1,"type":…}`. One strict schema for each type: an unknown field, type or version is refused. To add a frame,
+ * add a schema to `FRAME_SCHEMAS`; every type below follows from it.
+ *
+ * Invariants: parsing never throws; what it says about a refused frame names the field and the rule but never the
+ * value, so that no PSN or key can reach a log.
+ */
+import { isIPv6 } from 'node:net';
+import * as v from 'valibot';
+import { PSN_MASK, type Psn, QPN_MASK, type Qpn, type RKey, toPsn, toQpn, toRKey } from '../verbs/brands.js';
+import { usageError } from '../verbs/errors.js';
+import { PATH_MTUS } from '../verbs/mtu.js';
+import { cleanText } from './clean-text.js';
+
+export const FRAME_VERSION = 1;
+export const FRAME_PREFIX_BYTES = 4;
+export const MAX_FRAME_BODY_BYTES = 4096;
+
+const MAX_CODE_CHARS = 64;
+const MAX_MESSAGE_CHARS = 512;
+const MAX_REASON_CHARS = 256;
+const MAX_RECEIVE_SLOTS = 65_536;
+/** The largest message of a reliable connection. */
+const MAX_SLOT_BYTES = 2 ** 31;
+const ADDRESS_SPACE_BYTES = 1n << 64n;
+
+/** Every rule carries its own sentence, because the library's default one repeats the refused value. */
+function integer(min: number, max: number) {
+  const rule = `must be an integer from ${min} to ${max}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(min, rule), v.maxValue(max, rule));
+}
+
+function text(maxChars: number) {
+  const rule = `must be a text of at most ${maxChars} characters`;
+  return v.pipe(v.string(rule), v.maxLength(maxChars, rule));
+}
+
+const psn: v.GenericSchema<number, Psn> = v.pipe(integer(0, PSN_MASK), v.transform(toPsn));
+const qpn: v.GenericSchema<number, Qpn> = v.pipe(integer(0, QPN_MASK), v.transform(toQpn));
+const rkey: v.GenericSchema<number, RKey> = v.pipe(integer(0, 0xffffffff), v.transform(toRKey));
+
+const isGid = (value: string): boolean => isIPv6(value) && !value.includes('%');
+const GID_RULE = 'must be an IPv6 address in text';
+const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
+const DEVICE_RULE = 'must be a text of 1 to 64 printable ASCII characters';
+
+/** The buffer that the peer may write and read by itself. */
+export interface BufferGrant {
+  /** Virtual address, hexadecimal without prefix. */
+  readonly addr: string;
+  readonly rkey: RKey;
+  /** Bytes. */
+  readonly length: number;
+}
+
+const buffer: v.GenericSchema<unknown, BufferGrant> = v.pipe(
+  v.strictObject(
+    {
+      addr: v.pipe(v.string(ADDR_RULE), v.regex(/^[0-9a-f]{1,16}$/i, ADDR_RULE)),
+      rkey,
+      length: integer(1, Number.MAX_SAFE_INTEGER),
+    },
+    'must be an object or null',
+  ),
+  v.check(
+    ({ addr, length }) => BigInt(`0x${addr}`) + BigInt(length) <= ADDRESS_SPACE_BYTES,
+    'must end inside the 64-bit address space',
+  ),
+);
+
+const FRAME_SCHEMAS = {
+  psn: v.strictObject({
+    type: v.literal('psn'),
+    /** The first PSN that the sender of this frame will send. */
+    psn,
+  }),
+  parameters: v.strictObject({
+    type: v.literal('parameters'),
+    qpn,
+    gid: v.pipe(v.string(GID_RULE), v.check(isGid, GID_RULE)),
+    lid: integer(0, 0xffff),
+    udpPort: integer(1, 0xffff),
+    pathMtu: v.picklist(PATH_MTUS, `must be one of ${PATH_MTUS.join(', ')}`),
+    maxRdAtomic: integer(0, 255),
+    maxDestRdAtomic: integer(0, 255),
+    /** How many receives are posted before the sender says `ready`, and the size of each. */
+    receive: v.strictObject(
+      { slots: integer(1, MAX_RECEIVE_SLOTS), slotBytes: integer(1, MAX_SLOT_BYTES) },
+      'must be an object',
+    ),
+    buffer: v.nullable(buffer),
+    /** Short name of the sender's device, for messages and logs. */
+    device: v.pipe(v.string(DEVICE_RULE), v.regex(/^[\x20-\x7e]{1,64}$/, DEVICE_RULE)),
+  }),
+  /** The sender's queue pair is in RTS and its receives are posted. */
+  ready: v.strictObject({ type: v.literal('ready') }),
+  /** The sender ends the session because of a fault. */
+  error: v.strictObject({
+    type: v.literal('error'),
+    code: text(MAX_CODE_CHARS),
+    message: text(MAX_MESSAGE_CHARS),
+  }),
+  /** The sender ends the session in order. */
+  bye: v.strictObject({ type: v.literal('bye'), reason: v.optional(text(MAX_REASON_CHARS)) }),
+} as const;
+
+type Schemas = typeof FRAME_SCHEMAS;
+export type FrameType = keyof Schemas;
+export type FrameOf<Type extends FrameType> = Readonly<v.InferOutput<Schemas[Type]>>;
+export type Frame = { [Type in FrameType]: FrameOf<Type> }[FrameType];
+/** What each side tells about its queue pair. */
+export type SessionParameters = Omit<FrameOf<'parameters'>, 'type'>;
+
+/** Why bytes are not a frame. */
+export const FrameFault = {
+  FRAME_TOO_LARGE: 'frame_too_large',
+  NOT_JSON: 'not_json',
+  NOT_VALID: 'not_valid',
+  WRONG_VERSION: 'wrong_version',
+  UNKNOWN_TYPE: 'unknown_type',
+} as const;
+export type FrameFault = (typeof FrameFault)[keyof typeof FrameFault];
+
+export interface FrameViolation {
+  readonly reason: FrameFault;
+  readonly message: string;
+}
+
+export type DecodedFrame =
+  | { readonly ok: true; readonly frame: Frame }
+  | { readonly ok: false; readonly violation: FrameViolation };
+
+export function violation(reason: FrameFault, message: string): DecodedFrame {
+  return { ok: false, violation: { reason, message } };
+}
+
+/**
+ * Prefix and body of a frame, ready to send.
+ *
+ * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a frame that the peer would refuse.
+ */
+export function encodeFrame(frame: Frame): Buffer {
+  const result = v.safeParse(FRAME_SCHEMAS[frame.type], frame, { abortEarly: true });
+  if (!result.success) throw usageError(`cannot send this ${describeIssue(frame.type, result.issues[0])}`);
+  const body = Buffer.from(JSON.stringify({ v: FRAME_VERSION, ...frame }), 'utf8');
+  if (body.length > MAX_FRAME_BODY_BYTES) {
+    throw usageError(
+      `a "${frame.type}" frame of ${body.length} bytes is too large; ${MAX_FRAME_BODY_BYTES} fit`,
+    );
+  }
+  const bytes = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + body.length);
+  bytes.writeUInt32BE(body.length, 0);
+  bytes.set(body, FRAME_PREFIX_BYTES);
+  return bytes;
+}
+
+/** An `error` frame that is always valid, whatever the texts hold. */
+export const errorFrame = (code: string, message: string): Frame => ({
+  type: 'error',
+  code: cleanText(code, MAX_CODE_CHARS),
+  message: cleanText(message, MAX_MESSAGE_CHARS),
+});
+
+/** A `bye` frame that is always valid, whatever the reason holds. */
+export const byeFrame = (reason?: string): Frame =>
+  reason === undefined ? { type: 'bye' } : { type: 'bye', reason: cleanText(reason, MAX_REASON_CHARS) };
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The frame in one body, without its prefix. */
+export function parseFrameBody(body: Uint8Array): DecodedFrame {
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(body));
+  } catch {
+    return violation(FrameFault.NOT_JSON, 'a control frame must be JSON in UTF-8');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return violation(FrameFault.NOT_VALID, 'a control frame must be a JSON object');
+  }
+  const { v: version, ...fields } = value as Record<string, unknown>;
+  if (version !== FRAME_VERSION) {
+    return violation(
+      FrameFault.WRONG_VERSION,
+      `this side speaks version ${FRAME_VERSION} of the control frames`,
+    );
+  }
+  const { type } = fields;
+  if (typeof type !== 'string' || !Object.hasOwn(FRAME_SCHEMAS, type)) {
+    return violation(FrameFault.UNKNOWN_TYPE, `"${cleanText(String(type), 32)}" is not a control frame`);
+  }
+  return parseFields(type as FrameType, fields);
+}
+
+function parseFields(type: FrameType, fields: Record<string, unknown>): DecodedFrame {
+  const result = v.safeParse(FRAME_SCHEMAS[type], fields, { abortEarly: true });
+  if (result.success) return { ok: true, frame: result.output };
+  return violation(FrameFault.NOT_VALID, describeIssue(type, result.issues[0]));
+}
+
+function describeIssue(type: FrameType, issue: v.BaseIssue<unknown>): string {
+  const path = issue.path?.map((item) => String(item.key)).join('.') ?? '';
+  const field = cleanText(path, 48);
+  if (issue.expected === 'never') return `"${type}" frame: it has an unknown field "${field}"`;
+  if (issue.received === 'undefined') return `"${type}" frame: "${field}" is missing`;
+  return `"${type}" frame: "${field}" ${issue.message}`;
+}

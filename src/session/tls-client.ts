@@ -1,0 +1,137 @@
+/**
+ * The client side of control channels: connects, verifies the server (its authority, its name, its protocol), and
+ * hands out a `ControlChannel`. There is no switch that turns verification off.
+ */
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { RdmaError, usageError } from '../verbs/errors.js';
+import { ControlChannel } from './control-channel.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
+import { distinguishedName } from './peer-identity.js';
+import { explainTlsError } from './tls-errors.js';
+import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
+
+export interface TlsClientOptions {
+  /** Name or address to connect to; the server's certificate must name it, unless `servername` is given. */
+  readonly host: string;
+  readonly port: number;
+  /** PEM: the authority that signed the server's certificate. Default: the public authorities that Node trusts. */
+  readonly ca?: string;
+  /** PEM: our certificate, for servers that ask for one. */
+  readonly cert?: string;
+  /** PEM. */
+  readonly key?: string;
+  /** The name that the server's certificate must hold, where it is not `host`. */
+  readonly servername?: string;
+  /** From now until `handshakeDone()`. Default 5000. */
+  readonly handshakeDeadlineMillis?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Resolves when TLS is up. In TLS 1.3 that is before the server has looked at our certificate: a server that refuses
+ * it shows in the channel's first `receive()`.
+ *
+ * @throws RdmaError ERR_RDMA_TLS, ERR_RDMA_TIMEOUT, ERR_RDMA_CONNECTION_LOST (also when nothing listens),
+ *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_ABORTED.
+ */
+export async function connectTls(options: TlsClientOptions): Promise<ControlChannel> {
+  const target = `the server ${options.host}:${options.port}`;
+  const totalMillis = options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
+  if (options.signal?.aborted) throw aborted(target, options.signal);
+  const silentEnd = silentEndOf(target, options.cert);
+  const socket = open(options);
+  return await new Promise((resolve, reject) => {
+    const deadline = new HandshakeDeadline(totalMillis, () =>
+      settle(new RdmaError('ERR_RDMA_TIMEOUT', `${target} did not finish TLS within ${totalMillis} ms`)),
+    );
+    const onAbort = (): void => settle(aborted(target, options.signal));
+    const onError = (error: Error): void => settle(explainTlsError(error, { name: target, role: 'client' }));
+    const onClose = (): void =>
+      settle(new RdmaError('ERR_RDMA_CONNECTION_LOST', `${target} hung up during TLS`));
+    const settle = (failure: RdmaError | undefined): void => {
+      options.signal?.removeEventListener('abort', onAbort);
+      socket.off('close', onClose);
+      if (failure === undefined) {
+        socket.off('error', onError);
+        resolve(new ControlChannel(socket, { role: 'client', deadline, ...silentEnd }));
+        return;
+      }
+      deadline.disarm();
+      socket.destroy();
+      reject(failure);
+    };
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    socket.on('error', onError);
+    socket.once('close', onClose);
+    socket.once('secureConnect', () => settle(verdict(socket, target)));
+  });
+}
+
+function open(options: TlsClientOptions): TLSSocket {
+  const { host, port, ca, cert, key, servername } = options;
+  const settings: ConnectionOptions = {
+    ...TLS_LIMITS,
+    ALPNProtocols: [...TLS_LIMITS.ALPNProtocols],
+    host,
+    port,
+    rejectUnauthorized: true,
+    // Server Name Indication takes names only; an address is verified from `host`.
+    ...(servername !== undefined ? { servername } : isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+  try {
+    return connect(settings);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw usageError(`cannot connect to ${host}:${port}: ${cause.message}`);
+    throw unusable(cause);
+  }
+}
+
+function verdict(socket: TLSSocket, target: string): RdmaError | undefined {
+  if (!socket.authorized)
+    return new RdmaError('ERR_RDMA_TLS', `the certificate of ${target} was not verified`);
+  if (speaksOurProtocol(socket)) return undefined;
+  return new RdmaError('ERR_RDMA_TLS', `${target} does not speak ${ALPN_PROTOCOL} (ALPN)`);
+}
+
+/**
+ * Node's server closes the connection without an alert when it does not accept a certificate. All that the client sees
+ * is a server that leaves before its first frame, so say what that means, with what the server saw.
+ */
+function silentEndOf(target: string, cert: string | undefined): { silentEnd?: () => RdmaError } {
+  if (cert === undefined) return {};
+  const shown = describeCertificate(cert);
+  return {
+    silentEnd: () =>
+      new RdmaError(
+        'ERR_RDMA_TLS',
+        `${target} closed the connection right after TLS, as a server does that refused our certificate: ` +
+          `${shown}; the server's log says why`,
+      ),
+  };
+}
+
+function describeCertificate(pem: string): string {
+  try {
+    const certificate = new X509Certificate(pem);
+    const until = Date.parse(certificate.validTo) < Date.now() ? 'expired since' : 'valid until';
+    const subject = distinguishedName(certificate.subject);
+    return `${subject}, signed by ${distinguishedName(certificate.issuer)}, ${until} ${certificate.validTo}`;
+  } catch (cause) {
+    throw unusable(cause);
+  }
+}
+
+function unusable(cause: unknown): RdmaError {
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new RdmaError('ERR_RDMA_CERTIFICATE', `cannot use our certificate, key or authority: ${detail}`, {
+    cause,
+  });
+}
+
+const aborted = (target: string, signal: AbortSignal | undefined): RdmaError =>
+  new RdmaError('ERR_RDMA_ABORTED', `connecting to ${target} was aborted`, { cause: signal?.reason });

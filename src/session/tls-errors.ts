@@ -1,0 +1,129 @@
+/**
+ * Sentences for what goes wrong in TLS. OpenSSL and Node name their failures by codes; here each code becomes what the
+ * reader can act on, as seen by the side that reads it. Text of the peer is cleaned before it enters a message.
+ */
+import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import { cleanText } from './clean-text.js';
+import type { SessionRole } from './handshake.js';
+import { ALPN_PROTOCOL } from './tls-protocol.js';
+
+/** What is wrong with a certificate that this side verified, by the code of the verification. */
+const CERTIFICATE_FAULTS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'has expired',
+  CERT_NOT_YET_VALID: 'is not valid yet (compare the clocks of both machines)',
+  CERT_REVOKED: 'was revoked',
+  CERT_SIGNATURE_FAILURE: 'has a wrong signature',
+  CERT_UNTRUSTED: 'is not trusted here',
+  CERT_REJECTED: 'is rejected here',
+  CERT_CHAIN_TOO_LONG: 'has too long a chain of authorities',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'is self-signed and not among the trusted authorities',
+  SELF_SIGNED_CERT_IN_CHAIN: 'was signed by an authority that is not trusted here',
+  UNABLE_TO_GET_ISSUER_CERT: 'was signed by an authority that is not trusted here',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'was signed by an authority that is not trusted here',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'was signed by an authority that is not trusted here',
+  INVALID_CA: 'was signed by a certificate that is not an authority',
+  INVALID_PURPOSE: 'was not issued for this use',
+  ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: 'is missing',
+};
+
+/** What the peer's alert says about our certificate. */
+const CERTIFICATE_ALERTS: Readonly<Record<string, string>> = {
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'it is not a valid certificate',
+  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: 'it was not issued for this use',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: 'it was revoked',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'it has expired',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: 'it is not acceptable there',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'it was signed by an authority that is not trusted there',
+  ERR_SSL_TLSV1_ALERT_ACCESS_DENIED: 'its owner has no access there',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'we showed none; give `cert` and `key`',
+};
+
+const NO_TLS13 = 'offers no TLS 1.3, which is required';
+const NO_ALPN = `does not speak ${ALPN_PROTOCOL} (ALPN)`;
+const NO_TLS = 'does not speak TLS';
+
+/** What is wrong with the peer as such. */
+const PEER_FAULTS: Readonly<Record<string, string>> = {
+  ERR_SSL_UNSUPPORTED_PROTOCOL: NO_TLS13,
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: NO_TLS13,
+  ERR_SSL_UNSUPPORTED_SSL_VERSION: NO_TLS13,
+  ERR_SSL_NO_APPLICATION_PROTOCOL: NO_ALPN,
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: NO_ALPN,
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_SSL_HTTP_REQUEST: NO_TLS,
+  ERR_SSL_HTTPS_PROXY_REQUEST: NO_TLS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
+  ERR_SSL_RECORD_LAYER_FAILURE: NO_TLS,
+  ERR_SSL_NO_SHARED_CIPHER: 'shares no TLS cipher with us',
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: 'shares no TLS cipher with us',
+  ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR: 'had an internal error in TLS',
+  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: 'could not verify our part of TLS',
+  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: 'sent a TLS record that was changed on the way',
+  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: 'received a TLS record that was changed on the way',
+};
+
+/** Failures below TLS. */
+const SOCKET_FAULTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'refused the connection: nothing listens there',
+  ECONNRESET: 'dropped the connection',
+  EPIPE: 'dropped the connection',
+  ETIMEDOUT: 'stopped answering',
+  EHOSTUNREACH: 'cannot be reached: no route to its host',
+  ENETUNREACH: 'cannot be reached: no route to its network',
+  ENOTFOUND: 'cannot be found: its name does not resolve',
+  EAI_AGAIN: 'cannot be found: its name does not resolve now',
+};
+
+/** `name` of the peer, as the subject of a sentence: `the server 192.0.2.7:4433`. */
+export interface TlsPeer {
+  readonly name: string;
+  /** Which side reads the message. */
+  readonly role: SessionRole;
+}
+
+/** The error that a failure of the socket becomes, during TLS or after it. */
+export function explainTlsError(error: Error, peer: TlsPeer): RdmaError {
+  const code = errorCode(error);
+  const socketFault = SOCKET_FAULTS[code];
+  if (socketFault !== undefined) {
+    return fault('ERR_RDMA_CONNECTION_LOST', `${peer.name} ${socketFault}`, error);
+  }
+  return fault('ERR_RDMA_TLS', tlsSentence(error, code, peer), error);
+}
+
+/** Why a server refused a client during TLS; `verifyCode` is Node's verdict about the client's certificate. */
+export function refusalReason(error: Error, verifyCode: string | undefined): string {
+  if (verifyCode !== undefined) return certificateSentence('the client', verifyCode);
+  const code = errorCode(error);
+  if (code === 'ECONNRESET') return 'the client hung up during TLS; it may not accept our certificate';
+  return tlsSentence(error, code, { name: 'the client', role: 'server' });
+}
+
+function tlsSentence(error: Error, code: string, peer: TlsPeer): string {
+  const alert = CERTIFICATE_ALERTS[code];
+  if (alert !== undefined) return `${peer.name} refused our certificate: ${alert}`;
+  const peerFault = PEER_FAULTS[code];
+  if (peerFault !== undefined) return `${peer.name} ${peerFault}`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return `the certificate of ${peer.name} does not name that host: ${cleanText(reasonOf(error), 256)}`;
+  }
+  if (CERTIFICATE_FAULTS[code] !== undefined) return certificateSentence(peer.name, code);
+  return `TLS with ${peer.name} failed: ${cleanText(reasonOf(error), 256)} (${cleanText(code, 64)})`;
+}
+
+const certificateSentence = (peerName: string, code: string): string =>
+  `the certificate of ${peerName} ${CERTIFICATE_FAULTS[code] ?? `cannot be verified (${code})`}`;
+
+function errorCode(error: Error): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' ? code : 'no code';
+}
+
+/** OpenSSL's short reason where there is one: its messages begin with thread numbers and file names. */
+function reasonOf(error: Error): string {
+  const { reason } = error as Error & { reason?: unknown };
+  return typeof reason === 'string' ? reason : error.message;
+}
+
+const fault = (code: RdmaErrorCode, message: string, cause: Error): RdmaError =>
+  new RdmaError(code, message, { cause });

@@ -1,0 +1,264 @@
+/**
+ * The server side of control channels: listens, does TLS 1.3, and hands out a `ControlChannel` for each peer that
+ * speaks our protocol and, with `clientCa`, showed a certificate that this authority signed.
+ *
+ * Invariants: nothing is handed out before the peer is authenticated; a connection in TLS costs one socket, until its
+ * deadline at most, and there are never more than `maxTlsHandshakes` of them: when full, the oldest gives way, so that
+ * a flood of silent peers cannot lock out one that gets through TLS in a few milliseconds. No session is resumed.
+ */
+import { constants } from 'node:crypto';
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { RdmaError } from '../verbs/errors.js';
+import { ControlChannel } from './control-channel.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
+import { refusalReason } from './tls-errors.js';
+import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
+
+const DEFAULT_MAX_TLS_HANDSHAKES = 128;
+
+/** A peer that never became a channel. `address` is empty and `port` 0 where the system no longer knew them. */
+export interface TlsRefusal {
+  readonly address: string;
+  readonly port: number;
+  readonly reason: string;
+}
+
+export interface TlsServerOptions {
+  /** PEM: the server's certificate, with intermediates if there are any. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
+  /** PEM: with it, clients must show a certificate that this authority signed (mutual TLS). */
+  readonly clientCa?: string;
+  /** From the TCP connection until `handshakeDone()`. Default 5000. */
+  readonly handshakeDeadlineMillis?: number;
+  /** Connections in TLS at a time. Default 128. */
+  readonly maxTlsHandshakes?: number;
+  /** Gets each channel. If it throws or rejects, the channel ends with that error. */
+  readonly onChannel: (channel: ControlChannel) => void | Promise<void>;
+  readonly onRefused?: (refusal: TlsRefusal) => void;
+}
+
+/** A TCP connection that is still in TLS. */
+interface PendingHandshake {
+  readonly raw: Socket;
+  readonly address: string;
+  readonly port: number;
+  readonly deadline: HandshakeDeadline;
+  /** Why we dropped it; otherwise the reason is what TLS reports. */
+  verdict?: string;
+}
+
+/** @throws RdmaError ERR_RDMA_CERTIFICATE if the certificate, key or authority is unusable. */
+export const createTlsServer = (options: TlsServerOptions): TlsServer => new TlsServer(options);
+
+export class TlsServer implements AsyncDisposable {
+  readonly #options: TlsServerOptions;
+  readonly #server: Server;
+  readonly #channels = new Set<ControlChannel>();
+  /** By address and port of the peer; the oldest first. */
+  readonly #pending = new Map<string, PendingHandshake>();
+  readonly #pendingByRaw = new WeakMap<object, PendingHandshake>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: TlsServerOptions) {
+    this.#options = options;
+    this.#server = createSecureServer(options);
+    this.#server.on('connection', (raw: Socket) => this.#onConnection(raw));
+    this.#server.on('secureConnection', (socket) => this.#onSecure(socket));
+    this.#server.on('tlsClientError', (error, socket) => this.#onTlsError(error, socket));
+  }
+
+  /** Open channels. */
+  get channels(): number {
+    return this.#channels.size;
+  }
+
+  /** Connections in TLS. */
+  get tlsHandshakes(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Port 0 picks a free one.
+   *
+   * @throws RdmaError ERR_RDMA_ADDRESS if the address cannot be listened on.
+   */
+  listen(address: { host: string; port: number }): Promise<AddressInfo> {
+    return new Promise((resolve, reject) => {
+      const refused = (error: Error): void => reject(cannotListen(address, error));
+      this.#server.once('error', refused);
+      const listening = (): void => {
+        this.#server.off('error', refused);
+        // From here on an error means that one connection could not be accepted, say for want of descriptors.
+        this.#server.on('error', (error) =>
+          this.#report('', 0, `cannot accept connections: ${error.message}`),
+        );
+        resolve(this.#server.address() as AddressInfo);
+      };
+      try {
+        this.#server.listen(address, listening);
+      } catch (error) {
+        refused(error as Error);
+      }
+    });
+  }
+
+  /** Stops listening, drops what is in TLS, says `bye` on every channel, and resolves when all are gone. Idempotent. */
+  close(reason?: string): Promise<void> {
+    this.#closing ??= this.#close(reason);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(reason: string | undefined): Promise<void> {
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const handshake of [...this.#pending.values()]) this.#drop(handshake, 'the server is closing');
+    await Promise.all([...this.#channels].map((channel) => channel.close(reason)));
+    await stopped;
+  }
+
+  #onConnection(raw: Socket): void {
+    const { remoteAddress: address, remotePort: port } = raw;
+    if (address === undefined || port === undefined || this.#closing !== undefined) {
+      raw.destroy();
+      return;
+    }
+    const oldest = this.#pending.values().next();
+    if (
+      !oldest.done &&
+      this.#pending.size >= (this.#options.maxTlsHandshakes ?? DEFAULT_MAX_TLS_HANDSHAKES)
+    ) {
+      this.#drop(oldest.value, 'too many TLS handshakes at once, and this one was the oldest');
+    }
+    const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
+    const deadline = new HandshakeDeadline(totalMillis, () =>
+      this.#drop(handshake, `the client did not finish TLS within ${totalMillis} ms`),
+    );
+    const handshake: PendingHandshake = { raw, address, port, deadline };
+    this.#pending.set(peerKey(address, port), handshake);
+    this.#pendingByRaw.set(raw, handshake);
+    raw.once('close', () => this.#leave(handshake));
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const { remoteAddress: address, remotePort: port } = socket;
+    const handshake =
+      address === undefined || port === undefined ? undefined : this.#pending.get(peerKey(address, port));
+    if (handshake === undefined || this.#closing !== undefined) {
+      socket.on('error', () => {});
+      socket.destroy();
+      return;
+    }
+    // Node has refused unverified clients before; that it did is worth one more look.
+    const authenticated = this.#options.clientCa === undefined || socket.authorized;
+    if (!authenticated || !speaksOurProtocol(socket)) {
+      socket.on('error', () => {});
+      this.#drop(
+        handshake,
+        authenticated
+          ? `the client does not speak ${ALPN_PROTOCOL} (ALPN)`
+          : 'the certificate of the client was not verified',
+      );
+      socket.destroy();
+      return;
+    }
+    this.#pending.delete(peerKey(handshake.address, handshake.port));
+    const channel = new ControlChannel(socket, { role: 'server', deadline: handshake.deadline });
+    this.#channels.add(channel);
+    void channel.closed.then(() => this.#channels.delete(channel));
+    void this.#serve(channel);
+  }
+
+  async #serve(channel: ControlChannel): Promise<void> {
+    try {
+      await this.#options.onChannel(channel);
+    } catch (error) {
+      const known = error instanceof RdmaError;
+      channel.fail(
+        known
+          ? error
+          : new RdmaError('ERR_RDMA_INVALID_STATE', 'the channel handler failed', { cause: error }),
+        known ? error : { code: 'ERR_RDMA_INVALID_STATE', message: 'internal error of the server' },
+      );
+    }
+  }
+
+  #onTlsError(error: Error, socket: TLSSocket): void {
+    const handshake = this.#handshakeOf(socket);
+    // Node leaves the socket open after some of these errors.
+    socket.destroy();
+    const verifyCode = socket.authorizationError as unknown;
+    const reason = refusalReason(error, typeof verifyCode === 'string' ? verifyCode : undefined);
+    if (handshake === undefined) this.#report('', 0, reason);
+    else this.#drop(handshake, reason);
+  }
+
+  /**
+   * A socket that is gone no longer knows its peer. Node keeps the TCP socket under it in a field that is not
+   * documented; without that field a refusal is reported without an address, and nothing else changes.
+   */
+  #handshakeOf(socket: TLSSocket): PendingHandshake | undefined {
+    const { remoteAddress: address, remotePort: port } = socket;
+    if (address !== undefined && port !== undefined) return this.#pending.get(peerKey(address, port));
+    const { _parent: raw } = socket as unknown as { readonly _parent?: unknown };
+    return typeof raw === 'object' && raw !== null ? this.#pendingByRaw.get(raw) : undefined;
+  }
+
+  #drop(handshake: PendingHandshake, reason: string): void {
+    if (handshake.verdict === undefined) {
+      handshake.verdict = reason;
+      this.#report(handshake.address, handshake.port, reason);
+    }
+    this.#leave(handshake);
+    handshake.raw.destroy();
+  }
+
+  #leave(handshake: PendingHandshake): void {
+    const key = peerKey(handshake.address, handshake.port);
+    // Once promoted to a channel, the deadline belongs to the channel; and a new connection may have the same key.
+    if (this.#pending.get(key) !== handshake) return;
+    handshake.deadline.disarm();
+    this.#pending.delete(key);
+  }
+
+  #report(address: string, port: number, reason: string): void {
+    this.#options.onRefused?.({ address, port, reason });
+  }
+}
+
+const peerKey = (address: string, port: number): string => `${address}|${port}`;
+
+function createSecureServer(options: TlsServerOptions): Server {
+  const { cert, key, clientCa } = options;
+  try {
+    return createServer({
+      ...TLS_LIMITS,
+      ALPNProtocols: [...TLS_LIMITS.ALPNProtocols],
+      cert,
+      key,
+      ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    });
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new RdmaError('ERR_RDMA_CERTIFICATE', `cannot use the server's certificate and key: ${detail}`, {
+      cause,
+    });
+  }
+}
+
+function cannotListen(address: { host: string; port: number }, cause: Error): RdmaError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why =
+    code === 'EADDRINUSE'
+      ? 'another program uses that port; choose another port or stop that program'
+      : cause.message;
+  return new RdmaError('ERR_RDMA_ADDRESS', `cannot listen on ${address.host}:${address.port}: ${why}`, {
+    cause,
+  });
+}
