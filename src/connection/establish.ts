@@ -44,6 +44,10 @@ export async function establish(options: EstablishOptions): Promise<Connection> 
           const made = required(resources);
           reporter.report(StepName.PARAMETERS_EXCHANGED, describePeer(session, options.revealPsns));
           const own = { pathMtu: port.activeMtu, grantsMemory: made.bufferMr !== null };
+          device.annotate(
+            `connection ${reporter.connection}: QPN ${hex(made.qp.qpn)} at ${device.name}, ` +
+              `QPN ${hex(session.peer.qpn)} at ${session.peer.gid}`,
+          );
           await bringUp(made.qp, session, own, reporter);
           connection = new Connection(channel, made, session.peer, reporter);
           reporter.report(StepName.RECEIVES_POSTED, { receives: limits.receiveSlots });
@@ -96,6 +100,8 @@ function describePeer(session: SessionAttributes, revealPsns: boolean): Record<s
   const psns = revealPsns ? { localPsn: session.sqPsn, remotePsn: session.rqPsn } : {};
   return { peerQpn: peer.qpn, peerGid: peer.gid, peerUdpPort: peer.udpPort, ...psns };
 }
+
+const hex = (value: number): string => `0x${value.toString(16).padStart(6, '0')}`;
 
 function required<T>(value: T | undefined): T {
   if (value === undefined)

@@ -12,6 +12,9 @@ export class Datagram {
   length = 0;
   readonly source = new UdpAddress();
   readonly destination = new UdpAddress();
+  /** Of the IP header, where the port can see them: UD receives hand them to the program. */
+  trafficClass = 0;
+  hopLimit = 64;
   /** The IP header carried ECN "congestion experienced". */
   congestionExperienced = false;
   /** The port has verified the ICRC already, or promises that nothing can have changed it. */

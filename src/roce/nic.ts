@@ -13,7 +13,8 @@
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { usageError } from '../verbs/errors.js';
-import { mayReceive, QpState } from '../verbs/qp-state.js';
+import type { PathMtu } from '../verbs/mtu.js';
+import { mayReceive, QpState, QpType } from '../verbs/qp-state.js';
 import { Cq, type CqOwner } from './completion/cq.js';
 import { Counters } from './counters.js';
 import type { Datagram } from './datagram.js';
@@ -27,7 +28,7 @@ import { Qp, type QpInit } from './qp/qp.js';
 import { QpnAllocator } from './qp/qpn-allocator.js';
 import { Srq } from './qp/srq.js';
 import type { RandomU32 } from './random.js';
-import type { TransmitBatch } from './transmit-batch.js';
+import { MAX_SEGMENTS_PER_PACKET, type TransmitBatch } from './transmit-batch.js';
 import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from './wire/address.js';
 import { Icrc } from './wire/icrc.js';
 import { OpcodeFlag } from './wire/opcodes.js';
@@ -39,6 +40,8 @@ export interface NicOptions {
   /** Address and UDP port that packets leave from and arrive at; the GID table, index 0 upwards. */
   readonly addresses: readonly UdpAddress[];
   readonly random: RandomU32;
+  /** Bytes that the largest UD datagram carries. Default 4096. */
+  readonly activeMtu?: PathMtu;
   /** Default: the portable one. */
   readonly icrc?: Icrc;
   /** `false` only where corruption is impossible, or to test what then gets through. Default true. */
@@ -59,6 +62,7 @@ export class Nic implements CqOwner {
   readonly counters = new Counters();
   readonly regions: RegionTable;
   readonly icrc: Icrc;
+  readonly activeMtu: PathMtu;
   readonly #checkIcrc: boolean;
   readonly #qpns: QpnAllocator;
   readonly #qps = new Map<number, Qp>();
@@ -74,6 +78,7 @@ export class Nic implements CqOwner {
     this.addresses = options.addresses;
     this.regions = new RegionTable(options.random);
     this.icrc = options.icrc ?? new Icrc();
+    this.activeMtu = options.activeMtu ?? 4096;
     this.#checkIcrc = options.checkIcrc ?? true;
     this.#qpns = new QpnAllocator(options.random);
   }
@@ -144,6 +149,9 @@ export class Nic implements CqOwner {
   }
 
   createQp(init: QpInit, now: number): Qp {
+    if (init.capacity.maxSendSge > MAX_SEGMENTS_PER_PACKET) {
+      throw usageError(`maxSendSge is ${MAX_SEGMENTS_PER_PACKET} at most, not ${init.capacity.maxSendSge}`);
+    }
     const qp = new Qp(this, this.#qpns.allocate(now), init);
     this.#qps.set(qp.qpn, qp);
     init.sendCq.users++;
@@ -158,6 +166,7 @@ export class Nic implements CqOwner {
     qp.destroyed = true;
     qp.modify({ state: QpState.RESET });
     this.#deadlines.remove(qp);
+    this.regions.revokeAllOf(qp.qpn);
     this.#qps.delete(qp.qpn);
     this.#qpns.release(qp.qpn, now);
     qp.sendCq.users--;
@@ -187,10 +196,10 @@ export class Nic implements CqOwner {
     const flow = new Flow();
     copyAddress(source, flow.source);
     copyAddress(destination, flow.destination);
-    flow.destination.port = av.udpPort ?? ROCE_PORT;
-    flow.trafficClass = av.trafficClass ?? 0;
-    flow.hopLimit = av.hopLimit ?? 64;
-    flow.flowLabel = av.flowLabel ?? 0;
+    flow.destination.port = inRange('udpPort', av.udpPort ?? ROCE_PORT, 0xffff);
+    flow.trafficClass = inRange('trafficClass', av.trafficClass ?? 0, 0xff);
+    flow.hopLimit = inRange('hopLimit', av.hopLimit ?? 64, 0xff);
+    flow.flowLabel = inRange('flowLabel', av.flowLabel ?? 0, 0xfffff);
     return flow;
   }
 
@@ -202,10 +211,9 @@ export class Nic implements CqOwner {
     const writes = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;
     if ((bind.access & writes) !== 0 && (region.access & AccessFlags.LOCAL_WRITE) === 0) return false;
     if (bind.offset < 0 || bind.length < 0 || bind.offset > region.bytes.length - bind.length) return false;
-    if (window.grant !== null) this.regions.revoke(window.grant);
-    window.grant = null;
-    if (bind.length === 0) return true;
-    if (this.regions.findGrant(bind.rkey) !== undefined) return false;
+    // A window in force must be invalidated first, as RNICs and Linux rxe demand.
+    if (window.grant?.valid === true || bind.length === 0) return false;
+    if (bind.rkey === 0 || this.regions.findGrant(bind.rkey) !== undefined) return false;
     window.rkey = bind.rkey;
     window.grant = new RemoteGrant(
       bind.rkey,
@@ -241,9 +249,10 @@ export class Nic implements CqOwner {
     this.#firedCqs.push(cq);
   }
 
-  cqOverrun(cq: Cq): void {
+  cqOverrun(cq: Cq, isFirst: boolean): void {
+    if (!this.#overruns.includes(cq)) this.#overruns.push(cq);
+    if (!isFirst) return;
     this.counters.cqOverruns++;
-    this.#overruns.push(cq);
     this.raise({ type: 'CQ_ERR', cq });
   }
 
@@ -269,16 +278,23 @@ export class Nic implements CqOwner {
     if ((packet.pkey & 0x7fff) !== 0x7fff) return DropReason.BAD_PKEY;
     const qp = this.#qps.get(packet.destQpn);
     if (qp === undefined) return DropReason.UNKNOWN_QPN;
-    if ((packet.flags & (OpcodeFlag.RC | OpcodeFlag.CNP)) === 0) return DropReason.WRONG_SERVICE;
+    if ((packet.flags & qp.serviceFlags) === 0) return DropReason.WRONG_SERVICE;
     if (!mayReceive(qp.state)) return DropReason.BAD_STATE;
-    if (!isFromPeer(datagram, qp.flow)) return DropReason.WRONG_SOURCE;
+    if (!this.#isAddressed(qp, datagram)) return DropReason.WRONG_SOURCE;
     if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
     if ((packet.flags & OpcodeFlag.CNP) !== 0) {
       this.counters.cnpsReceived++;
       return DropReason.NONE;
     }
     if (datagram.congestionExperienced) this.counters.congestionMarks++;
-    return qp.onPacket(packet, now);
+    return qp.onPacket(packet, datagram, now);
+  }
+
+  /** UD hears everybody, at any of this NIC's addresses; the connected services hear their peer alone. */
+  #isAddressed(qp: Qp, datagram: Datagram): boolean {
+    if (qp.type !== QpType.UD) return isFromPeer(datagram, qp.flow);
+    for (const address of this.addresses) if (sameGid(datagram.destination, address)) return true;
+    return false;
   }
 
   #verifyIcrc(datagram: Datagram): boolean {
@@ -290,6 +306,11 @@ export class Nic implements CqOwner {
       datagram.length,
     );
   }
+}
+
+function inRange(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+  throw usageError(`${name} of an address vector must be an integer from 0 to ${max}, not ${value}`);
 }
 
 /**

@@ -91,6 +91,8 @@ export class DgramPort implements UdpPort {
     if (this.#waiting >= MAX_WAITING_PACKETS) this.#blocked = true;
   }
 
+  annotate(): void {}
+
   counters(): Readonly<Record<string, number>> {
     return { portSendErrors: this.#sendErrors, portIgnoredDatagrams: this.#ignored };
   }

@@ -132,6 +132,10 @@ export class SoftDevice implements Device {
     return { ...this.nic.counters.snapshot(), ...this.#port.counters() };
   }
 
+  annotate(text: string): void {
+    this.#port.annotate(text);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     if (this.live.total > 0) {

@@ -27,6 +27,8 @@ export interface UdpPort {
   listener: PortListener | null;
   /** Sends the packets of a batch, in order. May only be called while `writable`; the batch may be reused after. */
   send(batch: TransmitBatch): void;
+  /** A comment for the capture, if one is written. */
+  annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */
   counters(): Readonly<Record<string, number>>;
   /** Idempotent; nothing is delivered after it was called. */

@@ -102,6 +102,8 @@ export interface Device extends AsyncDisposable {
   census(): DeviceCensus;
   /** Counters by name: packets, bytes, retransmissions, and one per reason for which a packet was dropped. */
   counters(): Readonly<Record<string, number>>;
+  /** Adds a comment to the packet capture that the device writes, if it does. */
+  annotate(text: string): void;
   /** @throws RdmaError ERR_RDMA_IN_USE while protection domains, queues or channels are open. Idempotent. */
   close(): Promise<void>;
 }

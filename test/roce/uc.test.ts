@@ -140,10 +140,7 @@ test('a UC queue pair without REMOTE_WRITE lets no WRITE in', () => {
   const peer = ucPeer({ attributes: { accessFlags: AccessFlags.LOCAL_WRITE } });
   const { region, grant } = peer.side.region(64, REMOTE);
   const reth = { va: region.va, rkey: grant.rkey, length: 4 };
-  assert.equal(
-    peer.give({ opcode: Opcode.UC_WRITE_ONLY, psn: 0, payloadLength: 4, reth }),
-    'bad_operation',
-  );
+  assert.equal(peer.give({ opcode: Opcode.UC_WRITE_ONLY, psn: 0, payloadLength: 4, reth }), 'bad_operation');
   assert.deepEqual(region.bytes, new Uint8Array(64));
 });
 
@@ -152,10 +149,7 @@ test('a receive with bad memory ends a UC queue pair with LOC_PROT_ERR', () => {
   const { region } = peer.side.region(64, 0);
   peer.side.postRecv(1, region);
   peer.side.postRecv(2);
-  assert.equal(
-    peer.give({ opcode: Opcode.UC_SEND_ONLY, psn: 0, payloadLength: 4 }),
-    'receive_protection',
-  );
+  assert.equal(peer.give({ opcode: Opcode.UC_SEND_ONLY, psn: 0, payloadLength: 4 }), 'receive_protection');
   assert.deepEqual(peer.recvStatuses(), ['1:LOC_PROT_ERR', '2:WR_FLUSH_ERR']);
   assert.equal(peer.qp.state, QpState.ERR);
 });

@@ -7,7 +7,8 @@ import { WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
 /** What the queue reports to the NIC that owns it. */
 export interface CqOwner {
   cqFired(cq: Cq): void;
-  cqOverrun(cq: Cq): void;
+  /** An entry was lost: the queue pair that it was for cannot go on. */
+  cqOverrun(cq: Cq, isFirst: boolean): void;
 }
 
 export const CqArm = { NONE: 0, SOLICITED: 1, ALL: 2 } as const;
@@ -63,10 +64,9 @@ export class Cq {
     solicited: boolean,
   ): void {
     if (this.#count === this.capacity || this.overrun) {
-      if (!this.overrun) {
-        this.overrun = true;
-        this.#owner.cqOverrun(this);
-      }
+      const isFirst = !this.overrun;
+      this.overrun = true;
+      this.#owner.cqOverrun(this, isFirst);
       return;
     }
     let slot = this.#head + this.#count;

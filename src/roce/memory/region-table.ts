@@ -50,6 +50,11 @@ export class RegionTable {
     if (this.#grants.get(grant.rkey) === grant) this.#grants.delete(grant.rkey);
   }
 
+  /** The windows of a queue pair end with it: its number will belong to another one some day. */
+  revokeAllOf(qpn: number): void {
+    for (const grant of this.#grants.values()) if (grant.qpn === qpn) this.revoke(grant);
+  }
+
   findGrant(rkey: number): RemoteGrant | undefined {
     return this.#grants.get(rkey);
   }

@@ -14,6 +14,7 @@ export class Region {
   readonly lkey: number;
   /** `false` after deregistration; every use checks it. */
   valid = true;
+  readonly #lengthBytes: number;
   /** For the port's own use, e.g. an index into a native table; 0 = not assigned yet. */
   portHandle = 0;
 
@@ -23,6 +24,12 @@ export class Region {
     this.access = access;
     this.pd = pd;
     this.lkey = lkey;
+    this.#lengthBytes = bytes.length;
+  }
+
+  /** Registered, and all of the memory still there: a program can transfer or shrink a buffer behind our back. */
+  get usable(): boolean {
+    return this.valid && this.bytes.length === this.#lengthBytes;
   }
 }
 
@@ -45,9 +52,14 @@ export class RemoteGrant {
     this.qpn = qpn;
   }
 
+  /** Not revoked, and the memory is there. */
+  get usable(): boolean {
+    return this.valid && this.region.usable;
+  }
+
   /** Whether the queue pair `qpn` of domain `pd` may do `access` to `length` bytes at `va`. */
   allows(pd: number, qpn: number, access: number, va: number, length: number): boolean {
-    if (!this.valid || !this.region.valid || this.region.pd !== pd) return false;
+    if (!this.usable || this.region.pd !== pd) return false;
     if (this.qpn !== 0 && this.qpn !== qpn) return false;
     if ((this.access & access) !== access) return false;
     return va >= this.va && length <= this.length && va - this.va <= this.length - length;

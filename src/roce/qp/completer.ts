@@ -67,9 +67,7 @@ export class Completer {
   #onAck(psn: number, now: number): DropReason {
     const requester = this.#requester;
     if (this.#acknowledgeUpTo(psn, now)) return DropReason.NONE;
-    if (requester.reads.count > 0 && psnDiff(psn, requester.sendPsn) < 0) {
-      requester.onResponseGap(this.#expectedDataPsn());
-    }
+    requester.onResponseGap(this.#expectedDataPsn());
     return DropReason.RESPONSE_GAP;
   }
 

@@ -1,34 +1,40 @@
 /**
- * A queue pair of the engine: its state and attributes, and the requester, completer and responder that do the work.
+ * A queue pair of the engine: its state and attributes, and the two halves of its service (RC, UC or UD), a requester
+ * and a responder, that do the work.
  *
  * Invariants: in RESET and INIT nothing is sent and what arrives is dropped; in ERR nothing is sent but the answers
  * that were due before the failure, and every request that is or will be posted completes with WR_FLUSH_ERR.
  */
 import { AccessFlags } from '../../verbs/access-flags.js';
 import { usageError } from '../../verbs/errors.js';
+import { toPathMtu } from '../../verbs/mtu.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../../verbs/qp-attributes.js';
-import { mayReceive, QpState, type QpType } from '../../verbs/qp-state.js';
+import { mayReceive, QpState, QpType } from '../../verbs/qp-state.js';
 import { checkTransition } from '../../verbs/qp-transitions.js';
 import { WcOpcode, WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import type { Cq } from '../completion/cq.js';
 import type { Counters } from '../counters.js';
+import type { Datagram } from '../datagram.js';
 import type { Timed } from '../deadlines.js';
 import { DropReason } from '../drop-reason.js';
 import { Flow } from '../flow.js';
 import type { RemoteGrant } from '../memory/region.js';
 import type { Nic } from '../nic.js';
 import type { TransmitBatch } from '../transmit-batch.js';
-import { OpcodeFlag } from '../wire/opcodes.js';
+import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { Completer } from './completer.js';
 import { type CurrentReceive, ReceiveQueue } from './receive-queue.js';
 import { completionOpcode } from './request-opcodes.js';
 import { Requester } from './requester.js';
 import { Responder } from './responder.js';
-import { sendResponses } from './response-sender.js';
 import { SendQueue, type SendWqe } from './send-queue.js';
+import type { RequesterHalf, ResponderHalf } from './service-halves.js';
 import type { Srq } from './srq.js';
+import { UcResponder } from './uc-responder.js';
+import { UdResponder } from './ud-responder.js';
+import { UnreliableRequester } from './unreliable-requester.js';
 
 /** Packets that a queue pair may send before it is another one's turn. */
 const TURN_PACKETS = 32;
@@ -54,9 +60,14 @@ export class Qp implements Timed {
   readonly capacity: Readonly<QpCapacity>;
   readonly counters: Counters;
   readonly receives: ReceiveQueue;
-  readonly requester: Requester;
-  readonly responder: Responder;
-  readonly #completer: Completer;
+  readonly requester: RequesterHalf;
+  readonly responder: ResponderHalf;
+  /** RC alone has answers to read. */
+  readonly #completer: Completer | null;
+  /** {@link OpcodeFlag}s of the packets that are for this service. */
+  readonly serviceFlags: number;
+  /** What the opcodes of SENDs and WRITEs have more than those of RC. */
+  readonly serviceBits: number;
   readonly #signalAll: boolean;
   state: QpState = QpState.RESET;
   /** For the object that wraps this one. */
@@ -65,6 +76,7 @@ export class Qp implements Timed {
   flow = new Flow();
   destQpn = 0;
   mtu = 1024;
+  qkey = 0;
   accessFlags = 0;
   minRnrTimer = 12;
   timeoutMicros = Number.POSITIVE_INFINITY;
@@ -93,12 +105,22 @@ export class Qp implements Timed {
     this.#signalAll = init.signalAll;
     const { maxSendWr, maxSendSge, maxInlineData, maxRecvWr, maxRecvSge } = init.capacity;
     this.receives = new ReceiveQueue(maxRecvWr, maxRecvSge);
-    this.requester = new Requester(
-      this,
-      new SendQueue(maxSendWr, Math.max(1, maxSendSge), maxInlineData, init.pd),
-    );
-    this.responder = new Responder(this, init.srq?.maxSge ?? maxRecvSge);
-    this.#completer = new Completer(this, this.requester);
+    const queue = new SendQueue(maxSendWr, Math.max(1, maxSendSge), maxInlineData, init.pd);
+    const receiveSges = init.srq?.maxSge ?? maxRecvSge;
+    this.serviceBits = init.type === QpType.UC ? Opcode.UC_SEND_FIRST : 0;
+    if (init.type === QpType.RC) {
+      const requester = new Requester(this, queue);
+      this.requester = requester;
+      this.responder = new Responder(this, receiveSges);
+      this.#completer = new Completer(this, requester);
+      this.serviceFlags = OpcodeFlag.RC | OpcodeFlag.CNP;
+      return;
+    }
+    const isDatagram = init.type === QpType.UD;
+    this.requester = new UnreliableRequester(this, queue);
+    this.responder = isDatagram ? new UdResponder(this, receiveSges) : new UcResponder(this, receiveSges);
+    this.#completer = null;
+    this.serviceFlags = (isDatagram ? OpcodeFlag.UD : OpcodeFlag.UC) | OpcodeFlag.CNP;
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -111,6 +133,7 @@ export class Qp implements Timed {
     if (to === QpState.RESET) this.#reset();
     else if (to === QpState.ERR) this.#enterErrorByUser();
     else this.#apply(attributes, flow, to);
+    this.nic.settle();
   }
 
   query(): QpSnapshot {
@@ -123,7 +146,9 @@ export class Qp implements Timed {
     this.#attributes = all;
     if (flow !== null) this.flow = flow;
     if (all.destQpn !== undefined) this.destQpn = all.destQpn;
-    if (all.pathMtu !== undefined) this.mtu = all.pathMtu;
+    if (this.type === QpType.UD) this.mtu = this.nic.activeMtu;
+    else if (all.pathMtu !== undefined) this.mtu = all.pathMtu;
+    if (all.qkey !== undefined) this.qkey = all.qkey;
     if (all.accessFlags !== undefined) this.accessFlags = all.accessFlags;
     if (all.minRnrTimer !== undefined) this.minRnrTimer = all.minRnrTimer;
     if (all.retryCount !== undefined) this.retryCount = all.retryCount;
@@ -136,6 +161,10 @@ export class Qp implements Timed {
       this.responder.start(all.rqPsn as number, all.maxDestRdAtomic ?? 0);
     } else if (from === QpState.RTR && to === QpState.RTS) {
       this.requester.start(all.sqPsn as number, all.maxRdAtomic ?? 0);
+    }
+    if (from === QpState.SQD && to === QpState.SQD) {
+      if (attributes.maxRdAtomic !== undefined) this.requester.resize(attributes.maxRdAtomic);
+      if (attributes.maxDestRdAtomic !== undefined) this.responder.resize(attributes.maxDestRdAtomic);
     }
     if (to === QpState.SQD) this.checkDrained();
     if (to === QpState.RTS) this.schedule();
@@ -152,7 +181,7 @@ export class Qp implements Timed {
 
   #enterErrorByUser(): void {
     if (this.state === QpState.ERR) return;
-    this.responder.responses.clear();
+    this.responder.clearResponses();
     this.enterError();
   }
 
@@ -175,9 +204,16 @@ export class Qp implements Timed {
     this.schedule();
   }
 
+  /** UC and UD: a request failed. The send queue stops and is flushed; receiving goes on. */
+  enterSendQueueError(): void {
+    if (this.state !== QpState.RTS && this.state !== QpState.SQD) return;
+    this.state = QpState.SQE;
+    this.requester.flush();
+  }
+
   #flushReceives(): void {
     while (this.receives.count > 0) {
-      this.completeReceive(this.receives.shift(), WcStatus.WR_FLUSH_ERR, WcOpcode.RECV, 0, 0, 0, false);
+      this.completeReceive(this.receives.shift(), WcStatus.WR_FLUSH_ERR, WcOpcode.RECV, 0, 0, 0, 0, false);
     }
   }
 
@@ -193,7 +229,7 @@ export class Qp implements Timed {
   /** Makes the element that was reserved and filled in part of the queue. */
   commitSend(): void {
     this.requester.queue.commit();
-    if (this.state === QpState.ERR) this.requester.flush();
+    if (this.state === QpState.ERR || this.state === QpState.SQE) this.requester.flush();
     else this.schedule();
   }
 
@@ -204,16 +240,16 @@ export class Qp implements Timed {
 
   // --- packets ------------------------------------------------------------------------------------------------------
 
-  onPacket(packet: PacketView, now: number): DropReason {
+  onPacket(packet: PacketView, datagram: Datagram, now: number): DropReason {
     if (!mayReceive(this.state)) return DropReason.BAD_STATE;
-    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet);
-    return this.#completer.onResponse(packet, now);
+    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet, datagram);
+    return this.#completer === null ? DropReason.WRONG_SERVICE : this.#completer.onResponse(packet, now);
   }
 
   /** Sends what may be sent; returns whether there is more that only wants for room or its turn. */
   transmit(batch: TransmitBatch, now: number): boolean {
-    const sent = sendResponses(this, this.responder.responses, batch, TURN_PACKETS);
-    if (!this.responder.responses.empty) return true;
+    const sent = this.responder.transmit(batch, TURN_PACKETS);
+    if (this.responder.hasResponses) return true;
     if (this.state !== QpState.RTS && this.state !== QpState.SQD) return false;
     return this.requester.transmit(batch, TURN_PACKETS - sent, now);
   }
@@ -270,9 +306,10 @@ export class Qp implements Timed {
     length: number,
     wcFlags: number,
     value: number,
+    sourceQpn: number,
     solicited: boolean,
   ): void {
-    this.recvCq.push(wrId, status, opcode, length, this.qpn, wcFlags, value, 0, solicited);
+    this.recvCq.push(wrId, status, opcode, length, this.qpn, wcFlags, value, sourceQpn, solicited);
   }
 }
 
@@ -299,6 +336,7 @@ const RANGES = {
   destQpn: 0xffffff,
   rqPsn: 0xffffff,
   sqPsn: 0xffffff,
+  qkey: 0xffffffff,
 } as const satisfies Partial<Record<keyof QpAttributes, number>>;
 
 function checkRanges(attributes: QpAttributes): void {
@@ -309,5 +347,6 @@ function checkRanges(attributes: QpAttributes): void {
       throw usageError(`${name} must be an integer from 0 to ${max}, not ${value}`);
     }
   }
+  if (attributes.pathMtu !== undefined) toPathMtu(attributes.pathMtu);
   if (attributes.port !== undefined && attributes.port !== 1) throw usageError('port must be 1');
 }

@@ -1,4 +1,4 @@
-/** Which RC opcode carries which work request, by the packet's place in its message. */
+/** Which RC opcode carries which work request, by the packet's place in its message. UC's differ by its service bits. */
 import { WcOpcode } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import { Opcode } from '../wire/opcodes.js';

@@ -1,13 +1,16 @@
-/** Writes the packets of a requester into a batch. Everything about a packet follows from its element and its place. */
+/** Writes the packets of requesters into a batch. Everything about a packet follows from its element and its place. */
 import { WrOpcode } from '../../verbs/work-request.js';
+import type { Flow } from '../flow.js';
 import { psnAdd } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { writeAtomicEth } from '../wire/atomic-eth.js';
 import { padCountOf, writeBth } from '../wire/bth.js';
+import { writeDeth } from '../wire/deth.js';
 import { writeIeth } from '../wire/ieth.js';
 import { writeImmDt } from '../wire/imm-dt.js';
 import {
   ATOMIC_ETH_AT,
+  DETH_AT,
   IETH_AT,
   Opcode,
   OpcodeFlag,
@@ -33,7 +36,7 @@ export function writeRequest(
   const offset = index * qp.mtu;
   const length = Math.min(qp.mtu, wqe.length - offset);
   const isLast = index === wqe.packets - 1;
-  const opcode = requestOpcode(wqe.opcode, index === 0, isLast);
+  const opcode = qp.serviceBits | requestOpcode(wqe.opcode, index === 0, isLast);
   const flags = opcodeFlags[opcode] as number;
   const headers = batch.headers;
   const at = batch.begin();
@@ -46,6 +49,22 @@ export function writeRequest(
   if ((flags & OpcodeFlag.IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
   if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
   batch.commit(qp.flow, opcodeHeaderLength[opcode] as number, length);
+}
+
+/** The one packet of a UD message. */
+export function writeDatagram(qp: Qp, queue: SendQueue, wqe: SendWqe, batch: TransmitBatch): void {
+  const opcode = wqe.opcode === WrOpcode.SEND_WITH_IMM ? Opcode.UD_SEND_ONLY_IMM : Opcode.UD_SEND_ONLY;
+  const headers = batch.headers;
+  const at = batch.begin();
+  const solicited = wqe.solicited ? 1 : 0;
+  writeBth(headers, at, opcode, solicited, padCountOf(wqe.length), wqe.destQpn, 0, wqe.firstPsn);
+  // A Q_Key with its highest bit set is a privileged one, and stands for the queue pair's own.
+  writeDeth(headers, at + DETH_AT, wqe.qkey > 0x7fffffff ? qp.qkey : wqe.qkey, qp.qpn);
+  if (opcode === Opcode.UD_SEND_ONLY_IMM) {
+    writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
+  }
+  if (wqe.length > 0) queue.sges.gather(wqe.slot, 0, wqe.length, batch);
+  batch.commit(wqe.flow as Flow, opcodeHeaderLength[opcode] as number, wqe.length);
 }
 
 /** A READ request for `packets` packets of the element, beginning with packet `index`. */

@@ -21,8 +21,9 @@ import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
 import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
+import type { RequesterHalf } from './service-halves.js';
 
-export class Requester {
+export class Requester implements RequesterHalf {
   readonly queue: SendQueue;
   readonly congestion = new Congestion();
   reads = new ReadRequests(0);
@@ -44,8 +45,6 @@ export class Requester {
   #resumeAt = Number.POSITIVE_INFINITY;
   /** READ responses from this PSN on were asked for again already. */
   #repeatedPsn = -1;
-  /** READs and atomics that were started and are not complete. */
-  #openReads = 0;
 
   constructor(qp: Qp, queue: SendQueue) {
     this.#qp = qp;
@@ -62,6 +61,11 @@ export class Requester {
     this.reads = new ReadRequests(maxRdAtomic);
     this.congestion.reset();
     this.refreshRetries();
+  }
+
+  resize(maxRdAtomic: number): void {
+    this.reads.resize(maxRdAtomic);
+    this.#qp.schedule();
   }
 
   /** Takes up new retry limits, as after progress. */
@@ -133,36 +137,53 @@ export class Requester {
     if (isLocalOperation(wqe.opcode)) {
       wqe.status = this.#qp.executeLocal(wqe);
     } else {
-      const access = isReadOrAtomic(wqe.opcode) ? AccessFlags.LOCAL_WRITE : 0;
-      if (access !== 0) this.#openReads++;
-      if (this.queue.sges.allows(wqe.slot, this.#qp.pd, access)) {
+      wqe.status = this.#check(wqe);
+      if (wqe.status === WcStatus.SUCCESS) {
         wqe.packets = isAtomic(wqe.opcode) ? 1 : Math.max(1, Math.ceil(wqe.length / this.#qp.mtu));
         return true;
       }
-      wqe.status = WcStatus.LOC_PROT_ERR;
     }
     if (wqe.status === WcStatus.SUCCESS) return true;
     this.retire();
     return false;
   }
 
+  #check(wqe: SendWqe): WcStatus {
+    const writesHere = isReadOrAtomic(wqe.opcode);
+    if (writesHere && this.reads.limit === 0) return WcStatus.LOC_QP_OP_ERR;
+    if (this.queue.sges.totalLength(wqe.slot) < wqe.length) return WcStatus.LOC_LEN_ERR;
+    const access = writesHere ? AccessFlags.LOCAL_WRITE : 0;
+    return this.queue.sges.allows(wqe.slot, this.#qp.pd, access) ? WcStatus.SUCCESS : WcStatus.LOC_PROT_ERR;
+  }
+
   #sendPacket(wqe: SendWqe, batch: TransmitBatch, now: number): boolean {
     const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
     const window = this.congestion.window;
     if (wqe.opcode === WrOpcode.RDMA_READ) {
-      const packets = this.#readPackets(wqe, inFlight, window);
+      const repeatedEnd = this.reads.endOf(this.sendPsn);
+      const packets =
+        repeatedEnd < 0
+          ? this.#readPackets(wqe, inFlight, window)
+          : this.#repeatedReadPackets(repeatedEnd, inFlight, window);
       if (packets === 0) return false;
       writeReadRequest(this.#qp, wqe, this.sendPsn, this.#cursorPacket, packets, batch);
-      this.reads.push(this.sendPsn, psnAdd(this.sendPsn, packets));
+      if (repeatedEnd < 0) this.reads.push(this.sendPsn, psnAdd(this.sendPsn, packets));
       this.#onSent(wqe, packets, now);
       return true;
     }
     if (inFlight >= window && this.#answerIsDue()) return false;
     if (isAtomic(wqe.opcode)) {
-      if (this.reads.full) return false;
+      const isRepeated = this.reads.endOf(this.sendPsn) >= 0;
+      if (!isRepeated && this.reads.full) return false;
       writeAtomicRequest(this.#qp, wqe, batch);
-      this.reads.push(this.sendPsn, psnAdd(this.sendPsn, 1));
+      if (!isRepeated) this.reads.push(this.sendPsn, psnAdd(this.sendPsn, 1));
     } else {
+      // At every packet: memory may be deregistered in the middle of a message.
+      if (!this.queue.sges.allows(wqe.slot, this.#qp.pd, 0)) {
+        wqe.status = WcStatus.LOC_PROT_ERR;
+        this.retire();
+        return false;
+      }
       const isLast = this.#cursorPacket === wqe.packets - 1;
       this.#packetsSinceAckReq++;
       const ackReq = isLast || this.#packetsSinceAckReq >= window >> 2 || inFlight + 1 >= window;
@@ -176,6 +197,12 @@ export class Requester {
     return true;
   }
 
+  /** The same for a request that was sent before: to its end, which never moves. */
+  #repeatedReadPackets(endPsn: number, inFlight: number, window: number): number {
+    const packets = psnDistance(this.sendPsn, endPsn);
+    return inFlight === 0 || inFlight + packets <= window ? packets : 0;
+  }
+
   /** How many packets of a READ to ask for now; 0 = wait. Tiny parts are not worth a request. */
   #readPackets(wqe: SendWqe, inFlight: number, window: number): number {
     if (this.reads.full) return 0;
@@ -187,7 +214,9 @@ export class Requester {
 
   /** Whether an answer to something in flight must come, so that waiting for it makes sense. */
   #answerIsDue(): boolean {
-    return this.reads.count > 0 || psnDiff(this.#ackReqPsn, this.unackedPsn) >= 0;
+    const { reads } = this;
+    if (reads.count > 0 && psnDiff(reads.oldestPsn, this.sendPsn) < 0) return true;
+    return psnDiff(this.#ackReqPsn, this.unackedPsn) >= 0;
   }
 
   #onSent(wqe: SendWqe, packets: number, now: number): void {
@@ -205,16 +234,9 @@ export class Requester {
 
   // --- progress -----------------------------------------------------------------------------------------------------
 
-  /**
-   * The last PSN that an acknowledgement may reach while READs or atomics are open: none of theirs, and none that has
-   * not been sent since sending last went back, because a READ before it may not have been asked for again yet.
-   */
+  /** The last PSN that a plain acknowledgement may reach: none of a READ or atomic that is not answered. */
   get acknowledgeLimit(): number {
-    if (this.#openReads === 0) return psnAdd(this.nextPsn, -1);
-    const sent = psnAdd(this.sendPsn, -1);
-    if (this.reads.count === 0) return sent;
-    const beforeRead = psnAdd(this.reads.oldestPsn, -1);
-    return psnDiff(beforeRead, sent) < 0 ? beforeRead : sent;
+    return psnAdd(this.reads.count > 0 ? this.reads.oldestPsn : this.nextPsn, -1);
   }
 
   /** Everything up to `psn`, which must be in [unackedPsn, nextPsn), is done. */
@@ -250,7 +272,6 @@ export class Requester {
 
   #complete(status: WcStatus): void {
     const wqe = this.queue.at(this.queue.head);
-    if (wqe.started && isReadOrAtomic(wqe.opcode)) this.#openReads--;
     this.#qp.completeSend(wqe, status);
     this.queue.retire();
   }
@@ -259,7 +280,6 @@ export class Requester {
 
   /** The peer missed `psn`, or refused it for now: send from there again. */
   goBack(psn: number): void {
-    this.reads.dropFrom(psn);
     this.#moveTo(psn);
     this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
     this.#packetsSinceAckReq = 0;
@@ -367,6 +387,5 @@ export class Requester {
     this.#retransmitAt = Number.POSITIVE_INFINITY;
     this.#resumeAt = Number.POSITIVE_INFINITY;
     this.#repeatedPsn = -1;
-    this.#openReads = 0;
   }
 }

@@ -29,7 +29,7 @@ export class Response {
 }
 
 export class ResponseQueue {
-  readonly #ring: Response[];
+  #ring: Response[];
   #head = 0;
   #count = 0;
 
@@ -39,6 +39,17 @@ export class ResponseQueue {
 
   get empty(): boolean {
     return this.#count === 0;
+  }
+
+  /** Changes the number of places, but not below what is queued. */
+  resize(capacity: number): void {
+    const places = this.#ring.length;
+    const queued = Array.from({ length: this.#count }, (_, i) => this.#ring[(this.#head + i) % places]);
+    this.#ring = Array.from(
+      { length: Math.max(capacity, this.#count) },
+      (_, i) => queued[i] ?? new Response(),
+    );
+    this.#head = 0;
   }
 
   /** Whether one more READ or ATOMIC answer fits; two places are kept for the ACK and the NAK that may follow. */
@@ -74,13 +85,15 @@ export class ResponseQueue {
 
   /**
    * Acknowledges everything up to `psn`. A sequence NAK that has not left yet stays one and moves forward: the packets
-   * behind the gap were dropped, and only a NAK brings them back before a timeout.
+   * behind the gap were dropped, and only a NAK brings them back before a timeout. A NAK that acknowledges as much stays.
    */
   pushAck(psn: number, syndrome: number, msn: number): void {
     const response = this.#acknowledgement();
     if (response === null) return;
-    if (response.kind === ResponseKind.NAK && response.syndrome === Syndrome.NAK_SEQUENCE) {
-      response.psn = psnAdd(psn, 1);
+    const nakPsn = psnAdd(psn, 1);
+    const isNak = response.kind === ResponseKind.NAK;
+    if (isNak && (response.syndrome === Syndrome.NAK_SEQUENCE || response.psn === nakPsn)) {
+      response.psn = nakPsn;
     } else {
       response.kind = ResponseKind.ACK;
       response.psn = psn;
@@ -117,11 +130,17 @@ export class ResponseQueue {
     operation.pending++;
   }
 
-  /** Ends every answer to `operation` that is still going out: the requester has asked for another one. */
-  cancel(operation: SavedOperation): void {
+  /**
+   * The requester asks again for the bytes of `operation` from `offset` on, a whole number of packets. Answers that are
+   * still going out end there; what they have to send before it is not asked for again, and stays.
+   */
+  supersede(operation: SavedOperation, offset: number): void {
     for (let i = 0; i < this.#count; i++) {
       const response = this.#ring[(this.#head + i) % this.#ring.length] as Response;
-      if (response.operation === operation) response.cancelled = true;
+      if (response.operation !== operation) continue;
+      const wanted = offset - response.startOffset;
+      if (wanted <= response.sentBytes) response.cancelled = true;
+      else if (wanted < response.length) response.length = wanted;
     }
   }
 

@@ -55,7 +55,7 @@ function sendReadResponse(qp: Qp, queue: ResponseQueue, response: Response, batc
   const operation = response.operation as SavedOperation;
   const grant = operation.grant;
   const psn = psnAdd(response.psn, response.sentBytes / qp.mtu);
-  if (response.length > 0 && (grant === null || !grant.valid || !grant.region.valid)) {
+  if (response.length > 0 && grant?.usable !== true) {
     qp.counters.fatalNaksSent++;
     sendAcknowledge(qp, psn, Syndrome.NAK_REMOTE_ACCESS, response.msn, batch);
     queue.dropBehindFirst();

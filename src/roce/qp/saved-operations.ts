@@ -27,11 +27,24 @@ export class SavedOperation {
 }
 
 export class SavedOperations {
-  readonly #ring: SavedOperation[];
+  #ring: SavedOperation[];
   #next = 0;
 
   constructor(capacity: number) {
     this.#ring = Array.from({ length: capacity }, () => new SavedOperation());
+  }
+
+  get capacity(): number {
+    return this.#ring.length;
+  }
+
+  /** Changes the number of places; the newest operations are kept. */
+  resize(capacity: number): void {
+    const oldestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
+    const kept = oldestFirst.filter((operation) => operation.used).slice(-capacity || oldestFirst.length);
+    this.#next = kept.length === capacity ? 0 : kept.length;
+    while (kept.length < capacity) kept.push(new SavedOperation());
+    this.#ring = kept;
   }
 
   /** The place for one more operation, or `null` while the oldest one is still being answered. */

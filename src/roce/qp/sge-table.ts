@@ -65,7 +65,7 @@ export class SgeTable {
       const region = this.#regions[base + i] as Region;
       const length = this.#lengths[base + i] as number;
       const offset = this.#offsets[base + i] as number;
-      if (!region.valid || region.pd !== pd || (region.access & access) !== access) return false;
+      if (!region.usable || region.pd !== pd || (region.access & access) !== access) return false;
       if (offset < 0 || length < 0 || offset > region.bytes.length - length) return false;
     }
     return true;

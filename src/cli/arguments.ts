@@ -1,0 +1,67 @@
+/** Reads what people type after flags; what cannot be read is wrong usage. */
+import { InvalidArgumentError } from 'commander';
+import { DEFAULT_PORT } from '../connection/options.js';
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1024,
+  kib: 1024,
+  kb: 1000,
+  m: 1024 ** 2,
+  mib: 1024 ** 2,
+  mb: 1000 ** 2,
+  g: 1024 ** 3,
+  gib: 1024 ** 3,
+  gb: 1000 ** 3,
+};
+
+/** `4MiB`, `64k`, `1000`; `undefined` when it is no number of bytes. */
+export function readBytes(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
+  const factor = UNITS[unit.toLowerCase()];
+  if (digits === undefined || factor === undefined) return undefined;
+  const bytes = Number(digits) * factor;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+export function bytesArgument(text: string): number {
+  const bytes = readBytes(text);
+  if (bytes !== undefined) return bytes;
+  throw new InvalidArgumentError('Write a number of bytes such as 65536, 64KiB or 4MiB.');
+}
+
+export const portArgument = (text: string): number =>
+  integer(text, 0, 65535, 'A port is 0 to 65535 (0 = any free one).');
+
+/** A count of `1` to `max`. */
+export const countArgument =
+  (max: number) =>
+  (text: string): number =>
+    integer(text, 1, max, `Write a number from 1 to ${max}.`);
+
+export const millisArgument = (text: string): number =>
+  integer(text, 1, 2 ** 31 - 1, 'Write milliseconds, 1 or more.');
+
+function integer(text: string, min: number, max: number, advice: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new InvalidArgumentError(advice);
+}
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host`, `host:port`, `192.0.2.7:4433`, `[2001:db8::7]:4433`, `2001:db8::7`. */
+export function targetArgument(text: string): Target {
+  const [, bracketed, named, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(text) ?? [];
+  const host = bracketed ?? named ?? (/^[\da-f:.%\w]*:[^[\]]*:[^[\]]*$/i.test(text) ? text : undefined);
+  const port = portText === undefined ? DEFAULT_PORT : Number(portText);
+  if (host !== undefined && port > 0 && port <= 65535) return { host, port };
+  throw new InvalidArgumentError('Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets.');
+}
+
+/** For repeatable flags. */
+export const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];

@@ -1,0 +1,66 @@
+/**
+ * Puts the subcommands together and ends the process: 0 = all well, 1 = something failed and standard error says what
+ * in one line, 2 = wrong usage.
+ */
+import { Command, CommanderError } from 'commander';
+import { certsCommand } from './certs.js';
+import { connectCommand } from './connect.js';
+import { demoCommand } from './demo.js';
+import { devicesCommand } from './devices.js';
+import { ExitCode, endProcess, reportFailure } from './failure.js';
+import { packageVersion } from './package-root.js';
+import { serveCommand } from './serve.js';
+
+const EXAMPLES = `
+Examples:
+  $ queuepair demo                              see all of it in a few seconds
+  $ queuepair serve                             a server on 127.0.0.1:4433, with development certificates
+  $ queuepair connect 127.0.0.1                 a client, in another terminal: type help
+  $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
+
+Exit codes: 0 all well, 1 failed (standard error says why), 2 wrong usage.`;
+
+/** Runs the program with the arguments after its name, and ends the process. */
+export async function run(args: readonly string[]): Promise<never> {
+  process.stdout.on('error', onOutputError);
+  process.exitCode = ExitCode.OK;
+  try {
+    await createProgram().parseAsync(args, { from: 'user' });
+  } catch (error) {
+    process.exitCode = error instanceof CommanderError ? usageExitCode(error) : reportFailure(error);
+  }
+  return await endProcess();
+}
+
+function createProgram(): Command {
+  const program = new Command('queuepair')
+    .description('Secure RDMA for Node.js: queue pairs over any UDP network, sessions over mutual TLS 1.3.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'explain the program, or a command after its name')
+    .helpCommand('help [command]', 'explain a command')
+    .addHelpText('after', EXAMPLES);
+  for (const command of [
+    demoCommand(),
+    serveCommand(),
+    connectCommand(),
+    devicesCommand(),
+    certsCommand(),
+  ]) {
+    program.addCommand(command.helpOption('-h, --help', 'explain this command'));
+  }
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().showHelpAfterError(`(try: queuepair ${helpTopic(command, program)}--help)`);
+  }
+  return program;
+}
+
+const helpTopic = (command: Command, program: Command): string =>
+  command === program ? '' : `${command.name()} `;
+
+/** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
+const usageExitCode = (error: CommanderError): number => (error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE);
+
+/** `queuepair demo | head` is no failure: whoever read has seen enough. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
+}

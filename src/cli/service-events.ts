@@ -1,0 +1,76 @@
+/** What a running server tells, in the form that `serve --json` prints. */
+import type { ConnectionStatistics } from '../connection/connection.js';
+import type { ServerCensus } from '../connection/server.js';
+import type { StepName } from '../connection/steps.js';
+import type { StepDetails } from './step-text.js';
+
+export interface ErrorText {
+  readonly code: string;
+  readonly message: string;
+}
+
+export type ServiceEvent =
+  | { readonly event: 'certificates'; readonly dir: string; readonly created: boolean }
+  | {
+      readonly event: 'listening';
+      readonly host: string;
+      readonly port: number;
+      readonly device: string;
+      readonly udpPort: number;
+      readonly pathMtu: number;
+      readonly exactIcrc: boolean;
+      readonly slots: number;
+      readonly bufferBytes: number;
+      /** Whether clients must show a certificate. */
+      readonly mutualTls: boolean;
+    }
+  | {
+      readonly event: 'step';
+      readonly client: number;
+      readonly step: StepName;
+      readonly atMillis: number;
+      readonly details: StepDetails;
+    }
+  | {
+      readonly event: 'connected';
+      readonly client: number;
+      readonly address: string;
+      /** Subject of the client's certificate. */
+      readonly peer: string | null;
+    }
+  | {
+      readonly event: 'message';
+      readonly client: number;
+      readonly type: string;
+      readonly bytes: number;
+    }
+  | {
+      readonly event: 'write';
+      readonly client: number;
+      readonly offset: number;
+      readonly length: number;
+      readonly sha256: string;
+    }
+  | {
+      readonly event: 'disconnected';
+      readonly client: number;
+      /** `null` after an orderly end. */
+      readonly error: ErrorText | null;
+      readonly statistics: ConnectionStatistics;
+    }
+  | { readonly event: 'refused'; readonly address: string; readonly port: number; readonly reason: string }
+  | { readonly event: 'handler-error'; readonly client: number; readonly message: string }
+  | { readonly event: 'closing'; readonly signal: string }
+  | CensusEvent;
+
+export interface CensusEvent {
+  readonly event: 'census';
+  /** Objects left over. 0 when all is well. */
+  readonly leaked: number;
+  readonly objects: Readonly<Record<string, number>>;
+}
+
+export function censusEvent(objects: Partial<ServerCensus>): CensusEvent {
+  const leaked = Object.values(objects).reduce((sum, count) => sum + count, 0);
+  return { event: 'census', leaked, objects: { ...objects } };
+}

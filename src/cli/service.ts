@@ -1,0 +1,82 @@
+/** The server that `serve` and the demo run: the message service, with everything that happens told as an event. */
+import { messageTypeName } from '../connection/message-header.js';
+import { messageService, type ServiceOptions } from '../connection/message-service.js';
+import { DEFAULT_SLOTS, type ListenOptions, listen, type Server } from '../connection/server.js';
+import { RdmaError } from '../verbs/errors.js';
+import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
+
+export type Emit = (event: ServiceEvent) => void;
+export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite'>;
+
+/** @throws RdmaError of `listen`. */
+export async function startService(
+  options: ListenOptions,
+  emit: Emit,
+  hooks: MessageHooks = {},
+): Promise<Server> {
+  const handler = messageService({
+    onMessage(connection, message) {
+      const type = messageTypeName(message.type);
+      emit({ event: 'message', client: connection.id, type, bytes: message.data.length });
+      hooks.onMessage?.(connection, message);
+    },
+    onWrite(connection, bytes, acknowledgement) {
+      emit({ event: 'write', client: connection.id, ...acknowledgement });
+      hooks.onWrite?.(connection, bytes, acknowledgement);
+    },
+  });
+  const onStep: ListenOptions['onStep'] = ({ connection, name, atMillis, details }) =>
+    emit({ event: 'step', client: connection, step: name, atMillis: rounded(atMillis), details });
+  const server = await listen({ ...options, onStep }, handler);
+  tellEvents(server, emit);
+  emit(await listeningEvent(server, options));
+  return server;
+}
+
+/** Closes the server, which frees everything, and counts what is left. Never throws. */
+export async function stopService(server: Server, emit: Emit): Promise<CensusEvent> {
+  try {
+    await server.close();
+  } catch (error) {
+    const message = error instanceof RdmaError ? error.message : String(error);
+    emit({ event: 'handler-error', client: 0, message });
+  }
+  const census = censusEvent(server.census());
+  emit(census);
+  return census;
+}
+
+function tellEvents(server: Server, emit: Emit): void {
+  server.on('connection', (connection) => {
+    const { id, remoteAddress, peer } = connection;
+    emit({ event: 'connected', client: id, address: remoteAddress, peer: peer?.subject ?? null });
+  });
+  server.on('disconnection', (connection, error) => {
+    const { id, statistics } = connection;
+    const told = error === undefined ? null : { code: error.code, message: error.message };
+    emit({ event: 'disconnected', client: id, error: told, statistics });
+  });
+  server.on('refused', (refusal) => emit({ event: 'refused', ...refusal }));
+  server.on('handlerError', (connection, error) => {
+    const message = error instanceof Error ? error.message : String(error);
+    emit({ event: 'handler-error', client: connection.id, message });
+  });
+}
+
+async function listeningEvent(server: Server, options: ListenOptions): Promise<ServiceEvent> {
+  const { udpPort, activeMtu, exactIcrc } = await server.device.queryPort();
+  return {
+    event: 'listening',
+    ...server.address,
+    device: server.device.name,
+    udpPort,
+    pathMtu: activeMtu,
+    exactIcrc,
+    slots: options.slots ?? DEFAULT_SLOTS,
+    bufferBytes: options.bufferBytes ?? 1024 * 1024,
+    mutualTls: options.clientCa !== undefined,
+  };
+}
+
+/** Microseconds are all that a reader wants. */
+export const rounded = (millis: number): number => Math.round(millis * 1000) / 1000;

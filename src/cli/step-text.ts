@@ -1,0 +1,68 @@
+/** The steps of a connection's life in words. */
+import { type ConnectionStep, StepName } from '../connection/steps.js';
+import { formatHex24, plural } from './format.js';
+
+export type StepDetails = ConnectionStep['details'];
+
+/** Short names, for a column. */
+export const STEP_TITLES: Readonly<Record<StepName, string>> = {
+  [StepName.TLS]: 'TLS',
+  [StepName.PSN_EXCHANGED]: 'PSN exchange',
+  [StepName.OBJECTS_CREATED]: 'objects',
+  [StepName.PARAMETERS_EXCHANGED]: 'parameters',
+  [StepName.INIT]: 'QP to INIT',
+  [StepName.RTR]: 'QP to RTR',
+  [StepName.RTS]: 'QP to RTS',
+  [StepName.RECEIVES_POSTED]: 'receives',
+  [StepName.READY]: 'ready',
+  [StepName.QUIT]: 'quit',
+  [StepName.MEMORY_DEREGISTERED]: 'memory',
+  [StepName.QP_DESTROYED]: 'queue pair',
+  [StepName.CQS_DESTROYED]: 'queues',
+  [StepName.PD_DEALLOCATED]: 'domain',
+  [StepName.TLS_CLOSED]: 'TLS closed',
+  [StepName.SLOT_FREED]: 'slot',
+};
+
+/** The column's width. */
+export const STEP_TITLE_CHARS = Math.max(...Object.values(STEP_TITLES).map((title) => title.length));
+
+/** What happened in one step, seen from one side. */
+export function describeStep(name: StepName, details: StepDetails): string {
+  return SENTENCES[name](details);
+}
+
+const SENTENCES: Readonly<Record<StepName, (details: StepDetails) => string>> = {
+  [StepName.TLS]: ({ peer, slot }) =>
+    `TLS 1.3 with ${peer}${slot === undefined ? '' : `, takes slot ${slot}`}`,
+  [StepName.PSN_EXCHANGED]: () => 'both sides drew a random PSN and told it through TLS: set (hidden)',
+  [StepName.OBJECTS_CREATED]: ({ qpn }) =>
+    `protection domain, 2 completion queues, queue pair ${qpnText(qpn)}, buffers registered`,
+  [StepName.PARAMETERS_EXCHANGED]: (details) =>
+    `peer is QP ${qpnText(details['peerQpn'])} at ${details['peerGid']}, UDP port ${details['peerUdpPort']}` +
+    psnText(details),
+  [StepName.INIT]: () => 'port and access rights set',
+  [StepName.RTR]: ({ pathMtu }) => `ready to receive: expects the peer's PSN, path MTU ${pathMtu}`,
+  [StepName.RTS]: () => 'ready to send: begins with its own PSN',
+  [StepName.RECEIVES_POSTED]: ({ receives }) => `${plural(Number(receives), 'receive')} posted`,
+  [StepName.READY]: () => 'both sides are ready',
+  [StepName.QUIT]: () => 'the peer quits',
+  [StepName.MEMORY_DEREGISTERED]: ({ failed }) => freed('memory regions deregistered, buffers freed', failed),
+  [StepName.QP_DESTROYED]: ({ failed }) => freed('queue pair destroyed', failed),
+  [StepName.CQS_DESTROYED]: ({ failed }) => freed('both completion queues destroyed', failed),
+  [StepName.PD_DEALLOCATED]: ({ failed }) =>
+    freed('protection domain deallocated (the device stays open: others share it)', failed),
+  [StepName.TLS_CLOSED]: () => 'TLS and its socket closed',
+  [StepName.SLOT_FREED]: ({ slot }) => `slot ${slot} is free again`,
+};
+
+const freed = (text: string, failed: string | number | undefined): string =>
+  failed === undefined ? text : `could not be freed: ${failed}`;
+
+const qpnText = (qpn: string | number | undefined): string => formatHex24(Number(qpn));
+
+/** PSNs are there only when somebody asked to see them. */
+export function psnText({ localPsn, remotePsn }: StepDetails): string {
+  if (typeof localPsn !== 'number' || typeof remotePsn !== 'number') return '';
+  return `; PSN ${formatHex24(localPsn)} here, ${formatHex24(remotePsn)} there`;
+}
