@@ -1,0 +1,138 @@
+/**
+ * A client that goes through the whole session and then holds the bare queue pair, to post what a `Connection` never
+ * would.
+ */
+
+import type { Server } from '../../src/connection/server.js';
+import { openDevice } from '../../src/open-device.js';
+import type { ControlChannel } from '../../src/session/control-channel.js';
+import { establishSession } from '../../src/session/establish-session.js';
+import type { SessionParameters } from '../../src/session/frames.js';
+import { connectTls } from '../../src/session/tls-client.js';
+import { AccessFlags } from '../../src/verbs/access-flags.js';
+import type { CompletionQueue } from '../../src/verbs/completion-queue.js';
+import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
+import type { MemoryRegion } from '../../src/verbs/memory-region.js';
+import { QpState } from '../../src/verbs/qp-state.js';
+import type { QueuePair } from '../../src/verbs/queue-pair.js';
+import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
+import { WrOpcode } from '../../src/verbs/work-request.js';
+import { FREE_DEVICE, testCertificates } from './session-pair.js';
+
+const RECEIVES = 16;
+const RECEIVE_BYTES = 16 * 1024;
+
+export class RawClient {
+  readonly device: Device;
+  readonly channel: ControlChannel;
+  readonly pd: ProtectionDomain;
+  readonly cq: CompletionQueue;
+  readonly qp: QueuePair;
+  readonly peer: SessionParameters;
+  readonly #regions: MemoryRegion[];
+
+  static async connect(server: Server): Promise<RawClient> {
+    const channel = await openChannel(server);
+    const device = await openDevice(FREE_DEVICE);
+    const pd = await device.allocPd();
+    const cq = await device.createCq({ capacity: 64 });
+    const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
+    const port = await device.queryPort();
+    const gid = (await device.queryGids())[0]?.gid ?? '';
+    const regions: MemoryRegion[] = [];
+    const { peer } = await establishSession(channel, {
+      createObjects: async () => ({
+        qpn: qp.qpn,
+        gid,
+        lid: 0,
+        udpPort: port.udpPort,
+        pathMtu: port.activeMtu,
+        maxRdAtomic: 4,
+        maxDestRdAtomic: 4,
+        receive: { slots: RECEIVES, slotBytes: RECEIVE_BYTES },
+        buffer: null,
+        device: 'raw',
+      }),
+      async transition({ peer, rqPsn, sqPsn }) {
+        await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
+        const av = { dgid: peer.gid, udpPort: peer.udpPort };
+        const { pathMtu, qpn: destQpn } = peer;
+        await qp.modify({
+          state: QpState.RTR,
+          av,
+          pathMtu,
+          destQpn,
+          rqPsn,
+          maxDestRdAtomic: 4,
+          minRnrTimer: 12,
+        });
+        await qp.modify({
+          state: QpState.RTS,
+          sqPsn,
+          timeout: 14,
+          retryCount: 7,
+          rnrRetry: 7,
+          maxRdAtomic: 4,
+        });
+        const mr = await pd.regMr(new Uint8Array(RECEIVES * RECEIVE_BYTES), AccessFlags.LOCAL_WRITE);
+        regions.push(mr);
+        for (let i = 0; i < RECEIVES; i++) {
+          qp.postRecv({ wrId: 1000 + i, sges: [{ mr, offset: i * RECEIVE_BYTES, length: RECEIVE_BYTES }] });
+        }
+      },
+    });
+    return new RawClient(device, channel, pd, cq, qp, peer, regions);
+  }
+
+  private constructor(
+    device: Device,
+    channel: ControlChannel,
+    pd: ProtectionDomain,
+    cq: CompletionQueue,
+    qp: QueuePair,
+    peer: SessionParameters,
+    regions: MemoryRegion[],
+  ) {
+    this.#regions = regions;
+    this.device = device;
+    this.channel = channel;
+    this.pd = pd;
+    this.cq = cq;
+    this.qp = qp;
+    this.peer = peer;
+  }
+
+  /** Polls until the request `wrId` has completed; returns its status. */
+  async statusOf(wrId: number): Promise<string> {
+    const completions = createCompletions(1);
+    for (;;) {
+      while (this.cq.poll(completions) > 0) {
+        if (completions[0]?.wrId === wrId) return statusName(completions[0].status);
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Posts a SEND of `bytes`, with 1 as its wrId. */
+  async send(bytes: Uint8Array): Promise<void> {
+    const mr = await this.pd.regMr(bytes, 0);
+    this.#regions.push(mr);
+    this.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, sges: [{ mr }] });
+  }
+
+  /** Goes away without a word to the peer's queue pair. */
+  async vanish(): Promise<void> {
+    await this.qp.close();
+    await this.channel.close();
+    for (const mr of this.#regions) await mr.close();
+    await this.cq.close();
+    await this.pd.close();
+    await this.device.close();
+  }
+}
+
+/** A control channel to the server, with nothing said on it yet. */
+export async function openChannel(server: Server): Promise<ControlChannel> {
+  const { caPem } = await testCertificates();
+  return connectTls({ ...server.address, ca: caPem });
+}
