@@ -12,6 +12,7 @@ export class Counters {
   txBytes = 0;
   retransmittedPackets = 0;
   timeouts = 0;
+  probes = 0;
   sequenceNaksSent = 0;
   sequenceNaksReceived = 0;
   rnrNaksSent = 0;

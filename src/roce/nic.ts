@@ -284,9 +284,13 @@ export class Nic implements CqOwner {
     if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
     if ((packet.flags & OpcodeFlag.CNP) !== 0) {
       this.counters.cnpsReceived++;
+      qp.requester.onCongestionNotice();
       return DropReason.NONE;
     }
-    if (datagram.congestionExperienced) this.counters.congestionMarks++;
+    if (datagram.congestionExperienced) {
+      this.counters.congestionMarks++;
+      qp.onCongestionMark(now);
+    }
     return qp.onPacket(packet, datagram, now);
   }
 

@@ -38,6 +38,8 @@ export interface PacketSpec {
     readonly compare?: number;
   };
   readonly aeth?: { readonly syndrome: number; readonly msn?: number };
+  /** Instead of the address in `reth` or `atomic`: any 64 bits. */
+  readonly va64?: bigint;
   readonly original?: number;
   readonly imm?: number;
   readonly invalidateRkey?: number;
@@ -74,6 +76,7 @@ export function craftPacket(spec: PacketSpec, source: UdpAddress, destination: U
     const { va, rkey, swapAdd, compare } = spec.atomic;
     writeAtomicEth(bytes, ATOMIC_ETH_AT, va, rkey, 0, swapAdd, 0, compare ?? 0);
   }
+  if (spec.va64 !== undefined) new DataView(bytes.buffer).setBigUint64(RETH_AT, spec.va64);
   if (spec.original !== undefined) writeAtomicAckEth(bytes, ATOMIC_ACK_ETH_AT, 0, spec.original);
   if (spec.imm !== undefined) writeImmDt(bytes, opcodeImmOffset[spec.opcode] as number, spec.imm);
   if (spec.invalidateRkey !== undefined) writeIeth(bytes, IETH_AT, spec.invalidateRkey);

@@ -51,6 +51,7 @@ export class RawClient {
         maxDestRdAtomic: 4,
         receive: { slots: RECEIVES, slotBytes: RECEIVE_BYTES },
         buffer: null,
+        received: 0,
         device: 'raw',
       }),
       async transition({ peer, rqPsn, sqPsn }) {

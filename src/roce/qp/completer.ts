@@ -67,7 +67,7 @@ export class Completer {
   #onAck(psn: number, now: number): DropReason {
     const requester = this.#requester;
     if (this.#acknowledgeUpTo(psn, now)) return DropReason.NONE;
-    requester.onResponseGap(this.#expectedDataPsn());
+    requester.onResponseGap(this.#expectedDataPsn(), psn, now);
     return DropReason.RESPONSE_GAP;
   }
 
@@ -77,8 +77,7 @@ export class Completer {
     if (requester.waitsForReceiver) return DropReason.STALE_RESPONSE;
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     if (psnDiff(psn, requester.sendPsn) >= 0) return DropReason.STALE_RESPONSE;
-    requester.onSequenceNak(psn);
-    return DropReason.NONE;
+    return requester.onSequenceNak(psn, now) ? DropReason.NONE : DropReason.STALE_RESPONSE;
   }
 
   #onReceiverNotReady(psn: number, timerCode: number, now: number): DropReason {
@@ -124,7 +123,7 @@ export class Completer {
     const order = psnDiff(packet.psn, expected);
     if (order < 0) return DropReason.STALE_RESPONSE;
     if (order > 0) {
-      requester.onResponseGap(expected);
+      requester.onResponseGap(expected, packet.psn, now);
       return DropReason.RESPONSE_GAP;
     }
     // Data for this PSN means that everything before it was carried out.

@@ -1,51 +1,273 @@
 /**
- * How many packets a requester may have in flight. The window opens while acknowledgements come and closes when
- * packets are lost, so that a sender never counts on endless socket buffers along the path; it closes at most once
- * for each window of packets, and never below a floor that keeps the connection alive.
+ * How many packets a requester may have in flight, how fast they may leave, and how soon to look after lost ones.
+ *
+ * Loss says little about the network of a soft device: radio, full socket buffers and faulty cables all lose packets,
+ * and going back costs a whole window each time. Queues say more. So the window follows a model of the path, which
+ * timed packets feed: the shortest round trip seen lately is the path without queues, and whatever a round
+ * trip takes longer was spent in queues, on `window * (1 - shortest / last)` packets of ours.
+ *
+ * - The window doubles every round trip until it makes a queue, then moves so that the queue holds a few packets.
+ * - Loss while there is a queue drains the queue and lowers the queue aimed at; loss without one changes nothing.
+ * - A congestion notification (CNP) cuts the window as DCQCN does its rate: by half of `alpha`, a moving average of how
+ *   many round trips brought a CNP, once a round trip.
+ * - Windows above `BURST_PACKETS` are paced: no more than that many packets leave at once, so that a path whose
+ *   queue is short gets by. Smaller ones are not, and a single message never waits for a timer.
+ * - Every second the window halves for one round trip, to see the path without queues again.
+ *
+ * Invariants: MIN_WINDOW <= window <= MAX_WINDOW; nothing is allocated; times are µs of the caller's clock.
  */
-import { psnDiff } from '../psn.js';
-
-/** Packets. Loopback buffers of stock size hold about 25 packets of 4 KiB. */
 const INITIAL_WINDOW = 16;
-const MIN_WINDOW = 4;
-export const MAX_WINDOW = 256;
-const LOSS_FACTOR = 0.7;
+const MIN_WINDOW = 3;
+/** A round trip of 10 Gbit/s over 1 ms holds 300 packets of 4 KiB, or 1200 of 1 KiB. */
+export const MAX_WINDOW = 1024;
+const BURST_PACKETS = 16;
+/** Packets of its own that a sender wants in queues at most. Socket buffers of stock size hold 25 packets of 4 KiB. */
+const MAX_QUEUE = 20;
+const MIN_QUEUE = 2.5;
+/** Fewer than this may come of the bursts that the sender itself makes, and did not make the network lose a packet. */
+const CULPABLE_QUEUE = 8;
+/** Growth every other round trip while there is no queue, as a share of the window. */
+const GROWTH = 1 / 10;
+/** DCQCN's g: the weight of the newest round trip in `alpha`. */
+const ALPHA_GAIN = 1 / 16;
+/** How long a shortest round trip counts: between once and twice this. */
+const SHORTEST_MICROS = 1_000_000;
+/** A probe never comes sooner than this: peers are event loops, and busy for a while now and then. */
+const MIN_PROBE_MICROS = 25;
 
 export class Congestion {
   #window = INITIAL_WINDOW;
-  #slowStartLimit = MAX_WINDOW;
-  /** No further reaction to loss until this PSN is acknowledged. */
-  #recoveryPsn = -1;
+  #isStarting = true;
+  /** Shortest round trips of this period and the one before; Infinity = none. */
+  #shortest = Number.POSITIVE_INFINITY;
+  #shortestBefore = Number.POSITIVE_INFINITY;
+  #periodEnd = 0;
+  #last = 0;
+  /** Timed packets of this round. */
+  #sum = 0;
+  #samples = 0;
+  #hasGrown = false;
+  #smoothed = 0;
+  #variation = 0;
+  #queueLimit = MAX_QUEUE;
+  #alpha = 1;
+  #hasNotice = false;
+  /** The window held sending up since the last sample: only then does growing make sense. */
+  #wasLimit = false;
+  /** The window is halved for this round trip, and what it was. */
+  #drainedFrom = 0;
+  /** Nothing is known about what is in flight: few packets until there is progress. */
+  #isProbing = false;
+  #nextSendAt = 0;
+  #roundEnd = 0;
+  /** Packets of progress since that time; -1 = not counting. */
+  #counted = 0;
+  #countedFrom = -1;
 
   /** Whole packets. */
   get window(): number {
-    return this.#window | 0;
+    return this.#isProbing ? MIN_WINDOW : this.#window | 0;
+  }
+
+  /** µs of a round trip without queues; 0 while unknown. */
+  get shortestMicros(): number {
+    const shortest = Math.min(this.#shortest, this.#shortestBefore);
+    return shortest === Number.POSITIVE_INFINITY ? 0 : shortest;
+  }
+
+  /** How long to wait for progress before looking after the oldest packet, µs; Infinity while nothing is known. */
+  get probeMicros(): number {
+    if (this.#smoothed === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(MIN_PROBE_MICROS, this.#smoothed * 1.25 + this.#variation * 4);
   }
 
   reset(): void {
     this.#window = INITIAL_WINDOW;
-    this.#slowStartLimit = MAX_WINDOW;
-    this.#recoveryPsn = -1;
+    this.#isStarting = true;
+    this.#shortest = Number.POSITIVE_INFINITY;
+    this.#shortestBefore = Number.POSITIVE_INFINITY;
+    this.#periodEnd = 0;
+    this.#last = 0;
+    this.#sum = 0;
+    this.#samples = 0;
+    this.#hasGrown = false;
+    this.#smoothed = 0;
+    this.#variation = 0;
+    this.#queueLimit = MAX_QUEUE;
+    this.#alpha = 1;
+    this.#hasNotice = false;
+    this.#wasLimit = false;
+    this.#drainedFrom = 0;
+    this.#isProbing = false;
+    this.#nextSendAt = 0;
+    this.#roundEnd = 0;
+    this.#counted = 0;
+    this.#countedFrom = -1;
   }
 
-  onProgress(packets: number, oldestUnackedPsn: number): void {
-    if (this.#recoveryPsn >= 0 && psnDiff(oldestUnackedPsn, this.#recoveryPsn) >= 0) this.#recoveryPsn = -1;
-    if (this.#window < this.#slowStartLimit) this.#window += packets;
-    else this.#window += packets / this.#window;
-    if (this.#window > MAX_WINDOW) this.#window = MAX_WINDOW;
+  // --- pacing -------------------------------------------------------------------------------------------------------
+
+  /** When the next packet may leave; not later than `now` if it may leave at once. */
+  get nextSendAt(): number {
+    return this.#window > BURST_PACKETS ? this.#nextSendAt - BURST_PACKETS * this.#interval : 0;
   }
 
-  /** A gap was reported; `nextPsn` is the first PSN never sent so far. */
-  onLoss(nextPsn: number): void {
-    if (this.#recoveryPsn >= 0) return;
-    this.#recoveryPsn = nextPsn;
-    this.#window = Math.max(MIN_WINDOW, this.#window * LOSS_FACTOR);
-    this.#slowStartLimit = this.#window;
+  /** µs between packets at the speed of the path. */
+  get #interval(): number {
+    return this.shortestMicros / this.#window;
+  }
+
+  onSent(packets: number, now: number): void {
+    if (this.#nextSendAt < now) this.#nextSendAt = now;
+    this.#nextSendAt += packets * this.#interval;
+  }
+
+  /** Sending stopped because the window is full. */
+  onLimit(): void {
+    this.#wasLimit = true;
+  }
+
+  // --- progress -----------------------------------------------------------------------------------------------------
+
+  onProgress(packets: number, now: number): void {
+    this.#isProbing = false;
+    if (this.#isStarting && this.#wasLimit) this.#setWindow(this.#window + packets);
+    if (this.#countedFrom < 0) {
+      this.#countedFrom = now;
+      this.#counted = 0;
+    } else {
+      this.#counted += packets;
+    }
+  }
+
+  /** Sending begins again further back: what comes until then says nothing about the speed of the path. */
+  onGoBack(): void {
+    this.#countedFrom = -1;
+  }
+
+  /**
+   * A timed packet was answered after `micros`. If that is not clear, because it may have been an earlier transmission that
+   * was answered, it may seem too short.
+   */
+  onRoundTrip(micros: number, isClear: boolean, now: number): void {
+    if (micros <= 0 || (!isClear && micros < this.shortestMicros)) return;
+    this.#smooth(micros);
+    if (isClear && micros < this.#shortest) this.#shortest = micros;
+    if (this.shortestMicros === 0) return;
+    this.#last = micros;
+    this.#sum += micros;
+    this.#samples++;
+    if (this.#isStarting && this.#queue > this.#queueLimit / 2) this.#drainQueue(now);
+    if (now >= this.#roundEnd) this.#beginRound(now);
+  }
+
+  #beginRound(now: number): void {
+    this.#roundEnd = now + this.#last;
+    this.#alpha += ((this.#hasNotice ? 1 : 0) - this.#alpha) * ALPHA_GAIN;
+    if (this.#drainedFrom > 0) {
+      this.#setWindow(this.#drainedFrom);
+      this.#drainedFrom = 0;
+    } else if (!this.#isStarting) {
+      this.#follow(this.#wasLimit && !this.#hasNotice);
+    }
+    this.#sum = 0;
+    this.#samples = 0;
+    this.#hasNotice = false;
+    this.#wasLimit = false;
+    this.#countedFrom = now;
+    this.#counted = 0;
+    if (now >= this.#periodEnd) this.#beginPeriod(now);
+  }
+
+  #smooth(sample: number): void {
+    if (this.#smoothed === 0) {
+      this.#smoothed = sample;
+      this.#variation = sample / 2;
+      return;
+    }
+    this.#variation += (Math.abs(sample - this.#smoothed) - this.#variation) / 4;
+    this.#smoothed += (sample - this.#smoothed) / 8;
+  }
+
+  #beginPeriod(now: number): void {
+    const isFirst = this.#periodEnd === 0;
+    this.#periodEnd = now + SHORTEST_MICROS;
+    if (isFirst || this.#shortest === Number.POSITIVE_INFINITY) return;
+    this.#shortestBefore = this.#shortest;
+    this.#shortest = Number.POSITIVE_INFINITY;
+    this.#drainedFrom = this.#window;
+    this.#setWindow(this.#window / 2);
+  }
+
+  /** Packets of ours that wait in queues. */
+  get #queue(): number {
+    return this.#queueAt(this.#last);
+  }
+
+  #queueAt(micros: number): number {
+    return micros > 0 ? this.#window * (1 - this.shortestMicros / micros) : 0;
+  }
+
+  /** Once a round trip, by the queue that its packets met on average. */
+  #follow(mayGrow: boolean): void {
+    const queue = this.#queueAt(this.#sum / this.#samples);
+    // It takes a round trip to see what growing has done.
+    const hasJustGrown = this.#hasGrown;
+    this.#hasGrown = false;
+    if (queue > this.#queueLimit) {
+      this.#setWindow(this.#window - (queue - this.#queueLimit) / 2);
+    } else if (mayGrow && queue < this.#queueLimit / 2) {
+      if (!hasJustGrown) this.#setWindow(this.#window * (1 + GROWTH));
+      this.#hasGrown = !hasJustGrown;
+    } else if (mayGrow) {
+      this.#setWindow(this.#window + 1);
+    }
+    if (this.#queueLimit < MAX_QUEUE) this.#queueLimit += 1 / 16;
+  }
+
+  // --- trouble ------------------------------------------------------------------------------------------------------
+
+  /** A gap was reported. */
+  onLoss(now: number): void {
+    const queue = this.#queue;
+    // Whoever is to blame: where packets are lost, those that wait behind the lost one are sent in vain.
+    this.#queueLimit = Math.max(MIN_QUEUE, Math.min(this.#queueLimit, queue) / 2);
+    if (queue >= CULPABLE_QUEUE) this.#drainQueue(now);
+  }
+
+  /** The peer or the network says that there is a queue. */
+  onNotice(): void {
+    this.#isStarting = false;
+    if (this.#hasNotice) return;
+    this.#hasNotice = true;
+    this.#setWindow(this.#window * (1 - this.#alpha / 2));
+  }
+
+  /** No progress for longer than there should have been none, and no word from the peer either. */
+  onSilence(): void {
+    this.#isProbing = true;
   }
 
   onTimeout(): void {
-    this.#slowStartLimit = Math.max(MIN_WINDOW, this.#window / 2);
-    this.#window = MIN_WINDOW;
-    this.#recoveryPsn = -1;
+    this.#isProbing = true;
+    this.#isStarting = false;
+    this.#setWindow(this.#window / 2);
+  }
+
+  /** While there is a queue, progress comes at the speed of the path: with that, the window needs no queue. */
+  #drainQueue(now: number): void {
+    const micros = this.#countedFrom < 0 ? 0 : now - this.#countedFrom;
+    let window = this.#window - this.#queue;
+    // A window that was doubling a moment ago says little.
+    if (this.#isStarting && micros > this.shortestMicros / 4) {
+      window = Math.min(window, (this.#counted / micros) * this.shortestMicros + this.#queueLimit / 2);
+    }
+    this.#isStarting = false;
+    this.#setWindow(window);
+    this.#last = this.shortestMicros;
+  }
+
+  #setWindow(window: number): void {
+    this.#window = Math.min(MAX_WINDOW, Math.max(MIN_WINDOW, window));
   }
 }

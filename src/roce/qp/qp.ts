@@ -25,6 +25,7 @@ import type { TransmitBatch } from '../transmit-batch.js';
 import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { Completer } from './completer.js';
+import { CongestionNotice } from './congestion-notice.js';
 import { type CurrentReceive, ReceiveQueue } from './receive-queue.js';
 import { completionOpcode } from './request-opcodes.js';
 import { Requester } from './requester.js';
@@ -38,6 +39,8 @@ import { UnreliableRequester } from './unreliable-requester.js';
 
 /** Packets that a queue pair may send before it is another one's turn. */
 const TURN_PACKETS = 32;
+/** Of these, or beyond them, what requests get even while there are answers to send. */
+const LEAST_REQUEST_PACKETS = 8;
 
 export interface QpInit {
   readonly type: QpType;
@@ -84,6 +87,7 @@ export class Qp implements Timed {
   rnrRetry = 7;
   #attributes: QpAttributes = {};
   #notifyDrained = false;
+  readonly #notice = new CongestionNotice();
 
   /** Kept by the NIC's scheduler. */
   scheduled = false;
@@ -143,6 +147,7 @@ export class Qp implements Timed {
   #apply(attributes: QpAttributes, flow: Flow | null, to: QpState): void {
     const all = { ...this.#attributes, ...attributes };
     delete all.curState;
+    delete all.enSqdAsyncNotify;
     this.#attributes = all;
     if (flow !== null) this.flow = flow;
     if (all.destQpn !== undefined) this.destQpn = all.destQpn;
@@ -154,7 +159,8 @@ export class Qp implements Timed {
     if (all.retryCount !== undefined) this.retryCount = all.retryCount;
     if (all.rnrRetry !== undefined) this.rnrRetry = all.rnrRetry;
     if (all.timeout !== undefined) this.timeoutMicros = timeoutToMicros(all.timeout);
-    if (all.enSqdAsyncNotify !== undefined) this.#notifyDrained = all.enSqdAsyncNotify;
+    if (attributes.enSqdAsyncNotify !== undefined) this.#notifyDrained = attributes.enSqdAsyncNotify;
+    else if (to !== QpState.SQD) this.#notifyDrained = false;
     const from = this.state;
     this.state = to;
     if (from === QpState.INIT && to === QpState.RTR) {
@@ -246,12 +252,22 @@ export class Qp implements Timed {
     return this.#completer === null ? DropReason.WRONG_SERVICE : this.#completer.onResponse(packet, now);
   }
 
+  /** A packet for this queue pair met congestion on its way. UD has no one peer to tell. */
+  onCongestionMark(now: number): void {
+    if (this.type === QpType.UD) return;
+    this.#notice.onMark(now);
+    if (this.#notice.isDue) this.schedule();
+  }
+
   /** Sends what may be sent; returns whether there is more that only wants for room or its turn. */
   transmit(batch: TransmitBatch, now: number): boolean {
+    if (this.#notice.isDue && mayReceive(this.state)) this.#notice.send(this, batch, now);
     const sent = this.responder.transmit(batch, TURN_PACKETS);
-    if (this.responder.hasResponses) return true;
-    if (this.state !== QpState.RTS && this.state !== QpState.SQD) return false;
-    return this.requester.transmit(batch, TURN_PACKETS - sent, now);
+    const { hasResponses } = this.responder;
+    if (this.state !== QpState.RTS && this.state !== QpState.SQD) return hasResponses;
+    // A peer that never stops reading must not starve what this side has to send.
+    const budget = Math.max(TURN_PACKETS - sent, LEAST_REQUEST_PACKETS);
+    return this.requester.transmit(batch, budget, now) || hasResponses;
   }
 
   handleTimeout(now: number): void {

@@ -6,7 +6,12 @@
  * Invariant: a request keeps its bounds when it is sent again, in whole or from the first missing packet on. The
  * responder remembers it by them and drops a repetition that reaches beyond.
  */
-import { psnDiff } from '../psn.js';
+import { psnDiff, psnDistance } from '../psn.js';
+
+/** A window of READ data is asked for in this many parts, if the peer takes that many. */
+const MAX_PARTS = 16;
+/** Packets of READ data that are always worth a request. */
+const MIN_PART = 4;
 
 export class ReadRequests {
   #limit: number;
@@ -54,6 +59,23 @@ export class ReadRequests {
     return this.#firstPsns[this.#head] as number;
   }
 
+  /** How many packets to ask for now, of `wanted` that are left of a READ; 0 = wait. */
+  packetsOfNext(wanted: number, inFlight: number, window: number): number {
+    if (this.full) return 0;
+    // Parts of such a size that the window is full of them, and not of one alone if there may be several.
+    const share = Math.max(MIN_PART, Math.ceil(window / Math.min(this.#limit, MAX_PARTS)));
+    const packets = Math.min(wanted, share);
+    const room = inFlight === 0 ? window : window - inFlight;
+    // Half of a part too early rather than half of one too late, so that the window is full on average.
+    return room > 0 && room >= packets >> 1 ? packets : 0;
+  }
+
+  /** The same for a request that was sent before: from `psn` to its end, which never moves. */
+  packetsOfRepeated(psn: number, endPsn: number, inFlight: number, window: number): number {
+    const packets = psnDistance(psn, endPsn);
+    return inFlight === 0 || inFlight + packets <= window ? packets : 0;
+  }
+
   push(firstPsn: number, endPsn: number): void {
     const index = (this.#head + this.#count) % this.#firstPsns.length;
     this.#firstPsns[index] = firstPsn;
@@ -75,6 +97,17 @@ export class ReadRequests {
       const index = (this.#head + i) % this.#firstPsns.length;
       const end = this.#endPsns[index] as number;
       if (psnDiff(psn, end) < 0) return psnDiff(psn, this.#firstPsns[index] as number) >= 0 ? end : -1;
+    }
+    return -1;
+  }
+
+  /** Where the request that `psn` belongs to begins; -1 when none does. */
+  startOf(psn: number): number {
+    for (let i = 0; i < this.#count; i++) {
+      const index = (this.#head + i) % this.#firstPsns.length;
+      if (psnDiff(psn, this.#endPsns[index] as number) >= 0) continue;
+      const first = this.#firstPsns[index] as number;
+      return psnDiff(psn, first) >= 0 ? first : -1;
     }
     return -1;
   }

@@ -20,8 +20,13 @@ import type { Qp } from './qp.js';
 import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
 import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
+import { RequestTimers } from './request-timers.js';
+import { RoundTrips } from './round-trips.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 import type { RequesterHalf } from './service-halves.js';
+
+/** An ACK is asked for after no more than this many packets: what has arrived and is not acknowledged fills the window. */
+const MAX_ACK_DISTANCE = 4;
 
 export class Requester implements RequesterHalf {
   readonly queue: SendQueue;
@@ -39,16 +44,23 @@ export class Requester implements RequesterHalf {
   #packetsSinceAckReq = 0;
   #retriesLeft = 0;
   #rnrRetriesLeft = 0;
-  /** When the oldest unacknowledged packet counts as lost, µs. */
-  #retransmitAt = Number.POSITIVE_INFINITY;
-  /** While the peer asked for a pause (RNR NAK): when it ends, µs. */
-  #resumeAt = Number.POSITIVE_INFINITY;
-  /** READ responses from this PSN on were asked for again already. */
+  readonly #timers: RequestTimers;
+  /** READ responses from this PSN on were asked for again at that time, and what was seen behind the gap since. */
   #repeatedPsn = -1;
+  #repeatedAt = 0;
+  #seenBehindGap = 0;
+  /** Where and when sending went back last; -1 = never. */
+  #backPsn = -1;
+  #backAt = 0;
+  readonly #roundTrips = new RoundTrips();
+  /** Until this PSN, answers may be to transmissions before the last one, as nobody knew whether those were lost. */
+  #ambiguousEnd = 0;
+  #isAmbiguous = false;
 
   constructor(qp: Qp, queue: SendQueue) {
     this.#qp = qp;
     this.queue = queue;
+    this.#timers = new RequestTimers(qp, this.congestion);
   }
 
   /** At the transition to RTS. */
@@ -96,11 +108,11 @@ export class Requester implements RequesterHalf {
   }
 
   get nextDeadline(): number {
-    return Math.min(this.#retransmitAt, this.#resumeAt);
+    return this.#timers.next;
   }
 
   get waitsForReceiver(): boolean {
-    return this.#resumeAt !== Number.POSITIVE_INFINITY;
+    return this.#timers.isPaused;
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -132,6 +144,10 @@ export class Requester implements RequesterHalf {
   #start(wqe: SendWqe): boolean {
     if (this.#qp.state !== QpState.RTS) return false;
     if (wqe.fence && this.reads.count > 0) return false;
+    if (isReadOrAtomic(wqe.opcode) && this.reads.full && this.reads.limit > 0) {
+      this.#noteLimit();
+      return false;
+    }
     wqe.started = true;
     wqe.firstPsn = this.nextPsn;
     if (isLocalOperation(wqe.opcode)) {
@@ -156,22 +172,45 @@ export class Requester implements RequesterHalf {
     return this.queue.sges.allows(wqe.slot, this.#qp.pd, access) ? WcStatus.SUCCESS : WcStatus.LOC_PROT_ERR;
   }
 
+  /** The READ limit ends sending before the window does. More of a window means more in each request. */
+  #noteLimit(): void {
+    const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
+    if (inFlight * 2 >= this.congestion.window) this.congestion.onLimit();
+  }
+
+  /** Whether pacing lets a packet leave now; if not, the queue pair wakes when it does. */
+  #isPaced(now: number): boolean {
+    const { nextSendAt } = this.congestion;
+    if (nextSendAt <= now) return false;
+    this.#timers.paceUntil(nextSendAt);
+    return true;
+  }
+
   #sendPacket(wqe: SendWqe, batch: TransmitBatch, now: number): boolean {
+    if (this.#isPaced(now)) return false;
     const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
     const window = this.congestion.window;
     if (wqe.opcode === WrOpcode.RDMA_READ) {
       const repeatedEnd = this.reads.endOf(this.sendPsn);
+      const wanted = wqe.packets - this.#cursorPacket;
       const packets =
         repeatedEnd < 0
-          ? this.#readPackets(wqe, inFlight, window)
-          : this.#repeatedReadPackets(repeatedEnd, inFlight, window);
-      if (packets === 0) return false;
+          ? this.reads.packetsOfNext(wanted, inFlight, window)
+          : this.reads.packetsOfRepeated(this.sendPsn, repeatedEnd, inFlight, window);
+      if (packets === 0) {
+        this.#noteLimit();
+        return false;
+      }
       writeReadRequest(this.#qp, wqe, this.sendPsn, this.#cursorPacket, packets, batch);
       if (repeatedEnd < 0) this.reads.push(this.sendPsn, psnAdd(this.sendPsn, packets));
+      this.#time(this.sendPsn, now);
       this.#onSent(wqe, packets, now);
       return true;
     }
-    if (inFlight >= window && this.#answerIsDue()) return false;
+    if (inFlight >= window && this.#answerIsDue()) {
+      this.congestion.onLimit();
+      return false;
+    }
     if (isAtomic(wqe.opcode)) {
       const isRepeated = this.reads.endOf(this.sendPsn) >= 0;
       if (!isRepeated && this.reads.full) return false;
@@ -186,10 +225,17 @@ export class Requester implements RequesterHalf {
       }
       const isLast = this.#cursorPacket === wqe.packets - 1;
       this.#packetsSinceAckReq++;
-      const ackReq = isLast || this.#packetsSinceAckReq >= window >> 2 || inFlight + 1 >= window;
+      // The first one after going back too: it tells soonest whether that has helped.
+      const isAgain = psnDiff(this.sendPsn, this.nextPsn) < 0;
+      const ackReq =
+        isLast ||
+        this.#packetsSinceAckReq >= Math.min(window >> 2, MAX_ACK_DISTANCE) ||
+        inFlight + 1 >= window ||
+        (inFlight === 0 && isAgain);
       if (ackReq) {
         this.#ackReqPsn = this.sendPsn;
         this.#packetsSinceAckReq = 0;
+        this.#time(this.sendPsn, now);
       }
       writeRequest(this.#qp, this.queue, wqe, this.#cursorPacket, ackReq ? 1 : 0, batch);
     }
@@ -197,19 +243,9 @@ export class Requester implements RequesterHalf {
     return true;
   }
 
-  /** The same for a request that was sent before: to its end, which never moves. */
-  #repeatedReadPackets(endPsn: number, inFlight: number, window: number): number {
-    const packets = psnDistance(this.sendPsn, endPsn);
-    return inFlight === 0 || inFlight + packets <= window ? packets : 0;
-  }
-
-  /** How many packets of a READ to ask for now; 0 = wait. Tiny parts are not worth a request. */
-  #readPackets(wqe: SendWqe, inFlight: number, window: number): number {
-    if (this.reads.full) return 0;
-    const wanted = Math.min(wqe.packets - this.#cursorPacket, window);
-    const room = inFlight === 0 ? window : window - inFlight;
-    const worthwhile = Math.min(wanted, Math.max(1, window >> 2));
-    return room >= worthwhile ? Math.min(wanted, room) : 0;
+  /** The peer reports congestion on the way to it. */
+  onCongestionNotice(): void {
+    this.congestion.onNotice();
   }
 
   /** Whether an answer to something in flight must come, so that waiting for it makes sense. */
@@ -229,7 +265,13 @@ export class Requester implements RequesterHalf {
       this.#cursor++;
       this.#cursorPacket = 0;
     }
-    if (this.#retransmitAt === Number.POSITIVE_INFINITY) this.#setRetransmit(now);
+    this.congestion.onSent(packets, now);
+    this.#timers.onSent(now);
+  }
+
+  /** Begins to measure a round trip. */
+  #time(psn: number, now: number): void {
+    this.#roundTrips.begin(psn, !this.#isAmbiguous || psn === this.nextPsn, now);
   }
 
   // --- progress -----------------------------------------------------------------------------------------------------
@@ -246,10 +288,12 @@ export class Requester implements RequesterHalf {
     this.reads.finishBefore(this.unackedPsn);
     this.#repeatedPsn = -1;
     this.refreshRetries();
-    this.congestion.onProgress(packets, this.unackedPsn);
+    this.congestion.onProgress(packets, now);
+    if (this.#isAmbiguous && psnDiff(this.unackedPsn, this.#ambiguousEnd) >= 0) this.#isAmbiguous = false;
+    const leftAt = this.#roundTrips.finishUpTo(psn);
+    if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, this.#roundTrips.wasClear, now);
     if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
-    if (this.idle) this.#retransmitAt = Number.POSITIVE_INFINITY;
-    else this.#setRetransmit(now);
+    this.#timers.onProgress(this.idle, now);
     this.retire();
     this.#qp.schedule();
   }
@@ -278,32 +322,60 @@ export class Requester implements RequesterHalf {
 
   // --- loss ---------------------------------------------------------------------------------------------------------
 
-  /** The peer missed `psn`, or refused it for now: send from there again. */
-  goBack(psn: number): void {
-    this.#moveTo(psn);
+  /**
+   * The peer missed `psn`, or refused it for now: send from there again. Of a READ or atomic it cannot have missed a
+   * part: that is asked for again from the first packet whose answer is not here.
+   */
+  goBack(psn: number, now: number): void {
+    const start = this.reads.startOf(psn);
+    if (start < 0) this.#moveTo(psn);
+    else this.#moveTo(psnDiff(this.unackedPsn, start) > 0 ? this.unackedPsn : start);
+    this.#backPsn = psn;
+    this.#backAt = now;
+    this.#roundTrips.dropFrom(this.sendPsn);
+    this.congestion.onGoBack();
+    this.#timers.startProbe(now);
     this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
     this.#packetsSinceAckReq = 0;
     this.#qp.schedule();
   }
 
-  /** Loss that the peer reported. Costs a retry. */
-  onSequenceNak(psn: number): void {
+  /** Loss that the peer reported. Costs a retry. Returns whether the NAK meant something new. */
+  onSequenceNak(psn: number, now: number): boolean {
+    // It left before what was sent again could arrive: packets that overtook each other, or a second NAK for one gap.
+    if (this.#wasSentAgain(psn, now)) return false;
     if (this.#retriesLeft === 0) {
       this.failAt(psn, WcStatus.RETRY_EXC_ERR);
-      return;
+      return true;
     }
     this.#retriesLeft--;
-    this.congestion.onLoss(this.nextPsn);
-    this.goBack(psn);
+    // Whatever arrived from there on was dropped.
+    this.#isAmbiguous = false;
+    this.congestion.onLoss(now);
+    this.goBack(psn, now);
+    return true;
   }
 
-  /** Answers to READs or atomics from `psn` on are missing: ask again, once for each gap. */
-  onResponseGap(psn: number): void {
-    if (this.#repeatedPsn === psn) return;
+  /** Whether `psn` was sent again, or is about to be, and that was too late to be what the peer speaks of now. */
+  #wasSentAgain(psn: number, now: number): boolean {
+    if (this.#backPsn < 0 || psnDiff(psn, this.#backPsn) < 0) return false;
+    return now - this.#backAt < this.congestion.shortestMicros;
+  }
+
+  /**
+   * Answers to READs or atomics from `psn` on are missing, as `seenPsn` shows: ask again. Once for each gap, and once
+   * more whenever answers begin again from the front, because the first of them was lost again.
+   */
+  onResponseGap(psn: number, seenPsn: number, now: number): void {
+    const isKnown = this.#repeatedPsn === psn;
+    const beginsAgain = psnDiff(seenPsn, this.#seenBehindGap) < 0;
+    this.#seenBehindGap = seenPsn;
+    if (isKnown && !(beginsAgain && now - this.#repeatedAt >= this.congestion.shortestMicros)) return;
     this.#repeatedPsn = psn;
+    this.#repeatedAt = now;
     this.#qp.counters.responseGaps++;
-    this.congestion.onLoss(this.nextPsn);
-    this.goBack(psn);
+    this.congestion.onLoss(now);
+    this.goBack(psn, now);
   }
 
   /** The peer has no receive for `psn`: pause, then send it again. */
@@ -315,28 +387,50 @@ export class Requester implements RequesterHalf {
       }
       this.#rnrRetriesLeft--;
     }
-    this.goBack(psn);
-    this.#resumeAt = now + pauseMicros;
-    this.#retransmitAt = Number.POSITIVE_INFINITY;
-    this.#qp.armTimer(this.#resumeAt);
+    this.goBack(psn, now);
+    this.#timers.pauseUntil(now + pauseMicros);
   }
 
   handleTimeout(now: number): void {
-    if (this.#resumeAt <= now) {
-      this.#resumeAt = Number.POSITIVE_INFINITY;
+    const timers = this.#timers;
+    if (timers.takeResume(now)) {
+      // Answers to READs before the refused packet may be lost, and hold sending up.
+      if (!this.idle) timers.startTimeout(now);
       this.#qp.schedule();
     }
-    if (this.#retransmitAt > now) return;
-    this.#retransmitAt = Number.POSITIVE_INFINITY;
+    if (timers.takePace(now)) this.#qp.schedule();
+    if (timers.takeTimeout(now)) this.#onTimeout(now);
+    else if (timers.takeProbe(now)) this.#onProbe(now);
+  }
+
+  #onTimeout(now: number): void {
     this.#qp.counters.timeouts++;
     if (this.#retriesLeft === 0) {
       this.failAt(this.unackedPsn, WcStatus.RETRY_EXC_ERR);
       return;
     }
     this.#retriesLeft--;
-    this.#repeatedPsn = -1;
     this.congestion.onTimeout();
-    this.goBack(this.unackedPsn);
+    this.#repeat(now);
+  }
+
+  /**
+   * The answer is late for this path, but not so late that it costs a retry: a few packets are sent again, in case the
+   * last ones of a message, or what the peer said about them, were lost.
+   */
+  #onProbe(now: number): void {
+    this.#qp.counters.probes++;
+    // Where a gap was reported since the last progress, what was sent again has been lost again: the path is alive.
+    if (psnDiff(this.#backPsn, this.unackedPsn) !== 0 || this.#timers.probes > 1) this.congestion.onSilence();
+    this.#repeat(now);
+  }
+
+  /** Goes back to the oldest packet, of which nobody knows whether it arrived. */
+  #repeat(now: number): void {
+    this.#repeatedPsn = -1;
+    this.#isAmbiguous = true;
+    this.#ambiguousEnd = this.nextPsn;
+    this.goBack(this.unackedPsn, now);
   }
 
   /**
@@ -372,20 +466,16 @@ export class Requester implements RequesterHalf {
     this.sendPsn = psn;
   }
 
-  #setRetransmit(now: number): void {
-    if (this.waitsForReceiver) return;
-    this.#retransmitAt = now + this.#qp.timeoutMicros;
-    this.#qp.armTimer(this.#retransmitAt);
-  }
-
   #halt(): void {
     this.#cursor = this.queue.tail;
     this.#cursorPacket = 0;
     this.reads.clear();
     this.unackedPsn = this.nextPsn;
     this.sendPsn = this.nextPsn;
-    this.#retransmitAt = Number.POSITIVE_INFINITY;
-    this.#resumeAt = Number.POSITIVE_INFINITY;
+    this.#timers.stop();
     this.#repeatedPsn = -1;
+    this.#backPsn = -1;
+    this.#isAmbiguous = false;
+    this.#roundTrips.clear();
   }
 }

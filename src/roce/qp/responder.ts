@@ -53,6 +53,8 @@ export class Responder implements ResponderHalf {
   #msn = 0;
   /** A NAK for the present gap is out; none again until a packet arrives in order. */
   #nakSent = false;
+  /** Behind the furthest packet that was dropped for being ahead. */
+  #gapEndPsn = 0;
 
   constructor(qp: Qp, maxRecvSge: number) {
     this.#qp = qp;
@@ -77,6 +79,7 @@ export class Responder implements ResponderHalf {
     this.#saved = new SavedOperations(maxDestRdAtomic);
     this.responses = new ResponseQueue(maxDestRdAtomic * 2 + 4);
     this.#expectedPsn = rqPsn;
+    this.#gapEndPsn = rqPsn;
   }
 
   resize(maxDestRdAtomic: number): void {
@@ -107,7 +110,7 @@ export class Responder implements ResponderHalf {
 
   onRequest(packet: PacketView): DropReason {
     const order = psnDiff(packet.psn, this.#expectedPsn);
-    if (order > 0) return this.#onGap();
+    if (order > 0) return this.#onGap(packet.psn);
     if (order < 0) return this.#onDuplicate(packet);
     const message = this.#message;
     const right = rightFor(packet.flags);
@@ -123,13 +126,18 @@ export class Responder implements ResponderHalf {
 
   // --- out of order -------------------------------------------------------------------------------------------------
 
-  #onGap(): DropReason {
+  #onGap(psn: number): DropReason {
+    if (!this.#isMissing || psnDiff(psn, this.#gapEndPsn) >= 0) this.#gapEndPsn = psnAdd(psn, 1);
     if (!this.#nakSent) {
       this.#nakSent = true;
       this.#qp.counters.sequenceNaksSent++;
       this.#nak(Syndrome.NAK_SEQUENCE);
     }
     return DropReason.OUT_OF_ORDER;
+  }
+
+  get #isMissing(): boolean {
+    return psnDiff(this.#gapEndPsn, this.#expectedPsn) > 0;
   }
 
   #onDuplicate(packet: PacketView): DropReason {
@@ -152,7 +160,7 @@ export class Responder implements ResponderHalf {
       return DropReason.DUPLICATE_UNKNOWN;
     }
     this.responses.supersede(saved, offset);
-    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, offset, length);
+    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, offset, length, true);
     this.#qp.counters.readReplays++;
     this.#qp.schedule();
     return DropReason.DUPLICATE;
@@ -163,7 +171,7 @@ export class Responder implements ResponderHalf {
     if (saved === null || saved.opcode !== packet.opcode || !this.responses.hasRoom) {
       return DropReason.DUPLICATE_UNKNOWN;
     }
-    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0);
+    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0, true);
     this.#qp.counters.atomicReplays++;
     this.#qp.schedule();
     return DropReason.DUPLICATE;
@@ -224,7 +232,7 @@ export class Responder implements ResponderHalf {
     saved.rkey = rethRkey(packet.bytes, packet.at + RETH_AT);
     saved.grant = grant;
     this.#message.end();
-    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, 0, length);
+    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, 0, length, false);
     this.#advance(packets);
     this.#qp.schedule();
     return NEXT;
@@ -253,7 +261,7 @@ export class Responder implements ResponderHalf {
       atomicCompareHi(bytes, header),
       atomicCompareLo(bytes, header),
     );
-    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0);
+    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0, false);
     this.#advance(1);
     this.#qp.schedule();
     return NEXT;
@@ -267,7 +275,7 @@ export class Responder implements ResponderHalf {
   }
 
   #acknowledge(): void {
-    this.responses.pushAck(psnAdd(this.#expectedPsn, -1), Syndrome.ACK, this.#msn);
+    this.responses.pushAck(psnAdd(this.#expectedPsn, -1), Syndrome.ACK, this.#msn, this.#isMissing);
     this.#qp.schedule();
   }
 

@@ -24,6 +24,8 @@ export class Response {
   sentBytes = 0;
   /** READ: bytes to send in all. */
   length = 0;
+  /** READ: not the first answer to it. */
+  isReplay = false;
   /** READ: the requester asked again while this was going out, so the rest is not sent. */
   cancelled = false;
 }
@@ -84,15 +86,17 @@ export class ResponseQueue {
   }
 
   /**
-   * Acknowledges everything up to `psn`. A sequence NAK that has not left yet stays one and moves forward: the packets
-   * behind the gap were dropped, and only a NAK brings them back before a timeout. A NAK that acknowledges as much stays.
+   * Acknowledges everything up to `psn`. A sequence NAK that has not left yet stays one and moves forward while packets
+   * are missing: those behind the gap were dropped, and only a NAK brings them back before a timeout. A NAK that
+   * acknowledges as much stays.
    */
-  pushAck(psn: number, syndrome: number, msn: number): void {
+  pushAck(psn: number, syndrome: number, msn: number, isMissing: boolean): void {
     const response = this.#acknowledgement();
     if (response === null) return;
     const nakPsn = psnAdd(psn, 1);
     const isNak = response.kind === ResponseKind.NAK;
-    if (isNak && (response.syndrome === Syndrome.NAK_SEQUENCE || response.psn === nakPsn)) {
+    const isGap = isNak && response.syndrome === Syndrome.NAK_SEQUENCE;
+    if (isGap ? isMissing : isNak && response.psn === nakPsn) {
       response.psn = nakPsn;
     } else {
       response.kind = ResponseKind.ACK;
@@ -118,6 +122,7 @@ export class ResponseQueue {
     operation: SavedOperation,
     offset: number,
     length: number,
+    isReplay: boolean,
   ): void {
     const response = this.#append(kind);
     response.psn = psn;
@@ -126,6 +131,7 @@ export class ResponseQueue {
     response.startOffset = offset;
     response.sentBytes = 0;
     response.length = length;
+    response.isReplay = isReplay;
     response.cancelled = false;
     operation.pending++;
   }

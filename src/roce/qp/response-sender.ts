@@ -1,6 +1,8 @@
 /**
  * Makes packets of what a responder has queued, in order, as far as there is room. READ responses read memory at this
- * moment; if it was deregistered since the request came, the answer is a remote access NAK at the PSN it had reached.
+ * moment; if it was deregistered since the request came, the answer is a remote access NAK at the PSN it had reached. That
+ * ends the queue pair, but not if it is a repetition that cannot be answered: the network may have made that of an old
+ * request, whose requester has had its data for long and takes no notice.
  */
 
 import { psnAdd } from '../psn.js';
@@ -58,6 +60,7 @@ function sendReadResponse(qp: Qp, queue: ResponseQueue, response: Response, batc
   if (response.length > 0 && grant?.usable !== true) {
     qp.counters.fatalNaksSent++;
     sendAcknowledge(qp, psn, Syndrome.NAK_REMOTE_ACCESS, response.msn, batch);
+    if (response.isReplay) return true;
     queue.dropBehindFirst();
     qp.fail('QP_ACCESS_ERR');
     return true;

@@ -27,6 +27,8 @@ export interface RequesterHalf {
   /** Sends up to `budget` packets; returns whether it stopped for want of budget or room, with more to send. */
   transmit(batch: TransmitBatch, budget: number, now: number): boolean;
   handleTimeout(now: number): void;
+  /** The peer says that packets of this queue pair meet congestion on their way. */
+  onCongestionNotice(): void;
 }
 
 export interface ResponderHalf {

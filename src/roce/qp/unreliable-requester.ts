@@ -64,6 +64,9 @@ export class UnreliableRequester implements RequesterHalf {
 
   handleTimeout(): void {}
 
+  /** Nothing comes back that would tell how fast the path is. */
+  onCongestionNotice(): void {}
+
   /** Checks an element whose turn has come; `false` if it has to wait or failed. */
   #start(wqe: SendWqe): boolean {
     if (this.#qp.state !== QpState.RTS) return false;

@@ -337,15 +337,19 @@ test('sequence NAKs cost retries as timeouts do, and progress gives them back', 
   for (let psn = 0; psn < 8; psn++) {
     answer(peer, psn, NAK_SEQ);
     peer.take();
+    peer.wait(1);
     answer(peer, psn, NAK_SEQ);
     peer.take();
+    peer.wait(1);
     answer(peer, psn);
   }
   assert.equal(peer.sendStatuses().length, 8, 'two a message, eight messages, and it lives');
   answer(peer, 8, NAK_SEQ);
   peer.take();
+  peer.wait(1);
   answer(peer, 8, NAK_SEQ);
   peer.take();
+  peer.wait(1);
   answer(peer, 8, NAK_SEQ);
   assert.deepEqual(peer.sendStatuses().slice(0, 2), ['8:RETRY_EXC_ERR', '9:WR_FLUSH_ERR']);
 });

@@ -1,0 +1,113 @@
+/**
+ * What a requester waits for in time: the retransmission timeout of the verbs, the probe that comes sooner, the end of a
+ * pause that the peer asked for (RNR NAK), and the turn of the next paced packet.
+ *
+ * Invariants: during a pause neither timeout nor probe runs. The timeout starts with the first packet and again with all
+ * progress, and nothing else moves it, so that it bounds how long a peer may be silent.
+ */
+import type { Congestion } from './congestion.js';
+import type { Qp } from './qp.js';
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** Probes without progress in between; what follows is the timeout's. */
+const MAX_PROBES = 6;
+
+export class RequestTimers {
+  readonly #qp: Qp;
+  readonly #congestion: Congestion;
+  #retransmitAt = NEVER;
+  #probeAt = NEVER;
+  #resumeAt = NEVER;
+  #pacedUntil = NEVER;
+  /** Probes since the last progress. */
+  probes = 0;
+
+  constructor(qp: Qp, congestion: Congestion) {
+    this.#qp = qp;
+    this.#congestion = congestion;
+  }
+
+  get next(): number {
+    return Math.min(this.#retransmitAt, this.#probeAt, this.#resumeAt, this.#pacedUntil);
+  }
+
+  /** The peer asked for a pause, which is not over. */
+  get isPaused(): boolean {
+    return this.#resumeAt !== NEVER;
+  }
+
+  onSent(now: number): void {
+    if (this.#retransmitAt === NEVER) this.startTimeout(now);
+    if (this.#probeAt === NEVER) this.startProbe(now);
+  }
+
+  onProgress(isIdle: boolean, now: number): void {
+    this.probes = 0;
+    this.#retransmitAt = NEVER;
+    this.#probeAt = NEVER;
+    if (isIdle) return;
+    this.startTimeout(now);
+    this.startProbe(now);
+  }
+
+  startTimeout(now: number): void {
+    if (this.isPaused) return;
+    this.#retransmitAt = now + this.#qp.timeoutMicros;
+    this.#qp.armTimer(this.#retransmitAt);
+  }
+
+  /** Each probe without progress waits twice as long as the one before. */
+  startProbe(now: number): void {
+    this.#probeAt = NEVER;
+    if (this.isPaused || this.probes >= MAX_PROBES) return;
+    this.#probeAt = now + this.#congestion.probeMicros * 2 ** this.probes;
+    this.#qp.armTimer(this.#probeAt);
+  }
+
+  pauseUntil(at: number): void {
+    this.#resumeAt = at;
+    this.#retransmitAt = NEVER;
+    this.#probeAt = NEVER;
+    this.#qp.armTimer(at);
+  }
+
+  paceUntil(at: number): void {
+    this.#pacedUntil = at;
+    this.#qp.armTimer(at);
+  }
+
+  // --- what is due: each is true once -------------------------------------------------------------------------------
+
+  takeResume(now: number): boolean {
+    if (this.#resumeAt > now) return false;
+    this.#resumeAt = NEVER;
+    return true;
+  }
+
+  takePace(now: number): boolean {
+    if (this.#pacedUntil > now) return false;
+    this.#pacedUntil = NEVER;
+    return true;
+  }
+
+  takeTimeout(now: number): boolean {
+    if (this.#retransmitAt > now) return false;
+    this.#retransmitAt = NEVER;
+    return true;
+  }
+
+  takeProbe(now: number): boolean {
+    if (this.#probeAt > now) return false;
+    this.#probeAt = NEVER;
+    this.probes++;
+    return true;
+  }
+
+  stop(): void {
+    this.#retransmitAt = NEVER;
+    this.#probeAt = NEVER;
+    this.#resumeAt = NEVER;
+    this.#pacedUntil = NEVER;
+    this.probes = 0;
+  }
+}

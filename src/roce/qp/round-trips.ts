@@ -1,0 +1,52 @@
+/**
+ * Measures round trips: remembers when some packets left until they are answered, oldest first. The caller times packets
+ * only that are answered at once, and forgets those that will be sent again.
+ */
+import { psnDiff } from '../psn.js';
+
+const PLACES = 16;
+
+export class RoundTrips {
+  readonly #psns = new Int32Array(PLACES);
+  readonly #times = new Float64Array(PLACES);
+  readonly #areClear = new Uint8Array(PLACES);
+  #head = 0;
+  #count = 0;
+  /** What answered the packet that `finishUpTo` found cannot have answered an earlier transmission of it. */
+  wasClear = false;
+
+  /** The packet `psn` leaves at `now`; `isClear`: no earlier transmission of it can be answered any more. Not remembered when there is no place: enough others are. */
+  begin(psn: number, isClear: boolean, now: number): void {
+    if (this.#count === PLACES) return;
+    const place = (this.#head + this.#count) % PLACES;
+    this.#psns[place] = psn;
+    this.#times[place] = now;
+    this.#areClear[place] = isClear ? 1 : 0;
+    this.#count++;
+  }
+
+  /** Everything up to `psn` is answered: when the newest timed packet of that had left, or -1 if none was timed. */
+  finishUpTo(psn: number): number {
+    let leftAt = -1;
+    while (this.#count > 0 && psnDiff(psn, this.#psns[this.#head] as number) >= 0) {
+      leftAt = this.#times[this.#head] as number;
+      this.wasClear = this.#areClear[this.#head] === 1;
+      this.#head = (this.#head + 1) % PLACES;
+      this.#count--;
+    }
+    return leftAt;
+  }
+
+  /** Forgets the packets from `psn` on. */
+  dropFrom(psn: number): void {
+    while (this.#count > 0) {
+      const last = (this.#head + this.#count - 1) % PLACES;
+      if (psnDiff(this.#psns[last] as number, psn) < 0) return;
+      this.#count--;
+    }
+  }
+
+  clear(): void {
+    this.#count = 0;
+  }
+}
