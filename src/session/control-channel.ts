@@ -220,7 +220,7 @@ export class ControlChannel implements AsyncDisposable {
   }
 
   #onSocketError(error: Error): void {
-    const explained = explainTlsError(error, { name: this.peerName, role: this.role });
+    const explained = explainTlsError(error, this.peerName);
     const silent = explained.code === 'ERR_RDMA_CONNECTION_LOST' && !this.#heardFromPeer;
     this.#finish(silent && this.#silentEnd !== undefined ? this.#silentEnd() : explained);
   }

@@ -223,10 +223,7 @@ async function renew(
   wanted: readonly string[],
   now: Date,
 ): Promise<boolean> {
-  if (member === 'ca') {
-    const fingerprint = new X509Certificate(set.ca.certPem).fingerprint256.replaceAll(':', '').slice(0, 16);
-    return await unlessTaken(rename(place, `${place}.lapsed-${fingerprint.toLowerCase()}`));
-  }
+  if (member === 'ca') return await setAside(place, set.ca.certPem);
   const names = member === 'server' ? withNames(new X509Certificate(set.server.certPem), wanted) : [];
   const { certPem } = await issueLeaf(set.ca, member, names, now, set[member].keyPem);
   const path = join(place, FILES[member].cert);
@@ -236,6 +233,15 @@ async function renew(
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+/**
+ * Moves the set of one authority out of the way. Whether it did: the new name exists already if that set was moved
+ * before, so a fresh set of a quicker process stays where it is.
+ */
+export async function setAside(place: string, caPem: string): Promise<boolean> {
+  const fingerprint = new X509Certificate(caPem).fingerprint256.replaceAll(':', '').slice(0, 16);
+  return await unlessTaken(rename(place, `${place}.lapsed-${fingerprint.toLowerCase()}`));
 }
 
 /** Names of earlier calls stay, so that programs which ask for different names do not take turns in renewing. */

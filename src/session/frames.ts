@@ -43,6 +43,7 @@ const rkey: v.GenericSchema<number, RKey> = v.pipe(integer(0, 0xffffffff), v.tra
 const isGid = (value: string): boolean => isIPv6(value) && !value.includes('%');
 const GID_RULE = 'must be an IPv6 address in text';
 const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
+const TOKEN_RULE = 'must be a text of 64 lower-case hexadecimal digits';
 const DEVICE_RULE = 'must be a text of 1 to 64 printable ASCII characters';
 
 /** The buffer that the peer may write and read by itself. */
@@ -90,11 +91,23 @@ const FRAME_SCHEMAS = {
       'must be an object',
     ),
     buffer: v.nullable(buffer),
+    /** Messages of the peer that the sender has received whole, modulo 2^32: 0 but when a connection recovers. */
+    received: integer(0, 0xffffffff),
+    /** Server only: what resumes the connection over a new session. */
+    resumeToken: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),
     /** Short name of the sender's device, for messages and logs. */
     device: v.pipe(v.string(DEVICE_RULE), v.regex(/^[\x20-\x7e]{1,64}$/, DEVICE_RULE)),
   }),
   /** The sender's queue pair is in RTS and its receives are posted. */
   ready: v.strictObject({ type: v.literal('ready') }),
+  /** Client only, before its PSN: this session takes up a connection whose own session was lost. */
+  resume: v.strictObject({
+    type: v.literal('resume'),
+    token: v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE)),
+  }),
+  /** Asks for a `pong`, to see that the peer is alive. */
+  ping: v.strictObject({ type: v.literal('ping') }),
+  pong: v.strictObject({ type: v.literal('pong') }),
   /** The sender ends the session because of a fault. */
   error: v.strictObject({
     type: v.literal('error'),

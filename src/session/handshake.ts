@@ -107,6 +107,13 @@ export class Handshake {
       case 'error':
         this.#state = HandshakeState.FAILED;
         return just({ type: 'refused', code: frame.code, message: frame.message });
+      // A peer may still have asked before it noticed that the connection recovers.
+      case 'ping':
+        return { send: [{ type: 'pong' }], event: undefined };
+      case 'pong':
+        return NOTHING;
+      case 'resume':
+        return this.#refuse(frame);
     }
   }
 

@@ -34,11 +34,15 @@ export interface TlsClientOptions {
  * it shows in the channel's first `receive()`.
  *
  * @throws RdmaError ERR_RDMA_TLS, ERR_RDMA_TIMEOUT, ERR_RDMA_CONNECTION_LOST (also when nothing listens),
- *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_ABORTED.
+ *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_ABORTED.
  */
 export async function connectTls(options: TlsClientOptions): Promise<ControlChannel> {
   const target = `the server ${options.host}:${options.port}`;
   const totalMillis = options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
+  // Node checks this too, but only when it has a socket, which it then leaves behind.
+  if (!Number.isInteger(options.port) || options.port < 1 || options.port > 0xffff) {
+    throw usageError(`a port to connect to is 1 to 65535, not ${options.port}`);
+  }
   if (options.signal?.aborted) throw aborted(target, options.signal);
   const silentEnd = silentEndOf(target, options.cert);
   const socket = open(options);
@@ -47,7 +51,7 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
       settle(new RdmaError('ERR_RDMA_TIMEOUT', `${target} did not finish TLS within ${totalMillis} ms`)),
     );
     const onAbort = (): void => settle(aborted(target, options.signal));
-    const onError = (error: Error): void => settle(explainTlsError(error, { name: target, role: 'client' }));
+    const onError = (error: Error): void => settle(explainTlsError(error, target));
     const onClose = (): void =>
       settle(new RdmaError('ERR_RDMA_CONNECTION_LOST', `${target} hung up during TLS`));
     const settle = (failure: RdmaError | undefined): void => {
@@ -86,7 +90,6 @@ function open(options: TlsClientOptions): TLSSocket {
   try {
     return connect(settings);
   } catch (cause) {
-    if (cause instanceof RangeError) throw usageError(`cannot connect to ${host}:${port}: ${cause.message}`);
     throw unusable(cause);
   }
 }

@@ -4,7 +4,6 @@
  */
 import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import { cleanText } from './clean-text.js';
-import type { SessionRole } from './handshake.js';
 import { ALPN_PROTOCOL } from './tls-protocol.js';
 
 /** What is wrong with a certificate that this side verified, by the code of the verification. */
@@ -74,21 +73,17 @@ const SOCKET_FAULTS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'cannot be found: its name does not resolve now',
 };
 
-/** `name` of the peer, as the subject of a sentence: `the server 192.0.2.7:4433`. */
-export interface TlsPeer {
-  readonly name: string;
-  /** Which side reads the message. */
-  readonly role: SessionRole;
-}
-
-/** The error that a failure of the socket becomes, during TLS or after it. */
-export function explainTlsError(error: Error, peer: TlsPeer): RdmaError {
+/**
+ * The error that a failure of the socket becomes, during TLS or after it. `peerName` is the subject of its sentence:
+ * `the server 192.0.2.7:4433`.
+ */
+export function explainTlsError(error: Error, peerName: string): RdmaError {
   const code = errorCode(error);
   const socketFault = SOCKET_FAULTS[code];
   if (socketFault !== undefined) {
-    return fault('ERR_RDMA_CONNECTION_LOST', `${peer.name} ${socketFault}`, error);
+    return fault('ERR_RDMA_CONNECTION_LOST', `${peerName} ${socketFault}`, error);
   }
-  return fault('ERR_RDMA_TLS', tlsSentence(error, code, peer), error);
+  return fault('ERR_RDMA_TLS', tlsSentence(error, code, peerName), error);
 }
 
 /** Why a server refused a client during TLS; `verifyCode` is Node's verdict about the client's certificate. */
@@ -96,27 +91,28 @@ export function refusalReason(error: Error, verifyCode: string | undefined): str
   if (verifyCode !== undefined) return certificateSentence('the client', verifyCode);
   const code = errorCode(error);
   if (code === 'ECONNRESET') return 'the client hung up during TLS; it may not accept our certificate';
-  return tlsSentence(error, code, { name: 'the client', role: 'server' });
+  return tlsSentence(error, code, 'the client');
 }
 
-function tlsSentence(error: Error, code: string, peer: TlsPeer): string {
+function tlsSentence(error: Error, code: string, peerName: string): string {
   const alert = CERTIFICATE_ALERTS[code];
-  if (alert !== undefined) return `${peer.name} refused our certificate: ${alert}`;
+  if (alert !== undefined) return `${peerName} refused our certificate: ${alert}`;
   const peerFault = PEER_FAULTS[code];
-  if (peerFault !== undefined) return `${peer.name} ${peerFault}`;
+  if (peerFault !== undefined) return `${peerName} ${peerFault}`;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `the certificate of ${peer.name} does not name that host: ${cleanText(reasonOf(error), 256)}`;
+    return `the certificate of ${peerName} does not name that host: ${cleanText(reasonOf(error), 256)}`;
   }
-  if (CERTIFICATE_FAULTS[code] !== undefined) return certificateSentence(peer.name, code);
-  return `TLS with ${peer.name} failed: ${cleanText(reasonOf(error), 256)} (${cleanText(code, 64)})`;
+  if (CERTIFICATE_FAULTS[code] !== undefined) return certificateSentence(peerName, code);
+  return `TLS with ${peerName} failed: ${cleanText(reasonOf(error), 256)} (${cleanText(code, 64)})`;
 }
 
 const certificateSentence = (peerName: string, code: string): string =>
   `the certificate of ${peerName} ${CERTIFICATE_FAULTS[code] ?? `cannot be verified (${code})`}`;
 
+/** Newer OpenSSL says `SSL/TLS alert` where older ones said `sslv3 alert`. */
 function errorCode(error: Error): string {
   const { code } = error as NodeJS.ErrnoException;
-  return typeof code === 'string' ? code : 'no code';
+  return typeof code === 'string' ? code.replace('_SSL/TLS_ALERT_', '_SSLV3_ALERT_') : 'no code';
 }
 
 /** OpenSSL's short reason where there is one: its messages begin with thread numbers and file names. */

@@ -57,8 +57,8 @@ export class TlsServer implements AsyncDisposable {
   readonly #options: TlsServerOptions;
   readonly #server: Server;
   readonly #channels = new Set<ControlChannel>();
-  /** By address and port of the peer; the oldest first. */
-  readonly #pending = new Map<string, PendingHandshake>();
+  /** The oldest first. */
+  readonly #pending = new Set<PendingHandshake>();
   readonly #pendingByRaw = new WeakMap<object, PendingHandshake>();
   #closing: Promise<void> | undefined;
 
@@ -117,57 +117,50 @@ export class TlsServer implements AsyncDisposable {
 
   async #close(reason: string | undefined): Promise<void> {
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const handshake of [...this.#pending.values()]) this.#drop(handshake, 'the server is closing');
+    for (const handshake of [...this.#pending]) this.#drop(handshake, 'the server is closing');
     await Promise.all([...this.#channels].map((channel) => channel.close(reason)));
     await stopped;
   }
 
   #onConnection(raw: Socket): void {
-    const { remoteAddress: address, remotePort: port } = raw;
-    if (address === undefined || port === undefined || this.#closing !== undefined) {
-      raw.destroy();
-      return;
-    }
-    const oldest = this.#pending.values().next();
-    if (
-      !oldest.done &&
-      this.#pending.size >= (this.#options.maxTlsHandshakes ?? DEFAULT_MAX_TLS_HANDSHAKES)
-    ) {
-      this.#drop(oldest.value, 'too many TLS handshakes at once, and this one was the oldest');
+    const max = this.#options.maxTlsHandshakes ?? DEFAULT_MAX_TLS_HANDSHAKES;
+    for (const oldest of this.#pending) {
+      if (this.#pending.size < max) break;
+      this.#drop(oldest, 'too many TLS handshakes at once, and this one was the oldest');
     }
     const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
     const deadline = new HandshakeDeadline(totalMillis, () =>
       this.#drop(handshake, `the client did not finish TLS within ${totalMillis} ms`),
     );
-    const handshake: PendingHandshake = { raw, address, port, deadline };
-    this.#pending.set(peerKey(address, port), handshake);
+    // A peer that has reset the connection by now has no address any more.
+    const handshake: PendingHandshake = {
+      raw,
+      address: raw.remoteAddress ?? '',
+      port: raw.remotePort ?? 0,
+      deadline,
+    };
+    this.#pending.add(handshake);
     this.#pendingByRaw.set(raw, handshake);
     raw.once('close', () => this.#leave(handshake));
+    if (this.#closing !== undefined) this.#drop(handshake, 'the server is closing');
   }
 
   #onSecure(socket: TLSSocket): void {
-    const { remoteAddress: address, remotePort: port } = socket;
-    const handshake =
-      address === undefined || port === undefined ? undefined : this.#pending.get(peerKey(address, port));
-    if (handshake === undefined || this.#closing !== undefined) {
-      socket.on('error', () => {});
-      socket.destroy();
+    const handshake = this.#handshakeOf(socket);
+    if (handshake === undefined || handshake.verdict !== undefined || this.#closing !== undefined) {
+      this.#destroy(socket, handshake);
       return;
     }
     // Node has refused unverified clients before; that it did is worth one more look.
-    const authenticated = this.#options.clientCa === undefined || socket.authorized;
-    if (!authenticated || !speaksOurProtocol(socket)) {
-      socket.on('error', () => {});
-      this.#drop(
-        handshake,
-        authenticated
-          ? `the client does not speak ${ALPN_PROTOCOL} (ALPN)`
-          : 'the certificate of the client was not verified',
-      );
-      socket.destroy();
+    if (this.#options.clientCa !== undefined && !socket.authorized) {
+      this.#drop(handshake, 'the certificate of the client was not verified', socket);
       return;
     }
-    this.#pending.delete(peerKey(handshake.address, handshake.port));
+    if (!speaksOurProtocol(socket)) {
+      this.#drop(handshake, `the client does not speak ${ALPN_PROTOCOL} (ALPN)`, socket);
+      return;
+    }
+    this.#pending.delete(handshake);
     const channel = new ControlChannel(socket, { role: 'server', deadline: handshake.deadline });
     this.#channels.add(channel);
     void channel.closed.then(() => this.#channels.delete(channel));
@@ -190,48 +183,56 @@ export class TlsServer implements AsyncDisposable {
 
   #onTlsError(error: Error, socket: TLSSocket): void {
     const handshake = this.#handshakeOf(socket);
-    // Node leaves the socket open after some of these errors.
-    socket.destroy();
     const verifyCode = socket.authorizationError as unknown;
     const reason = refusalReason(error, typeof verifyCode === 'string' ? verifyCode : undefined);
-    if (handshake === undefined) this.#report('', 0, reason);
-    else this.#drop(handshake, reason);
+    if (handshake !== undefined) {
+      this.#drop(handshake, reason, socket);
+      return;
+    }
+    this.#report('', 0, reason);
+    this.#destroy(socket, handshake);
   }
 
   /**
-   * A socket that is gone no longer knows its peer. Node keeps the TCP socket under it in a field that is not
-   * documented; without that field a refusal is reported without an address, and nothing else changes.
+   * Node keeps the TCP socket under a TLS socket in a field that is not documented. Without it the peer's address
+   * leads to the handshake too, but not when the socket is gone: then the refusal is reported without an address.
    */
   #handshakeOf(socket: TLSSocket): PendingHandshake | undefined {
-    const { remoteAddress: address, remotePort: port } = socket;
-    if (address !== undefined && port !== undefined) return this.#pending.get(peerKey(address, port));
     const { _parent: raw } = socket as unknown as { readonly _parent?: unknown };
-    return typeof raw === 'object' && raw !== null ? this.#pendingByRaw.get(raw) : undefined;
+    const known = typeof raw === 'object' && raw !== null ? this.#pendingByRaw.get(raw) : undefined;
+    if (known !== undefined) return known;
+    const { remoteAddress: address, remotePort: port } = socket;
+    return [...this.#pending].find((pending) => pending.address === address && pending.port === port);
   }
 
-  #drop(handshake: PendingHandshake, reason: string): void {
-    if (handshake.verdict === undefined) {
-      handshake.verdict = reason;
-      this.#report(handshake.address, handshake.port, reason);
-    }
+  /** `socket` is the TLS socket over the connection, where the caller has it. */
+  #drop(handshake: PendingHandshake, reason: string, socket?: TLSSocket): void {
+    if (socket !== undefined) this.#destroy(socket, handshake);
+    else if (handshake.verdict === undefined) handshake.raw.destroy();
     this.#leave(handshake);
-    handshake.raw.destroy();
+    if (handshake.verdict !== undefined) return;
+    handshake.verdict = reason;
+    this.#report(handshake.address, handshake.port, reason);
+  }
+
+  /**
+   * Destroys a TLS socket, unless the TCP socket under it was destroyed before: then it goes by itself, and Node 20
+   * crashes (a segmentation fault) when both are destroyed in one tick while TLS still has something to write.
+   */
+  #destroy(socket: TLSSocket, handshake: PendingHandshake | undefined): void {
+    socket.on('error', () => undefined);
+    if (handshake?.verdict === undefined) socket.destroy();
   }
 
   #leave(handshake: PendingHandshake): void {
-    const key = peerKey(handshake.address, handshake.port);
-    // Once promoted to a channel, the deadline belongs to the channel; and a new connection may have the same key.
-    if (this.#pending.get(key) !== handshake) return;
-    handshake.deadline.disarm();
-    this.#pending.delete(key);
+    // Once promoted to a channel, the deadline belongs to the channel.
+    if (this.#pending.delete(handshake)) handshake.deadline.disarm();
   }
 
   #report(address: string, port: number, reason: string): void {
     this.#options.onRefused?.({ address, port, reason });
   }
 }
-
-const peerKey = (address: string, port: number): string => `${address}|${port}`;
 
 function createSecureServer(options: TlsServerOptions): Server {
   const { cert, key, clientCa } = options;

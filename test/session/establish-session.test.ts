@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import type { ControlChannel } from '../../src/session/control-channel.js';
+import { establishSession, type SessionSteps } from '../../src/session/establish-session.js';
+import { encodeFrame, type Frame, type SessionParameters } from '../../src/session/frames.js';
+import { connectTls } from '../../src/session/tls-client.js';
+import { toQpn } from '../../src/verbs/brands.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import {
+  arrival,
+  clientOptions,
+  connectRaw,
+  noConnections,
+  noOpenSockets,
+  PARAMETERS,
+  PSN_A,
+  PSN_B,
+  rdmaError,
+  startServer,
+  type TestCertificates,
+  type TestServer,
+  testCertificates,
+} from './support.js';
+
+let certificates: TestCertificates;
+let arrived = arrival();
+let server: TestServer;
+
+before(async () => {
+  certificates = await testCertificates();
+  server = await startServer(certificates, {
+    onChannel: (channel) => arrived.arrive(channel),
+    handshakeDeadlineMillis: 1000,
+  });
+});
+afterEach(async () => {
+  arrived = arrival();
+  await noConnections(server.server);
+});
+after(async () => {
+  await server.server.close();
+  await noOpenSockets();
+});
+
+async function pair(): Promise<{ client: ControlChannel; served: ControlChannel }> {
+  const client = await connectTls(clientOptions(certificates, server.port));
+  return { client, served: await arrived.channel };
+}
+
+const SERVER: SessionParameters = { ...PARAMETERS, qpn: toQpn(83) };
+const CLIENT: SessionParameters = { ...PARAMETERS, qpn: toQpn(84), buffer: null };
+
+/** Steps that write down when they ran. */
+const loggedSteps = (who: string, parameters: SessionParameters, log: string[]): SessionSteps => ({
+  createObjects: async () => {
+    log.push(`${who} objects`);
+    return parameters;
+  },
+  transition: async () => {
+    log.push(`${who} transition`);
+  },
+});
+
+test('both sides end with the parameters of the other and with each PSN where it belongs', async () => {
+  const { client, served } = await pair();
+  const log: string[] = [];
+  const [ofServer, ofClient] = await Promise.all([
+    establishSession(served, loggedSteps('server', SERVER, log), PSN_A),
+    establishSession(client, loggedSteps('client', CLIENT, log), PSN_B),
+  ]);
+  assert.deepEqual(ofServer, { peer: CLIENT, rqPsn: PSN_B, sqPsn: PSN_A });
+  assert.deepEqual(ofClient, { peer: SERVER, rqPsn: PSN_A, sqPsn: PSN_B });
+  assert.equal(log.indexOf('server objects') < log.indexOf('server transition'), true);
+  assert.equal(log.length, 4);
+  // The channel is free for what comes after the handshake.
+  served.send({ type: 'bye' });
+  assert.deepEqual(await client.receive(), { type: 'bye' });
+  await client.close();
+  await served.closed;
+});
+
+test('without a PSN of the caller each side draws its own', async () => {
+  const { client, served } = await pair();
+  const [ofServer, ofClient] = await Promise.all([
+    establishSession(served, loggedSteps('server', SERVER, [])),
+    establishSession(client, loggedSteps('client', CLIENT, [])),
+  ]);
+  assert.equal(ofServer.sqPsn, ofClient.rqPsn);
+  assert.equal(ofServer.rqPsn, ofClient.sqPsn);
+  assert.notEqual(ofServer.sqPsn, ofServer.rqPsn);
+  await client.close();
+  await served.closed;
+});
+
+test('an established session outlives the deadline of its handshake', async () => {
+  const handshakeDeadlineMillis = 400;
+  const own = arrival();
+  await using brief = await startServer(certificates, { onChannel: own.arrive, handshakeDeadlineMillis });
+  const client = await connectTls({ ...clientOptions(certificates, brief.port), handshakeDeadlineMillis });
+  const served = await own.channel;
+  await Promise.all([
+    establishSession(served, loggedSteps('server', SERVER, [])),
+    establishSession(client, loggedSteps('client', CLIENT, [])),
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, handshakeDeadlineMillis + 50));
+  assert.equal(served.end, undefined);
+  assert.equal(client.end, undefined);
+  await client.close();
+});
+
+test('no object is made for a peer that does not send its PSN', async () => {
+  const { frames } = await connectRaw(server.port, certificates);
+  const served = await arrived.channel;
+  const log: string[] = [];
+  const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
+  assert.equal(error.code, 'ERR_RDMA_TIMEOUT');
+  assert.deepEqual(log, []);
+  assert.deepEqual(
+    (await frames).map(({ type }) => type),
+    ['psn', 'error'],
+  );
+});
+
+const PSN_FRAME: Frame = { type: 'psn', psn: PSN_B };
+const PARAMETERS_FRAME: Frame = { type: 'parameters', ...CLIENT };
+const READY_FRAME: Frame = { type: 'ready' };
+
+/** What a peer sends in the wrong order, and which of the server's steps may have run by then. */
+const DISORDER: Readonly<Record<string, { frames: Frame[]; ran: string[] }>> = {
+  'parameters before its PSN': { frames: [PARAMETERS_FRAME], ran: [] },
+  'ready before its PSN': { frames: [READY_FRAME], ran: [] },
+  'its PSN twice': { frames: [PSN_FRAME, PSN_FRAME], ran: ['server objects'] },
+  'ready before its parameters': { frames: [PSN_FRAME, READY_FRAME], ran: ['server objects'] },
+  'its parameters twice': {
+    frames: [PSN_FRAME, PARAMETERS_FRAME, PARAMETERS_FRAME],
+    ran: ['server objects', 'server transition'],
+  },
+};
+
+for (const [name, { frames, ran }] of Object.entries(DISORDER)) {
+  test(`a peer that sends ${name} gets one error frame, and the session ends`, async () => {
+    const raw = await connectRaw(server.port, certificates);
+    const served = await arrived.channel;
+    const log: string[] = [];
+    raw.socket.write(Buffer.concat(frames.map(encodeFrame)));
+    const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
+    assert.equal(error.code, 'ERR_RDMA_PROTOCOL');
+    assert.match(
+      error.message,
+      /\(unexpected_frame\): the client sent "(psn|parameters|ready)", but in state/,
+    );
+    assert.deepEqual(log, ran);
+    const answers = (await raw.frames).filter(({ type }) => type === 'error');
+    assert.deepEqual(
+      answers.map((answer) => answer.type === 'error' && answer.code),
+      ['unexpected_frame'],
+    );
+    await served.closed;
+  });
+}
+
+test('a step that fails ends the session; the peer learns the code but not the message', async () => {
+  const { client, served } = await pair();
+  const limit = new RdmaError('ERR_RDMA_LIMIT', 'no queue pair left on /dev/secret0');
+  const [ofServer, ofClient] = await Promise.all([
+    rdmaError(
+      establishSession(served, {
+        ...loggedSteps('server', SERVER, []),
+        createObjects: () => Promise.reject(limit),
+      }),
+    ),
+    rdmaError(establishSession(client, loggedSteps('client', CLIENT, []))),
+  ]);
+  assert.equal(ofServer, limit);
+  assert.equal(ofClient.code, 'ERR_RDMA_REFUSED');
+  assert.match(ofClient.message, /the server could not set up its queue pair \(ERR_RDMA_LIMIT\)/);
+  assert.doesNotMatch(ofClient.message, /secret0/);
+  await Promise.all([served.closed, client.closed]);
+});
+
+test('a step hears that the session ended, and the caller gets the reason after the step has settled', async () => {
+  const raw = await connectRaw(server.port, certificates);
+  const served = await arrived.channel;
+  raw.socket.write(encodeFrame(PSN_FRAME));
+  let settled = false;
+  const error = await rdmaError(
+    establishSession(served, {
+      ...loggedSteps('server', SERVER, []),
+      createObjects: (signal) => {
+        raw.socket.destroy();
+        return new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            settled = true;
+            reject(new Error('stopped half-way'));
+          });
+        });
+      },
+    }),
+  );
+  assert.equal(settled, true);
+  assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+});
+
+test('a peer that says bye during the handshake ends it with its reason', async () => {
+  const { client, served } = await pair();
+  const waiting = rdmaError(establishSession(served, loggedSteps('server', SERVER, [])));
+  await client.close('changed my mind');
+  const error = await waiting;
+  assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.match(error.message, /said bye before the session was established \(reason: changed my mind\)/);
+  await served.closed;
+});
+
+test('no PSN shows in what a failed handshake throws', async () => {
+  const raw = await connectRaw(server.port, certificates);
+  const served = await arrived.channel;
+  raw.socket.write(Buffer.concat([PSN_FRAME, PARAMETERS_FRAME, PSN_FRAME].map(encodeFrame)));
+  const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, []), PSN_A));
+  const text = `${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`.toLowerCase();
+  for (const psn of [PSN_A, PSN_B]) {
+    assert.ok(!text.includes(String(psn)) && !text.includes(psn.toString(16)), text);
+  }
+  await served.closed;
+});

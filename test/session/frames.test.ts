@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { cleanText } from '../../src/session/clean-text.js';
+import {
+  byeFrame,
+  encodeFrame,
+  errorFrame,
+  type Frame,
+  MAX_FRAME_BODY_BYTES,
+  parseFrameBody,
+} from '../../src/session/frames.js';
+import { toPsn } from '../../src/verbs/brands.js';
+import { PARAMETERS, PSN_A } from './support.js';
+
+const TOKEN = '0123456789abcdef'.repeat(4);
+const BAD_TOKENS = ['', TOKEN.slice(1), `${TOKEN}0`, TOKEN.toUpperCase(), 'g'.repeat(64), 1];
+
+const parse = (value: unknown) => parseFrameBody(Buffer.from(JSON.stringify(value)));
+const parameters = { v: 1, type: 'parameters', ...PARAMETERS };
+
+function refused(value: unknown): string {
+  const result = parse(value);
+  assert.ok(!result.ok, `accepted ${JSON.stringify(value)}`);
+  return `${result.violation.reason}: ${result.violation.message}`;
+}
+
+test('every frame type comes back from its bytes as it was', () => {
+  const frames: Frame[] = [
+    { type: 'psn', psn: PSN_A },
+    { type: 'psn', psn: toPsn(0) },
+    { type: 'psn', psn: toPsn(0xffffff) },
+    { type: 'parameters', ...PARAMETERS },
+    { type: 'parameters', ...PARAMETERS, buffer: null, gid: '2001:db8::1' },
+    { type: 'parameters', ...PARAMETERS, received: 0xffffffff, resumeToken: TOKEN },
+    { type: 'ready' },
+    { type: 'resume', token: TOKEN },
+    { type: 'ping' },
+    { type: 'pong' },
+    { type: 'error', code: 'not_valid', message: 'no' },
+    { type: 'bye' },
+    { type: 'bye', reason: 'done' },
+  ];
+  for (const frame of frames) {
+    const bytes = encodeFrame(frame);
+    assert.equal(bytes.readUInt32BE(0), bytes.length - 4);
+    assert.deepEqual(parseFrameBody(bytes.subarray(4)), { ok: true, frame });
+  }
+});
+
+test('a PSN frame is these bytes on the wire', () => {
+  const bytes = encodeFrame({ type: 'psn', psn: toPsn(0x2807d5) });
+  assert.equal(bytes.subarray(0, 4).toString('hex'), '00000022');
+  assert.equal(bytes.subarray(4).toString(), '{"v":1,"type":"psn","psn":2623445}');
+});
+
+test('what is not JSON in UTF-8 is not_json', () => {
+  for (const body of ['', '{', 'psn', '{"v":1,}', '\ufeff{"v":1,"type":"ready"}']) {
+    const result = parseFrameBody(Buffer.from(body));
+    assert.equal(result.ok ? 'accepted' : result.violation.reason, 'not_json', JSON.stringify(body));
+  }
+  const badUtf8 = Buffer.from('7b2276223a312c2274797065223a22ff227d', 'hex');
+  const result = parseFrameBody(badUtf8);
+  assert.equal(result.ok ? 'accepted' : result.violation.reason, 'not_json');
+  const nested = parseFrameBody(Buffer.from('['.repeat(MAX_FRAME_BODY_BYTES)));
+  assert.equal(nested.ok ? 'accepted' : nested.violation.reason, 'not_json');
+});
+
+test('JSON that is not an object is not_valid', () => {
+  for (const value of [null, 1, 'psn', [], [{ v: 1 }]]) assert.match(refused(value), /^not_valid/);
+});
+
+test('another version, or none, is wrong_version, whatever else the frame holds', () => {
+  for (const v of [0, 2, '1', null, undefined, 1.5, [1]]) {
+    assert.match(refused({ v, type: 'ready' }), /^wrong_version/);
+    assert.match(refused({ v, type: 'from the future' }), /^wrong_version/);
+  }
+});
+
+test('a type that does not exist is unknown_type, and names of Object.prototype are no types', () => {
+  for (const type of ['hello', 'PSN', '', undefined, 1, 'toString', '__proto__', 'constructor']) {
+    assert.match(refused({ v: 1, type }), /^unknown_type/);
+  }
+});
+
+test('a field too many is not_valid, also one that Object.prototype has', () => {
+  assert.match(
+    refused({ v: 1, type: 'ready', extra: 1 }),
+    /^not_valid: "ready" frame: .*unknown field "extra"/,
+  );
+  assert.match(refused({ v: 1, type: 'ready', toString: 1 }), /unknown field "toString"/);
+  const proto = parseFrameBody(Buffer.from('{"v":1,"type":"ready","__proto__":{"psn":1}}'));
+  assert.equal(proto.ok ? 'accepted' : proto.violation.reason, 'not_valid');
+});
+
+test('a field too few is not_valid and named', () => {
+  for (const field of Object.keys(PARAMETERS)) {
+    const { [field as keyof typeof PARAMETERS]: _, ...rest } = parameters;
+    assert.match(refused(rest), new RegExp(`^not_valid: .*"${field}" is missing`));
+  }
+});
+
+const BAD_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
+  qpn: [-1, 0x1000000, 1.5, '5', null],
+  gid: ['127.0.0.1', 'fe80::1%eth0', '::1::', '', 'x'.repeat(4000), 1],
+  lid: [-1, 0x10000, 0.5],
+  udpPort: [0, 65_536, -4791],
+  pathMtu: [0, 1000, 8192, '1024', 1],
+  maxRdAtomic: [-1, 256],
+  maxDestRdAtomic: [-1, 256],
+  receive: [
+    null,
+    {},
+    { slots: 0, slotBytes: 1 },
+    { slots: 1, slotBytes: 0 },
+    { slots: 65_537, slotBytes: 1 },
+    { slots: 1, slotBytes: 2 ** 31 + 1 },
+    { slots: 1, slotBytes: 1, more: 1 },
+  ],
+  buffer: [
+    1,
+    {},
+    { addr: '', rkey: 1, length: 1 },
+    { addr: '0x10', rkey: 1, length: 1 },
+    { addr: '11112222333344445', rkey: 1, length: 1 },
+    { addr: 'zz', rkey: 1, length: 1 },
+    { addr: '10', rkey: 0x100000000, length: 1 },
+    { addr: '10', rkey: 1, length: 0 },
+    { addr: '10', rkey: 1, length: 2 ** 53 },
+    { addr: 'ffffffffffffffff', rkey: 1, length: 2 },
+  ],
+  received: [-1, 0x100000000, 0.5, '0'],
+  resumeToken: [null, ...BAD_TOKENS],
+  device: ['', 'x'.repeat(65), 'ünit', 'a\u001b[31mb', 'a\nb'],
+};
+
+test('each field of the parameters has its bounds', () => {
+  for (const [field, values] of Object.entries(BAD_FIELDS)) {
+    for (const value of values) assert.match(refused({ ...parameters, [field]: value }), /^not_valid/);
+  }
+});
+
+test('the bounds themselves are inside', () => {
+  const edges = [
+    { qpn: 0, lid: 0xffff, udpPort: 1, maxRdAtomic: 0, maxDestRdAtomic: 255, pathMtu: 256 },
+    { qpn: 0xffffff, udpPort: 65_535, receive: { slots: 65_536, slotBytes: 2 ** 31 }, pathMtu: 4096 },
+    { buffer: { addr: 'FFFFFFFFFFFFFFFF', rkey: 0xffffffff, length: 1 } },
+    { buffer: { addr: '0', rkey: 0, length: Number.MAX_SAFE_INTEGER } },
+  ];
+  for (const edge of edges) assert.ok(parse({ ...parameters, ...edge }).ok, JSON.stringify(edge));
+});
+
+test('a PSN of more than 24 bits is refused, and the answer does not repeat it', () => {
+  const secret = 0x1abcdef;
+  for (const psn of [secret, -secret, secret + 0.5, String(secret), [secret], { secret }]) {
+    const message = refused({ v: 1, type: 'psn', psn });
+    assert.match(message, /^not_valid: "psn" frame: "psn" must be an integer from 0 to 16777215$/);
+    assert.doesNotMatch(message, /28036591|1abcdef/i);
+  }
+});
+
+test('a token that does not have its form is refused, and the answer does not repeat it', () => {
+  for (const token of BAD_TOKENS) {
+    const message = refused({ v: 1, type: 'resume', token });
+    assert.equal(
+      message,
+      'not_valid: "resume" frame: "token" must be a text of 64 lower-case hexadecimal digits',
+    );
+  }
+});
+
+test('a frame that the peer would refuse is not sent', () => {
+  const tooLong = { ...PARAMETERS, device: 'x'.repeat(65) };
+  assert.throws(() => encodeFrame({ type: 'parameters', ...tooLong }), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  assert.throws(() => encodeFrame({ type: 'error', code: 'c', message: 'm'.repeat(5000) }), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+  });
+});
+
+test('error and bye frames fit and are valid whatever their texts hold', () => {
+  const texts = [
+    '\u0000\u001b[2J',
+    '💥'.repeat(3000),
+    '\ud800',
+    '\u202egnp.exe',
+    'x\ny',
+    '"\\'.repeat(2000),
+    '',
+  ];
+  for (const text of texts) {
+    for (const frame of [errorFrame(text, text), byeFrame(text)]) {
+      const bytes = encodeFrame(frame);
+      assert.ok(bytes.length <= MAX_FRAME_BODY_BYTES + 4);
+      assert.ok(parseFrameBody(bytes.subarray(4)).ok);
+      assert.doesNotMatch(bytes.toString('utf8', 4), /[\p{Cc}\u202e\ufffd]/u);
+    }
+  }
+});
+
+test('clean text is one printable line of bounded length', () => {
+  assert.equal(cleanText('a\r\n\tb\u0000c', 99), 'a b c');
+  assert.equal(cleanText('\u001b[31mred\u001b[0m', 99), '[31mred [0m');
+  assert.equal(cleanText('\u202eevil\u2066\u200b', 99), 'evil');
+  assert.equal(cleanText('\u2028line\u2029', 99), 'line');
+  assert.equal(cleanText('abcdef', 6), 'abcdef');
+  assert.equal(cleanText('abcdefg', 6), 'abcde…');
+  assert.equal(cleanText('abc💥efg', 5), 'abc…');
+});
