@@ -2,9 +2,13 @@
  * Receives messages: keeps receives posted, puts fragments together and hands messages out in order. When the program
  * does not take its messages, receives are not given back, so that the sender comes to a halt instead of memory
  * growing.
+ *
+ * It outlives links. A message that was half received when a link ended is forgotten, because its sender will send all
+ * of it again; `received` tells the sender from where.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
+import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { HEADER_BYTES, type MessageHeader, MessageType, readHeader, violation } from './message-header.js';
 
@@ -19,7 +23,6 @@ export interface Message {
 }
 
 export interface ReceiverOptions {
-  readonly qp: QueuePair;
   /** The receive buffer: `slots + CREDIT_RECEIVES` pieces of `slotBytes`. */
   readonly mr: MemoryRegion;
   readonly slots: number;
@@ -42,6 +45,7 @@ interface Waiter {
 
 export class MessageReceiver {
   readonly #options: ReceiverOptions;
+  #qp: QueuePair | null = null;
   readonly #ready: Message[] = [];
   readonly #heldSlots: number[] = [];
   readonly #waiters: Waiter[] = [];
@@ -61,10 +65,24 @@ export class MessageReceiver {
     return this.#taken;
   }
 
-  /** Posts all receives; before the peer may send. */
-  start(): void {
+  /** Messages received whole so far, over all links, modulo 2^32. */
+  get received(): number {
+    return this.#nextSequence;
+  }
+
+  /** A link is coming up: posts all receives, before the peer may send. */
+  attach(qp: QueuePair): void {
+    this.#qp = qp;
+    this.#taken = 0;
     const { slots } = this.#options;
     for (let slot = 0; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
+  }
+
+  /** The link is over, and everything that it had received was handed in. */
+  detach(): void {
+    this.#qp = null;
+    this.#partial = null;
+    this.#heldSlots.length = 0;
   }
 
   /**
@@ -146,7 +164,6 @@ export class MessageReceiver {
 
   #giveHeldSlots(): void {
     if (this.#heldSlots.length === 0 || this.#readyBytes > this.#options.highWaterBytes) return;
-    if (this.#failure !== undefined || this.#ended) return;
     for (const slot of this.#heldSlots.splice(0)) this.#give(slot);
     this.#options.onTaken();
   }
@@ -157,7 +174,8 @@ export class MessageReceiver {
   }
 
   #repost(slot: number): void {
-    const { qp, mr, slotBytes } = this.#options;
-    qp.postRecv({ wrId: slot, sges: [{ mr, offset: slot * slotBytes, length: slotBytes }] });
+    const { mr, slotBytes } = this.#options;
+    if (this.#qp === null || this.#qp.state === QpState.ERR) return;
+    this.#qp.postRecv({ wrId: slot, sges: [{ mr, offset: slot * slotBytes, length: slotBytes }] });
   }
 }

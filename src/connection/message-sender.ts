@@ -2,6 +2,9 @@
  * Sends messages: cuts them into fragments, copies each with its header into a slot of the send buffer and posts it,
  * as far as slots and the peer's receives allow. A message is done when the peer's device has acknowledged its last
  * fragment, that is, when all of it is in the peer's memory.
+ *
+ * It outlives links. Until a message is done it is kept; when a link ends, those that are not done wait for the next
+ * one and are sent again under the same sequence numbers, but for those that the peer then says it has.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
@@ -27,17 +30,27 @@ export interface SenderOptions {
   readonly slotBytes: number;
   /** Receives that this side gives its peer. */
   readonly ownSlots: number;
-  readonly tracker: WorkTracker;
   /** Fragments of the peer that were taken so far, to be told in every header. */
   readonly taken: () => number;
 }
 
+/** What a link brings: its work, and the peer's receives. */
+export interface SenderLink {
+  readonly tracker: WorkTracker;
+  readonly peerSlots: number;
+  readonly peerSlotBytes: number;
+  /** Messages that the peer has received whole, over all links, modulo 2^32. */
+  readonly peerReceived: number;
+}
+
 export class MessageSender {
   readonly #options: SenderOptions;
+  /** Messages of which not all was posted on this link. */
   readonly #queue: OutgoingMessage[] = [];
-  readonly #freeSlots: number[];
-  /** Receives of the peer for fragments, and the bytes that fit into one. */
-  #peerSlots = 0;
+  /** Messages of which all was posted, and that are not done. */
+  readonly #posted: OutgoingMessage[] = [];
+  #freeSlots: number[] = [];
+  #link: SenderLink | null = null;
   #fragmentBytes = 0;
   #nextSequence = 0;
   #sentFragments = 0;
@@ -47,18 +60,38 @@ export class MessageSender {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.#freeSlots = Array.from({ length: options.slots }, (_, slot) => slot);
   }
 
-  /** The peer's receives are known: sending may begin. */
-  start(peerSlots: number, peerSlotBytes: number): void {
-    this.#peerSlots = peerSlots;
-    this.#fragmentBytes = Math.min(peerSlotBytes, this.#options.slotBytes) - HEADER_BYTES;
+  /** Messages that are not done. */
+  get pending(): number {
+    return this.#queue.length + this.#posted.length;
   }
 
-  /** Bytes that wait for their turn. */
-  get queuedBytes(): number {
-    return this.#queue.reduce((sum, message) => sum + message.data.length - message.sentBytes, 0);
+  /**
+   * A link is up: sending begins, with what the peer does not have.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
+   */
+  attach(link: SenderLink): void {
+    const oldest = this.#queue[0]?.sequence ?? this.#nextSequence;
+    const received = counterDistance(oldest, link.peerReceived);
+    if (received > this.#queue.length)
+      throw violation('it claims to have received messages that were never sent');
+    for (const message of this.#queue.splice(0, received)) message.done(undefined);
+    this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
+    this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - HEADER_BYTES;
+    this.#sentFragments = 0;
+    this.#takenByPeer = 0;
+    this.#advertisedTaken = 0;
+    this.#link = link;
+    this.pump();
+  }
+
+  /** The link is over: what is not done waits for the next one. */
+  detach(): void {
+    this.#link = null;
+    this.#queue.unshift(...this.#posted.splice(0));
+    for (const message of this.#queue) message.sentBytes = 0;
   }
 
   /** Queues a message. `data` must not change until `done` is called. */
@@ -79,6 +112,7 @@ export class MessageSender {
    * @throws RdmaError ERR_RDMA_PROTOCOL when that is more than were sent.
    */
   onPeerTaken(taken: number): void {
+    if (this.#link === null) return;
     if (counterDistance(this.#takenByPeer, taken) > counterDistance(this.#takenByPeer, this.#sentFragments)) {
       throw violation('it claims to have taken more than was sent');
     }
@@ -89,57 +123,76 @@ export class MessageSender {
   /** Tells the peer of free receives when nothing else would, before it runs out of them. */
   advertise(): void {
     const { ownSlots, taken } = this.#options;
-    if (this.#failure !== undefined || counterDistance(this.#advertisedTaken, taken()) * 2 < ownSlots) return;
+    if (this.#link === null || counterDistance(this.#advertisedTaken, taken()) * 2 < ownSlots) return;
     const slot = this.#freeSlots.pop();
     if (slot === undefined) return;
-    this.#post(slot, MessageType.CREDIT, 0, new Uint8Array(0), 0, 0, undefined);
+    this.#post(this.#link, slot, MessageType.CREDIT, 0, new Uint8Array(0), 0, 0, undefined);
   }
 
   /** Sends what can be sent now. */
   pump(): void {
+    const link = this.#link;
+    if (link === null) return;
     for (let message = this.#queue[0]; message !== undefined; message = this.#queue[0]) {
-      if (counterDistance(this.#takenByPeer, this.#sentFragments) >= this.#peerSlots) return;
+      if (counterDistance(this.#takenByPeer, this.#sentFragments) >= link.peerSlots) return;
       const slot = this.#freeSlots.pop();
       if (slot === undefined) return;
       const { type, data, sequence, sentBytes } = message;
       const length = Math.min(this.#fragmentBytes, data.length - sentBytes);
       message.sentBytes += length;
       const isLast = message.sentBytes === data.length;
-      if (isLast) this.#queue.shift();
+      if (isLast) {
+        this.#queue.shift();
+        this.#posted.push(message);
+      }
       this.#sentFragments = (this.#sentFragments + 1) >>> 0;
-      this.#post(slot, type, sequence, data, sentBytes, length, isLast ? message.done : undefined);
+      this.#post(link, slot, type, sequence, data, sentBytes, length, isLast ? message : undefined);
     }
   }
 
-  /** Ends every message that was not sent whole, and all later ones, with `error`. */
+  /** Ends every message that is not done, and all later ones, with `error`. */
   fail(error: RdmaError): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    this.detach();
     for (const message of this.#queue.splice(0)) message.done(error);
   }
 
   #post(
+    link: SenderLink,
     slot: number,
     type: MessageType,
     sequence: number,
     data: Uint8Array,
     offset: number,
     length: number,
-    done: MessageDone | undefined,
+    completes: OutgoingMessage | undefined,
   ): void {
-    const { mr, slotBytes, tracker } = this.#options;
+    const { mr, slotBytes } = this.#options;
     const at = slot * slotBytes;
     const taken = this.#options.taken();
     this.#advertisedTaken = taken;
     writeHeader(mr.bytes, at, { type, sequence, taken, totalBytes: data.length, offset });
     mr.bytes.set(data.subarray(offset, offset + length), at + HEADER_BYTES);
     const sges = [{ mr, offset: at, length: HEADER_BYTES + length }];
-    tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => {
-      this.#freeSlots.push(slot);
-      done?.(error);
+    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => {
       if (error !== undefined) return;
+      if (completes !== undefined) this.#finish(completes);
+      // A link that is over may still tell what it had delivered, but its slots are no longer ours.
+      if (link !== this.#link) return;
+      this.#freeSlots.push(slot);
       this.pump();
       this.advertise();
     });
+  }
+
+  #finish(message: OutgoingMessage): void {
+    for (const list of [this.#posted, this.#queue]) {
+      const index = list.indexOf(message);
+      if (index < 0) continue;
+      list.splice(index, 1);
+      message.done(undefined);
+      return;
+    }
   }
 }

@@ -21,11 +21,29 @@ export interface CommonOptions extends DataPathOptions {
   readonly device?: Device | string;
   /** From the TCP connection until both sides are ready. Default 5000. */
   readonly handshakeDeadlineMillis?: number;
+  /**
+   * How long a connection that failed tries to recover before it ends. 0 = not at all: the first failure ends it.
+   * Default 10000.
+   */
+  readonly recoveryMillis?: number;
+  /** A peer whose session is silent for three of these is taken for lost. 0 = never. Default 5000. */
+  readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
   readonly onStep?: (step: ConnectionStep) => void;
   /** Puts PSNs into the steps. They are secrets: only for demonstrations. Default false. */
   readonly revealPsns?: boolean;
 }
+
+/** How a connection deals with failure. */
+export interface RecoveryLimits {
+  readonly recoveryMillis: number;
+  readonly keepAliveMillis: number;
+}
+
+export const recoveryLimits = (options: CommonOptions): RecoveryLimits => ({
+  recoveryMillis: options.recoveryMillis ?? 10_000,
+  keepAliveMillis: options.keepAliveMillis ?? 5000,
+});
 
 export interface DataPathLimits {
   readonly receiveSlots: number;

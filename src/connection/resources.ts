@@ -1,6 +1,8 @@
 /**
  * The verbs objects and buffers of one connection, which shares nothing but the device with others: a protection
  * domain, two completion queues, a queue pair, a send and a receive buffer and the buffer that the peer may reach.
+ * When a connection recovers it gets a new queue pair, with a number that nobody knows yet; the rest stays, and with it
+ * the keys that the peer was given.
  *
  * Invariant: `destroy` frees whatever was made, also after a failure half-way, in the order: memory regions, buffers,
  * queue pair, completion queues, protection domain. The device stays open.
@@ -100,6 +102,14 @@ export class ConnectionResources {
     await mr.close();
   }
 
+  /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
+  async renewQp(): Promise<void> {
+    const { sendCq, recvCq } = this;
+    await this.#qp?.close();
+    this.#qp = undefined;
+    this.#qp = await this.#createQp(sendCq, recvCq);
+  }
+
   /** Idempotent. */
   destroy(): Promise<void> {
     this.#destroying ??= this.#destroy();
@@ -131,6 +141,18 @@ export class ConnectionResources {
       const rights = LOCAL_WRITE | REMOTE_READ | REMOTE_WRITE;
       this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), rights);
     }
+  }
+
+  #createQp(sendCq: CompletionQueue, recvCq: CompletionQueue): Promise<QueuePair> {
+    const maxRecvWr = this.limits.receiveSlots + CREDIT_RECEIVES;
+    const capacity = {
+      maxSendWr: MAX_SEND_WR,
+      maxRecvWr,
+      maxSendSge: 1,
+      maxRecvSge: 1,
+      maxInlineData: 0,
+    };
+    return this.pd.createQp({ sendCq, recvCq, capacity });
   }
 
   async #destroy(): Promise<void> {

@@ -10,6 +10,8 @@ export const StepName = {
   RTS: 'rts',
   RECEIVES_POSTED: 'receives-posted',
   READY: 'ready',
+  RECOVERING: 'recovering',
+  RECOVERED: 'recovered',
   QUIT: 'quit',
   MEMORY_DEREGISTERED: 'memory-deregistered',
   QP_DESTROYED: 'qp-destroyed',

@@ -1,7 +1,6 @@
 /**
- * Everything that a connection posts to its send queue: gives each request a number, calls back when it completes, and
- * lets requests wait when the queue is full. All of it ends exactly once: with its completion, or with the error that
- * ended the connection.
+ * The requests that a connection has in the send queue of one link: gives each a number and calls back when it
+ * completes. All of it ends exactly once: with its completion, or with the error that ended the link.
  */
 import { RdmaError } from '../verbs/errors.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
@@ -12,64 +11,23 @@ import { SendFlags, type SendWorkRequest } from '../verbs/work-request.js';
 export type WorkDone = (error: RdmaError | undefined) => void;
 export type Work = Omit<SendWorkRequest, 'wrId'>;
 
-interface WaitingWork {
-  readonly work: Work;
-  readonly done: WorkDone;
-}
-
 export class WorkTracker {
   readonly #qp: QueuePair;
-  readonly #limit: number;
   readonly #open = new Map<number, WorkDone>();
-  readonly #waiting: WaitingWork[] = [];
   #nextId = 1;
   #failure: RdmaError | undefined;
 
   constructor(qp: QueuePair) {
     this.#qp = qp;
-    this.#limit = qp.capacity.maxSendWr;
   }
 
-  /** Requests that have not ended. */
-  get pending(): number {
-    return this.#open.size + this.#waiting.length;
-  }
-
-  /** Posts `work`, now or when there is room. `done` is never called from inside. */
+  /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. */
   post(work: Work, done: WorkDone): void {
     if (this.#failure !== undefined) {
       const failure = this.#failure;
       queueMicrotask(() => done(failure));
-    } else if (this.#waiting.length > 0 || this.#open.size >= this.#limit) {
-      this.#waiting.push({ work, done });
-    } else {
-      this.#postNow(work, done);
+      return;
     }
-  }
-
-  onCompletion(completion: WorkCompletion): void {
-    const done = this.#open.get(completion.wrId);
-    if (done === undefined) return;
-    this.#open.delete(completion.wrId);
-    done(completion.status === WcStatus.SUCCESS ? undefined : completionError(completion.status));
-    while (this.#failure === undefined && this.#open.size < this.#limit) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#postNow(next.work, next.done);
-    }
-  }
-
-  /** Ends whatever is open with `error`, and whatever comes later too. */
-  fail(error: RdmaError): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error;
-    const open = [...this.#open.values(), ...this.#waiting.map(({ done }) => done)];
-    this.#open.clear();
-    this.#waiting.length = 0;
-    for (const done of open) done(error);
-  }
-
-  #postNow(work: Work, done: WorkDone): void {
     const wrId = this.#nextId++;
     this.#open.set(wrId, done);
     try {
@@ -79,6 +37,22 @@ export class WorkTracker {
       queueMicrotask(() => done(asRdmaError(error)));
     }
   }
+
+  onCompletion(completion: WorkCompletion): void {
+    const done = this.#open.get(completion.wrId);
+    if (done === undefined) return;
+    this.#open.delete(completion.wrId);
+    done(completion.status === WcStatus.SUCCESS ? undefined : completionError(completion.status));
+  }
+
+  /** Ends whatever is open with `error`, and whatever comes later too. */
+  fail(error: RdmaError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    for (const done of open) done(error);
+  }
 }
 
 function asRdmaError(error: unknown): RdmaError {
@@ -87,7 +61,10 @@ function asRdmaError(error: unknown): RdmaError {
 }
 
 const EXPLANATIONS = new Map<number, string>([
-  [WcStatus.RETRY_EXC_ERR, 'the peer did not answer; it may be gone, or the network may drop UDP port 4791'],
+  [
+    WcStatus.RETRY_EXC_ERR,
+    'the peer did not answer; it may be gone, or the network may drop its UDP packets',
+  ],
   [WcStatus.RNR_RETRY_EXC_ERR, 'the peer posted no receive for the message'],
   [WcStatus.REM_ACCESS_ERR, 'the peer does not grant this access: wrong rkey, range or right'],
   [

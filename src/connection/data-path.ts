@@ -1,0 +1,200 @@
+/**
+ * The data path of a connection: its verbs objects, the link of the moment, and what outlives links: messages to send
+ * and to take, and one-sided operations.
+ *
+ *     prepare → connect → open … disconnect → prepare → connect → open … destroy
+ */
+import type { SessionParameters } from '../session/frames.js';
+import type { SessionAttributes } from '../session/handshake.js';
+import type { Device, PortAttributes } from '../verbs/device.js';
+import { closedError, RdmaError } from '../verbs/errors.js';
+import { Link } from './link.js';
+import { MessageReceiver } from './message-receiver.js';
+import { MessageSender } from './message-sender.js';
+import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
+import type { DataPathLimits } from './options.js';
+import { ConnectionResources } from './resources.js';
+import { StepName, type StepReporter } from './steps.js';
+import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
+
+export interface DataPathListener {
+  /** The link has failed; disconnect it. */
+  onLinkFailure(error: RdmaError): void;
+  /** Something was completed or received: the path works. */
+  onProgress(): void;
+  /** The peer wants to end the connection in order. */
+  onQuit(): void;
+}
+
+export class DataPath {
+  readonly receiver: MessageReceiver;
+  readonly operations = new OneSidedOperations();
+  listener: DataPathListener | null = null;
+  readonly #device: Device;
+  readonly #limits: DataPathLimits;
+  readonly #reporter: StepReporter;
+  readonly #revealPsns: boolean;
+  #port: PortAttributes | undefined;
+  #resources: ConnectionResources | undefined;
+  #sender: MessageSender | undefined;
+  #link: Link | undefined;
+
+  constructor(device: Device, limits: DataPathLimits, reporter: StepReporter, revealPsns: boolean) {
+    this.#device = device;
+    this.#limits = limits;
+    this.#reporter = reporter;
+    this.#revealPsns = revealPsns;
+    this.receiver = new MessageReceiver({
+      slots: limits.receiveSlots,
+      slotBytes: limits.slotBytes,
+      maxMessageBytes: limits.maxMessageBytes,
+      highWaterBytes: limits.receiveSlots * limits.slotBytes,
+      onPeerTaken: (taken) => this.#sender?.onPeerTaken(taken),
+      onTaken: () => this.#sender?.advertise(),
+      onQuit: () => this.listener?.onQuit(),
+    });
+  }
+
+  /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist and after they are gone. */
+  get resources(): ConnectionResources {
+    if (this.#resources === undefined) throw closedError('the connection');
+    return this.#resources;
+  }
+
+  /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist. */
+  get sender(): MessageSender {
+    if (this.#sender === undefined) throw closedError('the connection');
+    return this.#sender;
+  }
+
+  /**
+   * Makes the objects, or a new queue pair for those that exist, and says what the peer must know of them.
+   *
+   * @throws RdmaError of the verbs.
+   */
+  async prepare(): Promise<SessionParameters> {
+    this.#port ??= await this.#device.queryPort();
+    if (this.#resources === undefined) {
+      this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
+      const { sendMr, sendSlots } = this.#resources;
+      this.#sender = new MessageSender({
+        mr: sendMr,
+        slots: sendSlots,
+        slotBytes: this.#limits.slotBytes,
+        ownSlots: this.#limits.receiveSlots,
+        taken: () => this.receiver.taken,
+      });
+    } else {
+      await this.#resources.renewQp();
+    }
+    this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
+    return this.#describe(this.#resources, this.#port);
+  }
+
+  /** Brings the queue pair to RTS and posts the receives: the peer may send. */
+  async connect(session: SessionAttributes): Promise<void> {
+    const { resources } = this;
+    const { peer } = session;
+    this.#reporter.report(StepName.PARAMETERS_EXCHANGED, describePeer(session, this.#revealPsns));
+    this.#device.annotate(
+      `connection ${this.#reporter.connection}: QPN ${hex(resources.qp.qpn)} at ${this.#device.name}, ` +
+        `QPN ${hex(peer.qpn)} at ${peer.gid}`,
+    );
+    const pathMtu = this.#port?.activeMtu ?? peer.pathMtu;
+    await bringUp(
+      resources.qp,
+      session,
+      { pathMtu, grantsMemory: resources.bufferMr !== null },
+      this.#reporter,
+    );
+    this.#link = new Link(resources, {
+      onFragment: (slot, length) => this.receiver.onFragment(slot, length),
+      onProgress: () => this.listener?.onProgress(),
+      onFailure: (error) => this.listener?.onLinkFailure(error),
+    });
+    this.receiver.attach(resources.qp);
+    this.#link.start();
+    this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
+  }
+
+  /**
+   * Both sides are ready: sends what waits.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
+   */
+  open(session: SessionAttributes): void {
+    const link = this.#link;
+    if (link === undefined) throw closedError('the connection');
+    const { receive, received } = session.peer;
+    this.sender.attach({
+      tracker: link.tracker,
+      peerSlots: receive.slots,
+      peerSlotBytes: receive.slotBytes,
+      peerReceived: received,
+    });
+    this.operations.attach(link.tracker);
+  }
+
+  /**
+   * Ends the link, after taking what had arrived. Idempotent.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when what had arrived breaks the rules.
+   */
+  async disconnect(cause: RdmaError): Promise<void> {
+    const link = this.#link;
+    if (link === undefined) return;
+    this.#link = undefined;
+    try {
+      await link.stop(outcomeUnknown(cause));
+    } finally {
+      this.#sender?.detach();
+      this.receiver.detach();
+      this.operations.detach();
+    }
+  }
+
+  /** Frees everything. What waits ends with `error`, or in order if there is none. */
+  async destroy(error: RdmaError | undefined): Promise<void> {
+    const why = error ?? closedError('the connection');
+    // What arrives now breaks no rule that anybody could still be told of.
+    await this.disconnect(why).catch(() => {});
+    this.#sender?.fail(why);
+    this.operations.fail(why);
+    if (error === undefined) this.receiver.end();
+    else this.receiver.fail(error);
+    await this.#resources?.destroy();
+  }
+
+  async #describe(resources: ConnectionResources, port: PortAttributes): Promise<SessionParameters> {
+    const gid = (await this.#device.queryGids()).find(({ type }) => type === 'RoCE v2');
+    if (gid === undefined) {
+      const message = `${this.#device.name} has no RoCE v2 GID; give its port an IP address`;
+      throw new RdmaError('ERR_RDMA_NO_DEVICE', message);
+    }
+    const { qp, bufferMr } = resources;
+    return {
+      qpn: qp.qpn,
+      gid: gid.gid,
+      lid: port.lid,
+      udpPort: port.udpPort,
+      pathMtu: port.activeMtu,
+      maxRdAtomic: RD_ATOMIC_DEPTH,
+      maxDestRdAtomic: RD_ATOMIC_DEPTH,
+      receive: { slots: this.#limits.receiveSlots, slotBytes: this.#limits.slotBytes },
+      buffer:
+        bufferMr === null
+          ? null
+          : { addr: bufferMr.addr.toString(16), rkey: bufferMr.rkey, length: bufferMr.length },
+      received: this.receiver.received,
+      device: this.#device.name.slice(0, 64),
+    };
+  }
+}
+
+function describePeer(session: SessionAttributes, revealPsns: boolean): Record<string, string | number> {
+  const { peer } = session;
+  const psns = revealPsns ? { localPsn: session.sqPsn, remotePsn: session.rqPsn } : {};
+  return { peerQpn: peer.qpn, peerGid: peer.gid, peerUdpPort: peer.udpPort, ...psns };
+}
+
+const hex = (value: number): string => `0x${value.toString(16).padStart(6, '0')}`;

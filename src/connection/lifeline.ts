@@ -1,0 +1,392 @@
+/**
+ * The life of a connection: establishes it over a control channel, watches channel and data path, recovers from the
+ * failure of either, and ends it.
+ *
+ * A failed queue pair is replaced over the session that is still open, with fresh PSNs and a fresh number; a lost
+ * session by a new one, which the client opens and the server recognises by its token. Either side may begin: a PSN
+ * that comes while a connection is up means that the peer starts over.
+ *
+ * Invariants: it ends once, for one reason; then everything is freed, the socket last. Failures that are the peer's
+ * fault or a refusal end it; only the network's are recovered from, and only while the time for that lasts.
+ */
+import type { ControlChannel } from '../session/control-channel.js';
+import { establishSession } from '../session/establish-session.js';
+import type { Frame, SessionParameters } from '../session/frames.js';
+import { generatePsn } from '../session/psn-source.js';
+import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import type { DataPath } from './data-path.js';
+import { FrameSource } from './frame-source.js';
+import { MessageType } from './message-header.js';
+import type { RecoveryLimits } from './options.js';
+import { StepName, type StepReporter } from './steps.js';
+
+/** How long the orderly end may take before it becomes an abrupt one. */
+const QUIT_MILLIS = 1500;
+const FIRST_PAUSE_MILLIS = 5;
+const LONGEST_PAUSE_MILLIS = 200;
+/** Silent keep-alive intervals after which a peer is taken for lost. */
+const SILENT_INTERVALS = 3;
+/** How long what the data path says of a request may come after the end of the session. */
+const LAST_ANSWER_MILLIS = 20;
+
+const RECOVERABLE: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_COMPLETION',
+  'ERR_RDMA_CONNECTION_LOST',
+  'ERR_RDMA_TIMEOUT',
+];
+
+export interface LifelineOptions {
+  readonly dataPath: DataPath;
+  readonly reporter: StepReporter;
+  readonly limits: RecoveryLimits;
+  /** Server: goes to the client with the parameters. */
+  readonly resumeToken?: string;
+  /** Gets another channel to the peer after the first one was lost. Rejects when the signal aborts. */
+  readonly nextChannel: (signal: AbortSignal) => Promise<ControlChannel>;
+}
+
+export interface LifelineListener {
+  onReconnecting(cause: RdmaError): void;
+  onReconnected(): void;
+}
+
+export class Lifeline {
+  listener: LifelineListener | null = null;
+  /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
+  readonly closed: Promise<RdmaError | undefined>;
+  /** What the peer told last. */
+  peer: SessionParameters | undefined;
+  readonly #options: LifelineOptions;
+  /** Aborts when the connection begins to end. */
+  readonly #over = new AbortController();
+  readonly #afterEnd: (() => Promise<void>)[] = [];
+  #channel: ControlChannel;
+  #frames: FrameSource;
+  #resolveClosed: (error: RdmaError | undefined) => void = () => {};
+  /** A new number whenever the connection goes up or down, so that watchers of the past fall silent. */
+  #era = 0;
+  #isUp = false;
+  #peerQuit = false;
+  #failedAgain: RdmaError | undefined;
+  #recovering: Promise<void> | undefined;
+  #troubleSince: number | undefined;
+  #upSince = 0;
+  #attempts = 0;
+  #heardAt = 0;
+  #keepAlive: NodeJS.Timeout | undefined;
+  #ending: Promise<void> | undefined;
+
+  constructor(channel: ControlChannel, options: LifelineOptions) {
+    this.#channel = channel;
+    this.#frames = new FrameSource(channel);
+    this.#options = options;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    options.dataPath.listener = {
+      onLinkFailure: (error) => this.#onTrouble(error),
+      onProgress: () => this.#onProgress(),
+      onQuit: () => this.#onPeerQuit(),
+    };
+  }
+
+  get channel(): ControlChannel {
+    return this.#channel;
+  }
+
+  get isEnding(): boolean {
+    return this.#ending !== undefined;
+  }
+
+  /**
+   * Brings the connection up for the first time. `first`: a frame that was taken from the channel before.
+   *
+   * @throws RdmaError why it failed; everything is freed then, and the channel has ended.
+   */
+  async establish(first?: Frame): Promise<void> {
+    const { dataPath, reporter } = this.#options;
+    try {
+      await this.#runSession(first);
+    } catch (error) {
+      const failure = asRdmaError(error);
+      await dataPath.destroy(failure);
+      this.#channel.fail(failure, peerAnswer(failure));
+      throw error;
+    }
+    reporter.report(StepName.READY);
+    this.#goUp();
+  }
+
+  /** A new session of the same peer takes the place of the present one. */
+  adopt(channel: ControlChannel, offer: (channel: ControlChannel) => void): void {
+    offer(channel);
+    const message = 'the peer came back over a new session';
+    this.#channel.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
+  }
+
+  /** Adds something to be freed at the very end. */
+  onEnd(release: () => Promise<void>): void {
+    this.#afterEnd.push(release);
+  }
+
+  /** Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. Idempotent. */
+  async close(): Promise<void> {
+    this.#ending ??= this.#endInOrder();
+    await this.closed;
+  }
+
+  /** Ends the connection at once because of `error`. Idempotent. */
+  abort(error: RdmaError): void {
+    this.#ending ??= this.#end(error);
+  }
+
+  // --- up -----------------------------------------------------------------------------------------------------------
+
+  async #runSession(first?: Frame): Promise<void> {
+    const { dataPath, reporter, resumeToken } = this.#options;
+    let given = first;
+    const nextFrame = (): Promise<Frame> => {
+      if (given === undefined) return this.#frames.take();
+      const frame = given;
+      given = undefined;
+      return Promise.resolve(frame);
+    };
+    const session = await establishSession(
+      this.#channel,
+      {
+        async createObjects() {
+          reporter.report(StepName.PSN_EXCHANGED);
+          const parameters = await dataPath.prepare();
+          return resumeToken === undefined ? parameters : { ...parameters, resumeToken };
+        },
+        transition: (attributes) => dataPath.connect(attributes),
+      },
+      generatePsn(),
+      nextFrame,
+    );
+    this.peer = session.peer;
+    dataPath.open(session);
+  }
+
+  #goUp(): void {
+    const { keepAliveMillis } = this.#options.limits;
+    this.#isUp = true;
+    this.#era++;
+    this.#upSince = performance.now();
+    this.#heardAt = this.#upSince;
+    void this.#watch(this.#era);
+    if (keepAliveMillis > 0) {
+      this.#keepAlive = setInterval(() => this.#checkAlive(keepAliveMillis), keepAliveMillis);
+    }
+    const failure = this.#failedAgain;
+    this.#failedAgain = undefined;
+    if (failure !== undefined) this.#onTrouble(failure);
+  }
+
+  /** Reads the channel until something else takes over. */
+  async #watch(era: number): Promise<void> {
+    const frames = this.#frames;
+    try {
+      for (;;) {
+        const frame = await frames.peek();
+        if (era !== this.#era) return;
+        this.#heardAt = performance.now();
+        if (frame.type === 'psn') {
+          // It is left for the session that begins with it.
+          this.#onTrouble(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer starts over'));
+          return;
+        }
+        await frames.take();
+        this.#onFrame(frame);
+      }
+    } catch (error) {
+      if (era !== this.#era) return;
+      // A peer that refused a request may also end the session. What the request itself was answered says more, and
+      // left the peer first, but by another way: give it a moment to arrive.
+      await settledWithin(this.closed, LAST_ANSWER_MILLIS);
+      if (era === this.#era) this.#onTrouble(asRdmaError(error));
+    }
+  }
+
+  #onFrame(frame: Frame): void {
+    if (frame.type === 'ping') {
+      if (this.#channel.end === undefined) this.#channel.send({ type: 'pong' });
+    } else if (frame.type === 'bye') {
+      this.#onPeerQuit();
+      void this.close();
+    } else if (frame.type !== 'pong') {
+      const message = `${this.#channel.peerName} sent "${frame.type}" after the session was established`;
+      this.abort(new RdmaError('ERR_RDMA_PROTOCOL', message));
+    }
+  }
+
+  #checkAlive(intervalMillis: number): void {
+    if (this.#channel.end !== undefined) return;
+    const silentMillis = performance.now() - this.#heardAt;
+    if (silentMillis > SILENT_INTERVALS * intervalMillis) {
+      const message = `${this.#channel.peerName} has been silent for ${Math.round(silentMillis)} ms`;
+      this.#channel.fail(new RdmaError('ERR_RDMA_TIMEOUT', message));
+    } else {
+      this.#channel.send({ type: 'ping' });
+    }
+  }
+
+  #onProgress(): void {
+    this.#troubleSince = undefined;
+    this.#attempts = 0;
+  }
+
+  #onPeerQuit(): void {
+    if (this.#peerQuit) return;
+    this.#peerQuit = true;
+    this.#options.reporter.report(StepName.QUIT);
+    this.#options.dataPath.receiver.end();
+  }
+
+  // --- trouble ------------------------------------------------------------------------------------------------------
+
+  #onTrouble(error: RdmaError): void {
+    if (this.#ending !== undefined) return;
+    if (!this.#isUp) {
+      this.#failedAgain = error;
+      return;
+    }
+    this.#goDown();
+    if (this.#channel.end !== undefined && this.#channel.end.error === undefined) {
+      this.#onPeerQuit();
+      void this.close();
+    } else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code)) {
+      this.abort(error);
+    } else {
+      this.#recovering = this.#recover(error).finally(() => {
+        this.#recovering = undefined;
+      });
+    }
+  }
+
+  #goDown(): void {
+    this.#isUp = false;
+    this.#era++;
+    clearInterval(this.#keepAlive);
+  }
+
+  async #recover(cause: RdmaError): Promise<void> {
+    const { dataPath, reporter, limits } = this.#options;
+    const now = performance.now();
+    if (now - this.#upSince > limits.recoveryMillis) this.#onProgress();
+    this.#troubleSince ??= now;
+    reporter.report(StepName.RECOVERING, { code: cause.code, status: cause.status ?? '' });
+    this.listener?.onReconnecting(cause);
+    let failure = cause;
+    try {
+      do {
+        await dataPath.disconnect(failure);
+        await this.#pause();
+        failure = (await this.#tryOnce()) ?? failure;
+      } while (!this.#isUp && this.#ending === undefined && this.#timeLeftMillis() > 0);
+    } catch (error) {
+      this.abort(asRdmaError(error));
+      return;
+    }
+    if (this.#ending !== undefined) return;
+    if (!this.#isUp) this.abort(failure);
+  }
+
+  /** Returns why it did not work this time; throws what no further attempt can mend. */
+  async #tryOnce(): Promise<RdmaError | undefined> {
+    const { reporter } = this.#options;
+    const timer = setTimeout(() => this.#channel.fail(tooSlow()), Math.max(1, this.#timeLeftMillis()));
+    try {
+      if (this.#channel.end !== undefined) await this.#replaceChannel();
+      await this.#runSession();
+    } catch (error) {
+      const failure = asRdmaError(error);
+      if (this.#ending !== undefined || RECOVERABLE.includes(failure.code)) return failure;
+      throw failure;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#ending !== undefined) return undefined;
+    reporter.report(StepName.RECOVERED);
+    this.#goUp();
+    this.listener?.onReconnected();
+    return undefined;
+  }
+
+  async #replaceChannel(): Promise<void> {
+    const signal = AbortSignal.any([
+      this.#over.signal,
+      AbortSignal.timeout(Math.max(1, Math.ceil(this.#timeLeftMillis()))),
+    ]);
+    this.#channel = await this.#options.nextChannel(signal);
+    this.#frames = new FrameSource(this.#channel);
+    this.#options.reporter.report(StepName.TLS, { peer: this.#channel.remoteAddress });
+  }
+
+  /** None before the first attempt, then longer and longer, with jitter. */
+  async #pause(): Promise<void> {
+    const attempt = this.#attempts++;
+    if (attempt === 0) return;
+    const longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** attempt);
+    await settledWithin(this.closed, longest * (0.5 + Math.random() / 2));
+  }
+
+  #timeLeftMillis(): number {
+    const since = this.#troubleSince ?? performance.now();
+    return since + this.#options.limits.recoveryMillis - performance.now();
+  }
+
+  // --- the end ------------------------------------------------------------------------------------------------------
+
+  async #endInOrder(): Promise<void> {
+    if (!this.#peerQuit && this.#channel.end === undefined) {
+      const quit = new Promise<void>((resolve) => {
+        this.#options.dataPath.sender.send(MessageType.QUIT, new Uint8Array(0), () => resolve());
+      });
+      await settledWithin(Promise.race([quit, this.#channel.closed]), QUIT_MILLIS);
+    }
+    await this.#end(undefined);
+  }
+
+  async #end(error: RdmaError | undefined): Promise<void> {
+    const { dataPath, reporter } = this.#options;
+    this.#goDown();
+    this.#over.abort();
+    // Tell the peer first: it should not wait while this side cleans up. The socket itself goes last.
+    if (error !== undefined) this.#channel.fail(error, peerAnswer(error));
+    else if (this.#recovering !== undefined) void this.#channel.close('quit');
+    // Objects that are being made can only be freed when they exist.
+    await this.#recovering;
+    await dataPath.destroy(error);
+    await this.#channel.close('quit');
+    reporter.report(StepName.TLS_CLOSED);
+    for (const release of this.#afterEnd) await release();
+    this.#resolveClosed(error);
+  }
+}
+
+const tooSlow = (): RdmaError =>
+  new RdmaError('ERR_RDMA_TIMEOUT', 'the peer did not come back within the time for recovery');
+
+function asRdmaError(error: unknown): RdmaError {
+  if (error instanceof RdmaError) return error;
+  return new RdmaError('ERR_RDMA_INVALID_STATE', 'the connection failed on an internal error', {
+    cause: error,
+  });
+}
+
+/** What the peer is told: the code, and for its own faults the reason; never more of this side than that. */
+function peerAnswer(error: RdmaError): { code: string; message: string } {
+  const told = error.fault === 'peer' || error.code === 'ERR_RDMA_COMPLETION';
+  return { code: error.code, message: told ? error.message : 'the other side ended the connection' };
+}
+
+/** Waits for `promise` to settle, either way, but not longer than `millis`. */
+async function settledWithin(promise: Promise<unknown>, millis: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, millis);
+  });
+  await Promise.race([promise.catch(() => {}), timeout]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,141 @@
+/**
+ * One incarnation of a connection's data path: a queue pair in RTS, the work posted to it and the completions that come
+ * of it. A connection has one link after the other; each ends once, by a failure or because it is stopped.
+ *
+ * Invariant: what the device has received before the end is handed out, also after a failure: the peer's device has
+ * acknowledged it, so the peer will not send it again.
+ */
+import type { AsyncEvent } from '../verbs/async-event.js';
+import { RdmaError } from '../verbs/errors.js';
+import { QpState } from '../verbs/qp-state.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import { createCompletions, WcStatus } from '../verbs/work-completion.js';
+import type { ConnectionResources } from './resources.js';
+import { completionError, WorkTracker } from './work-tracker.js';
+
+const POLL_BATCH = 32;
+
+export interface LinkListener {
+  /**
+   * The receive `slot` holds a fragment of `length` bytes.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules.
+   */
+  onFragment(slot: number, length: number): void;
+  /** Requests completed, or fragments came. */
+  onProgress(): void;
+  /** The link has failed and does nothing more; stop it. Called once at most. */
+  onFailure(error: RdmaError): void;
+}
+
+export class Link {
+  readonly qp: QueuePair;
+  readonly tracker: WorkTracker;
+  readonly #resources: ConnectionResources;
+  readonly #listener: LinkListener;
+  readonly #completions = createCompletions(POLL_BATCH);
+  readonly #stopEvents: () => void;
+  #over = false;
+
+  /** The queue pair of `resources` must be in RTS. */
+  constructor(resources: ConnectionResources, listener: LinkListener) {
+    this.qp = resources.qp;
+    this.tracker = new WorkTracker(resources.qp);
+    this.#resources = resources;
+    this.#listener = listener;
+    this.#stopEvents = resources.pd.device.onAsyncEvent((event) => this.#onAsyncEvent(event));
+    resources.channel.onEvent = () => this.#drain();
+  }
+
+  /** Takes completions from now on. */
+  start(): void {
+    this.#drain();
+  }
+
+  /**
+   * Puts the queue pair into ERR, hands out what had arrived, and ends all work with `error`. Idempotent.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when what had arrived breaks the rules.
+   */
+  async stop(error: RdmaError): Promise<void> {
+    this.#stopEvents();
+    this.#resources.channel.onEvent = null;
+    this.#over = true;
+    if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
+    try {
+      this.#drainSends();
+      this.#drainReceives();
+    } finally {
+      this.tracker.fail(error);
+    }
+  }
+
+  /** Arms both queues and takes what is there; what comes later raises an event. */
+  #drain(): void {
+    if (this.#over) return;
+    const { sendCq, recvCq } = this.#resources;
+    try {
+      sendCq.reqNotify();
+      recvCq.reqNotify();
+      // Receives first: a failed send may end the link, but never what arrived before.
+      this.#drainReceives();
+      const failure = this.#drainSends();
+      if (failure !== undefined) this.#fail(failure);
+    } catch (error) {
+      this.#fail(error instanceof RdmaError ? error : internal(error));
+    }
+  }
+
+  /** Ends the requests that have completed; returns the first error that was not just a consequence. */
+  #drainSends(): RdmaError | undefined {
+    const { sendCq } = this.#resources;
+    let failure: RdmaError | undefined;
+    for (let count = sendCq.poll(this.#completions); count > 0; count = sendCq.poll(this.#completions)) {
+      for (let i = 0; i < count; i++) {
+        const completion = this.#completions[i];
+        if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
+        const { status } = completion;
+        if (status !== WcStatus.SUCCESS && status !== WcStatus.WR_FLUSH_ERR)
+          failure ??= completionError(status);
+        // What was flushed ends with the link and its reason.
+        if (status !== WcStatus.WR_FLUSH_ERR) this.tracker.onCompletion(completion);
+      }
+      this.#listener.onProgress();
+    }
+    return failure;
+  }
+
+  #drainReceives(): void {
+    const { recvCq } = this.#resources;
+    for (let count = recvCq.poll(this.#completions); count > 0; count = recvCq.poll(this.#completions)) {
+      // The listener may come back here, for instance by posting: take the batch out first.
+      for (let i = 0; i < count; i++) {
+        const completion = this.#completions[i];
+        if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
+        if (completion.status === WcStatus.SUCCESS) {
+          this.#listener.onFragment(completion.wrId, completion.byteLen);
+        } else if (completion.status !== WcStatus.WR_FLUSH_ERR) {
+          throw completionError(completion.status);
+        }
+      }
+      this.#listener.onProgress();
+    }
+  }
+
+  #onAsyncEvent(event: AsyncEvent): void {
+    if (!('qp' in event) || event.qp !== this.qp) return;
+    if (event.type === 'QP_ACCESS_ERR' || event.type === 'QP_REQ_ERR' || event.type === 'QP_FATAL') {
+      const message = `the queue pair failed (${event.type}): something was asked of it that may not be done`;
+      this.#fail(new RdmaError('ERR_RDMA_COMPLETION', message, { status: event.type }));
+    }
+  }
+
+  #fail(error: RdmaError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#listener.onFailure(error);
+  }
+}
+
+const internal = (cause: unknown): RdmaError =>
+  new RdmaError('ERR_RDMA_INVALID_STATE', 'the connection failed on an internal error', { cause });

@@ -1,0 +1,86 @@
+/**
+ * One-sided operations of a connection, over all its links. An operation that was posted when its link ended may or may
+ * not have been carried out: one that may be repeated is posted again on the next link, any other is rejected with
+ * ERR_RDMA_OUTCOME_UNKNOWN.
+ */
+import { RdmaError } from '../verbs/errors.js';
+import type { Work, WorkTracker } from './work-tracker.js';
+
+/** Operations in the send queue at a time; the rest of its places belong to messages. */
+export const MAX_POSTED_OPERATIONS = 64;
+
+interface Operation {
+  readonly work: Work;
+  readonly repeatable: boolean;
+  resolve(): void;
+  reject(error: RdmaError): void;
+}
+
+export class OneSidedOperations {
+  readonly #waiting: Operation[] = [];
+  #posted = 0;
+  #tracker: WorkTracker | null = null;
+  #failure: RdmaError | undefined;
+
+  /**
+   * Resolves when the peer's device has carried it out.
+   *
+   * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
+   */
+  run(work: Work, repeatable: boolean): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ work, repeatable, resolve, reject });
+      this.#pump();
+    });
+  }
+
+  /** A link is up. */
+  attach(tracker: WorkTracker): void {
+    this.#tracker = tracker;
+    this.#posted = 0;
+    this.#pump();
+  }
+
+  /** The link is over; its work has ended. */
+  detach(): void {
+    this.#tracker = null;
+  }
+
+  /** Ends everything that waits, and whatever comes later, with `error`. */
+  fail(error: RdmaError): void {
+    this.#failure ??= error;
+    this.#tracker = null;
+    for (const operation of this.#waiting.splice(0)) operation.reject(error);
+  }
+
+  #pump(): void {
+    const tracker = this.#tracker;
+    while (tracker !== null && this.#posted < MAX_POSTED_OPERATIONS) {
+      const operation = this.#waiting.shift();
+      if (operation === undefined) return;
+      this.#posted++;
+      tracker.post(operation.work, (error) => {
+        if (tracker === this.#tracker) this.#posted--;
+        this.#settle(operation, error);
+        this.#pump();
+      });
+    }
+  }
+
+  #settle(operation: Operation, error: RdmaError | undefined): void {
+    if (error === undefined) operation.resolve();
+    else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);
+    else if (!operation.repeatable) operation.reject(error);
+    else if (this.#failure !== undefined) operation.reject(this.#failure);
+    else this.#waiting.push(operation);
+  }
+}
+
+/** How a link ends the operations whose outcome it cannot tell. */
+export const outcomeUnknown = (cause: RdmaError): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    'the connection failed before the peer answered: the operation may or may not have been carried out',
+    { cause },
+  );
