@@ -1,0 +1,8 @@
+// The entry of the addon.
+#include "binding.h"
+
+NAPI_MODULE_INIT() {
+  queuepair::RegisterCrc(env, exports);
+  queuepair::RegisterUdp(env, exports);
+  return exports;
+}

@@ -1,0 +1,157 @@
+// The carry-less part works on polynomials over GF(2) in the bit order of this CRC: the lowest bit of the first byte is
+// the coefficient of the highest power. A block A of 128 bits, D bits ahead of where it shall be added, is replaced by
+// A * x^D mod P: its halves are multiplied by constants of 32 bits that depend on D alone, which gives 128 bits again.
+// Four such chains run side by side. What is left at the end, 16 bytes that have the same remainder as everything
+// before, goes through the tables like any data.
+#include "crc32.h"
+
+#include <array>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define QUEUEPAIR_X86 1
+#include <immintrin.h>
+#endif
+
+namespace queuepair {
+namespace {
+
+// Bit i is the coefficient of x^(31-i).
+constexpr uint32_t kPolynomial = 0xedb88320;
+constexpr size_t kStep = 16;
+
+using Tables = std::array<std::array<uint32_t, 256>, kStep>;
+
+// Row k, column b: the register after byte b and k zero bytes.
+constexpr Tables BuildTables() {
+  Tables tables{};
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    uint32_t reg = byte;
+    for (int bit = 0; bit < 8; bit++) reg = (reg >> 1) ^ ((reg & 1) != 0 ? kPolynomial : 0);
+    tables[0][byte] = reg;
+  }
+  for (size_t row = 1; row < kStep; row++) {
+    for (size_t byte = 0; byte < 256; byte++) {
+      const uint32_t before = tables[row - 1][byte];
+      tables[row][byte] = (before >> 8) ^ tables[0][before & 255];
+    }
+  }
+  return tables;
+}
+
+constexpr Tables kTables = BuildTables();
+
+inline uint32_t LookUp(uint32_t word, size_t row) {
+  return kTables[row + 3][word & 255] ^ kTables[row + 2][(word >> 8) & 255] ^
+         kTables[row + 1][(word >> 16) & 255] ^ kTables[row][word >> 24];
+}
+
+inline uint32_t LoadLittleEndian(const uint8_t* bytes) {
+  return static_cast<uint32_t>(bytes[0]) | static_cast<uint32_t>(bytes[1]) << 8 |
+         static_cast<uint32_t>(bytes[2]) << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+}
+
+}  // namespace
+
+uint32_t Crc32Portable(uint32_t crc, const uint8_t* bytes, size_t length) {
+  for (; length >= kStep; bytes += kStep, length -= kStep) {
+    const uint32_t first = LoadLittleEndian(bytes) ^ crc;
+    crc = LookUp(first, 12) ^ LookUp(LoadLittleEndian(bytes + 4), 8) ^ LookUp(LoadLittleEndian(bytes + 8), 4) ^
+          LookUp(LoadLittleEndian(bytes + 12), 0);
+  }
+  for (; length > 0; bytes++, length--) crc = (crc >> 8) ^ kTables[0][(crc ^ *bytes) & 255];
+  return crc;
+}
+
+#if defined(QUEUEPAIR_X86)
+
+namespace {
+
+// x^power mod P.
+constexpr uint32_t PowerOfX(unsigned power) {
+  uint32_t value = 0x80000000;
+  for (unsigned i = 0; i < power; i++) value = (value >> 1) ^ ((value & 1) != 0 ? kPolynomial : 0);
+  return value;
+}
+
+// The constants that move a block by `bits`, for its first and its second half. They stand in the upper halves of
+// words of 64 bits, and are one power lower than the distance because the product of two such words comes out shifted
+// by one.
+constexpr uint64_t FirstHalf(unsigned bits) { return static_cast<uint64_t>(PowerOfX(bits + 64 - 1)) << 32; }
+constexpr uint64_t SecondHalf(unsigned bits) { return static_cast<uint64_t>(PowerOfX(bits - 1)) << 32; }
+
+#define QUEUEPAIR_CLMUL __attribute__((target("pclmul,sse4.1")))
+
+QUEUEPAIR_CLMUL inline __m128i Constants(uint64_t first, uint64_t second) {
+  return _mm_set_epi64x(static_cast<int64_t>(second), static_cast<int64_t>(first));
+}
+
+QUEUEPAIR_CLMUL inline __m128i Load(const uint8_t* bytes) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+
+QUEUEPAIR_CLMUL inline __m128i Fold(__m128i block, __m128i constants, __m128i next) {
+  const __m128i first = _mm_clmulepi64_si128(block, constants, 0x00);
+  const __m128i second = _mm_clmulepi64_si128(block, constants, 0x11);
+  return _mm_xor_si128(_mm_xor_si128(first, second), next);
+}
+
+}  // namespace
+
+namespace {
+
+bool DetectFolding() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("pclmul") != 0 && __builtin_cpu_supports("sse4.1") != 0;
+}
+
+const bool has_folding = DetectFolding();
+
+}  // namespace
+
+bool Crc32FoldingAvailable() { return has_folding; }
+
+QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
+  constexpr size_t kBlock = 16;
+  if (length < 2 * kBlock) return Crc32Portable(crc, bytes, length);
+  const __m128i by_block = Constants(FirstHalf(128), SecondHalf(128));
+  __m128i sum = _mm_xor_si128(Load(bytes), _mm_cvtsi32_si128(static_cast<int32_t>(crc)));
+  if (length >= 8 * kBlock) {
+    const __m128i by_four = Constants(FirstHalf(512), SecondHalf(512));
+    __m128i lane1 = Load(bytes + kBlock);
+    __m128i lane2 = Load(bytes + 2 * kBlock);
+    __m128i lane3 = Load(bytes + 3 * kBlock);
+    for (bytes += 4 * kBlock, length -= 4 * kBlock; length >= 4 * kBlock; length -= 4 * kBlock) {
+      sum = Fold(sum, by_four, Load(bytes));
+      lane1 = Fold(lane1, by_four, Load(bytes + kBlock));
+      lane2 = Fold(lane2, by_four, Load(bytes + 2 * kBlock));
+      lane3 = Fold(lane3, by_four, Load(bytes + 3 * kBlock));
+      bytes += 4 * kBlock;
+    }
+    sum = Fold(Fold(Fold(sum, by_block, lane1), by_block, lane2), by_block, lane3);
+  } else {
+    bytes += kBlock;
+    length -= kBlock;
+  }
+  for (; length >= kBlock; bytes += kBlock, length -= kBlock) sum = Fold(sum, by_block, Load(bytes));
+  alignas(16) uint8_t rest[kBlock];
+  _mm_store_si128(reinterpret_cast<__m128i*>(rest), sum);
+  return Crc32Portable(Crc32Portable(0, rest, kBlock), bytes, length);
+}
+
+uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) {
+  return has_folding ? Crc32Folding(crc, bytes, length) : Crc32Portable(crc, bytes, length);
+}
+
+#else
+
+bool Crc32FoldingAvailable() { return false; }
+
+uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
+  return Crc32Portable(crc, bytes, length);
+}
+
+uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) { return Crc32Portable(crc, bytes, length); }
+
+#endif
+
+}  // namespace queuepair

@@ -1,0 +1,21 @@
+// CRC-32 as in zlib and Ethernet, on raw registers: seeding with ones and the final inversion are the caller's.
+//
+// Invariant: every implementation gives the same register for the same input, in any split of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace queuepair {
+
+// By tables, 16 bytes a step. Runs everywhere.
+uint32_t Crc32Portable(uint32_t crc, const uint8_t* bytes, size_t length);
+
+// By carry-less multiplication. Only to be called if Crc32FoldingAvailable.
+uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length);
+bool Crc32FoldingAvailable();
+
+// The fastest that this processor has.
+uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length);
+
+}  // namespace queuepair

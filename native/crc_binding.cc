@@ -1,0 +1,38 @@
+// crc32, crc32Portable, crc32Folding (bytes, at, end, seed): as src/roce/wire/crc32.ts has it, finished values in and
+// out. The last one is only there if this processor has what it needs.
+#include "binding.h"
+#include "crc32.h"
+
+namespace queuepair {
+namespace {
+
+using Function = uint32_t (*)(uint32_t, const uint8_t*, size_t);
+
+template <Function kFunction>
+napi_value Crc(napi_env env, napi_callback_info info) {
+  const Arguments<4> arguments(env, info);
+  void* bytes;
+  size_t length;
+  int32_t at;
+  int32_t end;
+  uint32_t seed;
+  if (!arguments.ok || !arguments.Array(0, napi_uint8_array, &bytes, &length) || !arguments.Int(1, &at) ||
+      !arguments.Int(2, &end) || napi_get_value_uint32(env, arguments.values[3], &seed) != napi_ok) {
+    return nullptr;
+  }
+  if (at < 0 || end < at || static_cast<size_t>(end) > length) return nullptr;
+  const uint32_t crc = ~kFunction(~seed, static_cast<const uint8_t*>(bytes) + at, static_cast<size_t>(end - at));
+  napi_value result = nullptr;
+  napi_create_uint32(env, crc, &result);
+  return result;
+}
+
+}  // namespace
+
+void RegisterCrc(napi_env env, napi_value exports) {
+  SetFunction(env, exports, "crc32", Crc<Crc32>, nullptr);
+  SetFunction(env, exports, "crc32Portable", Crc<Crc32Portable>, nullptr);
+  if (Crc32FoldingAvailable()) SetFunction(env, exports, "crc32Folding", Crc<Crc32Folding>, nullptr);
+}
+
+}  // namespace queuepair

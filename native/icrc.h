@@ -1,0 +1,58 @@
+// The invariant CRC that ends every RoCEv2 packet, for the packets of a UDP socket. The same rules as in
+// src/roce/wire/icrc.ts, which says where they come from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace queuepair {
+
+constexpr size_t kBthBytes = 12;
+constexpr size_t kIcrcBytes = 4;
+
+// Where a packet comes from or goes to, as src/roce/wire/address.ts has it: words in host order, most significant
+// first, IPv4 in the form ::ffff:a.b.c.d.
+struct Address {
+  uint32_t words[4];
+  uint16_t port;
+
+  bool IsIpv4() const { return words[0] == 0 && words[1] == 0 && words[2] == 0xffff; }
+};
+
+// The IP and UDP headers between two addresses as the CRC sees them, all but the lengths and the identification.
+class PseudoHeader {
+ public:
+  PseudoHeader(const Address& source, const Address& destination);
+
+  // The running CRC after the headers and the first `header_length` bytes of the packet, which are BTH and extension
+  // headers. `length` is that of the whole packet without ICRC. The identification is for IPv4.
+  uint32_t Start(const uint8_t* header, size_t header_length, size_t length, uint16_t identification) const;
+
+  bool is_ipv4() const { return is_ipv4_; }
+
+ private:
+  bool is_ipv4_;
+  uint8_t ip_length_;
+  uint8_t bytes_[48];
+};
+
+inline void StoreIcrc(uint8_t* at, uint32_t running) {
+  const uint32_t icrc = ~running;
+  at[0] = static_cast<uint8_t>(icrc);
+  at[1] = static_cast<uint8_t>(icrc >> 8);
+  at[2] = static_cast<uint8_t>(icrc >> 16);
+  at[3] = static_cast<uint8_t>(icrc >> 24);
+}
+
+// How a packet was found to be right: kWrong, or by which identification. Over IPv6 it is always kExpected.
+enum class Verdict { kWrong, kExpected, kSolved };
+
+// Checks the packet [bytes, bytes + length), ICRC included. Over IPv4 the identification is not known: `likely` is tried
+// (0, or the place in a coalesced burst), and then the only one that would fit is computed.
+Verdict VerifyIcrc(const PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely);
+
+// The identification of a packet of `length` bytes without ICRC whose ICRC differs by `difference` from the one that
+// identification 0 would have; -1 if there is none.
+int32_t SolveIdentification(uint32_t difference, size_t length);
+
+}  // namespace queuepair

@@ -1,0 +1,111 @@
+// Turns the packets of a batch that TypeScript filled (src/roce/transmit-batch.ts) into messages for sendmmsg: gathers
+// payload from registered memory, adds pad and ICRC, and joins runs of packets to one peer into segmented sends.
+//
+// Invariants: no memory is named that is not registered, or outside of the bounds it was registered with; a packet that
+// asks for such is skipped and counted. What was built is valid until the next `Build`.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "counters.h"
+#include "handle_table.h"
+#include "icrc.h"
+
+namespace queuepair {
+
+struct Region {
+  const uint8_t* bytes;
+  size_t length;
+  // Others may write to it at any time.
+  bool is_shared;
+};
+
+struct Flow {
+  Flow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit);
+
+  PseudoHeader pseudo;
+  sockaddr_storage to;
+  socklen_t to_length;
+  uint8_t traffic_class;
+  uint8_t hop_limit;
+  // Whether packets may be joined into segmented sends.
+  bool may_segment;
+};
+
+// The typed arrays of a batch. They belong to JavaScript, which keeps them.
+struct Batch {
+  uint32_t capacity;
+  uint32_t segment_capacity;
+  const uint8_t* headers;
+  const uint8_t* header_length;
+  const int32_t* payload_length;
+  const int32_t* segment_start;
+  const double* segment_offset;
+  const int32_t* segment_length;
+  const int32_t* flow;
+  const int32_t* region;
+};
+
+// The control messages of one send.
+struct Control {
+  // `segment_bytes` 0 = not segmented.
+  void Fill(const Flow& flow, uint16_t segment_bytes);
+
+  size_t length = 0;
+  alignas(cmsghdr) uint8_t bytes[3 * CMSG_SPACE(sizeof(int))];
+};
+
+// One send: the packets [first, end) of the batch, less those that were skipped.
+struct Message {
+  Flow* flow;
+  uint32_t first;
+  uint32_t end;
+  uint32_t packets;
+  // Bytes of each packet but the last; 0 = it is one packet.
+  uint16_t segment_bytes;
+  size_t bytes;
+};
+
+class MessageBuilder {
+ public:
+  MessageBuilder(const HandleTable<Region>& regions, const HandleTable<Flow>& flows, Counters* counters)
+      : regions_(regions), flows_(flows), counters_(counters) {}
+
+  // Makes messages of the packets [first, end); returns how many.
+  size_t Build(const Batch& batch, uint32_t first, uint32_t end);
+
+  mmsghdr* headers() { return headers_.data(); }
+  const Message& message(size_t index) const { return messages_[index]; }
+
+ private:
+  void Reserve(const Batch& batch);
+  uint32_t AddMessage(uint32_t first, uint32_t end);
+  void AddPacket(const Flow& flow, uint32_t index, uint16_t identification);
+  uint32_t AddPayload(uint32_t index, uint32_t crc);
+  void Stage(const uint8_t* bytes, size_t length);
+  void CloseStaged();
+  Flow* CheckPacket(uint32_t index) const;
+  size_t PacketBytes(uint32_t index) const;
+
+  const HandleTable<Region>& regions_;
+  const HandleTable<Flow>& flows_;
+  Counters* const counters_;
+  const Batch* batch_ = nullptr;
+  std::vector<Message> messages_;
+  std::vector<mmsghdr> headers_;
+  std::vector<Control> controls_;
+  std::vector<iovec> pieces_;
+  // Headers, trailers and copied payload, in the order of the wire.
+  std::vector<uint8_t> staging_;
+  size_t message_count_ = 0;
+  size_t piece_count_ = 0;
+  // What is in staging and not yet a piece.
+  size_t staged_from_ = 0;
+  size_t staged_to_ = 0;
+};
+
+}  // namespace queuepair

@@ -1,0 +1,106 @@
+#include "transmitter.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace queuepair {
+namespace {
+
+bool IsFull(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+// What the kernel says when it cannot segment on this route (no checksum offload, IPsec).
+bool IsSegmentationRefused(int error) { return error == EIO || error == EINVAL || error == EOPNOTSUPP; }
+
+}  // namespace
+
+int32_t Transmitter::AddBatch(const Batch& batch) { return batches_.Add(std::make_unique<Batch>(batch)); }
+
+int32_t Transmitter::AddFlow(const Address& source, const Address& destination, uint8_t traffic_class,
+                             uint8_t hop_limit) {
+  auto flow = std::make_unique<Flow>(source, destination, traffic_class, hop_limit);
+  flow->may_segment = flow->may_segment && can_segment_;
+  return flows_.Add(std::move(flow));
+}
+
+void Transmitter::Send(int32_t handle, uint32_t count) {
+  const Batch* const batch = batches_.Find(handle);
+  if (batch == nullptr || count > batch->capacity) return;
+  for (uint32_t next = 0; next < count;) {
+    const size_t messages = builder_.Build(*batch, next, count);
+    if (messages == 0) return;
+    // Behind held packets everything waits, so that the order stays.
+    int sent = -1;
+    int error = EAGAIN;
+    if (held_.empty()) {
+      sent = sendmmsg(fd_, builder_.headers(), static_cast<unsigned>(messages), MSG_DONTWAIT);
+      error = sent < 0 ? errno : 0;
+    }
+    if (sent > 0) {
+      for (int i = 0; i < sent; i++) CountSent(builder_.message(static_cast<size_t>(i)));
+      counters_->sends++;
+      if (static_cast<size_t>(sent) == messages) return;
+      // What stopped it is said when the rest is tried.
+      next = builder_.message(static_cast<size_t>(sent)).first;
+      continue;
+    }
+    if (error == EINTR) continue;
+    if (IsFull(error)) {
+      for (size_t i = 0; i < messages; i++) Hold(i);
+      return;
+    }
+    const Message& failed = builder_.message(0);
+    CountError(error);
+    if (failed.segment_bytes != 0 && IsSegmentationRefused(error)) {
+      failed.flow->may_segment = false;
+      next = failed.first;
+    } else {
+      next = failed.end;
+    }
+  }
+}
+
+void Transmitter::Hold(size_t index) {
+  const msghdr& header = builder_.headers()[index].msg_hdr;
+  const Message& message = builder_.message(index);
+  HeldMessage held{{}, message.flow->to, message.flow->to_length, {}, message};
+  held.bytes.reserve(message.bytes);
+  for (size_t i = 0; i < header.msg_iovlen; i++) {
+    const auto* bytes = static_cast<const uint8_t*>(header.msg_iov[i].iov_base);
+    held.bytes.insert(held.bytes.end(), bytes, bytes + header.msg_iov[i].iov_len);
+  }
+  held.control.Fill(*message.flow, message.segment_bytes);
+  held_.push_back(std::move(held));
+  counters_->held_sends++;
+}
+
+void Transmitter::FlushHeld() {
+  while (!held_.empty()) {
+    HeldMessage& held = held_.front();
+    iovec piece{held.bytes.data(), held.bytes.size()};
+    msghdr header{};
+    header.msg_name = &held.to;
+    header.msg_namelen = held.to_length;
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    header.msg_control = held.control.length > 0 ? held.control.bytes : nullptr;
+    header.msg_controllen = held.control.length;
+    if (sendmsg(fd_, &header, MSG_DONTWAIT) >= 0) {
+      counters_->sends++;
+      CountSent(held.message);
+    } else if (errno == EINTR) {
+      continue;
+    } else if (IsFull(errno)) {
+      return;
+    } else {
+      CountError(errno);
+    }
+    held_.pop_front();
+  }
+}
+
+void Transmitter::CountSent(const Message& message) {
+  counters_->sent_packets += message.packets;
+  if (message.segment_bytes != 0) counters_->segmented_sends++;
+}
+
+}  // namespace queuepair

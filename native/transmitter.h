@@ -1,0 +1,54 @@
+// Sends batches. What the socket has no room for is copied and kept, so that nothing points into a batch or a region
+// after `Send`; until it has left, the port is not writable.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "counters.h"
+#include "message_builder.h"
+
+namespace queuepair {
+
+class Transmitter {
+ public:
+  Transmitter(int fd, bool can_segment, Counters* counters)
+      : fd_(fd), can_segment_(can_segment), counters_(counters), builder_(regions_, flows_, counters) {}
+
+  int32_t AddBatch(const Batch& batch);
+  int32_t AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit);
+  HandleTable<Region>& regions() { return regions_; }
+  HandleTable<Flow>& flows() { return flows_; }
+
+  // Sends the first `count` packets of the batch, or keeps them.
+  void Send(int32_t batch, uint32_t count);
+  // Tries again to send what was kept.
+  void FlushHeld();
+  bool has_held() const { return !held_.empty(); }
+
+ private:
+  struct HeldMessage {
+    std::vector<uint8_t> bytes;
+    sockaddr_storage to;
+    socklen_t to_length;
+    Control control;
+    Message message;
+  };
+
+  void Hold(size_t index);
+  void CountSent(const Message& message);
+  void CountError(int error) { counters_->send_errors[error]++; }
+
+  const int fd_;
+  const bool can_segment_;
+  Counters* const counters_;
+  HandleTable<Region> regions_;
+  HandleTable<Flow> flows_;
+  HandleTable<Batch> batches_;
+  MessageBuilder builder_;
+  std::deque<HeldMessage> held_;
+};
+
+}  // namespace queuepair

@@ -1,0 +1,118 @@
+#include "udp_port.h"
+
+#include <cerrno>
+
+namespace queuepair {
+
+int UdpPort::Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, UdpPort** out) {
+  auto* port = new UdpPort(env);
+  const int error = port->Start(address, memory, on_ready);
+  if (error != 0) {
+    delete port;
+    return error;
+  }
+  *out = port;
+  return 0;
+}
+
+int UdpPort::Start(const Address& address, const Memory& memory, napi_value on_ready) {
+  const int error = socket_.Open(address);
+  if (error != 0) return error;
+  transmitter_ = std::make_unique<Transmitter>(socket_.fd(), socket_.can_segment(), &counters_);
+  ring_ = std::make_unique<ReceiveRing>(memory.ring, memory.records, memory.slots, socket_.address(), &counters_);
+  uv_loop_t* loop = nullptr;
+  napi_value name;
+  napi_value resource;
+  if (napi_get_uv_event_loop(env_, &loop) != napi_ok ||
+      napi_create_string_utf8(env_, "QUEUEPAIR_UDP", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_object(env_, &resource) != napi_ok ||
+      napi_async_init(env_, resource, name, &context_) != napi_ok ||
+      napi_create_reference(env_, on_ready, 1, &on_ready_) != napi_ok) {
+    return ENOMEM;
+  }
+  const int failure = uv_poll_init(loop, &poll_, socket_.fd());
+  if (failure != 0) return -failure;
+  poll_.data = this;
+  // From here on the event loop knows the handle, and it has to be closed in order.
+  napi_add_async_cleanup_hook(env_, OnEnvironmentEnd, this, &hook_);
+  Watch();
+  return 0;
+}
+
+void UdpPort::Watch() {
+  const int wanted = UV_READABLE | (transmitter_->has_held() ? UV_WRITABLE : 0);
+  if (is_closed_ || wanted == watched_) return;
+  watched_ = wanted;
+  uv_poll_start(&poll_, wanted, [](uv_poll_t* poll, int status, int events) {
+    auto* port = static_cast<UdpPort*>(poll->data);
+    // An error of the socket is said by the next call on it.
+    port->OnReady(status < 0 ? UV_READABLE : events);
+  });
+}
+
+void UdpPort::OnReady(int events) {
+  int32_t flags = (events & UV_READABLE) != 0 ? kReadable : 0;
+  if ((events & UV_WRITABLE) != 0 && transmitter_->has_held()) {
+    transmitter_->FlushHeld();
+    Watch();
+    if (!transmitter_->has_held()) flags |= kWritable;
+  }
+  if (flags != 0) CallBack(flags);
+}
+
+void UdpPort::CallBack(int32_t flags) {
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  napi_value callback;
+  napi_value receiver;
+  napi_value argument;
+  if (napi_get_reference_value(env_, on_ready_, &callback) == napi_ok &&
+      napi_get_undefined(env_, &receiver) == napi_ok && napi_get_global(env_, &receiver) == napi_ok &&
+      napi_create_int32(env_, flags, &argument) == napi_ok) {
+    const napi_status status = napi_make_callback(env_, context_, receiver, callback, 1, &argument, nullptr);
+    napi_value error;
+    if (status == napi_pending_exception && napi_get_and_clear_last_exception(env_, &error) == napi_ok) {
+      napi_fatal_exception(env_, error);
+    }
+  }
+  napi_close_handle_scope(env_, scope);
+}
+
+void UdpPort::Keep(napi_value object) {
+  napi_ref reference;
+  if (napi_create_reference(env_, object, 1, &reference) == napi_ok) kept_.push_back(reference);
+}
+
+void UdpPort::Send(int32_t batch, uint32_t count) {
+  transmitter_->Send(batch, count);
+  Watch();
+}
+
+int32_t UdpPort::Receive() { return ring_->Receive(socket_.fd()); }
+
+void UdpPort::Close() {
+  if (is_closed_) return;
+  for (napi_ref reference : kept_) napi_delete_reference(env_, reference);
+  napi_delete_reference(env_, on_ready_);
+  napi_async_destroy(env_, context_);
+  Stop();
+}
+
+void UdpPort::Stop() {
+  is_closed_ = true;
+  uv_poll_stop(&poll_);
+  socket_.Close();
+  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
+    auto* port = static_cast<UdpPort*>(handle->data);
+    napi_remove_async_cleanup_hook(port->hook_);
+    delete port;
+  });
+}
+
+// JavaScript is over: references and contexts go with it. The environment waits until the hook is removed.
+void UdpPort::OnEnvironmentEnd(napi_async_cleanup_hook_handle, void* data) {
+  auto* port = static_cast<UdpPort*>(data);
+  if (!port->is_closed_) port->Stop();
+}
+
+}  // namespace queuepair

@@ -1,0 +1,73 @@
+// A port as JavaScript sees it: a socket with its transmitter and receive ring, and its readiness on the event loop.
+//
+// Life: made by `Open`, and from then on owned by itself. `Close` (by JavaScript, or by the end of the environment)
+// stops everything at once; the memory goes when the event loop has let go of the handle. JavaScript must not be called
+// and its memory not be touched after `Close`.
+#pragma once
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <memory>
+#include <vector>
+
+#include "counters.h"
+#include "receive_ring.h"
+#include "transmitter.h"
+#include "udp_socket.h"
+
+namespace queuepair {
+
+class UdpPort {
+ public:
+  struct Memory {
+    uint8_t* ring;
+    int32_t* records;
+    size_t slots;
+  };
+
+  // `on_ready` is called with `ReadyFlag`s. Returns an errno.
+  static int Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, UdpPort** out);
+
+  enum ReadyFlag : int32_t { kReadable = 1, kWritable = 2 };
+
+  // Only while JavaScript runs. Idempotent.
+  void Close();
+
+  // Keeps a JavaScript object until the port is closed.
+  void Keep(napi_value object);
+
+  void Send(int32_t batch, uint32_t count);
+  int32_t Receive();
+  bool IsBlocked() const { return transmitter_->has_held(); }
+
+  const Address& address() const { return socket_.address(); }
+  Transmitter& transmitter() { return *transmitter_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  explicit UdpPort(napi_env env) : env_(env) {}
+  ~UdpPort() = default;
+
+  int Start(const Address& address, const Memory& memory, napi_value on_ready);
+  void Stop();
+  void Watch();
+  void OnReady(int events);
+  void CallBack(int32_t flags);
+  static void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* port);
+
+  const napi_env env_;
+  Counters counters_;
+  UdpSocket socket_;
+  std::unique_ptr<Transmitter> transmitter_;
+  std::unique_ptr<ReceiveRing> ring_;
+  std::vector<napi_ref> kept_;
+  napi_ref on_ready_ = nullptr;
+  napi_async_context context_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  uv_poll_t poll_{};
+  int watched_ = 0;
+  bool is_closed_ = false;
+};
+
+}  // namespace queuepair
