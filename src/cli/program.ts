@@ -9,6 +9,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
 import { packageVersion } from './package-root.js';
+import { pingpongCommand } from './pingpong.js';
 import { serveCommand } from './serve.js';
 
 const EXAMPLES = `
@@ -45,6 +46,7 @@ function createProgram(): Command {
     connectCommand(),
     devicesCommand(),
     certsCommand(),
+    pingpongCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));
   }
@@ -58,7 +60,8 @@ const helpTopic = (command: Command, program: Command): string =>
   command === program ? '' : `${command.name()} `;
 
 /** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
-const usageExitCode = (error: CommanderError): number => (error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE);
+const usageExitCode = (error: CommanderError): number =>
+  error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
 
 /** `queuepair demo | head` is no failure: whoever read has seen enough. */
 function onOutputError(error: NodeJS.ErrnoException): void {

@@ -1,0 +1,77 @@
+/** Which certificates a command uses: the files that it was given, or the development ones. */
+import { loadCertificateFiles } from '../session/certificate-files.js';
+import { type DevCertificates, loadOrCreateDevCertificates } from '../session/dev-certificates.js';
+import { usageError } from '../verbs/errors.js';
+
+export interface ServerCertificateFlags {
+  readonly cert?: string;
+  readonly key?: string;
+  readonly clientCa?: string;
+  readonly devCerts?: string;
+}
+
+export interface ServerCertificates {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
+  /** Set when development certificates are used. */
+  readonly dev?: DevCertificates;
+}
+
+/** @throws RdmaError ERR_RDMA_CERTIFICATE. */
+export async function serverCertificates(
+  flags: ServerCertificateFlags,
+  host: string,
+): Promise<ServerCertificates> {
+  const given = await loadCertificateFiles({
+    ...(flags.cert === undefined ? {} : { cert: flags.cert }),
+    ...(flags.key === undefined ? {} : { key: flags.key }),
+    ...(flags.clientCa === undefined ? {} : { clientCa: flags.clientCa }),
+  });
+  const clientCa = given.clientCaPem;
+  if (given.certPem !== undefined && given.keyPem !== undefined) {
+    return { cert: given.certPem, key: given.keyPem, ...(clientCa === undefined ? {} : { clientCa }) };
+  }
+  // A wildcard address is no name that a client could ask for.
+  const names = host === '0.0.0.0' || host === '::' ? [] : [host];
+  const dev = await loadOrCreateDevCertificates(flags.devCerts, names);
+  return { cert: dev.server.certPem, key: dev.server.keyPem, clientCa: clientCa ?? dev.caPem, dev };
+}
+
+export interface ClientCertificateFlags {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly devCerts?: string;
+}
+
+export interface ClientCertificates {
+  readonly ca: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Set when the development authority is what the server must be signed by. */
+  readonly devDir?: string;
+}
+
+/** @throws RdmaError ERR_RDMA_CERTIFICATE, ERR_RDMA_INVALID_ARGUMENT. */
+export async function clientCertificates(flags: ClientCertificateFlags): Promise<ClientCertificates> {
+  const { ca, cert, key, devCerts } = flags;
+  if (ca !== undefined && devCerts !== undefined) {
+    throw usageError('--ca and --dev-certs both say whom to trust; give one of them');
+  }
+  const given = await loadCertificateFiles({
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  });
+  const own = given.certPem === undefined || given.keyPem === undefined ? undefined : pair(given);
+  if (given.caPem !== undefined) return { ca: given.caPem, ...own };
+  const dev = await loadOrCreateDevCertificates(devCerts);
+  const shown = own ?? { cert: dev.client.certPem, key: dev.client.keyPem };
+  return { ca: dev.caPem, ...shown, devDir: dev.dir };
+}
+
+const pair = (given: { certPem?: string; keyPem?: string }): { cert: string; key: string } => ({
+  cert: given.certPem ?? '',
+  key: given.keyPem ?? '',
+});

@@ -1,0 +1,168 @@
+/** `queuepair connect`: a client of `queuepair serve`, for people and for scripts. */
+import { Command } from 'commander';
+import { connect } from '../connection/client.js';
+import type { Connection } from '../connection/connection.js';
+import { ServiceClient } from '../connection/message-service.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS } from '../connection/options.js';
+import { cleanText } from '../session/clean-text.js';
+import { RdmaError } from '../verbs/errors.js';
+import { millisArgument, type Target, targetArgument } from './arguments.js';
+import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
+import { ClientShell } from './client/client-shell.js';
+import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
+import { CLIENT_HELP, parseCommand } from './client/commands.js';
+import { ExitCode, failureLine } from './failure.js';
+import { formatBytes, formatMillis } from './format.js';
+import { createOutput, type Output } from './output.js';
+import { rounded } from './service.js';
+import { firstSignal, signalExitCode } from './shutdown.js';
+import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from './step-text.js';
+
+const MAX_WELCOME_CHARS = 500;
+
+const EXAMPLES = `
+Commands, typed at the prompt, piped in, or given with --exec:
+${CLIENT_HELP.replace(/^/gm, '  ')}
+
+From --exec or a pipe the first command that fails ends the program with exit code 1.
+
+Examples:
+  $ queuepair connect 127.0.0.1
+  $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
+  $ echo "write @photo.jpg; read > copy.jpg" | queuepair connect storage-7:4433 --ca ca.pem`;
+
+interface ConnectFlags extends ClientCertificateFlags {
+  readonly device: string;
+  readonly servername?: string;
+  readonly exec?: string;
+  readonly json?: boolean;
+  readonly showPsn?: boolean;
+  readonly timeout: number;
+}
+
+export function connectCommand(): Command {
+  return new Command('connect')
+    .description('connect to a server and send, write and read')
+    .argument('<target>', 'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given', targetArgument)
+    .option(
+      '--ca <file>',
+      'authority that signed the certificate of the server, PEM (default: the development one)',
+    )
+    .option('--cert <file>', 'our certificate, PEM')
+    .option('--key <file>', 'its private key, PEM')
+    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
+    .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
+    .option('--exec <commands>', 'carry these commands out, with ; between them, instead of reading them')
+    .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)
+    .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
+    .option('--json', 'one JSON object a line on standard output')
+    .addHelpText('after', EXAMPLES)
+    .action(async (target: Target, flags: ConnectFlags) => {
+      process.exitCode = await runClient(target, flags, createOutput(flags.json === true));
+    });
+}
+
+async function runClient(target: Target, flags: ConnectFlags, output: Output): Promise<number> {
+  const abort = new AbortController();
+  const signalled = firstSignal();
+  void signalled.then(() => abort.abort());
+  const connection = await open(target, flags, output, abort.signal);
+  const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
+  const interrupted = signalled.then(async (signal) => {
+    source.close();
+    await connection.close();
+    return signalExitCode(signal);
+  });
+  const exitCode = await Promise.race([interrupted, converse(connection, source, output)]);
+  source.close();
+  await connection.close();
+  output.event({ event: 'closed', ...connection.statistics });
+  return exitCode;
+}
+
+async function open(
+  target: Target,
+  flags: ConnectFlags,
+  output: Output,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const { devDir, ...certificates } = await clientCertificates(flags);
+  const { style } = output;
+  try {
+    return await connect({
+      ...target,
+      ...certificates,
+      ...(flags.servername === undefined ? {} : { servername: flags.servername }),
+      device: flags.device,
+      handshakeDeadlineMillis: flags.timeout,
+      revealPsns: flags.showPsn === true,
+      // The service never writes into its clients.
+      bufferBytes: 0,
+      signal,
+      onStep({ name, atMillis, details }) {
+        output.event({ event: 'step', step: name, atMillis: rounded(atMillis), details });
+        const title = STEP_TITLES[name].padEnd(STEP_TITLE_CHARS);
+        output.line(
+          style.dim(`${`+${formatMillis(atMillis)}`.padStart(9)}  ${title}  ${describeStep(name, details)}`),
+        );
+      },
+    });
+  } catch (error) {
+    throw withAdvice(error, devDir);
+  }
+}
+
+/** Two machines, or two directories, have two development authorities: the most likely reason for a refusal. */
+function withAdvice(error: unknown, devDir: string | undefined): unknown {
+  if (!(error instanceof RdmaError) || error.code !== 'ERR_RDMA_TLS' || devDir === undefined) return error;
+  const advice = `(trusted here: the development authority in ${devDir}; --ca FILE or --dev-certs DIR names another)`;
+  return new RdmaError(error.code, `${error.message} ${advice}`, { cause: error });
+}
+
+/** Welcome, then command after command; returns the exit code. */
+async function converse(connection: Connection, source: CommandSource, output: Output): Promise<number> {
+  const client = new ServiceClient(connection);
+  try {
+    const welcome = await client.welcome();
+    const bufferBytes = connection.remoteBuffer?.length ?? 0;
+    output.event({ event: 'welcome', text: welcome, peer: connection.peer?.subject ?? null, bufferBytes });
+    output.line(`server: ${output.style.green(cleanText(welcome, MAX_WELCOME_CHARS))}`);
+    if (source.interactive) {
+      output.line(
+        `You may write and read ${formatBytes(bufferBytes)} of its memory. Type help for the commands.`,
+      );
+    }
+  } catch (error) {
+    return tellFailure(error, output);
+  }
+  const shell = new ClientShell(client, output);
+  // Somebody who thinks about the next command should learn that the server is gone.
+  const lost = connection.closed.then((error) => ({ error }));
+  for (;;) {
+    const next = await Promise.race([source.next(), lost]);
+    if (typeof next === 'object') return tellEnd(next.error, output);
+    if (next === undefined) return ExitCode.OK;
+    try {
+      if (!(await shell.run(parseCommand(next)))) return ExitCode.OK;
+    } catch (error) {
+      const exitCode = tellFailure(error, output);
+      if (!source.interactive) return exitCode;
+    }
+  }
+}
+
+function tellEnd(error: RdmaError | undefined, output: Output): number {
+  if (error !== undefined) return tellFailure(error, output);
+  output.event({ event: 'server-quit' });
+  output.line('\nthe server ended the connection in order');
+  return ExitCode.OK;
+}
+
+function tellFailure(error: unknown, output: Output): number {
+  const code = error instanceof RdmaError ? error.code : 'ERR_UNEXPECTED';
+  const line = failureLine(error);
+  output.event({ event: 'error', code, message: line });
+  process.stderr.write(`queuepair: ${line}\n`);
+  return ExitCode.FAILED;
+}

@@ -1,0 +1,32 @@
+/** The files that the demo carries: some of this package's own and a random one for each client. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { packageRoot } from '../package-root.js';
+import type { DemoFile } from './protocol.js';
+
+const RANDOM_BYTES = 3 * 1024 * 1024;
+const SOURCES = [
+  'connection/connection',
+  'connection/server',
+  'session/control-channel',
+  'verbs/qp-transitions',
+];
+
+/** Files for the client `number`; the random one is made in `dir`. */
+export async function demoFiles(number: number, dir: string): Promise<DemoFile[]> {
+  const root = packageRoot();
+  const source = SOURCES[(number - 1) % SOURCES.length] ?? 'connection/connection';
+  const readme = firstExisting([join(root, 'README.md'), join(root, 'package.json')]);
+  // A clone has the source; the installed package what was made from it.
+  const code = firstExisting([join(root, 'src', `${source}.ts`), join(root, 'build', 'src', `${source}.js`)]);
+  const random = join(dir, `random-${number}.bin`);
+  await writeFile(random, randomBytes(RANDOM_BYTES));
+  return [readme, code, random].flatMap((path) =>
+    path === undefined ? [] : [{ name: basename(path), path }],
+  );
+}
+
+const firstExisting = (paths: readonly string[]): string | undefined =>
+  paths.find((path) => existsSync(path));

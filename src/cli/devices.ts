@@ -1,0 +1,102 @@
+/** `queuepair devices`: which devices this machine has and what they can do. */
+import { Command } from 'commander';
+import { listDevices, openDevice } from '../open-device.js';
+import type { Device, DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
+import { RdmaError } from '../verbs/errors.js';
+import { ExitCode, failureLine } from './failure.js';
+import { formatBytes } from './format.js';
+import { createOutput, type Output } from './output.js';
+
+const EXAMPLES = `
+Examples:
+  $ queuepair devices
+  $ queuepair devices soft:::1 soft:192.0.2.7     these, though they are not listed: any address of this machine works
+  $ queuepair devices --json`;
+
+const EXACT =
+  'exact: packets leave with the ICRC that the wire format asks for; RNICs and Linux rdma_rxe accept them';
+const INEXACT =
+  'not exact: the operating system chooses an IPv4 field that the ICRC covers and does not tell it; ' +
+  'other soft devices cope, RNICs and Linux rdma_rxe drop the packets (use an IPv6 address or the addon)';
+
+interface DeviceReport {
+  readonly name: string;
+  readonly kind: Device['kind'];
+  readonly port: PortAttributes;
+  readonly gids: readonly GidEntry[];
+  readonly attributes: DeviceAttributes;
+}
+
+export function devicesCommand(): Command {
+  return new Command('devices')
+    .description('list the RDMA devices with their addresses and limits')
+    .argument('[names...]', 'devices to look at (default: all that are found)')
+    .option('--json', 'one JSON object a line on standard output')
+    .addHelpText('after', EXAMPLES)
+    .action(async (names: string[], flags: { json?: boolean }) => {
+      process.exitCode = await devices(names, createOutput(flags.json === true));
+    });
+}
+
+async function devices(names: readonly string[], output: Output): Promise<number> {
+  const wanted = names.length > 0 ? names : (await listDevices()).map(({ name }) => name);
+  let exitCode: number = ExitCode.OK;
+  for (const [index, name] of wanted.entries()) {
+    try {
+      const report = await inspect(name);
+      output.event({ event: 'device', ...report });
+      if (index > 0) output.line();
+      print(report, output);
+    } catch (error) {
+      if (!(error instanceof RdmaError)) throw error;
+      // One device that cannot be opened must not hide the others.
+      process.stderr.write(`queuepair: ${name}: ${failureLine(error)}\n`);
+      exitCode = ExitCode.FAILED;
+    }
+  }
+  return exitCode;
+}
+
+async function inspect(name: string): Promise<DeviceReport> {
+  const device = await openDevice(name);
+  try {
+    return {
+      name: device.name,
+      kind: device.kind,
+      port: await device.queryPort(),
+      gids: await device.queryGids(),
+      attributes: device.attributes,
+    };
+  } finally {
+    await device.close();
+  }
+}
+
+const KINDS: Readonly<Record<Device['kind'], string>> = {
+  soft: 'embedded RoCEv2 device in this process, over UDP',
+  ibverbs: 'device of the operating system, through libibverbs',
+};
+
+function print(report: DeviceReport, { line, style }: Output): void {
+  const { port, attributes } = report;
+  line(`${style.bold(report.name)}  ${KINDS[report.kind]}`);
+  const row = (title: string, text: string): void => line(`  ${title.padEnd(10)}  ${text}`);
+  row('port 1', `${port.state}, ${port.linkLayer}, UDP port ${port.udpPort}, LID ${port.lid}`);
+  row(
+    'path MTU',
+    `${port.activeMtu} bytes of payload a packet; messages up to ${formatBytes(port.maxMessageBytes)}`,
+  );
+  for (const { index, gid, type } of report.gids) row(`GID ${index}`, `${gid} (${type})`);
+  row('ICRC', port.exactIcrc ? EXACT : INEXACT);
+  row(
+    'limits',
+    `${attributes.maxQps} queue pairs of ${attributes.maxQpWr} requests with ${attributes.maxSge} pieces each`,
+  );
+  row(
+    '',
+    `${attributes.maxCqs} completion queues of ${attributes.maxCqe}, ${attributes.maxPds} protection domains`,
+  );
+  row('', `${attributes.maxMrs} memory regions of up to ${formatBytes(attributes.maxMrBytes)}`);
+  row('', `${attributes.maxQpRdAtom} reads and atomics at a time, ${attributes.maxInlineData} bytes inline`);
+  row('atomics', attributes.atomics ? 'yes' : 'no');
+}

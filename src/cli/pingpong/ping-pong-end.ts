@@ -1,0 +1,246 @@
+/**
+ * One end of a ping-pong: a queue pair, a receive posted for every message that may come, and the strict alternation
+ * of ibv_rc_pingpong. The client sends first; the server sends back what it received.
+ *
+ * The client sends other bytes every time and takes nothing but these back. The server knows what the clients send:
+ * ours the pattern of the round, the stock tool its first buffer, and after that what it got from us.
+ */
+import { randomInt } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AccessFlags } from '../../verbs/access-flags.js';
+import { toPsn } from '../../verbs/brands.js';
+import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
+import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
+import type { MemoryRegion } from '../../verbs/memory-region.js';
+import type { PathMtu } from '../../verbs/mtu.js';
+import { QpState } from '../../verbs/qp-state.js';
+import type { QueuePair } from '../../verbs/queue-pair.js';
+import { createCompletions, statusName, WcOpcode, WcStatus } from '../../verbs/work-completion.js';
+import { SendFlags, WrOpcode } from '../../verbs/work-request.js';
+import type { PingpongAddress } from './address-exchange.js';
+
+export interface PingPongOptions {
+  readonly sizeBytes: number;
+  readonly mtu: PathMtu;
+  readonly iterations: number;
+  readonly receiveDepth: number;
+  /** `undefined`: the first RoCE v2 GID. */
+  readonly gidIndex: number | undefined;
+  /** Without progress. */
+  readonly timeoutMillis: number;
+}
+
+const RECEIVE = 1;
+const SEND = 2;
+const POLLED_AT_ONCE = 8;
+/** What the stock tool fills its buffer with, and with what at each page's start when it checks (-c). */
+const STOCK_BYTE = 0x7b;
+const STOCK_PAGE_BYTES = 4096;
+/** How long the client can still answer a repetition of the last message: the ACK may have been lost. */
+const LINGER_MILLIS = 300;
+
+export class PingPongEnd {
+  readonly #options: PingPongOptions;
+  readonly #sgid: GidEntry;
+  readonly #pd: ProtectionDomain;
+  readonly #channel: CompletionChannel;
+  readonly #cq: CompletionQueue;
+  readonly #qp: QueuePair;
+  readonly #received: MemoryRegion;
+  readonly #sent: MemoryRegion;
+  readonly #psn = toPsn(randomInt(2 ** 24));
+  readonly #completions = createCompletions(POLLED_AT_ONCE);
+  #messages = 0;
+  #sends = 0;
+
+  static async open(device: Device, options: PingPongOptions): Promise<PingPongEnd> {
+    const gids = await device.queryGids();
+    const sgid = gids.find(({ index, type }) =>
+      options.gidIndex === undefined ? type === 'RoCE v2' : index === options.gidIndex,
+    );
+    if (sgid === undefined) throw usageError(`${device.name} has no such GID; see queuepair devices`);
+    const pd = await device.allocPd();
+    const channel = await device.createCompletionChannel();
+    const capacity = options.receiveDepth + 1;
+    const cq = await device.createCq({ capacity, channel });
+    const qp = await pd.createQp({
+      sendCq: cq,
+      recvCq: cq,
+      capacity: { maxSendWr: 1, maxRecvWr: options.receiveDepth },
+    });
+    const register = (): Promise<MemoryRegion> =>
+      pd.regMr(new Uint8Array(options.sizeBytes), AccessFlags.LOCAL_WRITE);
+    return new PingPongEnd(options, sgid, pd, channel, cq, qp, await register(), await register());
+  }
+
+  private constructor(
+    options: PingPongOptions,
+    sgid: GidEntry,
+    pd: ProtectionDomain,
+    channel: CompletionChannel,
+    cq: CompletionQueue,
+    qp: QueuePair,
+    received: MemoryRegion,
+    sent: MemoryRegion,
+  ) {
+    this.#options = options;
+    this.#sgid = sgid;
+    this.#pd = pd;
+    this.#channel = channel;
+    this.#cq = cq;
+    this.#qp = qp;
+    this.#received = received;
+    this.#sent = sent;
+  }
+
+  /** To INIT, with all receives posted: before the peer learns of this end. */
+  async prepare(): Promise<void> {
+    await this.#qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
+    for (let i = 0; i < this.#options.receiveDepth; i++) this.#postReceive();
+  }
+
+  get address(): PingpongAddress {
+    return { lid: 0, qpn: this.#qp.qpn, psn: this.#psn, gid: this.#sgid.gid };
+  }
+
+  /** To RTS, with the stock tool's values. */
+  async connect(remote: PingpongAddress): Promise<void> {
+    await this.#qp.modify({
+      state: QpState.RTR,
+      av: { dgid: remote.gid, sgidIndex: this.#sgid.index },
+      pathMtu: this.#options.mtu,
+      destQpn: remote.qpn,
+      rqPsn: remote.psn,
+      maxDestRdAtomic: 1,
+      minRnrTimer: 12,
+    });
+    await this.#qp.modify({
+      state: QpState.RTS,
+      sqPsn: this.#psn,
+      timeout: 14,
+      retryCount: 7,
+      rnrRetry: 7,
+      maxRdAtomic: 1,
+    });
+  }
+
+  /** @throws RdmaError for a failed completion, for wrong data, and when nothing happens any more. */
+  async playClient(): Promise<void> {
+    const { iterations } = this.#options;
+    const { bytes } = this.#sent;
+    for (let round = 0; round < iterations; round++) {
+      fillPattern(bytes, round);
+      this.#send(this.#sent);
+      await this.#until(round + 1, round + 1);
+      if (Buffer.compare(this.#received.bytes, bytes) !== 0) throw wrongData(round);
+    }
+  }
+
+  /** As {@link playClient}. */
+  async playServer(): Promise<void> {
+    const { iterations, sizeBytes } = this.#options;
+    const echoed = stockMessage(sizeBytes);
+    const expected = new Uint8Array(sizeBytes);
+    for (let round = 0; round < iterations; round++) {
+      await this.#until(round + 1, round);
+      const { bytes } = this.#received;
+      fillPattern(expected, round);
+      const isKnown = Buffer.compare(bytes, expected) === 0 || Buffer.compare(bytes, echoed) === 0;
+      if (!isKnown && !(round === 0 && isCheckedStockMessage(bytes))) throw wrongData(round);
+      echoed.set(bytes);
+      this.#send(this.#received);
+    }
+    await this.#until(iterations, iterations);
+  }
+
+  /** Call once the client has played: the server is done when its last message is acknowledged, and not before. */
+  linger(): Promise<void> {
+    return delay(LINGER_MILLIS);
+  }
+
+  async close(): Promise<void> {
+    await this.#qp.close();
+    await this.#cq.close();
+    await this.#channel.close();
+    await this.#received.close();
+    await this.#sent.close();
+    await this.#pd.close();
+  }
+
+  #postReceive(): void {
+    this.#qp.postRecv({ wrId: RECEIVE, sges: [{ mr: this.#received }] });
+  }
+
+  #send(mr: MemoryRegion): void {
+    this.#qp.postSend({ wrId: SEND, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges: [{ mr }] });
+  }
+
+  /** Until so many messages came in, and so many sends were acknowledged. */
+  async #until(messages: number, sends: number): Promise<void> {
+    for (;;) {
+      this.#take();
+      if (this.#messages >= messages && this.#sends >= sends) return;
+      this.#cq.reqNotify();
+      if (!this.#take()) await this.#waitForEvent();
+    }
+  }
+
+  #take(): boolean {
+    const count = this.#cq.poll(this.#completions);
+    for (let i = 0; i < count; i++) {
+      const completion = this.#completions[i];
+      if (completion === undefined) continue;
+      const { status, wrId, opcode, byteLen } = completion;
+      const what = wrId === RECEIVE ? 'receive' : 'send';
+      if (status !== WcStatus.SUCCESS) {
+        const name = statusName(status);
+        throw new RdmaError('ERR_RDMA_COMPLETION', `a ${what} failed with ${name}`, { status: name });
+      }
+      if (opcode === WcOpcode.RECV) this.#onMessage(byteLen);
+      else this.#sends++;
+    }
+    return count > 0;
+  }
+
+  #onMessage(lengthBytes: number): void {
+    const { sizeBytes } = this.#options;
+    if (lengthBytes !== sizeBytes) {
+      const message = `a message of ${lengthBytes} bytes came in, not ${sizeBytes}: give both sides the same -s`;
+      throw new RdmaError('ERR_RDMA_PROTOCOL', message);
+    }
+    this.#messages++;
+    this.#postReceive();
+  }
+
+  #waitForEvent(): Promise<void> {
+    const { timeoutMillis } = this.#options;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#channel.onEvent = null;
+        const message =
+          `nothing came in for ${timeoutMillis / 1000} s: do both sides have the same -n and -m, ` +
+          'and do packets get through on UDP port 4791?';
+        reject(new RdmaError('ERR_RDMA_TIMEOUT', message));
+      }, timeoutMillis);
+      this.#channel.onEvent = () => {
+        clearTimeout(timer);
+        this.#channel.onEvent = null;
+        resolve();
+      };
+    });
+  }
+}
+
+/** Differs from round to round and from packet to packet. */
+function fillPattern(bytes: Uint8Array, round: number): void {
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (i ^ (i >>> 8)) + round * 131 + 1;
+}
+
+const stockMessage = (sizeBytes: number): Uint8Array => new Uint8Array(sizeBytes).fill(STOCK_BYTE);
+
+const isCheckedStockMessage = (bytes: Uint8Array): boolean =>
+  bytes.every((byte, i) => byte === (i % STOCK_PAGE_BYTES === 0 ? 0 : STOCK_BYTE));
+
+const wrongData = (round: number): RdmaError =>
+  new RdmaError('ERR_RDMA_PROTOCOL', `the message of round ${round + 1} does not hold what was sent`);

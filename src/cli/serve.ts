@@ -1,0 +1,114 @@
+/** `queuepair serve`: runs the message service until a signal ends it. */
+import { Command, Option } from 'commander';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_PORT } from '../connection/options.js';
+import { DEFAULT_SLOTS } from '../connection/server.js';
+import { createLogger, LOG_LEVELS, type LogLevel } from '../observe/log.js';
+import { bytesArgument, countArgument, millisArgument, portArgument } from './arguments.js';
+import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
+import { ExitCode } from './failure.js';
+import { createOutput } from './output.js';
+import { ServeNarrator } from './serve-narrator.js';
+import { startService, stopService } from './service.js';
+import type { ServiceEvent } from './service-events.js';
+import { logServiceEvent } from './service-log.js';
+import { firstSignal } from './shutdown.js';
+
+const MAX_SLOTS = 65536;
+/** The process ends by then, whatever clients do. */
+const CLOSE_LIMIT_MILLIS = 1900;
+
+const EXAMPLES = `
+Every client is welcomed; its messages are echoed; what it writes by RDMA is hashed and acknowledged.
+
+Examples:
+  $ queuepair serve
+  $ queuepair serve --host 0.0.0.0 --cert server.pem --key server-key.pem --client-ca clients.pem
+  $ queuepair serve --device soft:127.0.0.1?port=0 --port 0 --json`;
+
+interface ServeFlags extends ServerCertificateFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly device: string;
+  readonly slots: number;
+  readonly handshakeTimeout: number;
+  readonly buffer: number;
+  readonly maxMessage: number;
+  readonly showPsn?: boolean;
+  readonly json?: boolean;
+  readonly logLevel: LogLevel;
+}
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('run a server: welcome, echo, and a buffer that clients write and read')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <number>', 'TCP port; 0 = any free one', portArgument, DEFAULT_PORT)
+    .option('--device <name>', 'RDMA device, shared by all clients (see: queuepair devices)', 'soft')
+    .option('--slots <count>', 'clients at a time', countArgument(MAX_SLOTS), DEFAULT_SLOTS)
+    .option('--cert <file>', "the server's certificate, PEM (default: a development one)")
+    .option('--key <file>', 'its private key, PEM')
+    .option('--client-ca <file>', 'authority that must have signed the certificates of clients, PEM')
+    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    .option(
+      '--handshake-timeout <ms>',
+      'from the TCP connection until a client is ready',
+      millisArgument,
+      DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
+    )
+    .addOption(
+      new Option('--buffer <bytes>', "each client's RDMA buffer")
+        .argParser(bytesArgument)
+        .default(1024 * 1024, '1MiB'),
+    )
+    .addOption(
+      new Option('--max-message <bytes>', 'longest message that is accepted')
+        .argParser(bytesArgument)
+        .default(16 * 1024 * 1024, '16MiB'),
+    )
+    .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
+    .option('--json', 'one JSON object a line on standard output')
+    .addOption(
+      new Option('--log-level <level>', 'JSON log on standard error, without secrets')
+        .choices(LOG_LEVELS)
+        .default('silent'),
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: ServeFlags) => {
+      process.exitCode = await serve(flags);
+    });
+}
+
+async function serve(flags: ServeFlags): Promise<number> {
+  const signalled = firstSignal();
+  const output = createOutput(flags.json === true);
+  const narrator = new ServeNarrator(output);
+  const logger = createLogger({ level: flags.logLevel });
+  const emit = (event: ServiceEvent): void => {
+    if (output.json) output.event({ time: new Date().toISOString(), ...event });
+    else narrator.tell(event);
+    logServiceEvent(logger, event);
+  };
+  const { dev, ...certificates } = await serverCertificates(flags, flags.host);
+  if (dev !== undefined) emit({ event: 'certificates', dir: dev.dir, created: dev.created });
+  const server = await startService(
+    {
+      ...certificates,
+      host: flags.host,
+      port: flags.port,
+      device: flags.device,
+      slots: flags.slots,
+      handshakeDeadlineMillis: flags.handshakeTimeout,
+      bufferBytes: flags.buffer,
+      maxMessageBytes: flags.maxMessage,
+      revealPsns: flags.showPsn === true,
+    },
+    emit,
+  );
+  emit({ event: 'closing', signal: await signalled });
+  setTimeout(() => {
+    process.stderr.write(`queuepair: not everything closed within ${CLOSE_LIMIT_MILLIS} ms\n`);
+    process.exit(ExitCode.FAILED);
+  }, CLOSE_LIMIT_MILLIS).unref();
+  const { leaked } = await stopService(server, emit);
+  return leaked === 0 ? ExitCode.OK : ExitCode.FAILED;
+}
