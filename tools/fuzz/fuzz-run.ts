@@ -1,0 +1,149 @@
+/**
+ * A run of the fuzzer: threads that work through the same targets with different seeds, watched from here. A thread
+ * that stays with one input for too long is ended and its input saved as a crash.
+ */
+import { Worker } from 'node:worker_threads';
+import type { CampaignResult } from './campaign.js';
+import type { Crash } from './crash.js';
+import type { FuzzOptions } from './options.js';
+import type { TargetName } from './target.js';
+import {
+  CURRENT_HEADER_INTS,
+  type Job,
+  MAX_INPUT_BYTES,
+  type WorkerMessage,
+  type WorkerSetup,
+} from './worker-protocol.js';
+
+/** Longer than any input may take, many times over. */
+const HANG_MILLIS = 30_000;
+const WATCH_MILLIS = 1000;
+
+/** Parts of the whole; of the wire targets a million takes less time than of the others. */
+const SHARES: Readonly<Record<TargetName, number>> = {
+  wire: 40,
+  'wire-noicrc': 25,
+  frames: 10,
+  verbs: 10,
+  messages: 15,
+};
+
+export interface TargetTotals {
+  count: number;
+  inputs: number;
+  corpus: number;
+  crashes: number;
+}
+
+export interface FuzzTotals {
+  readonly targets: Map<TargetName, TargetTotals>;
+  readonly edges: Set<string>;
+}
+
+export interface FuzzListener {
+  onProgress(thread: number, target: TargetName, count: number, corpus: number): void;
+  onCrash(crash: Crash): void;
+}
+
+export async function runFuzzer(options: FuzzOptions, listener: FuzzListener): Promise<FuzzTotals> {
+  const totals: FuzzTotals = { targets: new Map(), edges: new Set() };
+  for (const target of options.targets) {
+    totals.targets.set(target, { count: 0, inputs: 0, corpus: 0, crashes: 0 });
+  }
+  const threads = Array.from({ length: options.threads }, (_, thread) => {
+    return runThread(options, thread, totals, listener);
+  });
+  await Promise.all(threads);
+  return totals;
+}
+
+function makeJobs({ count, seconds, targets, threads }: FuzzOptions, thread: number): Job[] {
+  const whole = targets.reduce((sum, target) => sum + SHARES[target], 0);
+  return targets.map((target) => {
+    const share = SHARES[target] / whole;
+    // The first thread takes what division leaves over.
+    const all = Math.ceil(count * share);
+    const own = Math.floor(all / threads) + (thread === 0 ? all % threads : 0);
+    return { target, count: own, seconds: seconds * share };
+  });
+}
+
+function runThread(
+  options: FuzzOptions,
+  thread: number,
+  totals: FuzzTotals,
+  listener: FuzzListener,
+): Promise<void> {
+  const jobs = makeJobs(options, thread);
+  const current = new SharedArrayBuffer(CURRENT_HEADER_INTS * 4 + MAX_INPUT_BYTES);
+  const setup: WorkerSetup = { jobs, seed: options.seed + thread * 1_000_003, current };
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: setup });
+  const record = (crash: Crash): void => {
+    const target = totals.targets.get(crash.target as TargetName);
+    if (target !== undefined) target.crashes++;
+    listener.onCrash(crash);
+  };
+  worker.on('message', (message: WorkerMessage) => {
+    if (message.type === 'progress')
+      listener.onProgress(thread, message.target, message.count, message.corpus);
+    else if (message.type === 'crash') record(message.crash);
+    else if (message.type === 'done') addResult(totals, message.target, message.result);
+    else for (const edge of message.edges) totals.edges.add(edge);
+  });
+  return new Promise((resolve) => {
+    const stopWatching = watch(current, (input, job) => {
+      const { target } = jobs[job] as Job;
+      const message = `the input did not come back within ${HANG_MILLIS} ms`;
+      record({ target, signature: 'hang', message, stack: '', input });
+      void worker.terminate();
+    });
+    worker.on('error', (error: Error) => {
+      const { input, job } = readCurrent(current);
+      const { target } = jobs[job] as Job;
+      const { message } = error;
+      record({
+        target,
+        signature: 'thread',
+        message: `the thread died: ${message}`,
+        stack: error.stack ?? '',
+        input,
+      });
+    });
+    worker.on('exit', () => {
+      stopWatching();
+      resolve();
+    });
+  });
+}
+
+function addResult(totals: FuzzTotals, name: TargetName, result: CampaignResult): void {
+  const target = totals.targets.get(name);
+  if (target === undefined) return;
+  target.count += result.count;
+  target.inputs += result.inputs;
+  target.corpus += result.corpus;
+}
+
+function watch(current: SharedArrayBuffer, onHang: (input: Uint8Array, job: number) => void): () => void {
+  const header = new Int32Array(current, 0, CURRENT_HEADER_INTS);
+  let seen = -1;
+  let seenAt = performance.now();
+  const timer = setInterval(() => {
+    const inputs = Atomics.load(header, 0);
+    if (inputs !== seen) {
+      seen = inputs;
+      seenAt = performance.now();
+    } else if (performance.now() > seenAt + HANG_MILLIS) {
+      clearInterval(timer);
+      const { input, job } = readCurrent(current);
+      onHang(input, job);
+    }
+  }, WATCH_MILLIS);
+  return () => clearInterval(timer);
+}
+
+function readCurrent(current: SharedArrayBuffer): { input: Uint8Array; job: number } {
+  const header = new Int32Array(current, 0, CURRENT_HEADER_INTS);
+  const bytes = new Uint8Array(current, CURRENT_HEADER_INTS * 4);
+  return { input: bytes.slice(0, Atomics.load(header, 1)), job: Atomics.load(header, 2) };
+}

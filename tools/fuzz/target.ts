@@ -1,0 +1,35 @@
+/**
+ * What a fuzz target is: something that takes any byte string and either comes through or throws. An input is a list of
+ * steps of equal size (the last one may be shorter), so that mutations can move whole steps.
+ *
+ * Invariant: a run depends on nothing but its input, so that the input alone replays it. (Targets that use real objects
+ * with random keys come as near to that as their keys allow.)
+ */
+export interface Target {
+  readonly name: TargetName;
+  readonly stepBytes: number;
+  readonly maxSteps: number;
+  /** Inputs to begin with. */
+  seeds(): readonly Uint8Array[];
+  /**
+   * Runs one input and returns how many hostile things (datagrams, streams, calls, fragments) were in it.
+   *
+   * @throws whatever went wrong: an oracle's {@link Finding}, or what the code under test threw.
+   */
+  run(input: Uint8Array): number | Promise<number>;
+  /** Questions that only many inputs together can answer. */
+  finish?(corpus: readonly Uint8Array[]): void | Promise<void>;
+}
+
+export const TARGET_NAMES = ['wire', 'wire-noicrc', 'frames', 'verbs', 'messages'] as const;
+export type TargetName = (typeof TARGET_NAMES)[number];
+
+/** Something that must never happen has happened. */
+export class Finding extends Error {
+  override readonly name = 'Finding';
+}
+
+/** @throws Finding unless `condition` holds. */
+export function must(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Finding(message);
+}
