@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDamage } from '../../tools/lab/bad-network.js';
+import { layoutFor } from '../../tools/lab/operations.js';
+import { pattern } from '../../tools/lab/peer.js';
+import { parseCompletion } from '../../tools/lab/rxe-peer.js';
+
+test('a completion of the rxe peer is read field by field', () => {
+  assert.deepEqual(parseCompletion('7:0:129:4096:3735928559:2'), {
+    wrId: 7,
+    status: 0,
+    opcode: 129,
+    byteLen: 4096,
+    imm: 0xdeadbeef,
+  });
+});
+
+test('what is no completion is refused', () => {
+  for (const text of ['', '7:0:129', '7:0:129:4096:x:2', '7:0:129:4096:1:2:3']) {
+    assert.throws(() => parseCompletion(text), /no completion/);
+  }
+});
+
+test('damage is counted at the netem queues only, both directions together', () => {
+  const text = [
+    'qdisc prio 1: root refcnt 2 bands 4 priomap 0 0 0',
+    ' Sent 999 bytes 99 pkt (dropped 9, overlimits 0 requeues 0)',
+    'qdisc netem 40: parent 1:4 limit 20000 loss 1%',
+    ' Sent 46690 bytes 100 pkt (dropped 3, overlimits 0 requeues 0)',
+    ' backlog 0b 0p requeues 0',
+    'qdisc netem 50: root refcnt 2 limit 20000 loss 1%',
+    ' Sent 46690 bytes 50 pkt (dropped 4, overlimits 0 requeues 0)',
+  ].join('\n');
+  assert.deepEqual(parseDamage(text), { sent: 150, dropped: 7 });
+  assert.deepEqual(parseDamage(''), { sent: 0, dropped: 0 });
+});
+
+test('the pattern of a seed is the one that the machine makes', () => {
+  // xorshift32 from 1: 0x00042021, 0x04080601.
+  assert.deepEqual([...pattern(7, 1)], [0x21, 0x20, 0x04, 0x00, 0x01, 0x06, 0x08]);
+  assert.equal(pattern(0, 1).length, 0);
+});
+
+test('source and target never overlap, the bytes behind the target included', () => {
+  for (const size of [0, 1, 4096 - 64, 4096, 2 ** 23]) {
+    const { source, target, bufferBytes } = layoutFor(size);
+    assert.equal(source, 0);
+    assert.ok(target >= size);
+    assert.ok(target + size + 64 <= bufferBytes);
+  }
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { renderInterop } from '../../tools/lab/interop-document.js';
+import { type CaseResult, exitCodeOf, ResultCollector, SkipCase } from '../../tools/lab/results.js';
+
+function collector(only = ''): { results: ResultCollector; seen: CaseResult[] } {
+  const seen: CaseResult[] = [];
+  let now = 0;
+  const clock = (): number => {
+    now += 5;
+    return now;
+  };
+  return { results: new ResultCollector('trial', only, (result) => seen.push(result), clock), seen };
+}
+
+test('a case that throws has failed, and the next one runs all the same', async () => {
+  const { results, seen } = collector();
+  assert.equal(
+    await results.run('first', {}, async () => {
+      throw new Error('broken');
+    }),
+    'failed',
+  );
+  assert.equal(await results.run('second', { mtu: 256 }, async () => 'fine'), 'passed');
+  assert.equal(
+    await results.run('third', {}, async () => {
+      throw new SkipCase('not here');
+    }),
+    'skipped',
+  );
+  assert.deepEqual(seen, [
+    { name: 'first', outcome: 'failed', detail: 'broken', millis: 5, facts: {} },
+    { name: 'second', outcome: 'passed', detail: 'fine', millis: 5, facts: { mtu: 256 } },
+    { name: 'third', outcome: 'skipped', detail: 'not here', millis: 5, facts: {} },
+  ]);
+  assert.deepEqual(results.summary(), { scenario: 'trial', passed: 1, failed: 1, skipped: 1 });
+});
+
+test('a case that was not asked for neither runs nor counts', async () => {
+  const { results, seen } = collector('READ');
+  const outcome = await results.run('SEND', {}, () => assert.fail('must not run'));
+  assert.equal(outcome, undefined);
+  assert.equal(await results.run('READ 1', {}, async () => {}), 'passed');
+  assert.equal(seen.length, 1);
+});
+
+test('only a run in which something passed and nothing failed ends with 0', () => {
+  const exitCode = (passed: number, failed: number, skipped: number): number =>
+    exitCodeOf({ scenario: 'trial', passed, failed, skipped });
+  assert.equal(exitCode(3, 0, 1), 0);
+  assert.equal(exitCode(3, 1, 0), 1);
+  assert.equal(exitCode(0, 0, 4), 1);
+});
+
+test('the document shows each result in its cell, and what did not run as not run', () => {
+  const result = (outcome: CaseResult['outcome'], facts: CaseResult['facts']): CaseResult => ({
+    name: 'SEND rxe → soft IPv6 MTU 512',
+    outcome,
+    detail: '1 bytes: the data differs',
+    millis: 1,
+    facts,
+  });
+  const text = renderInterop(
+    [
+      result('passed', { operation: 'SEND', direction: 'soft → rxe', ip: 4, mtu: 256 }),
+      result('failed', { operation: 'SEND', direction: 'rxe → soft', ip: 6, mtu: 512 }),
+      result('passed', { what: '1 MiB READ', direction: 'rxe → soft', ip: 4, network: '1 % loss' }),
+    ],
+    '6.1.0-1-amd64',
+  );
+  const rows = text.split('\n').filter((line) => line.startsWith('| SEND |'));
+  const notRun = (count: number): string => ' not run |'.repeat(count);
+  assert.deepEqual(rows, [`| SEND | yes |${notRun(9)}`, `| SEND |${notRun(6)} **no** |${notRun(3)}`]);
+  assert.match(text, /\| 1 % loss \| 1 MiB READ \| not run \| not run \| yes \| not run \|/);
+  assert.match(text, /- SEND rxe → soft IPv6 MTU 512: 1 bytes: the data differs/);
+  assert.match(text, /Linux 6\.1\.0-1-amd64/);
+});

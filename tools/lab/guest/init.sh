@@ -1,0 +1,18 @@
+#!/bin/busybox sh
+# First process of the guest, in the initramfs: loads the modules, mounts the host's root read-only as the guest's
+# root, and the lab's folder at /run/lab, then goes on with start.sh there.
+bb=/bin/busybox
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs devtmpfs /dev
+for module in $($bb cat /modules/order); do
+  $bb insmod "/modules/$module" || echo "lab: insmod $module failed"
+done
+share='trans=virtio,version=9p2000.L,ro,msize=524288,cache=loose'
+$bb mount -t 9p -o "$share" hostroot /newroot || echo 'lab: no root'
+# Before switch_root, or the guest would look at the host's.
+for dir in proc sys dev; do $bb mount --move "/$dir" "/newroot/$dir"; done
+for dir in run tmp var/tmp; do $bb mount -t tmpfs tmpfs "/newroot/$dir"; done
+$bb mkdir -p /newroot/run/lab /newroot/run/netns
+$bb mount -t 9p -o "$share" lab /newroot/run/lab || echo 'lab: no folder'
+exec $bb switch_root /newroot /bin/bash /run/lab/start.sh

@@ -1,0 +1,68 @@
+/**
+ * The lab's second process, in a network and mount namespace of its own: sets the network up, boots the machine, runs
+ * the scenario in this process (the soft device too, at full speed), and reports. Started by main.ts alone.
+ */
+import { openDevice } from '../../src/open-device.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import type { GuestImage } from './guest-image.js';
+import { Machine } from './machine.js';
+import { setUpNetwork, softDeviceName } from './network.js';
+import { type LabOptions, parseOptions, type ScenarioName } from './options.js';
+import { createReport, type Report } from './report.js';
+import { exitCodeOf, ResultCollector, type Summary } from './results.js';
+import type { Scenario } from './scenario.js';
+import { boot } from './scenarios/boot.js';
+import { errors } from './scenarios/errors.js';
+import { interop } from './scenarios/interop.js';
+import { pingpong } from './scenarios/pingpong.js';
+
+const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = { boot, pingpong, interop, errors };
+
+/** Tells main.ts that no summary was written. */
+const BROKEN_EXIT_CODE = 3;
+
+/** Why this scenario cannot run here, if so. */
+async function missingDevice(scenario: ScenarioName): Promise<string | undefined> {
+  if (scenario === 'boot') return undefined;
+  try {
+    await (await openDevice(softDeviceName(4))).close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof RdmaError) return `no native port for the soft device: ${error.message}`;
+    throw error;
+  }
+}
+
+async function runScenario(image: GuestImage, options: LabOptions, report: Report): Promise<Summary> {
+  const results = new ResultCollector(options.scenario, options.only, report.result);
+  report.say(`booting Linux ${image.kernelVersion}…`);
+  const start = performance.now();
+  const machine = await Machine.boot(image, options.accelerator, (text) => {
+    if (options.verbose) process.stderr.write(text);
+  });
+  try {
+    report.say(`booted in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    await SCENARIOS[options.scenario]({ machine, results, options, say: report.say });
+  } finally {
+    await machine.close();
+  }
+  return results.summary();
+}
+
+const [imageText, ...args] = process.argv.slice(2);
+const image = JSON.parse(imageText ?? '') as GuestImage;
+const options = parseOptions(args);
+const report = createReport(options.json);
+try {
+  await setUpNetwork();
+  const reason = await missingDevice(options.scenario);
+  if (reason !== undefined) report.skipped(options.scenario, reason);
+  else {
+    const summary = await runScenario(image, options, report);
+    report.summary(summary);
+    process.exitCode = exitCodeOf(summary);
+  }
+} catch (error) {
+  report.say((error as Error).stack ?? String(error));
+  process.exitCode = BROKEN_EXIT_CODE;
+}

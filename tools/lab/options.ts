@@ -1,0 +1,72 @@
+/** The command line of `npm run lab`. */
+import { parseArgs } from 'node:util';
+
+export const SCENARIO_NAMES = ['boot', 'pingpong', 'interop', 'errors'] as const;
+export type ScenarioName = (typeof SCENARIO_NAMES)[number];
+
+export interface LabOptions {
+  readonly scenario: ScenarioName;
+  readonly json: boolean;
+  /** Only cases whose name contains this. */
+  readonly only: string;
+  readonly accelerator: 'tcg' | 'kvm';
+  readonly timeoutSeconds: number;
+  readonly verbose: boolean;
+  /** Write the scenario's document (docs/interop.md) if all of it ran. */
+  readonly writeDocs: boolean;
+}
+
+export const USAGE = `usage: npm run lab -- SCENARIO [--only TEXT] [--timeout SECONDS] [--kvm] [--write-docs] [--verbose] [--json]
+
+Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scenario against it:
+  boot        the machine alone: rxe0 is there and ibv_rc_pingpong runs over it
+  pingpong    queuepair pingpong and the stock ibv_rc_pingpong, each as server and as client
+  interop     every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
+  errors      who sees which error, against the table of the verbs
+
+  --only TEXT         only cases whose name contains TEXT
+  --timeout SECONDS   end everything after this long; default 900
+  --kvm               use /dev/kvm; without it the machine is emulated in software
+  --write-docs        write docs/interop.md from this run (scenario interop)
+  --verbose           show the machine's console
+  --json              one JSON object a line on standard output
+
+Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot run it says why and exits with 0.
+`;
+
+/** @throws Error for arguments that make no sense. */
+export function parseOptions(args: readonly string[]): LabOptions {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      only: { type: 'string', default: '' },
+      timeout: { type: 'string', default: '900' },
+      kvm: { type: 'boolean', default: false },
+      'write-docs': { type: 'boolean', default: false },
+      verbose: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const [name, ...more] = positionals;
+  const scenario = SCENARIO_NAMES.find((known) => known === name);
+  if (scenario === undefined || more.length > 0) {
+    throw new Error(`name one scenario: ${SCENARIO_NAMES.join(', ')}`);
+  }
+  const timeoutSeconds = Number(values.timeout);
+  if (!Number.isInteger(timeoutSeconds) || timeoutSeconds < 1 || timeoutSeconds > 86_400) {
+    throw new Error('--timeout takes seconds from 1 to 86400');
+  }
+  if (values['write-docs'] && (scenario !== 'interop' || values.only !== '')) {
+    throw new Error('--write-docs needs the whole scenario interop');
+  }
+  return {
+    scenario,
+    json: values.json,
+    only: values.only,
+    accelerator: values.kvm ? 'kvm' : 'tcg',
+    timeoutSeconds,
+    verbose: values.verbose,
+    writeDocs: values['write-docs'],
+  };
+}

@@ -1,0 +1,87 @@
+/**
+ * Collects what a scenario finds, case by case. A case that throws has failed, one that throws `SkipCase` was
+ * skipped, and neither ends the scenario.
+ */
+
+export type Outcome = 'passed' | 'failed' | 'skipped';
+
+export interface CaseResult {
+  readonly name: string;
+  readonly outcome: Outcome;
+  /** Why it failed or was skipped; otherwise what is worth telling. */
+  readonly detail: string;
+  readonly millis: number;
+  /** What a table of results is made from. */
+  readonly facts: Readonly<Record<string, string | number>>;
+}
+
+export interface Summary {
+  readonly scenario: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/** Thrown by a case that cannot run here; the message is the reason. */
+export class SkipCase extends Error {}
+
+export class ResultCollector {
+  readonly results: CaseResult[] = [];
+  readonly #scenario: string;
+  readonly #only: string;
+  readonly #onResult: (result: CaseResult) => void;
+  readonly #nowMillis: () => number;
+
+  constructor(
+    scenario: string,
+    only: string,
+    onResult: (result: CaseResult) => void,
+    nowMillis: () => number = () => performance.now(),
+  ) {
+    this.#scenario = scenario;
+    this.#only = only;
+    this.#onResult = onResult;
+    this.#nowMillis = nowMillis;
+  }
+
+  wants(name: string): boolean {
+    return name.includes(this.#only);
+  }
+
+  /** Runs one case, unless `--only` leaves it out; `work` returns the detail to tell, if any. */
+  async run(
+    name: string,
+    facts: Readonly<Record<string, string | number>>,
+    // biome-ignore lint/suspicious/noConfusingVoidType: most cases have nothing to tell and return nothing.
+    work: () => Promise<string | void>,
+  ): Promise<Outcome | undefined> {
+    if (!this.wants(name)) return undefined;
+    const start = this.#nowMillis();
+    let outcome: Outcome = 'passed';
+    let detail = '';
+    try {
+      detail = (await work()) ?? '';
+    } catch (error) {
+      outcome = error instanceof SkipCase ? 'skipped' : 'failed';
+      detail = error instanceof Error ? error.message : String(error);
+    }
+    const result = { name, outcome, detail, millis: Math.round(this.#nowMillis() - start), facts };
+    this.results.push(result);
+    this.#onResult(result);
+    return outcome;
+  }
+
+  summary(): Summary {
+    const count = (outcome: Outcome): number =>
+      this.results.filter((result) => result.outcome === outcome).length;
+    return {
+      scenario: this.#scenario,
+      passed: count('passed'),
+      failed: count('failed'),
+      skipped: count('skipped'),
+    };
+  }
+}
+
+/** A run in which nothing passed has proved nothing, whatever did not fail. */
+export const exitCodeOf = (summary: Summary): number => (summary.failed > 0 || summary.passed === 0 ? 1 : 0);
