@@ -1,0 +1,90 @@
+/**
+ * Brings connections up and down, one after the other, and times every step on the client's side. Both sides hold a
+ * device open and show certificates; every connection is cold: no TLS session is resumed.
+ */
+import { connect } from '../../../src/connection/client.js';
+import { listen } from '../../../src/connection/server.js';
+import { StepName } from '../../../src/connection/steps.js';
+import { openDevice } from '../../../src/open-device.js';
+import { loadOrCreateDevCertificates } from '../../../src/session/dev-certificates.js';
+import type { ConnectConfig } from '../peer-protocol.js';
+import { median, percentile } from '../statistics.js';
+import { type PeerLink, runPeer } from './peer.js';
+
+/** What a part is named, and the step that ends it. */
+const PARTS = [
+  ['tls', StepName.TLS],
+  ['psn-exchange', StepName.PSN_EXCHANGED],
+  ['objects', StepName.OBJECTS_CREATED],
+  ['parameters', StepName.PARAMETERS_EXCHANGED],
+  ['transitions', StepName.RTS],
+  ['receives', StepName.RECEIVES_POSTED],
+  ['ready', StepName.READY],
+] as const;
+
+await runPeer<ConnectConfig>((config, link) =>
+  config.role === 'server' ? serve(config, link) : measure(config, link),
+);
+
+async function serve(config: ConnectConfig, link: PeerLink): Promise<void> {
+  const { caPem, server } = await loadOrCreateDevCertificates(config.certificates);
+  const device = await openDevice(config.device);
+  let left = config.count + config.warmup;
+  let finish = (): void => undefined;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const service = await listen(
+    { host: config.host, port: 0, cert: server.certPem, key: server.keyPem, clientCa: caPem, device },
+    async (connection) => {
+      await connection.closed;
+    },
+  );
+  service.on('disconnection', () => {
+    if (--left === 0) finish();
+  });
+  await link.exchange({ ...service.address });
+  await link.ready();
+  await finished;
+  await service.close();
+  await device.close();
+}
+
+async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
+  const { caPem, client } = await loadOrCreateDevCertificates(config.certificates);
+  const device = await openDevice(config.device);
+  const { host, port } = (await link.exchange({})) as { host: string; port: number };
+  await link.ready();
+  const { count, warmup } = config;
+  const steps = new Map(PARTS.map(([, step]) => [step as string, new Float64Array(count)]));
+  for (let i = -warmup; i < count; i++) {
+    const connection = await connect({
+      host,
+      port,
+      ca: caPem,
+      cert: client.certPem,
+      key: client.keyPem,
+      device,
+      onStep: ({ name, atMillis }) => {
+        const times = steps.get(name);
+        if (i >= 0 && times !== undefined) times[i] = atMillis;
+      },
+    });
+    await connection.close();
+  }
+  const ready = steps.get(StepName.READY) ?? [];
+  link.result({ value: median(ready), p99: percentile(ready, 0.99), parts: partsOf(steps, count) });
+  await device.close();
+}
+
+/** Medians of the differences between a step and the one before it. */
+function partsOf(steps: ReadonlyMap<string, Float64Array>, count: number): Record<string, number> {
+  const parts: Record<string, number> = {};
+  let before = new Float64Array(count);
+  for (const [name, step] of PARTS) {
+    const times = steps.get(step) ?? before;
+    parts[name] = median(times.map((time, i) => time - (before[i] ?? 0)));
+    before = times as Float64Array<ArrayBuffer>;
+  }
+  return parts;
+}

@@ -1,0 +1,171 @@
+/**
+ * The benchmarks. Counts are chosen so that a round of one subject takes about half a second on a machine where a
+ * loopback round trip takes 5 µs from C and 60 µs from node:net.
+ */
+import type { Benchmark, Goal, Subject } from './benchmark.js';
+import {
+  connectSubject,
+  dgramSubject,
+  floorSubject,
+  libfabricSubject,
+  type SuiteContext,
+  socketSubject,
+  ucxSubject,
+  verbsSubject,
+} from './subjects.js';
+
+const MIB = 1024 * 1024;
+const SMALL_BYTES = 64;
+
+export const createSuite = (context: SuiteContext): Benchmark[] => [
+  roundTrip(context, 'send-rtt', SMALL_BYTES),
+  roundTrip(context, 'send-rtt-4k', 4096),
+  bandwidth(context, 'write-bw', 'write'),
+  bandwidth(context, 'read-bw', 'read'),
+  bandwidth(context, 'send-bw', 'send'),
+  messageRate(context),
+  serverCost(context),
+  connecting(context),
+  wireCost(context),
+];
+
+function roundTrip(context: SuiteContext, name: string, bytes: number): Benchmark {
+  const fast = { bytes, count: 100_000, batch: 100 };
+  const slow = { bytes, count: 6000, batch: 20 };
+  const { dataPath, certificates } = context;
+  const pollSkipped = dataPath.kind === 'native' ? {} : { skipped: dataPath.reason ?? 'it cannot be polled' };
+  const tcpPeers = ['node-net', 'node-tls', 'ucx-tcp', 'libfabric-tcp'];
+  return {
+    name,
+    title: `round trip of ${bytes} bytes: SEND there and back`,
+    unit: 'µs',
+    better: 'lower',
+    ours: ['queuepair-poll', 'queuepair-promise'],
+    subjects: [
+      verbsSubject(context, 'queuepair-poll', { workload: 'ping', progress: 'poll', ...fast }, pollSkipped),
+      verbsSubject(context, 'queuepair-promise', { workload: 'ping', progress: 'events', ...slow }),
+      floorSubject(context, 'ping', fast),
+      socketSubject(context, 'node-net', { workload: 'ping', ...slow }),
+      dgramSubject(context, slow),
+      socketSubject(context, 'node-tls', { workload: 'ping', ...slow, certificates }),
+      ucxSubject(context, 'ping', fast),
+      libfabricSubject(context, 'ping', { ...fast, count: 50_000 }),
+    ],
+    goals: [
+      { subject: 'queuepair-poll', relation: '≤', factor: 1.8, other: 'udp-floor' },
+      ...tcpPeers.map((other): Goal => ({ subject: 'queuepair-poll', relation: '≤', factor: 1, other })),
+      { subject: 'queuepair-promise', relation: '≤', factor: 1 / 3, other: 'node-net' },
+    ],
+  };
+}
+
+function bandwidth(context: SuiteContext, name: string, workload: 'write' | 'read' | 'send'): Benchmark {
+  const bulk = { bytes: MIB, count: 2000, depth: 16 };
+  return {
+    name,
+    title: `${workload.toUpperCase()} of 1 MiB messages, one way, ICRC on`,
+    unit: 'MB/s',
+    better: 'higher',
+    ours: ['queuepair'],
+    subjects: [
+      verbsSubject(context, 'queuepair', { workload, ...oursOf(context, { ...bulk, depth: 8 }, 100) }),
+      socketSubject(context, 'node-net', { workload: workload === 'read' ? 'pull' : 'push', ...bulk }),
+      ucxSubject(context, workload, bulk),
+      libfabricSubject(context, 'flow', { ...bulk, count: 1000 }),
+      floorSubject(context, 'flow', bulk),
+    ],
+    goals: [
+      { subject: 'queuepair', relation: '≥', factor: 1, other: 'node-net' },
+      { subject: 'queuepair', relation: '≥', factor: 1, other: 'ucx-tcp' },
+    ],
+  };
+}
+
+function messageRate(context: SuiteContext): Benchmark {
+  const many = { bytes: SMALL_BYTES, count: 512_000 };
+  const ours = oursOf(context, { ...many, depth: 256, batch: 16 }, 20_480);
+  return {
+    name: 'msg-rate',
+    title: 'messages of 64 bytes, one way, pipelined',
+    unit: 'messages/s',
+    better: 'higher',
+    ours: ['queuepair'],
+    subjects: [
+      verbsSubject(context, 'queuepair', { workload: 'send', postBatch: 16, ...ours }),
+      socketSubject(context, 'node-net', { workload: 'rate', ...many, depth: 1024, batch: 128 }),
+      ucxSubject(context, 'rate', many),
+    ],
+    goals: [{ subject: 'queuepair', relation: '≥', factor: 1_000_000 }],
+  };
+}
+
+function serverCost(context: SuiteContext): Benchmark {
+  const echo = oursOf(context, { bytes: SMALL_BYTES, count: 100_000, depth: 8, batch: 8 }, 8000);
+  const note =
+    context.dataPath.kind === 'native'
+      ? 'sum of the steps, the device working inside of them'
+      : 'all processor time of the process, most of it in the event loop';
+  return {
+    name: 'server-cost',
+    title: 'what one message of 64 bytes costs the echo server',
+    unit: 'µs',
+    better: 'lower',
+    ours: ['queuepair'],
+    subjects: [verbsSubject(context, 'queuepair', { workload: 'cost', ...echo }, { note })],
+    goals: [{ subject: 'queuepair', relation: '≤', factor: 3 }],
+  };
+}
+
+function connecting(context: SuiteContext): Benchmark {
+  return {
+    name: 'connect',
+    title: 'a cold connection until both sides are ready; certificates on both sides, nothing resumed',
+    unit: 'ms',
+    better: 'lower',
+    ours: ['queuepair'],
+    subjects: [
+      connectSubject(context, 'queuepair', 'connect-peer', 40),
+      connectSubject(context, 'bare-tls', 'tls-connect-peer', 40),
+    ],
+    goals: [{ subject: 'queuepair', relation: '≤', factor: 2, other: 'bare-tls' }],
+  };
+}
+
+function wireCost(context: SuiteContext): Benchmark {
+  const native = context.dataPath.kind === 'native';
+  const subjects: Subject[] = [];
+  for (const port of ['native', 'dgram'] as const) {
+    for (const icrc of [true, false]) {
+      for (const mtu of [4096, 1024]) {
+        const name = `${port}-icrc-${icrc ? 'on' : 'off'}-${mtu}`;
+        const isPolled = port === 'native';
+        const load = { bytes: MIB, depth: 8, count: isPolled ? 1000 : 60 };
+        const progress = isPolled ? 'poll' : 'events';
+        const reason = context.dataPath.reason ?? 'no native port';
+        const skipped = isPolled && !native ? { skipped: reason } : {};
+        subjects.push(
+          verbsSubject(context, name, { workload: 'write', progress, mtu, icrc, port, ...load }, skipped),
+        );
+      }
+    }
+  }
+  return {
+    name: 'wire-cost',
+    title: 'WRITE of 1 MiB messages by UDP port, ICRC and path MTU',
+    unit: 'MB/s',
+    better: 'higher',
+    ours: ['native-icrc-on-4096', 'dgram-icrc-on-4096'],
+    subjects,
+    goals: [],
+  };
+}
+
+/** Polls where that is possible. Over node:dgram it waits for events, and does fewer messages in the same time. */
+function oursOf<Work extends { readonly count: number }>(
+  { dataPath }: SuiteContext,
+  work: Work,
+  dgramCount: number,
+): Work & { readonly progress: 'poll' | 'events' } {
+  if (dataPath.kind === 'native') return { ...work, progress: 'poll' };
+  return { ...work, count: dgramCount, progress: 'events' };
+}
