@@ -15,6 +15,8 @@ export const STEP_TITLES: Readonly<Record<StepName, string>> = {
   [StepName.RTS]: 'QP to RTS',
   [StepName.RECEIVES_POSTED]: 'receives',
   [StepName.READY]: 'ready',
+  [StepName.RECOVERING]: 'recovering',
+  [StepName.RECOVERED]: 'recovered',
   [StepName.QUIT]: 'quit',
   [StepName.MEMORY_DEREGISTERED]: 'memory',
   [StepName.QP_DESTROYED]: 'queue pair',
@@ -46,6 +48,9 @@ const SENTENCES: Readonly<Record<StepName, (details: StepDetails) => string>> = 
   [StepName.RTS]: () => 'ready to send: begins with its own PSN',
   [StepName.RECEIVES_POSTED]: ({ receives }) => `${plural(Number(receives), 'receive')} posted`,
   [StepName.READY]: () => 'both sides are ready',
+  [StepName.RECOVERING]: ({ code, status }) =>
+    `the connection failed (${status === '' ? code : status}): new PSNs, a new queue pair, then on with what was under way`,
+  [StepName.RECOVERED]: () => 'up again: nothing was lost',
   [StepName.QUIT]: () => 'the peer quits',
   [StepName.MEMORY_DEREGISTERED]: ({ failed }) => freed('memory regions deregistered, buffers freed', failed),
   [StepName.QP_DESTROYED]: ({ failed }) => freed('queue pair destroyed', failed),

@@ -1,11 +1,14 @@
 /** The client: connects to a server, verifies it, and brings a connection up. */
 import { isIPv4 } from 'node:net';
 import { openDevice } from '../open-device.js';
-import { connectTls } from '../session/tls-client.js';
+import type { ControlChannel } from '../session/control-channel.js';
+import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
-import type { Connection } from './connection.js';
-import { establish } from './establish.js';
-import { type CommonOptions, DEFAULT_PORT, withDefaults } from './options.js';
+import { RdmaError } from '../verbs/errors.js';
+import { Connection } from './connection.js';
+import { DataPath } from './data-path.js';
+import { Lifeline } from './lifeline.js';
+import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { StepName, StepReporter } from './steps.js';
 
 export interface ConnectOptions extends CommonOptions {
@@ -19,7 +22,7 @@ export interface ConnectOptions extends CommonOptions {
   readonly cert?: string;
   readonly key?: string;
   readonly servername?: string;
-  /** Aborts connecting. */
+  /** Aborts connecting, and later the connection. */
   readonly signal?: AbortSignal;
 }
 
@@ -33,11 +36,12 @@ let lastId = 0;
  */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
   const reporter = new StepReporter(++lastId, options.onStep);
-  const channel = await connectTls({
-    ...pick(options, ['ca', 'cert', 'key', 'servername', 'handshakeDeadlineMillis', 'signal']),
+  const target = {
+    ...pick(options, ['ca', 'cert', 'key', 'servername', 'handshakeDeadlineMillis']),
     host: options.host ?? '127.0.0.1',
     port: options.port ?? DEFAULT_PORT,
-  });
+  };
+  const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
   reporter.report(StepName.TLS, { peer: `${channel.remoteAddress}:${channel.remotePort}` });
   let owned: Device | undefined;
   try {
@@ -45,17 +49,44 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
       owned = await openDevice(deviceName(options.device, channel.localAddress));
     }
     const device = owned ?? (options.device as Device);
-    const limits = withDefaults(options);
-    const revealPsns = options.revealPsns ?? false;
-    const connection = await establish({ channel, device, limits, reporter, revealPsns });
-    const opened = owned;
-    if (opened !== undefined) connection.onEnd(() => opened.close());
-    return connection;
+    const dataPath = new DataPath(device, withDefaults(options), reporter, options.revealPsns ?? false);
+    const lifeline: Lifeline = new Lifeline(channel, {
+      dataPath,
+      reporter,
+      limits: recoveryLimits(options),
+      nextChannel: (signal) => resume(lifeline.peer?.resumeToken, { ...target, signal }),
+    });
+    if (owned !== undefined) lifeline.onEnd(() => device.close());
+    await lifeline.establish();
+    abortWith(options.signal, lifeline);
+    return new Connection(reporter.connection, lifeline, dataPath);
   } catch (error) {
     await channel.close();
     await owned?.close();
     throw error;
   }
+}
+
+/** A new session that takes up the connection of this token. */
+async function resume(token: string | undefined, target: TlsClientOptions): Promise<ControlChannel> {
+  if (token === undefined) {
+    throw new RdmaError(
+      'ERR_RDMA_REFUSED',
+      'the server does not let connections recover from a lost session',
+    );
+  }
+  const channel = await connectTls(target);
+  channel.send({ type: 'resume', token });
+  return channel;
+}
+
+function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {
+  if (signal === undefined) return;
+  const abort = (): void => {
+    lifeline.abort(new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal.reason }));
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  void lifeline.closed.then(() => signal.removeEventListener('abort', abort));
 }
 
 /** `soft` without an address means: on the address that reaches the server. */

@@ -61,6 +61,11 @@ export class DataPath {
     return this.#resources;
   }
 
+  /** Requests of ours wait for the peer's answer. */
+  get isBusy(): boolean {
+    return this.#link !== undefined && this.#link.tracker.pending > 0;
+  }
+
   /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist. */
   get sender(): MessageSender {
     if (this.#sender === undefined) throw closedError('the connection');
@@ -112,7 +117,7 @@ export class DataPath {
       onProgress: () => this.listener?.onProgress(),
       onFailure: (error) => this.listener?.onLinkFailure(error),
     });
-    this.receiver.attach(resources.qp);
+    this.receiver.attach(resources.qp, resources.recvMr);
     this.#link.start();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
   }

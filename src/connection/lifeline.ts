@@ -20,7 +20,7 @@ import { MessageType } from './message-header.js';
 import type { RecoveryLimits } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
 
-/** How long the orderly end may take before it becomes an abrupt one. */
+/** An orderly end in which nothing moves for this long becomes an abrupt one. */
 const QUIT_MILLIS = 1500;
 const FIRST_PAUSE_MILLIS = 5;
 const LONGEST_PAUSE_MILLIS = 200;
@@ -29,11 +29,14 @@ const SILENT_INTERVALS = 3;
 /** How long what the data path says of a request may come after the end of the session. */
 const LAST_ANSWER_MILLIS = 20;
 
-const RECOVERABLE: readonly RdmaErrorCode[] = [
+/** What an attempt to recover may fail with and be tried again. */
+const RETRYABLE: readonly RdmaErrorCode[] = [
   'ERR_RDMA_COMPLETION',
   'ERR_RDMA_CONNECTION_LOST',
   'ERR_RDMA_TIMEOUT',
 ];
+/** What a connection recovers from. TLS that broke is mended by a new session, which verifies the peer anew. */
+const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
 
 export interface LifelineOptions {
   readonly dataPath: DataPath;
@@ -74,6 +77,10 @@ export class Lifeline {
   #attempts = 0;
   #heardAt = 0;
   #keepAlive: NodeJS.Timeout | undefined;
+  /** Grows with every sign that the data path works. */
+  #progress = 0;
+  /** The orderly end has begun; the connection may still recover, to bring it to its end. */
+  #closing: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
 
   constructor(channel: ControlChannel, options: LifelineOptions) {
@@ -94,8 +101,19 @@ export class Lifeline {
     return this.#channel;
   }
 
+  /** Nothing new is taken any more. */
   get isEnding(): boolean {
+    return this.#closing !== undefined || this.#ending !== undefined;
+  }
+
+  /** The end is under way or reached: nothing will bring the connection up again. */
+  get isOver(): boolean {
     return this.#ending !== undefined;
+  }
+
+  /** The session is lost, and the peer has not come back yet. */
+  get isAbsent(): boolean {
+    return this.#recovering !== undefined && this.#channel.end !== undefined;
   }
 
   /**
@@ -117,11 +135,10 @@ export class Lifeline {
     this.#goUp();
   }
 
-  /** A new session of the same peer takes the place of the present one. */
-  adopt(channel: ControlChannel, offer: (channel: ControlChannel) => void): void {
-    offer(channel);
+  /** The peer came back over a new session, which `nextChannel` will give: the present one is over. */
+  supersede(): void {
     const message = 'the peer came back over a new session';
-    this.#channel.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
+    this.#channel.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
   }
 
   /** Adds something to be freed at the very end. */
@@ -131,7 +148,7 @@ export class Lifeline {
 
   /** Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. Idempotent. */
   async close(): Promise<void> {
-    this.#ending ??= this.#endInOrder();
+    this.#closing ??= this.#endInOrder();
     await this.closed;
   }
 
@@ -193,6 +210,8 @@ export class Lifeline {
         this.#heardAt = performance.now();
         if (frame.type === 'psn') {
           // It is left for the session that begins with it.
+          await this.#lastAnswers();
+          if (era !== this.#era) return;
           this.#onTrouble(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer starts over'));
           return;
         }
@@ -201,19 +220,24 @@ export class Lifeline {
       }
     } catch (error) {
       if (era !== this.#era) return;
-      // A peer that refused a request may also end the session. What the request itself was answered says more, and
-      // left the peer first, but by another way: give it a moment to arrive.
-      await settledWithin(this.closed, LAST_ANSWER_MILLIS);
+      await this.#lastAnswers();
       if (era === this.#era) this.#onTrouble(asRdmaError(error));
     }
+  }
+
+  /**
+   * A peer that refused a request gives up its queue pair. What the request itself was answered says more, and left the
+   * peer first, but by another way: give it a moment to arrive.
+   */
+  async #lastAnswers(): Promise<void> {
+    if (this.#options.dataPath.isBusy) await settledWithin(this.closed, LAST_ANSWER_MILLIS);
   }
 
   #onFrame(frame: Frame): void {
     if (frame.type === 'ping') {
       if (this.#channel.end === undefined) this.#channel.send({ type: 'pong' });
     } else if (frame.type === 'bye') {
-      this.#onPeerQuit();
-      void this.close();
+      this.#endByPeer();
     } else if (frame.type !== 'pong') {
       const message = `${this.#channel.peerName} sent "${frame.type}" after the session was established`;
       this.abort(new RdmaError('ERR_RDMA_PROTOCOL', message));
@@ -225,22 +249,31 @@ export class Lifeline {
     const silentMillis = performance.now() - this.#heardAt;
     if (silentMillis > SILENT_INTERVALS * intervalMillis) {
       const message = `${this.#channel.peerName} has been silent for ${Math.round(silentMillis)} ms`;
-      this.#channel.fail(new RdmaError('ERR_RDMA_TIMEOUT', message));
+      this.#channel.drop(new RdmaError('ERR_RDMA_TIMEOUT', message));
     } else {
       this.#channel.send({ type: 'ping' });
     }
   }
 
   #onProgress(): void {
+    this.#progress++;
     this.#troubleSince = undefined;
     this.#attempts = 0;
   }
 
+  /** The last message of the peer is here. */
   #onPeerQuit(): void {
     if (this.#peerQuit) return;
     this.#peerQuit = true;
     this.#options.reporter.report(StepName.QUIT);
     this.#options.dataPath.receiver.end();
+  }
+
+  /** The peer said bye. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
+  #endByPeer(): void {
+    if (!this.#peerQuit) this.#options.reporter.report(StepName.QUIT);
+    this.#peerQuit = true;
+    this.#ending ??= this.#end(undefined);
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------
@@ -252,9 +285,8 @@ export class Lifeline {
       return;
     }
     this.#goDown();
-    if (this.#channel.end !== undefined && this.#channel.end.error === undefined) {
-      this.#onPeerQuit();
-      void this.close();
+    if (this.#peerSaidBye) {
+      this.#endByPeer();
     } else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code)) {
       this.abort(error);
     } else {
@@ -262,6 +294,10 @@ export class Lifeline {
         this.#recovering = undefined;
       });
     }
+  }
+
+  get #peerSaidBye(): boolean {
+    return this.#channel.end !== undefined && this.#channel.end.error === undefined;
   }
 
   #goDown(): void {
@@ -301,8 +337,9 @@ export class Lifeline {
       await this.#runSession();
     } catch (error) {
       const failure = asRdmaError(error);
-      if (this.#ending !== undefined || RECOVERABLE.includes(failure.code)) return failure;
-      throw failure;
+      if (this.#peerSaidBye) this.#endByPeer();
+      if (this.#ending !== undefined || RETRYABLE.includes(failure.code)) return failure;
+      throw this.#timeLeftMillis() > 0 ? failure : tooSlow();
     } finally {
       clearTimeout(timer);
     }
@@ -339,13 +376,20 @@ export class Lifeline {
   // --- the end ------------------------------------------------------------------------------------------------------
 
   async #endInOrder(): Promise<void> {
-    if (!this.#peerQuit && this.#channel.end === undefined) {
-      const quit = new Promise<void>((resolve) => {
-        this.#options.dataPath.sender.send(MessageType.QUIT, new Uint8Array(0), () => resolve());
-      });
-      await settledWithin(Promise.race([quit, this.#channel.closed]), QUIT_MILLIS);
-    }
-    await this.#end(undefined);
+    if (!this.#peerQuit) await this.#sayQuit();
+    this.#ending ??= this.#end(undefined);
+  }
+
+  /** Until the peer has all that was sent and knows that nothing more will come, or until nothing moves any more. */
+  async #sayQuit(): Promise<void> {
+    const quit = new Promise<void>((resolve) => {
+      this.#options.dataPath.sender.send(MessageType.QUIT, new Uint8Array(0), () => resolve());
+    });
+    let seen: number;
+    do {
+      seen = this.#progress;
+      if (await settledWithin(quit, QUIT_MILLIS)) return;
+    } while (this.#ending === undefined && (this.#recovering !== undefined || this.#progress > seen));
   }
 
   async #end(error: RdmaError | undefined): Promise<void> {
@@ -381,12 +425,14 @@ function peerAnswer(error: RdmaError): { code: string; message: string } {
   return { code: error.code, message: told ? error.message : 'the other side ended the connection' };
 }
 
-/** Waits for `promise` to settle, either way, but not longer than `millis`. */
-async function settledWithin(promise: Promise<unknown>, millis: number): Promise<void> {
+/** Waits for `promise` to settle, either way, but not longer than `millis`; returns whether it did. */
+async function settledWithin(promise: Promise<unknown>, millis: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, millis);
+  const timeout = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, millis, false);
   });
-  await Promise.race([promise.catch(() => {}), timeout]);
+  const isSettled = (): boolean => true;
+  const settled = await Promise.race([promise.then(isSettled, isSettled), timeout]);
   clearTimeout(timer);
+  return settled;
 }

@@ -23,8 +23,6 @@ export interface Message {
 }
 
 export interface ReceiverOptions {
-  /** The receive buffer: `slots + CREDIT_RECEIVES` pieces of `slotBytes`. */
-  readonly mr: MemoryRegion;
   readonly slots: number;
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
@@ -46,6 +44,7 @@ interface Waiter {
 export class MessageReceiver {
   readonly #options: ReceiverOptions;
   #qp: QueuePair | null = null;
+  #mr: MemoryRegion | null = null;
   readonly #ready: Message[] = [];
   readonly #heldSlots: number[] = [];
   readonly #waiters: Waiter[] = [];
@@ -70,9 +69,13 @@ export class MessageReceiver {
     return this.#nextSequence;
   }
 
-  /** A link is coming up: posts all receives, before the peer may send. */
-  attach(qp: QueuePair): void {
+  /**
+   * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
+   * `slots + CREDIT_RECEIVES` pieces of `slotBytes`.
+   */
+  attach(qp: QueuePair, mr: MemoryRegion): void {
     this.#qp = qp;
+    this.#mr = mr;
     this.#taken = 0;
     const { slots } = this.#options;
     for (let slot = 0; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
@@ -91,10 +94,12 @@ export class MessageReceiver {
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules.
    */
   onFragment(slot: number, length: number): void {
-    const { mr, slotBytes } = this.#options;
-    const at = slot * slotBytes;
-    const header = readHeader(mr.bytes, at, length);
-    if (header.type !== MessageType.CREDIT) this.#append(header, at + HEADER_BYTES, length - HEADER_BYTES);
+    const bytes = this.#mr?.bytes;
+    if (bytes === undefined) return;
+    const at = slot * this.#options.slotBytes;
+    const header = readHeader(bytes, at, length);
+    if (header.type !== MessageType.CREDIT)
+      this.#append(header, bytes.subarray(at + HEADER_BYTES, at + length));
     if (header.type === MessageType.CREDIT) this.#repost(slot);
     else if (this.#readyBytes > this.#options.highWaterBytes) this.#heldSlots.push(slot);
     else this.#give(slot);
@@ -128,7 +133,7 @@ export class MessageReceiver {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }
 
-  #append(header: MessageHeader, at: number, length: number): void {
+  #append(header: MessageHeader, fragment: Uint8Array): void {
     if (header.sequence !== this.#nextSequence) throw violation('a message is out of sequence');
     if (header.totalBytes > this.#options.maxMessageBytes) {
       const limit = this.#options.maxMessageBytes;
@@ -140,9 +145,9 @@ export class MessageReceiver {
     if (header.offset !== partial.receivedBytes || header.type !== type || header.totalBytes !== totalBytes) {
       throw violation('the fragments of a message do not fit together');
     }
-    if (length === 0 && totalBytes > 0) throw violation('a fragment is empty');
-    partial.data.set(this.#options.mr.bytes.subarray(at, at + length), header.offset);
-    partial.receivedBytes += length;
+    if (fragment.length === 0 && totalBytes > 0) throw violation('a fragment is empty');
+    partial.data.set(fragment, header.offset);
+    partial.receivedBytes += fragment.length;
     if (partial.receivedBytes === totalBytes) this.#finish(type, partial.data);
   }
 
@@ -174,8 +179,9 @@ export class MessageReceiver {
   }
 
   #repost(slot: number): void {
-    const { mr, slotBytes } = this.#options;
-    if (this.#qp === null || this.#qp.state === QpState.ERR) return;
-    this.#qp.postRecv({ wrId: slot, sges: [{ mr, offset: slot * slotBytes, length: slotBytes }] });
+    const { slotBytes } = this.#options;
+    if (this.#qp === null || this.#mr === null || this.#qp.state === QpState.ERR) return;
+    const sges = [{ mr: this.#mr, offset: slot * slotBytes, length: slotBytes }];
+    this.#qp.postRecv({ wrId: slot, sges });
   }
 }

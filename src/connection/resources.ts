@@ -123,17 +123,7 @@ export class ConnectionResources {
     const channel = this.#channel;
     this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
     this.#recvCq = await device.createCq({ capacity: receives, channel });
-    this.#qp = await this.pd.createQp({
-      sendCq: this.#sendCq,
-      recvCq: this.#recvCq,
-      capacity: {
-        maxSendWr: MAX_SEND_WR,
-        maxRecvWr: receives,
-        maxSendSge: 1,
-        maxRecvSge: 1,
-        maxInlineData: 0,
-      },
-    });
+    this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
     const { LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE } = AccessFlags;
     this.#sendMr = await registerPatiently(this.pd, new Uint8Array(SEND_SLOTS * slotBytes), 0);
     this.#recvMr = await registerPatiently(this.pd, new Uint8Array(receives * slotBytes), LOCAL_WRITE);

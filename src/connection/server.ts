@@ -1,6 +1,6 @@
 /**
  * The server: one listener, one device that all clients share, and for each client a slot, a session, objects of its
- * own and an asynchronous handler.
+ * own and an asynchronous handler. A client whose session was lost may come back over a new one and finds its slot.
  *
  * Invariants: nothing of the device is allocated before a client is authenticated and has a slot; however a client
  * ends, its objects and its slot are freed and no other client notices; the device stays open until the server closes.
@@ -10,12 +10,15 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { openDevice } from '../open-device.js';
 import type { ControlChannel } from '../session/control-channel.js';
+import type { Frame } from '../session/frames.js';
 import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
-import type { Connection } from './connection.js';
-import { establish } from './establish.js';
-import { type CommonOptions, DEFAULT_PORT, withDefaults } from './options.js';
+import { Connection } from './connection.js';
+import { DataPath } from './data-path.js';
+import { Lifeline } from './lifeline.js';
+import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
 
@@ -83,8 +86,9 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #ownsDevice: boolean;
   readonly #tls: TlsServer;
   readonly #connections = new Set<Connection>();
-  /** One promise for each client that holds a slot; resolves when the slot is free again. */
+  /** One promise for each session; that of a client with a slot resolves when the slot is free again. */
   readonly #clients = new Set<Promise<void>>();
+  readonly #resumptions = new Resumptions();
   #address = { host: '', port: 0 };
   #lastId = 0;
   #closing: Promise<void> | undefined;
@@ -168,30 +172,71 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   #onChannel(channel: ControlChannel): void {
-    const slot = this.#closing === undefined ? this.slots.take() : undefined;
-    if (slot === undefined) {
-      this.#refuse(channel);
-      return;
-    }
-    const client = this.#serve(channel, slot).finally(() => this.#clients.delete(client));
+    const client = this.#receive(channel).finally(() => this.#clients.delete(client));
     this.#clients.add(client);
   }
 
-  #refuse(channel: ControlChannel): void {
-    const message =
-      this.#closing === undefined
-        ? `all ${this.slots.total} slots of this server are in use; try again later`
-        : 'this server is closing';
-    this.emit('refused', { address: channel.remoteAddress, port: channel.remotePort, reason: message });
-    channel.fail(new RdmaError('ERR_RDMA_REFUSED', message), { code: 'ERR_RDMA_NO_SLOT', message });
+  /** The first frame tells whether a client is new or comes back. */
+  async #receive(channel: ControlChannel): Promise<void> {
+    let first: Frame;
+    try {
+      first = await channel.receive();
+    } catch (error) {
+      this.#report(channel, (error as RdmaError).message);
+      return;
+    }
+    if (first.type === 'resume') this.#resume(channel, first.token);
+    else await this.#admit(channel, first);
   }
 
-  async #serve(channel: ControlChannel, slot: number): Promise<void> {
+  #resume(channel: ControlChannel, token: string): void {
+    if (this.#closing === undefined && this.#resumptions.resume(token, channel)) return;
+    this.#refuse(channel, 'ERR_RDMA_NO_CONNECTION', 'there is no connection that this session could take up');
+  }
+
+  async #admit(channel: ControlChannel, first: Frame): Promise<void> {
+    const slot = this.#closing === undefined ? await this.#takeSlot() : undefined;
+    if (slot !== undefined) {
+      await this.#serve(channel, slot, first);
+    } else if (this.#closing === undefined) {
+      const message = `all ${this.slots.total} slots of this server are in use; try again later`;
+      this.#refuse(channel, 'ERR_RDMA_NO_SLOT', message);
+    } else {
+      this.#refuse(channel, 'ERR_RDMA_CLOSED', 'this server is closing');
+    }
+  }
+
+  /** When all slots are taken, a client that is here goes before one that is lost. */
+  async #takeSlot(): Promise<number | undefined> {
+    const slot = this.slots.take();
+    const absentee = slot === undefined ? this.#resumptions.absentee() : undefined;
+    if (absentee === undefined) return slot;
+    absentee.abort(
+      new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client was lost, and another needs its slot'),
+    );
+    await absentee.closed;
+    // Its slot is freed by those who wait for the same promise.
+    await new Promise(setImmediate);
+    return this.slots.take();
+  }
+
+  #refuse(channel: ControlChannel, code: string, message: string): void {
+    this.#report(channel, message);
+    channel.fail(new RdmaError('ERR_RDMA_REFUSED', message), { code, message });
+  }
+
+  #report(channel: ControlChannel, reason: string): void {
+    this.emit('refused', { address: channel.remoteAddress, port: channel.remotePort, reason });
+  }
+
+  async #serve(channel: ControlChannel, slot: number, first: Frame): Promise<void> {
     const reporter = new StepReporter(++this.#lastId, this.#options.onStep);
     reporter.report(StepName.TLS, { peer: channel.remoteAddress, slot });
+    const point = this.#resumptions.create();
     try {
-      await this.#serveConnection(channel, reporter);
+      await this.#serveConnection(channel, reporter, point, first);
     } finally {
+      this.#resumptions.delete(point);
       // The socket goes before the slot, as the last thing that a client holds.
       await channel.closed;
       this.slots.free(slot);
@@ -199,23 +244,29 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     }
   }
 
-  async #serveConnection(channel: ControlChannel, reporter: StepReporter): Promise<void> {
-    const limits = withDefaults(this.#options);
-    const revealPsns = this.#options.revealPsns ?? false;
-    let connection: Connection;
+  async #serveConnection(
+    channel: ControlChannel,
+    reporter: StepReporter,
+    point: ResumePoint,
+    first: Frame,
+  ): Promise<void> {
+    const { revealPsns } = this.#options;
+    const dataPath = new DataPath(this.device, withDefaults(this.#options), reporter, revealPsns ?? false);
+    const lifeline = new Lifeline(channel, {
+      dataPath,
+      reporter,
+      limits: recoveryLimits(this.#options),
+      resumeToken: point.token,
+      nextChannel: (signal) => point.next(signal),
+    });
+    point.lifeline = lifeline;
     try {
-      connection = await establish({ channel, device: this.device, limits, reporter, revealPsns });
+      await lifeline.establish(first);
     } catch (error) {
-      const failure =
-        error instanceof RdmaError ? error : new RdmaError('ERR_RDMA_INVALID_STATE', String(error));
-      channel.fail(failure);
-      this.emit('refused', {
-        address: channel.remoteAddress,
-        port: channel.remotePort,
-        reason: failure.message,
-      });
+      this.#report(channel, error instanceof RdmaError ? error.message : String(error));
       return;
     }
+    const connection = new Connection(reporter.connection, lifeline, dataPath);
     this.#connections.add(connection);
     this.emit('connection', connection);
     await this.#handle(connection);

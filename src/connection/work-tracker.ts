@@ -21,6 +21,11 @@ export class WorkTracker {
     this.#qp = qp;
   }
 
+  /** Requests that have not ended. */
+  get pending(): number {
+    return this.#open.size;
+  }
+
   /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. */
   post(work: Work, done: WorkDone): void {
     if (this.#failure !== undefined) {

@@ -153,6 +153,12 @@ export class ControlChannel implements AsyncDisposable {
     this.#finish(error);
   }
 
+  /** Gives the channel up without a word, because the peer is taken for lost or came back by another way. */
+  drop(error: RdmaError): void {
+    this.#finish(error);
+    this.#socket.destroy();
+  }
+
   /**
    * Secret bytes that only the two ends of this TLS connection can derive (RFC 8446, 7.5), one value for each label.
    *

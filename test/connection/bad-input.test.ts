@@ -93,19 +93,19 @@ test('peers that are silent in TCP, after TLS, and after their PSN are freed by 
   await server.close();
 });
 
-test('a client that is silent holds no verbs object before its PSN', async () => {
+test('a client that is silent holds neither slot nor verbs object before its PSN', async () => {
   const server = await startServer();
   const channel = await openChannel(server);
-  while (server.census().slots === 0) await new Promise((resolve) => setImmediate(resolve));
-  const { qps, cqs, pds, mrs } = server.census();
-  assert.deepEqual([qps, cqs, pds, mrs], [0, 0, 0, 0]);
+  while (server.census().controlChannels === 0) await new Promise((resolve) => setImmediate(resolve));
+  const { slots, qps, cqs, pds, mrs } = server.census();
+  assert.deepEqual([slots, qps, cqs, pds, mrs], [0, 0, 0, 0, 0]);
   await channel.close();
   await serverIsEmpty(server);
   await server.close();
 });
 
 test('a SEND above the receive is LOC_LEN_ERR here, REM_INV_REQ_ERR there, and hurts no one else', async () => {
-  const server = await startServer();
+  const server = await startServer(undefined, { recoveryMillis: 0 });
   const honest = await connectTo(server);
   const client = new ServiceClient(honest);
   await client.welcome();

@@ -113,13 +113,13 @@ test('30 clients in turn and 10 at once leave nothing behind, and the eleventh i
   await server.close();
 });
 
-test('a wrong rkey gets the verbs error at both ends, and the connection ends clean', async () => {
-  const server = await startServer();
+test('without recovery, a wrong rkey gets the verbs error at both ends, and the connection ends clean', async () => {
+  const server = await startServer(undefined, { recoveryMillis: 0 });
   const ended = new Promise<string>((resolve) => {
     server.once('disconnection', (_, error) => resolve(`${error?.code} ${error?.status}`));
   });
   const other = await connectTo(server);
-  const connection = await connectTo(server);
+  const connection = await connectTo(server, { recoveryMillis: 0 });
   const remote = connection.remoteBuffer as RemoteBuffer;
   const forged = new RemoteBuffer(remote.addr, (remote.rkey ^ 1) >>> 0, remote.length);
   await assert.rejects(connection.write(forged, randomBytes(10)), {
@@ -147,7 +147,7 @@ test('a write beyond the end of the buffer is refused before it leaves, and by t
   await assert.rejects(connection.write(tooLong, new Uint8Array(remote.length + 1)), {
     status: 'REM_ACCESS_ERR',
   });
-  await connection.closed;
+  await connection.close();
   await serverIsEmpty(server);
   await server.close();
 });

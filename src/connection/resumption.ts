@@ -1,0 +1,92 @@
+/**
+ * The connections of a server that may come back over a new session. Each has a secret token, which its client got over
+ * the first one; the new session names it, and must show the same certificate.
+ */
+import { randomBytes } from 'node:crypto';
+import type { ControlChannel } from '../session/control-channel.js';
+import { RdmaError } from '../verbs/errors.js';
+import type { Lifeline } from './lifeline.js';
+
+const TOKEN_BYTES = 32;
+
+/** Where the sessions of one connection arrive. */
+export class ResumePoint {
+  readonly token = randomBytes(TOKEN_BYTES).toString('hex');
+  lifeline: Lifeline | null = null;
+  #offered: ControlChannel | undefined;
+  #taker: ((channel: ControlChannel) => void) | undefined;
+
+  /** A new session of the client is here. */
+  offer(channel: ControlChannel): void {
+    this.#offered?.drop(superseded());
+    this.#offered = channel;
+    this.#hand();
+    this.lifeline?.supersede();
+  }
+
+  /** The next session; rejects with the signal's reason. */
+  next(signal: AbortSignal): Promise<ControlChannel> {
+    return new Promise((resolve, reject) => {
+      const stop = (): void => {
+        this.#taker = undefined;
+        reject(
+          new RdmaError('ERR_RDMA_TIMEOUT', 'the client did not come back within the time for recovery'),
+        );
+      };
+      if (signal.aborted) {
+        stop();
+        return;
+      }
+      signal.addEventListener('abort', stop, { once: true });
+      this.#taker = (channel) => {
+        signal.removeEventListener('abort', stop);
+        resolve(channel);
+      };
+      this.#hand();
+    });
+  }
+
+  #hand(): void {
+    if (this.#offered === undefined || this.#taker === undefined) return;
+    const channel = this.#offered;
+    const taker = this.#taker;
+    this.#offered = undefined;
+    this.#taker = undefined;
+    taker(channel);
+  }
+}
+
+const superseded = (): RdmaError =>
+  new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client came back over yet another session');
+
+export class Resumptions {
+  readonly #points = new Map<string, ResumePoint>();
+
+  create(): ResumePoint {
+    const point = new ResumePoint();
+    this.#points.set(point.token, point);
+    return point;
+  }
+
+  delete(point: ResumePoint): void {
+    this.#points.delete(point.token);
+  }
+
+  /** Gives the session to the connection that it names; `false` when there is none that it may have. */
+  resume(token: string, channel: ControlChannel): boolean {
+    const point = this.#points.get(token);
+    const lifeline = point?.lifeline ?? null;
+    if (point === undefined || lifeline === null || lifeline.isOver) return false;
+    if (lifeline.channel.peer?.fingerprint256 !== channel.peer?.fingerprint256) return false;
+    point.offer(channel);
+    return true;
+  }
+
+  /** The connection whose client has been gone the longest; its place may be given away. */
+  absentee(): Lifeline | undefined {
+    for (const { lifeline } of this.#points.values()) {
+      if (lifeline?.isAbsent === true && !lifeline.isOver) return lifeline;
+    }
+    return undefined;
+  }
+}
