@@ -36,6 +36,7 @@ export class Link {
   readonly #completions = createCompletions(POLL_BATCH);
   readonly #stopEvents: () => void;
   #over = false;
+  #isFlushed = false;
 
   /** The queue pair of `resources` must be in RTS. */
   constructor(resources: ConnectionResources, listener: LinkListener) {
@@ -78,9 +79,10 @@ export class Link {
       sendCq.reqNotify();
       recvCq.reqNotify();
       // Receives first: a failed send may end the link, but never what arrived before.
-      this.#drainReceives();
-      const failure = this.#drainSends();
+      const receiveFailure = this.#drainReceives();
+      const failure = this.#drainSends() ?? receiveFailure;
       if (failure !== undefined) this.#fail(failure);
+      else if (this.#isFlushed) this.#failSoon();
     } catch (error) {
       this.#fail(error instanceof RdmaError ? error : internal(error));
     }
@@ -95,31 +97,43 @@ export class Link {
         const completion = this.#completions[i];
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
         const { status } = completion;
-        if (status !== WcStatus.SUCCESS && status !== WcStatus.WR_FLUSH_ERR)
-          failure ??= completionError(status);
+        if (this.#succeeded(status)) this.#listener.onProgress();
+        else if (status !== WcStatus.WR_FLUSH_ERR) failure ??= completionError(status);
         // What was flushed ends with the link and its reason.
         if (status !== WcStatus.WR_FLUSH_ERR) this.tracker.onCompletion(completion);
       }
-      this.#listener.onProgress();
     }
     return failure;
   }
 
-  #drainReceives(): void {
+  /** Hands out what has arrived; returns the first error that was not just a consequence. */
+  #drainReceives(): RdmaError | undefined {
     const { recvCq } = this.#resources;
+    let failure: RdmaError | undefined;
     for (let count = recvCq.poll(this.#completions); count > 0; count = recvCq.poll(this.#completions)) {
-      // The listener may come back here, for instance by posting: take the batch out first.
       for (let i = 0; i < count; i++) {
         const completion = this.#completions[i];
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
-        if (completion.status === WcStatus.SUCCESS) {
-          this.#listener.onFragment(completion.wrId, completion.byteLen);
-        } else if (completion.status !== WcStatus.WR_FLUSH_ERR) {
-          throw completionError(completion.status);
+        const { status, wrId, byteLen } = completion;
+        if (this.#succeeded(status)) {
+          this.#listener.onProgress();
+          this.#listener.onFragment(wrId, byteLen);
+        } else if (status !== WcStatus.WR_FLUSH_ERR) {
+          failure ??= completionError(status);
         }
       }
-      this.#listener.onProgress();
     }
+    return failure;
+  }
+
+  #succeeded(status: number): boolean {
+    if (status === WcStatus.WR_FLUSH_ERR) this.#isFlushed = true;
+    return status === WcStatus.SUCCESS;
+  }
+
+  /** Flushed requests tell that the queue pair failed, but not why: what says why may come within this turn. */
+  #failSoon(): void {
+    setImmediate(() => this.#fail(completionError(WcStatus.WR_FLUSH_ERR)));
   }
 
   #onAsyncEvent(event: AsyncEvent): void {

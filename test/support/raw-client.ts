@@ -22,6 +22,13 @@ import { FREE_DEVICE, testCertificates } from './session-pair.js';
 const RECEIVES = 16;
 const RECEIVE_BYTES = 16 * 1024;
 
+/** PEM: what a client shows to a server that asks, and whom it trusts; by default nothing and the test authority. */
+export interface ClientIdentity {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 export class RawClient {
   readonly device: Device;
   readonly channel: ControlChannel;
@@ -31,8 +38,8 @@ export class RawClient {
   readonly peer: SessionParameters;
   readonly #regions: MemoryRegion[];
 
-  static async connect(server: Server): Promise<RawClient> {
-    const channel = await openChannel(server);
+  static async connect(server: Server, identity: ClientIdentity = {}): Promise<RawClient> {
+    const channel = await openChannel(server, identity);
     const device = await openDevice(FREE_DEVICE);
     const pd = await device.allocPd();
     const cq = await device.createCq({ capacity: 64 });
@@ -133,7 +140,7 @@ export class RawClient {
 }
 
 /** A control channel to the server, with nothing said on it yet. */
-export async function openChannel(server: Server): Promise<ControlChannel> {
+export async function openChannel(server: Server, identity: ClientIdentity = {}): Promise<ControlChannel> {
   const { caPem } = await testCertificates();
-  return connectTls({ ...server.address, ca: caPem });
+  return connectTls({ ...server.address, ca: caPem, ...identity });
 }

@@ -1,0 +1,270 @@
+/** Connections whose queue pair, network or session fails go on without losing, doubling or reordering a message. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { ConnectOptions } from '../../src/connection/client.js';
+import type { Connection } from '../../src/connection/connection.js';
+import { ServiceClient } from '../../src/connection/message-service.js';
+import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import type { ConnectionHandler, ListenOptions, Server } from '../../src/connection/server.js';
+import { issueCertificate, makeAuthority } from '../../src/session/certificate-maker.js';
+import { FragileDevice } from '../../tools/chaos/fragile-device.js';
+import { TcpCutter } from '../../tools/chaos/tcp-cutter.js';
+import { type ClientIdentity, openChannel, RawClient } from '../support/raw-client.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../support/session-pair.js';
+
+interface Rig extends AsyncDisposable {
+  readonly server: Server;
+  readonly client: Connection;
+  readonly serverDevice: FragileDevice;
+  readonly clientDevice: FragileDevice;
+  readonly tcp: TcpCutter;
+}
+
+/** A server and a client whose devices and session can be made to fail. */
+async function startRig(
+  handler?: ConnectionHandler,
+  serverOptions: Partial<ListenOptions> = {},
+  clientOptions: Partial<ConnectOptions> = {},
+): Promise<Rig> {
+  const serverDevice = await FragileDevice.open(FREE_DEVICE);
+  const clientDevice = await FragileDevice.open(FREE_DEVICE);
+  const server = await startServer(handler, { device: serverDevice.device, ...serverOptions });
+  const tcp = await TcpCutter.to(server.address);
+  const client = await connectTo(server, { device: clientDevice.device, port: tcp.port, ...clientOptions });
+  return {
+    server,
+    client,
+    serverDevice,
+    clientDevice,
+    tcp,
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await server.close();
+      await tcp[Symbol.asyncDispose]();
+      for (const { device } of [serverDevice, clientDevice]) {
+        assert.deepEqual(new Set(Object.values(device.census())), new Set([0]), 'something was left over');
+        await device.close();
+      }
+    },
+  };
+}
+
+const MESSAGES = 300;
+const FAULT_EVERY = 60;
+
+/** Echoes numbered messages of mixed sizes while `fault` strikes again and again; all must come back in order. */
+async function echoThroughFaults(rig: Rig, fault: (rig: Rig) => Promise<unknown>): Promise<void> {
+  const client = new ServiceClient(rig.client);
+  await client.welcome();
+  const received = (async () => {
+    for (let i = 0; i < MESSAGES; i++) {
+      const message = await rig.client.receive();
+      assert.equal(Buffer.from(message?.data ?? []).readUInt32BE(0), i, 'echoes come in order, once');
+      if (i % FAULT_EVERY === FAULT_EVERY - 1) await fault(rig);
+    }
+  })();
+  for (let i = 0; i < MESSAGES; i++) {
+    const data = Buffer.alloc(4 + ((i * 7919) % 40_000));
+    data.writeUInt32BE(i, 0);
+    await rig.client.send(data);
+  }
+  await received;
+  assert.ok(rig.client.statistics.recoveries >= 2, `${rig.client.statistics.recoveries} recoveries`);
+}
+
+const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
+  ["the client's queue pair fails", ({ clientDevice }) => clientDevice.failQueuePairs()],
+  ["the server's queue pair fails", ({ serverDevice }) => serverDevice.failQueuePairs()],
+  [
+    'both queue pairs fail at once',
+    ({ clientDevice, serverDevice }) =>
+      Promise.all([clientDevice.failQueuePairs(), serverDevice.failQueuePairs()]),
+  ],
+  ['the session is cut', async ({ tcp }) => tcp.cut()],
+  [
+    'session and queue pair fail at once',
+    async ({ tcp, clientDevice }) => {
+      tcp.cut();
+      await clientDevice.failQueuePairs();
+    },
+  ],
+  [
+    'the session is cut twice in a row',
+    async ({ tcp, client }) => {
+      tcp.cut();
+      await once(client, 'reconnecting');
+      while (tcp.cut() === 0) await new Promise((resolve) => setImmediate(resolve));
+    },
+  ],
+];
+
+for (const [what, fault] of FAULTS) {
+  test(`every message arrives once and in order although ${what}`, async () => {
+    await using rig = await startRig();
+    await echoThroughFaults(rig, fault);
+  });
+}
+
+test('a connection recovers from a network that is dark for longer than its retries last', async () => {
+  await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
+  const client = new ServiceClient(rig.client);
+  await client.welcome();
+  const reconnecting = once(rig.client, 'reconnecting');
+  rig.clientDevice.isDark = true;
+  const echo = client.echo('through the dark');
+  const [cause] = await reconnecting;
+  assert.equal(cause.status, 'RETRY_EXC_ERR');
+  rig.clientDevice.isDark = false;
+  assert.equal(Buffer.from(await echo).toString(), 'through the dark');
+});
+
+test('a refused write is rejected with its status, and the connection goes on', async () => {
+  await using rig = await startRig();
+  const client = new ServiceClient(rig.client);
+  await client.welcome();
+  const remote = rig.client.remoteBuffer as RemoteBuffer;
+  const forged = new RemoteBuffer(remote.addr, (remote.rkey ^ 1) >>> 0, remote.length);
+  await assert.rejects(rig.client.write(forged, randomBytes(10)), {
+    code: 'ERR_RDMA_COMPLETION',
+    status: 'REM_ACCESS_ERR',
+  });
+  assert.equal(Buffer.from(await client.echo('still here')).toString(), 'still here');
+  const data = randomBytes(1000);
+  await client.write(data);
+  assert.deepEqual(
+    Buffer.from(await client.read(0, 1000)),
+    data,
+    'the keys that the peer was given stay valid',
+  );
+});
+
+test('a write without an answer rejects as unknown; one that may be repeated, and a read, go on', async () => {
+  await using rig = await startRig();
+  await new ServiceClient(rig.client).welcome();
+  const remote = (rig.client.remoteBuffer as RemoteBuffer).at(0, 100);
+  const first = randomBytes(100);
+  await rig.client.write(remote, first);
+  rig.clientDevice.isDark = true;
+  const single = rig.client.write(remote, randomBytes(100));
+  const read = rig.client.read(remote);
+  const repeatable = rig.client.write(remote, first, { repeatable: true });
+  const unknown = assert.rejects(single, { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
+  // Posting takes a turn: the registrations are asynchronous.
+  await new Promise((resolve) => setImmediate(resolve));
+  await rig.clientDevice.failQueuePairs();
+  await unknown;
+  rig.clientDevice.isDark = false;
+  await repeatable;
+  assert.deepEqual(Buffer.from(await read), first);
+});
+
+test('what was sent before close arrives, although the session is cut meanwhile', async () => {
+  const received: number[] = [];
+  const rig = await startRig(async (connection) => {
+    for await (const message of connection) received.push(Buffer.from(message.data).readUInt32BE(0));
+  });
+  const sent = Array.from({ length: 200 }, (_, i) => {
+    const data = Buffer.alloc(10_000);
+    data.writeUInt32BE(i, 0);
+    return rig.client.send(data);
+  });
+  rig.tcp.cut();
+  await rig.client.close();
+  await Promise.all(sent);
+  assert.deepEqual(
+    received,
+    sent.map((_, i) => i),
+  );
+  await rig[Symbol.asyncDispose]();
+});
+
+test('when recovery takes too long, the connection ends with the reason and frees everything', async () => {
+  const limits = { recoveryMillis: 200 };
+  await using rig = await startRig(undefined, limits, limits);
+  const serverEnd = once(rig.server, 'disconnection');
+  rig.tcp.refuses = true;
+  rig.tcp.cut();
+  const error = await rig.client.closed;
+  assert.match(`${error?.code}`, /ERR_RDMA_(CONNECTION_LOST|TIMEOUT)/);
+  await assert.rejects(rig.client.send('too late'), { code: 'ERR_RDMA_CLOSED' });
+  const [, serverError] = await serverEnd;
+  assert.match(`${serverError?.code}`, /ERR_RDMA_(CONNECTION_LOST|TIMEOUT)/);
+  await serverIsEmpty(rig.server);
+});
+
+test('a peer whose session is silent is found by the keep-alive, and found again when it wakes', async () => {
+  const limits = { keepAliveMillis: 40, recoveryMillis: 20_000 };
+  await using rig = await startRig(undefined, limits, limits);
+  const client = new ServiceClient(rig.client);
+  await client.welcome();
+  const reconnecting = once(rig.client, 'reconnecting');
+  rig.tcp.isStalled = true;
+  const [cause] = await reconnecting;
+  assert.equal(cause.code, 'ERR_RDMA_TIMEOUT');
+  assert.match(cause.message, /silent for/);
+  rig.tcp.isStalled = false;
+  await once(rig.client, 'reconnected');
+  assert.equal(Buffer.from(await client.echo('awake')).toString(), 'awake');
+});
+
+test('a session with a wrong token is refused, and hurts nobody', async () => {
+  await using rig = await startRig();
+  const refused = once(rig.server, 'refused');
+  const channel = await openChannel(rig.server);
+  channel.send({ type: 'resume', token: randomBytes(32).toString('hex') });
+  await assert.rejects(channel.receive(), { code: 'ERR_RDMA_REFUSED', message: /no connection/ });
+  assert.match((await refused)[0].reason, /no connection that this session could take up/);
+  const client = new ServiceClient(rig.client);
+  assert.match(await client.welcome(), /welcome/);
+});
+
+test('a session with the right token but another certificate does not get the connection', async () => {
+  const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
+  const authority = await makeAuthority('test authority', validity);
+  const issue = async (commonName: string): Promise<ClientIdentity> => {
+    const { certPem, keyPem } = await issueCertificate(authority, { commonName, use: 'client', ...validity });
+    return { cert: certPem, key: keyPem };
+  };
+  await using server = await startServer(undefined, { clientCa: authority.certPem });
+  const owner = await RawClient.connect(server, await issue('owner'));
+  const token = owner.peer.resumeToken ?? '';
+  assert.match(token, /^[0-9a-f]{64}$/);
+  const thief = await openChannel(server, await issue('thief'));
+  thief.send({ type: 'resume', token });
+  await assert.rejects(thief.receive(), { code: 'ERR_RDMA_REFUSED', message: /no connection/ });
+  assert.equal(owner.channel.end, undefined, 'the owner still has its session');
+  await owner.vanish();
+  await serverIsEmpty(server);
+});
+
+test('a server without free slots gives the slot of a lost client to one that is here', async () => {
+  await using rig = await startRig(
+    undefined,
+    { slots: 1, recoveryMillis: 60_000 },
+    { recoveryMillis: 60_000 },
+  );
+  await assert.rejects(connectTo(rig.server), { message: /all 1 slots/ });
+  rig.tcp.refuses = true;
+  rig.tcp.cut();
+  await once(rig.client, 'reconnecting');
+  let next: Connection | undefined;
+  while (next === undefined) next = await connectTo(rig.server).catch(() => undefined);
+  assert.match(await new ServiceClient(next).welcome(), /welcome/);
+  await next.close();
+  rig.tcp.refuses = false;
+  const error = await rig.client.closed;
+  assert.equal(error?.code, 'ERR_RDMA_REFUSED', 'the lost client learns that its connection is gone');
+});
+
+test('an aborted signal ends a connection that is recovering', async () => {
+  const abort = new AbortController();
+  await using rig = await startRig(undefined, { recoveryMillis: 100 }, { signal: abort.signal });
+  rig.tcp.refuses = true;
+  rig.tcp.cut();
+  await once(rig.client, 'reconnecting');
+  abort.abort();
+  assert.equal((await rig.client.closed)?.code, 'ERR_RDMA_ABORTED');
+  await serverIsEmpty(rig.server);
+});

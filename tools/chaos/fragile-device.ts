@@ -1,0 +1,58 @@
+/** A soft device whose faults are made on purpose: its network goes dark, its queue pairs fail. */
+import { Icrc } from '../../src/roce/wire/icrc.js';
+import { openPort } from '../../src/soft/open-port.js';
+import { SoftDevice } from '../../src/soft/soft-device.js';
+import { parseSoftName } from '../../src/soft/soft-spec.js';
+import { fastCrc32 } from '../../src/soft/zlib-crc.js';
+import type { ProtectionDomain } from '../../src/verbs/device.js';
+import { QpState } from '../../src/verbs/qp-state.js';
+import type { QueuePair } from '../../src/verbs/queue-pair.js';
+import { SwitchedPort } from './switched-port.js';
+
+export class FragileDevice {
+  readonly device: SoftDevice;
+  readonly #port: SwitchedPort;
+  readonly #qps = new Set<QueuePair>();
+
+  /** @throws RdmaError as `openDevice`. */
+  static async open(name: string): Promise<FragileDevice> {
+    const icrc = new Icrc(fastCrc32);
+    const port = new SwitchedPort(await openPort(parseSoftName(name), icrc));
+    return new FragileDevice(new SoftDevice(port, icrc), port);
+  }
+
+  private constructor(device: SoftDevice, port: SwitchedPort) {
+    this.device = device;
+    this.#port = port;
+    const allocPd = device.allocPd.bind(device);
+    device.allocPd = async () => this.#watch(await allocPd());
+  }
+
+  /** Whether packets are lost in both directions. */
+  set isDark(isDark: boolean) {
+    this.#port.isDark = isDark;
+  }
+
+  /** Puts every queue pair that is up into ERR; returns how many there were. */
+  async failQueuePairs(): Promise<number> {
+    let failed = 0;
+    for (const qp of [...this.#qps]) {
+      if (qp.closed) this.#qps.delete(qp);
+      else if (qp.state === QpState.RTS) {
+        await qp.modify({ state: QpState.ERR });
+        failed++;
+      }
+    }
+    return failed;
+  }
+
+  #watch<Pd extends ProtectionDomain>(pd: Pd): Pd {
+    const createQp = pd.createQp.bind(pd);
+    pd.createQp = async (options) => {
+      const qp = await createQp(options);
+      this.#qps.add(qp);
+      return qp;
+    };
+    return pd;
+  }
+}
