@@ -1,0 +1,218 @@
+/** Queue pair states: the transition table, what each state lets a program post, flushing, query. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
+import { QpState, QpType, qpStateName, qpTypeName } from '../../src/verbs/qp-state.js';
+import type { QueuePair } from '../../src/verbs/queue-pair.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
+import { End, firstPsn, ownGid, QKEY, steps, withDevice, withPair } from './harness.js';
+
+const { RESET, INIT, RTR, RTS, SQD, ERR } = QpState;
+
+async function walk(qp: QueuePair, path: readonly QpAttributes[]): Promise<void> {
+  for (const attributes of path) {
+    await qp.modify(attributes);
+    if (attributes.state !== undefined) assert.equal(qpStateName(qp.state), qpStateName(attributes.state));
+  }
+}
+
+for (const type of [QpType.RC, QpType.UC]) {
+  test(`${qpTypeName(type)}: RESET, INIT, RTR, RTS, ERR, RESET and again, each step as asked`, () =>
+    withDevice(async (device) => {
+      const end = await End.open(device, { qp: { type } });
+      const { init, rtr, rts } = steps(
+        end.qp,
+        end.qp,
+        await device.queryPort(),
+        await ownGid(device),
+        device,
+      );
+      assert.equal(end.qp.type, type);
+      assert.equal(end.qp.state, RESET);
+      for (let round = 0; round < 2; round++) {
+        await walk(end.qp, [init, init, rtr, rts, { state: ERR }, { state: ERR }, { state: RESET }]);
+      }
+      await end.close();
+    }));
+
+  test(`${qpTypeName(type)}: a missing attribute is named, and so is one too many`, () =>
+    withDevice(async (device) => {
+      const end = await End.open(device, { qp: { type } });
+      const { init, rtr, rts } = steps(
+        end.qp,
+        end.qp,
+        await device.queryPort(),
+        await ownGid(device),
+        device,
+      );
+      for (const step of [init, rtr, rts]) {
+        for (const name of Object.keys(step) as (keyof QpAttributes)[]) {
+          if (name === 'state') continue;
+          const { [name]: _, ...rest } = step;
+          await assert.rejects(end.qp.modify(rest), {
+            code: 'ERR_RDMA_INVALID_ARGUMENT',
+            message: new RegExp(name),
+          });
+        }
+        await assert.rejects(end.qp.modify({ ...step, qkey: QKEY }), {
+          code: 'ERR_RDMA_INVALID_ARGUMENT',
+          message: /qkey/,
+        });
+        await end.qp.modify(step);
+      }
+      await end.close();
+    }));
+}
+
+test('steps that do not exist are refused, and change nothing', () =>
+  withDevice(async (device) => {
+    const end = await End.open(device);
+    const { init, rtr, rts } = steps(end.qp, end.qp, await device.queryPort(), await ownGid(device), device);
+    const illegal = { code: 'ERR_RDMA_INVALID_STATE' };
+    await assert.rejects(end.qp.modify(rtr), illegal);
+    await assert.rejects(end.qp.modify(rts), illegal);
+    await assert.rejects(end.qp.modify({ state: ERR }), illegal);
+    await end.qp.modify(init);
+    await assert.rejects(end.qp.modify(rts), illegal);
+    await assert.rejects(end.qp.modify({ state: SQD }), illegal);
+    await assert.rejects(end.qp.modify({ ...rtr, curState: RTS }), { message: /curState/ });
+    assert.equal((await end.qp.query()).state, INIT);
+    assert.equal(end.qp.state, INIT);
+    await end.close();
+  }));
+
+test('UD goes to RTS without a peer, and needs its Q_Key', () =>
+  withDevice(async (device) => {
+    const end = await End.open(device, { qp: { type: QpType.UD } });
+    await assert.rejects(end.qp.modify({ state: INIT, pkeyIndex: 0, port: 1 }), { message: /qkey/ });
+    await walk(end.qp, [
+      { state: INIT, pkeyIndex: 0, port: 1, qkey: QKEY },
+      { state: RTR },
+      { state: RTS, sqPsn: firstPsn(end.qp) as never },
+      { state: ERR },
+      { state: RESET },
+    ]);
+    await end.close();
+  }));
+
+test('query returns what modify set', () =>
+  withDevice((device) =>
+    withPair(
+      device,
+      { attributes: { minRnrTimer: 14, timeout: 15, retryCount: 5, rnrRetry: 6 } },
+      async ({ a, b, mtu }) => {
+        const snapshot = await a.qp.query();
+        assert.equal(snapshot.state, RTS);
+        assert.equal(snapshot.destQpn, b.qp.qpn);
+        assert.equal(snapshot.pathMtu, mtu);
+        assert.equal(snapshot.sqPsn, firstPsn(a.qp));
+        assert.equal(snapshot.rqPsn, firstPsn(b.qp));
+        assert.equal(snapshot.minRnrTimer, 14);
+        assert.equal(snapshot.timeout, 15);
+        assert.equal(snapshot.retryCount, 5);
+        assert.equal(snapshot.rnrRetry, 6);
+        assert.equal(snapshot.av?.dgid, (await ownGid(device)).gid);
+        assert.ok(snapshot.capacity.maxSendWr >= 1);
+      },
+    ),
+  ));
+
+test('the granted capacity is at least what was asked', () =>
+  withDevice(async (device) => {
+    const { maxSge, maxInlineData } = device.attributes;
+    const capacity = {
+      maxSendWr: 5,
+      maxRecvWr: 6,
+      maxSendSge: Math.min(3, maxSge),
+      maxRecvSge: Math.min(2, maxSge),
+      maxInlineData: Math.min(32, maxInlineData),
+    };
+    const end = await End.open(device, { qp: { capacity } });
+    for (const [name, value] of Object.entries(capacity)) {
+      assert.ok(end.qp.capacity[name as keyof typeof capacity] >= value, name);
+    }
+    await end.close();
+    const { maxQpWr } = device.attributes;
+    for (const wrong of [
+      { maxSendWr: maxQpWr + 1 },
+      { maxSendSge: maxSge + 1 },
+      { maxRecvWr: -1 },
+      { maxSendWr: 1.5 },
+    ]) {
+      const opened = await device.allocPd();
+      const cq = await device.createCq({ capacity: 4 });
+      const created = opened.createQp({ sendCq: cq, recvCq: cq, capacity: wrong });
+      await assert.rejects(created, {
+        code: 'ERR_RDMA_INVALID_ARGUMENT',
+        message: new RegExp(Object.keys(wrong)[0] ?? ''),
+      });
+      await cq.close();
+      await opened.close();
+    }
+  }));
+
+test('receives may be posted from INIT on, sends from RTS on', () =>
+  withDevice(async (device) => {
+    const end = await End.open(device);
+    const { init, rtr, rts } = steps(end.qp, end.qp, await device.queryPort(), await ownGid(device), device);
+    const send = { wrId: 2, opcode: WrOpcode.SEND, inlineData: new Uint8Array(1) } as const;
+    const early = { code: 'ERR_RDMA_INVALID_STATE' };
+    assert.throws(() => end.qp.postRecv({ wrId: 1 }), early);
+    assert.throws(() => end.qp.postSend(send), early);
+    await end.qp.modify(init);
+    end.qp.postRecv({ wrId: 1 });
+    assert.throws(() => end.qp.postSend(send), early);
+    await end.qp.modify(rtr);
+    end.qp.postRecv({ wrId: 1 });
+    assert.throws(() => end.qp.postSend(send), early);
+    await end.qp.modify(rts);
+    await end.close();
+  }));
+
+test('ERR flushes what is posted, in order, and what is posted afterwards', () =>
+  withDevice((device) =>
+    withPair(device, {}, async ({ a }) => {
+      const mr = await a.register(new Uint8Array(64));
+      for (const wrId of [1, 2, 3]) a.qp.postRecv({ wrId, sges: [{ mr, length: 8 }] });
+      await a.qp.modify({ state: ERR });
+      assert.deepEqual(await a.statuses(3), ['1:WR_FLUSH_ERR', '2:WR_FLUSH_ERR', '3:WR_FLUSH_ERR']);
+      a.qp.postRecv({ wrId: 4, sges: [{ mr, length: 8 }] });
+      assert.deepEqual(await a.statuses(1), ['4:WR_FLUSH_ERR']);
+      a.qp.postSend({ wrId: 5, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges: [{ mr, length: 8 }] });
+      assert.deepEqual(await a.statuses(1), ['5:WR_FLUSH_ERR']);
+      assert.equal((await a.qp.query()).state, ERR);
+    }),
+  ));
+
+test('RESET forgets what is posted, without completions', () =>
+  withDevice((device) =>
+    withPair(device, {}, async ({ a }) => {
+      const mr = await a.register(new Uint8Array(8));
+      for (const wrId of [1, 2, 3]) a.qp.postRecv({ wrId, sges: [{ mr }] });
+      await a.qp.modify({ state: RESET });
+      assert.equal(a.qp.state, RESET);
+      await a.qp.modify({ state: INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
+      a.qp.postRecv({ wrId: 4, sges: [{ mr }] });
+      await a.qp.modify({ state: ERR });
+      assert.deepEqual(await a.statuses(1), ['4:WR_FLUSH_ERR']);
+    }),
+  ));
+
+test('SQD holds what is posted, and RTS lets it go', () =>
+  withDevice((device) =>
+    withPair(device, {}, async ({ a, b }) => {
+      const mr = await b.register(new Uint8Array(8));
+      b.qp.postRecv({ wrId: 1, sges: [{ mr }] });
+      await a.qp.modify({ state: SQD });
+      assert.equal(a.qp.state, SQD);
+      a.qp.postSend({
+        wrId: 2,
+        opcode: WrOpcode.SEND,
+        flags: SendFlags.SIGNALED,
+        inlineData: new Uint8Array(8),
+      });
+      await a.qp.modify({ state: RTS });
+      await a.succeed();
+      await b.succeed();
+    }),
+  ));
