@@ -86,6 +86,14 @@ export class HandPeer {
     return this.takePackets().map((item) => this.#describe(item, baseVa));
   }
 
+  /** Lets the side send one packet, and returns it in words; `''` if it had none. */
+  takeOne(baseVa = 0): string {
+    this.pair.transmitOne(1);
+    const fresh = this.pair.sent.slice(this.#taken);
+    this.#taken = this.pair.sent.length;
+    return fresh.map((item) => this.#describe(item, baseVa)).join(', ');
+  }
+
   /** Lets time pass, with everything that is due. */
   wait(micros: number): void {
     const end = this.pair.now + micros;

@@ -165,6 +165,7 @@ export class NicPair {
   readonly sent: InFlight[] = [];
   readonly #link: InFlight[] = [];
   readonly #batch = new TransmitBatch(64);
+  readonly #single = new TransmitBatch(1);
   readonly #icrc = new Icrc();
   readonly #datagram = new Datagram();
   readonly #delayMicros: number;
@@ -256,23 +257,32 @@ export class NicPair {
   transmit(): void {
     for (const from of [0, 1] as const) {
       const { nic } = this.sides[from];
-      while (nic.pollTransmit(this.#batch, this.now) > 0) {
-        for (let i = 0; i < this.#batch.count; i++) this.#send(from, i);
-        this.#batch.reset();
-      }
+      while (this.#transmitBatch(from, nic, this.#batch) > 0);
     }
   }
 
-  #send(from: 0 | 1, index: number): void {
-    const bytes = new Uint8Array(packetLength(this.#batch, index));
-    writePacket(this.#batch, index, bytes, 0, this.#icrc);
+  /** One side sends one packet, however much more it has. */
+  transmitOne(from: 0 | 1): void {
+    this.#transmitBatch(from, this.sides[from].nic, this.#single);
+  }
+
+  #transmitBatch(from: 0 | 1, nic: Nic, batch: TransmitBatch): number {
+    const count = nic.pollTransmit(batch, this.now);
+    for (let i = 0; i < batch.count; i++) this.#send(from, batch, i);
+    batch.reset();
+    return count;
+  }
+
+  #send(from: 0 | 1, batch: TransmitBatch, index: number): void {
+    const bytes = new Uint8Array(packetLength(batch, index));
+    writePacket(batch, index, bytes, 0, this.#icrc);
     const packet = new PacketView();
     parsePacket(packet, bytes, 0, bytes.length);
     const to = from === 0 ? 1 : 0;
     const item: InFlight = {
       to,
       bytes,
-      flow: this.#batch.flow[index] as Flow,
+      flow: batch.flow[index] as Flow,
       packet,
       at: this.now + this.#delayMicros,
     };

@@ -216,7 +216,11 @@ export function lossOf(scenario: Scenario, connection: Connection): number {
   return worst;
 }
 
-/** Whether packets may be late, out of order or lost, so that a NAK may not arrive. */
+/** Forged packets of one epoch may arrive in the next one, where a responder takes them for a gap and says so. */
+const hasGhosts = (connection: Connection): boolean =>
+  connection.epochs.some((epoch) => epoch.actions.some((action) => action.kind === 'inject'));
+
+/** Whether packets may be late, out of order, lost or forged, so that a NAK may not arrive, or come for nothing. */
 export function isFaulty(scenario: Scenario, connection: Connection): boolean {
   const [a, b] = connection.nics;
   const disturbed = [scenario.links[a]?.[b], scenario.links[b]?.[a]].some(
@@ -224,7 +228,7 @@ export function isFaulty(scenario: Scenario, connection: Connection): boolean {
       link !== undefined && link.loss + link.corrupt + link.duplicate + link.reorder + link.jitterMicros > 0,
   );
   const overflows = [a, b].some((nic) => (scenario.ports[nic]?.queuePackets ?? 0) < 2048);
-  return disturbed || overflows || scenario.outages.length > 0;
+  return disturbed || overflows || scenario.outages.length > 0 || hasGhosts(connection);
 }
 
 /** Whether faults alone may use up the retries. */

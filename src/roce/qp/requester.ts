@@ -49,6 +49,8 @@ export class Requester implements RequesterHalf {
   #repeatedPsn = -1;
   #repeatedAt = 0;
   #seenBehindGap = 0;
+  /** The peer has carried out everything before this PSN, as a NAK or progress says. */
+  #reachedPsn = 0;
   /** Where and when sending went back last; -1 = never. */
   #backPsn = -1;
   #backAt = 0;
@@ -68,6 +70,7 @@ export class Requester implements RequesterHalf {
     this.unackedPsn = sqPsn;
     this.nextPsn = sqPsn;
     this.sendPsn = sqPsn;
+    this.#reachedPsn = sqPsn;
     this.#ackReqPsn = psnAdd(sqPsn, -1);
     this.#packetsSinceAckReq = 0;
     this.reads = new ReadRequests(maxRdAtomic);
@@ -286,6 +289,7 @@ export class Requester implements RequesterHalf {
     const packets = psnDistance(this.unackedPsn, psn) + 1;
     this.unackedPsn = psnAdd(psn, 1);
     this.reads.finishBefore(this.unackedPsn);
+    if (psnDiff(this.unackedPsn, this.#reachedPsn) > 0) this.#reachedPsn = this.unackedPsn;
     this.#repeatedPsn = -1;
     this.refreshRetries();
     this.congestion.onProgress(packets, now);
@@ -308,7 +312,8 @@ export class Requester implements RequesterHalf {
         return;
       }
       if (psnDiff(this.unackedPsn, psnAdd(wqe.firstPsn, wqe.packets)) < 0) break;
-      if (wqe.packets === 0 && this.queue.head === this.#cursor) break;
+      // Going back stopped at a local operation, which has nothing to send again.
+      if (wqe.packets === 0 && this.queue.head === this.#cursor) this.#cursor++;
       this.#complete(WcStatus.SUCCESS);
     }
     this.#qp.checkDrained();
@@ -344,6 +349,7 @@ export class Requester implements RequesterHalf {
   onSequenceNak(psn: number, now: number): boolean {
     // It left before what was sent again could arrive: packets that overtook each other, or a second NAK for one gap.
     if (this.#wasSentAgain(psn, now)) return false;
+    this.#noteReached(psn);
     if (this.#retriesLeft === 0) {
       this.failAt(psn, WcStatus.RETRY_EXC_ERR);
       return true;
@@ -352,8 +358,16 @@ export class Requester implements RequesterHalf {
     // Whatever arrived from there on was dropped.
     this.#isAmbiguous = false;
     this.congestion.onLoss(now);
-    this.goBack(psn, now);
+    // Answers leave in order: those to READs before it that are not here now were lost as well.
+    this.goBack(psnDiff(psn, this.acknowledgeLimit) > 1 ? this.unackedPsn : psn, now);
     return true;
+  }
+
+  /** The peer carried out everything before `psn`. That is progress, also where lost answers keep `unackedPsn` back. */
+  #noteReached(psn: number): void {
+    if (psnDiff(psn, this.#reachedPsn) <= 0) return;
+    this.#reachedPsn = psn;
+    this.refreshRetries();
   }
 
   /** Whether `psn` was sent again, or is about to be, and that was too late to be what the peer speaks of now. */

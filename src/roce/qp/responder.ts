@@ -150,7 +150,7 @@ export class Responder implements ResponderHalf {
 
   #replayRead(packet: PacketView): DropReason {
     const saved = this.#saved.find(packet.psn);
-    if (saved === null || saved.isAtomic || !this.responses.hasRoom) return DropReason.DUPLICATE_UNKNOWN;
+    if (saved === null || saved.isAtomic) return DropReason.DUPLICATE_UNKNOWN;
     const header = packet.at + RETH_AT;
     const va = rethVa(packet.bytes, header);
     const length = rethLength(packet.bytes, header);
@@ -159,8 +159,8 @@ export class Responder implements ResponderHalf {
     if (!sameMemory || va !== saved.va + offset || length > saved.length - offset) {
       return DropReason.DUPLICATE_UNKNOWN;
     }
-    this.responses.supersede(saved, offset);
-    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, offset, length, true);
+    if (saved.pending === 0 && !this.responses.hasRoom) return DropReason.DUPLICATE_UNKNOWN;
+    this.responses.repeat(ResponseKind.READ, saved, packet.psn, offset, length);
     this.#qp.counters.readReplays++;
     this.#qp.schedule();
     return DropReason.DUPLICATE;
@@ -168,10 +168,9 @@ export class Responder implements ResponderHalf {
 
   #replayAtomic(packet: PacketView): DropReason {
     const saved = this.#saved.find(packet.psn);
-    if (saved === null || saved.opcode !== packet.opcode || !this.responses.hasRoom) {
-      return DropReason.DUPLICATE_UNKNOWN;
-    }
-    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0, true);
+    if (saved === null || saved.opcode !== packet.opcode) return DropReason.DUPLICATE_UNKNOWN;
+    if (saved.pending === 0 && !this.responses.hasRoom) return DropReason.DUPLICATE_UNKNOWN;
+    this.responses.repeat(ResponseKind.ATOMIC, saved, packet.psn, 0, 0);
     this.#qp.counters.atomicReplays++;
     this.#qp.schedule();
     return DropReason.DUPLICATE;
@@ -232,7 +231,7 @@ export class Responder implements ResponderHalf {
     saved.rkey = rethRkey(packet.bytes, packet.at + RETH_AT);
     saved.grant = grant;
     this.#message.end();
-    this.responses.pushOperation(ResponseKind.READ, packet.psn, saved, 0, length, false);
+    this.responses.pushOperation(ResponseKind.READ, saved, length);
     this.#advance(packets);
     this.#qp.schedule();
     return NEXT;
@@ -261,7 +260,7 @@ export class Responder implements ResponderHalf {
       atomicCompareHi(bytes, header),
       atomicCompareLo(bytes, header),
     );
-    this.responses.pushOperation(ResponseKind.ATOMIC, packet.psn, saved, 0, 0, false);
+    this.responses.pushOperation(ResponseKind.ATOMIC, saved, 0);
     this.#advance(1);
     this.#qp.schedule();
     return NEXT;

@@ -2,10 +2,10 @@
  * What a responder still has to send, in order. Nothing overtakes: an ACK leaves after the READ data that was asked
  * for before it. Acknowledgements that follow each other become one, so that a burst of requests costs one ACK.
  *
- * The queue is bounded. READ responses are made packet by packet when there is room to send, from the memory as it is
+ * Answers are in the order of their PSNs, each operation has one at most, and the queue is bounded. READ responses are made packet by packet when there is room to send, from the memory as it is
  * then; their entry holds where they stand.
  */
-import { psnAdd } from '../psn.js';
+import { psnAdd, psnDiff } from '../psn.js';
 import { Syndrome } from '../wire/aeth.js';
 import type { SavedOperation } from './saved-operations.js';
 
@@ -26,8 +26,6 @@ export class Response {
   length = 0;
   /** READ: not the first answer to it. */
   isReplay = false;
-  /** READ: the requester asked again while this was going out, so the rest is not sent. */
-  cancelled = false;
 }
 
 export class ResponseQueue {
@@ -78,7 +76,7 @@ export class ResponseQueue {
   /** Forgets all but the oldest answer, which turned out to be the last that the peer will get. */
   dropBehindFirst(): void {
     while (this.#count > 1) {
-      const last = this.#ring[(this.#head + this.#count - 1) % this.#ring.length] as Response;
+      const last = this.#at(this.#count - 1);
       if (last.operation !== null) last.operation.pending--;
       last.operation = null;
       this.#count--;
@@ -116,55 +114,88 @@ export class ResponseQueue {
     response.msn = msn;
   }
 
-  pushOperation(
-    kind: ResponseKind,
-    psn: number,
-    operation: SavedOperation,
-    offset: number,
-    length: number,
-    isReplay: boolean,
-  ): void {
-    const response = this.#append(kind);
-    response.psn = psn;
-    response.msn = operation.msn;
-    response.operation = operation;
-    response.startOffset = offset;
-    response.sentBytes = 0;
-    response.length = length;
-    response.isReplay = isReplay;
-    response.cancelled = false;
-    operation.pending++;
+  /** Answers an operation for the first time: `length` bytes of a READ, or an atomic. */
+  pushOperation(kind: ResponseKind, operation: SavedOperation, length: number): void {
+    this.#fill(this.#append(kind), operation, operation.firstPsn, 0, length, false);
   }
 
   /**
-   * The requester asks again for the bytes of `operation` from `offset` on, a whole number of packets. Answers that are
-   * still going out end there; what they have to send before it is not asked for again, and stays.
+   * The requester asks again for `length` bytes of `operation` from `offset` on, a whole number of packets; `psn` is that of
+   * the first of them. What is queued and has not left goes out as it is, and an answer that is under way begins again
+   * there. So a peer that asks faster than answers can leave never puts them off, and there is one answer to each operation.
    */
-  supersede(operation: SavedOperation, offset: number): void {
-    for (let i = 0; i < this.#count; i++) {
-      const response = this.#ring[(this.#head + i) % this.#ring.length] as Response;
-      if (response.operation !== operation) continue;
-      const wanted = offset - response.startOffset;
-      if (wanted <= response.sentBytes) response.cancelled = true;
-      else if (wanted < response.length) response.length = wanted;
+  repeat(kind: ResponseKind, operation: SavedOperation, psn: number, offset: number, length: number): void {
+    const queued = operation.pending > 0 ? this.#find(operation) : null;
+    if (queued === null) {
+      this.#fill(this.#insert(kind, psn), operation, psn, offset, length, true);
+      return;
     }
+    const end = Math.max(queued.startOffset + queued.length, offset + length);
+    if (offset < queued.startOffset + queued.sentBytes) {
+      queued.psn = psn;
+      queued.startOffset = offset;
+      queued.sentBytes = 0;
+    }
+    queued.length = end - queued.startOffset;
+  }
+
+  #find(operation: SavedOperation): Response | null {
+    for (let i = 0; i < this.#count; i++) {
+      const response = this.#at(i);
+      if (response.operation === operation) return response;
+    }
+    return null;
+  }
+
+  #fill(
+    response: Response,
+    operation: SavedOperation,
+    psn: number,
+    startOffset: number,
+    length: number,
+    isReplay: boolean,
+  ): void {
+    response.psn = psn;
+    response.msn = operation.msn;
+    response.operation = operation;
+    response.startOffset = startOffset;
+    response.sentBytes = 0;
+    response.length = length;
+    response.isReplay = isReplay;
+    operation.pending++;
   }
 
   /** The acknowledgement at the end of the queue, or a new one; `null` if the queue is full. */
   #acknowledgement(): Response | null {
     if (this.#count > 0) {
-      const last = this.#ring[(this.#head + this.#count - 1) % this.#ring.length] as Response;
+      const last = this.#at(this.#count - 1);
       if (last.operation === null) return last;
     }
     return this.#count < this.#ring.length ? this.#append(ResponseKind.ACK) : null;
   }
 
   #append(kind: ResponseKind): Response {
-    const response = this.#ring[(this.#head + this.#count) % this.#ring.length] as Response;
+    const response = this.#at(this.#count);
     this.#count++;
     response.kind = kind;
     response.operation = null;
-    response.cancelled = false;
     return response;
+  }
+
+  /** A place for an answer that begins at `psn`: before what reaches as far, as the requester takes answers in order only. */
+  #insert(kind: ResponseKind, psn: number): Response {
+    const inserted = this.#append(kind);
+    const places = this.#ring.length;
+    let place = this.#count - 1;
+    while (place > 0 && psnDiff(this.#at(place - 1).psn, psn) >= 0) {
+      this.#ring[(this.#head + place) % places] = this.#at(place - 1);
+      place--;
+    }
+    this.#ring[(this.#head + place) % places] = inserted;
+    return inserted;
+  }
+
+  #at(index: number): Response {
+    return this.#ring[(this.#head + index) % this.#ring.length] as Response;
   }
 }

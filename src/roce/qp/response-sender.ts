@@ -20,9 +20,7 @@ export function sendResponses(qp: Qp, queue: ResponseQueue, batch: TransmitBatch
   let sent = 0;
   while (!queue.empty && sent < budget && batch.hasRoom) {
     const response = queue.first;
-    if (response.cancelled) {
-      queue.shift();
-    } else if (response.kind === ResponseKind.READ) {
+    if (response.kind === ResponseKind.READ) {
       if (sendReadResponse(qp, queue, response, batch)) queue.shift();
       sent++;
     } else {

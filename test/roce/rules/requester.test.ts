@@ -1,6 +1,7 @@
 /** Facts, section 6, "Requester": PSNs, AckReq, what an answer completes, going back, retries, READ limits, FENCE. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type BindRequest, Window } from '../../../src/roce/qp/bind-request.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import type { QpAttributes } from '../../../src/verbs/qp-attributes.js';
@@ -37,6 +38,13 @@ function atomic(peer: HandPeer, wrId: number): Uint8Array {
   const target = { remoteVa: REMOTE_VA, rkey: 7, swapAddLow: 1 };
   peer.side.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, wrId, ...target }, [region, 0, 8]);
   return region.bytes;
+}
+
+function binding(peer: HandPeer): BindRequest {
+  const { region } = peer.side.region(16, AccessFlags.LOCAL_WRITE | AccessFlags.MW_BIND);
+  const rkey = peer.nic.regions.reserveKey();
+  const window = new Window(peer.side.pd, rkey);
+  return { window, region, offset: 0, length: 16, access: AccessFlags.REMOTE_READ, rkey };
 }
 
 function data(peer: HandPeer, opcode: number, psn: number, payload: Uint8Array): string {
@@ -354,6 +362,39 @@ test('sequence NAKs cost retries as timeouts do, and progress gives them back', 
   assert.deepEqual(peer.sendStatuses().slice(0, 2), ['8:RETRY_EXC_ERR', '9:WR_FLUSH_ERR']);
 });
 
+test('a NAK beyond a pending READ says that its answer was lost: the READ is asked for again first', () => {
+  const peer = newPeer();
+  read(peer, 1, 2 * MTU);
+  send(peer, 2);
+  send(peer, 3);
+  peer.take();
+  data(peer, Opcode.RC_READ_RESPONSE_FIRST, 0, pattern(MTU));
+  assert.equal(answer(peer, 3, NAK_SEQ), '');
+  assert.deepEqual(peer.take(REMOTE_VA), [
+    'READ_REQUEST 1 va+256 256 ack',
+    'SEND_ONLY 2 ack',
+    'SEND_ONLY 3 ack',
+  ]);
+  data(peer, Opcode.RC_READ_RESPONSE_ONLY, 1, pattern(MTU));
+  answer(peer, 3);
+  assert.deepEqual(peer.sendStatuses(), ['1:SUCCESS', '2:SUCCESS', '3:SUCCESS']);
+});
+
+test('a NAK that speaks of progress gives retries back, also where a lost READ answer holds everything up', () => {
+  const peer = newPeer({ retryCount: 1, timeout: 0 });
+  read(peer, 1, 4);
+  for (let id = 2; id < 10; id++) send(peer, id);
+  peer.take();
+  for (let psn = 1; psn < 9; psn++) {
+    assert.equal(answer(peer, psn, NAK_SEQ), '');
+    peer.take();
+    peer.wait(1);
+  }
+  assert.deepEqual(peer.sendStatuses(), [], 'each told of one more SEND that was carried out');
+  answer(peer, 8, NAK_SEQ);
+  assert.equal(peer.sendStatuses()[8], '9:RETRY_EXC_ERR', 'the same one again tells of none');
+});
+
 // --- receiver not ready -----------------------------------------------------------------------------------------------
 
 test('RNR NAK(p): pause for at least the coded time, then resend from p; sequence NAKs in between are ignored', () => {
@@ -441,6 +482,21 @@ test('a local failure waits for its turn behind what was posted before it', () =
   assert.deepEqual(peer.sendStatuses(), []);
   answer(peer, 0);
   assert.deepEqual(peer.sendStatuses(), ['1:SUCCESS', '2:LOC_PROT_ERR', '3:WR_FLUSH_ERR']);
+});
+
+test('a local operation between requests that are sent again keeps its place, and answers find theirs', () => {
+  const peer = newPeer();
+  send(peer, 1);
+  peer.side.post({ opcode: WrOpcode.BIND_MW, wrId: 2, bind: binding(peer) });
+  const bytes = read(peer, 3, 4);
+  assert.deepEqual(peer.take(REMOTE_VA), ['SEND_ONLY 0 ack', 'READ_REQUEST 1 va+0 4 ack']);
+  assert.equal(answer(peer, 0, NAK_SEQ), '');
+  // Going back has sent the SEND again and stands at the window, when all answers come.
+  assert.equal(peer.takeOne(), 'SEND_ONLY 0 ack');
+  assert.equal(answer(peer, 0), '');
+  assert.equal(data(peer, Opcode.RC_READ_RESPONSE_ONLY, 1, pattern(4)), '');
+  assert.deepEqual(peer.sendStatuses(), ['1:SUCCESS', '2:SUCCESS', '3:SUCCESS']);
+  assert.deepEqual(bytes, pattern(4));
 });
 
 test('memory that is deregistered while a message is repeated is not sent again', () => {

@@ -61,7 +61,11 @@ function allowedStatuses(endpoint: Endpoint, record: SendRecord): WcStatus[] {
   for (const action of epoch.actions) {
     if (action.kind === 'deregisterTarget') allowed.push(WcStatus.REM_ACCESS_ERR, WcStatus.MW_BIND_ERR);
     if (action.kind === 'deregisterLocal') allowed.push(WcStatus.LOC_PROT_ERR, WcStatus.REM_OP_ERR);
-    if (action.kind === 'inject') allowed.push(WcStatus.REM_INV_REQ_ERR, WcStatus.BAD_RESP_ERR);
+    if (action.kind === 'inject') {
+      allowed.push(WcStatus.REM_INV_REQ_ERR, WcStatus.BAD_RESP_ERR);
+      // A forged SEND that finds no receive.
+      if (endpoint.driver.connection.rnrRetry < 7) allowed.push(WcStatus.RNR_RETRY_EXC_ERR);
+    }
   }
   return allowed;
 }
