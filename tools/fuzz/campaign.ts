@@ -108,7 +108,11 @@ export class Campaign {
       const crash = describeCrash(this.#target.name, input, error);
       if (this.#signatures.has(crash.signature)) return;
       this.#signatures.add(crash.signature);
-      this.#options.onCrash(await minimize(this.#target, crash));
+      const run = (shorter: Uint8Array): unknown => {
+        this.#options.onInput(shorter);
+        return this.#target.run(shorter);
+      };
+      this.#options.onCrash(await minimize(run, this.#target.stepBytes, crash));
     }
   }
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { Finding, type Target } from './target.js';
+import { Finding } from './target.js';
 
 const MAX_MINIMIZE_RUNS = 400;
 
@@ -23,15 +23,18 @@ export function describeCrash(target: string, input: Uint8Array, error: unknown)
   return { target, signature, message: `${name}: ${message}`, stack: stack ?? '', input };
 }
 
-/** Leaves out steps as long as the same thing goes wrong. */
-export async function minimize(target: Target, crash: Crash): Promise<Crash> {
+/** Runs an input, and throws when something goes wrong with it. */
+export type RunInput = (input: Uint8Array) => unknown;
+
+/** Leaves out steps of `stepBytes` as long as the same thing goes wrong. */
+export async function minimize(run: RunInput, stepBytes: number, crash: Crash): Promise<Crash> {
   let best = crash;
   let runs = 0;
   for (let size = 64; size >= 1; size = size >> 1) {
-    const bytes = size * target.stepBytes;
+    const bytes = size * stepBytes;
     for (let at = 0; at < best.input.length && best.input.length > bytes; ) {
       if (runs++ >= MAX_MINIMIZE_RUNS) return best;
-      const shorter = await tryWithout(target, best, at, bytes);
+      const shorter = await tryWithout(run, best, at, bytes);
       if (shorter === null) at += bytes;
       else best = shorter;
     }
@@ -39,12 +42,13 @@ export async function minimize(target: Target, crash: Crash): Promise<Crash> {
   return best;
 }
 
-async function tryWithout(target: Target, crash: Crash, at: number, length: number): Promise<Crash | null> {
-  const input = new Uint8Array(Math.max(0, crash.input.length - length));
+async function tryWithout(run: RunInput, crash: Crash, at: number, length: number): Promise<Crash | null> {
+  const end = Math.min(at + length, crash.input.length);
+  const input = new Uint8Array(crash.input.length - (end - at));
   input.set(crash.input.subarray(0, at));
-  if (at + length < crash.input.length) input.set(crash.input.subarray(at + length), at);
+  input.set(crash.input.subarray(end), at);
   try {
-    await target.run(input);
+    await run(input);
   } catch (error) {
     const shorter = describeCrash(crash.target, input, error);
     if (shorter.signature === crash.signature) return shorter;

@@ -83,21 +83,33 @@ function runThread(
     if (target !== undefined) target.crashes++;
     listener.onCrash(crash);
   };
+  let isFinished = false;
   worker.on('message', (message: WorkerMessage) => {
     if (message.type === 'progress')
       listener.onProgress(thread, message.target, message.count, message.corpus);
     else if (message.type === 'crash') record(message.crash);
     else if (message.type === 'done') addResult(totals, message.target, message.result);
-    else for (const edge of message.edges) totals.edges.add(edge);
+    else {
+      isFinished = true;
+      for (const edge of message.edges) totals.edges.add(edge);
+    }
   });
+  /** Nothing was left that could wake the thread: what the input waits for never comes. */
+  const recordEnd = (): void => {
+    const { input, job } = readCurrent(current);
+    const { target } = jobs[job] as Job;
+    record({ target, signature: 'hang', message: 'the input waits for ever', stack: '', input });
+  };
   return new Promise((resolve) => {
     const stopWatching = watch(current, (input, job) => {
       const { target } = jobs[job] as Job;
       const message = `the input did not come back within ${HANG_MILLIS} ms`;
       record({ target, signature: 'hang', message, stack: '', input });
+      isFinished = true;
       void worker.terminate();
     });
     worker.on('error', (error: Error) => {
+      isFinished = true;
       const { input, job } = readCurrent(current);
       const { target } = jobs[job] as Job;
       const { message } = error;
@@ -111,6 +123,7 @@ function runThread(
     });
     worker.on('exit', () => {
       stopWatching();
+      if (!isFinished) recordEnd();
       resolve();
     });
   });

@@ -1,0 +1,347 @@
+/**
+ * The sender and receiver of one connection, between a program that sends and takes messages and a queue pair that the
+ * fuzzer plays. It checks, at every fragment in either direction, what must hold.
+ */
+import { HEADER_BYTES, readHeader } from '../../../../src/connection/message-header.js';
+import {
+  CREDIT_RECEIVES,
+  type Message,
+  MessageReceiver,
+} from '../../../../src/connection/message-receiver.js';
+import { MessageSender } from '../../../../src/connection/message-sender.js';
+import { WorkTracker } from '../../../../src/connection/work-tracker.js';
+import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
+import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';
+import type { SendWorkRequest, Sge } from '../../../../src/verbs/work-request.js';
+import { must } from '../../target.js';
+import { ReceiverModel } from './receiver-model.js';
+import { WatchedMemory, WatchedQp } from './watched-queues.js';
+
+export interface WorldPlan {
+  readonly slots: number;
+  readonly slotBytes: number;
+  readonly maxMessageBytes: number;
+  readonly peerSlots: number;
+  readonly peerSlotBytes: number;
+}
+
+interface Outgoing {
+  readonly sequence: number;
+  readonly data: Uint8Array;
+  readonly type: number;
+  /** Calls of `done`. */
+  calls: number;
+  error: unknown;
+  /** The peer has all of it: the completion of its last fragment came, or the peer said so. */
+  arrived: boolean;
+}
+
+const distance = (from: number, to: number): number => (to - from) >>> 0;
+
+export class MessageWorld {
+  readonly plan: WorldPlan;
+  readonly receiver: MessageReceiver;
+  readonly sender: MessageSender;
+  readonly model = new ReceiverModel();
+  qp: WatchedQp;
+  /** Why the connection ended. */
+  failure: unknown;
+  /** Fragments that were posted on this link, and how many the peer says it took. */
+  sentFragments = 0;
+  takenByPeer = 0;
+  /** Messages of ours that the peer has whole. */
+  peerReceived = 0;
+  readonly outgoing: Outgoing[] = [];
+  readonly #receiveMr: WatchedMemory;
+  readonly #sendMr: WatchedMemory;
+  readonly #delivered: Message[] = [];
+  readonly #completion = new WorkCompletion();
+  #tracker: WorkTracker;
+  #link = 0;
+  #waiting = 0;
+  #quits = 0;
+  /** Fragments of the message that the sender is in. */
+  #fragment: { sequence: number; sentBytes: number } | null = null;
+
+  constructor(plan: WorldPlan) {
+    const { slots, slotBytes, maxMessageBytes } = plan;
+    this.plan = plan;
+    this.#receiveMr = new WatchedMemory((slots + CREDIT_RECEIVES) * slotBytes);
+    this.#sendMr = new WatchedMemory(slots * slotBytes);
+    this.receiver = new MessageReceiver({
+      mr: this.#receiveMr,
+      slots,
+      slotBytes,
+      maxMessageBytes,
+      highWaterBytes: slots * slotBytes,
+      onPeerTaken: (taken) => this.sender.onPeerTaken(taken),
+      onTaken: () => this.sender.advertise(),
+      onQuit: () => this.#quits++,
+    });
+    this.sender = new MessageSender({
+      mr: this.#sendMr,
+      slots,
+      slotBytes,
+      ownSlots: slots,
+      taken: () => this.receiver.taken,
+    });
+    this.qp = this.#newQp();
+    this.#tracker = new WorkTracker(this.qp);
+  }
+
+  /** A link comes up, with a peer that says what it has. */
+  attach(peerReceived: number): void {
+    this.#link++;
+    this.qp = this.#newQp();
+    this.#tracker = new WorkTracker(this.qp);
+    this.sentFragments = 0;
+    this.takenByPeer = 0;
+    this.#fragment = null;
+    this.receiver.attach(this.qp);
+    const { slots, peerSlots, peerSlotBytes } = this.plan;
+    must(
+      this.qp.receives.length === slots + CREDIT_RECEIVES,
+      'all receives are posted before the peer may send',
+    );
+    const oldest = this.outgoing.find(({ calls }) => calls === 0)?.sequence ?? this.outgoing.length;
+    const isPossible = distance(oldest, peerReceived) <= this.outgoing.length - oldest;
+    if (isPossible)
+      for (const message of this.outgoing) if (message.sequence < peerReceived) message.arrived = true;
+    const isRefused = !this.#attempt(() =>
+      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived }),
+    );
+    must(
+      isRefused === (!isPossible || peerSlotBytes <= HEADER_BYTES),
+      'a peer that claims what cannot be is refused',
+    );
+    this.check();
+  }
+
+  /** The link is lost. */
+  detach(): void {
+    this.qp.state = 6;
+    this.#link++;
+    this.sender.detach();
+    this.receiver.detach();
+    this.model.forgetPartial();
+    this.#tracker.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost'));
+    this.check();
+  }
+
+  /** A fragment of the peer lands in the oldest receive. Returns whether there was one. */
+  deliver(bytes: Uint8Array): boolean {
+    const slot = this.qp.receives.shift();
+    if (slot === undefined) return false;
+    const at = slot * this.plan.slotBytes;
+    this.#receiveMr.bytes.set(bytes, at);
+    this.#receiveMr.accept(at, bytes.length);
+    const limits = {
+      maxMessageBytes: this.plan.maxMessageBytes,
+      mayHaveTaken: (taken: number) => {
+        const isPossible =
+          distance(this.takenByPeer, taken) <= distance(this.takenByPeer, this.sentFragments);
+        if (isPossible) this.takenByPeer = taken;
+        return isPossible;
+      },
+    };
+    const isWrong = this.model.take(bytes, limits);
+    const isTaken = this.#attempt(() => this.receiver.onFragment(slot, bytes.length));
+    must(
+      isTaken !== isWrong,
+      isWrong ? 'a fragment against the rules is refused' : 'a right fragment is taken',
+    );
+    this.check();
+    return true;
+  }
+
+  /** The program asks for a message. */
+  take(): void {
+    if (this.#waiting >= 8) return;
+    this.#waiting++;
+    this.receiver.next().then(
+      (message) => {
+        this.#waiting--;
+        if (message !== undefined) this.#delivered.push(message);
+      },
+      (error: unknown) => {
+        this.#waiting--;
+        must(error === this.failure, 'who waits learns why the connection ended');
+      },
+    );
+  }
+
+  /** The program sends a message. */
+  send(type: 1 | 2 | 4 | 5 | 6, data: Uint8Array): void {
+    const message: Outgoing = {
+      sequence: this.outgoing.length,
+      data,
+      type,
+      calls: 0,
+      error: undefined,
+      arrived: false,
+    };
+    if (this.failure === undefined) this.outgoing.push(message);
+    this.sender.send(type, data, (error) => {
+      message.calls++;
+      message.error = error;
+      must(message.calls === 1, 'a message is done once');
+      must(error !== undefined || message.arrived, 'a message is done when the peer has it');
+    });
+    this.check();
+  }
+
+  /** The oldest send completes. */
+  complete(): void {
+    const request = this.qp.sends.shift();
+    if (request === undefined) return;
+    const sge = request.sges?.[0] as Sge;
+    const { sequence, totalBytes, offset, type } = readHeader(
+      this.#sendMr.bytes,
+      sge.offset ?? 0,
+      sge.length ?? 0,
+    );
+    if (type !== 0 && offset + (sge.length ?? 0) - HEADER_BYTES === totalBytes) {
+      (this.outgoing[sequence] as Outgoing).arrived = true;
+      this.peerReceived = sequence + 1;
+    }
+    this.#completion.wrId = request.wrId;
+    this.#completion.status = WcStatus.SUCCESS;
+    this.#tracker.onCompletion(this.#completion);
+    this.check();
+  }
+
+  fail(error: unknown): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.sender.fail(error as RdmaError);
+    this.receiver.fail(error as RdmaError);
+    this.qp.state = 6;
+    this.sender.detach();
+    this.receiver.detach();
+  }
+
+  check(): void {
+    this.#receiveMr.check('a receiver');
+    this.#sendMr.check('a sender');
+    must(this.#quits === this.model.quits, 'the end is announced as often as the peer asked for it');
+    must(this.receiver.received === this.model.sequence, 'messages are counted');
+    const { slots, slotBytes } = this.plan;
+    const unread = this.model.messages.length - this.#delivered.length;
+    // Each message that waits has cost a receive or some of the bytes that may wait.
+    must(
+      unread <= slots + (slots * slotBytes) / HEADER_BYTES + 8,
+      'messages that nobody takes do not pile up',
+    );
+  }
+
+  /** Messages that the program has, against those that came. Call when promises have settled. */
+  checkDelivered(): void {
+    for (const [i, message] of this.#delivered.entries()) {
+      const expected = this.model.messages[i];
+      must(expected !== undefined, 'a message that nobody sent was received');
+      must(message.type === expected.type, 'a message keeps its type');
+      must(Buffer.compare(message.data, expected.data) === 0, 'a message keeps its bytes');
+    }
+  }
+
+  get unread(): number {
+    return this.model.messages.length - this.#delivered.length;
+  }
+
+  /** Everything that was begun ends: nothing may wait for ever. */
+  async end(): Promise<void> {
+    if (this.failure === undefined) await this.#finishOrderly();
+    const why = closedError('the connection');
+    if (this.failure === undefined) this.receiver.end();
+    this.fail(why);
+    await settle();
+    this.checkDelivered();
+    must(this.#waiting === 0, 'nobody waits for a message of a connection that is over');
+    must(this.sender.pending === 0, 'a connection that is over has nothing to send');
+    for (const { calls } of this.outgoing) must(calls === 1, 'every message is done');
+  }
+
+  async #finishOrderly(): Promise<void> {
+    if (this.#link % 2 === 0) this.attach(this.peerReceived);
+    if (this.failure !== undefined) return;
+    for (let i = 0; this.unread > 0 && i < 4096; i++) {
+      this.take();
+      await settle();
+    }
+    must(this.unread === 0, 'messages that came can be taken');
+    const { slots } = this.plan;
+    must(
+      this.qp.receives.length === slots + CREDIT_RECEIVES,
+      'receives are given back when messages are taken',
+    );
+    for (let i = 0; this.sender.pending > 0 && i < 4096; i++) {
+      while (this.qp.sends.length > 0) this.complete();
+      this.takenByPeer = this.sentFragments;
+      this.sender.onPeerTaken(this.sentFragments);
+    }
+    must(this.sender.pending === 0, 'a peer that takes everything gets everything');
+  }
+
+  /** @returns whether it came through; a refusal ends the connection. */
+  #attempt(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!(error instanceof RdmaError) || error.code !== 'ERR_RDMA_PROTOCOL') throw error;
+      this.fail(error);
+      return false;
+    }
+  }
+
+  #newQp(): WatchedQp {
+    const { slots, slotBytes } = this.plan;
+    const qp = new WatchedQp(slots + CREDIT_RECEIVES, slotBytes);
+    qp.onSend = (request, sge) => this.#onSend(qp, request, sge);
+    return qp;
+  }
+
+  /** What leaves must be a fragment that the peer takes, in a slot that is free. */
+  #onSend(qp: WatchedQp, _request: SendWorkRequest, sge: Sge): void {
+    const { slots, slotBytes, peerSlots, peerSlotBytes } = this.plan;
+    const at = sge.offset ?? 0;
+    const length = sge.length ?? 0;
+    must(at % slotBytes === 0 && at < slots * slotBytes && length <= slotBytes, 'a fragment lies in a slot');
+    must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
+    must(!qp.sends.some(({ sges }) => sges?.[0]?.offset === at), 'a slot in use is not used again');
+    this.#sendMr.accept(at, length);
+    const header = readHeader(this.#sendMr.bytes, at, length);
+    must(header.taken === this.receiver.taken, 'a header tells what was taken');
+    if (header.type === 0) return;
+    this.sentFragments++;
+    must(
+      distance(this.takenByPeer, this.sentFragments) <= peerSlots,
+      'no more is under way than the peer takes',
+    );
+    this.#checkFragment(header, this.#sendMr.bytes.subarray(at + HEADER_BYTES, at + length));
+  }
+
+  #checkFragment(header: ReturnType<typeof readHeader>, payload: Uint8Array): void {
+    const message = this.outgoing[header.sequence];
+    must(message !== undefined, 'what is sent was asked for');
+    this.#fragment ??= { sequence: header.sequence, sentBytes: 0 };
+    const fragment = this.#fragment;
+    must(
+      fragment.sequence === header.sequence && fragment.sentBytes === header.offset,
+      'fragments come in order',
+    );
+    must(
+      header.totalBytes === message.data.length && header.type === message.type,
+      'a message is announced right',
+    );
+    const expected = message.data.subarray(header.offset, header.offset + payload.length);
+    must(Buffer.compare(payload, expected) === 0, 'a fragment holds its part of the message');
+    fragment.sentBytes += payload.length;
+    if (fragment.sentBytes === message.data.length) this.#fragment = null;
+  }
+}
+
+/** Lets promises settle. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 4; i++) await null;
+}

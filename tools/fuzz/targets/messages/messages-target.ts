@@ -1,0 +1,132 @@
+/**
+ * Fragments of a hostile peer into the sender and receiver of a connection. The first step of an input sizes the
+ * connection; each other one is a fragment, or something that the program or the network does. A connection that
+ * refused its peer is followed by a new one.
+ *
+ * What it insists on: exactly the fragments that break a rule are refused, with ERR_RDMA_PROTOCOL; messages arrive
+ * whole, once, in order; receives and slots are neither lost nor used twice; what nobody takes does not pile up; every
+ * message that is sent ends once, and successfully only if the peer has it.
+ */
+import { Choices } from '../../choices.js';
+import { must, type Target } from '../../target.js';
+import { FragmentCrafter } from './fragment-crafter.js';
+import { MessageWorld, settle, type WorldPlan } from './message-world.js';
+
+const STEP_BYTES = 32;
+const MAX_STEPS = 96;
+const SEND_TYPES = [1, 2, 4, 5, 6] as const;
+
+export class MessagesTarget implements Target {
+  readonly name = 'messages';
+  readonly stepBytes = STEP_BYTES;
+  readonly maxSteps = MAX_STEPS;
+  readonly #choices = new Choices();
+
+  /** A conversation of every plan, each damage once, and a peer that floods a program which takes nothing. */
+  seeds(): Uint8Array[] {
+    const seeds: Uint8Array[] = [];
+    for (let plan = 0; plan < 16; plan++)
+      seeds.push(
+        input([plan & 3, plan >> 2, 0, plan], [], [], [176, 3], [], [200], [200], [], [190], [208], []),
+      );
+    for (let field = 0; field < 9; field++)
+      for (let value = 0; value < 8; value++)
+        seeds.push(input([], [100, 0, 0, 0, field, 0, value, 1], [], []));
+    for (const length of [0, 1, 2, 5]) {
+      const flood = Array.from({ length: 90 }, () => [0, 0, length]);
+      seeds.push(input([], ...flood), input([2, 0, 3], ...flood));
+    }
+    return seeds;
+  }
+
+  async run(bytes: Uint8Array): Promise<number> {
+    const choices = this.#choices.reset(bytes, 0, STEP_BYTES);
+    const plan = pickPlan(choices);
+    let fragments = 0;
+    let world = begin(plan);
+    const crafter = new FragmentCrafter(plan.slotBytes, plan.maxMessageBytes);
+    for (let at = STEP_BYTES; at < bytes.length; at += STEP_BYTES) {
+      if (world.failure !== undefined) {
+        await world.end();
+        world = begin(plan);
+        crafter.restart();
+      }
+      fragments += step(world, crafter, choices.reset(bytes, at, at + STEP_BYTES));
+      await settle();
+      world.checkDelivered();
+    }
+    await world.end();
+    return Math.max(1, fragments);
+  }
+}
+
+function pickPlan(choices: Choices): WorldPlan {
+  const slots = choices.pick([4, 1, 2, 16]);
+  const slotBytes = choices.pick([64, 25, 128, 40]);
+  return {
+    slots,
+    slotBytes,
+    maxMessageBytes: choices.pick([300, 0, 1, 5000]),
+    peerSlots: choices.pick([4, 1, 3, 1000]),
+    peerSlotBytes: choices.pick([64, 64, 25, 26, 4096, 24, 1]),
+  };
+}
+
+function begin(plan: WorldPlan): MessageWorld {
+  const world = new MessageWorld(plan);
+  world.attach(0);
+  return world;
+}
+
+/** Returns how many fragments arrived. */
+function step(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): number {
+  if (world.failure !== undefined) return 0;
+  const kind = choices.u8();
+  if (kind >= 176) {
+    happen(world, crafter, kind, choices);
+    return 0;
+  }
+  if (world.qp.receives.length === 0) return 0;
+  // The newest that the peer may say, or what it said last.
+  const taken = kind % 4 === 1 ? world.takenByPeer : world.sentFragments;
+  if (kind < 156) crafter.next(world.model.sequence, taken, choices);
+  else if (kind < 166) crafter.credit(taken);
+  else crafter.raw(choices);
+  if (kind >= 96 && kind < 136) crafter.damage(choices);
+  must(world.deliver(crafter.bytes.slice(0, crafter.length)), 'a receive was there');
+  return 1;
+}
+
+function happen(world: MessageWorld, crafter: FragmentCrafter, kind: number, choices: Choices): void {
+  if (kind < 196) {
+    const data = new Uint8Array(choices.pick([7, 0, 1, 39, 40, 41, 300, 2000]));
+    for (let i = 0; i < data.length; i++) data[i] = i * 11 + kind;
+    world.send(choices.pick(SEND_TYPES), data);
+  } else if (kind < 214) world.take();
+  else if (kind < 240) for (let i = choices.below(6); i >= 0; i--) world.complete();
+  else if (kind < 252) reconnect(world, crafter, choices);
+  else if (kind === 252) world.receiver.end();
+}
+
+/** The link is lost, and another one comes up. */
+function reconnect(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): void {
+  world.detach();
+  crafter.restart();
+  if (choices.oneIn(3)) world.complete();
+  const { peerReceived } = world;
+  const wrong = [
+    peerReceived - 1,
+    peerReceived + 1,
+    world.outgoing.length,
+    world.outgoing.length + 1,
+    0xffffffff,
+  ];
+  world.attach(choices.oneIn(4) ? choices.pick(wrong) >>> 0 : peerReceived);
+}
+
+/** Steps, each padded with zeros. */
+function input(...steps: number[][]): Uint8Array {
+  const bytes = new Uint8Array(steps.length * STEP_BYTES);
+  for (const [i, values] of steps.entries()) bytes.set(values, i * STEP_BYTES);
+  return bytes;
+}

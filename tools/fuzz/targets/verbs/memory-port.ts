@@ -1,0 +1,80 @@
+/**
+ * Two UDP ports that are joined in memory: what one sends arrives at the other in the same turn of the event loop, in
+ * order, unless its queue is full.
+ */
+import { Datagram } from '../../../../src/roce/datagram.js';
+import type { Flow } from '../../../../src/roce/flow.js';
+import { packetLength, writePacket } from '../../../../src/roce/packet-writer.js';
+import type { TransmitBatch } from '../../../../src/roce/transmit-batch.js';
+import { copyAddress, sameGid, type UdpAddress } from '../../../../src/roce/wire/address.js';
+import type { Icrc } from '../../../../src/roce/wire/icrc.js';
+import type { PortListener, UdpPort } from '../../../../src/soft/udp-port.js';
+import { toAddress } from '../../../../test/support/nic-pair.js';
+
+const MAX_WAITING = 512;
+
+export class MemoryPort implements UdpPort {
+  readonly kind = 'memory';
+  readonly exactIcrc = true;
+  readonly address: UdpAddress;
+  listener: PortListener | null = null;
+  peer: MemoryPort | null = null;
+  /** Nothing that is sent arrives. */
+  cut = false;
+  sentPackets = 0;
+  readonly #icrc: Icrc;
+  readonly #waiting: Uint8Array[] = [];
+  readonly #datagram = new Datagram();
+  #isDelivering = false;
+  #closed = false;
+
+  constructor(address: string, icrc: Icrc) {
+    this.address = toAddress(address);
+    this.#icrc = icrc;
+  }
+
+  get writable(): boolean {
+    return !this.#closed;
+  }
+
+  send(batch: TransmitBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const packet = new Uint8Array(packetLength(batch, i));
+      writePacket(batch, i, packet, 0, this.#icrc);
+      this.sentPackets++;
+      const { destination } = batch.flow[i] as Flow;
+      const { peer } = this;
+      const isForPeer = peer !== null && sameGid(destination, peer.address);
+      if (isForPeer && !this.cut && this.#waiting.length < MAX_WAITING) this.#waiting.push(packet);
+    }
+    if (this.#isDelivering || this.#waiting.length === 0) return;
+    this.#isDelivering = true;
+    queueMicrotask(() => this.#deliver());
+  }
+
+  annotate(): void {}
+
+  counters(): Readonly<Record<string, number>> {
+    return {};
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.listener = null;
+    this.#waiting.length = 0;
+  }
+
+  #deliver(): void {
+    this.#isDelivering = false;
+    const datagram = this.#datagram;
+    const { peer } = this;
+    if (peer === null) return;
+    for (const packet of this.#waiting.splice(0)) {
+      datagram.bytes = packet;
+      datagram.length = packet.length;
+      copyAddress(this.address, datagram.source);
+      copyAddress(peer.address, datagram.destination);
+      peer.listener?.onDatagram(datagram);
+    }
+  }
+}
