@@ -48,6 +48,7 @@ export class MessageReceiver {
   readonly #ready: Message[] = [];
   readonly #heldSlots: number[] = [];
   readonly #waiters: Waiter[] = [];
+  /** Bytes of the messages that nobody has taken, and a header for each: empty ones must not pile up either. */
   #readyBytes = 0;
   #partial: { header: MessageHeader; data: Uint8Array; receivedBytes: number } | null = null;
   #nextSequence = 0;
@@ -111,7 +112,7 @@ export class MessageReceiver {
   next(): Promise<Message | undefined> {
     const message = this.#ready.shift();
     if (message !== undefined) {
-      this.#readyBytes -= message.data.length;
+      this.#readyBytes -= HEADER_BYTES + message.data.length;
       this.#giveHeldSlots();
       return Promise.resolve(message);
     }
@@ -163,7 +164,7 @@ export class MessageReceiver {
       waiter.resolve({ type, data });
     } else {
       this.#ready.push({ type, data });
-      this.#readyBytes += data.length;
+      this.#readyBytes += HEADER_BYTES + data.length;
     }
   }
 

@@ -70,13 +70,16 @@ export class MessageSender {
   /**
    * A link is up: sending begins, with what the peer does not have.
    *
-   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent, or when its receives
+   * are too small for any message.
    */
   attach(link: SenderLink): void {
     const oldest = this.#queue[0]?.sequence ?? this.#nextSequence;
     const received = counterDistance(oldest, link.peerReceived);
     if (received > this.#queue.length)
       throw violation('it claims to have received messages that were never sent');
+    if (link.peerSlotBytes <= HEADER_BYTES)
+      throw violation(`its receives of ${link.peerSlotBytes} bytes have no room for a message`);
     for (const message of this.#queue.splice(0, received)) message.done(undefined);
     this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
     this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - HEADER_BYTES;

@@ -69,7 +69,6 @@ export class MessageWorld {
     this.#receiveMr = new WatchedMemory((slots + CREDIT_RECEIVES) * slotBytes);
     this.#sendMr = new WatchedMemory(slots * slotBytes);
     this.receiver = new MessageReceiver({
-      mr: this.#receiveMr,
       slots,
       slotBytes,
       maxMessageBytes,
@@ -97,7 +96,7 @@ export class MessageWorld {
     this.sentFragments = 0;
     this.takenByPeer = 0;
     this.#fragment = null;
-    this.receiver.attach(this.qp);
+    this.receiver.attach(this.qp, this.#receiveMr);
     const { slots, peerSlots, peerSlotBytes } = this.plan;
     must(
       this.qp.receives.length === slots + CREDIT_RECEIVES,
