@@ -15,9 +15,9 @@ export class FragileDevice {
   readonly #qps = new Set<QueuePair>();
 
   /** @throws RdmaError as `openDevice`. */
-  static async open(name: string): Promise<FragileDevice> {
+  static async open(name: string, seed = 1): Promise<FragileDevice> {
     const icrc = new Icrc(fastCrc32);
-    const port = new SwitchedPort(await openPort(parseSoftName(name), icrc));
+    const port = new SwitchedPort(await openPort(parseSoftName(name), icrc), seed);
     return new FragileDevice(new SoftDevice(port, icrc), port);
   }
 
@@ -26,6 +26,11 @@ export class FragileDevice {
     this.#port = port;
     const allocPd = device.allocPd.bind(device);
     device.allocPd = async () => this.#watch(await allocPd());
+  }
+
+  /** Probability that a packet that arrives is lost. */
+  set loss(loss: number) {
+    this.#port.loss = loss;
   }
 
   /** Whether packets are lost in both directions. */

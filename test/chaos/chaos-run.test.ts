@@ -1,0 +1,42 @@
+/** A short chaos run end to end: its last line is what other people's scripts read. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../tools/chaos/main.js', import.meta.url));
+
+async function chaos(...args: string[]): Promise<{ code: number | null; lines: string[]; stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, lines: stdout.trim().split('\n'), stderr };
+}
+
+test('faults of every cheap kind lose, double, reorder and leak nothing', async () => {
+  const kinds = 'fail-queue-pairs,fail-queue-pairs-of-both,cut-session,kill-client,lose-packets';
+  const { code, lines, stderr } = await chaos('--faults', '10', '--only', kinds, '--json');
+  assert.equal(code, 0, stderr);
+  assert.equal(
+    lines.at(-1),
+    JSON.stringify({ faults: 10, lost: 0, duplicated: 0, reordered: 0, leaked: 0 }),
+    stderr,
+  );
+  const details = JSON.parse(lines[0] ?? '') as { messages: number; corrupted: number };
+  assert.ok(details.messages > 100, `${details.messages} messages`);
+  assert.equal(details.corrupted, 0);
+});
+
+test('wrong usage exits with 2 and says what is right', async () => {
+  const { code, stderr } = await chaos('--only', 'earthquake');
+  assert.equal(code, 2);
+  assert.match(stderr, /no fault 'earthquake'[\s\S]*usage:/);
+});

@@ -1,0 +1,133 @@
+/** The processes of a chaos run, the proxies between them, and the ledger that they fill. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Actor } from './actor.js';
+import { Ledger } from './ledger.js';
+import type { Report } from './protocol.js';
+import { TcpCutter } from './tcp-cutter.js';
+
+export const CLIENTS = 3;
+/** This client is never killed, so that its memory can be compared over the whole run. */
+export const VETERAN = 0;
+/** Messages in each direction that every client must get through after a fault. */
+const HEALTHY_MESSAGES = 15;
+/** A connection that does not go on for this long is stuck. */
+const STUCK_MILLIS = 40_000;
+const POLL_MILLIS = 10;
+
+export class World {
+  readonly ledger = new Ledger();
+  readonly certificates: string;
+  readonly seed: number;
+  readonly clients: Actor[] = [];
+  readonly proxies: TcpCutter[] = [];
+  server!: Actor;
+  #port = 0;
+  #incarnation = 1;
+
+  constructor(certificates: string, seed: number) {
+    this.certificates = certificates;
+    this.seed = seed;
+  }
+
+  async start(): Promise<void> {
+    await this.startServer();
+    for (let client = 0; client < CLIENTS; client++) {
+      this.proxies.push(await TcpCutter.to({ host: '127.0.0.1', port: this.#port }));
+      await this.startClient(client);
+    }
+    await this.untilHealthy();
+  }
+
+  async startServer(): Promise<void> {
+    const setup = { ...this.#setup('server', 0), port: this.#port, incarnation: 0 };
+    const { actor, port } = await Actor.start(setup, (report) => this.#onReport('server', report));
+    this.server = actor;
+    this.#port = port;
+  }
+
+  async startClient(client: number): Promise<void> {
+    const port = (this.proxies[client] as TcpCutter).port;
+    // Incarnations of a new process must not collide with those of the one before.
+    const incarnation = this.#incarnation++ * 1_000_000;
+    const setup = { ...this.#setup('client', client), port, incarnation };
+    const { actor } = await Actor.start(setup, (report) => this.#onReport('client', report));
+    this.clients[client] = actor;
+  }
+
+  async killServer(): Promise<void> {
+    this.server.signal('SIGKILL');
+    await this.server.gone;
+    this.ledger.noteKilled('server');
+    await this.startServer();
+  }
+
+  async killClient(client: number): Promise<void> {
+    const actor = this.clients[client] as Actor;
+    actor.signal('SIGKILL');
+    await actor.gone;
+    this.ledger.noteKilled('client', client);
+    await this.startClient(client);
+  }
+
+  /**
+   * Until every client gets messages through in both directions.
+   *
+   * @throws Error when one of them does not.
+   */
+  async untilHealthy(): Promise<void> {
+    const from = this.clients.map((_, client) => this.ledger.progressOf(client));
+    const deadline = performance.now() + STUCK_MILLIS;
+    for (;;) {
+      const stuck = from.findIndex((before, client) => {
+        const now = this.ledger.progressOf(client);
+        const steps = [now.received - before.received, now.acknowledged - before.acknowledged];
+        return Math.min(...steps) < HEALTHY_MESSAGES;
+      });
+      if (stuck < 0) return;
+      if (performance.now() > deadline) throw new Error(`client ${stuck} got nothing through any more`);
+      await delay(POLL_MILLIS);
+    }
+  }
+
+  /** Bytes in use after a garbage collection: of the server, and of the client that is never killed. */
+  async measureMemory(): Promise<{ readonly server: number; readonly client: number }> {
+    const veteran = this.clients[VETERAN] as Actor;
+    const reports = [this.server.next('memory'), veteran.next('memory')];
+    this.server.order({ order: 'measure' });
+    veteran.order({ order: 'measure' });
+    const [server, client] = await Promise.all(reports);
+    return { server: server?.heapBytes ?? 0, client: client?.heapBytes ?? 0 };
+  }
+
+  /** Lets everything come to its end; returns which objects were left over, and how many. */
+  async finish(): Promise<Readonly<Record<string, number>>> {
+    const left: Record<string, number> = {};
+    const finishOne = async (actor: Actor): Promise<void> => {
+      const done = actor.next('done');
+      actor.order({ order: 'finish' });
+      const { role, client } = actor.setup;
+      for (const [kind, count] of Object.entries<number>({ ...(await done).leaked })) {
+        if (count > 0) left[`${kind} of ${role} ${client}`] = count;
+      }
+      await actor.gone;
+    };
+    await Promise.all(this.clients.map(finishOne));
+    await finishOne(this.server);
+    await this.close();
+    return left;
+  }
+
+  /** Ends what is left, also after a failure. */
+  async close(): Promise<void> {
+    for (const actor of [...this.clients, this.server]) if (actor.isAlive) actor.signal('SIGKILL');
+    for (const proxy of this.proxies.splice(0)) await proxy[Symbol.asyncDispose]();
+  }
+
+  #setup(role: 'server' | 'client', client: number) {
+    return { role, client, certificates: this.certificates, seed: this.seed };
+  }
+
+  #onReport(side: 'server' | 'client', report: Report): void {
+    if (report.event === 'progress') this.ledger.note(side, report.progress);
+  }
+}
