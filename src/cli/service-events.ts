@@ -70,7 +70,7 @@ export interface CensusEvent {
   readonly objects: Readonly<Record<string, number>>;
 }
 
-export function censusEvent(objects: Partial<ServerCensus>): CensusEvent {
+export function censusEvent(objects: Partial<ServerCensus> & { readonly sockets: number }): CensusEvent {
   const leaked = Object.values(objects).reduce((sum, count) => sum + count, 0);
   return { event: 'census', leaked, objects: { ...objects } };
 }

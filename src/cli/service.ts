@@ -33,15 +33,23 @@ export async function startService(
   return server;
 }
 
-/** Closes the server, which frees everything, and counts what is left. Never throws. */
-export async function stopService(server: Server, emit: Emit): Promise<CensusEvent> {
+/**
+ * Closes the server, which frees everything, and counts what is left. Never throws. `closeDevice` is for those who gave
+ * the server a device.
+ */
+export async function stopService(
+  server: Server,
+  emit: Emit,
+  closeDevice: () => Promise<void> = async () => {},
+): Promise<CensusEvent> {
   try {
     await server.close();
+    await closeDevice();
   } catch (error) {
     const message = error instanceof RdmaError ? error.message : String(error);
     emit({ event: 'handler-error', client: 0, message });
   }
-  const census = censusEvent(server.census());
+  const census = censusEvent({ ...server.census(), sockets: await leftoverSockets() });
   emit(census);
   return census;
 }
@@ -76,6 +84,18 @@ async function listeningEvent(server: Server, options: ListenOptions): Promise<S
     bufferBytes: options.bufferBytes ?? 1024 * 1024,
     mutualTls: options.clientCa !== undefined,
   };
+}
+
+const LINGER_MILLIS = 200;
+
+/** Sockets of this process that do not go away, listening ones too. One that is just closing gets its moment. */
+export async function leftoverSockets(): Promise<number> {
+  const deadline = performance.now() + LINGER_MILLIS;
+  for (;;) {
+    const sockets = process.getActiveResourcesInfo().filter((kind) => /^(TCP|UDP)/.test(kind)).length;
+    if (sockets === 0 || performance.now() > deadline) return sockets;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** Microseconds are all that a reader wants. */

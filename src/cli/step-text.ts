@@ -37,21 +37,21 @@ export function describeStep(name: StepName, details: StepDetails): string {
 const SENTENCES: Readonly<Record<StepName, (details: StepDetails) => string>> = {
   [StepName.TLS]: ({ peer, slot }) =>
     `TLS 1.3 with ${peer}${slot === undefined ? '' : `, takes slot ${slot}`}`,
-  [StepName.PSN_EXCHANGED]: () => 'both sides drew a random PSN and told it through TLS: set (hidden)',
+  [StepName.PSN_EXCHANGED]: () => 'each side drew a random PSN and told the other through TLS',
   [StepName.OBJECTS_CREATED]: ({ qpn }) =>
     `protection domain, 2 completion queues, queue pair ${qpnText(qpn)}, buffers registered`,
   [StepName.PARAMETERS_EXCHANGED]: (details) =>
-    `peer is QP ${qpnText(details['peerQpn'])} at ${details['peerGid']}, UDP port ${details['peerUdpPort']}` +
-    psnText(details),
+    `peer is QP ${qpnText(details['peerQpn'])} at ${details['peerGid']}, UDP port ${details['peerUdpPort']}`,
   [StepName.INIT]: () => 'port and access rights set',
-  [StepName.RTR]: ({ pathMtu }) => `ready to receive: expects the peer's PSN, path MTU ${pathMtu}`,
-  [StepName.RTS]: () => 'ready to send: begins with its own PSN',
+  [StepName.RTR]: ({ pathMtu, rqPsn }) =>
+    `ready to receive, from the peer's PSN on: ${secretPsn(rqPsn)}; path MTU ${pathMtu}`,
+  [StepName.RTS]: ({ sqPsn }) => `ready to send, from its own PSN on: ${secretPsn(sqPsn)}`,
   [StepName.RECEIVES_POSTED]: ({ receives }) => `${plural(Number(receives), 'receive')} posted`,
   [StepName.READY]: () => 'both sides are ready',
   [StepName.RECOVERING]: ({ code, status }) =>
     `the connection failed (${status === '' ? code : status}): new PSNs, a new queue pair, then on with what was under way`,
   [StepName.RECOVERED]: () => 'up again: nothing was lost',
-  [StepName.QUIT]: () => 'the peer quits',
+  [StepName.QUIT]: () => 'the other side says goodbye',
   [StepName.MEMORY_DEREGISTERED]: ({ failed }) => freed('memory regions deregistered, buffers freed', failed),
   [StepName.QP_DESTROYED]: ({ failed }) => freed('queue pair destroyed', failed),
   [StepName.CQS_DESTROYED]: ({ failed }) => freed('both completion queues destroyed', failed),
@@ -67,7 +67,5 @@ const freed = (text: string, failed: string | number | undefined): string =>
 const qpnText = (qpn: string | number | undefined): string => formatHex24(Number(qpn));
 
 /** PSNs are there only when somebody asked to see them. */
-export function psnText({ localPsn, remotePsn }: StepDetails): string {
-  if (typeof localPsn !== 'number' || typeof remotePsn !== 'number') return '';
-  return `; PSN ${formatHex24(localPsn)} here, ${formatHex24(remotePsn)} there`;
-}
+const secretPsn = (psn: string | number | undefined): string =>
+  typeof psn === 'number' ? formatHex24(psn) : 'set (hidden)';

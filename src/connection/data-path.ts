@@ -109,7 +109,7 @@ export class DataPath {
     await bringUp(
       resources.qp,
       session,
-      { pathMtu, grantsMemory: resources.bufferMr !== null },
+      { pathMtu, grantsMemory: resources.bufferMr !== null, revealPsns: this.#revealPsns },
       this.#reporter,
     );
     this.#link = new Link(resources, {

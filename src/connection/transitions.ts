@@ -19,6 +19,8 @@ export interface OwnPath {
   readonly pathMtu: PathMtu;
   /** Whether the peer may write and read memory of ours. */
   readonly grantsMemory: boolean;
+  /** Puts the PSNs into the steps. */
+  readonly revealPsns: boolean;
 }
 
 export async function bringUp(
@@ -41,7 +43,7 @@ export async function bringUp(
     maxDestRdAtomic: RD_ATOMIC_DEPTH,
     minRnrTimer: MIN_RNR_TIMER,
   });
-  reporter.report(StepName.RTR, { pathMtu });
+  reporter.report(StepName.RTR, own.revealPsns ? { pathMtu, rqPsn } : { pathMtu });
   await qp.modify({
     state: QpState.RTS,
     sqPsn,
@@ -50,5 +52,5 @@ export async function bringUp(
     rnrRetry: RNR_RETRY,
     maxRdAtomic: Math.min(RD_ATOMIC_DEPTH, peer.maxDestRdAtomic),
   });
-  reporter.report(StepName.RTS);
+  reporter.report(StepName.RTS, own.revealPsns ? { sqPsn } : {});
 }

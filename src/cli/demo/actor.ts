@@ -18,10 +18,18 @@ export class Actor<Order extends object, Event extends { readonly event: string 
   readonly #child: ChildProcess;
   readonly #waiters = new Set<Waiter<Event>>();
   readonly #exited: Promise<void>;
+  readonly #onFailure: (failure: RdmaError) => void;
   #failure: RdmaError | undefined;
+  #dismissed = false;
 
-  constructor(name: string, module: URL, onEvent: (event: Event, epochMillis: number) => void) {
+  constructor(
+    name: string,
+    module: URL,
+    onEvent: (event: Event, epochMillis: number) => void,
+    onFailure: (failure: RdmaError) => void,
+  ) {
     this.name = name;
+    this.#onFailure = onFailure;
     // Its standard output must stay ours alone; what goes wrong may be seen.
     this.#child = fork(fileURLToPath(module), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.#child.on('message', (message: Stamped<Event> | null) => {
@@ -42,12 +50,21 @@ export class Actor<Order extends object, Event extends { readonly event: string 
     if (this.#child.connected) this.#child.send(order);
   }
 
+  /** The last order: the process ends when it is carried out. */
+  dismiss(order: Order): void {
+    this.#dismissed = true;
+    this.order(order);
+  }
+
   /**
-   * The next event of this name.
+   * The next event of this name that is `wanted`. Ask for it before the order that brings it about.
    *
    * @throws RdmaError when the process fails, ends or is silent for a minute.
    */
-  next<Name extends Event['event']>(name: Name): Promise<Extract<Event, { event: Name }>> {
+  next<Name extends Event['event']>(
+    name: Name,
+    wanted: (event: Extract<Event, { event: Name }>) => boolean = () => true,
+  ): Promise<Extract<Event, { event: Name }>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () =>
@@ -57,7 +74,7 @@ export class Actor<Order extends object, Event extends { readonly event: string 
         WAIT_MILLIS,
       );
       const waiter: Waiter<Event> = {
-        matches: (event) => event.event === name,
+        matches: (event) => event.event === name && wanted(event as Extract<Event, { event: Name }>),
         settle: (failure, event) => {
           clearTimeout(timer);
           this.#waiters.delete(waiter);
@@ -94,6 +111,7 @@ export class Actor<Order extends object, Event extends { readonly event: string 
   }
 
   #failWith(failure: RdmaError): void {
+    if (this.#failure === undefined && !this.#dismissed) this.#onFailure(failure);
     this.#failure ??= failure;
     for (const waiter of [...this.#waiters]) waiter.settle(this.#failure);
   }

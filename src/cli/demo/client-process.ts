@@ -7,7 +7,7 @@ import { ServiceClient, sha256 } from '../../connection/message-service.js';
 import { loadOrCreateDevCertificates } from '../../session/dev-certificates.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
-import { rounded } from '../service.js';
+import { leftoverSockets, rounded } from '../service.js';
 import { censusEvent } from '../service-events.js';
 import { openDemoDevice } from './demo-device.js';
 import { writeAnnouncement } from './file-announcement.js';
@@ -125,6 +125,8 @@ async function quit({ client, device }: Session, tell: Tell): Promise<void> {
     writes,
     reads,
   });
-  tell(censusEvent(device.census()));
-  await device.close();
+  const objects = device.census();
+  // A device with open objects does not close; then its socket counts as left over, too.
+  if (Object.values(objects).every((count) => count === 0)) await device.close();
+  tell(censusEvent({ ...objects, sockets: await leftoverSockets() }));
 }

@@ -33,7 +33,7 @@ export interface DemoFile {
   readonly path: string;
 }
 
-export type ServerEvent = ServiceEvent | DeviceEvent | ServerFileEvent | FailedEvent;
+export type ServerEvent = ServiceEvent | DeviceEvent | ServerFileEvent | CapturedEvent | FailedEvent;
 
 /** The device that a process opened. */
 export interface DeviceEvent {
@@ -43,6 +43,15 @@ export interface DeviceEvent {
   readonly pathMtu: number;
   /** Why it is not the one that was wanted. */
   readonly fallback?: string;
+}
+
+/** What the capture of the server's device holds. */
+export interface CapturedEvent {
+  readonly event: 'captured';
+  readonly path: string;
+  readonly packets: number;
+  /** Packets that the disk could not take in time. */
+  readonly leftOut: number;
 }
 
 /** What the server found when a file was complete. */

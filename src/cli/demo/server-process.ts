@@ -11,7 +11,7 @@ import { RdmaError } from '../../verbs/errors.js';
 import { type MessageHooks, startService, stopService } from '../service.js';
 import { openDemoDevice } from './demo-device.js';
 import { readAnnouncement } from './file-announcement.js';
-import type { ServerEvent, ServerOrder } from './protocol.js';
+import type { CapturedEvent, ServerEvent, ServerOrder } from './protocol.js';
 import { playRole } from './role.js';
 
 const SERVER_ADDRESS = '127.0.0.1';
@@ -20,6 +20,7 @@ type Tell = (event: ServerEvent) => void;
 interface Running {
   readonly server: Server;
   readonly device: Device;
+  readonly capture: string | undefined;
 }
 
 let running: Running | undefined;
@@ -31,8 +32,9 @@ playRole<ServerOrder, ServerEvent>({
       return true;
     }
     if (running === undefined) throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the server does not run');
-    await stopService(running.server, tell);
-    await running.device.close();
+    const { server, device, capture } = running;
+    await stopService(server, tell, () => device.close());
+    if (capture !== undefined) tell(captured(device, capture));
     return false;
   },
 });
@@ -52,7 +54,12 @@ async function serve(order: Extract<ServerOrder, { order: 'serve' }>, tell: Tell
     slots: order.slots,
     revealPsns: order.revealPsns,
   };
-  return { server: await startService(options, tell, fileHashes(tell)), device };
+  return { server: await startService(options, tell, fileHashes(tell)), device, capture: order.capture };
+}
+
+function captured(device: Device, path: string): CapturedEvent {
+  const { captureWritten = 0, captureLeftOut = 0 } = device.counters();
+  return { event: 'captured', path, packets: captureWritten, leftOut: captureLeftOut };
 }
 
 interface FileInProgress {
