@@ -1,5 +1,6 @@
 /** Address handles of the soft device. */
 import type { Flow } from '../roce/flow.js';
+import type { Nic } from '../roce/nic.js';
 import type { AddressHandle, AddressVector } from '../verbs/address-handle.js';
 import type { MemoryOwner } from './soft-memory.js';
 
@@ -15,6 +16,10 @@ export class SoftAh implements AddressHandle {
     this.#owner = owner;
     owner.children++;
     owner.live.ahs++;
+  }
+
+  belongsTo(nic: Nic): boolean {
+    return this.#owner.nic === nic;
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Cq } from '../roce/completion/cq.js';
 import { CqArm } from '../roce/completion/cq.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
-import { closedError, RdmaError } from '../verbs/errors.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import type { LiveObjects } from './live-objects.js';
 
@@ -29,6 +29,11 @@ export class SoftCq implements CompletionQueue {
     return this.#closed;
   }
 
+  /** Whether it is of the device with these objects. */
+  belongsTo(live: LiveObjects): boolean {
+    return this.#live === live;
+  }
+
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
     if (this.#closed) throw closedError('the completion queue');
     if (this.engine.overrun && this.engine.count === 0) {
@@ -37,6 +42,7 @@ export class SoftCq implements CompletionQueue {
         `the completion queue overran its ${this.capacity} entries and lost completions; create a larger one`,
       );
     }
+    if (!Number.isInteger(max) || max < 0) throw usageError(`poll takes 0 or more completions, not ${max}`);
     return this.engine.poll(into, max);
   }
 
@@ -85,6 +91,10 @@ export class SoftChannel implements CompletionChannel {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  belongsTo(live: LiveObjects): boolean {
+    return this.#live === live;
   }
 
   /** An armed queue of this channel has fired. Each queue is at most once among the waiting events. */

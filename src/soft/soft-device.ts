@@ -108,7 +108,8 @@ export class SoftDevice implements Device {
       throw usageError(`a completion queue holds 1 to ${ATTRIBUTES.maxCqe} entries, not ${capacity}`);
     }
     const channel = options.channel ?? null;
-    if (channel !== null && (!(channel instanceof SoftChannel) || channel.closed)) {
+    const isOwn = channel instanceof SoftChannel && channel.belongsTo(this.live);
+    if (channel !== null && (!isOwn || channel.closed)) {
       throw usageError('channel must be an open completion channel of this device');
     }
     return new SoftCq(this.nic.createCq(capacity), channel, this.live);

@@ -92,6 +92,10 @@ export class SoftMw implements MemoryWindow {
     return !this.window.valid;
   }
 
+  belongsTo(nic: Nic): boolean {
+    return this.#owner.nic === nic;
+  }
+
   nextRkey(): RKey {
     return this.#owner.nic.regions.reserveKey() as RKey;
   }

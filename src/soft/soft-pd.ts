@@ -2,6 +2,7 @@
 import type { Nic } from '../roce/nic.js';
 import { checkRegionAccess } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
+import type { CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { QpCapacity } from '../verbs/qp-attributes.js';
@@ -74,10 +75,10 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
     checkCapacity('maxInlineData', capacity.maxInlineData, 0, attributes.maxInlineData);
     const { sendCq, recvCq } = options;
     const srq = options.srq ?? null;
-    if (!(sendCq instanceof SoftCq) || !(recvCq instanceof SoftCq) || sendCq.closed || recvCq.closed) {
+    if (!this.#mayUse(sendCq) || !this.#mayUse(recvCq)) {
       throw usageError('sendCq and recvCq must be open completion queues of this device');
     }
-    if (srq !== null && (!(srq instanceof SoftSrq) || srq.closed)) {
+    if (srq !== null && (!(srq instanceof SoftSrq) || !srq.belongsTo(this.nic) || srq.closed)) {
       throw usageError('srq must be an open shared receive queue of this device');
     }
     const engine = this.nic.createQp(
@@ -128,6 +129,10 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #mayUse(cq: CompletionQueue): cq is SoftCq {
+    return cq instanceof SoftCq && cq.belongsTo(this.live) && !cq.closed;
   }
 
   #checkOpen(): void {

@@ -1,7 +1,9 @@
 /** Queue pairs and shared receive queues of the soft device: verbs requests in, engine elements out. */
+import type { Nic } from '../roce/nic.js';
 import type { BindRequest } from '../roce/qp/bind-request.js';
 import type { Qp } from '../roce/qp/qp.js';
 import type { ReceiveQueue } from '../roce/qp/receive-queue.js';
+import { isAtomic } from '../roce/qp/request-opcodes.js';
 import type { SendQueue, SendWqe } from '../roce/qp/send-queue.js';
 import type { Srq } from '../roce/qp/srq.js';
 import type { Qpn } from '../verbs/brands.js';
@@ -150,7 +152,7 @@ export class SoftQp implements QueuePair {
     wqe.length = this.#fillPayload(queue, wqe, request);
     if (request.compareAdd !== undefined)
       fillAtomic(wqe, request.opcode, request.compareAdd, request.swap ?? 0n);
-    if (request.bind !== undefined) wqe.bind = toBindRequest(request.bind);
+    if (request.bind !== undefined) wqe.bind = toBindRequest(request.bind, this.#pd);
     if (request.ah !== undefined) this.#fillDatagram(wqe, request);
   }
 
@@ -164,7 +166,7 @@ export class SoftQp implements QueuePair {
       return length;
     }
     const sges = request.sges;
-    if (sges === undefined) return 0;
+    if (sges === undefined) return isAtomic(request.opcode) ? 8 : 0;
     if (sges.length > queue.sges.maxSge) {
       throw usageError(`the request has ${sges.length} SGEs, but maxSendSge is ${queue.sges.maxSge}`);
     }
@@ -175,11 +177,13 @@ export class SoftQp implements QueuePair {
       total += length;
     }
     if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
-    return total;
+    // The result of an atomic is 8 bytes, whatever room there is: too little of it is LOC_LEN_ERR.
+    return isAtomic(request.opcode) ? 8 : total;
   }
 
   #fillDatagram(wqe: SendWqe, request: SendWorkRequest): void {
-    if (!(request.ah instanceof SoftAh)) throw usageError('the address handle belongs to another device');
+    if (!(request.ah instanceof SoftAh) || !request.ah.belongsTo(this.#pd.nic))
+      throw usageError('the address handle belongs to another device');
     wqe.flow = request.ah.flow;
     wqe.destQpn = request.remoteQpn ?? 0;
     wqe.qkey = request.remoteQkey ?? 0;
@@ -218,6 +222,10 @@ export class SoftSrq implements SharedReceiveQueue {
 
   get maxSge(): number {
     return this.engine.maxSge;
+  }
+
+  belongsTo(nic: Nic): boolean {
+    return this.#pd.nic === nic;
   }
 
   get closed(): boolean {
@@ -299,9 +307,10 @@ function fillAtomic(wqe: SendWqe, opcode: number, compareAdd: bigint, swap: bigi
   wqe.compareLow = Number(compare & 0xffffffffn);
 }
 
-function toBindRequest(bind: WindowBinding): BindRequest {
+function toBindRequest(bind: WindowBinding, { nic }: SoftPd): BindRequest {
   const { mw, mr } = bind;
-  if (!(mw instanceof SoftMw) || !(mr instanceof SoftMr)) {
+  const isOwn = mw instanceof SoftMw && mr instanceof SoftMr && mw.belongsTo(nic) && mr.belongsTo(nic);
+  if (!isOwn) {
     throw usageError('the memory window or region of a BIND_MW belongs to another device');
   }
   return {

@@ -23,8 +23,9 @@ const KNOWN_ACCESS = REMOTE_ACCESS | AccessFlags.LOCAL_WRITE | AccessFlags.MW_BI
  * LOCAL_WRITE: the device writes on the peer's behalf.
  */
 export function checkRegionAccess(access: number): void {
-  if (!Number.isInteger(access) || (access & ~KNOWN_ACCESS) !== 0) {
-    throw usageError(`access 0x${access.toString(16)} has bits outside of AccessFlags`);
+  // A number above 32 bits would lose its high ones to `&`.
+  if (access >>> 0 !== access || (access & ~KNOWN_ACCESS) !== 0) {
+    throw usageError(`access ${access} is no combination of AccessFlags`);
   }
   const writes = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;
   if ((access & writes) !== 0 && (access & AccessFlags.LOCAL_WRITE) === 0) {

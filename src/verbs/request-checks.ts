@@ -2,9 +2,11 @@
  * What is wrong with a work request before any device looks at it. Every device checks posted requests here, so that
  * all of them refuse the same calls with the same words.
  */
+import { REMOTE_ACCESS } from './access-flags.js';
+import { QPN_MASK } from './brands.js';
 import { usageError } from './errors.js';
 import { QpType, qpTypeName } from './qp-state.js';
-import { type SendWorkRequest, type Sge, WrOpcode } from './work-request.js';
+import { type SendWorkRequest, type Sge, type WindowBinding, WrOpcode } from './work-request.js';
 
 const OPCODE_NAMES = new Map<number, string>(Object.entries(WrOpcode).map(([name, value]) => [value, name]));
 export const wrOpcodeName = (opcode: number): string => OPCODE_NAMES.get(opcode) ?? `opcode ${opcode}`;
@@ -24,6 +26,7 @@ export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
   if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
   if (!OPCODE_NAMES.has(opcode)) throw usageError(`${opcode} is not a work request opcode`);
   if (type !== QpType.RC) checkUnreliable(request, type);
+  checkNumbers(request);
   switch (opcode) {
     case WrOpcode.RDMA_WRITE:
     case WrOpcode.RDMA_WRITE_WITH_IMM:
@@ -39,6 +42,7 @@ export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
       break;
     case WrOpcode.BIND_MW:
       if (request.bind === undefined) throw missing(opcode, 'bind');
+      checkBinding(request.bind);
       break;
     default:
   }
@@ -57,6 +61,30 @@ export function sgeLength(sge: Sge): number {
     throw usageError(`an SGE needs an offset and a length of 0 or more, not ${offset} and ${length}`);
   }
   return length;
+}
+
+/** What goes into the packet must fit its field: cut to size it would name something else. */
+function checkNumbers({ rkey, imm, invalidateRkey, remoteQpn, remoteQkey }: SendWorkRequest): void {
+  if (rkey !== undefined) checkUnsigned('rkey', rkey, 0xffffffff);
+  if (imm !== undefined) checkUnsigned('imm', imm, 0xffffffff);
+  if (invalidateRkey !== undefined) checkUnsigned('invalidateRkey', invalidateRkey, 0xffffffff);
+  if (remoteQpn !== undefined) checkUnsigned('remoteQpn', remoteQpn, QPN_MASK);
+  if (remoteQkey !== undefined) checkUnsigned('remoteQkey', remoteQkey, 0xffffffff);
+}
+
+function checkUnsigned(name: string, value: number, max: number): void {
+  if (value >>> 0 === value && value <= max) return;
+  throw usageError(`${name} must be an integer from 0 to 0x${max.toString(16)}, not ${value}`);
+}
+
+function checkBinding({ offset, length, access, rkey }: WindowBinding): void {
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
+    throw usageError(`BIND_MW needs an offset and a length of 0 or more, not ${offset} and ${length}`);
+  }
+  if (access >>> 0 !== access || (access & ~REMOTE_ACCESS) !== 0) {
+    throw usageError(`the access of a BIND_MW must be remote rights of AccessFlags, not ${access}`);
+  }
+  checkUnsigned('the rkey of a BIND_MW', rkey, 0xffffffff);
 }
 
 function checkInline(request: SendWorkRequest): void {

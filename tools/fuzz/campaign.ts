@@ -7,7 +7,7 @@ import type { Coverage } from './coverage.js';
 import { type Crash, describeCrash, minimize } from './crash.js';
 import { Mutator } from './mutator.js';
 import { Random } from './random.js';
-import type { Target } from './target.js';
+import { runWhole, type Target } from './target.js';
 
 /** Inputs between two looks at the coverage. */
 const BATCH = 32;
@@ -95,8 +95,7 @@ export class Campaign {
     this.#options.onInput(input);
     let count = 0;
     await this.#guard(input, async () => {
-      const result = this.#target.run(input);
-      count = typeof result === 'number' ? result : await result;
+      count = await runWhole(this.#target, input);
     });
     return Math.max(1, count);
   }
@@ -110,7 +109,7 @@ export class Campaign {
       this.#signatures.add(crash.signature);
       const run = (shorter: Uint8Array): unknown => {
         this.#options.onInput(shorter);
-        return this.#target.run(shorter);
+        return runWhole(this.#target, shorter);
       };
       this.#options.onCrash(await minimize(run, this.#target.stepBytes, crash));
     }

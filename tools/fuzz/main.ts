@@ -7,7 +7,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { type Crash, crashReport, describeCrash, saveInput } from './crash.js';
 import { type FuzzTotals, runFuzzer } from './fuzz-run.js';
 import { type FuzzOptions, parseOptions, USAGE } from './options.js';
-import type { TargetName } from './target.js';
+import { watchForStrays } from './strays.js';
+import { runWhole, type TargetName } from './target.js';
 import { createTarget } from './targets.js';
 
 const say = (text: string): void => void process.stderr.write(text);
@@ -67,8 +68,8 @@ async function replay(options: FuzzOptions, source: string): Promise<number> {
   const name = options.targets[0] as TargetName;
   const input = existsSync(source) ? readFileSync(source) : Buffer.from(source, 'hex');
   try {
-    const target = await createTarget(name);
-    const count = await target.run(new Uint8Array(input));
+    watchForStrays();
+    const count = await runWhole(await createTarget(name), new Uint8Array(input));
     say(`the input came through: ${count} tried\n`);
     return 0;
   } catch (error) {

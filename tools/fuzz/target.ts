@@ -5,6 +5,8 @@
  * Invariant: a run depends on nothing but its input, so that the input alone replays it. (Targets that use real objects
  * with random keys come as near to that as their keys allow.)
  */
+import { throwStrays } from './strays.js';
+
 export interface Target {
   readonly name: TargetName;
   readonly stepBytes: number;
@@ -19,6 +21,19 @@ export interface Target {
   run(input: Uint8Array): number | Promise<number>;
   /** Questions that only many inputs together can answer. */
   finish?(corpus: readonly Uint8Array[]): void | Promise<void>;
+}
+
+/** Runs an input; what went wrong beside it, in callbacks that nobody waits for, counts too. */
+export async function runWhole(target: Target, input: Uint8Array): Promise<number> {
+  const result = target.run(input);
+  if (typeof result === 'number') return result;
+  let count = 0;
+  try {
+    count = await result;
+  } finally {
+    await throwStrays();
+  }
+  return count;
 }
 
 export const TARGET_NAMES = ['wire', 'wire-noicrc', 'frames', 'verbs', 'messages'] as const;

@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Campaign, type CampaignResult } from './campaign.js';
 import { Coverage } from './coverage.js';
 import { checkHeap, heapBytes } from './heap.js';
+import { watchForStrays } from './strays.js';
 import type { TargetName } from './target.js';
 import { createTarget } from './targets.js';
 import { CURRENT_HEADER_INTS, type Job, type WorkerMessage, type WorkerSetup } from './worker-protocol.js';
@@ -40,25 +41,6 @@ async function runJob(job: Job, index: number, coverage: Coverage): Promise<Camp
     onCrash: (crash) => send({ type: 'crash', crash }),
   });
   return campaign.run();
-}
-
-/** A promise that nobody waits for must not fail either. */
-function watchForStrays(): void {
-  const report = (kind: string) => (error: unknown) => {
-    const input = bytes.slice(0, Atomics.load(header, 1));
-    const target = (jobs[Atomics.load(header, 2)] as Job).target;
-    const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    const crash = {
-      target,
-      signature: `${kind} ${message}`,
-      message: `${kind}: ${message}`,
-      stack: stack ?? '',
-      input,
-    };
-    send({ type: 'crash', crash });
-  };
-  process.on('uncaughtException', report('uncaught exception'));
-  process.on('unhandledRejection', report('unhandled rejection'));
 }
 
 watchForStrays();

@@ -49,8 +49,10 @@ export function postSends(world: VerbsWorld, device: number, choices: Choices): 
   });
   for (const { wrId } of left) world.ledger.withdrawn(queue, wrId);
   if (!mayPost) must(left.length === requests.length, 'a queue pair that is not in RTS takes no request');
-  for (const request of requests.slice(0, requests.length - left.length))
+  for (const request of requests.slice(0, requests.length - left.length)) {
     must(isOwn(world, entry, request), 'objects of another device are refused');
+    must(hasNumbers(request), 'numbers that fit no field are refused');
+  }
 }
 
 /** Posts receives to a queue pair or a shared receive queue. */
@@ -85,6 +87,29 @@ function post<T>(requests: readonly T[], call: (request: T) => void): readonly T
     }
   }
   return [];
+}
+
+const isUnsigned = (value: number | undefined, max = 0xffffffff): boolean =>
+  value === undefined || (Number.isInteger(value) && value >= 0 && value <= max);
+
+function hasNumbers(request: SendWorkRequest): boolean {
+  const { wrId, rkey, imm, invalidateRkey, remoteQpn, remoteQkey, remoteAddr, bind, sges } = request;
+  const areKeys = isUnsigned(rkey) && isUnsigned(imm) && isUnsigned(invalidateRkey) && isUnsigned(remoteQkey);
+  const isAddress = remoteAddr === undefined || isUnsigned(Number(remoteAddr), Number.MAX_SAFE_INTEGER);
+  const isWindow =
+    bind === undefined ||
+    [bind.offset, bind.length, bind.rkey].every((value) => isUnsigned(value, Number.MAX_SAFE_INTEGER));
+  const arePieces = sges?.every(({ offset, length }) => {
+    return isUnsigned(offset, Number.MAX_SAFE_INTEGER) && isUnsigned(length, Number.MAX_SAFE_INTEGER);
+  });
+  return (
+    Number.isSafeInteger(wrId) &&
+    areKeys &&
+    isUnsigned(remoteQpn, 0xffffff) &&
+    isAddress &&
+    isWindow &&
+    arePieces !== false
+  );
 }
 
 /** Whether everything that the request names is of the device of its queue pair. */

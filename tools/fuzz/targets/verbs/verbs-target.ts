@@ -98,6 +98,7 @@ async function modify(world: VerbsWorld, device: number, choices: Choices): Prom
     const attributes = wildAttributes(choices, GIDS[1 - device] as string);
     const isReset = attributes.state === QpState.RESET && Object.keys(attributes).length === 1;
     if (isReset && !entry.closed) world.beforeReset(entry);
+    await world.turn();
     const before = entry.closed ? null : await entry.object.query();
     const result = await attempt(() => entry.object.modify(attributes));
     if (before === null)
