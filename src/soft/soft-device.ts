@@ -6,6 +6,7 @@
  */
 import type { Cq } from '../roce/completion/cq.js';
 import { Nic, type NicEvent } from '../roce/nic.js';
+import type { RandomU32 } from '../roce/random.js';
 import { formatGid, formatIp } from '../roce/wire/address.js';
 import { Icrc } from '../roce/wire/icrc.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
@@ -63,10 +64,11 @@ export class SoftDevice implements Device {
     return new SoftDevice(await openPort(spec, icrc), icrc);
   }
 
-  constructor(port: UdpPort, icrc: Icrc) {
+  /** `random`: where queue pair numbers, keys and addresses come from; tests and attacks may give less of it. */
+  constructor(port: UdpPort, icrc: Icrc, random: RandomU32 = randomU32) {
     this.#port = port;
     this.name = `soft:${formatIp(port.address)}`;
-    this.nic = new Nic({ addresses: [port.address], random: randomU32, icrc });
+    this.nic = new Nic({ addresses: [port.address], random, icrc });
     this.#driver = new Driver(this.nic, port, () => this.#deliverEvents());
   }
 

@@ -1,0 +1,32 @@
+/** The statistics must accept what chance brings and refuse what it does not: an attack that cannot fail shows nothing. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { duration, fitsBinomial, fitsUniformMean, fitsWaiting } from '../../tools/attack/statistics.js';
+
+test('hits that fit the probability pass, twice or half as many do not', () => {
+  assert.ok(fitsBinomial(500, 1000, 0.5));
+  assert.ok(fitsBinomial(540, 1000, 0.5));
+  assert.ok(!fitsBinomial(1000, 1000, 0.5));
+  assert.ok(!fitsBinomial(250, 1000, 0.5));
+});
+
+test('one hit may always be chance, two may not where none is expected', () => {
+  assert.ok(fitsBinomial(1, 1000, 1e-9));
+  assert.ok(!fitsBinomial(2, 1000, 1e-9));
+});
+
+test('the mean of sweeps through half a space is not taken for that of the whole one', () => {
+  assert.ok(fitsUniformMean(32_768, 24, 65_536));
+  assert.ok(!fitsUniformMean(16_384, 24, 32_768 * 2));
+});
+
+test('waiting times tell a window of 16 from one of 32', () => {
+  assert.ok(fitsWaiting(32 * 4096, 32, 16 / 65_536));
+  assert.ok(!fitsWaiting(32 * 1024, 32, 16 / 65_536));
+});
+
+test('durations are told in the unit that people would choose', () => {
+  assert.equal(duration(8.39), '8.39 s');
+  assert.equal(duration(1200), '20 min');
+  assert.equal(duration(4e9), '127 years');
+});

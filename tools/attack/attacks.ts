@@ -1,0 +1,26 @@
+/** All attacks, in their order. */
+import type { Attack } from './attack.js';
+import { BLIND_SWEEP, ODD_PSN_SWEEP } from './attacks/blind-sweep.js';
+import { FLOOD } from './attacks/flood.js';
+import { FORGED_ACK } from './attacks/forged-ack.js';
+import { FORGED_CNP } from './attacks/forged-cnp.js';
+import { FUZZ } from './attacks/fuzz.js';
+import { ONE_PACKET } from './attacks/one-packet.js';
+import { PREDICT_PSN } from './attacks/predict-psn.js';
+import { RANDOM_QPN } from './attacks/random-qpn.js';
+import { REPLAY } from './attacks/replay.js';
+import { WRONG_SOURCE } from './attacks/wrong-source.js';
+
+export const ATTACKS: readonly Attack[] = [
+  BLIND_SWEEP,
+  ODD_PSN_SWEEP,
+  RANDOM_QPN,
+  FORGED_ACK,
+  PREDICT_PSN,
+  ONE_PACKET,
+  WRONG_SOURCE,
+  FLOOD,
+  REPLAY,
+  FORGED_CNP,
+  FUZZ,
+];

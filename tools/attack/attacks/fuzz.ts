@@ -1,0 +1,46 @@
+/** Hostile packets, frames, calls and messages by the fuzzer: none may crash anything or leave an object behind. */
+import { type FuzzListener, runFuzzer } from '../../fuzz/fuzz-run.js';
+import { TARGET_NAMES } from '../../fuzz/target.js';
+import type { Attack, AttackContext, Outcome } from '../attack.js';
+
+const COUNT = 200_000;
+const FULL_COUNT = 10_000_000;
+const ARTIFACTS = 'build/fuzz-artifacts';
+
+async function run({ seed, full, progress }: AttackContext): Promise<Outcome> {
+  const crashes: string[] = [];
+  const listener: FuzzListener = {
+    onProgress: (thread, target, count) => progress(`thread ${thread}: ${target} ${count}`),
+    onCrash: ({ target, message }) => crashes.push(`${target}: ${message}`),
+  };
+  const options = {
+    count: full ? FULL_COUNT : COUNT,
+    seconds: Number.POSITIVE_INFINITY,
+    targets: TARGET_NAMES,
+  };
+  const totals = await runFuzzer(
+    { ...options, seed, threads: 2, artifacts: ARTIFACTS, json: false, replay: undefined },
+    listener,
+  );
+  let tries = 0;
+  const parts: string[] = [];
+  for (const [name, { count }] of totals.targets) {
+    tries += count;
+    parts.push(`${name} ${count}`);
+  }
+  return {
+    tries,
+    hits: crashes.length,
+    expected: 0,
+    pass: crashes.length === 0 && tries >= options.count,
+    note: [parts.join(', '), ...crashes.slice(0, 3), `npm run fuzz -- --count ${FULL_COUNT} runs more`].join(
+      '; ',
+    ),
+  };
+}
+
+export const FUZZ: Attack = {
+  name: 'A16',
+  title: 'hostile packets, frames, calls and messages (hits: crashes)',
+  run,
+};

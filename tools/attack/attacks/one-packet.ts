@@ -1,0 +1,96 @@
+/**
+ * An attacker who knows the PSN needs one packet to end a connection: the protocol answers a request that may not be
+ * carried out by putting the queue pair into ERR. What must hold is that memory does not change, that no other queue
+ * pair of the device notices, and that the connection works again soon.
+ */
+import { Opcode } from '../../../src/roce/wire/opcodes.js';
+import { craftPacket, type PacketSpec } from '../../../test/support/craft-packet.js';
+import type { Attack, AttackContext, Outcome } from '../attack.js';
+import { fire } from '../barrage.js';
+import { Injector } from '../injector.js';
+import { HOSTS } from '../loopback.js';
+import { startVerbsVictim } from '../victims/start.js';
+import type { Target } from '../victims/verbs-victim.js';
+
+const payload = new Uint8Array(16).fill(0xaa);
+
+/** Name and what is wrong with it, given a target. */
+const POISONS: readonly (readonly [string, (target: Target) => Partial<PacketSpec> & { opcode: number }])[] =
+  [
+    [
+      'a WRITE with an rkey of nothing',
+      ({ va, rkey }) => ({ opcode: Opcode.RC_WRITE_ONLY, payload, reth: { va, rkey: rkey ^ 1, length: 16 } }),
+    ],
+    [
+      'a WRITE beyond the window',
+      ({ va, rkey, windowBytes }) => ({
+        opcode: Opcode.RC_WRITE_ONLY,
+        payload,
+        reth: { va: va + windowBytes - 8, rkey, length: 16 },
+      }),
+    ],
+    [
+      'a WRITE whose length is not that of its payload',
+      ({ va, rkey }) => ({ opcode: Opcode.RC_WRITE_ONLY, payload, reth: { va, rkey, length: 4096 } }),
+    ],
+    [
+      'a READ with an rkey of nothing',
+      ({ va, rkey }) => ({ opcode: Opcode.RC_READ_REQUEST, reth: { va, rkey: rkey ^ 1, length: 16 } }),
+    ],
+    [
+      'a READ around the end of the address space',
+      ({ rkey }) => ({
+        opcode: Opcode.RC_READ_REQUEST,
+        reth: { va: 0, rkey, length: 4096 },
+        va64: 0xffff_ffff_ffff_ff00n,
+      }),
+    ],
+    [
+      'a SEND that begins in the middle',
+      () => ({ opcode: Opcode.RC_SEND_MIDDLE, payload: new Uint8Array(4096) }),
+    ],
+    [
+      'an atomic without the right',
+      ({ va, rkey }) => ({ opcode: Opcode.RC_FETCH_ADD, atomic: { va, rkey, swapAdd: 1 } }),
+    ],
+  ];
+
+async function run(context: AttackContext): Promise<Outcome> {
+  await using victim = await startVerbsVictim(context);
+  await victim.call('connect');
+  await using injector = await Injector.open(HOSTS.client, HOSTS.server);
+  let hits = 0;
+  const wrong: string[] = [];
+  for (const [name, poison] of POISONS) {
+    await victim.call('disconnect');
+    const target = await victim.call('connect');
+    const spec = { ...poison(target), psn: target.clientPsn, destQpn: target.serverQpn };
+    const packet = craftPacket(spec, injector.source, injector.destination);
+    await fire({ victim, which: 'server', injector }, 1, () => packet);
+    const { state } = await victim.call('report', 'server');
+    if (state === 'ERR') hits++;
+    else wrong.push(`${name} left the queue pair in ${state}`);
+    if (!(await victim.call('windowIsClean'))) wrong.push(`${name} changed memory`);
+    // The bystander was connected after the attack, on the same two devices.
+    await victim.call('connect');
+    const { failures } = await victim.call('send', 'client', Buffer.from('unharmed'));
+    if (failures.length > 0) wrong.push(`after ${name} another queue pair failed: ${failures.join()}`);
+  }
+  return {
+    tries: POISONS.length,
+    hits,
+    expected: POISONS.length,
+    pass: hits === POISONS.length && wrong.length === 0,
+    note: [
+      `one packet each ends the queue pair, as the protocol demands: ${POISONS.map(([name]) => name).join(', ')}`,
+      'no byte of memory changed, and other queue pairs of both devices go on',
+      ...wrong,
+    ].join('; '),
+  };
+}
+
+export const ONE_PACKET: Attack = {
+  name: 'A6',
+  title: 'one packet with the right PSN that may not be carried out',
+  run,
+};

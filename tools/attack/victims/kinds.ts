@@ -1,0 +1,12 @@
+/** The victims by name. */
+import type { VictimSetup } from './calls.js';
+import { VerbsVictim, type VerbsVictimOptions } from './verbs-victim.js';
+
+export function createVictim({ kind, options }: VictimSetup): object {
+  switch (kind) {
+    case 'verbs':
+      return new VerbsVictim(options as VerbsVictimOptions);
+    default:
+      throw new Error(`there is no victim "${kind}"`);
+  }
+}
