@@ -3,7 +3,7 @@ import { type FuzzListener, runFuzzer } from '../../fuzz/fuzz-run.js';
 import { TARGET_NAMES } from '../../fuzz/target.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 
-const COUNT = 200_000;
+const COUNT = 50_000;
 const FULL_COUNT = 10_000_000;
 const ARTIFACTS = 'build/fuzz-artifacts';
 
