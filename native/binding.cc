@@ -4,5 +4,6 @@
 NAPI_MODULE_INIT() {
   queuepair::RegisterCrc(env, exports);
   queuepair::RegisterUdp(env, exports);
+  queuepair::RegisterVerbs(env, exports);
   return exports;
 }

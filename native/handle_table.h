@@ -35,6 +35,13 @@ class HandleTable {
     return items_[static_cast<size_t>(handle) - 1].get();
   }
 
+  template <typename Function>
+  void ForEach(Function function) {
+    for (const std::unique_ptr<T>& item : items_) {
+      if (item != nullptr) function(*item);
+    }
+  }
+
   size_t size() const { return items_.size() - free_.size(); }
 
  private:
