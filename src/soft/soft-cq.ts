@@ -3,8 +3,9 @@ import type { Cq } from '../roce/completion/cq.js';
 import { CqArm } from '../roce/completion/cq.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { EventQueue } from '../verbs/event-queue.js';
+import type { LiveObjects } from '../verbs/live-objects.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
-import type { LiveObjects } from './live-objects.js';
 
 export class SoftCq implements CompletionQueue {
   readonly engine: Cq;
@@ -71,67 +72,27 @@ export class SoftCq implements CompletionQueue {
   }
 }
 
-interface Waiter {
-  resolve(cq: CompletionQueue): void;
-  reject(error: RdmaError): void;
-}
-
-export class SoftChannel implements CompletionChannel {
-  onEvent: ((cq: CompletionQueue) => void) | null = null;
+export class SoftChannel extends EventQueue implements CompletionChannel {
   users = 0;
   readonly #live: LiveObjects;
-  readonly #events: SoftCq[] = [];
-  readonly #waiters: Waiter[] = [];
-  #closed = false;
 
   constructor(live: LiveObjects) {
+    super();
     this.#live = live;
     live.channels++;
-  }
-
-  get closed(): boolean {
-    return this.#closed;
   }
 
   belongsTo(live: LiveObjects): boolean {
     return this.#live === live;
   }
 
-  /** An armed queue of this channel has fired. Each queue is at most once among the waiting events. */
-  deliver(cq: SoftCq): void {
-    if (this.#closed || cq.closed) return;
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) waiter.resolve(cq);
-    else if (this.onEvent !== null) this.onEvent(cq);
-    else if (!this.#events.includes(cq)) this.#events.push(cq);
-  }
-
-  next(): Promise<CompletionQueue> {
-    if (this.#closed) return Promise.reject(closedError('the completion channel'));
-    const event = this.#events.shift();
-    if (event !== undefined) return Promise.resolve(event);
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<CompletionQueue> {
-    while (!this.#closed) {
-      try {
-        yield await this.next();
-      } catch (error) {
-        if (this.#closed) return;
-        throw error;
-      }
-    }
-  }
-
   async close(): Promise<void> {
-    if (this.#closed) return;
+    if (this.closed) return;
     if (this.users > 0) {
       throw new RdmaError('ERR_RDMA_IN_USE', 'close the completion queues that use the channel first');
     }
-    this.#closed = true;
     this.#live.channels--;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(closedError('the completion channel'));
+    this.end();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -3,9 +3,9 @@ import type { Region, RemoteGrant } from '../roce/memory/region.js';
 import type { Nic } from '../roce/nic.js';
 import { Window } from '../roce/qp/bind-request.js';
 import type { LKey, RKey } from '../verbs/brands.js';
+import type { LiveObjects } from '../verbs/live-objects.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
-import type { LiveObjects } from './live-objects.js';
 
 /** What regions and windows need of the domain that made them. */
 export interface MemoryOwner {

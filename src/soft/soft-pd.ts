@@ -2,27 +2,19 @@
 import type { Nic } from '../roce/nic.js';
 import { checkRegionAccess } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
+import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
-import type { QpCapacity } from '../verbs/qp-attributes.js';
+import type { LiveObjects } from '../verbs/live-objects.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
 import { nowMicros } from './driver.js';
-import type { LiveObjects } from './live-objects.js';
 import { SoftAh } from './soft-ah.js';
 import { SoftCq } from './soft-cq.js';
 import type { SoftDevice } from './soft-device.js';
 import { type MemoryOwner, SoftMr, SoftMw } from './soft-memory.js';
 import { SoftQp, SoftSrq } from './soft-qp.js';
-
-const DEFAULT_CAPACITY: QpCapacity = {
-  maxSendWr: 128,
-  maxRecvWr: 128,
-  maxSendSge: 16,
-  maxRecvSge: 16,
-  maxInlineData: 256,
-};
 
 export class SoftPd implements ProtectionDomain, MemoryOwner {
   readonly softDevice: SoftDevice;
@@ -67,12 +59,7 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
     this.#checkOpen();
     const { attributes } = this.softDevice;
     this.softDevice.checkLimit('maxQps', this.live.qps);
-    const capacity = { ...DEFAULT_CAPACITY, ...options.capacity };
-    checkCapacity('maxSendWr', capacity.maxSendWr, 1, attributes.maxQpWr);
-    checkCapacity('maxRecvWr', capacity.maxRecvWr, 0, attributes.maxQpWr);
-    checkCapacity('maxSendSge', capacity.maxSendSge, 0, attributes.maxSge);
-    checkCapacity('maxRecvSge', capacity.maxRecvSge, 0, attributes.maxSge);
-    checkCapacity('maxInlineData', capacity.maxInlineData, 0, attributes.maxInlineData);
+    const capacity = resolveCapacity(options.capacity ?? {}, attributes);
     const { sendCq, recvCq } = options;
     const srq = options.srq ?? null;
     if (!this.#mayUse(sendCq) || !this.#mayUse(recvCq)) {
@@ -101,8 +88,8 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
     const { attributes } = this.softDevice;
     this.softDevice.checkLimit('maxSrqs', this.live.srqs);
     const maxSge = options.maxSge ?? attributes.maxSge;
-    checkCapacity('maxWr', options.maxWr, 1, attributes.maxSrqWr);
-    checkCapacity('maxSge', maxSge, 0, attributes.maxSge);
+    checkCount('maxWr', options.maxWr, 1, attributes.maxSrqWr);
+    checkCount('maxSge', maxSge, 0, attributes.maxSge);
     return new SoftSrq(this, this.nic.createSrq(this.number, options.maxWr, maxSge));
   }
 
@@ -137,11 +124,5 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
 
   #checkOpen(): void {
     if (this.#closed) throw closedError('the protection domain');
-  }
-}
-
-function checkCapacity(name: string, value: number, min: number, max: number): void {
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw usageError(`${name} must be an integer from ${min} to ${max}, not ${value}`);
   }
 }

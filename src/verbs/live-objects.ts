@@ -1,5 +1,5 @@
 /** How many objects of each kind a device has open. Objects count themselves in and out. */
-import type { DeviceCensus } from '../verbs/device.js';
+import type { DeviceCensus } from './device.js';
 
 export class LiveObjects implements DeviceCensus {
   pds = 0;
