@@ -8,7 +8,6 @@
  */
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
-import { AccessFlags } from '../verbs/access-flags.js';
 import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
@@ -92,6 +91,11 @@ export class Connection
     void lifeline.closed.then((error) => this.emit('closed', error));
   }
 
+  /** Whether messages and one-sided access are sealed. */
+  get isEncrypted(): boolean {
+    return this.#dataPath.isEncrypted;
+  }
+
   /** Address of the peer's end of the session. */
   get remoteAddress(): string {
     return this.#lifeline.channel.remoteAddress;
@@ -124,9 +128,7 @@ export class Connection
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     this.#statistics.messagesSent++;
     this.#statistics.bytesSent += bytes.length;
-    return new Promise((resolve, reject) => {
-      this.#dataPath.sender.send(type, bytes, (error) => (error === undefined ? resolve() : reject(error)));
-    });
+    return this.#dataPath.sender.sendWhole(type, bytes);
   }
 
   /** The next message; `undefined` when the peer has quit. */
@@ -205,13 +207,6 @@ export class Connection
     repeatable: boolean,
   ): Promise<void> {
     if (this.#lifeline.isEnding) throw closedError('the connection');
-    const { operations, resources } = this.#dataPath;
-    const mr = await resources.register(bytes, opcode === WrOpcode.RDMA_READ ? AccessFlags.LOCAL_WRITE : 0);
-    try {
-      const { addr, rkey } = remote;
-      await operations.run({ opcode, sges: [{ mr }], remoteAddr: addr, rkey }, repeatable);
-    } finally {
-      await resources.deregister(mr);
-    }
+    await this.#dataPath.transfer(opcode, remote, bytes, repeatable);
   }
 }

@@ -6,14 +6,21 @@
  */
 import type { SessionParameters } from '../session/frames.js';
 import type { SessionAttributes } from '../session/handshake.js';
+import { deriveKeys, type KeyExporter } from '../session/session-secrets.js';
+import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, RdmaError } from '../verbs/errors.js';
+import { WrOpcode } from '../verbs/work-request.js';
 import { Link } from './link.js';
+import { type MessageType, violation } from './message-header.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
+import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
+import { SealedMemory } from './sealed-memory.js';
+import { Opener, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
 
@@ -38,6 +45,9 @@ export class DataPath {
   #resources: ConnectionResources | undefined;
   #sender: MessageSender | undefined;
   #link: Link | undefined;
+  /** Of the link that is coming up, when the connection is encrypted. */
+  #sealer: Sealer | null = null;
+  #sealedMemory: SealedMemory | undefined;
 
   constructor(device: Device, limits: DataPathLimits, reporter: StepReporter, revealPsns: boolean) {
     this.#device = device;
@@ -52,6 +62,7 @@ export class DataPath {
       onPeerTaken: (taken) => this.#sender?.onPeerTaken(taken),
       onTaken: () => this.#sender?.advertise(),
       onQuit: () => this.listener?.onQuit(),
+      onSealedMemory: (type, data) => this.#onSealedMemory(type, Buffer.from(data.buffer, 0, data.length)),
     });
   }
 
@@ -96,8 +107,30 @@ export class DataPath {
     return this.#describe(this.#resources, this.#port);
   }
 
-  /** Brings the queue pair to RTS and posts the receives: the peer may send. */
-  async connect(session: SessionAttributes): Promise<void> {
+  /** Whether messages and memory are sealed. */
+  get isEncrypted(): boolean {
+    return this.#sealedMemory !== undefined;
+  }
+
+  /**
+   * RDMA WRITE of `bytes`, or RDMA READ into them; sealed on encrypted connections.
+   *
+   * @throws RdmaError ERR_RDMA_COMPLETION, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
+   */
+  async transfer(
+    opcode: typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ,
+    remote: RemoteBuffer,
+    bytes: Uint8Array,
+    repeatable: boolean,
+  ): Promise<void> {
+    const sealed = this.#sealedMemory;
+    if (sealed === undefined) await this.#transferInClear(opcode, remote, bytes, repeatable);
+    else if (opcode === WrOpcode.RDMA_WRITE) await sealed.write(remote, bytes, repeatable);
+    else await sealed.read(remote, bytes);
+  }
+
+  /** Brings the queue pair to RTS and posts the receives: the peer may send. `exporter`: the session's TLS connection. */
+  async connect(session: SessionAttributes, exporter: KeyExporter): Promise<void> {
     const { resources } = this;
     const { peer } = session;
     this.#reporter.report(StepName.PARAMETERS_EXCHANGED, describePeer(session, this.#revealPsns));
@@ -117,7 +150,7 @@ export class DataPath {
       onProgress: () => this.listener?.onProgress(),
       onFailure: (error) => this.listener?.onLinkFailure(error),
     });
-    this.receiver.attach(resources.qp, resources.recvMr);
+    this.receiver.attach(resources.qp, resources.recvMr, this.#makeKeys(session, exporter));
     this.#link.start();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
   }
@@ -136,6 +169,7 @@ export class DataPath {
       peerSlots: receive.slots,
       peerSlotBytes: receive.slotBytes,
       peerReceived: received,
+      sealer: this.#sealer,
     });
     this.operations.attach(link.tracker);
   }
@@ -165,9 +199,50 @@ export class DataPath {
     await this.disconnect(why).catch(() => {});
     this.#sender?.fail(why);
     this.operations.fail(why);
+    this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
     await this.#resources?.destroy();
+  }
+
+  /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
+  #makeKeys(session: SessionAttributes, exporter: KeyExporter): Opener | null {
+    const isWanted = (this.#limits.encryption ?? session.peer.encryption) !== undefined;
+    if (this.isEncrypted && !isWanted) throw violation('it no longer wants the connection to be encrypted');
+    if (!isWanted) return null;
+    const { qpn } = this.resources.qp;
+    const { own, peer } = deriveKeys(exporter, 'messages', session, qpn);
+    this.#sealer = new Sealer(own);
+    // These outlive the link: a write may be announced on a later one.
+    this.#sealedMemory ??= new SealedMemory({
+      keys: deriveKeys(exporter, 'memory', session, qpn),
+      maxMessageBytes: this.#limits.maxMessageBytes,
+      send: (type, data) => this.sender.sendWhole(type, data),
+      write: (remote, data, repeatable) =>
+        this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
+      find: (addr, length) => this.resources.reachable(addr, length),
+    });
+    return new Opener(peer);
+  }
+
+  async #transferInClear(
+    opcode: typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ,
+    remote: RemoteBuffer,
+    bytes: Uint8Array,
+    repeatable: boolean,
+  ): Promise<void> {
+    const { resources } = this;
+    const mr = await resources.register(bytes, opcode === WrOpcode.RDMA_READ ? AccessFlags.LOCAL_WRITE : 0);
+    try {
+      const { addr, rkey } = remote;
+      await this.operations.run({ opcode, sges: [{ mr }], remoteAddr: addr, rkey }, repeatable);
+    } finally {
+      await resources.deregister(mr);
+    }
+  }
+
+  #onSealedMemory(type: MessageType, data: Buffer): void {
+    this.#sealedMemory?.onMessage(type, data);
   }
 
   async #describe(resources: ConnectionResources, port: PortAttributes): Promise<SessionParameters> {
@@ -191,6 +266,7 @@ export class DataPath {
           ? null
           : { addr: bufferMr.addr.toString(16), rkey: bufferMr.rkey, length: bufferMr.length },
       received: this.receiver.received,
+      ...(this.#limits.encryption === undefined ? {} : { encryption: this.#limits.encryption }),
       device: this.#device.name.slice(0, 64),
     };
   }

@@ -176,7 +176,7 @@ export class Lifeline {
           const parameters = await dataPath.prepare();
           return resumeToken === undefined ? parameters : { ...parameters, resumeToken };
         },
-        transition: (attributes) => dataPath.connect(attributes),
+        transition: (attributes) => dataPath.connect(attributes, this.#channel),
       },
       generatePsn(),
       nextFrame,

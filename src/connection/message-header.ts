@@ -28,6 +28,12 @@ export const MessageType = {
   ECHO: 5,
   /** The answer to WRITE, with the hash of what was found there. */
   WRITE_ACK: 6,
+  /** On encrypted connections: opens what an RDMA write of ours has put into your memory. */
+  SEALED_WRITE: 7,
+  /** On encrypted connections: asks for bytes of your memory. */
+  SEALED_READ: 8,
+  /** The answer to SEALED_READ. */
+  SEALED_DATA: 9,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
@@ -35,6 +41,9 @@ const TYPE_NAMES = Object.keys(MessageType).map((name) => name.toLowerCase());
 const HIGHEST_TYPE = TYPE_NAMES.length - 1;
 
 export const messageTypeName = (type: number): string => TYPE_NAMES[type] ?? `type ${type}`;
+
+/** Whether messages of this type belong to one-sided access on encrypted connections, and never to programs. */
+export const isSealedMemory = (type: MessageType): boolean => type >= MessageType.SEALED_WRITE;
 
 export interface MessageHeader {
   type: MessageType;
@@ -62,13 +71,12 @@ export function writeHeader(bytes: Uint8Array, at: number, header: Readonly<Mess
  * @throws RdmaError ERR_RDMA_PROTOCOL when the peer sent something that is no fragment.
  */
 export function readHeader(bytes: Uint8Array, at: number, length: number): MessageHeader {
-  if (length < HEADER_BYTES) throw violation(`a message of ${length} bytes has no room for its header`);
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);
   const version = view.getUint8(0);
   const type = view.getUint8(1);
   if (version !== VERSION)
     throw violation(`its messages have version ${version}, this side knows ${VERSION}`);
-  if (type > HIGHEST_TYPE) throw violation(`it sent a message of the unknown type ${type}`);
+  if (type > HIGHEST_TYPE) throw unknownType(type);
   const totalBytes = view.getUint32(12);
   const offset = view.getUint32(16);
   if (offset + length - HEADER_BYTES > totalBytes) throw violation('a fragment reaches beyond its message');
@@ -84,6 +92,9 @@ export function readHeader(bytes: Uint8Array, at: number, length: number): Messa
 /** The peer broke the rules of messages. */
 export const violation = (what: string): RdmaError =>
   new RdmaError('ERR_RDMA_PROTOCOL', `the peer broke the message protocol: ${what}`);
+
+export const unknownType = (type: number): RdmaError =>
+  violation(`it sent a message of the unknown type ${type}`);
 
 /** Difference of two counters modulo 2^32. */
 export const counterDistance = (from: number, to: number): number => (to - from) >>> 0;

@@ -10,7 +10,16 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
-import { HEADER_BYTES, type MessageHeader, MessageType, readHeader, violation } from './message-header.js';
+import {
+  HEADER_BYTES,
+  isSealedMemory,
+  type MessageHeader,
+  MessageType,
+  readHeader,
+  unknownType,
+  violation,
+} from './message-header.js';
+import { integrityError, type Opener } from './sealing.js';
 
 /** Receives beyond those that the peer may fill with fragments: for its CREDIT messages. */
 export const CREDIT_RECEIVES = 2;
@@ -34,6 +43,12 @@ export interface ReceiverOptions {
   readonly onTaken: () => void;
   /** The peer wants to end the connection in order. */
   readonly onQuit: () => void;
+  /**
+   * A message that belongs to one-sided access on encrypted connections.
+   *
+   * @throws RdmaError when the peer broke the rules.
+   */
+  readonly onSealedMemory: (type: MessageType, data: Uint8Array) => void;
 }
 
 interface Waiter {
@@ -45,6 +60,7 @@ export class MessageReceiver {
   readonly #options: ReceiverOptions;
   #qp: QueuePair | null = null;
   #mr: MemoryRegion | null = null;
+  #opener: Opener | null = null;
   readonly #ready: Message[] = [];
   readonly #heldSlots: number[] = [];
   readonly #waiters: Waiter[] = [];
@@ -72,11 +88,12 @@ export class MessageReceiver {
 
   /**
    * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
-   * `slots + CREDIT_RECEIVES` pieces of `slotBytes`.
+   * `slots + CREDIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
    */
-  attach(qp: QueuePair, mr: MemoryRegion): void {
+  attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null): void {
     this.#qp = qp;
     this.#mr = mr;
+    this.#opener = opener;
     this.#taken = 0;
     const { slots } = this.#options;
     for (let slot = 0; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
@@ -92,15 +109,16 @@ export class MessageReceiver {
   /**
    * The receive `slot` holds a fragment of `length` bytes.
    *
-   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules.
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules, ERR_RDMA_INTEGRITY when a third party did.
    */
   onFragment(slot: number, length: number): void {
     const bytes = this.#mr?.bytes;
     if (bytes === undefined) return;
     const at = slot * this.#options.slotBytes;
-    const header = readHeader(bytes, at, length);
-    if (header.type !== MessageType.CREDIT)
-      this.#append(header, bytes.subarray(at + HEADER_BYTES, at + length));
+    const payload = this.#open(bytes.subarray(at, at + length));
+    const header = readHeader(bytes, at, HEADER_BYTES + payload.length);
+    if (isSealedMemory(header.type) && this.#opener === null) throw unknownType(header.type);
+    if (header.type !== MessageType.CREDIT) this.#append(header, payload);
     if (header.type === MessageType.CREDIT) this.#repost(slot);
     else if (this.#readyBytes > this.#options.highWaterBytes) this.#heldSlots.push(slot);
     else this.#give(slot);
@@ -134,6 +152,19 @@ export class MessageReceiver {
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }
 
+  /** What follows the header of a fragment. */
+  #open(fragment: Uint8Array): Uint8Array {
+    const header = fragment.subarray(0, HEADER_BYTES);
+    if (header.length < HEADER_BYTES) {
+      throw violation(`a message of ${fragment.length} bytes has no room for its header`);
+    }
+    const payload = fragment.subarray(HEADER_BYTES);
+    if (this.#opener === null) return payload;
+    const plain = this.#opener.open(header, payload);
+    if (plain === undefined) throw integrityError('a message');
+    return plain;
+  }
+
   #append(header: MessageHeader, fragment: Uint8Array): void {
     if (header.sequence !== this.#nextSequence) throw violation('a message is out of sequence');
     if (header.totalBytes > this.#options.maxMessageBytes) {
@@ -157,6 +188,10 @@ export class MessageReceiver {
     this.#nextSequence = (this.#nextSequence + 1) >>> 0;
     if (type === MessageType.QUIT) {
       this.#options.onQuit();
+      return;
+    }
+    if (isSealedMemory(type)) {
+      this.#options.onSealedMemory(type, data);
       return;
     }
     const waiter = this.#waiters.shift();

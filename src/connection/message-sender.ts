@@ -10,6 +10,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { counterDistance, HEADER_BYTES, MessageType, violation, writeHeader } from './message-header.js';
+import { type Sealer, TAG_BYTES } from './sealing.js';
 import type { WorkTracker } from './work-tracker.js';
 
 /** Called once, with `undefined` when the peer has the message. */
@@ -41,6 +42,8 @@ export interface SenderLink {
   readonly peerSlotBytes: number;
   /** Messages that the peer has received whole, over all links, modulo 2^32. */
   readonly peerReceived: number;
+  /** Seals fragments; `null` on connections that are not encrypted. */
+  readonly sealer: Sealer | null;
 }
 
 export class MessageSender {
@@ -78,11 +81,12 @@ export class MessageSender {
     const received = counterDistance(oldest, link.peerReceived);
     if (received > this.#queue.length)
       throw violation('it claims to have received messages that were never sent');
-    if (link.peerSlotBytes <= HEADER_BYTES)
+    const overheadBytes = HEADER_BYTES + (link.sealer === null ? 0 : TAG_BYTES);
+    if (link.peerSlotBytes <= overheadBytes)
       throw violation(`its receives of ${link.peerSlotBytes} bytes have no room for a message`);
     for (const message of this.#queue.splice(0, received)) message.done(undefined);
     this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
-    this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - HEADER_BYTES;
+    this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
     this.#sentFragments = 0;
     this.#takenByPeer = 0;
     this.#advertisedTaken = 0;
@@ -107,6 +111,13 @@ export class MessageSender {
     this.#queue.push({ type, data, sequence: this.#nextSequence, done, sentBytes: 0 });
     this.#nextSequence = (this.#nextSequence + 1) >>> 0;
     this.pump();
+  }
+
+  /** As `send`, with a promise. */
+  sendWhole(type: MessageType, data: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.send(type, data, (error) => (error === undefined ? resolve() : reject(error)));
+    });
   }
 
   /**
@@ -176,8 +187,12 @@ export class MessageSender {
     const taken = this.#options.taken();
     this.#advertisedTaken = taken;
     writeHeader(mr.bytes, at, { type, sequence, taken, totalBytes: data.length, offset });
-    mr.bytes.set(data.subarray(offset, offset + length), at + HEADER_BYTES);
-    const sges = [{ mr, offset: at, length: HEADER_BYTES + length }];
+    const payload = data.subarray(offset, offset + length);
+    const { sealer } = link;
+    if (sealer === null) mr.bytes.set(payload, at + HEADER_BYTES);
+    else sealer.seal(mr.bytes.subarray(at, at + HEADER_BYTES), payload, mr.bytes.subarray(at + HEADER_BYTES));
+    const sealBytes = sealer === null ? 0 : TAG_BYTES;
+    const sges = [{ mr, offset: at, length: HEADER_BYTES + length + sealBytes }];
     link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => {
       if (error !== undefined) return;
       if (completes !== undefined) this.#finish(completes);

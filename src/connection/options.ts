@@ -14,6 +14,11 @@ export interface DataPathOptions {
   readonly maxMessageBytes?: number;
   /** Bytes of the buffer that the peer may write and read by itself. 0 = none. Default 1 MiB. */
   readonly bufferBytes?: number;
+  /**
+   * Seals messages and one-sided writes with keys that only the two ends of the TLS session have; reads become messages.
+   * It is on when either side says so. Sizes, times, message headers, addresses and keys of memory stay visible.
+   */
+  readonly encryption?: 'aes-256-gcm';
 }
 
 export interface CommonOptions extends DataPathOptions {
@@ -50,6 +55,7 @@ export interface DataPathLimits {
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
   readonly bufferBytes: number;
+  readonly encryption: 'aes-256-gcm' | undefined;
 }
 
 export const withDefaults = (options: DataPathOptions): DataPathLimits => ({
@@ -57,4 +63,5 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits => ({
   slotBytes: options.slotBytes ?? 16 * 1024,
   maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
   bufferBytes: options.bufferBytes ?? 1024 * 1024,
+  encryption: options.encryption,
 });

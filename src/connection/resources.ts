@@ -90,6 +90,15 @@ export class ConnectionResources {
     return this.#bufferMr ?? null;
   }
 
+  /** Memory of ours that the peer may write and read by itself; `undefined` where it may not. */
+  reachable(addr: bigint, length: number): Uint8Array | undefined {
+    const mr = this.#bufferMr;
+    if (mr === undefined || addr < mr.addr || addr + BigInt(length) > mr.addr + BigInt(mr.length))
+      return undefined;
+    const at = Number(addr - mr.addr);
+    return mr.bytes.subarray(at, at + length);
+  }
+
   /** Registers memory for as long as the connection lives, or until `deregister`. */
   async register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
     const mr = await registerPatiently(this.pd, bytes, access);

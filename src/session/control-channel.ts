@@ -64,6 +64,7 @@ export class ControlChannel implements AsyncDisposable {
   #end: ChannelEnd | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
   #heardFromPeer = false;
+  #sessions = 0;
 
   constructor(socket: TLSSocket, options: ControlChannelOptions) {
     this.role = options.role;
@@ -96,8 +97,14 @@ export class ControlChannel implements AsyncDisposable {
     return this.#end;
   }
 
-  /** The session is established: the deadline of the handshake no longer applies. */
+  /** How many sessions were established over this channel so far; both ends count the same. */
+  get sessionsBefore(): number {
+    return this.#sessions;
+  }
+
+  /** A session is established: the deadline of the handshake no longer applies. */
   handshakeDone(): void {
+    this.#sessions++;
     this.#deadline.disarm();
   }
 

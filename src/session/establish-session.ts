@@ -9,6 +9,7 @@ import type { ControlChannel } from './control-channel.js';
 import type { Frame, SessionParameters } from './frames.js';
 import { Handshake, type HandshakeEvent, type SessionAttributes } from './handshake.js';
 import { generatePsn } from './psn-source.js';
+import { bindParameters, isBound } from './session-secrets.js';
 
 export interface SessionSteps {
   /** Makes PD, CQs, QP, buffers and MRs. `signal` aborts when the session ends meanwhile. */
@@ -43,9 +44,13 @@ export async function establishSession(
     if (event === undefined) {
       step = handshake.receive(await nextFrame());
     } else if (event.type === 'create-objects') {
-      step = handshake.setLocalParameters(await ownStep(channel, () => steps.createObjects(abort.signal)));
+      const parameters = await ownStep(channel, async () => {
+        const made = await steps.createObjects(abort.signal);
+        return { ...made, binding: bindParameters(channel, channel.role, psn, made) };
+      });
+      step = handshake.setLocalParameters(parameters);
     } else if (event.type === 'transition') {
-      const wanted = event.attributes;
+      const wanted = checkBinding(channel, event.attributes);
       await ownStep(channel, () => steps.transition(wanted, abort.signal));
       attributes = wanted;
       step = handshake.setReady();
@@ -56,6 +61,19 @@ export async function establishSession(
       throw endedBy(channel, event);
     }
   }
+}
+
+/** The attributes without the binding, which has done its work. */
+function checkBinding(channel: ControlChannel, attributes: SessionAttributes): SessionAttributes {
+  const { peer, rqPsn } = attributes;
+  if (channel.end?.error !== undefined) throw channel.end.error;
+  if (!isBound(channel, rqPsn, peer)) {
+    const message = 'its parameters do not belong to this TLS session';
+    const reason = 'not_bound';
+    throw endedBy(channel, { type: 'violation', reason, message });
+  }
+  const { binding: _, ...told } = peer;
+  return { ...attributes, peer: told };
 }
 
 /** The peer learns that a step failed here and its code, but not the message: that may name our files and devices. */
@@ -75,7 +93,9 @@ async function ownStep<Result>(channel: ControlChannel, run: () => Promise<Resul
   }
 }
 
-function endedBy(channel: ControlChannel, event: HandshakeEvent): RdmaError {
+type SessionEnd = HandshakeEvent | { type: 'violation'; reason: string; message: string };
+
+function endedBy(channel: ControlChannel, event: SessionEnd): RdmaError {
   if (event.type === 'violation') {
     const error = new RdmaError(
       'ERR_RDMA_PROTOCOL',

@@ -44,6 +44,8 @@ const isGid = (value: string): boolean => isIPv6(value) && !value.includes('%');
 const GID_RULE = 'must be an IPv6 address in text';
 const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
 const TOKEN_RULE = 'must be a text of 64 lower-case hexadecimal digits';
+const BINDING_RULE = 'must be a text of 64 lower-case hexadecimal digits';
+const ENCRYPTION_RULE = "must be 'aes-256-gcm' or left out";
 const DEVICE_RULE = 'must be a text of 1 to 64 printable ASCII characters';
 
 /** The buffer that the peer may write and read by itself. */
@@ -95,6 +97,10 @@ const FRAME_SCHEMAS = {
     received: integer(0, 0xffffffff),
     /** Server only: what resumes the connection over a new session. */
     resumeToken: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),
+    /** The sender insists that messages and memory be sealed. */
+    encryption: v.optional(v.picklist(['aes-256-gcm'], ENCRYPTION_RULE)),
+    /** Ties all of it to this TLS connection. */
+    binding: v.optional(v.pipe(v.string(BINDING_RULE), v.regex(/^[0-9a-f]{64}$/, BINDING_RULE))),
     /** Short name of the sender's device, for messages and logs. */
     device: v.pipe(v.string(DEVICE_RULE), v.regex(/^[\x20-\x7e]{1,64}$/, DEVICE_RULE)),
   }),

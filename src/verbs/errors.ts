@@ -25,6 +25,8 @@ const FAULTS = {
   ERR_RDMA_TLS: 'network',
   ERR_RDMA_REFUSED: 'peer',
   ERR_RDMA_PROTOCOL: 'peer',
+  /** Sealed bytes were changed, repeated, reordered or left out on their way. */
+  ERR_RDMA_INTEGRITY: 'network',
   ERR_RDMA_TIMEOUT: 'network',
   ERR_RDMA_CONNECTION_LOST: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',

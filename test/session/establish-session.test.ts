@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { establishSession, type SessionSteps } from '../../src/session/establish-session.js';
 import { encodeFrame, type Frame, type SessionParameters } from '../../src/session/frames.js';
+import { bindParameters } from '../../src/session/session-secrets.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toQpn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -123,6 +125,19 @@ test('no object is made for a peer that does not send its PSN', async () => {
 
 const PSN_FRAME: Frame = { type: 'psn', psn: PSN_B };
 const PARAMETERS_FRAME: Frame = { type: 'parameters', ...CLIENT };
+
+/** The frames of a raw client, its parameters tied to its TLS connection. */
+const bound = (socket: TLSSocket, frames: readonly Frame[]): Buffer =>
+  Buffer.concat(
+    frames.map((frame) => encodeFrame(frame === PARAMETERS_FRAME ? boundParameters(socket) : frame)),
+  );
+
+function boundParameters(socket: TLSSocket): Frame {
+  const exportKeyingMaterial = (bytes: number, label: string, context?: Uint8Array) =>
+    socket.exportKeyingMaterial(bytes, label, Buffer.from(context ?? []));
+  const exporter = { role: 'client', sessionsBefore: 0, exportKeyingMaterial } as const;
+  return { ...PARAMETERS_FRAME, binding: bindParameters(exporter, 'client', PSN_B, CLIENT) } as Frame;
+}
 const READY_FRAME: Frame = { type: 'ready' };
 
 /** What a peer sends in the wrong order, and which of the server's steps may have run by then. */
@@ -142,7 +157,7 @@ for (const [name, { frames, ran }] of Object.entries(DISORDER)) {
     const raw = await connectRaw(server.port, certificates);
     const served = await arrived.channel;
     const log: string[] = [];
-    raw.socket.write(Buffer.concat(frames.map(encodeFrame)));
+    raw.socket.write(bound(raw.socket, frames));
     const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
     assert.equal(error.code, 'ERR_RDMA_PROTOCOL');
     assert.match(
@@ -158,6 +173,24 @@ for (const [name, { frames, ran }] of Object.entries(DISORDER)) {
     await served.closed;
   });
 }
+
+test('parameters that were told in another session, or by the other side, are refused before they are used', async () => {
+  const elsewhere = await connectRaw(server.port, certificates);
+  const first = await arrived.channel;
+  const replayed = boundParameters(elsewhere.socket);
+  for (const frame of [replayed, PARAMETERS_FRAME]) {
+    arrived = arrival();
+    const raw = await connectRaw(server.port, certificates);
+    const served = await arrived.channel;
+    const log: string[] = [];
+    raw.socket.write(Buffer.concat([PSN_FRAME, frame].map(encodeFrame)));
+    const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
+    assert.match(error.message, /\(not_bound\): its parameters do not belong to this TLS session/);
+    assert.deepEqual(log, ['server objects']);
+    await served.closed;
+  }
+  await first.close();
+});
 
 test('a step that fails ends the session; the peer learns the code but not the message', async () => {
   const { client, served } = await pair();
@@ -214,7 +247,7 @@ test('a peer that says bye during the handshake ends it with its reason', async 
 test('no PSN shows in what a failed handshake throws', async () => {
   const raw = await connectRaw(server.port, certificates);
   const served = await arrived.channel;
-  raw.socket.write(Buffer.concat([PSN_FRAME, PARAMETERS_FRAME, PSN_FRAME].map(encodeFrame)));
+  raw.socket.write(bound(raw.socket, [PSN_FRAME, PARAMETERS_FRAME, PSN_FRAME]));
   const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, []), PSN_A));
   const text = `${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`.toLowerCase();
   for (const psn of [PSN_A, PSN_B]) {

@@ -28,8 +28,17 @@ async function obey(order: Order): Promise<void> {
   if (order.order === 'dark') fragile.isDark = order.isDark;
   else if (order.order === 'loss') fragile.loss = order.loss;
   else if (order.order === 'fail-queue-pairs') await fragile.failQueuePairs();
-  else if (order.order === 'measure') tell({ event: 'memory', heapBytes: heapBytes() });
+  else if (order.order === 'measure') await measure(order.clients);
   else await finish();
+}
+
+/** What still waits for a client that was killed would weigh more than what could have leaked. */
+async function measure(clients: number): Promise<void> {
+  const deadline = performance.now() + 2 * RECOVERY.recoveryMillis;
+  while (server !== undefined && server.slots.used > clients && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
+  }
+  tell({ event: 'memory', heapBytes: heapBytes() });
 }
 
 function heapBytes(): number {

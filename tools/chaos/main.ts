@@ -14,7 +14,7 @@ import { World } from './world.js';
 const PROGRESS_MILLIS = 1000;
 /** Faults that come before the one before them is over. */
 const OVERLAPPING = 0.15;
-/** In shorter runs, connections that still wait for a killed client weigh more than what could have leaked. */
+/** In shorter runs, what processes need to warm up weighs more than what could have leaked. */
 const FAULTS_FOR_MEMORY = 200;
 /** What a process may need more in the end than in the middle of the run, after a garbage collection. */
 const ALLOWED_GROWTH_BYTES = 8 * 1024 * 1024;

@@ -35,7 +35,8 @@ export type Order =
   | { readonly order: 'dark'; readonly isDark: boolean }
   | { readonly order: 'loss'; readonly loss: number }
   | { readonly order: 'fail-queue-pairs' }
-  | { readonly order: 'measure' }
+  /** Reports the memory in use, a server when it has no more clients than this. */
+  | { readonly order: 'measure'; readonly clients: number }
   /** Sends nothing more, lets what is under way arrive, closes in order and leaves. */
   | { readonly order: 'finish' };
 

@@ -93,8 +93,7 @@ export class World {
   async measureMemory(): Promise<{ readonly server: number; readonly client: number }> {
     const veteran = this.clients[VETERAN] as Actor;
     const reports = [this.server.next('memory'), veteran.next('memory')];
-    this.server.order({ order: 'measure' });
-    veteran.order({ order: 'measure' });
+    for (const actor of [this.server, veteran]) actor.order({ order: 'measure', clients: CLIENTS });
     const [server, client] = await Promise.all(reports);
     return { server: server?.heapBytes ?? 0, client: client?.heapBytes ?? 0 };
   }

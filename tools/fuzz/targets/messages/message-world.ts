@@ -76,6 +76,7 @@ export class MessageWorld {
       onPeerTaken: (taken) => this.sender.onPeerTaken(taken),
       onTaken: () => this.sender.advertise(),
       onQuit: () => this.#quits++,
+      onSealedMemory: () => must(false, 'what only encrypted connections know is refused'),
     });
     this.sender = new MessageSender({
       mr: this.#sendMr,
@@ -96,7 +97,7 @@ export class MessageWorld {
     this.sentFragments = 0;
     this.takenByPeer = 0;
     this.#fragment = null;
-    this.receiver.attach(this.qp, this.#receiveMr);
+    this.receiver.attach(this.qp, this.#receiveMr, null);
     const { slots, peerSlots, peerSlotBytes } = this.plan;
     must(
       this.qp.receives.length === slots + CREDIT_RECEIVES,
@@ -107,7 +108,7 @@ export class MessageWorld {
     if (isPossible)
       for (const message of this.outgoing) if (message.sequence < peerReceived) message.arrived = true;
     const isRefused = !this.#attempt(() =>
-      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived }),
+      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, sealer: null }),
     );
     must(
       isRefused === (!isPossible || peerSlotBytes <= HEADER_BYTES),
