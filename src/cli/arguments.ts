@@ -43,6 +43,9 @@ export const countArgument =
 export const millisArgument = (text: string): number =>
   integer(text, 1, 2 ** 31 - 1, 'Write milliseconds, 1 or more.');
 
+export const millisOrNeverArgument = (text: string): number =>
+  integer(text, 0, 2 ** 31 - 1, 'Write milliseconds; 0 = not at all.');
+
 function integer(text: string, min: number, max: number, advice: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;

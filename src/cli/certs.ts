@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import {
   type DevCertificates,
   defaultCertificateDir,
@@ -40,11 +40,13 @@ export function certsCommand(): Command {
   return new Command('certs')
     .description('make and show the development certificates')
     .option('--dir <dir>', "where they are kept (default: this user's configuration directory)")
-    .option(
-      '--name <host>',
-      'a DNS name or IP address that the server certificate shall hold for',
-      collect,
-      [],
+    .addOption(
+      new Option(
+        '--name <host>',
+        'a DNS name or IP address that the server certificate shall hold for; may be repeated',
+      )
+        .argParser(collect)
+        .default([], 'those below'),
     )
     .option('--renew', 'replace all of them, the authority too')
     .option('--json', 'one JSON object a line on standard output')

@@ -3,10 +3,10 @@ import { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import type { Connection } from '../connection/connection.js';
 import { ServiceClient } from '../connection/message-service.js';
-import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS } from '../connection/options.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_RECOVERY_MILLIS } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
-import { millisArgument, type Target, targetArgument } from './arguments.js';
+import { millisArgument, millisOrNeverArgument, type Target, targetArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
@@ -19,6 +19,8 @@ import { firstSignal, signalExitCode } from './shutdown.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from './step-text.js';
 
 const MAX_WELCOME_CHARS = 500;
+/** For the orderly end after a signal. */
+const CLOSE_LIMIT_MILLIS = 1000;
 
 const EXAMPLES = `
 Commands, typed at the prompt, piped in, or given with --exec:
@@ -36,6 +38,7 @@ interface ConnectFlags extends ClientCertificateFlags {
   readonly servername?: string;
   readonly exec?: string;
   readonly json?: boolean;
+  readonly recovery: number;
   readonly showPsn?: boolean;
   readonly timeout: number;
 }
@@ -55,6 +58,12 @@ export function connectCommand(): Command {
     .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
     .option('--exec <commands>', 'carry these commands out, with ; between them, instead of reading them')
     .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)
+    .option(
+      '--recovery <ms>',
+      'how long a connection that failed tries to come back; 0 = not at all',
+      millisOrNeverArgument,
+      DEFAULT_RECOVERY_MILLIS,
+    )
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
@@ -71,14 +80,29 @@ async function runClient(target: Target, flags: ConnectFlags, output: Output): P
   const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
   const interrupted = signalled.then(async (signal) => {
     source.close();
-    await connection.close();
-    return signalExitCode(signal);
+    await closeSoon(connection);
+    // A person or a supervisor ends a client like that; a script whose commands were cut off wants to know.
+    return flags.exec === undefined ? ExitCode.OK : signalExitCode(signal);
   });
-  const exitCode = await Promise.race([interrupted, converse(connection, source, output)]);
+  // What the end of the connection makes of the conversation is not what a signal means.
+  const talked = converse(connection, source, output).then((code) =>
+    abort.signal.aborted ? interrupted : code,
+  );
+  const exitCode = await Promise.race([interrupted, talked]);
   source.close();
   await connection.close();
   output.event({ event: 'closed', ...connection.statistics });
   return exitCode;
+}
+
+/** In order if the server is there, else not waiting for it to come back. */
+async function closeSoon(connection: Connection): Promise<void> {
+  const impatient = setTimeout(
+    () => connection.abort(new RdmaError('ERR_RDMA_ABORTED', 'interrupted')),
+    CLOSE_LIMIT_MILLIS,
+  );
+  await connection.close();
+  clearTimeout(impatient);
 }
 
 async function open(
@@ -96,6 +120,7 @@ async function open(
       ...(flags.servername === undefined ? {} : { servername: flags.servername }),
       device: flags.device,
       handshakeDeadlineMillis: flags.timeout,
+      recoveryMillis: flags.recovery,
       revealPsns: flags.showPsn === true,
       // The service never writes into its clients.
       bufferBytes: 0,

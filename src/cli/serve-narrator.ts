@@ -29,6 +29,9 @@ export class ServeNarrator {
       case 'listening':
         this.#listening(event);
         break;
+      case 'observing':
+        this.#output.line(`metrics       ${event.url}/metrics`);
+        break;
       case 'step': {
         const after = style.dim(`+${formatMillis(event.atMillis)}`.padStart(9));
         const title = STEP_TITLES[event.step].padEnd(STEP_TITLE_CHARS);
@@ -83,10 +86,7 @@ export class ServeNarrator {
       `listening     ${style.bold(address(event))}, TLS 1.3, ${asked}; ${plural(event.slots, 'slot')}, ` +
         `${formatBytes(event.bufferBytes)} of buffer each`,
     );
-    line();
-    line(`Connect:      queuepair connect ${address(event)}`);
-    line('Stop:         Ctrl-C');
-    line();
+    line(`              queuepair connect ${address(event)}   (Ctrl-C here stops the server)`);
   }
 
   #disconnected(event: Extract<ServiceEvent, { event: 'disconnected' }>): void {

@@ -1,9 +1,20 @@
 /** `queuepair serve`: runs the message service until a signal ends it. */
 import { Command, Option } from 'commander';
-import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_PORT } from '../connection/options.js';
-import { DEFAULT_SLOTS } from '../connection/server.js';
+import {
+  DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
+  DEFAULT_PORT,
+  DEFAULT_RECOVERY_MILLIS,
+} from '../connection/options.js';
+import { DEFAULT_SLOTS, type Server } from '../connection/server.js';
+import type { HttpObserver } from '../observe/http-observer.js';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../observe/log.js';
-import { bytesArgument, countArgument, millisArgument, portArgument } from './arguments.js';
+import {
+  bytesArgument,
+  countArgument,
+  millisArgument,
+  millisOrNeverArgument,
+  portArgument,
+} from './arguments.js';
 import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
@@ -33,6 +44,8 @@ interface ServeFlags extends ServerCertificateFlags {
   readonly handshakeTimeout: number;
   readonly buffer: number;
   readonly maxMessage: number;
+  readonly metrics?: number;
+  readonly recovery: number;
   readonly showPsn?: boolean;
   readonly json?: boolean;
   readonly logLevel: LogLevel;
@@ -64,6 +77,17 @@ export function serveCommand(): Command {
       new Option('--max-message <bytes>', 'longest message that is accepted')
         .argParser(bytesArgument)
         .default(16 * 1024 * 1024, '16MiB'),
+    )
+    .option(
+      '--metrics <port>',
+      'show metrics on this port of 127.0.0.1, for Prometheus; 0 = any free one',
+      portArgument,
+    )
+    .option(
+      '--recovery <ms>',
+      'how long a connection that failed tries to come back; 0 = not at all',
+      millisOrNeverArgument,
+      DEFAULT_RECOVERY_MILLIS,
     )
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
@@ -100,15 +124,31 @@ async function serve(flags: ServeFlags): Promise<number> {
       handshakeDeadlineMillis: flags.handshakeTimeout,
       bufferBytes: flags.buffer,
       maxMessageBytes: flags.maxMessage,
+      recoveryMillis: flags.recovery,
       revealPsns: flags.showPsn === true,
     },
     emit,
   );
+  const observer = await observe(server, flags.metrics);
+  if (observer !== undefined) emit({ event: 'observing', url: observer.url });
   emit({ event: 'closing', signal: await signalled });
   setTimeout(() => {
     process.stderr.write(`queuepair: not everything closed within ${CLOSE_LIMIT_MILLIS} ms\n`);
     process.exit(ExitCode.FAILED);
   }, CLOSE_LIMIT_MILLIS).unref();
+  await observer?.close();
   const { leaked } = await stopService(server, emit);
   return leaked === 0 ? ExitCode.OK : ExitCode.FAILED;
+}
+
+async function observe(server: Server, port: number | undefined): Promise<HttpObserver | undefined> {
+  if (port === undefined) return undefined;
+  try {
+    // Servers that nobody observes need not load it.
+    const observer = await import('../observe/http-observer.js');
+    return await observer.HttpObserver.start(server, port);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
 }

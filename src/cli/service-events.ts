@@ -24,6 +24,8 @@ export type ServiceEvent =
       /** Whether clients must show a certificate. */
       readonly mutualTls: boolean;
     }
+  /** Metrics are at `url` + `/metrics`. */
+  | { readonly event: 'observing'; readonly url: string }
   | {
       readonly event: 'step';
       readonly client: number;

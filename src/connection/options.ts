@@ -4,6 +4,7 @@ import type { ConnectionStep } from './steps.js';
 
 export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
+export const DEFAULT_RECOVERY_MILLIS = 10_000;
 
 export interface DataPathOptions {
   /** Receives for fragments of the peer, and so what the peer may have under way. Default 64. */
@@ -46,7 +47,7 @@ export interface RecoveryLimits {
 }
 
 export const recoveryLimits = (options: CommonOptions): RecoveryLimits => ({
-  recoveryMillis: options.recoveryMillis ?? 10_000,
+  recoveryMillis: options.recoveryMillis ?? DEFAULT_RECOVERY_MILLIS,
   keepAliveMillis: options.keepAliveMillis ?? 5000,
 });
 

@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Datagram } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
+import { packetLength } from '../roce/packet-writer.js';
 import { TransmitBatch } from '../roce/transmit-batch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
@@ -72,6 +73,8 @@ export class Driver implements PortListener {
     const batch = this.#batch;
     while (this.#port.writable && nic.wantsTransmit) {
       if (nic.pollTransmit(batch, nowMicros()) === 0) continue;
+      nic.counters.txPackets += batch.count;
+      for (let i = 0; i < batch.count; i++) nic.counters.txBytes += packetLength(batch, i);
       this.#port.send(batch);
       batch.reset();
     }
