@@ -17,7 +17,11 @@ export class Coverage {
   /** Where each part began when it was first reached, `script:offset`. */
   readonly edges = new Set<string>();
 
-  constructor() {
+  /** Only scripts with this part in their path count. */
+  readonly #path: string;
+
+  constructor(path = '/src/') {
+    this.#path = path;
     this.#session.connect();
     this.#session.post('Profiler.enable', throwError);
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true }, throwError);
@@ -29,7 +33,7 @@ export class Coverage {
     this.#session.post('Profiler.takePreciseCoverage', (error, { result }) => {
       throwError(error);
       for (const { url, functions } of result) {
-        const at = url.lastIndexOf('/src/');
+        const at = url.lastIndexOf(this.#path);
         if (at >= 0 && !url.includes('node_modules')) ran.set(url.slice(at + 1), paint(functions));
       }
     });

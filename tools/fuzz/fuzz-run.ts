@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { CampaignResult } from './campaign.js';
 import type { Crash } from './crash.js';
 import type { FuzzOptions } from './options.js';
-import type { TargetName } from './target.js';
+import { type CatalogEntry, loadCatalog, type TargetCatalog } from './target.js';
 import {
   CURRENT_HEADER_INTS,
   type Job,
@@ -15,18 +15,7 @@ import {
   type WorkerSetup,
 } from './worker-protocol.js';
 
-/** Longer than any input may take, many times over. */
-const HANG_MILLIS = 30_000;
-const WATCH_MILLIS = 1000;
-
-/** Parts of the whole; of the wire targets a million takes less time than of the others. */
-const SHARES: Readonly<Record<TargetName, number>> = {
-  wire: 40,
-  'wire-noicrc': 25,
-  frames: 10,
-  verbs: 10,
-  messages: 15,
-};
+const WATCH_MILLIS = 250;
 
 export interface TargetTotals {
   count: number;
@@ -36,31 +25,49 @@ export interface TargetTotals {
 }
 
 export interface FuzzTotals {
-  readonly targets: Map<TargetName, TargetTotals>;
+  readonly targets: Map<string, TargetTotals>;
   readonly edges: Set<string>;
 }
 
 export interface FuzzListener {
-  onProgress(thread: number, target: TargetName, count: number, corpus: number): void;
+  onProgress(thread: number, target: string, count: number, corpus: number): void;
   onCrash(crash: Crash): void;
 }
 
-export async function runFuzzer(options: FuzzOptions, listener: FuzzListener): Promise<FuzzTotals> {
+/** `catalogUrl` names the module with the targets. */
+export async function runFuzzer(
+  options: FuzzOptions,
+  catalogUrl: string,
+  listener: FuzzListener,
+): Promise<FuzzTotals> {
+  const { TARGETS } = await loadCatalog(catalogUrl);
   const totals: FuzzTotals = { targets: new Map(), edges: new Set() };
   for (const target of options.targets) {
     totals.targets.set(target, { count: 0, inputs: 0, corpus: 0, crashes: 0 });
   }
   const threads = Array.from({ length: options.threads }, (_, thread) => {
-    return runThread(options, thread, totals, listener);
+    const jobs = makeJobs(options, TARGETS, thread);
+    return runThread(
+      options,
+      { jobs, seed: options.seed + thread * 1_000_003, catalogUrl },
+      thread,
+      totals,
+      listener,
+    );
   });
   await Promise.all(threads);
   return totals;
 }
 
-function makeJobs({ count, seconds, targets, threads }: FuzzOptions, thread: number): Job[] {
-  const whole = targets.reduce((sum, target) => sum + SHARES[target], 0);
+function makeJobs(
+  { count, seconds, targets, threads }: FuzzOptions,
+  catalog: TargetCatalog,
+  thread: number,
+): Job[] {
+  const shareOf = (target: string): number => (catalog[target] as CatalogEntry).share;
+  const whole = targets.reduce((sum, target) => sum + shareOf(target), 0);
   return targets.map((target) => {
-    const share = SHARES[target] / whole;
+    const share = shareOf(target) / whole;
     // The first thread takes what division leaves over.
     const all = Math.ceil(count * share);
     const own = Math.floor(all / threads) + (thread === 0 ? all % threads : 0);
@@ -70,16 +77,17 @@ function makeJobs({ count, seconds, targets, threads }: FuzzOptions, thread: num
 
 function runThread(
   options: FuzzOptions,
+  plan: Omit<WorkerSetup, 'current'>,
   thread: number,
   totals: FuzzTotals,
   listener: FuzzListener,
 ): Promise<void> {
-  const jobs = makeJobs(options, thread);
+  const { jobs } = plan;
   const current = new SharedArrayBuffer(CURRENT_HEADER_INTS * 4 + MAX_INPUT_BYTES);
-  const setup: WorkerSetup = { jobs, seed: options.seed + thread * 1_000_003, current };
+  const setup: WorkerSetup = { ...plan, current };
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: setup });
   const record = (crash: Crash): void => {
-    const target = totals.targets.get(crash.target as TargetName);
+    const target = totals.targets.get(crash.target as string);
     if (target !== undefined) target.crashes++;
     listener.onCrash(crash);
   };
@@ -101,9 +109,9 @@ function runThread(
     record({ target, signature: 'hang', message: 'the input waits for ever', stack: '', input });
   };
   return new Promise((resolve) => {
-    const stopWatching = watch(current, (input, job) => {
+    const stopWatching = watch(current, options.hangMillis, (input, job) => {
       const { target } = jobs[job] as Job;
-      const message = `the input did not come back within ${HANG_MILLIS} ms`;
+      const message = `the input did not come back within ${options.hangMillis} ms`;
       record({ target, signature: 'hang', message, stack: '', input });
       isFinished = true;
       void worker.terminate();
@@ -129,7 +137,7 @@ function runThread(
   });
 }
 
-function addResult(totals: FuzzTotals, name: TargetName, result: CampaignResult): void {
+function addResult(totals: FuzzTotals, name: string, result: CampaignResult): void {
   const target = totals.targets.get(name);
   if (target === undefined) return;
   target.count += result.count;
@@ -137,7 +145,11 @@ function addResult(totals: FuzzTotals, name: TargetName, result: CampaignResult)
   target.corpus += result.corpus;
 }
 
-function watch(current: SharedArrayBuffer, onHang: (input: Uint8Array, job: number) => void): () => void {
+function watch(
+  current: SharedArrayBuffer,
+  hangMillis: number,
+  onHang: (input: Uint8Array, job: number) => void,
+): () => void {
   const header = new Int32Array(current, 0, CURRENT_HEADER_INTS);
   let seen = -1;
   let seenAt = performance.now();
@@ -146,7 +158,7 @@ function watch(current: SharedArrayBuffer, onHang: (input: Uint8Array, job: numb
     if (inputs !== seen) {
       seen = inputs;
       seenAt = performance.now();
-    } else if (performance.now() > seenAt + HANG_MILLIS) {
+    } else if (performance.now() > seenAt + hangMillis) {
       clearInterval(timer);
       const { input, job } = readCurrent(current);
       onHang(input, job);

@@ -8,7 +8,7 @@
 import { throwStrays } from './strays.js';
 
 export interface Target {
-  readonly name: TargetName;
+  readonly name: string;
   readonly stepBytes: number;
   readonly maxSteps: number;
   /** Inputs to begin with. */
@@ -36,8 +36,23 @@ export async function runWhole(target: Target, input: Uint8Array): Promise<numbe
   return count;
 }
 
-export const TARGET_NAMES = ['wire', 'wire-noicrc', 'frames', 'verbs', 'messages'] as const;
-export type TargetName = (typeof TARGET_NAMES)[number];
+/** The targets that a fuzzer knows, by name. */
+export type TargetCatalog = Readonly<Record<string, CatalogEntry>>;
+
+export interface CatalogEntry {
+  /** Part of the whole count, in relation to the others. */
+  readonly share: number;
+  readonly create: () => Target | Promise<Target>;
+}
+
+/** What a module of targets exports. */
+export interface CatalogModule {
+  readonly TARGETS: TargetCatalog;
+  /** Part of the paths of the scripts whose coverage guides; default that of src/. */
+  readonly COVERED_PATH?: string;
+}
+
+export const loadCatalog = (moduleUrl: string): Promise<CatalogModule> => import(moduleUrl);
 
 /** Something that must never happen has happened. */
 export class Finding extends Error {

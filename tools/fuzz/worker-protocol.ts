@@ -1,10 +1,9 @@
 /** What the main thread and the threads of the fuzzer say to each other. */
 import type { CampaignResult } from './campaign.js';
 import type { Crash } from './crash.js';
-import type { TargetName } from './target.js';
 
 export interface Job {
-  readonly target: TargetName;
+  readonly target: string;
   readonly count: number;
   /** Infinity = no limit. */
   readonly seconds: number;
@@ -13,6 +12,8 @@ export interface Job {
 export interface WorkerSetup {
   readonly jobs: readonly Job[];
   readonly seed: number;
+  /** Module with the targets. */
+  readonly catalogUrl: string;
   /** Shared: inputs so far, length of the present input, index of the present job; then the bytes of the input. */
   readonly current: SharedArrayBuffer;
 }
@@ -23,10 +24,10 @@ export const MAX_INPUT_BYTES = 65_536;
 export type WorkerMessage =
   | {
       readonly type: 'progress';
-      readonly target: TargetName;
+      readonly target: string;
       readonly count: number;
       readonly corpus: number;
     }
   | { readonly type: 'crash'; readonly crash: Crash }
-  | { readonly type: 'done'; readonly target: TargetName; readonly result: CampaignResult }
+  | { readonly type: 'done'; readonly target: string; readonly result: CampaignResult }
   | { readonly type: 'edges'; readonly edges: readonly string[] };

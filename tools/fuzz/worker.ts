@@ -7,11 +7,10 @@ import { Campaign, type CampaignResult } from './campaign.js';
 import { Coverage } from './coverage.js';
 import { checkHeap, heapBytes } from './heap.js';
 import { watchForStrays } from './strays.js';
-import type { TargetName } from './target.js';
-import { createTarget } from './targets.js';
+import { type CatalogEntry, loadCatalog } from './target.js';
 import { CURRENT_HEADER_INTS, type Job, type WorkerMessage, type WorkerSetup } from './worker-protocol.js';
 
-const { jobs, seed, current } = workerData as WorkerSetup;
+const { jobs, seed, current, catalogUrl } = workerData as WorkerSetup;
 const header = new Int32Array(current, 0, CURRENT_HEADER_INTS);
 const bytes = new Uint8Array(current, CURRENT_HEADER_INTS * 4);
 const PROGRESS_MILLIS = 500;
@@ -27,7 +26,8 @@ function showInput(input: Uint8Array): void {
 async function runJob(job: Job, index: number, coverage: Coverage): Promise<CampaignResult> {
   let reportedAt = performance.now();
   Atomics.store(header, 2, index);
-  const campaign = new Campaign(await createTarget(job.target), {
+  const { create } = TARGETS[job.target] as CatalogEntry;
+  const campaign = new Campaign(await create(), {
     count: job.count,
     untilMillis: performance.now() + job.seconds * 1000,
     seed: seed + index * 7919,
@@ -44,11 +44,12 @@ async function runJob(job: Job, index: number, coverage: Coverage): Promise<Camp
 }
 
 watchForStrays();
-const coverage = new Coverage();
+const { TARGETS, COVERED_PATH } = await loadCatalog(catalogUrl);
+const coverage = new Coverage(COVERED_PATH);
 for (const [index, job] of jobs.entries()) {
   const heapBefore = heapBytes();
   const result = await runJob(job, index, coverage);
-  const target: TargetName = job.target;
+  const { target } = job;
   const leak = checkHeap(heapBefore);
   if (leak !== null)
     send({

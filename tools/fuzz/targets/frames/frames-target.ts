@@ -136,7 +136,7 @@ function happen(peer: Peer, kind: number): void {
   const { session } = peer;
   const { channel, socket, deadline } = session;
   if (kind >= 250) return;
-  peer.disturbed = kind < 246;
+  peer.disturbed ||= kind < 246;
   if (kind < 226) void channel.close(kind & 1 ? 'because' : undefined);
   else if (kind < 230) channel.fail(new RdmaError('ERR_RDMA_ABORTED', 'this side gave up'));
   else if (kind < 234) {
@@ -242,8 +242,11 @@ function checkSent({ session, disturbed }: Peer, model: StreamModel): void {
   must(frames.length - pongs <= 64, 'a session says little');
   const last = lasts[0];
   if (last?.type === 'error') checkText(`${last.code} ${last.message}`, model.frames);
-  if (model.faulty && !disturbed && session.plan.failing === null && session.error instanceof RdmaError)
-    must(last?.type === 'error' || session.error.code !== 'ERR_RDMA_PROTOCOL', 'a peer is told its fault');
+  // One that said bye before has hung up.
+  const hasLeft = disturbed || model.frames.some(({ type }) => type === 'bye' || type === 'error');
+  const { error, plan } = session;
+  if (hasLeft || plan.failing !== null || !(error instanceof RdmaError)) return;
+  must(last?.type === 'error' || error.code !== 'ERR_RDMA_PROTOCOL', 'a peer is told its fault');
 }
 
 /** A message about the peer's frames holds no secret and nothing that a terminal acts on. */

@@ -16,6 +16,7 @@ export class MemorySocket extends Duplex {
   readonly sent: Buffer[] = [];
   /** The peer does not read: nothing of what is written ever leaves. */
   readonly #deaf: boolean;
+  #isHungUp = false;
 
   constructor(deaf: boolean) {
     super({ allowHalfOpen: false });
@@ -41,12 +42,14 @@ export class MemorySocket extends Duplex {
 
   /** A piece of the peer's bytes arrives. */
   feed(bytes: Uint8Array): void {
-    if (!this.destroyed && !this.readableEnded && bytes.length > 0) this.push(Buffer.from(bytes));
+    if (!this.destroyed && !this.#isHungUp && bytes.length > 0) this.push(Buffer.from(bytes));
   }
 
   /** The peer ends its direction. */
   hangUp(): void {
-    if (!this.destroyed) this.push(null);
+    if (this.destroyed || this.#isHungUp) return;
+    this.#isHungUp = true;
+    this.push(null);
   }
 
   override _read(): void {}

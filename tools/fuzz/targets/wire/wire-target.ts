@@ -8,7 +8,7 @@ import { Opcode } from '../../../../src/roce/wire/opcodes.js';
 import { QpState, QpType } from '../../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../../src/verbs/work-request.js';
 import { Choices } from '../../choices.js';
-import { must, type Target, type TargetName } from '../../target.js';
+import { must, type Target } from '../../target.js';
 import { changeMemory, changeState, passTime, postInitial, postReceive, postSend } from './local-steps.js';
 import { MemoryMap } from './memory-map.js';
 import { Observer } from './observer.js';
@@ -22,7 +22,7 @@ const SOAK_DATAGRAMS = 20_000;
 const MAX_SOAK_GROWTH_BYTES = 4 * 1024 * 1024;
 
 export class WireTarget implements Target {
-  readonly name: TargetName;
+  readonly name: string;
   readonly stepBytes = STEP_BYTES;
   readonly maxSteps = MAX_STEPS;
   readonly #checkIcrc: boolean;
