@@ -1,11 +1,13 @@
 /** Hostile packets, frames, calls and messages by the fuzzer: none may crash anything or leave an object behind. */
 import { type FuzzListener, runFuzzer } from '../../fuzz/fuzz-run.js';
-import { TARGET_NAMES } from '../../fuzz/target.js';
+import { TARGETS } from '../../fuzz/targets.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 
 const COUNT = 50_000;
 const FULL_COUNT = 10_000_000;
 const ARTIFACTS = 'build/fuzz-artifacts';
+const HANG_MILLIS = 30_000;
+const CATALOG = new URL('../../fuzz/targets.js', import.meta.url).href;
 
 async function run({ seed, full, progress }: AttackContext): Promise<Outcome> {
   const crashes: string[] = [];
@@ -16,10 +18,12 @@ async function run({ seed, full, progress }: AttackContext): Promise<Outcome> {
   const options = {
     count: full ? FULL_COUNT : COUNT,
     seconds: Number.POSITIVE_INFINITY,
-    targets: TARGET_NAMES,
+    targets: Object.keys(TARGETS),
+    hangMillis: HANG_MILLIS,
   };
   const totals = await runFuzzer(
     { ...options, seed, threads: 2, artifacts: ARTIFACTS, json: false, replay: undefined },
+    CATALOG,
     listener,
   );
   let tries = 0;
