@@ -110,6 +110,12 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
     buffer: BUFFER,
     received: integer(0, 0xffffffff, 0),
     resumeToken: { ...TOKEN, optional: true },
+    encryption: {
+      right: ['aes-256-gcm'],
+      wrong: ['', 'aes-128-gcm', 'AES-256-GCM', 'none', ...NO_TEXT],
+      optional: true,
+    },
+    binding: { ...TOKEN, optional: true },
     device: DEVICE,
   },
   ready: {},

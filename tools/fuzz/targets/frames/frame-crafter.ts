@@ -2,7 +2,12 @@
  * Makes control frames out of choices: right ones in the order of a session by default; by choice with one field
  * wrong, with a wrong shape, as damaged text, or with a prefix that lies.
  */
-import { FRAME_PREFIX_BYTES, type FrameType, MAX_FRAME_BODY_BYTES } from '../../../../src/session/frames.js';
+import {
+  FRAME_PREFIX_BYTES,
+  type FrameType,
+  MAX_FRAME_BODY_BYTES,
+  type SessionParameters,
+} from '../../../../src/session/frames.js';
 import type { Choices } from '../../choices.js';
 import { type FieldValues, FRAME_FIELDS } from './field-values.js';
 
@@ -28,18 +33,28 @@ const WRONG_TYPES: readonly unknown[] = [
 ];
 const WRONG_VERSIONS: readonly unknown[] = [0, 2, '1', null, 1.5, -1, [1], true];
 
+/** What ties parameters to a session and a PSN. */
+export type Binder = (psn: number, parameters: SessionParameters) => string;
+
 export class FrameCrafter {
   #number = 0;
+  #psn = 0;
+  #bind: Binder = () => '';
 
   /** A new session begins. */
-  reset(): void {
+  reset(bind: Binder): void {
     this.#number = 0;
+    this.#bind = bind;
   }
 
   /** The next frame of an orderly peer. */
   next(choices: Choices): CraftedFrame {
     const type = IN_ORDER[Math.min(this.#number++, IN_ORDER.length - 1)] as FrameType;
-    return fromObject({ v: 1, type, ...rightFields(type, choices) }, true);
+    const fields = rightFields(type, choices);
+    if (type === 'psn') this.#psn = fields['psn'] as number;
+    if (type === 'parameters')
+      fields['binding'] = this.#bind(this.#psn, fields as unknown as SessionParameters);
+    return fromObject({ v: 1, type, ...fields }, true);
   }
 
   /** A right frame of any type. */

@@ -54,7 +54,7 @@ export class FramesTarget implements Target {
     const choices = this.#choices.reset(bytes, 0, STEP_BYTES);
     const session = new LiveSession(pickPlan(choices));
     const peer = new Peer(session);
-    this.#crafter.reset();
+    this.#crafter.reset(session.bind);
     for (let at = STEP_BYTES; at < bytes.length; at += STEP_BYTES) {
       const wait = this.#step(peer, choices.reset(bytes, at, at + STEP_BYTES));
       for (let i = 0; i < wait; i++) await turn();
@@ -176,7 +176,7 @@ async function finish(peer: Peer): Promise<void> {
 function checkUnread({ session, disturbed }: Peer, { frames, faulty }: StreamModel): void {
   const { unread } = session.plan;
   if (!unread || disturbed || faulty || session.established === undefined) return;
-  const left = frames.length - readHandshake(frames).length;
+  const left = frames.length - readHandshake(frames, session.bind).length;
   if (left > MAX_WAITING_FRAMES && session.channel.end === undefined)
     must(session.socket.isPaused(), 'a channel that nobody reads stops reading');
 }
@@ -204,13 +204,13 @@ function checkDecoding(stream: Uint8Array, { frames, faulty, restBytes }: Stream
 function checkHandshake({ session, disturbed }: Peer, model: StreamModel, wasServed: boolean): void {
   const { plan, transitions, established, error, received } = session;
   const { frames, faulty } = model;
-  const handshake = readHandshake(frames);
+  const handshake = readHandshake(frames, session.bind);
   must(session.objectsMade <= 1 && transitions.length <= 1, 'each step is asked for once');
   if (session.objectsMade > 0)
     must(handshake.psn !== undefined, 'objects are made after the PSN of the peer');
   for (const { rqPsn, sqPsn, peer } of transitions) {
     must(rqPsn === handshake.psn?.psn && sqPsn === OWN_PSN, 'a queue pair gets the PSNs that were exchanged');
-    const { type: _, ...parameters } = handshake.parameters ?? { type: 'parameters' };
+    const { type: _, binding: __, ...parameters } = handshake.parameters ?? { type: 'parameters' };
     must(isDeepStrictEqual(peer, parameters), 'a queue pair gets the parameters that the peer sent');
   }
   if (established !== undefined) must(handshake.established, 'a session is established by frames in order');

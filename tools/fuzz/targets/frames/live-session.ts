@@ -7,8 +7,10 @@ import { establishSession } from '../../../../src/session/establish-session.js';
 import type { Frame, SessionParameters } from '../../../../src/session/frames.js';
 import type { SessionAttributes, SessionRole } from '../../../../src/session/handshake.js';
 import { HandshakeDeadline } from '../../../../src/session/handshake-deadline.js';
+import { bindParameters, type KeyExporter } from '../../../../src/session/session-secrets.js';
 import { type Psn, toPsn, toQpn, toRKey } from '../../../../src/verbs/brands.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';
+import type { Binder } from './frame-crafter.js';
 import { MemorySocket } from './memory-socket.js';
 
 /** Not a number that the crafted frames hold, so that its digits betray it. */
@@ -75,6 +77,18 @@ export class LiveSession {
     });
     this.over = this.#run();
   }
+
+  /** What the peer's parameters must carry. */
+  readonly bind: Binder = (psn, parameters) => {
+    const teller = this.plan.role === 'server' ? 'client' : 'server';
+    const exporter: KeyExporter = {
+      role: teller,
+      sessionsBefore: 0,
+      exportKeyingMaterial: (length, label, context) =>
+        this.socket.exportKeyingMaterial(length, label, Buffer.from(context ?? [])),
+    };
+    return bindParameters(exporter, teller, psn as Psn, parameters);
+  };
 
   async #run(): Promise<void> {
     try {

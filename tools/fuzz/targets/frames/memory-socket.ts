@@ -2,6 +2,7 @@
  * The plaintext side of a TLS connection without TLS and network: what the fuzzer feeds comes out of it as if the peer
  * had sent it, in the same pieces. TLS records are not what is under test here; whoever gets past them sends bytes.
  */
+import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 
@@ -36,8 +37,10 @@ export class MemorySocket extends Duplex {
     return this;
   }
 
-  exportKeyingMaterial(lengthBytes: number): Buffer {
-    return Buffer.alloc(lengthBytes, 7);
+  /** As of one TLS connection: it depends on label and context alone. */
+  exportKeyingMaterial(lengthBytes: number, label: string, context: Buffer): Buffer {
+    const hash = createHash('sha512').update(label).update('\0').update(context).digest();
+    return hash.subarray(0, lengthBytes);
   }
 
   /** A piece of the peer's bytes arrives. */

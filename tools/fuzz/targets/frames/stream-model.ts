@@ -8,6 +8,7 @@ import {
   MAX_FRAME_BODY_BYTES,
   parseFrameBody,
 } from '../../../../src/session/frames.js';
+import type { Binder } from './frame-crafter.js';
 
 export interface StreamModel {
   /** Up to the first fault. */
@@ -43,15 +44,18 @@ export interface HandshakeModel {
   readonly length: number;
 }
 
-/** How far a handshake may get with these frames. */
-export function readHandshake(frames: readonly Frame[]): HandshakeModel {
+/** How far a handshake may get with these frames. `bind` says what ties parameters to the session. */
+export function readHandshake(frames: readonly Frame[], bind: Binder): HandshakeModel {
   let psn: FrameOf<'psn'> | undefined;
   let parameters: FrameOf<'parameters'> | undefined;
   for (const [index, frame] of frames.entries()) {
     if (frame.type === 'ping' || frame.type === 'pong') continue;
     if (frame.type === 'psn' && psn === undefined) psn = frame;
-    else if (frame.type === 'parameters' && psn !== undefined && parameters === undefined) parameters = frame;
-    else if (frame.type === 'ready' && parameters !== undefined)
+    else if (frame.type === 'parameters' && psn !== undefined && parameters === undefined) {
+      const { type: _, ...told } = frame;
+      if (told.binding !== bind(psn.psn, told)) break;
+      parameters = frame;
+    } else if (frame.type === 'ready' && parameters !== undefined)
       return { psn, parameters, established: true, length: index + 1 };
     else break;
   }
