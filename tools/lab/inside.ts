@@ -12,18 +12,22 @@ import { createReport, type Report } from './report.js';
 import { exitCodeOf, ResultCollector, type Summary } from './results.js';
 import type { Scenario } from './scenario.js';
 import { boot } from './scenarios/boot.js';
+import { conformance } from './scenarios/conformance.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
 import { pingpong } from './scenarios/pingpong.js';
 
-const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = { boot, pingpong, interop, errors };
+const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = { boot, conformance, pingpong, interop, errors };
 
 /** Tells main.ts that no summary was written. */
 const BROKEN_EXIT_CODE = 3;
 
+/** Those in which the soft device of this side talks to rxe0. */
+const NEEDS_SOFT_DEVICE: readonly ScenarioName[] = ['pingpong', 'interop', 'errors'];
+
 /** Why this scenario cannot run here, if so. */
 async function missingDevice(scenario: ScenarioName): Promise<string | undefined> {
-  if (scenario === 'boot') return undefined;
+  if (!NEEDS_SOFT_DEVICE.includes(scenario)) return undefined;
   try {
     await (await openDevice(softDeviceName(4))).close();
     return undefined;
