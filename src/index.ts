@@ -1,4 +1,6 @@
 /** `queuepair`: servers, clients and connections. */
+export type { AuditListener, AuditRecord } from './connection/audit.js';
+export type { Authorize, ClientTerms } from './connection/authorization.js';
 export { type ConnectOptions, connect } from './connection/client.js';
 export { Connection, type ConnectionStatistics } from './connection/connection.js';
 export { MessageType, messageTypeName } from './connection/message-header.js';

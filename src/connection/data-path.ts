@@ -142,7 +142,7 @@ export class DataPath {
     await bringUp(
       resources.qp,
       session,
-      { pathMtu, grantsMemory: resources.bufferMr !== null, revealPsns: this.#revealPsns },
+      { pathMtu, rights: this.#limits.rights, revealPsns: this.#revealPsns },
       this.#reporter,
     );
     this.#link = new Link(resources, {
@@ -220,7 +220,7 @@ export class DataPath {
       send: (type, data) => this.sender.sendWhole(type, data),
       write: (remote, data, repeatable) =>
         this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
-      find: (addr, length) => this.resources.reachable(addr, length),
+      find: (addr, length, right) => this.resources.reachable(addr, length, right),
     });
     return new Opener(peer);
   }

@@ -6,6 +6,12 @@ export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
 
+/** What a peer may do by itself with memory of ours. */
+export interface MemoryRights {
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
 export interface DataPathOptions {
   /** Receives for fragments of the peer, and so what the peer may have under way. Default 64. */
   readonly receiveSlots?: number;
@@ -56,6 +62,7 @@ export interface DataPathLimits {
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
   readonly bufferBytes: number;
+  readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
 }
 
@@ -64,5 +71,6 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits => ({
   slotBytes: options.slotBytes ?? 16 * 1024,
   maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
   bufferBytes: options.bufferBytes ?? 1024 * 1024,
+  rights: { read: true, write: true },
   encryption: options.encryption,
 });

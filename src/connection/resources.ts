@@ -15,8 +15,9 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { CREDIT_RECEIVES } from './message-receiver.js';
-import type { DataPathLimits } from './options.js';
+import type { DataPathLimits, MemoryRights } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
+import { remoteAccess } from './transitions.js';
 
 const SEND_SLOTS = 32;
 const MAX_SEND_WR = 128;
@@ -91,9 +92,14 @@ export class ConnectionResources {
   }
 
   /** Memory of ours that the peer may write and read by itself; `undefined` where it may not. */
-  reachable(addr: bigint, length: number): Uint8Array | undefined {
+  reachable(addr: bigint, length: number, right: keyof MemoryRights): Uint8Array | undefined {
     const mr = this.#bufferMr;
-    if (mr === undefined || addr < mr.addr || addr + BigInt(length) > mr.addr + BigInt(mr.length))
+    if (
+      mr === undefined ||
+      !this.limits.rights[right] ||
+      addr < mr.addr ||
+      addr + BigInt(length) > mr.addr + BigInt(mr.length)
+    )
       return undefined;
     const at = Number(addr - mr.addr);
     return mr.bytes.subarray(at, at + length);
@@ -133,12 +139,12 @@ export class ConnectionResources {
     this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
     this.#recvCq = await device.createCq({ capacity: receives, channel });
     this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
-    const { LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE } = AccessFlags;
+    const { LOCAL_WRITE } = AccessFlags;
     this.#sendMr = await registerPatiently(this.pd, new Uint8Array(SEND_SLOTS * slotBytes), 0);
     this.#recvMr = await registerPatiently(this.pd, new Uint8Array(receives * slotBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
-      const rights = LOCAL_WRITE | REMOTE_READ | REMOTE_WRITE;
-      this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), rights);
+      const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
+      this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), access);
     }
   }
 

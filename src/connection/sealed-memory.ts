@@ -11,6 +11,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { KeyPair } from '../session/session-secrets.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
 import { MessageType, violation } from './message-header.js';
+import type { MemoryRights } from './options.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { integrityError, TAG_BYTES } from './sealing.js';
 
@@ -36,7 +37,7 @@ export interface SealedMemoryOptions {
   /** RDMA WRITE. */
   readonly write: (remote: RemoteBuffer, data: Uint8Array, repeatable: boolean) => Promise<void>;
   /** Our memory that the peer may use: `undefined` when it may not. */
-  readonly find: (addr: bigint, length: number) => Uint8Array | undefined;
+  readonly find: (addr: bigint, length: number, right: keyof MemoryRights) => Uint8Array | undefined;
 }
 
 interface Request {
@@ -114,7 +115,7 @@ export class SealedMemory {
     const counter = data.readBigUInt64BE(0);
     if (counter <= this.#lastOpened) throw violation('it announced a sealed write twice');
     const length = Number(data.readBigUInt64BE(16));
-    const memory = this.#options.find(data.readBigUInt64BE(8), length);
+    const memory = this.#options.find(data.readBigUInt64BE(8), length, 'write');
     if (memory === undefined) throw violation('it announced a sealed write outside of what it may write');
     const { key, iv } = this.#options.keys.peer;
     const decipher = createDecipheriv(CIPHER, key, nonceOf(iv, counter), { authTagLength: TAG_BYTES });
@@ -136,7 +137,7 @@ export class SealedMemory {
     if (data.length !== REQUEST_BYTES || this.#answering >= MAX_ANSWERS) {
       throw violation('it asked for memory wrongly, or for too much at once');
     }
-    const memory = this.#options.find(data.readBigUInt64BE(NUMBER_BYTES), data.readUInt32BE(12));
+    const memory = this.#options.find(data.readBigUInt64BE(NUMBER_BYTES), data.readUInt32BE(12), 'read');
     if (memory === undefined) throw violation('it asked for memory that it may not read');
     const answer = Buffer.alloc(NUMBER_BYTES + memory.length);
     data.copy(answer, 0, 0, NUMBER_BYTES);

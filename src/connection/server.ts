@@ -14,10 +14,19 @@ import type { Frame } from '../session/frames.js';
 import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { Admission, type Admitted, Refused } from './admission.js';
+import { Audit, type AuditListener } from './audit.js';
+import { type Authorize, limitsFor } from './authorization.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
-import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import {
+  type CommonOptions,
+  type DataPathLimits,
+  DEFAULT_PORT,
+  recoveryLimits,
+  withDefaults,
+} from './options.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
@@ -38,6 +47,10 @@ export interface ListenOptions extends CommonOptions {
   readonly clientCa?: string;
   /** Clients at a time. Default 10. */
   readonly slots?: number;
+  /** Decides from who a client is whether it gets in, and on which terms. Default: all are taken. */
+  readonly authorize?: Authorize;
+  /** Gets a record of everything that the server has to answer for. */
+  readonly onAudit?: AuditListener;
 }
 
 /** Serves one client. When it returns, the connection is closed; when it throws, it is aborted. */
@@ -89,6 +102,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   /** One promise for each session; that of a client with a slot resolves when the slot is free again. */
   readonly #clients = new Set<Promise<void>>();
   readonly #resumptions = new Resumptions();
+  readonly #admission: Admission;
+  readonly #audit: Audit;
   #address = { host: '', port: 0 };
   #lastId = 0;
   #closing: Promise<void> | undefined;
@@ -120,6 +135,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#options = options;
     this.#handler = handler;
     this.#ownsDevice = ownsDevice;
+    this.#audit = new Audit(options.onAudit);
+    this.#admission = new Admission({
+      slots,
+      resumptions: this.#resumptions,
+      authorize: options.authorize,
+    });
     const { cert, key, clientCa, handshakeDeadlineMillis } = options;
     this.#tls = createTlsServer({
       cert,
@@ -127,7 +148,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       ...(clientCa === undefined ? {} : { clientCa }),
       ...(handshakeDeadlineMillis === undefined ? {} : { handshakeDeadlineMillis }),
       onChannel: (channel) => this.#onChannel(channel),
-      onRefused: (refusal) => this.emit('refused', refusal),
+      onRefused: (refusal) => {
+        this.emit('refused', refusal);
+        const { address, reason } = refusal;
+        this.#audit.record({ connection: null, address, peer: null }, { event: 'refused', reason });
+      },
     });
   }
 
@@ -148,6 +173,15 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     };
   }
 
+  /**
+   * Uses another certificate, key and client authority from the next TLS handshake on; what is connected stays so.
+   *
+   * @throws RdmaError ERR_RDMA_CERTIFICATE when they are unusable; the old ones stay in use then.
+   */
+  setCertificates(certificates: Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>): void {
+    this.#tls.setCertificates(certificates);
+  }
+
   /** Stops listening, ends every connection in order, frees everything, closes the device if it opened it. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -159,6 +193,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   async #close(): Promise<void> {
+    this.#admission.close();
     const impatient = setTimeout(() => {
       for (const connection of this.#connections) {
         connection.abort(new RdmaError('ERR_RDMA_ABORTED', 'the server is closing'));
@@ -191,67 +226,57 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   #resume(channel: ControlChannel, token: string): void {
     if (this.#closing === undefined && this.#resumptions.resume(token, channel)) return;
-    this.#refuse(channel, 'ERR_RDMA_NO_CONNECTION', 'there is no connection that this session could take up');
+    const message = 'there is no connection that this session could take up';
+    this.#refuse(channel, new Refused('ERR_RDMA_NO_CONNECTION', message));
   }
 
   async #admit(channel: ControlChannel, first: Frame): Promise<void> {
-    const slot = this.#closing === undefined ? await this.#takeSlot() : undefined;
-    if (slot !== undefined) {
-      await this.#serve(channel, slot, first);
-    } else if (this.#closing === undefined) {
-      const message = `all ${this.slots.total} slots of this server are in use; try again later`;
-      this.#refuse(channel, 'ERR_RDMA_NO_SLOT', message);
-    } else {
-      this.#refuse(channel, 'ERR_RDMA_CLOSED', 'this server is closing');
+    let admitted: Admitted;
+    try {
+      admitted = await this.#admission.admit(channel);
+    } catch (error) {
+      const refused = error instanceof Refused ? error : new Refused('ERR_RDMA_REFUSED', String(error));
+      this.#refuse(channel, refused);
+      return;
     }
+    await this.#serve(channel, admitted, first);
   }
 
-  /** When all slots are taken, a client that is here goes before one that is lost. */
-  async #takeSlot(): Promise<number | undefined> {
-    const slot = this.slots.take();
-    const absentee = slot === undefined ? this.#resumptions.absentee() : undefined;
-    if (absentee === undefined) return slot;
-    absentee.abort(
-      new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client was lost, and another needs its slot'),
-    );
-    await absentee.closed;
-    // Its slot is freed by those who wait for the same promise.
-    await new Promise(setImmediate);
-    return this.slots.take();
-  }
-
-  #refuse(channel: ControlChannel, code: string, message: string): void {
-    this.#report(channel, message);
-    channel.fail(new RdmaError('ERR_RDMA_REFUSED', message), { code, message });
+  #refuse(channel: ControlChannel, refused: Refused): void {
+    this.#report(channel, refused.message);
+    channel.fail(refused, refused.answer);
   }
 
   #report(channel: ControlChannel, reason: string): void {
-    this.emit('refused', { address: channel.remoteAddress, port: channel.remotePort, reason });
+    const { remoteAddress: address, remotePort: port, peer } = channel;
+    this.emit('refused', { address, port, reason });
+    this.#audit.record({ connection: null, address, peer }, { event: 'refused', reason });
   }
 
-  async #serve(channel: ControlChannel, slot: number, first: Frame): Promise<void> {
+  async #serve(channel: ControlChannel, admitted: Admitted, first: Frame): Promise<void> {
     const reporter = new StepReporter(++this.#lastId, this.#options.onStep);
-    reporter.report(StepName.TLS, { peer: channel.remoteAddress, slot });
+    reporter.report(StepName.TLS, { peer: channel.remoteAddress, slot: admitted.slot });
     const point = this.#resumptions.create();
     try {
-      await this.#serveConnection(channel, reporter, point, first);
+      await this.#serveConnection(channel, admitted, reporter, point, first);
     } finally {
       this.#resumptions.delete(point);
       // The socket goes before the slot, as the last thing that a client holds.
       await channel.closed;
-      this.slots.free(slot);
-      reporter.report(StepName.SLOT_FREED, { slot });
+      this.#admission.release(admitted);
+      reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });
     }
   }
 
   async #serveConnection(
     channel: ControlChannel,
+    admitted: Admitted,
     reporter: StepReporter,
     point: ResumePoint,
     first: Frame,
   ): Promise<void> {
-    const { revealPsns } = this.#options;
-    const dataPath = new DataPath(this.device, withDefaults(this.#options), reporter, revealPsns ?? false);
+    const limits = limitsFor(withDefaults(this.#options), admitted.terms);
+    const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
     const lifeline = new Lifeline(channel, {
       dataPath,
       reporter,
@@ -267,12 +292,25 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       return;
     }
     const connection = new Connection(reporter.connection, lifeline, dataPath);
+    this.#auditLife(connection, admitted, limits);
     this.#connections.add(connection);
     this.emit('connection', connection);
     await this.#handle(connection);
     const error = await connection.closed;
     this.#connections.delete(connection);
     this.emit('disconnection', connection, error);
+  }
+
+  #auditLife(connection: Connection, { slot }: Admitted, limits: DataPathLimits): void {
+    const { id, remoteAddress: address, peer, isEncrypted: encrypted } = connection;
+    const subject = { connection: id, address, peer };
+    const { bufferBytes, rights } = limits;
+    this.#audit.record(subject, { event: 'connected', slot, bufferBytes, rights, encrypted });
+    connection.on('reconnected', () => this.#audit.record(subject, { event: 'recovered' }));
+    connection.once('closed', (error) => {
+      const code = error?.code ?? null;
+      this.#audit.record(subject, { event: 'ended', code, reason: error?.message ?? null });
+    });
   }
 
   async #handle(connection: Connection): Promise<void> {

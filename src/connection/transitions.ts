@@ -4,6 +4,7 @@ import { AccessFlags } from '../verbs/access-flags.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
+import type { MemoryRights } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
 
 /** 4.096 µs × 2^14 = 67 ms. */
@@ -15,10 +16,14 @@ const RNR_RETRY = 7;
 const MIN_RNR_TIMER = 12;
 export const RD_ATOMIC_DEPTH = 16;
 
+/** The access flags that stand for these rights. */
+export const remoteAccess = ({ read, write }: MemoryRights): number =>
+  (read ? AccessFlags.REMOTE_READ : 0) | (write ? AccessFlags.REMOTE_WRITE : 0);
+
 export interface OwnPath {
   readonly pathMtu: PathMtu;
-  /** Whether the peer may write and read memory of ours. */
-  readonly grantsMemory: boolean;
+  /** What the peer may do with memory of ours that its region allows too. */
+  readonly rights: MemoryRights;
   /** Puts the PSNs into the steps. */
   readonly revealPsns: boolean;
 }
@@ -30,7 +35,7 @@ export async function bringUp(
   reporter: StepReporter,
 ): Promise<void> {
   const { peer, rqPsn, sqPsn } = session;
-  const accessFlags = own.grantsMemory ? AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE : 0;
+  const accessFlags = remoteAccess(own.rights);
   await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags });
   reporter.report(StepName.INIT);
   const pathMtu = Math.min(own.pathMtu, peer.pathMtu) as PathMtu;

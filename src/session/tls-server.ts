@@ -105,6 +105,25 @@ export class TlsServer implements AsyncDisposable {
     });
   }
 
+  /**
+   * Takes another certificate, key and authority for all handshakes that begin from now on. Whether clients must show a
+   * certificate cannot change while the server runs.
+   *
+   * @throws RdmaError ERR_RDMA_CERTIFICATE; the old ones stay in use then.
+   */
+  setCertificates(certificates: Pick<TlsServerOptions, 'cert' | 'key' | 'clientCa'>): void {
+    if ((certificates.clientCa === undefined) !== (this.#options.clientCa === undefined)) {
+      const message =
+        'a server that asks clients for certificates cannot stop doing so, nor begin; start another one';
+      throw new RdmaError('ERR_RDMA_CERTIFICATE', message);
+    }
+    try {
+      this.#server.setSecureContext(secureContextOptions(certificates));
+    } catch (cause) {
+      throw unusable(cause);
+    }
+  }
+
   /** Stops listening, drops what is in TLS, says `bye` on every channel, and resolves when all are gone. Idempotent. */
   close(reason?: string): Promise<void> {
     this.#closing ??= this.#close(reason);
@@ -235,22 +254,34 @@ export class TlsServer implements AsyncDisposable {
 }
 
 function createSecureServer(options: TlsServerOptions): Server {
-  const { cert, key, clientCa } = options;
   try {
     return createServer({
-      ...TLS_LIMITS,
+      ...secureContextOptions(options),
       ALPNProtocols: [...TLS_LIMITS.ALPNProtocols],
-      cert,
-      key,
-      ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-      secureOptions: constants.SSL_OP_NO_TICKET,
+      ...(options.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
     });
   } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : String(cause);
-    throw new RdmaError('ERR_RDMA_CERTIFICATE', `cannot use the server's certificate and key: ${detail}`, {
-      cause,
-    });
+    throw unusable(cause);
   }
+}
+
+function secureContextOptions({ cert, key, clientCa }: Pick<TlsServerOptions, 'cert' | 'key' | 'clientCa'>) {
+  const { minVersion, maxVersion } = TLS_LIMITS;
+  return {
+    minVersion,
+    maxVersion,
+    cert,
+    key,
+    ...(clientCa === undefined ? {} : { ca: clientCa }),
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function unusable(cause: unknown): RdmaError {
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new RdmaError('ERR_RDMA_CERTIFICATE', `cannot use the server's certificate and key: ${detail}`, {
+    cause,
+  });
 }
 
 function cannotListen(address: { host: string; port: number }, cause: Error): RdmaError {

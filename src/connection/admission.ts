@@ -1,0 +1,100 @@
+/**
+ * Who gets in: decides about a client whose certificate TLS has verified, before anything of the device is made for it.
+ *
+ * Invariants: a client that is refused holds nothing; one that is admitted holds a slot, and a place among the
+ * connections of its identity, until `release`.
+ */
+import type { ControlChannel } from '../session/control-channel.js';
+import type { PeerIdentity } from '../session/peer-identity.js';
+import { RdmaError } from '../verbs/errors.js';
+import { type Authorize, authorizeClient, type ClientTerms, IdentityCounts } from './authorization.js';
+import type { Resumptions } from './resumption.js';
+import type { Slots } from './slots.js';
+
+/** Why a client does not get in; the message is for our log, the answer for the client. */
+export class Refused extends RdmaError {
+  readonly answer: { readonly code: string; readonly message: string };
+
+  constructor(code: string, message: string, told = message) {
+    super('ERR_RDMA_REFUSED', message);
+    this.answer = { code, message: told };
+  }
+}
+
+/** What an admitted client has. */
+export interface Admitted {
+  readonly slot: number;
+  readonly terms: ClientTerms;
+  readonly peer: PeerIdentity | null;
+}
+
+export interface AdmissionOptions {
+  readonly slots: Slots;
+  readonly resumptions: Resumptions;
+  readonly authorize: Authorize | undefined;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #identities = new IdentityCounts();
+  #isClosed = false;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Nobody gets in any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** @throws Refused. */
+  async admit({ peer, remoteAddress }: ControlChannel): Promise<Admitted> {
+    this.#checkOpen();
+    const terms = await this.#decide(peer, remoteAddress);
+    const max = terms.maxConnections ?? Number.POSITIVE_INFINITY;
+    if (!this.#identities.enter(peer, max)) {
+      throw new Refused('ERR_RDMA_NO_SLOT', `this client has its ${max} connections already`);
+    }
+    const slot = await this.#takeSlot();
+    if (slot !== undefined && !this.#isClosed) return { slot, terms, peer };
+    this.#identities.leave(peer);
+    if (slot !== undefined) this.#options.slots.free(slot);
+    this.#checkOpen();
+    const { total } = this.#options.slots;
+    throw new Refused('ERR_RDMA_NO_SLOT', `all ${total} slots of this server are in use; try again later`);
+  }
+
+  release({ slot, peer }: Admitted): void {
+    this.#identities.leave(peer);
+    this.#options.slots.free(slot);
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new Refused('ERR_RDMA_CLOSED', 'this server is closing');
+  }
+
+  async #decide(peer: PeerIdentity | null, address: string): Promise<ClientTerms> {
+    try {
+      return await authorizeClient(this.#options.authorize, peer, address);
+    } catch (error) {
+      const message = (error as RdmaError).message;
+      throw new Refused('ERR_RDMA_NOT_AUTHORIZED', message, 'this client is not authorized');
+    }
+  }
+
+  /** When all slots are taken, a client that is here goes before one that is lost. */
+  async #takeSlot(): Promise<number | undefined> {
+    const { slots, resumptions } = this.#options;
+    const slot = slots.take();
+    const absentee = slot === undefined ? resumptions.absentee() : undefined;
+    if (absentee === undefined) return slot;
+    absentee.abort(
+      new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client was lost, and another needs its slot'),
+    );
+    await absentee.closed;
+    // Its slot is freed by those who wait for the same promise.
+    await new Promise(setImmediate);
+    return slots.take();
+  }
+}
