@@ -33,10 +33,11 @@ export class VerbsTarget implements Target {
   seeds(): Uint8Array[] {
     const seeds: Uint8Array[] = [];
     for (let qp = 0; qp < 4; qp++) {
-      for (let opcode = 0; opcode < 10; opcode++)
-        seeds.push(
-          input([], [80, 1, 0, qp], [0, 0, 0, qp, 0, opcode], [0, 0, 0, qp, 0, opcode], [120], [120, 1]),
-        );
+      for (let opcode = 0; opcode < 10; opcode++) {
+        const receive = [80, 1, 0, 0, qp];
+        const send = [3, 0, 0, qp, 0, opcode];
+        seeds.push(input([], receive, receive, send, send, [110], [110]));
+      }
     }
     for (let kind = 0; kind < 256; kind += 2)
       seeds.push(input([], [kind], [kind, 1, 0, 1], [kind, 0, 0, 2], [120]));

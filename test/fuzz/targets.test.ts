@@ -1,0 +1,278 @@
+/**
+ * Every target can fail: a fault put into the code behind its back is found, in a number of inputs that the code as it
+ * is comes through.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MessageReceiver } from '../../src/connection/message-receiver.js';
+import { MessageSender } from '../../src/connection/message-sender.js';
+import { Cq } from '../../src/roce/completion/cq.js';
+import { RemoteGrant } from '../../src/roce/memory/region.js';
+import { RegionTable } from '../../src/roce/memory/region-table.js';
+import { Nic } from '../../src/roce/nic.js';
+import { IncomingMessage } from '../../src/roce/qp/incoming-message.js';
+import { Qp } from '../../src/roce/qp/qp.js';
+import { SgeTable } from '../../src/roce/qp/sge-table.js';
+import { ControlChannel } from '../../src/session/control-channel.js';
+import { FrameDecoder } from '../../src/session/frame-decoder.js';
+import { SoftCq } from '../../src/soft/soft-cq.js';
+import { SoftMr } from '../../src/soft/soft-memory.js';
+import { Mutator } from '../../tools/fuzz/mutator.js';
+import { Random } from '../../tools/fuzz/random.js';
+import { type CatalogEntry, runWhole } from '../../tools/fuzz/target.js';
+import { OWN_PSN } from '../../tools/fuzz/targets/frames/live-session.js';
+import { TARGETS } from '../../tools/fuzz/targets.js';
+
+const SEED = 1234;
+/** Inputs that the code as it is must come through. */
+const INPUTS = 600;
+/** Inputs in which a fault must be found; most show in the first hundred. */
+const MAX_INPUTS = 6000;
+
+/** What the target says of the first input that it objects to. */
+async function firstObjection(name: string, inputs = MAX_INPUTS): Promise<string | null> {
+  const target = await (TARGETS[name] as CatalogEntry).create();
+  const mutator = new Mutator(new Random(SEED), target.stepBytes, target.maxSteps);
+  const seeds = target.seeds();
+  for (let i = 0; i < inputs; i++) {
+    const parent = seeds[i % seeds.length] as Uint8Array;
+    const input = i % 4 === 0 ? parent : i % 4 === 1 ? mutator.fresh() : mutator.mutate(seeds);
+    try {
+      await runWhole(target, input);
+    } catch (error) {
+      return String(error);
+    }
+  }
+  return null;
+}
+
+type Methods<T> = { [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never }[keyof T];
+
+/** Puts `make(original)` in the place of a method for as long as `action` takes. */
+async function sabotaged<T extends object, K extends Methods<T>>(
+  prototype: T,
+  method: K,
+  make: (original: T[K]) => T[K],
+  action: () => Promise<string | null>,
+): Promise<string | null> {
+  const original = prototype[method];
+  prototype[method] = make(original);
+  try {
+    return await action();
+  } finally {
+    prototype[method] = original;
+  }
+}
+
+for (const name of Object.keys(TARGETS)) {
+  test(`${name}: the code as it is comes through`, async () => {
+    assert.equal(await firstObjection(name, INPUTS), null, `seed ${SEED}`);
+  });
+}
+
+test('wire: a bounds check of remote memory that is off by one', async () => {
+  const objection = await sabotaged(
+    RemoteGrant.prototype,
+    'allows',
+    (original) =>
+      function (this: RemoteGrant, pd, qpn, access, va, length) {
+        return (
+          original.call(this, pd, qpn, access, va, length) ||
+          original.call(this, pd, qpn, access, va - 1, length)
+        );
+      },
+    () => firstObjection('wire'),
+  );
+  assert.match(
+    objection ?? '',
+    /out of bounds|memory changed that must not|a segment lies in its region|shows what it may/,
+  );
+});
+
+test('wire: rights of remote memory that nobody asks for', async () => {
+  const objection = await sabotaged(
+    RemoteGrant.prototype,
+    'allows',
+    (original) =>
+      function (this: RemoteGrant, pd, qpn, _access, va, length) {
+        return original.call(this, pd, qpn, 0, va, length);
+      },
+    () => firstObjection('wire-noicrc'),
+  );
+  assert.match(objection ?? '', /memory changed that must not|shows what it may/);
+});
+
+test('wire: a region that lives on after it was deregistered', async () => {
+  const objection = await sabotaged(
+    RegionTable.prototype,
+    'deregister',
+    () => () => {},
+    () => firstObjection('wire'),
+  );
+  assert.match(objection ?? '', /memory changed that must not|shows what it may|no region is left/);
+});
+
+test('wire: the length of a packet that nobody checks', async () => {
+  const objection = await sabotaged(
+    IncomingMessage.prototype,
+    'checkLength',
+    () => () => 0,
+    () => firstObjection('wire'),
+  );
+  assert.match(objection ?? '', /Error|Finding/);
+});
+
+test('wire: a request that completes twice', async () => {
+  const objection = await sabotaged(
+    Cq.prototype,
+    'push',
+    (original) =>
+      function (this: Cq, ...args) {
+        original.apply(this, args);
+        original.apply(this, args);
+      },
+    () => firstObjection('wire'),
+  );
+  assert.match(objection ?? '', /was not posted, or completed before/);
+});
+
+test('wire: a throw out of receive', async () => {
+  const objection = await sabotaged(
+    Nic.prototype,
+    'receive',
+    (original) =>
+      function (this: Nic, datagram, now) {
+        if (datagram.length < 12) throw new RangeError('too short for me');
+        original.call(this, datagram, now);
+      },
+    () => firstObjection('wire'),
+  );
+  assert.match(objection ?? '', /too short for me/);
+});
+
+test('frames: a decoder that loses frames', async () => {
+  const objection = await sabotaged(
+    FrameDecoder.prototype,
+    'push',
+    (original) =>
+      function* (this: FrameDecoder, chunk) {
+        for (const decoded of original.call(this, chunk))
+          if (!decoded.ok || decoded.frame.type !== 'ping') yield decoded;
+      },
+    () => firstObjection('frames'),
+  );
+  assert.match(objection ?? '', /finds the frames|what was received|all frames of an orderly peer/);
+});
+
+test('frames: an error frame that tells our PSN', async () => {
+  const objection = await sabotaged(
+    ControlChannel.prototype,
+    'fail',
+    (original) =>
+      function (this: ControlChannel, error) {
+        original.call(this, error, { code: error.code, message: `my PSN is ${OWN_PSN}` });
+      },
+    () => firstObjection('frames'),
+  );
+  assert.match(objection ?? '', /does not hold our PSN/);
+});
+
+test('frames: a session that says everything forty times', async () => {
+  const objection = await sabotaged(
+    ControlChannel.prototype,
+    'send',
+    (original) =>
+      function (this: ControlChannel, frame) {
+        for (let i = 0; i < 40; i++) original.call(this, frame);
+      },
+    () => firstObjection('frames'),
+  );
+  assert.match(objection ?? '', /says little|a sign of life/);
+});
+
+test('verbs: pieces of memory that nobody checks', async () => {
+  const objection = await sabotaged(
+    SgeTable.prototype,
+    'allows',
+    () => () => true,
+    () => firstObjection('verbs'),
+  );
+  assert.match(objection ?? '', /no memory changes that must not|Error/);
+});
+
+test('verbs: a region that is closed and still counted', async () => {
+  const objection = await sabotaged(
+    SoftMr.prototype,
+    'close',
+    () => async () => {},
+    () => firstObjection('verbs'),
+  );
+  assert.match(objection ?? '', /the census counts|what nobody uses can be closed/);
+});
+
+test('verbs: a poll that believes what it is asked for', async () => {
+  const objection = await sabotaged(
+    SoftCq.prototype,
+    'poll',
+    () =>
+      function (this: SoftCq, into, max = into.length) {
+        return this.engine.poll(into, max);
+      },
+    () => firstObjection('verbs'),
+  );
+  assert.match(objection ?? '', /poll fills what it was given|posted and had not completed/);
+});
+
+test('verbs: a completion that is lost', async () => {
+  let count = 0;
+  const objection = await sabotaged(
+    Qp.prototype,
+    'completeSend',
+    (original) =>
+      function (this: Qp, wqe, status) {
+        if (++count % 16 !== 0) original.call(this, wqe, status);
+      },
+    () => firstObjection('verbs'),
+  );
+  assert.match(objection ?? '', /complete in order|all requests of .* completed/);
+});
+
+test('messages: a receiver that overlooks what is against the rules', async () => {
+  const objection = await sabotaged(
+    MessageReceiver.prototype,
+    'onFragment',
+    (original) =>
+      function (this: MessageReceiver, slot, length) {
+        try {
+          original.call(this, slot, length);
+        } catch {
+          // Nothing to see here.
+        }
+      },
+    () => firstObjection('messages'),
+  );
+  assert.match(objection ?? '', /a fragment against the rules is refused/);
+});
+
+test('messages: a sender that does not hear what the peer has taken', async () => {
+  const objection = await sabotaged(
+    MessageSender.prototype,
+    'onPeerTaken',
+    () => () => {},
+    () => firstObjection('messages'),
+  );
+  assert.match(objection ?? '', /gets everything|against the rules is refused/);
+});
+
+test('messages: a receiver that takes two receives for one', async () => {
+  const objection = await sabotaged(
+    MessageReceiver.prototype,
+    'onFragment',
+    (original) =>
+      function (this: MessageReceiver, slot, length) {
+        original.call(this, slot ^ 1, length);
+      },
+    () => firstObjection('messages'),
+  );
+  assert.match(objection ?? '', /Finding/);
+});
