@@ -73,10 +73,17 @@ export function connectCommand(): Command {
 }
 
 async function runClient(target: Target, flags: ConnectFlags, output: Output): Promise<number> {
-  const abort = new AbortController();
   const signalled = firstSignal();
-  void signalled.then(() => abort.abort());
-  const connection = await open(target, flags, output, abort.signal);
+  let wasSignalled = false;
+  let connected = false;
+  const connecting = new AbortController();
+  void signalled.then(() => {
+    wasSignalled = true;
+    // Once connected, the orderly end is the way.
+    if (!connected) connecting.abort();
+  });
+  const connection = await open(target, flags, output, connecting.signal);
+  connected = true;
   const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
   const interrupted = signalled.then(async (signal) => {
     source.close();
@@ -85,9 +92,7 @@ async function runClient(target: Target, flags: ConnectFlags, output: Output): P
     return flags.exec === undefined ? ExitCode.OK : signalExitCode(signal);
   });
   // What the end of the connection makes of the conversation is not what a signal means.
-  const talked = converse(connection, source, output).then((code) =>
-    abort.signal.aborted ? interrupted : code,
-  );
+  const talked = converse(connection, source, output).then((code) => (wasSignalled ? interrupted : code));
   const exitCode = await Promise.race([interrupted, talked]);
   source.close();
   await connection.close();

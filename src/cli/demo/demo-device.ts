@@ -29,6 +29,7 @@ export async function openDemoDevice(
     device,
     event: {
       event: 'device',
+      pid: process.pid,
       device: device.name,
       udpPort,
       pathMtu: activeMtu,

@@ -9,7 +9,7 @@ import type { Output } from '../output.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from '../step-text.js';
 import { EXPLANATIONS } from './explanations.js';
 import { clientOf, type Moment } from './moment.js';
-import type { ClientEvent, ServerEvent } from './protocol.js';
+import type { ClientEvent, DeviceEvent, ServerEvent } from './protocol.js';
 import type { ComparedFile, Summary } from './verdict.js';
 
 /** `client 10`. */
@@ -195,7 +195,7 @@ function serverText(event: ServerEvent): Spoken {
         'made for this demo: an authority, and what it signed for the server and the clients',
       ];
     case 'device':
-      return ['device', `${deviceText(event)}; opened once, shared by all clients`];
+      return ['device', `${deviceText(event)}; once, shared by all clients`];
     case 'listening':
       return [
         'listening',
@@ -253,9 +253,9 @@ function clientText(event: ClientEvent): Spoken {
   }
 }
 
-const deviceText = (event: { device: string; udpPort: number; pathMtu: number; fallback?: string }): string =>
-  `${event.device}, UDP port ${event.udpPort}, path MTU ${event.pathMtu}` +
-  (event.fallback === undefined ? '' : ` (${event.fallback})`);
+const deviceText = ({ pid, device, udpPort, pathMtu, fallback }: DeviceEvent): string =>
+  `process ${pid} opens ${device}, UDP port ${udpPort}, path MTU ${pathMtu}` +
+  (fallback === undefined ? '' : ` (${fallback})`);
 
 const KINDS: Readonly<Record<string, string>> = {
   pds: 'PDs',

@@ -38,6 +38,8 @@ export type ServerEvent = ServiceEvent | DeviceEvent | ServerFileEvent | Capture
 /** The device that a process opened. */
 export interface DeviceEvent {
   readonly event: 'device';
+  /** Of the operating system's process. */
+  readonly pid: number;
   readonly device: string;
   readonly udpPort: number;
   readonly pathMtu: number;
