@@ -13,7 +13,7 @@ import { CURRENT_HEADER_INTS, type Job, type WorkerMessage, type WorkerSetup } f
 const { jobs, seed, current, catalogUrl } = workerData as WorkerSetup;
 const header = new Int32Array(current, 0, CURRENT_HEADER_INTS);
 const bytes = new Uint8Array(current, CURRENT_HEADER_INTS * 4);
-const PROGRESS_MILLIS = 500;
+const PROGRESS_MILLIS = 2000;
 
 const send = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
