@@ -32,6 +32,8 @@ export interface AdmissionOptions {
   readonly slots: Slots;
   readonly resumptions: Resumptions;
   readonly authorize: Authorize | undefined;
+  /** Connections of one certificate, where its terms say nothing about it. */
+  readonly maxPerIdentity: number | undefined;
 }
 
 export class Admission {
@@ -52,7 +54,9 @@ export class Admission {
   async admit({ peer, remoteAddress }: ControlChannel): Promise<Admitted> {
     this.#checkOpen();
     const terms = await this.#decide(peer, remoteAddress);
-    const max = terms.maxConnections ?? Number.POSITIVE_INFINITY;
+    // Without a certificate clients cannot be told apart: only explicit terms count them.
+    const usual = peer === null ? undefined : this.#options.maxPerIdentity;
+    const max = terms.maxConnections ?? usual ?? Number.POSITIVE_INFINITY;
     if (!this.#identities.enter(peer, max)) {
       throw new Refused('ERR_RDMA_NO_SLOT', `this client has its ${max} connections already`);
     }

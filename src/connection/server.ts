@@ -9,6 +9,7 @@ import { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { openDevice } from '../open-device.js';
+import type { AdmissionLimits } from '../session/connect-gate.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
@@ -51,6 +52,8 @@ export interface ListenOptions extends CommonOptions {
   readonly authorize?: Authorize;
   /** Gets a record of everything that the server has to answer for. */
   readonly onAudit?: AuditListener;
+  /** How many connections one address may have and make before anybody is authenticated. */
+  readonly admission?: AdmissionLimits;
 }
 
 /** Serves one client. When it returns, the connection is closed; when it throws, it is aborted. */
@@ -140,13 +143,15 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       slots,
       resumptions: this.#resumptions,
       authorize: options.authorize,
+      maxPerIdentity: options.admission?.maxPerIdentity,
     });
-    const { cert, key, clientCa, handshakeDeadlineMillis } = options;
+    const { cert, key, clientCa, handshakeDeadlineMillis, admission } = options;
     this.#tls = createTlsServer({
       cert,
       key,
       ...(clientCa === undefined ? {} : { clientCa }),
       ...(handshakeDeadlineMillis === undefined ? {} : { handshakeDeadlineMillis }),
+      ...(admission === undefined ? {} : { admission }),
       onChannel: (channel) => this.#onChannel(channel),
       onRefused: (refusal) => {
         this.emit('refused', refusal);

@@ -3,19 +3,19 @@
  * speaks our protocol and, with `clientCa`, showed a certificate that this authority signed.
  *
  * Invariants: nothing is handed out before the peer is authenticated; a connection in TLS costs one socket, until its
- * deadline at most, and there are never more than `maxTlsHandshakes` of them: when full, the oldest gives way, so that
- * a flood of silent peers cannot lock out one that gets through TLS in a few milliseconds. No session is resumed.
+ * deadline at most, and there are never more than `maxHandshakes` of them: when full, the oldest gives way, so that
+ * a flood of silent peers cannot lock out one that gets through TLS in a few milliseconds. One address has no more
+ * connections, and makes no more new ones a second, than it is allowed (connect-gate.ts). No session is resumed.
  */
 import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { RdmaError } from '../verbs/errors.js';
+import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { refusalReason } from './tls-errors.js';
 import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
-
-const DEFAULT_MAX_TLS_HANDSHAKES = 128;
 
 /** A peer that never became a channel. `address` is empty and `port` 0 where the system no longer knew them. */
 export interface TlsRefusal {
@@ -33,8 +33,8 @@ export interface TlsServerOptions {
   readonly clientCa?: string;
   /** From the TCP connection until `handshakeDone()`. Default 5000. */
   readonly handshakeDeadlineMillis?: number;
-  /** Connections in TLS at a time. Default 128. */
-  readonly maxTlsHandshakes?: number;
+  /** How many connections there may be before anybody is authenticated. */
+  readonly admission?: AdmissionLimits;
   /** Gets each channel. If it throws or rejects, the channel ends with that error. */
   readonly onChannel: (channel: ControlChannel) => void | Promise<void>;
   readonly onRefused?: (refusal: TlsRefusal) => void;
@@ -56,6 +56,8 @@ export const createTlsServer = (options: TlsServerOptions): TlsServer => new Tls
 export class TlsServer implements AsyncDisposable {
   readonly #options: TlsServerOptions;
   readonly #server: Server;
+  readonly #limits: Required<AdmissionLimits>;
+  readonly #gate: ConnectGate;
   readonly #channels = new Set<ControlChannel>();
   /** The oldest first. */
   readonly #pending = new Set<PendingHandshake>();
@@ -64,6 +66,8 @@ export class TlsServer implements AsyncDisposable {
 
   constructor(options: TlsServerOptions) {
     this.#options = options;
+    this.#limits = admissionLimits(options.admission);
+    this.#gate = new ConnectGate(this.#limits);
     this.#server = createSecureServer(options);
     this.#server.on('connection', (raw: Socket) => this.#onConnection(raw));
     this.#server.on('secureConnection', (socket) => this.#onSecure(socket));
@@ -98,7 +102,7 @@ export class TlsServer implements AsyncDisposable {
         resolve(this.#server.address() as AddressInfo);
       };
       try {
-        this.#server.listen(address, listening);
+        this.#server.listen({ ...address, backlog: this.#limits.backlog }, listening);
       } catch (error) {
         refused(error as Error);
       }
@@ -142,26 +146,28 @@ export class TlsServer implements AsyncDisposable {
   }
 
   #onConnection(raw: Socket): void {
-    const max = this.#options.maxTlsHandshakes ?? DEFAULT_MAX_TLS_HANDSHAKES;
-    for (const oldest of this.#pending) {
-      if (this.#pending.size < max) break;
-      this.#drop(oldest, 'too many TLS handshakes at once, and this one was the oldest');
-    }
+    // A peer that has reset the connection by now has no address any more.
+    const address = raw.remoteAddress ?? '';
+    const refusal = this.#gate.enter(address);
+    raw.once('close', () => this.#gate.leave(address));
+    if (refusal === undefined) this.#makeRoom();
     const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
     const deadline = new HandshakeDeadline(totalMillis, () =>
       this.#drop(handshake, `the client did not finish TLS within ${totalMillis} ms`),
     );
-    // A peer that has reset the connection by now has no address any more.
-    const handshake: PendingHandshake = {
-      raw,
-      address: raw.remoteAddress ?? '',
-      port: raw.remotePort ?? 0,
-      deadline,
-    };
+    const handshake: PendingHandshake = { raw, address, port: raw.remotePort ?? 0, deadline };
     this.#pending.add(handshake);
     this.#pendingByRaw.set(raw, handshake);
     raw.once('close', () => this.#leave(handshake));
     if (this.#closing !== undefined) this.#drop(handshake, 'the server is closing');
+    else if (refusal !== undefined) this.#drop(handshake, refusal);
+  }
+
+  #makeRoom(): void {
+    for (const oldest of this.#pending) {
+      if (this.#pending.size < this.#limits.maxHandshakes) break;
+      this.#drop(oldest, 'too many TLS handshakes at once, and this one was the oldest');
+    }
   }
 
   #onSecure(socket: TLSSocket): void {

@@ -238,7 +238,7 @@ test('a peer that never closes its side is cut off after the linger time', async
 
 test('a flood of silent connections stays bounded and does not lock an honest client out', async () => {
   const { channel, arrive } = arrival();
-  const options = { onChannel: arrive, maxTlsHandshakes: 8 };
+  const options = { onChannel: arrive, admission: { maxHandshakes: 8 } };
   await using server = await startServer(certificates, options);
   const flood = Array.from({ length: 100 }, () => {
     const socket = tcpConnect(server.port, '127.0.0.1');

@@ -1,0 +1,68 @@
+/** Caps of a server on what one client and one address may have, and that an honest client gets in beside a greedy one. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { issueCertificate, makeAuthority } from '../../src/session/certificate-maker.js';
+import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+
+const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
+
+test('one certificate has no more connections than admission says, another still gets in', async () => {
+  const authority = await makeAuthority('clients', validity);
+  const issue = async (commonName: string) => {
+    const { certPem, keyPem } = await issueCertificate(authority, { commonName, use: 'client', ...validity });
+    return { cert: certPem, key: keyPem };
+  };
+  const [greedy, modest] = [await issue('greedy'), await issue('modest')];
+  const server = await startServer(undefined, {
+    clientCa: authority.certPem,
+    admission: { maxPerIdentity: 2 },
+  });
+  const first = await connectTo(server, greedy);
+  const second = await connectTo(server, greedy);
+  await assert.rejects(connectTo(server, greedy), { message: /has its 2 connections already/ });
+  const other = await connectTo(server, modest);
+  await first.close();
+  const third = await connectTo(server, greedy);
+  for (const connection of [second, other, third]) await connection.close();
+  await serverIsEmpty(server);
+  await server.close();
+});
+
+test('clients without certificates are not taken for one', async () => {
+  const server = await startServer(undefined, { admission: { maxPerIdentity: 1 } });
+  const connections = [await connectTo(server), await connectTo(server)];
+  for (const connection of connections) await connection.close();
+  await serverIsEmpty(server);
+  await server.close();
+});
+
+test('an address with all its connections is refused more, without a trace of them on the device', async () => {
+  const server = await startServer(undefined, {
+    admission: { maxPerAddress: 5 },
+    handshakeDeadlineMillis: 60_000,
+  });
+  const reasons: string[] = [];
+  server.on('refused', ({ reason }) => reasons.push(reason));
+  const { host, port } = server.address;
+  const open = async (localAddress: string): Promise<Socket> => {
+    const socket = connectTcp({ host, port, localAddress });
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  };
+  const held: Socket[] = [];
+  for (let i = 0; i < 5; i++) held.push(await open('127.0.0.9'));
+  const late = await open('127.0.0.9');
+  await once(late, 'close');
+  assert.match(reasons[0] ?? '', /more than 5 connections at once/);
+  const { qps, pds, cqs, mrs } = server.census();
+  assert.deepEqual([qps, pds, cqs, mrs], [0, 0, 0, 0]);
+  // From 127.0.0.1, which has none yet.
+  const honest = await connectTo(server);
+  await honest.close();
+  for (const socket of held) socket.destroy();
+  await serverIsEmpty(server);
+  await server.close();
+});
