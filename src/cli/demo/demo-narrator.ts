@@ -50,10 +50,12 @@ export class DemoNarrator {
     line(style.dim('Times in the first column are milliseconds since the demo began.'));
   }
 
-  act(title: string): void {
+  act(title: string, explanation = ''): void {
+    const { line, style } = this.#output;
     this.endAct();
-    this.#output.line();
-    this.#output.line(this.#output.style.bold(`${++this.#acts}. ${title}`));
+    line();
+    line(style.bold(`${++this.#acts}. ${title}`));
+    if (explanation !== '') line(style.dim(explanation.replace(/^/gm, '   ')));
   }
 
   tell(moment: Moment): void {

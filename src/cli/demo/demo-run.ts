@@ -12,6 +12,7 @@ import { rounded } from '../service.js';
 import { Cast, type ClientActor, type ServerActor } from './cast.js';
 import { demoFiles } from './demo-files.js';
 import type { DemoNarrator } from './demo-narrator.js';
+import { FILES_EXPLAINED } from './explanations.js';
 import type { Moment } from './moment.js';
 import type { DemoFile } from './protocol.js';
 import { Verdict } from './verdict.js';
@@ -88,8 +89,9 @@ class Demo {
     const { clients, capture } = this.#options;
     this.#narrator.begin(clients);
     try {
-      const { server, port } = await this.#startServer();
+      // All processes start at once, although their entrances come one after the other.
       const actors = Array.from({ length: clients }, (_, index) => this.#cast.client(index + 1));
+      const { server, port } = await this.#startServer();
       await this.#connectAll(server, actors, port);
       await this.#carryFiles(actors);
       await this.#quit(server, actors);
@@ -170,7 +172,7 @@ class Demo {
   }
 
   async #carryFiles(actors: readonly ClientActor[]): Promise<void> {
-    this.#narrator.act('Files travel, from all clients at once');
+    this.#narrator.act('Files travel, from all clients at once', FILES_EXPLAINED);
     const worked = actors.map((actor, index) => {
       const copyDir = join(this.#dir, `copies-of-client-${index + 1}`);
       const done = actor.next('worked');

@@ -19,3 +19,8 @@ export const EXPLANATIONS: Readonly<Partial<Record<StepName, string>>> = {
     'All that follows goes from device to device, over UDP; TLS stays open to notice when the peer goes.',
   [StepName.MEMORY_DEREGISTERED]: 'Everything goes in the opposite order of its making.',
 };
+
+export const FILES_EXPLAINED =
+  'Each file goes to the server in messages, which echoes them; then RDMA writes put it into the memory of the server, and\n' +
+  'RDMA reads fetch it from there without its program. SHA-256 is taken in 5 places: on disk, of what the server received,\n' +
+  'of the echo, of what the server found in its memory, and of what was read back.';
