@@ -35,6 +35,8 @@ export interface GoodputResult {
   readonly tailDropped: number;
   readonly timeouts: number;
   readonly probes: number;
+  /** Everything that the requester's NIC counted. */
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 const MESSAGE_BYTES = 1 << 20;
@@ -83,14 +85,19 @@ export class GoodputRun implements NetworkListener {
     const { mtu, bitsPerSecond } = this.#case;
     const capacity = ((bitsPerSecond / 8e6) * micros * mtu) / (mtu + HEADER_BYTES);
     const [requester] = this.#nics as [Nic, Nic];
-    const counters = requester.counters.snapshot();
     return {
       share: bytes / capacity,
       packets: this.#network.packets - packetsBefore,
       tailDropped: this.#network.tailDropped,
       timeouts: requester.counters.timeouts,
-      probes: counters['probes'] ?? 0,
+      probes: requester.counters.probes,
+      counters: requester.counters.snapshot(),
     };
+  }
+
+  /** The queue pairs that are kept busy. */
+  get qps(): readonly Qp[] {
+    return this.#requesters;
   }
 
   onTransmit(packet: Packet): Packet {

@@ -233,6 +233,8 @@ export function isFaulty(scenario: Scenario, connection: Connection): boolean {
 
 /** Whether faults alone may use up the retries. */
 export function mayTimeOut(scenario: Scenario, connection: Connection): boolean {
+  // Packets of the epoch before may arrive in the present one, and the NAK that answers them costs a retry.
+  if (connection.retryCount < 7 && connection.epochs.length > 1) return true;
   if (!isFaulty(scenario, connection)) return false;
   return connection.retryCount < 7 || lossOf(scenario, connection) > 0.04 || scenario.outages.length > 0;
 }

@@ -6,8 +6,10 @@
  * timed packets feed: the shortest round trip seen lately is the path without queues, and whatever a round
  * trip takes longer was spent in queues, on `window * (1 - shortest / last)` packets of ours.
  *
- * - The window doubles every round trip until it makes a queue, then moves so that the queue holds a few packets.
- * - Loss while there is a queue drains the queue and lowers the queue aimed at; loss without one changes nothing.
+ * - The window doubles every round trip until it makes a queue, then moves so that the queue that every packet of a round
+ *   trip met holds a few packets.
+ * - Loss while there is a queue drains the queue and lowers the queue aimed at; loss without one only ends growth for a
+ *   round trip.
  * - A congestion notification (CNP) cuts the window as DCQCN does its rate: by half of `alpha`, a moving average of how
  *   many round trips brought a CNP, once a round trip.
  * - Windows above `BURST_PACKETS` are paced: no more than that many packets leave at once, so that a path whose
@@ -23,9 +25,11 @@ export const MAX_WINDOW = 1024;
 const BURST_PACKETS = 16;
 /** Packets of its own that a sender wants in queues at most. Socket buffers of stock size hold 25 packets of 4 KiB. */
 const MAX_QUEUE = 20;
-const MIN_QUEUE = 2.5;
+const MIN_QUEUE = 1;
 /** Fewer than this may come of the bursts that the sender itself makes, and did not make the network lose a packet. */
 const CULPABLE_QUEUE = 8;
+/** While the window doubles, packets leave this much faster than a window in a round trip. */
+const STARTING_PACE = 2;
 /** Growth every other round trip while there is no queue, as a share of the window. */
 const GROWTH = 1 / 10;
 /** DCQCN's g: the weight of the newest round trip in `alpha`. */
@@ -43,15 +47,17 @@ export class Congestion {
   #shortestBefore = Number.POSITIVE_INFINITY;
   #periodEnd = 0;
   #last = 0;
-  /** Timed packets of this round. */
-  #sum = 0;
-  #samples = 0;
+  /** The shortest of this round so far, and that of the round before: what it takes longer than the path is a queue that lasts. */
+  #low = Number.POSITIVE_INFINITY;
+  #lowBefore = 0;
   #hasGrown = false;
   #smoothed = 0;
   #variation = 0;
   #queueLimit = MAX_QUEUE;
   #alpha = 1;
   #hasNotice = false;
+  /** A gap was reported since the last round began: what is sent again arrives in bursts and pauses, which hides queues. */
+  #hasLoss = false;
   /** The window held sending up since the last sample: only then does growing make sense. */
   #wasLimit = false;
   /** The window is halved for this round trip, and what it was. */
@@ -88,14 +94,15 @@ export class Congestion {
     this.#shortestBefore = Number.POSITIVE_INFINITY;
     this.#periodEnd = 0;
     this.#last = 0;
-    this.#sum = 0;
-    this.#samples = 0;
+    this.#low = Number.POSITIVE_INFINITY;
+    this.#lowBefore = 0;
     this.#hasGrown = false;
     this.#smoothed = 0;
     this.#variation = 0;
     this.#queueLimit = MAX_QUEUE;
     this.#alpha = 1;
     this.#hasNotice = false;
+    this.#hasLoss = false;
     this.#wasLimit = false;
     this.#drainedFrom = 0;
     this.#isProbing = false;
@@ -114,7 +121,7 @@ export class Congestion {
 
   /** µs between packets at the speed of the path. */
   get #interval(): number {
-    return this.shortestMicros / this.#window;
+    return this.shortestMicros / (this.#isStarting ? this.#window * STARTING_PACE : this.#window);
   }
 
   onSent(packets: number, now: number): void {
@@ -155,8 +162,7 @@ export class Congestion {
     if (isClear && micros < this.#shortest) this.#shortest = micros;
     if (this.shortestMicros === 0) return;
     this.#last = micros;
-    this.#sum += micros;
-    this.#samples++;
+    if (micros < this.#low) this.#low = micros;
     if (this.#isStarting && this.#queue > this.#queueLimit / 2) this.#drainQueue(now);
     if (now >= this.#roundEnd) this.#beginRound(now);
   }
@@ -168,11 +174,12 @@ export class Congestion {
       this.#setWindow(this.#drainedFrom);
       this.#drainedFrom = 0;
     } else if (!this.#isStarting) {
-      this.#follow(this.#wasLimit && !this.#hasNotice);
+      this.#follow(this.#wasLimit && !this.#hasNotice && !this.#hasLoss);
     }
-    this.#sum = 0;
-    this.#samples = 0;
+    this.#lowBefore = this.#low;
+    this.#low = Number.POSITIVE_INFINITY;
     this.#hasNotice = false;
+    this.#hasLoss = false;
     this.#wasLimit = false;
     this.#countedFrom = now;
     this.#counted = 0;
@@ -208,9 +215,9 @@ export class Congestion {
     return micros > 0 ? this.#window * (1 - this.shortestMicros / micros) : 0;
   }
 
-  /** Once a round trip, by the queue that its packets met on average. */
+  /** Once a round trip, by the queue that all its packets met: bursts, such as after going back, are queues that pass. */
   #follow(mayGrow: boolean): void {
-    const queue = this.#queueAt(this.#sum / this.#samples);
+    const queue = this.#queueAt(this.#low);
     // It takes a round trip to see what growing has done.
     const hasJustGrown = this.#hasGrown;
     this.#hasGrown = false;
@@ -229,7 +236,8 @@ export class Congestion {
 
   /** A gap was reported. */
   onLoss(now: number): void {
-    const queue = this.#queue;
+    this.#hasLoss = true;
+    const queue = this.#queueAt(Math.min(this.#low, this.#lowBefore));
     // Whoever is to blame: where packets are lost, those that wait behind the lost one are sent in vain.
     this.#queueLimit = Math.max(MIN_QUEUE, Math.min(this.#queueLimit, queue) / 2);
     if (queue >= CULPABLE_QUEUE) this.#drainQueue(now);

@@ -8,10 +8,14 @@
  */
 import { psnDiff, psnDistance } from '../psn.js';
 
-/** A window of READ data is asked for in this many parts, if the peer takes that many. */
-const MAX_PARTS = 16;
+/**
+ * A window of READ data is asked for in several parts, so that there is always one under way, and a lost one is soon
+ * noticed by the next. Larger parts lose fewer requests; but the answer to one leaves in one burst.
+ */
+const PARTS = 4;
+const MAX_BURST = 24;
 /** Packets of READ data that are always worth a request. */
-const MIN_PART = 4;
+const MIN_PART = 2;
 
 export class ReadRequests {
   #limit: number;
@@ -62,8 +66,12 @@ export class ReadRequests {
   /** How many packets to ask for now, of `wanted` that are left of a READ; 0 = wait. */
   packetsOfNext(wanted: number, inFlight: number, window: number): number {
     if (this.full) return 0;
-    // Parts of such a size that the window is full of them, and not of one alone if there may be several.
-    const share = Math.max(MIN_PART, Math.ceil(window / Math.min(this.#limit, MAX_PARTS)));
+    const share = Math.max(
+      MIN_PART,
+      Math.min(MAX_BURST, Math.ceil(window / PARTS)),
+      // However few requests there may be, the window must be full of them.
+      Math.ceil(window / this.#limit),
+    );
     const packets = Math.min(wanted, share);
     const room = inFlight === 0 ? window : window - inFlight;
     // Half of a part too early rather than half of one too late, so that the window is full on average.

@@ -38,16 +38,17 @@ export class RequestTimers {
 
   onSent(now: number): void {
     if (this.#retransmitAt === NEVER) this.startTimeout(now);
-    if (this.#probeAt === NEVER) this.startProbe(now);
+    if (this.#probeAt === NEVER) this.startProbe(now, now);
   }
 
-  onProgress(isIdle: boolean, now: number): void {
+  /** `leftAt`: when the oldest packet left whose answer is due; -1 = unknown. */
+  onProgress(isIdle: boolean, leftAt: number, now: number): void {
     this.probes = 0;
     this.#retransmitAt = NEVER;
     this.#probeAt = NEVER;
     if (isIdle) return;
     this.startTimeout(now);
-    this.startProbe(now);
+    this.startProbe(leftAt < 0 ? now : leftAt, now);
   }
 
   startTimeout(now: number): void {
@@ -56,11 +57,15 @@ export class RequestTimers {
     this.#qp.armTimer(this.#retransmitAt);
   }
 
-  /** Each probe without progress waits twice as long as the one before. */
-  startProbe(now: number): void {
+  /**
+   * Waits for the answer to what left at `leftAt`, and for a part of that after any sign of life. Each probe without
+   * progress waits twice as long as the one before.
+   */
+  startProbe(leftAt: number, now: number): void {
     this.#probeAt = NEVER;
     if (this.isPaused || this.probes >= MAX_PROBES) return;
-    this.#probeAt = now + this.#congestion.probeMicros * 2 ** this.probes;
+    const micros = this.#congestion.probeMicros * 2 ** this.probes;
+    this.#probeAt = Math.max(leftAt + micros, now + micros / 4);
     this.#qp.armTimer(this.#probeAt);
   }
 

@@ -175,7 +175,7 @@ export class Requester implements RequesterHalf {
     return this.queue.sges.allows(wqe.slot, this.#qp.pd, access) ? WcStatus.SUCCESS : WcStatus.LOC_PROT_ERR;
   }
 
-  /** The READ limit ends sending before the window does. More of a window means more in each request. */
+  /** Sending stops before the window is full: of READs, or of speed. More of a window means more of either. */
   #noteLimit(): void {
     const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
     if (inFlight * 2 >= this.congestion.window) this.congestion.onLimit();
@@ -185,6 +185,7 @@ export class Requester implements RequesterHalf {
   #isPaced(now: number): boolean {
     const { nextSendAt } = this.congestion;
     if (nextSendAt <= now) return false;
+    this.#noteLimit();
     this.#timers.paceUntil(nextSendAt);
     return true;
   }
@@ -297,7 +298,7 @@ export class Requester implements RequesterHalf {
     const leftAt = this.#roundTrips.finishUpTo(psn);
     if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, this.#roundTrips.wasClear, now);
     if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
-    this.#timers.onProgress(this.idle, now);
+    this.#timers.onProgress(this.idle, this.#roundTrips.oldestLeftAt, now);
     this.retire();
     this.#qp.schedule();
   }
@@ -339,7 +340,7 @@ export class Requester implements RequesterHalf {
     this.#backAt = now;
     this.#roundTrips.dropFrom(this.sendPsn);
     this.congestion.onGoBack();
-    this.#timers.startProbe(now);
+    this.#timers.startProbe(now, now);
     this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
     this.#packetsSinceAckReq = 0;
     this.#qp.schedule();
@@ -355,11 +356,16 @@ export class Requester implements RequesterHalf {
       return true;
     }
     this.#retriesLeft--;
-    // Whatever arrived from there on was dropped.
-    this.#isAmbiguous = false;
     this.congestion.onLoss(now);
-    // Answers leave in order: those to READs before it that are not here now were lost as well.
-    this.goBack(psnDiff(psn, this.acknowledgeLimit) > 1 ? this.unackedPsn : psn, now);
+    if (psnDiff(psn, this.acknowledgeLimit) > 1) {
+      // Answers leave in order: those to READs before it that are not here now were lost as well.
+      this.#setAmbiguous();
+      this.goBack(this.unackedPsn, now);
+    } else {
+      // Whatever arrived from there on was dropped.
+      this.#isAmbiguous = false;
+      this.goBack(psn, now);
+    }
     return true;
   }
 
@@ -373,7 +379,7 @@ export class Requester implements RequesterHalf {
   /** Whether `psn` was sent again, or is about to be, and that was too late to be what the peer speaks of now. */
   #wasSentAgain(psn: number, now: number): boolean {
     if (this.#backPsn < 0 || psnDiff(psn, this.#backPsn) < 0) return false;
-    return now - this.#backAt < this.congestion.shortestMicros;
+    return now - Math.max(this.#backAt, this.#roundTrips.leftAtOf(psn)) < this.congestion.shortestMicros;
   }
 
   /**
@@ -389,6 +395,7 @@ export class Requester implements RequesterHalf {
     this.#repeatedAt = now;
     this.#qp.counters.responseGaps++;
     this.congestion.onLoss(now);
+    this.#setAmbiguous();
     this.goBack(psn, now);
   }
 
@@ -435,16 +442,21 @@ export class Requester implements RequesterHalf {
   #onProbe(now: number): void {
     this.#qp.counters.probes++;
     // Where a gap was reported since the last progress, what was sent again has been lost again: the path is alive.
-    if (psnDiff(this.#backPsn, this.unackedPsn) !== 0 || this.#timers.probes > 1) this.congestion.onSilence();
+    if (this.#timers.probes > 1) this.congestion.onSilence();
     this.#repeat(now);
   }
 
   /** Goes back to the oldest packet, of which nobody knows whether it arrived. */
   #repeat(now: number): void {
     this.#repeatedPsn = -1;
+    this.#setAmbiguous();
+    this.goBack(this.unackedPsn, now);
+  }
+
+  /** Answers may be on their way to what will be sent again, or to what was sent again before. */
+  #setAmbiguous(): void {
     this.#isAmbiguous = true;
     this.#ambiguousEnd = this.nextPsn;
-    this.goBack(this.unackedPsn, now);
   }
 
   /**

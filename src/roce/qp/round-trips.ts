@@ -25,6 +25,20 @@ export class RoundTrips {
     this.#count++;
   }
 
+  /** When the oldest packet left that is not answered; -1 when none is timed. */
+  get oldestLeftAt(): number {
+    return this.#count === 0 ? -1 : (this.#times[this.#head] as number);
+  }
+
+  /** When the newest timed packet up to `psn` left, which is not later than `psn` itself did; -1 when none is timed. */
+  leftAtOf(psn: number): number {
+    for (let i = this.#count - 1; i >= 0; i--) {
+      const place = (this.#head + i) % PLACES;
+      if (psnDiff(this.#psns[place] as number, psn) <= 0) return this.#times[place] as number;
+    }
+    return -1;
+  }
+
   /** Everything up to `psn` is answered: when the newest timed packet of that had left, or -1 if none was timed. */
   finishUpTo(psn: number): number {
     let leftAt = -1;
