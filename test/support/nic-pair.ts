@@ -162,6 +162,8 @@ export class NicPair {
   readonly sides: readonly [Side, Side];
   now = 0;
   tap: Tap | undefined;
+  /** Which packets a switch on the way marks for congestion. */
+  marked: ((packet: InFlight) => boolean) | undefined;
   readonly sent: InFlight[] = [];
   readonly #link: InFlight[] = [];
   readonly #batch = new TransmitBatch(64);
@@ -248,6 +250,7 @@ export class NicPair {
     datagram.bytes = item.bytes;
     datagram.at = 0;
     datagram.length = item.bytes.length;
+    datagram.congestionExperienced = this.marked?.(item) ?? false;
     copyAddress(item.flow.source, datagram.source);
     copyAddress(item.flow.destination, datagram.destination);
     this.sides[item.to].nic.receive(datagram, this.now);

@@ -19,7 +19,7 @@
  * Invariants: MIN_WINDOW <= window <= MAX_WINDOW; nothing is allocated; times are µs of the caller's clock.
  */
 const INITIAL_WINDOW = 16;
-const MIN_WINDOW = 3;
+export const MIN_WINDOW = 3;
 /** A round trip of 10 Gbit/s over 1 ms holds 300 packets of 4 KiB, or 1200 of 1 KiB. */
 export const MAX_WINDOW = 1024;
 const BURST_PACKETS = 16;
