@@ -3,7 +3,11 @@ import { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import type { Connection } from '../connection/connection.js';
 import { ServiceClient } from '../connection/message-service.js';
-import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_RECOVERY_MILLIS } from '../connection/options.js';
+import {
+  DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
+  DEFAULT_PORT,
+  DEFAULT_RECOVERY_MILLIS,
+} from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
 import { millisArgument, millisOrNeverArgument, type Target, targetArgument } from './arguments.js';
@@ -46,7 +50,9 @@ interface ConnectFlags extends ClientCertificateFlags {
 export function connectCommand(): Command {
   return new Command('connect')
     .description('connect to a server and send, write and read')
-    .argument('<target>', 'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given', targetArgument)
+    .argument('<target>', 'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given', (text: string) =>
+      targetArgument(text, DEFAULT_PORT),
+    )
     .option(
       '--ca <file>',
       'authority that signed the certificate of the server, PEM (default: the development one)',

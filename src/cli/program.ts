@@ -3,6 +3,7 @@
  * in one line, 2 = wrong usage.
  */
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './bench.js';
 import { certsCommand } from './certs.js';
 import { connectCommand } from './connect.js';
 import { demoCommand } from './demo.js';
@@ -47,6 +48,7 @@ function createProgram(): Command {
     devicesCommand(),
     certsCommand(),
     pingpongCommand(),
+    benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));
   }

@@ -14,6 +14,8 @@ const WRONG_USAGE: readonly [string[], RegExp][] = [
   [['connect'], /missing required argument 'target'/],
   [['connect', '127.0.0.1:0'], /Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets/],
   [['connect', '127.0.0.1', '--timeout', 'soon'], /Write milliseconds, 1 or more/],
+  [['bench', '--test', 'sleep'], /Measurements are send-rtt, write-lat/],
+  [['bench', '--size', '5MiB'], /A message has 1 byte to 4 MiB/],
   [['demo', '--clients', '11'], /Write a number from 1 to 10/],
 ];
 
@@ -28,7 +30,7 @@ test('wrong usage is exit code 2, with what is wrong and where to read on', asyn
 });
 
 test('every command explains itself', async () => {
-  const commands = ['', 'demo', 'serve', 'connect', 'devices', 'certs', 'pingpong'];
+  const commands = ['', 'demo', 'serve', 'connect', 'devices', 'certs', 'pingpong', 'bench'];
   for (const command of commands) {
     const { code, stdout, stderr } = await runProgram([...(command === '' ? [] : [command]), '--help']);
     assert.equal(code, 0);

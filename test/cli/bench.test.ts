@@ -1,0 +1,91 @@
+/** The benchmark command: that it measures what it says, not how fast. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { readPlan, TEST_NAMES, writePlan } from '../../src/cli/bench/bench-plan.js';
+import { distributionOf } from '../../src/cli/bench/distribution.js';
+import { devCerts, FREE_DEVICE, Program, runProgram } from '../support/program.js';
+
+test('percentiles are values of the sample, with the wanted share at or below them', () => {
+  const sample = fc.float64Array({ minLength: 1, maxLength: 300, noNaN: true, min: 0, max: 1e9 });
+  fc.assert(
+    fc.property(sample, (values) => {
+      const { min, p50, p90, p99, p999, max, mean } = distributionOf(Float64Array.from(values));
+      for (const [share, value] of [
+        [0.5, p50],
+        [0.9, p90],
+        [0.99, p99],
+        [0.999, p999],
+      ] as const) {
+        assert(values.includes(value));
+        assert(values.filter((other) => other <= value).length >= share * values.length);
+        assert(values.filter((other) => other < value).length < share * values.length);
+      }
+      assert.equal(min, Math.min(...values));
+      assert.equal(max, Math.max(...values));
+      assert(mean >= min - 1e-6 && mean <= max + 1e-6);
+    }),
+  );
+});
+
+test('the deviation of 2, 4, 4, 4, 5, 5, 7, 9 is 2', () => {
+  assert.equal(distributionOf(Float64Array.of(9, 2, 4, 4, 5, 4, 5, 7)).deviation, 2);
+});
+
+test('a server refuses plans that it could not keep to', () => {
+  const plan = { test: 'send-rtt', size: 64, total: 10, depth: 1 } as const;
+  assert.deepEqual(readPlan(writePlan(plan)), plan);
+  for (const wrong of [
+    { ...plan, test: 'sleep' },
+    { ...plan, size: 0 },
+    { ...plan, size: 2 ** 22 + 1 },
+    { ...plan, total: 0.5 },
+    { ...plan, depth: 129 },
+    { ...plan, more: 1 },
+    [],
+    null,
+  ]) {
+    assert.throws(() => readPlan(Buffer.from(JSON.stringify(wrong))), { code: 'ERR_RDMA_PROTOCOL' });
+  }
+  assert.throws(() => readPlan(Buffer.from('{')), { code: 'ERR_RDMA_PROTOCOL' });
+});
+
+test('all measurements between two processes, and the server goes on to the next client', async () => {
+  const certificates = devCerts();
+  const server = new Program(['bench', '--json', '--port', '0', ...FREE_DEVICE, ...certificates]);
+  const target = `127.0.0.1:${(await server.event('listening'))['port']}`;
+  const flags = ['bench', target, '--json', ...FREE_DEVICE, ...certificates];
+  const short = ['--count', '40', '--size', '20000', '--depth', '5'];
+  const client = await runProgram([...flags, ...short]);
+  assert.equal(client.code, 0, client.stderr);
+  assert.equal(client.stderr, '', 'no progress where nobody sees it');
+  assert.deepEqual(
+    client.events.map((event) => event['test']),
+    TEST_NAMES,
+  );
+  for (const { event, test: name, size, count, latency, bandwidth } of client.events) {
+    assert.deepEqual([event, size, count], ['result', 20_000, 40]);
+    const measured = (latency ?? bandwidth) as Record<string, number>;
+    assert.equal(latency === null, String(name).endsWith('-bw'));
+    for (const [key, value] of Object.entries(measured)) {
+      if (key !== 'unit' && key !== 'deviation') assert(value > 0, `${name} ${key} ${value}`);
+    }
+    if (bandwidth === null) continue;
+    const { seconds, megabytesPerSecond } = bandwidth as Record<string, number>;
+    assert(Math.abs(Number(seconds) * Number(megabytesPerSecond) - (40 * 20_000) / 1e6) < 1e-6);
+  }
+
+  const cutOff = new Program([...flags, '--test', 'write-bw', '--count', '100000000']);
+  await server.event('served', ({ total }) => total === 125_000_000);
+  cutOff.kill('SIGKILL');
+  const next = await runProgram([...flags, '--test', 'send-rtt', '--count', '1', '--size', '1']);
+  assert.equal(next.code, 0, next.stderr);
+  server.kill('SIGTERM');
+  const { code, events } = await server.ended;
+  assert.equal(code, 0);
+  assert.deepEqual(
+    events.filter(({ event }) => event === 'failed'),
+    [],
+  );
+  assert.equal(events.filter(({ event }) => event === 'served').length, TEST_NAMES.length + 2);
+});
