@@ -12,6 +12,7 @@ import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPath } from './data-path.js';
+import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
 import { MessageType } from './message-header.js';
 import type { Message } from './message-receiver.js';
@@ -33,6 +34,10 @@ export interface ConnectionEvents {
   reconnecting: [RdmaError];
   /** It is up again; what was under way goes on. */
   reconnected: [];
+  /** The peer may use a piece of our memory. */
+  granted: [Grant];
+  /** It may no longer, for this reason. */
+  revoked: [Grant, string];
   /** It has ended and everything is freed; `undefined` after an orderly end. */
   closed: [RdmaError | undefined];
 }
@@ -87,6 +92,10 @@ export class Connection
         this.#statistics.recoveries++;
         this.emit('reconnected');
       },
+    };
+    dataPath.grants.listener = {
+      onGranted: (grant) => this.emit('granted', grant),
+      onEnded: (grant, reason) => this.emit('revoked', grant, reason),
     };
     void lifeline.closed.then((error) => this.emit('closed', error));
   }
@@ -181,6 +190,18 @@ export class Connection
     await this.#oneSided(WrOpcode.RDMA_READ, remote, bytes, options.repeatable ?? true);
     this.#statistics.reads++;
     return bytes;
+  }
+
+  /**
+   * Lets the peer read or write `buffer`, which may be a part of `connection.buffer` or any other memory of the program,
+   * until the grant is revoked, expires, or the connection ends or recovers. Send `grant.remote.encode()` to the peer.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT (also for rights that the peer may not have), ERR_RDMA_LIMIT,
+   * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.
+   */
+  async grant(buffer: Uint8Array, options: GrantOptions): Promise<Grant> {
+    if (this.#lifeline.isEnding) throw closedError('the connection');
+    return this.#dataPath.grant(buffer, options);
   }
 
   /**

@@ -11,6 +11,7 @@ import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, RdmaError } from '../verbs/errors.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
 import { type MessageType, violation } from './message-header.js';
 import { MessageReceiver } from './message-receiver.js';
@@ -36,6 +37,7 @@ export interface DataPathListener {
 export class DataPath {
   readonly receiver: MessageReceiver;
   readonly operations = new OneSidedOperations();
+  readonly grants: Grants;
   listener: DataPathListener | null = null;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
@@ -48,12 +50,14 @@ export class DataPath {
   /** Of the link that is coming up, when the connection is encrypted. */
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
+  #isDestroyed = false;
 
   constructor(device: Device, limits: DataPathLimits, reporter: StepReporter, revealPsns: boolean) {
     this.#device = device;
     this.#limits = limits;
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
+    this.grants = new Grants(limits.rights);
     this.receiver = new MessageReceiver({
       slots: limits.receiveSlots,
       slotBytes: limits.slotBytes,
@@ -129,6 +133,21 @@ export class DataPath {
     else await sealed.read(remote, bytes);
   }
 
+  /**
+   * Lets the peer use `bytes`.
+   *
+   * @throws RdmaError as `Connection.grant`.
+   */
+  async grant(bytes: Uint8Array, options: GrantOptions): Promise<Grant> {
+    const link = this.#link;
+    if (link === undefined) throw cannotGrantNow(this.#isDestroyed);
+    const grant = await this.grants.create(this.resources, link.tracker, bytes, options);
+    if (link === this.#link) return grant;
+    // The link ended between the window and here.
+    await grant.revoke('the connection failed');
+    throw cannotGrantNow(this.#isDestroyed);
+  }
+
   /** Brings the queue pair to RTS and posts the receives: the peer may send. `exporter`: the session's TLS connection. */
   async connect(session: SessionAttributes, exporter: KeyExporter): Promise<void> {
     const { resources } = this;
@@ -189,11 +208,13 @@ export class DataPath {
       this.#sender?.detach();
       this.receiver.detach();
       this.operations.detach();
+      await this.grants.endWindows('the connection failed');
     }
   }
 
   /** Frees everything. What waits ends with `error`, or in order if there is none. */
   async destroy(error: RdmaError | undefined): Promise<void> {
+    this.#isDestroyed = true;
     const why = error ?? closedError('the connection');
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});
@@ -202,6 +223,7 @@ export class DataPath {
     this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
+    await this.grants.endAll('the connection has ended');
     await this.#resources?.destroy();
   }
 
@@ -220,7 +242,8 @@ export class DataPath {
       send: (type, data) => this.sender.sendWhole(type, data),
       write: (remote, data, repeatable) =>
         this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
-      find: (addr, length, right) => this.resources.reachable(addr, length, right),
+      find: (addr, length, right) =>
+        this.resources.reachable(addr, length, right) ?? this.grants.reachable(addr, length, right),
     });
     return new Opener(peer);
   }

@@ -2,6 +2,9 @@
 import { type RKey, toRKey } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
 
+/** Address, key and length, big-endian. */
+const ENCODED_BYTES = 20;
+
 export class RemoteBuffer {
   /** Virtual address at the peer. */
   readonly addr: bigint;
@@ -15,6 +18,32 @@ export class RemoteBuffer {
     this.addr = addr;
     this.rkey = toRKey(rkey);
     this.length = length;
+  }
+
+  /**
+   * What `encode` made at the peer, from a message of it.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for bytes that `encode` did not make.
+   */
+  static decode(bytes: Uint8Array): RemoteBuffer {
+    if (bytes.length !== ENCODED_BYTES) {
+      throw usageError(`a remote buffer is encoded in ${ENCODED_BYTES} bytes, not ${bytes.length}`);
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const buffer = new RemoteBuffer(view.getBigUint64(0), view.getUint32(8), Number(view.getBigUint64(12)));
+    if (buffer.addr + BigInt(buffer.length) > 1n << 64n)
+      throw usageError('a remote buffer ends beyond its memory');
+    return buffer;
+  }
+
+  /** For a message to the peer who may use it. It holds a key: send it over the connection and nowhere else. */
+  encode(): Uint8Array {
+    const bytes = new Uint8Array(ENCODED_BYTES);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, this.addr);
+    view.setUint32(8, this.rkey);
+    view.setBigUint64(12, BigInt(this.length));
+    return bytes;
   }
 
   /**

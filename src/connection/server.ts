@@ -312,6 +312,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const { bufferBytes, rights } = limits;
     this.#audit.record(subject, { event: 'connected', slot, bufferBytes, rights, encrypted });
     connection.on('reconnected', () => this.#audit.record(subject, { event: 'recovered' }));
+    connection.on('granted', ({ id: grant, remote, rights }) =>
+      this.#audit.record(subject, { event: 'granted', grant, bytes: remote.length, rights }),
+    );
+    connection.on('revoked', ({ id: grant }, reason) =>
+      this.#audit.record(subject, { event: 'revoked', grant, reason }),
+    );
     connection.once('closed', (error) => {
       const code = error?.code ?? null;
       this.#audit.record(subject, { event: 'ended', code, reason: error?.message ?? null });

@@ -1,0 +1,190 @@
+/** Memory that a peer may use until it is told otherwise. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { AuditRecord } from '../../src/connection/audit.js';
+import type { Connection } from '../../src/connection/connection.js';
+import type { Grant } from '../../src/connection/grants.js';
+import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import type { ListenOptions, Server } from '../../src/connection/server.js';
+import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+
+interface Pair {
+  readonly server: Server;
+  readonly served: Connection;
+  readonly client: Connection;
+}
+
+/** A server whose program does nothing by itself. */
+async function pair(options: Partial<ListenOptions> = {}): Promise<Pair> {
+  const server = await startServer(async (connection) => void (await connection.closed), options);
+  const arrived = once(server, 'connection') as Promise<[Connection]>;
+  const client = await connectTo(server);
+  return { server, client, served: (await arrived)[0] };
+}
+
+async function done({ server, client }: Pair): Promise<void> {
+  await client.close();
+  await serverIsEmpty(server);
+  await server.close();
+}
+
+/** The server grants, and tells the client over the connection. */
+async function tell({ served, client }: Pair, grant: Grant): Promise<RemoteBuffer> {
+  await served.send(grant.remote.encode());
+  return RemoteBuffer.decode((await client.receive())?.data ?? assert.fail());
+}
+
+/** What a peer gets that uses what it may not, and how the connection is afterwards. */
+async function refused(access: Promise<unknown>): Promise<void> {
+  await assert.rejects(access, { code: 'ERR_RDMA_COMPLETION', status: 'REM_ACCESS_ERR' });
+}
+
+test('a peer writes and reads granted memory, and no longer when the grant was revoked', async () => {
+  const both = await pair();
+  const { served, client, server } = both;
+  const memory = new Uint8Array(10_000);
+  const grant = await served.grant(memory.subarray(1000, 9000), { read: true, write: true });
+  const remote = await tell(both, grant);
+  const data = randomBytes(8000);
+  await client.write(remote, data);
+  assert.deepEqual(Buffer.from(memory.subarray(1000, 9000)), data);
+  assert.deepEqual(Buffer.from(await client.read(remote.at(100, 50))), data.subarray(100, 150));
+  await grant.revoke();
+  assert.equal(await grant.ended, 'revoked');
+  assert.equal(server.device.census().mws, 0);
+  await refused(client.read(remote));
+  assert.deepEqual(memory.subarray(0, 1000), new Uint8Array(1000));
+  assert.deepEqual(memory.subarray(9000), new Uint8Array(1000));
+  // The connection itself goes on.
+  await client.send('still here');
+  await done(both);
+});
+
+for (const right of ['read', 'write'] as const) {
+  test(`a grant to ${right} is no grant for the other`, async () => {
+    const both = await pair();
+    const memory = randomBytes(64);
+    const before = Uint8Array.from(memory);
+    const remote = await tell(both, await both.served.grant(memory, { [right]: true }));
+    if (right === 'read') {
+      assert.deepEqual(Buffer.from(await both.client.read(remote)), memory);
+      await refused(both.client.write(remote, randomBytes(64)));
+    } else {
+      await refused(both.client.read(remote));
+    }
+    assert.deepEqual(Uint8Array.from(memory), before);
+    await done(both);
+  });
+}
+
+test('beyond its end and before its beginning a grant opens nothing', async () => {
+  for (const outside of [
+    ({ addr, rkey, length }: RemoteBuffer) => new RemoteBuffer(addr + 1n, rkey, length),
+    ({ addr, rkey, length }: RemoteBuffer) => new RemoteBuffer(addr - 1n, rkey, length),
+    ({ addr, rkey, length }: RemoteBuffer) => new RemoteBuffer(addr, rkey, length + 1),
+  ]) {
+    const both = await pair();
+    const memory = new Uint8Array(4096);
+    const granted = memory.subarray(1024, 2048);
+    const remote = outside(await tell(both, await both.served.grant(granted, { write: true })));
+    await refused(both.client.write(remote, randomBytes(remote.length)));
+    assert.ok(memory.every((byte) => byte === 0));
+    await done(both);
+  }
+});
+
+test('a grant ends at its time, and at the end of the connection', async () => {
+  const both = await pair();
+  const { served, client } = both;
+  const expires = new Date(Date.now() + 80);
+  const short = await served.grant(new Uint8Array(64), { read: true, expires });
+  const long = await served.grant(new Uint8Array(64), { read: true });
+  const remote = await tell(both, short);
+  await client.read(remote);
+  assert.equal(await short.ended, 'expired');
+  assert.ok(Date.now() >= expires.getTime());
+  await done(both);
+  assert.match(await long.ended, /the connection (has ended|failed)/);
+});
+
+test('another client cannot use a grant, although it knows all of it', async () => {
+  const both = await pair();
+  const memory = new Uint8Array(64);
+  const grant = await both.served.grant(memory, { read: true, write: true });
+  const thief = await connectTo(both.server);
+  await refused(thief.read(grant.remote));
+  await refused(thief.write(grant.remote, randomBytes(64)));
+  await both.client.read(await tell(both, grant));
+  assert.ok(memory.every((byte) => byte === 0));
+  await thief.close();
+  await done(both);
+});
+
+test('windows are over when the connection recovers, and can be granted again', async () => {
+  const both = await pair();
+  const { served, client } = both;
+  const grant = await served.grant(new Uint8Array(64), { read: true });
+  const recovered = once(served, 'reconnected');
+  await refused(client.read(new RemoteBuffer(grant.remote.addr, (grant.remote.rkey ^ 1) >>> 0, 64)));
+  assert.equal(await grant.ended, 'the connection failed');
+  await recovered;
+  const remote = await tell(both, await served.grant(new Uint8Array(64).fill(7), { read: true }));
+  assert.deepEqual(await client.read(remote), new Uint8Array(64).fill(7));
+  await done(both);
+});
+
+test('granted memory of an encrypted connection is written and read sealed', async () => {
+  const both = await pair({ encryption: 'aes-256-gcm' });
+  const memory = new Uint8Array(256);
+  const remote = await tell(both, await both.served.grant(memory, { read: true, write: true }));
+  const data = randomBytes(256);
+  await both.client.write(remote, data);
+  assert.deepEqual(Buffer.from(await both.client.read(remote)), data);
+  assert.deepEqual(Buffer.from(memory), data);
+  await done(both);
+});
+
+test('a grant needs a right, a byte, a time to come, and no more than the terms of the peer', async () => {
+  const both = await pair({ authorize: () => ({ rights: { read: true, write: false } }) });
+  const { served } = both;
+  const memory = new Uint8Array(64);
+  const usage = { code: 'ERR_RDMA_INVALID_ARGUMENT' };
+  await assert.rejects(served.grant(memory, {}), usage);
+  await assert.rejects(served.grant(memory.subarray(0, 0), { read: true }), usage);
+  await assert.rejects(served.grant(memory, { read: true, expires: new Date(Date.now() - 1) }), usage);
+  await assert.rejects(served.grant(memory, { write: true }), usage);
+  await (await served.grant(memory, { read: true })).revoke();
+  await done(both);
+  await assert.rejects(served.grant(memory, { read: true }), { code: 'ERR_RDMA_CLOSED' });
+});
+
+test('the audit says what was granted and what ended it, and no key', async () => {
+  const records: AuditRecord[] = [];
+  const both = await pair({ onAudit: (record) => records.push(record) });
+  const grant = await both.served.grant(new Uint8Array(64), { read: true });
+  const { rkey, addr } = grant.remote;
+  await grant.revoke('no longer needed');
+  await done(both);
+  const told = records.filter(({ event }) => event === 'granted' || event === 'revoked');
+  assert.deepEqual(
+    told.map(({ event }) => event),
+    ['granted', 'revoked'],
+  );
+  const text = JSON.stringify(records);
+  assert.match(text, /"bytes":64,"rights":\{"read":true,"write":false\}/);
+  assert.match(text, /no longer needed/);
+  assert.ok(
+    !text.includes(String(rkey)) && !text.includes(addr.toString(16)) && !text.includes(String(addr)),
+  );
+});
+
+test('a remote buffer that was not encoded by its owner is refused', () => {
+  assert.throws(() => RemoteBuffer.decode(new Uint8Array(19)), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  assert.throws(() => RemoteBuffer.decode(new Uint8Array(20).fill(255)), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+  });
+  const buffer = new RemoteBuffer(2n ** 45n, 0xfffffffe, 123_456);
+  assert.deepEqual(RemoteBuffer.decode(buffer.encode()), buffer);
+});
