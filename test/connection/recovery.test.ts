@@ -92,9 +92,9 @@ const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
   ],
   [
     'the session is cut twice in a row',
-    async ({ tcp, client }) => {
+    async ({ tcp }) => {
       tcp.cut();
-      await once(client, 'reconnecting');
+      // The client comes back, perhaps before it has noticed everything; its next session is cut too.
       while (tcp.cut() === 0) await new Promise((resolve) => setImmediate(resolve));
     },
   ],

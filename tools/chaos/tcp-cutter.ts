@@ -25,12 +25,10 @@ export class TcpCutter implements AsyncDisposable {
 
   /** Resets all connections; returns how many there were. */
   cut(): number {
-    const count = this.#pairs.size;
-    for (const [near, far] of this.#pairs) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
-    }
-    return count;
+    const pairs = [...this.#pairs];
+    this.#pairs.clear();
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
+    return pairs.length;
   }
 
   /** While it is stalled, nothing is carried in either direction, but all connections stay. */
