@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { HEADER_BYTES, MessageType, writeHeader } from '../../src/connection/message-header.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 
-const PLAN: WorldPlan = { slots: 4, slotBytes: 64, maxMessageBytes: 300, peerSlots: 4, peerSlotBytes: 64 };
+const PLAN: WorldPlan = {
+  slots: 4,
+  slotBytes: 64,
+  maxMessageBytes: 300,
+  peerSlots: 4,
+  peerSlotBytes: 64,
+  encrypted: false,
+};
 
 /** A whole message in one fragment. */
 function fragment(sequence: number, payload: Uint8Array): Uint8Array {

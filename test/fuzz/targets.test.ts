@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
+import { Opener, TAG_BYTES } from '../../src/connection/sealing.js';
 import { Cq } from '../../src/roce/completion/cq.js';
 import { RemoteGrant } from '../../src/roce/memory/region.js';
 import { RegionTable } from '../../src/roce/memory/region-table.js';
@@ -251,7 +252,7 @@ test('messages: a receiver that overlooks what is against the rules', async () =
       },
     () => firstObjection('messages'),
   );
-  assert.match(objection ?? '', /a fragment against the rules is refused/);
+  assert.match(objection ?? '', /should end in ERR_RDMA_PROTOCOL/);
 });
 
 test('messages: a sender that does not hear what the peer has taken', async () => {
@@ -261,7 +262,7 @@ test('messages: a sender that does not hear what the peer has taken', async () =
     () => () => {},
     () => firstObjection('messages'),
   );
-  assert.match(objection ?? '', /gets everything|against the rules is refused/);
+  assert.match(objection ?? '', /gets everything|should end in ERR_RDMA_PROTOCOL/);
 });
 
 test('messages: a receiver that takes two receives for one', async () => {
@@ -275,4 +276,18 @@ test('messages: a receiver that takes two receives for one', async () => {
     () => firstObjection('messages'),
   );
   assert.match(objection ?? '', /Finding/);
+});
+
+test('messages: a seal that nobody looks at', async () => {
+  const objection = await sabotaged(
+    Opener.prototype,
+    'open',
+    (original) =>
+      function (this: Opener, header, sealed) {
+        const payload = sealed.subarray(0, Math.max(0, sealed.length - TAG_BYTES));
+        return original.call(this, header, sealed) ?? Buffer.from(payload);
+      },
+    () => firstObjection('messages'),
+  );
+  assert.match(objection ?? '', /should end in ERR_RDMA_INTEGRITY/);
 });

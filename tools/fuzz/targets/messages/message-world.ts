@@ -2,6 +2,7 @@
  * The sender and receiver of one connection, between a program that sends and takes messages and a queue pair that the
  * fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
+import { createHash } from 'node:crypto';
 import { HEADER_BYTES, readHeader } from '../../../../src/connection/message-header.js';
 import {
   CREDIT_RECEIVES,
@@ -9,7 +10,9 @@ import {
   MessageReceiver,
 } from '../../../../src/connection/message-receiver.js';
 import { MessageSender } from '../../../../src/connection/message-sender.js';
+import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
+import type { DirectionKeys as Keys } from '../../../../src/session/session-secrets.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';
 import type { SendWorkRequest, Sge } from '../../../../src/verbs/work-request.js';
@@ -23,7 +26,12 @@ export interface WorldPlan {
   readonly maxMessageBytes: number;
   readonly peerSlots: number;
   readonly peerSlotBytes: number;
+  /** Fragments are sealed, by both sides. */
+  readonly encrypted: boolean;
 }
+
+/** What a third party does to a sealed fragment on its way. */
+export type Tamper = (sealed: Uint8Array, earlier: readonly Uint8Array[]) => Uint8Array;
 
 interface Outgoing {
   readonly sequence: number;
@@ -36,13 +44,16 @@ interface Outgoing {
   arrived: boolean;
 }
 
+/** So few that keys are renewed in the middle of an input. */
+const PIECES_PER_KEY = 5;
+
 const distance = (from: number, to: number): number => (to - from) >>> 0;
 
 export class MessageWorld {
   readonly plan: WorldPlan;
   readonly receiver: MessageReceiver;
   readonly sender: MessageSender;
-  readonly model = new ReceiverModel();
+  readonly model: ReceiverModel;
   qp: WatchedQp;
   /** Why the connection ended. */
   failure: unknown;
@@ -60,12 +71,18 @@ export class MessageWorld {
   #link = 0;
   #waiting = 0;
   #quits = 0;
+  #sealedMessages = 0;
+  /** The peer's ends of the link. */
+  #peerSealer: Sealer | null = null;
+  #peerOpener: Opener | null = null;
+  readonly #earlier: Uint8Array[] = [];
   /** Fragments of the message that the sender is in. */
   #fragment: { sequence: number; sentBytes: number } | null = null;
 
   constructor(plan: WorldPlan) {
-    const { slots, slotBytes, maxMessageBytes } = plan;
+    const { slots, slotBytes, maxMessageBytes, encrypted } = plan;
     this.plan = plan;
+    this.model = new ReceiverModel(encrypted);
     this.#receiveMr = new WatchedMemory((slots + CREDIT_RECEIVES) * slotBytes);
     this.#sendMr = new WatchedMemory(slots * slotBytes);
     this.receiver = new MessageReceiver({
@@ -76,7 +93,7 @@ export class MessageWorld {
       onPeerTaken: (taken) => this.sender.onPeerTaken(taken),
       onTaken: () => this.sender.advertise(),
       onQuit: () => this.#quits++,
-      onSealedMemory: () => must(false, 'what only encrypted connections know is refused'),
+      onSealedMemory: () => this.#sealedMessages++,
     });
     this.sender = new MessageSender({
       mr: this.#sendMr,
@@ -97,8 +114,12 @@ export class MessageWorld {
     this.sentFragments = 0;
     this.takenByPeer = 0;
     this.#fragment = null;
-    this.receiver.attach(this.qp, this.#receiveMr, null);
-    const { slots, peerSlots, peerSlotBytes } = this.plan;
+    const { slots, peerSlots, peerSlotBytes, encrypted } = this.plan;
+    const [own, peer] = ['own', 'peer'].map((name) => keysOf(`${name} ${this.#link}`)) as [Keys, Keys];
+    this.#peerSealer = encrypted ? new Sealer(peer, PIECES_PER_KEY) : null;
+    this.#peerOpener = encrypted ? new Opener(own, PIECES_PER_KEY) : null;
+    const sealer = encrypted ? new Sealer(own, PIECES_PER_KEY) : null;
+    this.receiver.attach(this.qp, this.#receiveMr, encrypted ? new Opener(peer, PIECES_PER_KEY) : null);
     must(
       this.qp.receives.length === slots + CREDIT_RECEIVES,
       'all receives are posted before the peer may send',
@@ -107,13 +128,11 @@ export class MessageWorld {
     const isPossible = distance(oldest, peerReceived) <= this.outgoing.length - oldest;
     if (isPossible)
       for (const message of this.outgoing) if (message.sequence < peerReceived) message.arrived = true;
-    const isRefused = !this.#attempt(() =>
-      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, sealer: null }),
+    const outcome = this.#attempt(() =>
+      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, sealer }),
     );
-    must(
-      isRefused === (!isPossible || peerSlotBytes <= HEADER_BYTES),
-      'a peer that claims what cannot be is refused',
-    );
+    const isWrong = !isPossible || peerSlotBytes <= this.#overheadBytes;
+    must(outcome === (isWrong ? 'ERR_RDMA_PROTOCOL' : null), 'a peer that claims what cannot be is refused');
     this.check();
   }
 
@@ -128,13 +147,29 @@ export class MessageWorld {
     this.check();
   }
 
-  /** A fragment of the peer lands in the oldest receive. Returns whether there was one. */
-  deliver(bytes: Uint8Array): boolean {
+  /** A fragment of the peer lands in the oldest receive, as it is or tampered with. Returns whether there was one. */
+  deliver(plain: Uint8Array, tamper: Tamper | null = null): boolean {
     const slot = this.qp.receives.shift();
     if (slot === undefined) return false;
+    const sent = this.#seal(plain);
+    const bytes = tamper === null ? sent : tamper(sent, this.#earlier);
+    const isForged = tamper !== null && Buffer.compare(bytes, sent) !== 0;
+    this.#earlier.push(sent);
+    if (this.#earlier.length > 8) this.#earlier.shift();
     const at = slot * this.plan.slotBytes;
     this.#receiveMr.bytes.set(bytes, at);
     this.#receiveMr.accept(at, bytes.length);
+    const expected = this.#expect(plain, bytes.length, isForged);
+    const outcome = this.#attempt(() => this.receiver.onFragment(slot, bytes.length));
+    must(outcome === expected, `a fragment that should end in ${expected} does not end in ${outcome}`);
+    this.check();
+    return true;
+  }
+
+  /** The code of the refusal; `null` for a fragment that must be taken. */
+  #expect(plain: Uint8Array, lengthBytes: number, isForged: boolean): string | null {
+    if (lengthBytes < HEADER_BYTES) return 'ERR_RDMA_PROTOCOL';
+    if (isForged) return 'ERR_RDMA_INTEGRITY';
     const limits = {
       maxMessageBytes: this.plan.maxMessageBytes,
       mayHaveTaken: (taken: number) => {
@@ -144,14 +179,21 @@ export class MessageWorld {
         return isPossible;
       },
     };
-    const isWrong = this.model.take(bytes, limits);
-    const isTaken = this.#attempt(() => this.receiver.onFragment(slot, bytes.length));
-    must(
-      isTaken !== isWrong,
-      isWrong ? 'a fragment against the rules is refused' : 'a right fragment is taken',
-    );
-    this.check();
-    return true;
+    return this.model.take(plain, limits) ? 'ERR_RDMA_PROTOCOL' : null;
+  }
+
+  /** As the peer seals a fragment; one that is too short for a header goes as it is. */
+  #seal(plain: Uint8Array): Uint8Array {
+    if (this.#peerSealer === null || plain.length < HEADER_BYTES) return plain;
+    const sealed = new Uint8Array(plain.length + TAG_BYTES);
+    const header = plain.subarray(0, HEADER_BYTES);
+    sealed.set(header);
+    this.#peerSealer.seal(header, plain.subarray(HEADER_BYTES), sealed.subarray(HEADER_BYTES));
+    return sealed;
+  }
+
+  get #overheadBytes(): number {
+    return HEADER_BYTES + (this.plan.encrypted ? TAG_BYTES : 0);
   }
 
   /** The program asks for a message. */
@@ -195,12 +237,13 @@ export class MessageWorld {
     const request = this.qp.sends.shift();
     if (request === undefined) return;
     const sge = request.sges?.[0] as Sge;
+    const payloadBytes = (sge.length ?? 0) - this.#overheadBytes;
     const { sequence, totalBytes, offset, type } = readHeader(
       this.#sendMr.bytes,
       sge.offset ?? 0,
-      sge.length ?? 0,
+      HEADER_BYTES + payloadBytes,
     );
-    if (type !== 0 && offset + (sge.length ?? 0) - HEADER_BYTES === totalBytes) {
+    if (type !== 0 && offset + payloadBytes === totalBytes) {
       (this.outgoing[sequence] as Outgoing).arrived = true;
       this.peerReceived = sequence + 1;
     }
@@ -225,6 +268,7 @@ export class MessageWorld {
     this.#sendMr.check('a sender');
     must(this.#quits === this.model.quits, 'the end is announced as often as the peer asked for it');
     must(this.receiver.received === this.model.sequence, 'messages are counted');
+    must(this.#sealedMessages === this.model.sealed, 'messages about sealed memory go to whoever keeps it');
     const { slots, slotBytes } = this.plan;
     const unread = this.model.messages.length - this.#delivered.length;
     // Each message that waits has cost a receive or some of the bytes that may wait.
@@ -282,15 +326,15 @@ export class MessageWorld {
     must(this.sender.pending === 0, 'a peer that takes everything gets everything');
   }
 
-  /** @returns whether it came through; a refusal ends the connection. */
-  #attempt(action: () => void): boolean {
+  /** Returns the code of the error with which the peer was refused, which ends the connection; `null` if it was not. */
+  #attempt(action: () => void): string | null {
     try {
       action();
-      return true;
+      return null;
     } catch (error) {
-      if (!(error instanceof RdmaError) || error.code !== 'ERR_RDMA_PROTOCOL') throw error;
+      if (!(error instanceof RdmaError)) throw error;
       this.fail(error);
-      return false;
+      return error.code;
     }
   }
 
@@ -310,7 +354,8 @@ export class MessageWorld {
     must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
     must(!qp.sends.some(({ sges }) => sges?.[0]?.offset === at), 'a slot in use is not used again');
     this.#sendMr.accept(at, length);
-    const header = readHeader(this.#sendMr.bytes, at, length);
+    const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes + HEADER_BYTES);
+    const payload = this.#openSent(this.#sendMr.bytes.subarray(at, at + length));
     must(header.taken === this.receiver.taken, 'a header tells what was taken');
     if (header.type === 0) return;
     this.sentFragments++;
@@ -318,7 +363,16 @@ export class MessageWorld {
       distance(this.takenByPeer, this.sentFragments) <= peerSlots,
       'no more is under way than the peer takes',
     );
-    this.#checkFragment(header, this.#sendMr.bytes.subarray(at + HEADER_BYTES, at + length));
+    this.#checkFragment(header, payload);
+  }
+
+  /** The payload of what our side sends, as its peer reads it. */
+  #openSent(fragment: Uint8Array): Uint8Array {
+    const payload = fragment.subarray(HEADER_BYTES);
+    if (this.#peerOpener === null) return payload;
+    const plain = this.#peerOpener.open(fragment.subarray(0, HEADER_BYTES), payload);
+    must(plain !== undefined, 'what is sent can be opened, in the order of sending');
+    return plain;
   }
 
   #checkFragment(header: ReturnType<typeof readHeader>, payload: Uint8Array): void {
@@ -340,6 +394,11 @@ export class MessageWorld {
     if (fragment.sentBytes === message.data.length) this.#fragment = null;
   }
 }
+
+const keysOf = (name: string): Keys => {
+  const bytes = createHash('sha512').update(name).digest();
+  return { key: bytes.subarray(0, 32), iv: bytes.subarray(32, 44) };
+};
 
 /** Lets promises settle. */
 export async function settle(): Promise<void> {

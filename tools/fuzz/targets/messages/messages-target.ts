@@ -7,10 +7,12 @@
  * whole, once, in order; receives and slots are neither lost nor used twice; what nobody takes does not pile up; every
  * message that is sent ends once, and successfully only if the peer has it.
  */
+import { HEADER_BYTES } from '../../../../src/connection/message-header.js';
+import { TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { Choices } from '../../choices.js';
 import { must, type Target } from '../../target.js';
 import { FragmentCrafter } from './fragment-crafter.js';
-import { MessageWorld, settle, type WorldPlan } from './message-world.js';
+import { MessageWorld, settle, type Tamper, type WorldPlan } from './message-world.js';
 
 const STEP_BYTES = 32;
 const MAX_STEPS = 96;
@@ -27,7 +29,19 @@ export class MessagesTarget implements Target {
     const seeds: Uint8Array[] = [];
     for (let plan = 0; plan < 16; plan++)
       seeds.push(
-        input([plan & 3, plan >> 2, 0, plan], [], [], [176, 3], [], [200], [200], [], [190], [208], []),
+        input(
+          [plan & 3, plan >> 2, plan & 1, 0, plan],
+          [],
+          [],
+          [176, 3],
+          [],
+          [200],
+          [200],
+          [],
+          [190],
+          [208],
+          [],
+        ),
       );
     for (let field = 0; field < 9; field++)
       for (let value = 0; value < 8; value++)
@@ -44,7 +58,9 @@ export class MessagesTarget implements Target {
     const plan = pickPlan(choices);
     let fragments = 0;
     let world = begin(plan);
-    const crafter = new FragmentCrafter(plan.slotBytes, plan.maxMessageBytes);
+    // A peer that seals leaves room for the tag.
+    const plainBytes = Math.max(HEADER_BYTES, plan.slotBytes - (plan.encrypted ? TAG_BYTES : 0));
+    const crafter = new FragmentCrafter(plainBytes, plan.maxMessageBytes);
     for (let at = STEP_BYTES; at < bytes.length; at += STEP_BYTES) {
       if (world.failure !== undefined) {
         await world.end();
@@ -62,13 +78,16 @@ export class MessagesTarget implements Target {
 
 function pickPlan(choices: Choices): WorldPlan {
   const slots = choices.pick([4, 1, 2, 16]);
-  const slotBytes = choices.pick([64, 25, 128, 40]);
+  const slotBytes = choices.pick([64, 25, 128, 48]);
+  // Our own slots always have room for a byte.
+  const encrypted = slotBytes > HEADER_BYTES + TAG_BYTES && choices.oneIn(2);
   return {
     slots,
     slotBytes,
     maxMessageBytes: choices.pick([300, 0, 1, 5000]),
     peerSlots: choices.pick([4, 1, 3, 1000]),
-    peerSlotBytes: choices.pick([64, 64, 25, 26, 4096, 24, 1]),
+    peerSlotBytes: choices.pick([64, 64, 25, 26, 4096, 24, 1, 41, 40]),
+    encrypted,
   };
 }
 
@@ -93,8 +112,24 @@ function step(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): 
   else if (kind < 166) crafter.credit(taken);
   else crafter.raw(choices);
   if (kind >= 96 && kind < 136) crafter.damage(choices);
-  must(world.deliver(crafter.bytes.slice(0, crafter.length)), 'a receive was there');
+  const tamper = world.plan.encrypted && choices.oneIn(12) ? pickTamper(choices) : null;
+  must(world.deliver(crafter.bytes.slice(0, crafter.length), tamper), 'a receive was there');
   return 1;
+}
+
+/** What somebody without the keys can do: change bytes, cut, lengthen, or send again what he has seen. */
+function pickTamper(choices: Choices): Tamper {
+  const how = choices.below(5);
+  const value = choices.u8();
+  const flip = 1 << (value & 7);
+  return (sealed, earlier) => {
+    const bytes = sealed.slice();
+    if (how === 0) bytes[value % bytes.length] = (bytes[value % bytes.length] as number) ^ flip;
+    else if (how === 1) bytes[bytes.length - 1] = (bytes[bytes.length - 1] as number) ^ flip;
+    else if (how === 2) return bytes.subarray(0, Math.max(0, bytes.length - 1 - (value & 31)));
+    else if (how === 3) return bytes.fill(value);
+    return earlier[value % Math.max(1, earlier.length)] ?? bytes;
+  };
 }
 
 function happen(world: MessageWorld, crafter: FragmentCrafter, kind: number, choices: Choices): void {

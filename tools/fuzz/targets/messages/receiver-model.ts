@@ -15,13 +15,22 @@ const HEADER_BYTES = 24;
 const CREDIT = 0;
 export const QUIT = 3;
 const HIGHEST_TYPE = 6;
+/** Of these the receiver hands messages to whoever keeps sealed memory. */
+const FIRST_SEALED_TYPE = 7;
+const HIGHEST_SEALED_TYPE = 9;
 
 export class ReceiverModel {
   /** Messages that are whole, without those that end the connection. */
   readonly messages: ModelMessage[] = [];
   quits = 0;
+  sealed = 0;
   sequence = 0;
+  readonly #highestType: number;
   #partial: { type: number; data: Uint8Array; filled: number } | null = null;
+
+  constructor(encrypted: boolean) {
+    this.#highestType = encrypted ? HIGHEST_SEALED_TYPE : HIGHEST_TYPE;
+  }
 
   /** A new link: what was begun is sent again. */
   forgetPartial(): void {
@@ -36,7 +45,7 @@ export class ReceiverModel {
     const total = view.getUint32(12);
     const offset = view.getUint32(16);
     const payload = bytes.subarray(HEADER_BYTES);
-    if (view.getUint8(0) !== 1 || type > HIGHEST_TYPE || offset + payload.length > total) return true;
+    if (view.getUint8(0) !== 1 || type > this.#highestType || offset + payload.length > total) return true;
     if (type !== CREDIT && this.#append(type, view.getUint32(4), total, offset, payload, limits)) return true;
     return !limits.mayHaveTaken(view.getUint32(8));
   }
@@ -60,6 +69,7 @@ export class ReceiverModel {
     this.#partial = null;
     this.sequence = (this.sequence + 1) >>> 0;
     if (type === QUIT) this.quits++;
+    else if (type >= FIRST_SEALED_TYPE) this.sealed++;
     else this.messages.push({ type, data: partial.data });
     return false;
   }
