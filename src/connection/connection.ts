@@ -205,6 +205,14 @@ export class Connection
   }
 
   /**
+   * Takes nothing more from the peer: `receive` gives what has arrived, and then says that this was all. Whoever serves
+   * the connection so comes to its end.
+   */
+  endReceiving(): void {
+    this.#dataPath.receiver.end();
+  }
+
+  /**
    * Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. A recovery that
    * is under way gets its time first. Idempotent.
    */

@@ -33,8 +33,8 @@ import { Slots } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
 
 export const DEFAULT_SLOTS = 10;
-/** How long clients have for their orderly end when the server closes. */
-const CLOSE_MILLIS = 1500;
+/** How long handlers and clients have for their orderly end when the server closes. */
+const DEFAULT_GRACE_MILLIS = 1500;
 
 export interface ListenOptions extends CommonOptions {
   /** Address to listen on. Default 127.0.0.1: say so if others shall connect. */
@@ -187,27 +187,39 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#tls.setCertificates(certificates);
   }
 
-  /** Stops listening, ends every connection in order, frees everything, closes the device if it opened it. Idempotent. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /**
+   * Stops accepting, lets handlers finish what has arrived, ends every connection in order, frees everything, and closes
+   * the device if it opened it. What takes longer than `graceMillis` (default 1500) is ended at once. Idempotent.
+   */
+  close(graceMillis = DEFAULT_GRACE_MILLIS): Promise<void> {
+    this.#closing ??= this.#close(graceMillis);
     return this.#closing;
+  }
+
+  /** Ends every connection at once; `close` has the rest. */
+  abort(): void {
+    for (const connection of this.#connections) {
+      connection.abort(new RdmaError('ERR_RDMA_ABORTED', 'the server is closing'));
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #close(): Promise<void> {
+  /** First handlers get no more messages and come to their end; then connections end in order; then they just end. */
+  async #close(graceMillis: number): Promise<void> {
     this.#admission.close();
-    const impatient = setTimeout(() => {
-      for (const connection of this.#connections) {
-        connection.abort(new RdmaError('ERR_RDMA_ABORTED', 'the server is closing'));
-      }
-    }, CLOSE_MILLIS);
-    await Promise.all([...this.#connections].map((connection) => connection.close()));
+    for (const connection of this.#connections) connection.endReceiving();
+    const late = setTimeout(() => {
+      for (const connection of this.#connections) void connection.close();
+    }, graceMillis / 2);
+    const tooLate = setTimeout(() => this.abort(), graceMillis);
+    await Promise.all([...this.#connections].map(({ closed }) => closed));
     await this.#tls.close('the server is closing');
     await Promise.all(this.#clients);
-    clearTimeout(impatient);
+    clearTimeout(late);
+    clearTimeout(tooLate);
     if (this.#ownsDevice) await this.device.close();
   }
 
