@@ -10,6 +10,7 @@ import { deriveKeys, type KeyExporter } from '../session/session-secrets.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, RdmaError } from '../verbs/errors.js';
+import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
@@ -74,6 +75,11 @@ export class DataPath {
   get resources(): ConnectionResources {
     if (this.#resources === undefined) throw closedError('the connection');
     return this.#resources;
+  }
+
+  /** Name of the queue pair's state, for people. */
+  get qpState(): string {
+    return this.#resources === undefined ? 'none' : qpStateName(this.#resources.qp.state);
   }
 
   /** Requests of ours wait for the peer's answer. */

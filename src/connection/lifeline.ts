@@ -16,6 +16,7 @@ import { generatePsn } from '../session/psn-source.js';
 import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { DataPath } from './data-path.js';
 import { FrameSource } from './frame-source.js';
+import { KeepAlive } from './keep-alive.js';
 import { MessageType } from './message-header.js';
 import type { RecoveryLimits } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
@@ -24,8 +25,6 @@ import { StepName, type StepReporter } from './steps.js';
 const QUIT_MILLIS = 1500;
 const FIRST_PAUSE_MILLIS = 5;
 const LONGEST_PAUSE_MILLIS = 200;
-/** Silent keep-alive intervals after which a peer is taken for lost. */
-const SILENT_INTERVALS = 3;
 /** How long what the data path says of a request may come after the end of the session. */
 const LAST_ANSWER_MILLIS = 20;
 
@@ -75,8 +74,7 @@ export class Lifeline {
   #troubleSince: number | undefined;
   #upSince = 0;
   #attempts = 0;
-  #heardAt = 0;
-  #keepAlive: NodeJS.Timeout | undefined;
+  #keepAlive: KeepAlive | undefined;
   /** Grows with every sign that the data path works. */
   #progress = 0;
   /** The orderly end has begun; the connection may still recover, to bring it to its end. */
@@ -186,15 +184,11 @@ export class Lifeline {
   }
 
   #goUp(): void {
-    const { keepAliveMillis } = this.#options.limits;
     this.#isUp = true;
     this.#era++;
     this.#upSince = performance.now();
-    this.#heardAt = this.#upSince;
+    this.#keepAlive = new KeepAlive(this.#channel, this.#options.limits.keepAliveMillis);
     void this.#watch(this.#era);
-    if (keepAliveMillis > 0) {
-      this.#keepAlive = setInterval(() => this.#checkAlive(keepAliveMillis), keepAliveMillis);
-    }
     const failure = this.#failedAgain;
     this.#failedAgain = undefined;
     if (failure !== undefined) this.#onTrouble(failure);
@@ -207,7 +201,7 @@ export class Lifeline {
       for (;;) {
         const frame = await frames.peek();
         if (era !== this.#era) return;
-        this.#heardAt = performance.now();
+        this.#keepAlive?.heard();
         if (frame.type === 'psn') {
           // It is left for the session that begins with it.
           await this.#lastAnswers();
@@ -241,17 +235,6 @@ export class Lifeline {
     } else if (frame.type !== 'pong') {
       const message = `${this.#channel.peerName} sent "${frame.type}" after the session was established`;
       this.abort(new RdmaError('ERR_RDMA_PROTOCOL', message));
-    }
-  }
-
-  #checkAlive(intervalMillis: number): void {
-    if (this.#channel.end !== undefined) return;
-    const silentMillis = performance.now() - this.#heardAt;
-    if (silentMillis > SILENT_INTERVALS * intervalMillis) {
-      const message = `${this.#channel.peerName} has been silent for ${Math.round(silentMillis)} ms`;
-      this.#channel.drop(new RdmaError('ERR_RDMA_TIMEOUT', message));
-    } else {
-      this.#channel.send({ type: 'ping' });
     }
   }
 
@@ -303,7 +286,7 @@ export class Lifeline {
   #goDown(): void {
     this.#isUp = false;
     this.#era++;
-    clearInterval(this.#keepAlive);
+    this.#keepAlive?.stop();
   }
 
   async #recover(cause: RdmaError): Promise<void> {
@@ -311,7 +294,8 @@ export class Lifeline {
     const now = performance.now();
     if (now - this.#upSince > limits.recoveryMillis) this.#onProgress();
     this.#troubleSince ??= now;
-    reporter.report(StepName.RECOVERING, { code: cause.code, status: cause.status ?? '' });
+    const { code, status = '' } = cause;
+    reporter.report(StepName.RECOVERING, { code, status, qpState: dataPath.qpState });
     this.listener?.onReconnecting(cause);
     let failure = cause;
     try {
