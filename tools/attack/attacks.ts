@@ -2,13 +2,17 @@
 import type { Attack } from './attack.js';
 import { BLIND_SWEEP, ODD_PSN_SWEEP } from './attacks/blind-sweep.js';
 import { FLOOD } from './attacks/flood.js';
+import { FOREIGN_KEYS, GUESS_KEYS } from './attacks/foreign-keys.js';
 import { FORGED_ACK } from './attacks/forged-ack.js';
 import { FORGED_CNP } from './attacks/forged-cnp.js';
 import { FUZZ } from './attacks/fuzz.js';
+import { HANDSHAKE_FLOOD } from './attacks/handshake-flood.js';
+import { IMPOSTORS } from './attacks/impostors.js';
 import { ONE_PACKET } from './attacks/one-packet.js';
 import { PREDICT_PSN } from './attacks/predict-psn.js';
 import { RANDOM_QPN } from './attacks/random-qpn.js';
 import { REPLAY } from './attacks/replay.js';
+import { TAMPERING } from './attacks/tampering.js';
 import { WRONG_SOURCE } from './attacks/wrong-source.js';
 
 export const ATTACKS: readonly Attack[] = [
@@ -20,7 +24,12 @@ export const ATTACKS: readonly Attack[] = [
   ONE_PACKET,
   WRONG_SOURCE,
   FLOOD,
+  GUESS_KEYS,
+  FOREIGN_KEYS,
+  HANDSHAKE_FLOOD,
   REPLAY,
   FORGED_CNP,
+  IMPOSTORS,
+  TAMPERING,
   FUZZ,
 ];

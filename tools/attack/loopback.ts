@@ -9,3 +9,6 @@ export const HOSTS = {
 } as const;
 
 export const ROCE_PORT = 4791;
+
+/** Further addresses of the attacker: `number` from 0 to 199. */
+export const attackerHost = (number: number): string => `${NETWORK}.${10 + number}`;

@@ -1,11 +1,14 @@
 /** The victims by name. */
 import type { VictimSetup } from './calls.js';
+import { ServerVictim, type ServerVictimOptions } from './server-victim.js';
 import { VerbsVictim, type VerbsVictimOptions } from './verbs-victim.js';
 
 export function createVictim({ kind, options }: VictimSetup): object {
   switch (kind) {
     case 'verbs':
       return new VerbsVictim(options as VerbsVictimOptions);
+    case 'server':
+      return new ServerVictim(options as ServerVictimOptions);
     default:
       throw new Error(`there is no victim "${kind}"`);
   }

@@ -1,6 +1,10 @@
 /** Starts the victims that attacks ask for. */
+
+import type { ConnectOptions } from '../../../src/connection/client.js';
+import type { KeyedCertificate } from '../../../src/session/certificate-maker.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';
+import type { Listening, ServerVictim, ServerVictimOptions } from './server-victim.js';
 import type { VerbsVictim, VerbsVictimOptions } from './verbs-victim.js';
 import { VictimProcess } from './victim-process.js';
 
@@ -17,4 +21,21 @@ export function startVerbsVictim(
     clientHost: HOSTS.client,
   };
   return VictimProcess.start<VerbsVictim>({ kind: 'verbs', options: { ...base, ...options } });
+}
+
+export async function startServerVictim(
+  options: Partial<ServerVictimOptions> = {},
+): Promise<{ victim: VictimProcess<ServerVictim>; listening: Listening }> {
+  const all: ServerVictimOptions = { host: HOSTS.server, ...options };
+  const victim = await VictimProcess.start<ServerVictim>({ kind: 'server', options: all });
+  return { victim, listening: await victim.call('start') };
+}
+
+/** How a client of good standing connects, from the client's address. */
+export function clientOf(
+  { host, port, certificates }: Listening,
+  { certPem, keyPem }: KeyedCertificate = certificates.client,
+): ConnectOptions {
+  const device = `soft:${HOSTS.client}?port=0`;
+  return { host, port, ca: certificates.caPem, cert: certPem, key: keyPem, device };
 }

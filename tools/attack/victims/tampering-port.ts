@@ -1,0 +1,177 @@
+/**
+ * A port with a man in the middle: he changes payloads of what comes in, and gives every packet the ICRC that it then
+ * needs. Headers stay as they are, so that the queue pair takes his packets for those of its peer.
+ */
+import { Datagram } from '../../../src/roce/datagram.js';
+import type { TransmitBatch } from '../../../src/roce/transmit-batch.js';
+import { copyAddress } from '../../../src/roce/wire/address.js';
+import { type Icrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
+import { OpcodeFlag } from '../../../src/roce/wire/opcodes.js';
+import { PacketView, parsePacket } from '../../../src/roce/wire/packet.js';
+import type { PortListener, UdpPort } from '../../../src/soft/udp-port.js';
+
+const ICRC_BYTES = 4;
+
+export interface TamperPlan {
+  /** One bit changed; payloads of two packets exchanged; the payload of an earlier packet once more. */
+  readonly kind: 'flip' | 'swap' | 'repeat';
+  /** Of which packets, with at least so much payload. */
+  readonly of: 'send' | 'write';
+  readonly leastBytes: number;
+  /** The how-manieth of them, from 0; of `swap` and `repeat` the one before counts too. */
+  readonly at: number;
+  /** `flip`: which bit of the payload, modulo its length, from `skipBytes` on. */
+  readonly bit: number;
+  readonly skipBytes: number;
+}
+
+export class TamperingPort implements UdpPort, PortListener {
+  listener: PortListener | null = null;
+  readonly #inner: UdpPort;
+  readonly #icrc: Icrc;
+  readonly #packet = new PacketView();
+  #plan: TamperPlan | null = null;
+  readonly #numbers = new Map<number, number>();
+  #held: Datagram | null = null;
+  #tampered = 0;
+
+  constructor(inner: UdpPort, icrc: Icrc) {
+    this.#inner = inner;
+    this.#icrc = icrc;
+    inner.listener = this;
+  }
+
+  get kind(): string {
+    return this.#inner.kind;
+  }
+
+  get address(): UdpPort['address'] {
+    return this.#inner.address;
+  }
+
+  get exactIcrc(): boolean {
+    return this.#inner.exactIcrc;
+  }
+
+  get writable(): boolean {
+    return this.#inner.writable;
+  }
+
+  /** Packets that were changed since. */
+  get tampered(): number {
+    return this.#tampered;
+  }
+
+  /** Counting begins anew. */
+  arm(plan: TamperPlan | null): void {
+    this.#plan = plan;
+    this.#numbers.clear();
+    this.#held = null;
+    this.#tampered = 0;
+  }
+
+  send(batch: TransmitBatch): void {
+    this.#inner.send(batch);
+  }
+
+  annotate(text: string): void {
+    this.#inner.annotate(text);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return this.#inner.counters();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  onDatagram(datagram: Datagram): void {
+    const plan = this.#plan;
+    const packet = this.#packet;
+    const { bytes, at, length } = datagram;
+    if (plan === null || parsePacket(packet, bytes, at, length) !== 0 || !concerns(packet, plan)) {
+      this.listener?.onDatagram(datagram);
+      return;
+    }
+    // Repetitions do not count: the plan is about messages.
+    const number = this.#numberOf(packet.psn);
+    this.#onVictim(copyOf(datagram), number, plan);
+  }
+
+  onWritable(): void {
+    this.listener?.onWritable();
+  }
+
+  #numberOf(psn: number): number {
+    const known = this.#numbers.get(psn);
+    if (known !== undefined) return known;
+    const number = this.#numbers.size;
+    this.#numbers.set(psn, number);
+    return number;
+  }
+
+  #onVictim(datagram: Datagram, number: number, plan: TamperPlan): void {
+    if (plan.kind === 'flip') {
+      if (number === plan.at) this.#flip(datagram, plan);
+      this.listener?.onDatagram(datagram);
+      return;
+    }
+    const held = this.#held;
+    if (number < plan.at - 1 || number > plan.at || (number === plan.at && held === null)) {
+      this.listener?.onDatagram(datagram);
+    } else if (number === plan.at - 1) {
+      this.#held = plan.kind === 'swap' ? datagram : copyOf(datagram);
+      if (plan.kind === 'repeat') this.listener?.onDatagram(datagram);
+    } else if (held !== null) {
+      this.#combine(held, datagram, plan.kind === 'swap');
+    }
+  }
+
+  #flip(datagram: Datagram, { bit, skipBytes }: TamperPlan): void {
+    const { from, to } = this.#payload(datagram);
+    const place = (from + skipBytes) * 8 + (bit % ((to - from - skipBytes) * 8));
+    datagram.bytes[place >> 3] = (datagram.bytes[place >> 3] as number) ^ (1 << (place & 7));
+    this.#sign(datagram);
+  }
+
+  #combine(first: Datagram, second: Datagram, isSwap: boolean): void {
+    const a = this.#payload(first);
+    const ofFirst = first.bytes.slice(a.from, a.to);
+    const b = this.#payload(second);
+    if (isSwap) {
+      first.bytes.set(second.bytes.subarray(b.from, b.from + ofFirst.length), a.from);
+      this.#sign(first);
+      this.listener?.onDatagram(first);
+    }
+    second.bytes.set(ofFirst.subarray(0, b.to - b.from), b.from);
+    this.#sign(second);
+    this.listener?.onDatagram(second);
+  }
+
+  #payload({ bytes, at, length }: Datagram): { from: number; to: number } {
+    const packet = this.#packet;
+    parsePacket(packet, bytes, at, length);
+    return { from: packet.payloadAt, to: packet.payloadAt + packet.payloadLength };
+  }
+
+  #sign({ source, destination, bytes, at, length }: Datagram): void {
+    this.#tampered++;
+    const end = length - ICRC_BYTES;
+    writeIcrc(bytes, at + end, this.#icrc.compute(source, destination, bytes, at, end));
+  }
+}
+
+const concerns = ({ flags, payloadLength }: PacketView, { of, leastBytes }: TamperPlan): boolean =>
+  payloadLength >= leastBytes &&
+  (flags & (of === 'send' ? OpcodeFlag.SEND : OpcodeFlag.WRITE)) !== 0 &&
+  (flags & OpcodeFlag.REQUEST) !== 0;
+
+function copyOf(datagram: Datagram): Datagram {
+  const copy = new Datagram();
+  copy.bytes = Uint8Array.from(datagram.bytes.subarray(datagram.at, datagram.at + datagram.length));
+  copy.length = datagram.length;
+  copyAddress(datagram.source, copy.source);
+  copyAddress(datagram.destination, copy.destination);
+  return copy;
+}
