@@ -30,7 +30,7 @@ export class ServeNarrator {
         this.#listening(event);
         break;
       case 'observing':
-        this.#output.line(`metrics       ${event.url}/metrics`);
+        this.#output.line(`dashboard     ${event.url}/ for people, ${event.url}/metrics for Prometheus`);
         break;
       case 'step': {
         const after = style.dim(`+${formatMillis(event.atMillis)}`.padStart(9));

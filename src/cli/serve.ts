@@ -80,7 +80,7 @@ export function serveCommand(): Command {
     )
     .option(
       '--metrics <port>',
-      'show metrics on this port of 127.0.0.1, for Prometheus; 0 = any free one',
+      'show a dashboard, and metrics for Prometheus, on this port of 127.0.0.1; 0 = any free one',
       portArgument,
     )
     .option(

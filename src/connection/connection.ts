@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
+import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
@@ -117,6 +118,11 @@ export class Connection
 
   get statistics(): ConnectionStatistics {
     return { ...this.#statistics };
+  }
+
+  /** How far the present queue pair has come; `null` where the device cannot tell. */
+  get progress(): QueuePairProgress | null {
+    return this.#dataPath.resources.qp.progress ?? null;
   }
 
   /** For people: addresses, queue pair and its state. */

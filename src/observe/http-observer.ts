@@ -5,6 +5,7 @@
  * Invariants: it listens on 127.0.0.1 only and answers only requests that name that host, so that no web page of a
  * stranger can read it through a browser; it can only be read; no PSN, key or payload is in what it shows.
  */
+import { randomBytes } from 'node:crypto';
 import {
   createServer,
   type Server as HttpServer,
@@ -14,6 +15,8 @@ import {
 import type { AddressInfo } from 'node:net';
 import type { Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
+import { EventStream } from './dashboard/event-stream.js';
+import { dashboardPage } from './dashboard/page.js';
 import { ServerMetrics } from './server-metrics.js';
 
 const HOST = '127.0.0.1';
@@ -22,6 +25,7 @@ const OWN_HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
 export class HttpObserver implements AsyncDisposable {
   readonly #http: HttpServer;
   readonly #metrics: ServerMetrics;
+  readonly #events: EventStream;
 
   /** @throws RdmaError ERR_RDMA_ADDRESS. */
   static async start(server: Server, port: number): Promise<HttpObserver> {
@@ -41,6 +45,7 @@ export class HttpObserver implements AsyncDisposable {
 
   private constructor(server: Server) {
     this.#metrics = new ServerMetrics(server);
+    this.#events = new EventStream(server);
     this.#http = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => response.destroy(error as Error));
     });
@@ -52,6 +57,7 @@ export class HttpObserver implements AsyncDisposable {
   }
 
   close(): Promise<void> {
+    this.#events.close();
     return new Promise((resolve) => {
       this.#http.close(() => resolve());
       this.#http.closeAllConnections();
@@ -72,14 +78,36 @@ export class HttpObserver implements AsyncDisposable {
       return;
     }
     switch (request.url) {
+      case '/':
+        page(response);
+        return;
+      case '/events':
+        if (request.method !== 'GET' || !this.#events.add(response)) {
+          plain(response, 503, 'too many are watching already');
+        }
+        return;
       case '/metrics':
         response.setHeader('content-type', this.#metrics.contentType);
         response.end(await this.#metrics.text());
         return;
       default:
-        plain(response, 404, 'there is /metrics');
+        plain(response, 404, 'there is / for people and /metrics for machines');
     }
   }
+}
+
+function page(response: ServerResponse): void {
+  const nonce = randomBytes(16).toString('base64');
+  response.writeHead(200, {
+    'content-type': 'text/html; charset=utf-8',
+    'cache-control': 'no-store',
+    'content-security-policy':
+      `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; ` +
+      "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+  });
+  response.end(dashboardPage(nonce));
 }
 
 function plain(response: ServerResponse, status: number, text: string): void {

@@ -29,7 +29,7 @@ const PEM_BLOCK = /-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g;
 const MAX_DEPTH = 6;
 
 export function createLogger(options: LogOptions = {}): Logger {
-  return pino(
+  const logger = pino(
     {
       name: 'queuepair',
       level: options.level ?? 'info',
@@ -50,6 +50,12 @@ export function createLogger(options: LogOptions = {}): Logger {
     },
     options.destination ?? pino.destination({ dest: 2, sync: true }),
   );
+  // The formatter of bindings is for the first logger alone; its children inherit this.
+  const { child } = logger;
+  logger.child = function safeChild(this: Logger, bindings: object, childOptions?: object) {
+    return child.call(this, redactFields({ ...bindings }, 0), childOptions);
+  } as typeof child;
+  return logger;
 }
 
 /** A copy of `value` that is fit for a log. */

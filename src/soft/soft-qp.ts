@@ -10,7 +10,7 @@ import type { Qpn } from '../verbs/brands.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import { mayPostRecv, mayPostSend, type QpState, type QpType, qpStateName } from '../verbs/qp-state.js';
-import type { QueuePair, SharedReceiveQueue } from '../verbs/queue-pair.js';
+import type { QueuePair, QueuePairProgress, SharedReceiveQueue } from '../verbs/queue-pair.js';
 import { checkSendRequest, sgeLength } from '../verbs/request-checks.js';
 import {
   type ReceiveWorkRequest,
@@ -75,6 +75,10 @@ export class SoftQp implements QueuePair {
   async query(): Promise<QpSnapshot> {
     this.#checkOpen();
     return this.engine.query();
+  }
+
+  get progress(): QueuePairProgress | null {
+    return this.engine.progress;
   }
 
   postSend(request: SendWorkRequest): void {

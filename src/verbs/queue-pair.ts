@@ -17,6 +17,15 @@ export interface QueuePairOptions {
   readonly signalAll?: boolean;
 }
 
+/** Packets since the queue pair came up, modulo 2^24. They tell how far PSNs have come, but not where they began. */
+export interface QueuePairProgress {
+  /** Numbered, and sent at least once or about to be. */
+  readonly sent: number;
+  readonly acknowledged: number;
+  /** Of the peer, taken in sequence. */
+  readonly received: number;
+}
+
 export interface QueuePair extends AsyncDisposable {
   readonly qpn: Qpn;
   readonly type: QpType;
@@ -33,6 +42,8 @@ export interface QueuePair extends AsyncDisposable {
    */
   modify(attributes: QpAttributes): Promise<void>;
   query(): Promise<QpSnapshot>;
+  /** How far it has come, for those who watch; `null` for services without acknowledgements, left out by devices that cannot tell. */
+  readonly progress?: QueuePairProgress | null;
   /**
    * Posts one request (`ibv_post_send`). What can be known now throws; what happens later is a completion.
    *

@@ -98,6 +98,11 @@ for (const host of ['127.0.0.1', '::1']) {
     }
     assert.equal(Buffer.compare(Buffer.from(target.bytes), source.bytes), 0);
     assert.equal(Buffer.compare(back.bytes, source.bytes), 0);
+    // 2049 packets each, also where PSNs wrap around; a READ takes the PSNs of its answers.
+    assert.deepEqual(a.qp.progress, { sent: 4098, acknowledged: 4098, received: 0 });
+    assert.deepEqual(b.qp.progress, { sent: 0, acknowledged: 0, received: 4098 });
+    const { txPackets = 0, txBytes = 0 } = a.device.counters();
+    assert(txPackets > 2049 && txBytes > length, `${txPackets} packets, ${txBytes} bytes sent`);
     for (const mr of [source, back, target]) await mr.close();
     await closeEnd(a);
     await closeEnd(b);

@@ -11,6 +11,7 @@ import { toPathMtu } from '../../verbs/mtu.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../../verbs/qp-attributes.js';
 import { mayReceive, QpState, QpType } from '../../verbs/qp-state.js';
 import { checkTransition } from '../../verbs/qp-transitions.js';
+import type { QueuePairProgress } from '../../verbs/queue-pair.js';
 import { WcOpcode, WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import type { Cq } from '../completion/cq.js';
@@ -21,6 +22,7 @@ import { DropReason } from '../drop-reason.js';
 import { Flow } from '../flow.js';
 import type { RemoteGrant } from '../memory/region.js';
 import type { Nic } from '../nic.js';
+import { psnDistance } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
@@ -142,6 +144,18 @@ export class Qp implements Timed {
 
   query(): QpSnapshot {
     return { ...this.#attributes, state: this.state, capacity: this.capacity };
+  }
+
+  /** `null` for services that do not acknowledge. */
+  get progress(): QueuePairProgress | null {
+    const { requester, responder } = this;
+    if (!(requester instanceof Requester) || !(responder instanceof Responder)) return null;
+    const { sqPsn, rqPsn } = this.#attributes;
+    return {
+      sent: sqPsn === undefined ? 0 : psnDistance(sqPsn, requester.nextPsn),
+      acknowledged: sqPsn === undefined ? 0 : psnDistance(sqPsn, requester.unackedPsn),
+      received: rqPsn === undefined ? 0 : psnDistance(rqPsn, responder.expectedPsn),
+    };
   }
 
   #apply(attributes: QpAttributes, flow: Flow | null, to: QpState): void {

@@ -1,0 +1,87 @@
+/**
+ * Server-sent events for the dashboard: a snapshot several times a second, and what happens in between. Nothing runs
+ * while nobody looks; what a browser does not take in time is left out.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Connection } from '../../connection/connection.js';
+import type { Server } from '../../connection/server.js';
+import { cleanText } from '../../session/clean-text.js';
+import { snapshotOf } from '../server-snapshot.js';
+
+const EVERY_MILLIS = 250;
+const MAX_WATCHERS = 8;
+const MAX_UNSENT_BYTES = 256 * 1024;
+const MAX_NEWS = 50;
+const MAX_TEXT_CHARS = 300;
+
+interface News {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly kind: 'good' | 'bad' | 'plain';
+  readonly text: string;
+}
+
+export class EventStream {
+  readonly #server: Server;
+  readonly #watchers = new Set<ServerResponse>();
+  #news: News[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(server: Server) {
+    this.#server = server;
+    server.on('connection', (connection) => this.#watch(connection));
+    server.on('disconnection', ({ id }, error) =>
+      error === undefined
+        ? this.#tell('plain', `client ${id} left in order`)
+        : this.#tell('bad', `client ${id} was lost: ${error.message}`),
+    );
+    server.on('refused', ({ address, reason }) => this.#tell('bad', `refused ${address}: ${reason}`));
+  }
+
+  /** Whether there is room for one more who watches. */
+  add(response: ServerResponse): boolean {
+    if (this.#watchers.size >= MAX_WATCHERS) return false;
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    this.#watchers.add(response);
+    response.on('close', () => {
+      this.#watchers.delete(response);
+      if (this.#watchers.size === 0) clearInterval(this.#timer);
+    });
+    response.write(this.#frame('news', this.#news) + this.#frame('snapshot', snapshotOf(this.#server)));
+    if (this.#watchers.size === 1) {
+      this.#timer = setInterval(() => this.#send('snapshot', snapshotOf(this.#server)), EVERY_MILLIS);
+    }
+    return true;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const watcher of this.#watchers) watcher.end();
+  }
+
+  #watch(connection: Connection): void {
+    const { id, peer, remoteAddress } = connection;
+    this.#tell('good', `client ${id} connected: ${peer?.subject ?? remoteAddress}`);
+    connection.on('reconnecting', (cause) => this.#tell('bad', `client ${id} recovers: ${cause.message}`));
+    connection.on('reconnected', () =>
+      this.#tell('good', `client ${id} is back, with new PSNs and a new queue pair`),
+    );
+  }
+
+  #tell(kind: News['kind'], text: string): void {
+    const news = { at: Date.now(), kind, text: cleanText(text, MAX_TEXT_CHARS) };
+    this.#news = [...this.#news.slice(1 - MAX_NEWS), news];
+    this.#send('news', [news]);
+  }
+
+  #send(event: string, data: unknown): void {
+    const frame = this.#frame(event, data);
+    for (const watcher of this.#watchers) {
+      if (watcher.writableLength < MAX_UNSENT_BYTES) watcher.write(frame);
+    }
+  }
+
+  #frame(event: string, data: unknown): string {
+    return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+  }
+}
