@@ -1,4 +1,5 @@
 /** Reads what people type after flags; what cannot be read is wrong usage. */
+import { isIPv6 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -59,7 +60,7 @@ export interface Target {
 /** `host`, `host:port`, `192.0.2.7:4433`, `[2001:db8::7]:4433`, `2001:db8::7`. */
 export function targetArgument(text: string, defaultPort: number): Target {
   const [, bracketed, named, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(text) ?? [];
-  const host = bracketed ?? named ?? (/^[\da-f:.%\w]*:[^[\]]*:[^[\]]*$/i.test(text) ? text : undefined);
+  const host = isIPv6(text) ? text : (named ?? (isIPv6(bracketed ?? '') ? bracketed : undefined));
   const port = portText === undefined ? defaultPort : Number(portText);
   if (host !== undefined && port > 0 && port <= 65535) return { host, port };
   throw new InvalidArgumentError('Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets.');
