@@ -368,6 +368,7 @@ export class ConnectionDriver {
     // It may have failed between draining and this event's being taken.
     if (endpoint.qp.state !== QpState.SQD) return;
     endpoint.drained = true;
+    endpoint.drainedPsn = endpoint.requester.nextPsn;
     this.#at(this.#elapsed + SQD_MICROS, () => {
       this.#draining[endpoint.side] = false;
       endpoint.drained = false;

@@ -68,6 +68,10 @@ export class Endpoint {
   events: string[] = [];
   /** SQ_DRAINED was raised and the queue pair has not gone on since: no new request may leave. */
   drained = false;
+  /** The PSN of its next new packet when it was drained. */
+  drainedPsn = 0;
+  /** PSN of the peer's latest sequence NAK in this epoch; -1 = none. */
+  lastNakPsn = -1;
 
   /** Sources of what it sends, targets of what it reads, receives. */
   local!: Arena;
@@ -127,6 +131,7 @@ export class Endpoint {
     this.uncertainWrites = [];
     this.events = [];
     this.drained = false;
+    this.lastNakPsn = -1;
     this.maxRdAtomic = epoch.noReads === this.side ? 0 : this.driver.connection.maxRdAtomic[this.side];
     this.receiveBytes = this.usesSrq ? this.host.sharedCapacity : receiveCapacity(epoch, this.side);
     let local = 256;

@@ -6,7 +6,7 @@ import { DropReason } from '../../src/roce/drop-reason.js';
 import { Nic } from '../../src/roce/nic.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import { parseGid, type UdpAddress } from '../../src/roce/wire/address.js';
-import { bthOpcode } from '../../src/roce/wire/bth.js';
+import { bthDestQpn, bthOpcode } from '../../src/roce/wire/bth.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
 import { opcodeName } from '../../src/roce/wire/opcodes.js';
 import { QpType } from '../../src/verbs/qp-state.js';
@@ -14,6 +14,7 @@ import { createCompletions } from '../../src/verbs/work-completion.js';
 import { Arena } from './arena.js';
 import { SharedWord } from './checks/atomics.js';
 import { checkBounds } from './checks/bounds.js';
+import { checkNak } from './checks/naks.js';
 import { NotificationChecker } from './checks/notifications.js';
 import { checkQuiet } from './checks/quiescence.js';
 import { ConnectionDriver } from './connection-driver.js';
@@ -279,6 +280,8 @@ export class World implements NetworkListener {
   // --- packets ------------------------------------------------------------------------------------------------------
 
   onTransmit(packet: Packet): Packet {
+    const requester = this.#byQpn[packet.to]?.get(bthDestQpn(packet.bytes, 0));
+    if (requester !== undefined) checkNak(requester, packet.bytes);
     const seen = this.#rewriter?.rewrite(packet) ?? packet;
     if (seen !== packet) this.marks.hit(`resumed with ${opcodeName(bthOpcode(seen.bytes, 0))}`);
     this.marks.packet(seen);

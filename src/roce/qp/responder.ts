@@ -274,7 +274,8 @@ export class Responder implements ResponderHalf {
   }
 
   #acknowledge(): void {
-    this.responses.pushAck(psnAdd(this.#expectedPsn, -1), Syndrome.ACK, this.#msn, this.#isMissing);
+    const newest = psnAdd(this.#expectedPsn, -1);
+    if (this.responses.pushAck(newest, Syndrome.ACK, this.#msn, this.#isMissing)) this.#nakSent = true;
     this.#qp.schedule();
   }
 

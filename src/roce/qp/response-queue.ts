@@ -86,11 +86,11 @@ export class ResponseQueue {
   /**
    * Acknowledges everything up to `psn`. A sequence NAK that has not left yet stays one and moves forward while packets
    * are missing: those behind the gap were dropped, and only a NAK brings them back before a timeout. A NAK that
-   * acknowledges as much stays.
+   * acknowledges as much stays. Returns whether it is a NAK of what comes after `psn` that will leave.
    */
-  pushAck(psn: number, syndrome: number, msn: number, isMissing: boolean): void {
+  pushAck(psn: number, syndrome: number, msn: number, isMissing: boolean): boolean {
     const response = this.#acknowledgement();
-    if (response === null) return;
+    if (response === null) return false;
     const nakPsn = psnAdd(psn, 1);
     const isNak = response.kind === ResponseKind.NAK;
     const isGap = isNak && response.syndrome === Syndrome.NAK_SEQUENCE;
@@ -102,6 +102,7 @@ export class ResponseQueue {
       response.syndrome = syndrome;
     }
     response.msn = msn;
+    return response.kind === ResponseKind.NAK;
   }
 
   /** Asks for `psn` again or refuses it, which acknowledges everything before it. */

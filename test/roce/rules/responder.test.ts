@@ -130,6 +130,30 @@ test('a PSN ahead is dropped and answered by one NAK with the expected PSN; none
   assert.equal(peer.nic.counters.sequenceNaksSent, 2);
 });
 
+test('a NAK that moves forward before it leaves is the one NAK of what is missing then', () => {
+  const peer = newPeer();
+  postReceives(peer, 8);
+  sendOnly(peer, 0);
+  peer.take();
+  assert.equal(sendOnly(peer, 4), 'out_of_order');
+  sendOnly(peer, 1);
+  sendOnly(peer, 2);
+  assert.equal(sendOnly(peer, 5), 'out_of_order');
+  assert.deepEqual(peer.take(), ['NAK_SEQ 3 msn 3']);
+  assert.equal(sendOnly(peer, 6), 'out_of_order');
+  assert.deepEqual(peer.take(), []);
+});
+
+test('a NAK that has moved forward and left is not sent again', () => {
+  const peer = newPeer();
+  postReceives(peer, 8);
+  assert.equal(sendOnly(peer, 3), 'out_of_order');
+  sendOnly(peer, 0);
+  assert.deepEqual(peer.take(), ['NAK_SEQ 1 msn 1']);
+  assert.equal(sendOnly(peer, 4), 'out_of_order');
+  assert.deepEqual(peer.take(), []);
+});
+
 test('a duplicate does not allow another NAK for the same gap', () => {
   const peer = newPeer();
   postReceives(peer, 3);

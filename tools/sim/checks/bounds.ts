@@ -26,5 +26,10 @@ export function checkBounds(endpoint: Endpoint): void {
     CHECKER,
     () => `${name}: the PSN to send next is not between the oldest unacknowledged and the newest one`,
   );
+  expect(
+    !endpoint.drained || (nextPsn === endpoint.drainedPsn && sent === 0),
+    CHECKER,
+    () => `${name}: a request left or was left in the send queue after SQ_DRAINED`,
+  );
   expect(sent <= MAX_WINDOW * 2, CHECKER, () => `${name}: ${sent} packets in flight`);
 }
