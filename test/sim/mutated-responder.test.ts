@@ -1,0 +1,165 @@
+/** The simulator's checkers can fail: each of these faults of a responder is found within a few seeds. */
+import { type CheckedFault, testFaults } from './mutants.js';
+
+const FAULTS: readonly CheckedFault[] = [
+  {
+    name: 'a duplicate request is executed again',
+    file: 'qp/responder',
+    find: 'if (order < 0)\n            return this.#onDuplicate(packet);',
+    replace: '',
+    checkers: /receive completions|memory|statuses|atomics/,
+  },
+  {
+    name: 'a packet ahead of the expected one is executed',
+    file: 'qp/responder',
+    find: 'if (order > 0)\n            return this.#onGap(packet.psn);',
+    replace: '',
+    checkers: /receive completions|memory|statuses/,
+  },
+  {
+    name: 'a repeated atomic is carried out twice',
+    file: 'qp/responder',
+    find: 'this.#qp.counters.atomicReplays++;',
+    replace: `this.#qp.counters.atomicReplays++;
+      const h = packet.at + ATOMIC_ETH_AT, b = packet.bytes, va = atomicVa(b, h);
+      const g = this.#qp.findGrant(atomicRkey(b, h));
+      if (g !== null) executeAtomic({}, g.region.bytes, g.offsetOf(va), packet.opcode === Opcode.RC_COMPARE_SWAP,
+        atomicSwapAddHi(b, h), atomicSwapAddLo(b, h), atomicCompareHi(b, h), atomicCompareLo(b, h));`,
+    checkers: /atomics/,
+  },
+  {
+    name: 'a repeated atomic gets another value than the first time',
+    file: 'qp/responder',
+    find: 'this.#qp.counters.atomicReplays++;',
+    replace: 'this.#qp.counters.atomicReplays++; saved.originalLow ^= 1;',
+    checkers: /atomics/,
+  },
+  {
+    name: 'a carry is lost between the halves of an atomic sum',
+    file: 'qp/atomics',
+    find: 'sumLow > 0xffffffff ? 1 : 0',
+    replace: '0',
+    checkers: /atomics/,
+  },
+  {
+    name: 'an ACK is one packet ahead of what arrived',
+    file: 'qp/responder',
+    find: 'const newest = psnAdd(this.#expectedPsn, -1);',
+    replace: 'const newest = this.#expectedPsn;',
+    checkers: /memory|receive completions|send completions|statuses|quiescence/,
+  },
+  {
+    name: 'duplicates are not acknowledged',
+    file: 'qp/responder',
+    find: 'this.#acknowledge();\n        return DropReason.DUPLICATE;',
+    replace: 'return DropReason.DUPLICATE;',
+    checkers: /statuses|quiescence/,
+  },
+  {
+    name: 'every packet behind a gap gets a NAK',
+    file: 'qp/responder',
+    find: 'this.#nakSent = true;\n            this.#qp.counters.sequenceNaksSent++;',
+    replace: 'this.#qp.counters.sequenceNaksSent++;',
+    checkers: /naks/,
+  },
+  {
+    name: 'a resumed READ is answered from its beginning',
+    file: 'qp/responder',
+    find: 'this.responses.repeat(ResponseKind.READ, saved, packet.psn, offset, length);',
+    replace: 'this.responses.repeat(ResponseKind.READ, saved, packet.psn, 0, length);',
+    checkers: /memory|statuses/,
+  },
+  {
+    name: 'a fatal NAK leaves the queue pair of the responder alive',
+    file: 'qp/responder',
+    find: "this.#qp.fail('QP_ACCESS_ERR');",
+    replace: '',
+    checkers: /statuses/,
+  },
+  {
+    name: 'misaligned atomics are carried out',
+    file: 'qp/responder',
+    find: 'if (va % 8 !== 0)',
+    replace: 'if (false)',
+    checkers: /statuses|atomics/,
+  },
+  {
+    name: 'the end of a region is not checked',
+    file: 'memory/region',
+    find: 'va - this.va <= this.length - length;',
+    replace: 'true;',
+    checkers: /statuses|memory|exception/,
+  },
+  {
+    name: 'rights of a region are not checked',
+    file: 'memory/region',
+    find: 'if ((this.access & access) !== access)\n            return false;',
+    replace: '',
+    checkers: /statuses|memory/,
+  },
+  {
+    name: 'regions of another protection domain are open',
+    file: 'memory/region',
+    find: '|| this.region.pd !== pd',
+    replace: '',
+    checkers: /statuses|memory/,
+  },
+  {
+    name: 'windows are open to every queue pair',
+    file: 'memory/region',
+    find: 'if (this.qpn !== 0 && this.qpn !== qpn)\n            return false;',
+    replace: '',
+    checkers: /statuses|memory/,
+  },
+  {
+    name: 'an invalidated window stays open',
+    file: 'qp/qp',
+    find: 'this.nic.regions.revoke(grant);',
+    replace: '',
+    checkers: /statuses|memory/,
+  },
+  {
+    name: 'rights of the queue pair are not checked',
+    file: 'qp/incoming-message',
+    find: 'if ((this.#qp.accessFlags & right) !== right)',
+    replace: 'if (false)',
+    checkers: /statuses|memory/,
+  },
+  {
+    name: 'a message longer than its receive is cut off in silence',
+    file: 'qp/incoming-message',
+    find: 'return DropReason.RECEIVE_TOO_SMALL;',
+    replace: 'return NEXT;',
+    checkers: /statuses|receive completions|exception|memory/,
+  },
+  {
+    name: 'a receive reports one byte too few',
+    file: 'qp/incoming-message',
+    find: 'isSend ? this.#receivedBytes : this.length;',
+    replace: 'isSend ? Math.max(0, this.#receivedBytes - 1) : this.length;',
+    checkers: /receive completions/,
+  },
+  {
+    name: 'the second packet of a WRITE lands one byte off',
+    file: 'qp/incoming-message',
+    find: 'grant.offsetOf(this.va) + this.#written;',
+    replace: 'grant.offsetOf(this.va) + this.#written + (this.#written > 0 ? 1 : 0);',
+    checkers: /memory|exception|receive completions/,
+  },
+  {
+    name: 'corrupted packets are taken for good ones',
+    file: 'nic',
+    find: 'return DropReason.BAD_ICRC;',
+    replace: '{}',
+    checkers: /corruption|memory|receive completions|statuses|exception/,
+  },
+  {
+    name: 'packets from anybody are taken',
+    file: 'nic',
+    find: 'return DropReason.WRONG_SOURCE;',
+    replace: '{}',
+    checkers: /receive completions|statuses|corruption|naks|memory|exception/,
+  },
+];
+
+testFaults(FAULTS);
