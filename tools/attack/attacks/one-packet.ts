@@ -3,13 +3,16 @@
  * carried out by putting the queue pair into ERR. What must hold is that memory does not change, that no other queue
  * pair of the device notices, and that the connection works again soon.
  */
+import { connect } from '../../../src/connection/client.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { craftPacket, type PacketSpec } from '../../../test/support/craft-packet.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { fire } from '../barrage.js';
 import { Injector } from '../injector.js';
 import { HOSTS } from '../loopback.js';
-import { startVerbsVictim } from '../victims/start.js';
+import { rounded } from '../statistics.js';
+import type { Listening } from '../victims/server-victim.js';
+import { clientOf, startServerVictim, startVerbsVictim } from '../victims/start.js';
 import type { Target } from '../victims/verbs-victim.js';
 
 const payload = new Uint8Array(16).fill(0xaa);
@@ -55,7 +58,50 @@ const POISONS: readonly (readonly [string, (target: Target) => Partial<PacketSpe
     ],
   ];
 
-async function run(context: AttackContext): Promise<Outcome> {
+const RECOVERY_RUNS = 5;
+
+/** Milliseconds from the poisoned packet until a message has gone there and back; `undefined` when it never did. */
+async function recoveryMillis(listening: Listening, injector: Injector): Promise<number | undefined> {
+  let destQpn = 0;
+  let psn = 0;
+  const connection = await connect({
+    ...clientOf(listening),
+    // The standard port, from which others may send too.
+    device: `soft:${HOSTS.client}`,
+    revealPsns: true,
+    onStep: ({ details }) => {
+      destQpn = Number(details['peerQpn'] ?? destQpn);
+      psn = Number(details['sqPsn'] ?? psn);
+    },
+  });
+  const reth = { va: 2 ** 45, rkey: 1, length: payload.length };
+  const spec = { opcode: Opcode.RC_WRITE_ONLY, psn, destQpn, payload, reth, ackReq: true };
+  injector.send(craftPacket(spec, injector.source, injector.destination));
+  await injector.flush();
+  const startedAt = performance.now();
+  try {
+    await connection.send('is this still going?');
+    const answer = await connection.receive();
+    const millis = performance.now() - startedAt;
+    const { recoveries } = connection.statistics;
+    return answer !== undefined && recoveries > 0 ? millis : undefined;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** How long a whole connection takes to work again. */
+async function recoveries(): Promise<(number | undefined)[]> {
+  const { victim, listening } = await startServerVictim();
+  await using _ = victim;
+  await using injector = await Injector.open(HOSTS.client, HOSTS.server);
+  const results: (number | undefined)[] = [];
+  for (let run = 0; run < RECOVERY_RUNS; run++) results.push(await recoveryMillis(listening, injector));
+  await victim.call('stop');
+  return results;
+}
+
+async function kill(context: AttackContext): Promise<{ hits: number; wrong: string[] }> {
   await using victim = await startVerbsVictim(context);
   await victim.call('connect');
   await using injector = await Injector.open(HOSTS.client, HOSTS.server);
@@ -76,14 +122,23 @@ async function run(context: AttackContext): Promise<Outcome> {
     const { failures } = await victim.call('send', 'client', Buffer.from('unharmed'));
     if (failures.length > 0) wrong.push(`after ${name} another queue pair failed: ${failures.join()}`);
   }
+  return { hits, wrong };
+}
+
+async function run(context: AttackContext): Promise<Outcome> {
+  const { hits, wrong } = await kill(context);
+  const times = await recoveries();
+  const worked = times.filter((millis) => millis !== undefined).sort((a, b) => a - b);
   return {
     tries: POISONS.length,
     hits,
     expected: POISONS.length,
-    pass: hits === POISONS.length && wrong.length === 0,
+    pass: hits === POISONS.length && wrong.length === 0 && worked.length === RECOVERY_RUNS,
     note: [
       `one packet each ends the queue pair, as the protocol demands: ${POISONS.map(([name]) => name).join(', ')}`,
       'no byte of memory changed, and other queue pairs of both devices go on',
+      `a whole connection works again after ${worked.map((millis) => rounded(millis)).join(', ')} ms ` +
+        `(${worked.length} of ${RECOVERY_RUNS} recovered)`,
       ...wrong,
     ].join('; '),
   };
