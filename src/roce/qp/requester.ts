@@ -21,7 +21,7 @@ import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
 import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
 import { RequestTimers } from './request-timers.js';
-import { RoundTrips } from './round-trips.js';
+import { Retransmissions } from './retransmissions.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 import type { RequesterHalf } from './service-halves.js';
 
@@ -45,19 +45,7 @@ export class Requester implements RequesterHalf {
   #retriesLeft = 0;
   #rnrRetriesLeft = 0;
   readonly #timers: RequestTimers;
-  /** READ responses from this PSN on were asked for again at that time, and what was seen behind the gap since. */
-  #repeatedPsn = -1;
-  #repeatedAt = 0;
-  #seenBehindGap = 0;
-  /** The peer has carried out everything before this PSN, as a NAK or progress says. */
-  #reachedPsn = 0;
-  /** Where and when sending went back last; -1 = never. */
-  #backPsn = -1;
-  #backAt = 0;
-  readonly #roundTrips = new RoundTrips();
-  /** Until this PSN, answers may be to transmissions before the last one, as nobody knew whether those were lost. */
-  #ambiguousEnd = 0;
-  #isAmbiguous = false;
+  readonly #sentAgain = new Retransmissions();
 
   constructor(qp: Qp, queue: SendQueue) {
     this.#qp = qp;
@@ -70,7 +58,7 @@ export class Requester implements RequesterHalf {
     this.unackedPsn = sqPsn;
     this.nextPsn = sqPsn;
     this.sendPsn = sqPsn;
-    this.#reachedPsn = sqPsn;
+    this.#sentAgain.start(sqPsn);
     this.#ackReqPsn = psnAdd(sqPsn, -1);
     this.#packetsSinceAckReq = 0;
     this.reads = new ReadRequests(maxRdAtomic);
@@ -275,7 +263,7 @@ export class Requester implements RequesterHalf {
 
   /** Begins to measure a round trip. */
   #time(psn: number, now: number): void {
-    this.#roundTrips.begin(psn, !this.#isAmbiguous || psn === this.nextPsn, now);
+    this.#sentAgain.time(psn, psn === this.nextPsn, now);
   }
 
   // --- progress -----------------------------------------------------------------------------------------------------
@@ -290,15 +278,14 @@ export class Requester implements RequesterHalf {
     const packets = psnDistance(this.unackedPsn, psn) + 1;
     this.unackedPsn = psnAdd(psn, 1);
     this.reads.finishBefore(this.unackedPsn);
-    if (psnDiff(this.unackedPsn, this.#reachedPsn) > 0) this.#reachedPsn = this.unackedPsn;
-    this.#repeatedPsn = -1;
+    this.#sentAgain.onProgress(this.unackedPsn);
     this.refreshRetries();
     this.congestion.onProgress(packets, now);
-    if (this.#isAmbiguous && psnDiff(this.unackedPsn, this.#ambiguousEnd) >= 0) this.#isAmbiguous = false;
-    const leftAt = this.#roundTrips.finishUpTo(psn);
-    if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, this.#roundTrips.wasClear, now);
+    const { roundTrips } = this.#sentAgain;
+    const leftAt = roundTrips.finishUpTo(psn);
+    if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, roundTrips.wasClear, now);
     if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
-    this.#timers.onProgress(this.idle, this.#roundTrips.oldestLeftAt, now);
+    this.#timers.onProgress(this.idle, roundTrips.oldestLeftAt, now);
     this.retire();
     this.#qp.schedule();
   }
@@ -336,9 +323,7 @@ export class Requester implements RequesterHalf {
     const start = this.reads.startOf(psn);
     if (start < 0) this.#moveTo(psn);
     else this.#moveTo(psnDiff(this.unackedPsn, start) > 0 ? this.unackedPsn : start);
-    this.#backPsn = psn;
-    this.#backAt = now;
-    this.#roundTrips.dropFrom(this.sendPsn);
+    this.#sentAgain.onGoBack(psn, this.sendPsn, now);
     this.congestion.onGoBack();
     this.#timers.startProbe(now, now);
     this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
@@ -349,8 +334,9 @@ export class Requester implements RequesterHalf {
   /** Loss that the peer reported. Costs a retry. Returns whether the NAK meant something new. */
   onSequenceNak(psn: number, now: number): boolean {
     // It left before what was sent again could arrive: packets that overtook each other, or a second NAK for one gap.
-    if (this.#wasSentAgain(psn, now)) return false;
-    this.#noteReached(psn);
+    if (this.#sentAgain.wasSentAgain(psn, this.congestion.shortestMicros, now)) return false;
+    // Everything before it was carried out: progress, also where lost answers keep `unackedPsn` back.
+    if (this.#sentAgain.reach(psn)) this.refreshRetries();
     if (this.#retriesLeft === 0) {
       this.failAt(psn, WcStatus.RETRY_EXC_ERR);
       return true;
@@ -359,27 +345,14 @@ export class Requester implements RequesterHalf {
     this.congestion.onLoss(now);
     if (psnDiff(psn, this.acknowledgeLimit) > 1) {
       // Answers leave in order: those to READs before it that are not here now were lost as well.
-      this.#setAmbiguous();
+      this.#sentAgain.setAmbiguous(this.nextPsn);
       this.goBack(this.unackedPsn, now);
     } else {
       // Whatever arrived from there on was dropped.
-      this.#isAmbiguous = false;
+      this.#sentAgain.setClear();
       this.goBack(psn, now);
     }
     return true;
-  }
-
-  /** The peer carried out everything before `psn`. That is progress, also where lost answers keep `unackedPsn` back. */
-  #noteReached(psn: number): void {
-    if (psnDiff(psn, this.#reachedPsn) <= 0) return;
-    this.#reachedPsn = psn;
-    this.refreshRetries();
-  }
-
-  /** Whether `psn` was sent again, or is about to be, and that was too late to be what the peer speaks of now. */
-  #wasSentAgain(psn: number, now: number): boolean {
-    if (this.#backPsn < 0 || psnDiff(psn, this.#backPsn) < 0) return false;
-    return now - Math.max(this.#backAt, this.#roundTrips.leftAtOf(psn)) < this.congestion.shortestMicros;
   }
 
   /**
@@ -387,15 +360,10 @@ export class Requester implements RequesterHalf {
    * more whenever answers begin again from the front, because the first of them was lost again.
    */
   onResponseGap(psn: number, seenPsn: number, now: number): void {
-    const isKnown = this.#repeatedPsn === psn;
-    const beginsAgain = psnDiff(seenPsn, this.#seenBehindGap) < 0;
-    this.#seenBehindGap = seenPsn;
-    if (isKnown && !(beginsAgain && now - this.#repeatedAt >= this.congestion.shortestMicros)) return;
-    this.#repeatedPsn = psn;
-    this.#repeatedAt = now;
+    if (!this.#sentAgain.isNewGap(psn, seenPsn, this.congestion.shortestMicros, now)) return;
     this.#qp.counters.responseGaps++;
     this.congestion.onLoss(now);
-    this.#setAmbiguous();
+    this.#sentAgain.setAmbiguous(this.nextPsn);
     this.goBack(psn, now);
   }
 
@@ -448,15 +416,9 @@ export class Requester implements RequesterHalf {
 
   /** Goes back to the oldest packet, of which nobody knows whether it arrived. */
   #repeat(now: number): void {
-    this.#repeatedPsn = -1;
-    this.#setAmbiguous();
+    this.#sentAgain.forgetGap();
+    this.#sentAgain.setAmbiguous(this.nextPsn);
     this.goBack(this.unackedPsn, now);
-  }
-
-  /** Answers may be on their way to what will be sent again, or to what was sent again before. */
-  #setAmbiguous(): void {
-    this.#isAmbiguous = true;
-    this.#ambiguousEnd = this.nextPsn;
   }
 
   /**
@@ -499,9 +461,6 @@ export class Requester implements RequesterHalf {
     this.unackedPsn = this.nextPsn;
     this.sendPsn = this.nextPsn;
     this.#timers.stop();
-    this.#repeatedPsn = -1;
-    this.#backPsn = -1;
-    this.#isAmbiguous = false;
-    this.#roundTrips.clear();
+    this.#sentAgain.clear();
   }
 }
