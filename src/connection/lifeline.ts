@@ -59,8 +59,11 @@ export class Lifeline {
   /** What the peer told last. */
   peer: SessionParameters | undefined;
   readonly #options: LifelineOptions;
-  /** Aborts when the connection begins to end. */
-  readonly #over = new AbortController();
+  /**
+   * Ends the attempt to recover that is running. Kept here and not made of other signals: those of `AbortSignal.any` can be
+   * collected as garbage, with whoever waits for them, while their sources live.
+   */
+  #attempt = new AbortController();
   readonly #afterEnd: (() => Promise<void>)[] = [];
   #channel: ControlChannel;
   #frames: FrameSource;
@@ -314,10 +317,17 @@ export class Lifeline {
 
   /** Returns why it did not work this time; throws what no further attempt can mend. */
   async #tryOnce(): Promise<RdmaError | undefined> {
+    if (this.#ending !== undefined) return undefined;
     const { reporter } = this.#options;
-    const timer = setTimeout(() => this.#channel.fail(tooSlow()), Math.max(1, this.#timeLeftMillis()));
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const giveUp = (): void => {
+      attempt.abort();
+      this.#channel.fail(tooSlow());
+    };
+    const timer = setTimeout(giveUp, Math.max(1, this.#timeLeftMillis()));
     try {
-      if (this.#channel.end !== undefined) await this.#replaceChannel();
+      if (this.#channel.end !== undefined) await this.#replaceChannel(attempt.signal);
       await this.#runSession();
     } catch (error) {
       const failure = asRdmaError(error);
@@ -334,11 +344,7 @@ export class Lifeline {
     return undefined;
   }
 
-  async #replaceChannel(): Promise<void> {
-    const signal = AbortSignal.any([
-      this.#over.signal,
-      AbortSignal.timeout(Math.max(1, Math.ceil(this.#timeLeftMillis()))),
-    ]);
+  async #replaceChannel(signal: AbortSignal): Promise<void> {
     this.#channel = await this.#options.nextChannel(signal);
     this.#frames = new FrameSource(this.#channel);
     this.#options.reporter.report(StepName.TLS, { peer: this.#channel.remoteAddress });
@@ -379,7 +385,7 @@ export class Lifeline {
   async #end(error: RdmaError | undefined): Promise<void> {
     const { dataPath, reporter } = this.#options;
     this.#goDown();
-    this.#over.abort();
+    this.#attempt.abort();
     // Tell the peer first: it should not wait while this side cleans up. The socket itself goes last.
     if (error !== undefined) this.#channel.fail(error, peerAnswer(error));
     else if (this.#recovering !== undefined) void this.#channel.close('quit');

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { ConnectOptions } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { ServiceClient } from '../../src/connection/message-service.js';
@@ -256,6 +258,20 @@ test('a server without free slots gives the slot of a lost client to one that is
   rig.tcp.refuses = false;
   const error = await rig.client.closed;
   assert.equal(error?.code, 'ERR_RDMA_REFUSED', 'the lost client learns that its connection is gone');
+});
+
+test('a lost client is given up in time also when memory is collected meanwhile', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const limits = { recoveryMillis: 300 };
+  await using rig = await startRig(undefined, limits, limits);
+  const ended = once(rig.server, 'disconnection');
+  rig.tcp.refuses = true;
+  rig.tcp.cut();
+  const collecting = setInterval(() => collect(), 20);
+  await ended;
+  clearInterval(collecting);
+  await serverIsEmpty(rig.server);
 });
 
 test('an aborted signal ends a connection that is recovering', async () => {
