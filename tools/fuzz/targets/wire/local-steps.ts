@@ -10,6 +10,7 @@ import {
   type KnownQp,
   type KnownRegion,
   type KnownWindow,
+  OTHER_DOMAIN,
   PIECE_STRIDE_BYTES,
   PIECES,
   RECEIVE_BUFFERS,
@@ -53,7 +54,7 @@ function pieces(world: World, region: Region, buffers: number, choices: Choices)
   const local = world.regions[6] as KnownRegion;
   if (how < 236) return [first, [local.region, 0, 512]];
   if (how < 242) return [first, [region, region.bytes.length - 100, 200]];
-  if (how < 248) return [[(world.regions[7] as KnownRegion).region, 0, 256]];
+  if (how < 248) return [[(world.regions[OTHER_DOMAIN] as KnownRegion).region, 0, 256]];
   return [[(world.regions[10] as KnownRegion).region, 0, 256]];
 }
 

@@ -3,7 +3,7 @@ import type { Region } from '../../../../src/roce/memory/region.js';
 import { OpcodeFlag } from '../../../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../../../src/verbs/access-flags.js';
 import { type Zone, ZoneKind } from './memory-map.js';
-import { type KnownQp, type KnownRegion, type KnownWindow, PD, type World } from './world.js';
+import { type KnownQp, type KnownRegion, type KnownWindow, OTHER_DOMAIN, PD, type World } from './world.js';
 
 /** Whether a packet with these flags, taken by the queue pair `index`, may change the zone. */
 export function mayChange(world: World, index: number, flags: number, zone: Zone): boolean {
@@ -18,7 +18,8 @@ export function mayChange(world: World, index: number, flags: number, zone: Zone
       const { region, dead } = world.regions[zone.index] as KnownRegion;
       const right = rightToChange(flags);
       const isAllowed = right !== 0 && (region.access & right) !== 0 && (qp.accessFlags & right) !== 0;
-      return isRequest && isAllowed && !dead && region.pd === qp.pd;
+      if (dead || region.pd !== qp.pd) return false;
+      return (isRequest && isAllowed) || (zone.index === OTHER_DOMAIN && fillsOwnMemory(flags));
     }
     case ZoneKind.WINDOW: {
       const { window, owner } = world.windows[zone.index] as KnownWindow;
@@ -29,6 +30,12 @@ export function mayChange(world: World, index: number, flags: number, zone: Zone
     default:
       return false;
   }
+}
+
+/** Whether the packet's data goes where the queue pair's own program wants it: into a receive, or where it reads to. */
+function fillsOwnMemory(flags: number): boolean {
+  if ((flags & OpcodeFlag.REQUEST) !== 0) return (flags & OpcodeFlag.SEND) !== 0;
+  return (flags & (OpcodeFlag.READ | OpcodeFlag.ATOMIC)) !== 0;
 }
 
 function rightToChange(flags: number): number {

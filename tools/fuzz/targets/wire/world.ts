@@ -25,6 +25,8 @@ const { LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ, REMOTE_ATOMIC, MW_BIND, ZERO_BAS
 const ALL_REMOTE = REMOTE_WRITE | REMOTE_READ | REMOTE_ATOMIC;
 export const PD = 1;
 const OTHER_PD = 2;
+/** Index of a region of another domain. Receives and READs name it: right ones, on the queue pair of that domain. */
+export const OTHER_DOMAIN = 7;
 
 export const PIECE_STRIDE_BYTES = 1056;
 /** The two pieces of a buffer; the bytes around them must never change. */
