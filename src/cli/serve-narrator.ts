@@ -1,4 +1,5 @@
 /** Tells people what a server does, a line for each event. */
+import { hostname } from 'node:os';
 import { cleanText } from '../session/clean-text.js';
 import { formatBytes, formatMillis, plural, shortHash } from './format.js';
 import type { Output } from './output.js';
@@ -86,7 +87,7 @@ export class ServeNarrator {
       `listening     ${style.bold(address(event))}, TLS 1.3, ${asked}; ${plural(event.slots, 'slot')}, ` +
         `${formatBytes(event.bufferBytes)} of buffer each`,
     );
-    line(`              queuepair connect ${address(event)}   (Ctrl-C here stops the server)`);
+    line(`              queuepair connect ${reachable(event)}   (Ctrl-C here stops the server)`);
   }
 
   #disconnected(event: Extract<ServiceEvent, { event: 'disconnected' }>): void {
@@ -119,6 +120,10 @@ export class ServeNarrator {
     line(`${style.dim(new Date().toISOString().slice(11, 23))}  ${who.padEnd(WHO_CHARS)}  ${text}`);
   }
 }
+
+/** For clients: one cannot connect to "every address". */
+const reachable = (event: Listening): string =>
+  event.host === '0.0.0.0' || event.host === '::' ? `${hostname()}:${event.port}` : address(event);
 
 const address = ({ host, port }: Listening): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

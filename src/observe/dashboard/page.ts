@@ -64,7 +64,7 @@ const BODY = `
     <div class="card tile"><h2>Data in and out</h2><strong id="bytes">0 B/s</strong><canvas id="bytes-line"></canvas></div>
     <div class="card tile"><h2>RoCE packets</h2><strong id="packets">0 /s</strong><canvas id="packets-line"></canvas></div>
     <div class="card tile"><h2>Messages</h2><strong id="messages">0 /s</strong><canvas id="messages-line"></canvas></div>
-    <div class="card tile"><h2>Datagrams without effect</h2><strong id="drops">0</strong><canvas id="drops-line"></canvas></div>
+    <div class="card tile"><h2>Dropped datagrams</h2><strong id="drops">0</strong><canvas id="drops-line"></canvas></div>
   </section>
   <section id="pairs"></section>
   <p id="nobody" class="card dim">No client is here. Try: queuepair connect <span id="target"></span></p>
@@ -74,7 +74,7 @@ const BODY = `
     A full turn is 4096 packets, counted from where the PSNs began: PSNs themselves are secrets.</p>
   <section class="columns">
     <div class="card"><h2>What happened</h2><ul id="news"></ul></div>
-    <div class="card"><h2>Why datagrams had no effect</h2><table id="reasons"></table></div>
+    <div class="card"><h2>Why datagrams were dropped</h2><table id="reasons"></table></div>
     <div class="card"><h2>What the device counts</h2><table id="counters"></table></div>
     <div class="card"><h2>Open objects</h2><table id="objects"></table></div>
   </section>
