@@ -1,5 +1,6 @@
 /**
- * Makes a clone ready to run: checks Node, installs the locked dependencies, compiles. Does only what is missing.
+ * Makes a clone ready to run: checks Node, installs the locked dependencies, compiles, and builds the native addon
+ * where that is possible. Does only what is missing.
  *
  * Invariants:
  * - Nothing is written to standard output, so that `--json` commands stay clean.
@@ -24,6 +25,7 @@ import {
 } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addonNeedsBuild, buildAddon } from './build-addon.mjs';
 import { withLock } from './build-lock.mjs';
 import { exitLike, run } from './child-process.mjs';
 
@@ -42,7 +44,7 @@ const CONFIGURATION_FILES = ['package.json', 'package-lock.json', 'tsconfig.json
  */
 export async function setUp({ build = true, pack = false } = {}) {
   let failure = nodeVersionProblem();
-  if (failure === null && (!isInstalled() || (build && (pack || !isBuilt())))) {
+  if (failure === null && (!isInstalled() || (build && (pack || !isBuilt() || addonNeedsBuild())))) {
     mkdirSync(BUILD, { recursive: true });
     const waiting = () => say('waiting for another command that is installing or building…');
     failure = await withLock(join(BUILD, '.lock'), waiting, () => installAndBuild(build, pack)).catch(
@@ -60,8 +62,15 @@ async function installAndBuild(build, pack) {
     const failure = await install();
     if (failure) return failure;
   }
-  if (!build || (!pack && isBuilt())) return null;
-  return compile(pack);
+  if (!build) return null;
+  const failure = !pack && isBuilt() ? null : await compile(pack);
+  return failure ?? compileAddon();
+}
+
+/** The addon is optional, so only an interruption fails the setup. */
+async function compileAddon() {
+  const signal = addonNeedsBuild() ? await buildAddon() : null;
+  return signal === null ? null : failed('the build was interrupted', signal);
 }
 
 function nodeVersionProblem() {

@@ -10,6 +10,7 @@ export class Flow {
   trafficClass = 0;
   hopLimit = 64;
   flowLabel = 0;
-  /** For the port's own use, e.g. an index into a native table; 0 = not assigned yet. */
+  /** For the use of a port: what it calls this by, and which port that is. */
+  port: object | null = null;
   portHandle = 0;
 }

@@ -12,7 +12,7 @@ import { packetLength, writePacket } from '../roce/packet-writer.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
 import { copyAddress, formatIp, isIpv4, parseGid, UdpAddress } from '../roce/wire/address.js';
 import type { Icrc } from '../roce/wire/icrc.js';
-import { RdmaError } from '../verbs/errors.js';
+import { explainBindError } from './bind-error.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
 /** BTH, the largest extension headers, 4096 bytes of payload, pad and ICRC. */
@@ -56,7 +56,7 @@ export class DgramPort implements UdpPort {
       await bind(socket, formatIp(address), address.port);
     } catch (error) {
       socket.close();
-      throw explainBindError(error, address);
+      throw explainBindError(error as NodeJS.ErrnoException, address);
     }
     const bound = new UdpAddress();
     copyAddress(address, bound);
@@ -169,19 +169,4 @@ function bind(socket: Socket, address: string, port: number): Promise<void> {
       resolve();
     });
   });
-}
-
-function explainBindError(cause: unknown, address: UdpAddress): RdmaError {
-  const where = `${formatIp(address)}, UDP port ${address.port}`;
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'EADDRINUSE') {
-    const message = `${where} is in use by another device; choose another address or add ?port=0 for any free port`;
-    return new RdmaError('ERR_RDMA_ADDRESS', message, { cause });
-  }
-  if (code === 'EADDRNOTAVAIL') {
-    return new RdmaError('ERR_RDMA_ADDRESS', `${formatIp(address)} is not an address of this machine`, {
-      cause,
-    });
-  }
-  return new RdmaError('ERR_RDMA_ADDRESS', `cannot bind ${where}: ${(cause as Error).message}`, { cause });
 }

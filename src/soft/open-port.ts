@@ -1,4 +1,5 @@
 /** Opens the UDP port that a soft device's name asks for. */
+import { loadAddon } from '../native/addon.js';
 import { ROCE_PORT } from '../roce/nic.js';
 import { parseGid, type UdpAddress } from '../roce/wire/address.js';
 import type { Icrc } from '../roce/wire/icrc.js';
@@ -6,10 +7,14 @@ import { RdmaError, usageError } from '../verbs/errors.js';
 import { CapturingPort } from './capturing-port.js';
 import { DgramPort } from './dgram-port.js';
 import { FaultyPort } from './faulty-port.js';
-import type { SoftDeviceSpec } from './soft-spec.js';
+import { NativePort } from './native-port.js';
+import type { PortKind, SoftDeviceSpec } from './soft-spec.js';
 import type { UdpPort } from './udp-port.js';
 
-/** @throws RdmaError ERR_RDMA_ADDRESS when the address cannot be bound or the capture not be written. */
+/**
+ * @throws RdmaError ERR_RDMA_ADDRESS when the address cannot be bound or the capture not be written,
+ * ERR_RDMA_NOT_SUPPORTED when the name asks for the native port and there is no addon.
+ */
 export async function openPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPort> {
   let port: UdpPort = await bindPort(spec, icrc);
   if (spec.capture !== undefined) {
@@ -25,16 +30,37 @@ export async function openPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPor
   return port;
 }
 
+type Bind = (address: UdpAddress) => UdpPort | Promise<UdpPort>;
+
 async function bindPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPort> {
-  if (spec.port !== undefined) return DgramPort.open(toAddress(spec.address, spec.port), icrc);
+  const bind = chooseKind(spec.io, icrc);
+  if (spec.port !== undefined) return bind(toAddress(spec.address, spec.port));
   try {
-    return await DgramPort.open(toAddress(spec.address, ROCE_PORT), icrc);
+    return await bind(toAddress(spec.address, ROCE_PORT));
   } catch (error) {
     // The standard port may belong to another soft device of this host: peers learn ours from the session.
     const taken = error instanceof RdmaError && (error.cause as NodeJS.ErrnoException)?.code === 'EADDRINUSE';
     if (!taken) throw error;
-    return DgramPort.open(toAddress(spec.address, 0), icrc);
+    return bind(toAddress(spec.address, 0));
   }
+}
+
+function chooseKind(kind: PortKind | undefined, icrc: Icrc): Bind {
+  const overDgram: Bind = (address) => DgramPort.open(address, icrc);
+  if (kind === 'dgram') return overDgram;
+  const addon = loadAddon();
+  if (typeof addon !== 'string') return (address) => NativePort.open(address, addon);
+  if (kind === 'native') throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `io=native is not possible: ${addon}`);
+  sayOnce(addon);
+  return overDgram;
+}
+
+let isSaid = false;
+
+function sayOnce(reason: string): void {
+  if (!isSaid)
+    process.emitWarning(`soft devices run over node:dgram: ${reason}`, { code: 'QUEUEPAIR_DGRAM' });
+  isSaid = true;
 }
 
 function toAddress(text: string, port: number): UdpAddress {

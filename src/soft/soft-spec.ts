@@ -1,6 +1,6 @@
 /**
  * Names of soft devices: `soft`, `soft:ADDRESS` and either with options, as in
- * `soft:127.0.0.1?port=0&capture=run.pcapng&loss=0.01&seed=7`. Without an address the device binds 127.0.0.1. Without
+ * `soft:127.0.0.1?port=0&io=dgram&capture=run.pcapng&loss=0.01&seed=7`. Without an address the device binds 127.0.0.1. Without
  * a port it takes the standard one, or any free one where another device of this host has it.
  */
 import { randomInt } from 'node:crypto';
@@ -13,14 +13,19 @@ export interface SoftDeviceSpec {
   readonly address: string;
   /** UDP port; 0 = any free one, `undefined` = 4791 or else any free one. */
   readonly port: number | undefined;
+  /** What carries the packets; `undefined` = the native addon where it is there, else node:dgram. */
+  readonly io: PortKind | undefined;
   /** File to capture to. */
   readonly capture: string | undefined;
   /** Faults to make; `undefined` = none. */
   readonly faults: Faults | undefined;
 }
 
+const PORT_KINDS = ['dgram', 'native'] as const;
+export type PortKind = (typeof PORT_KINDS)[number];
+
 const PROBABILITIES = ['loss', 'duplicate', 'reorder', 'corrupt'] as const;
-const OPTIONS = ['port', 'capture', ...PROBABILITIES, 'delay', 'seed'];
+const OPTIONS = ['port', 'io', 'capture', ...PROBABILITIES, 'delay', 'seed'];
 const MAX_DELAY_MILLIS = 10_000;
 
 export const isSoftName = (name: string): boolean => /^soft($|:|\?)/.test(name);
@@ -42,9 +47,18 @@ export function parseSoftName(name: string): SoftDeviceSpec {
   return {
     address,
     port: integerOption(options, 'port', 65535),
+    io: parseIo(options),
     capture: options.get('capture') ?? undefined,
     faults: parseFaults(options),
   };
+}
+
+function parseIo(options: URLSearchParams): PortKind | undefined {
+  const text = options.get('io');
+  if (text === null) return undefined;
+  const kind = PORT_KINDS.find((name) => name === text);
+  if (kind === undefined) throw usageError(`the option io must be ${PORT_KINDS.join(' or ')}, not '${text}'`);
+  return kind;
 }
 
 function parseFaults(options: URLSearchParams): Faults | undefined {

@@ -93,9 +93,11 @@ test('names of soft devices are parsed, and what is wrong with one is said', () 
   assert.deepEqual(parseSoftName('soft'), {
     address: '127.0.0.1',
     port: undefined,
+    io: undefined,
     capture: undefined,
     faults: undefined,
   });
+  assert.equal(parseSoftName('soft?io=native').io, 'native');
   assert.equal(parseSoftName('soft:[::1]?port=7').address, '::1');
   assert.equal(parseSoftName('soft:::1').address, '::1');
   assert.equal(parseSoftName('soft?loss=0.5&seed=3').faults?.loss, 0.5);
@@ -105,6 +107,7 @@ test('names of soft devices are parsed, and what is wrong with one is said', () 
     'soft?loss=2',
     'soft?loss=',
     'soft?los=0.1',
+    'soft?io=raw',
     'soft?seed=-1&loss=0',
   ]) {
     assert.throws(() => parseSoftName(name), { code: 'ERR_RDMA_INVALID_ARGUMENT' }, name);

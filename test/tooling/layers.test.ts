@@ -120,6 +120,11 @@ const CASES: readonly Case[] = [
     ['./a.js', '../verbs/a.js', '../../native/a.js', 'node:module'],
   ),
   imports(
+    'src/native/x.ts',
+    ['../verbs/a.js', '../roce/a.js', '../soft/a.js', 'valibot', ...ENTRIES],
+    ['./a.js', 'node:module'],
+  ),
+  imports(
     'src/roce/x.ts',
     [
       '../cli/a.js',

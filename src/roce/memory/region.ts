@@ -15,7 +15,8 @@ export class Region {
   /** `false` after deregistration; every use checks it. */
   valid = true;
   readonly #lengthBytes: number;
-  /** For the port's own use, e.g. an index into a native table; 0 = not assigned yet. */
+  /** For the use of a port: what it calls this by, and which port that is. */
+  port: object | null = null;
   portHandle = 0;
 
   constructor(bytes: Uint8Array, va: number, access: number, pd: number, lkey: number) {

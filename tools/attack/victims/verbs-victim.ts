@@ -228,7 +228,7 @@ export class VerbsVictim {
     const port = which === 'server' ? 4791 : clientPort;
     const icrc = new Icrc(fastCrc32);
     const tapped = new TappedPort(
-      await openPort({ address, port, capture: undefined, faults: undefined }, icrc),
+      await openPort({ address, port, io: undefined, capture: undefined, faults: undefined }, icrc),
     );
     const device = new SoftDevice(tapped, icrc, this.#random());
     this.#taps.set(which, tapped);

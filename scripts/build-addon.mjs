@@ -1,0 +1,155 @@
+/**
+ * Compiles the native addon into `build/native/`, where src/native/addon.ts looks for it, with the node-gyp that npm
+ * brings along.
+ *
+ * Invariants:
+ * - The addon is optional. What is missing for it, or goes wrong, is said once and never fails a command.
+ * - `build/native/.stamp` names the sources and tools of the last attempt and how it ended. Nothing is compiled, and
+ *   nothing said, until one of them changes: another source, or a compiler that was not there before.
+ * - The addon is renamed into place: processes that run with the old one keep it.
+ */
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run } from './child-process.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const SOURCES = join(root, 'native');
+const OUTPUT = join(root, 'build', 'native');
+const ADDON = join(OUTPUT, 'queuepair.node');
+const STAMP = join(OUTPUT, '.stamp');
+const LOG = join(OUTPUT, 'build.log');
+const SOURCE_FILE = /\.(cc|h|gyp)$/;
+
+/** Whether there is something to compile that was not tried with these tools already. */
+export function addonNeedsBuild() {
+  if (process.platform !== 'linux' || !existsSync(join(SOURCES, 'binding.gyp'))) return false;
+  const stamp = readStamp();
+  if (stamp.sources !== fingerprint()) return true;
+  return stamp.outcome === 'built' ? !existsSync(ADDON) : stamp.tools !== describeTools();
+}
+
+/**
+ * Compiles, and says on standard error what it does and, if that fails, why. One process at a time.
+ * @returns {Promise<NodeJS.Signals | null>} the signal that interrupted it
+ */
+export async function buildAddon() {
+  say('building the native addon…');
+  mkdirSync(OUTPUT, { recursive: true });
+  rmSync(STAMP, { force: true });
+  // An addon of older sources is worse than none.
+  rmSync(ADDON, { force: true });
+  // Taken before the compiler reads: an edit made while it runs leaves the build stale, not wrongly fresh.
+  const before = fingerprint();
+  const { failure, signal } = await compileAddon({ sources: SOURCES, addon: ADDON, log: LOG });
+  if (signal) return signal;
+  writeFileSync(STAMP, `${before}\n${describeTools()}\n${failure ?? 'built'}\n`);
+  if (failure) say(`the native addon was not built: ${failure}\nsoft devices will run over node:dgram`);
+  return null;
+}
+
+/**
+ * Runs node-gyp in the folder `sources`, which has binding.gyp, and puts what comes out to `addon`.
+ * @param {{ sources: string, addon: string, log: string, variables?: string[], environment?: NodeJS.ProcessEnv }} options
+ *   `variables`: settings of variables of binding.gyp, as in `portable=1`
+ * @returns {Promise<{ failure: string | null, signal?: NodeJS.Signals | null }>}
+ */
+export async function compileAddon({ sources, addon, log, variables = [], environment = {} }) {
+  const missing = TOOLS.filter(({ names }) => findTool(names) === undefined).map(({ title }) => title);
+  if (missing.length > 0) return { failure: `${missing.join(' and ')} not found` };
+  const nodeGyp = findNodeGyp();
+  if (nodeGyp === undefined) return { failure: 'the node-gyp of npm was not found' };
+  const args = ['configure', 'build', '--jobs', String(availableParallelism())];
+  // The headers beside this Node.js; without them node-gyp fetches them from nodejs.org.
+  const prefix = dirname(dirname(realpathSync(process.execPath)));
+  if (existsSync(join(prefix, 'include', 'node', 'node_api.h'))) args.push(`--nodedir=${prefix}`);
+  const gypArgs = variables.length > 0 ? ['--', ...variables.map((setting) => `-D${setting}`)] : [];
+  const result = await run(process.execPath, [nodeGyp, ...args, ...gypArgs], {
+    cwd: sources,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  writeFileSync(log, result.output);
+  if (result.code !== 0)
+    return { failure: `node-gyp failed, see ${log} (${firstError(result.output)})`, signal: result.signal };
+  const fresh = `${addon}.${process.pid}`;
+  copyFileSync(join(sources, 'build', 'Release', 'queuepair.node'), fresh);
+  renameSync(fresh, addon);
+  return { failure: null };
+}
+
+const TOOLS = [
+  { title: 'a C++ compiler (g++)', names: [process.env.CXX || 'g++', 'c++'] },
+  { title: 'make', names: ['make', 'gmake'] },
+  { title: 'Python 3', names: ['python3', 'python'] },
+];
+
+function findTool(names) {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return names
+    .flatMap((name) => (name.includes('/') ? [name] : folders.map((folder) => join(folder, name))))
+    .find((path) => existsSync(path));
+}
+
+function findNodeGyp() {
+  const besides = process.env.npm_execpath ? dirname(dirname(process.env.npm_execpath)) : undefined;
+  const prefix = dirname(dirname(realpathSync(process.execPath)));
+  const npms = [besides, join(prefix, 'lib', 'node_modules', 'npm'), join(prefix, 'node_modules', 'npm')];
+  return [
+    process.env.npm_config_node_gyp,
+    ...npms.filter(Boolean).map((npm) => join(npm, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')),
+  ].find((path) => path && existsSync(path));
+}
+
+function describeTools() {
+  return [...TOOLS.map(({ names }) => findTool(names)), findNodeGyp()].join(' ');
+}
+
+function fingerprint() {
+  const hash = createHash('sha256');
+  hash.update(`${process.version} ${process.arch}\n`);
+  for (const path of sourceFiles(SOURCES)) {
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest('hex');
+}
+
+function sourceFiles(folder) {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => (entry.isDirectory() ? entry.name !== 'build' : SOURCE_FILE.test(entry.name)))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? sourceFiles(path) : [path];
+    });
+}
+
+function readStamp() {
+  if (!existsSync(STAMP)) return {};
+  const [sources, tools, outcome] = readFileSync(STAMP, 'utf8').split('\n');
+  return { sources, tools, outcome };
+}
+
+function firstError(output) {
+  const lines = output.split('\n');
+  const line = lines.find((text) => /\berror\b/i.test(text)) ?? lines.findLast((text) => text.trim() !== '');
+  return (line ?? 'it said nothing').trim().slice(0, 200);
+}
+
+function say(message) {
+  process.stderr.write(`${message}\n`);
+}

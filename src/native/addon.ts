@@ -1,0 +1,45 @@
+/**
+ * Finds the native addon: a prebuilt binary that came with the package and fits this machine, else one that was
+ * compiled here, else none. Loading is tried once per thread.
+ *
+ * QUEUEPAIR_ADDON names another file, or is `none`.
+ */
+import { createRequire } from 'node:module';
+import type { UdpAddon } from './udp-addon.js';
+
+const require = createRequire(import.meta.url);
+
+/** What the addon exports; `verbs` is the part for devices of the operating system (native/ibverbs/). */
+export type Addon = UdpAddon & { readonly verbs: unknown };
+
+let loaded: Addon | string | undefined;
+
+/** The addon, or why there is none. */
+export function loadAddon(): Addon | string {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon | string {
+  const chosen = process.env['QUEUEPAIR_ADDON'];
+  if (chosen === 'none') return 'QUEUEPAIR_ADDON is none';
+  const { platform, arch } = process;
+  if (platform !== 'linux') return `the native addon is written for Linux, this is ${platform}`;
+  const paths =
+    chosen !== undefined
+      ? [chosen]
+      : [`../../prebuilt/${platform}-${arch}-glibc.node`, '../../native/queuepair.node'];
+  const reasons: string[] = [];
+  for (const path of paths) {
+    try {
+      return require(path) as Addon;
+    } catch (error) {
+      // A binary for another C library or processor fails here, as one that is missing does.
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'MODULE_NOT_FOUND') reasons.push((message.split('\n')[0] ?? '').slice(0, 300));
+    }
+  }
+  if (reasons.length === 0)
+    return 'the native addon is not built (that needs a C++ compiler, make and Python 3)';
+  return `the native addon cannot be loaded: ${reasons.join('; ')}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * The functions of the addon for UDP ports (native/udp_binding.cc) and checksums (native/crc_binding.cc). Ports,
+ * batches, regions and flows are integers from 1 on.
+ *
+ * Every function returns `undefined` for arguments of wrong types and for handles that name nothing, and then does
+ * nothing. The typed arrays of `openPort` and `addBatch` are kept until the port is closed.
+ */
+export interface UdpAddon {
+  /**
+   * Binds a socket to `address` (an address as below, its port 0 = any free one) and writes the port that it got there.
+   * What arrives comes into `ring`, `SLOT_BYTES` for each slot, with `SLOT_RECORDS` records for each in `records`.
+   * `onReady` is called with `ReadyFlag`s from the event loop. Returns the port, or a negative errno.
+   */
+  openPort(
+    address: Int32Array,
+    ring: Uint8Array,
+    records: Int32Array,
+    onReady: (flags: number) => void,
+  ): number | undefined;
+  closePort(port: number): void;
+  /** The arrays of a `TransmitBatch`, with the flow of each packet and the region of each segment as handles. */
+  addBatch(
+    port: number,
+    headers: Uint8Array,
+    headerLength: Uint8Array,
+    payloadLength: Int32Array,
+    segmentStart: Int32Array,
+    segmentOffset: Float64Array,
+    segmentLength: Int32Array,
+    flow: Int32Array,
+    region: Int32Array,
+  ): number | undefined;
+  /** The caller sees to it that the memory stays while a batch names it. `isShared` 1: others may write to it. */
+  addRegion(port: number, bytes: Uint8Array, isShared: number): number | undefined;
+  removeRegion(port: number, region: number): void;
+  /** `fields`: source and destination address, traffic class, hop limit. */
+  addFlow(port: number, fields: Int32Array): number | undefined;
+  removeFlow(port: number, flow: number): void;
+  /** Sends the first `count` packets of a batch, or keeps copies of them. 1: the port holds packets back. */
+  send(port: number, batch: number, count: number): number | undefined;
+  /** Takes what is there, without waiting: the number of records that were written. */
+  receive(port: number): number | undefined;
+  /** Tries to send what is held back. 1: the port still holds packets. */
+  flush(port: number): number | undefined;
+  counters(port: number): UdpCounters | undefined;
+
+  /** As `Crc32` of roce/wire/crc32.ts, by the fastest way that this processor has. */
+  crc32(bytes: Uint8Array, at: number, end: number, seed: number): number;
+  crc32Portable(bytes: Uint8Array, at: number, end: number, seed: number): number;
+  /** Only where the processor multiplies without carry. */
+  crc32Folding?(bytes: Uint8Array, at: number, end: number, seed: number): number;
+}
+
+export interface UdpCounters {
+  /** System calls that sent something, and the packets in them. */
+  readonly sends: number;
+  readonly sentPackets: number;
+  /** Sends that the kernel splits into packets. */
+  readonly segmentedSends: number;
+  /** Sends that waited until the socket had room. */
+  readonly heldSends: number;
+  /** Packets that named memory or flows which are not there. */
+  readonly skippedPackets: number;
+  /** Buffers that came in, and the datagrams in them. */
+  readonly receives: number;
+  readonly receivedDatagrams: number;
+  /** Datagrams whose IPv4 identification had to be solved for. */
+  readonly solvedIdentifications: number;
+  readonly ignoredDatagrams: number;
+  readonly regions: number;
+  readonly flows: number;
+  /** By errno. */
+  readonly sendErrors: Readonly<Record<string, number>>;
+  readonly receiveErrors: Readonly<Record<string, number>>;
+}
+
+/** An address is five integers: its words, most significant first, and the port. */
+export const ADDRESS_INTS = 5;
+
+export const ReadyFlag = { READABLE: 1, WRITABLE: 2 } as const;
+
+/** The largest burst that the kernel joins, and the most datagrams that one may hold. */
+export const SLOT_BYTES = 65536;
+export const SLOT_RECORDS = 128;
+
+/** Fields of a record, one for each datagram that was received; the order is that of native/receive_ring.h. */
+export const RecordField = {
+  /** In the ring. */
+  OFFSET: 0,
+  LENGTH: 1,
+  /** The source's four words, and its port. */
+  SOURCE: 2,
+  SOURCE_PORT: 6,
+  /** 1: the ICRC is right. */
+  IS_VERIFIED: 7,
+  TRAFFIC_CLASS: 8,
+  HOP_LIMIT: 9,
+  INTS: 10,
+} as const;

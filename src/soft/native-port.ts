@@ -1,0 +1,238 @@
+/**
+ * A UDP port over the native addon: batches leave in one system call, gathered from the memory that they name, and
+ * come in by one, with every ICRC computed and checked there. Packets are exact on the wire over IPv4 and IPv6.
+ *
+ * Invariants:
+ * - The addon is given memory of a region only while that is all there: it holds nothing of it after `send`.
+ * - Nothing is delivered after `close`, and no datagram is delivered inside the delivery of another.
+ */
+import { getSystemErrorName } from 'node:util';
+import type { UdpAddon } from '../native/udp-addon.js';
+import { ADDRESS_INTS, ReadyFlag, RecordField, SLOT_BYTES, SLOT_RECORDS } from '../native/udp-addon.js';
+import { Datagram } from '../roce/datagram.js';
+import type { Flow } from '../roce/flow.js';
+import type { Region } from '../roce/memory/region.js';
+import type { TransmitBatch } from '../roce/transmit-batch.js';
+import { copyAddress, UdpAddress } from '../roce/wire/address.js';
+import { explainBindError } from './bind-error.js';
+import type { PortListener, UdpPort } from './udp-port.js';
+
+/** Bursts that one system call takes. */
+const SLOTS = 32;
+/** Calls for what arrived before timers and other sockets get their turn again. */
+const MAX_RECEIVES_PER_TURN = 8;
+const CONGESTION_EXPERIENCED = 3;
+
+export class NativePort implements UdpPort {
+  readonly kind = 'native';
+  readonly exactIcrc = true;
+  readonly address = new UdpAddress();
+  listener: PortListener | null = null;
+  readonly #addon: UdpAddon;
+  readonly #port: number;
+  readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
+  readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * RecordField.INTS);
+  readonly #datagram = new Datagram();
+  readonly #batches = new WeakMap<TransmitBatch, NativeBatch>();
+  #lastBatch: NativeBatch | null = null;
+  #blocked = false;
+  #closed = false;
+  #receiving = false;
+  #finalCounters: Readonly<Record<string, number>> | null = null;
+  // The addon's tables must not grow with every region and flow that ever was.
+  readonly #regions = new FinalizationRegistry<number>((handle) => {
+    if (!this.#closed) this.#addon.removeRegion(this.#port, handle);
+  });
+  readonly #flows = new FinalizationRegistry<number>((handle) => {
+    if (!this.#closed) this.#addon.removeFlow(this.#port, handle);
+  });
+
+  /**
+   * Binds `address` (port 0 = any free one).
+   *
+   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this machine or the port is taken.
+   */
+  static open(address: UdpAddress, addon: UdpAddon): NativePort {
+    return new NativePort(address, addon);
+  }
+
+  private constructor(address: UdpAddress, addon: UdpAddon) {
+    this.#addon = addon;
+    const fields = new Int32Array(ADDRESS_INTS);
+    writeAddress(fields, 0, address);
+    const onReady = (flags: number) => this.#onReady(flags);
+    const port = addon.openPort(fields, this.#ring, this.#records, onReady) ?? 0;
+    if (port <= 0) throw explainBindError(systemError(-port), address);
+    this.#port = port;
+    copyAddress(address, this.address);
+    this.address.port = fields[ADDRESS_INTS - 1] as number;
+    this.#datagram.bytes = this.#ring;
+    copyAddress(this.address, this.#datagram.destination);
+  }
+
+  get writable(): boolean {
+    return !this.#blocked && !this.#closed;
+  }
+
+  send(batch: TransmitBatch): void {
+    if (this.#closed) return;
+    const last = this.#lastBatch;
+    const native = last !== null && last.batch === batch ? last : this.#findBatch(batch);
+    for (let i = 0; i < batch.count; i++) {
+      const flow = batch.flow[i] as Flow;
+      native.flow[i] = flow.port === this ? flow.portHandle : this.#addFlow(flow);
+    }
+    for (let i = 0; i < batch.segmentCount; i++) {
+      const region = batch.segmentRegion[i] as Region;
+      native.region[i] = region.port === this ? region.portHandle : this.#addRegion(region);
+      // The addon would read memory that a program has given away since; 0 makes it skip the packet.
+      if (!region.usable) native.region[i] = 0;
+    }
+    this.#blocked = this.#addon.send(this.#port, native.handle, batch.count) === 1;
+  }
+
+  /** Delivers what has arrived, without waiting; returns the number of datagrams. */
+  poll(): number {
+    if (this.#closed || this.#receiving) return 0;
+    const count = this.#addon.receive(this.#port) ?? 0;
+    if (count === 0) return 0;
+    this.#receiving = true;
+    try {
+      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * RecordField.INTS);
+    } finally {
+      this.#receiving = false;
+    }
+    return count;
+  }
+
+  annotate(): void {}
+
+  counters(): Readonly<Record<string, number>> {
+    if (this.#finalCounters !== null) return this.#finalCounters;
+    const counters = this.#addon.counters(this.#port);
+    if (counters === undefined) return {};
+    const sum = (byErrno: Readonly<Record<string, number>>) =>
+      Object.values(byErrno).reduce((total, count) => total + count, 0);
+    return {
+      portSends: counters.sends,
+      portSegmentedSends: counters.segmentedSends,
+      portHeldSends: counters.heldSends,
+      portSkippedPackets: counters.skippedPackets,
+      portReceives: counters.receives,
+      portSolvedIdentifications: counters.solvedIdentifications,
+      portIgnoredDatagrams: counters.ignoredDatagrams,
+      portRegions: counters.regions,
+      portFlows: counters.flows,
+      portSendErrors: sum(counters.sendErrors),
+      portReceiveErrors: sum(counters.receiveErrors),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    // What is held back is sent if there is room now; the protocol repeats it otherwise.
+    this.#addon.flush(this.#port);
+    this.#finalCounters = this.counters();
+    this.#closed = true;
+    this.listener = null;
+    this.#addon.closePort(this.#port);
+  }
+
+  #onReady(flags: number): void {
+    if ((flags & ReadyFlag.WRITABLE) !== 0 && this.#blocked) {
+      this.#blocked = false;
+      this.listener?.onWritable();
+    }
+    if ((flags & ReadyFlag.READABLE) === 0) return;
+    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.poll() < SLOTS) break;
+  }
+
+  #deliver(at: number): void {
+    const records = this.#records;
+    const datagram = this.#datagram;
+    const { source } = datagram;
+    datagram.at = records[at + RecordField.OFFSET] as number;
+    datagram.length = records[at + RecordField.LENGTH] as number;
+    source.w0 = records[at + RecordField.SOURCE] as number;
+    source.w1 = records[at + RecordField.SOURCE + 1] as number;
+    source.w2 = records[at + RecordField.SOURCE + 2] as number;
+    source.w3 = records[at + RecordField.SOURCE + 3] as number;
+    source.port = records[at + RecordField.SOURCE_PORT] as number;
+    datagram.icrcVerified = records[at + RecordField.IS_VERIFIED] === 1;
+    const trafficClass = records[at + RecordField.TRAFFIC_CLASS] as number;
+    datagram.trafficClass = trafficClass;
+    datagram.hopLimit = records[at + RecordField.HOP_LIMIT] as number;
+    datagram.congestionExperienced = (trafficClass & CONGESTION_EXPERIENCED) === CONGESTION_EXPERIENCED;
+    this.listener?.onDatagram(datagram);
+  }
+
+  #findBatch(batch: TransmitBatch): NativeBatch {
+    let native = this.#batches.get(batch);
+    if (native === undefined) {
+      native = new NativeBatch(batch, this.#addon, this.#port);
+      this.#batches.set(batch, native);
+    }
+    this.#lastBatch = native;
+    return native;
+  }
+
+  #addFlow(flow: Flow): number {
+    const fields = new Int32Array(2 * ADDRESS_INTS + 2);
+    writeAddress(fields, 0, flow.source);
+    writeAddress(fields, ADDRESS_INTS, flow.destination);
+    fields[2 * ADDRESS_INTS] = flow.trafficClass;
+    fields[2 * ADDRESS_INTS + 1] = flow.hopLimit;
+    flow.port = this;
+    flow.portHandle = this.#addon.addFlow(this.#port, fields) ?? 0;
+    this.#flows.register(flow, flow.portHandle);
+    return flow.portHandle;
+  }
+
+  #addRegion(region: Region): number {
+    if (!region.usable) return 0;
+    const isShared = region.bytes.buffer instanceof SharedArrayBuffer ? 1 : 0;
+    region.port = this;
+    region.portHandle = this.#addon.addRegion(this.#port, region.bytes, isShared) ?? 0;
+    this.#regions.register(region, region.portHandle);
+    return region.portHandle;
+  }
+}
+
+/** A batch that the addon knows, with what only the addon needs of it. */
+class NativeBatch {
+  readonly batch: TransmitBatch;
+  readonly flow: Int32Array;
+  readonly region: Int32Array;
+  readonly handle: number;
+
+  constructor(batch: TransmitBatch, addon: UdpAddon, port: number) {
+    this.batch = batch;
+    this.flow = new Int32Array(batch.capacity);
+    this.region = new Int32Array(batch.segmentRegion.length);
+    this.handle =
+      addon.addBatch(
+        port,
+        batch.headers,
+        batch.headerLength,
+        batch.payloadLength,
+        batch.segmentStart,
+        batch.segmentOffset,
+        batch.segmentLength,
+        this.flow,
+        this.region,
+      ) ?? 0;
+  }
+}
+
+function writeAddress(fields: Int32Array, at: number, address: UdpAddress): void {
+  fields[at] = address.w0;
+  fields[at + 1] = address.w1;
+  fields[at + 2] = address.w2;
+  fields[at + 3] = address.w3;
+  fields[at + 4] = address.port;
+}
+
+function systemError(errno: number): NodeJS.ErrnoException {
+  const code = errno > 0 ? getSystemErrorName(-errno) : 'ERR_INVALID_ARG_TYPE';
+  return Object.assign(new Error(`the system says ${code}`), { code, errno: -errno });
+}
