@@ -56,7 +56,7 @@ export class ServerVictim {
     const { host, slots = 4, handshakeDeadlineMillis = 2000, bufferBytes = 4096 } = this.#options;
     const certificates = await makeCertificates(host);
     const icrc = new Icrc(fastCrc32);
-    const spec = { address: host, port: 4791, capture: undefined, faults: undefined };
+    const spec = { address: host, port: 4791, io: undefined, capture: undefined, faults: undefined };
     this.#port = new TamperingPort(await openPort(spec, icrc), icrc);
     this.#device = new CountingDevice(this.#port, icrc);
     this.#server = await listen(
