@@ -250,16 +250,20 @@ export class Lifeline {
   /** The last message of the peer is here. */
   #onPeerQuit(): void {
     if (this.#peerQuit) return;
-    this.#peerQuit = true;
-    this.#options.reporter.report(StepName.QUIT);
+    this.#notePeerQuit();
     this.#options.dataPath.receiver.end();
   }
 
   /** The peer said bye. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
   #endByPeer(): void {
-    if (!this.#peerQuit) this.#options.reporter.report(StepName.QUIT);
-    this.#peerQuit = true;
+    this.#notePeerQuit();
     this.#ending ??= this.#end(undefined);
+  }
+
+  /** A peer that only answers our own goodbye is no news. */
+  #notePeerQuit(): void {
+    if (!this.#peerQuit && this.#closing === undefined) this.#options.reporter.report(StepName.QUIT);
+    this.#peerQuit = true;
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------

@@ -41,7 +41,11 @@ test('three clients, nine files, five places each: all equal, nothing left over,
   assert(Number(millis) > 0);
 
   for (let client = 1; client <= 3; client++) {
-    assert.deepEqual(stepsOf(events, 'client', client), LIFE);
+    // Who quits does not hear of it from the other side.
+    assert.deepEqual(
+      stepsOf(events, 'client', client),
+      LIFE.filter((step) => step !== 'quit'),
+    );
     assert.deepEqual(stepsOf(events, 'server', client), [...LIFE, 'slot-freed']);
     const files = events.filter((event) => event.event === 'compared' && event['client'] === client);
     assert.equal(files.length, 3);
