@@ -139,6 +139,13 @@ test('atomics that form a chain are linearizable, with those of unknown outcome 
   wordOf(add(1, 5n, 100n, [0, 10]), add(2, 7n, null, [0, 99])).verify(105n);
 });
 
+test('a swap of unknown outcome that would have changed nothing says nothing about time', () => {
+  const swap = { ...add(2, 9n, null, [50, Number.POSITIVE_INFINITY]), isCompareSwap: true, compare: 1n };
+  const lost = add(3, 7n, null, [0, Number.POSITIVE_INFINITY]);
+  // 1 was over before the swap was posted. Whatever leads from 100 to what 1 found need not contain the swap.
+  wordOf(swap, lost, add(1, 5n, 107n, [0, 10])).verify(112n);
+});
+
 test('an atomic that happened twice, never, or before its time is found', () => {
   assert.throws(() => wordOf(add(1, 5n, 100n, [0, 10])).verify(110n), SimFailure);
   assert.throws(() => wordOf(add(1, 5n, 100n, [0, 10])).verify(100n), SimFailure);

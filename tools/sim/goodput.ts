@@ -30,16 +30,20 @@ interface Cell {
 
 /**
  * What go-back-N reaches at best: each loss costs the packets that leave until the sender hears of it, those of one round
- * trip and the lost one itself. `requestPackets`: packets of READ data that are lost with every request that is; 0 = none.
+ * trip and the lost one itself, and so does each further try that is lost as well. `requestPackets`: packets of READ data
+ * that are lost with every request that is; 0 = none.
  */
 function boundOf(c: GoodputCase, requestPackets: number): number {
   const window = 1 + bdpPackets(c);
-  const losses = c.loss + (requestPackets > 0 ? c.loss / requestPackets : 0);
-  return (1 - c.loss) / (1 - c.loss + losses * window);
+  const arrives = 1 - c.loss;
+  if (requestPackets === 0) return 1 / (1 + (c.loss * window) / arrives);
+  const losses = c.loss + c.loss / requestPackets;
+  // To ask again takes the request and the first packet of its answer.
+  return 1 / (1 + (losses * window) / (arrives * arrives));
 }
 
 /** READ requests are for a quarter of what is in flight, as `ReadRequests` makes them. */
-const requestPackets = (c: GoodputCase): number => Math.max(2, bdpPackets(c) / 4);
+const requestPackets = (c: GoodputCase): number => Math.min(24, Math.max(2, bdpPackets(c) / 4));
 
 function baseCase(path: (typeof PATHS)[number], read: boolean): GoodputCase {
   return {
@@ -172,10 +176,13 @@ Each cell: goodput / bound (goodput as a share of the bound), in per cent.
 The bound is that of go-back-N, which RC prescribes: with loss probability p and W packets in flight,
 (1 − p) / (1 − p + p·W) of what is sent is useful, because each loss makes the sender repeat the W packets that left until
 it heard of it. W is the lost packet itself and those of one round trip without queues (any textbook on ARQ protocols has
-it: 1 + 2a, with a the delay of the path in packets). The bound knows no lost acknowledgements or NAKs, no packets that are
-lost twice and no start of a connection, all of which these measurements have. For READs, p is the loss of the answers.
-Requests are lost as well; with one request for k packets that makes it p + p/k, and k here is a quarter of the packets of
-a round trip, 2 at least. The verdict names that too, where it matters.
+it: 1 + 2a, with a the delay of the path in packets). The bound knows no lost acknowledgements and NAKs, no timers, which
+alone tell of a packet that is lost twice, and no start of a connection; these measurements have them all. For READs, p is
+the loss of the answers.
+
+Requests of READs are lost as well. With one request for k packets there are p + p/k losses a packet, and asking again takes
+two packets that arrive, the request and the answer, where a WRITE takes one: 1 / (1 + (p + p/k)·W / (1 − p)²). Here k is a
+quarter of the packets of a round trip, 2 at least and 24 at most. The verdict names that bound too, where it matters.
 
 ${verdict}
 

@@ -33,9 +33,11 @@ export class SharedWord {
       if (next === undefined || next.length === 0) break;
       for (const record of next) {
         changes.delete(value);
-        value = apply(record, value);
+        const before = value;
+        value = apply(record, before);
         values.add(value);
-        chain.push(record);
+        // A swap without an answer that changed nothing may have been tried at any time, or never.
+        if (record.original !== null || value !== before) chain.push(record);
         dropFrom(open, record);
       }
     }
