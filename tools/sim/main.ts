@@ -100,6 +100,7 @@ async function main(options: Options): Promise<number> {
       seeds: summary.done,
       failures,
       marks,
+      marksJudged: isJudged,
       unhit: isJudged ? unhit : [],
       packets: summary.packets,
       seconds,
