@@ -11,18 +11,17 @@ import type { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import { packetLength, writePacket } from '../roce/packet-writer.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
-import { formatIp, type UdpAddress } from '../roce/wire/address.js';
+import { formatIp } from '../roce/wire/address.js';
 import type { Icrc } from '../roce/wire/icrc.js';
 import { ipUdpLength, writeIpUdp } from '../roce/wire/ip.js';
 import { RdmaError } from '../verbs/errors.js';
 import { captureHeader, packetBlock } from './pcapng.js';
-import type { PortListener, UdpPort } from './udp-port.js';
+import { PortAround } from './port-around.js';
+import type { UdpPort } from './udp-port.js';
 
 const MAX_UNWRITTEN_BYTES = 64 * 1024 * 1024;
 
-export class CapturingPort implements UdpPort, PortListener {
-  listener: PortListener | null = null;
-  readonly #inner: UdpPort;
+export class CapturingPort extends PortAround {
   readonly #icrc: Icrc;
   readonly #file: WriteStream;
   #comment: string | undefined;
@@ -46,36 +45,19 @@ export class CapturingPort implements UdpPort, PortListener {
   }
 
   private constructor(inner: UdpPort, file: WriteStream, icrc: Icrc) {
-    this.#inner = inner;
+    super(inner);
     this.#icrc = icrc;
     this.#file = file;
     file.on('error', () => this.#leftOut++);
     file.write(captureHeader(`soft:${formatIp(inner.address)}`));
-    inner.listener = this;
-  }
-
-  get kind(): string {
-    return this.#inner.kind;
-  }
-
-  get address(): UdpAddress {
-    return this.#inner.address;
-  }
-
-  get exactIcrc(): boolean {
-    return this.#inner.exactIcrc;
-  }
-
-  get writable(): boolean {
-    return this.#inner.writable;
   }
 
   /** A comment for the next packet. */
-  annotate(text: string): void {
+  override annotate(text: string): void {
     this.#comment = this.#comment === undefined ? text : `${this.#comment}\n${text}`;
   }
 
-  send(batch: TransmitBatch): void {
+  override send(batch: TransmitBatch): void {
     for (let i = 0; i < batch.count; i++) {
       const flow = batch.flow[i] as Flow;
       const payload = packetLength(batch, i);
@@ -88,10 +70,10 @@ export class CapturingPort implements UdpPort, PortListener {
       writePacket(batch, i, packet, headers, this.#icrc);
       this.#write(packet);
     }
-    this.#inner.send(batch);
+    super.send(batch);
   }
 
-  onDatagram(datagram: Datagram): void {
+  override onDatagram(datagram: Datagram): void {
     const headers = ipUdpLength(datagram.destination);
     const packet = new Uint8Array(headers + datagram.length);
     writeIpUdp(packet, 0, datagram.source, datagram.destination, datagram.length, {
@@ -99,23 +81,19 @@ export class CapturingPort implements UdpPort, PortListener {
     });
     packet.set(datagram.bytes.subarray(datagram.at, datagram.at + datagram.length), headers);
     this.#write(packet);
-    this.listener?.onDatagram(datagram);
+    super.onDatagram(datagram);
   }
 
-  onWritable(): void {
-    this.listener?.onWritable();
-  }
-
-  counters(): Readonly<Record<string, number>> {
+  override counters(): Readonly<Record<string, number>> {
     return {
-      ...this.#inner.counters(),
+      ...super.counters(),
       captureWritten: this.#captured,
       captureLeftOut: this.#leftOut,
     };
   }
 
-  async close(): Promise<void> {
-    await this.#inner.close();
+  override async close(): Promise<void> {
+    await super.close();
     if (this.#file.closed) return;
     await new Promise<void>((resolve) => {
       this.#file.once('close', resolve);

@@ -3,9 +3,9 @@
  * same seed and the same traffic give the same faults. For both directions, give both devices a faulty port.
  */
 import { Datagram } from '../roce/datagram.js';
-import type { TransmitBatch } from '../roce/transmit-batch.js';
-import { copyAddress, type UdpAddress } from '../roce/wire/address.js';
-import type { PortListener, UdpPort } from './udp-port.js';
+import { copyAddress } from '../roce/wire/address.js';
+import { PortAround } from './port-around.js';
+import type { UdpPort } from './udp-port.js';
 
 /** Probabilities from 0 to 1, of each datagram for itself. */
 export interface Faults {
@@ -24,9 +24,7 @@ const REORDER_MILLIS = 2;
 /** Datagrams that may be held back; more are lost, as in any queue. */
 const MAX_HELD = 4096;
 
-export class FaultyPort implements UdpPort, PortListener {
-  listener: PortListener | null = null;
-  readonly #inner: UdpPort;
+export class FaultyPort extends PortAround {
   readonly #faults: Faults;
   readonly #timers = new Set<NodeJS.Timeout>();
   #state: number;
@@ -36,38 +34,13 @@ export class FaultyPort implements UdpPort, PortListener {
   #corrupted = 0;
 
   constructor(inner: UdpPort, faults: Faults) {
-    this.#inner = inner;
+    super(inner);
     this.#faults = faults;
     // The generator must not start at 0, and neighbouring seeds should not look alike.
     this.#state = Math.imul(faults.seed, 0x9e3779b1) | 0 || 1;
-    inner.listener = this;
   }
 
-  get kind(): string {
-    return this.#inner.kind;
-  }
-
-  get address(): UdpAddress {
-    return this.#inner.address;
-  }
-
-  get exactIcrc(): boolean {
-    return this.#inner.exactIcrc;
-  }
-
-  get writable(): boolean {
-    return this.#inner.writable;
-  }
-
-  annotate(text: string): void {
-    this.#inner.annotate(text);
-  }
-
-  send(batch: TransmitBatch): void {
-    this.#inner.send(batch);
-  }
-
-  onDatagram(datagram: Datagram): void {
+  override onDatagram(datagram: Datagram): void {
     const { loss, duplicate, reorder, corrupt, delayMillis } = this.#faults;
     // Every datagram draws the same number of times, so that one fault does not shift all later ones.
     const isLost = this.#chance(loss);
@@ -91,13 +64,9 @@ export class FaultyPort implements UdpPort, PortListener {
     }
   }
 
-  onWritable(): void {
-    this.listener?.onWritable();
-  }
-
-  counters(): Readonly<Record<string, number>> {
+  override counters(): Readonly<Record<string, number>> {
     return {
-      ...this.#inner.counters(),
+      ...super.counters(),
       faultsLost: this.#lost,
       faultsDuplicated: this.#duplicated,
       faultsReordered: this.#reordered,
@@ -105,11 +74,11 @@ export class FaultyPort implements UdpPort, PortListener {
     };
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.listener = null;
-    await this.#inner.close();
+    await super.close();
   }
 
   #deliver(datagram: Datagram, waitMillis: number): void {
