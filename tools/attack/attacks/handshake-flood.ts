@@ -14,12 +14,13 @@ import type { Listening, ServerVictim } from '../victims/server-victim.js';
 import { clientOf, startServerVictim } from '../victims/start.js';
 import type { VictimProcess } from '../victims/victim-process.js';
 
-const DEADLINE_MILLIS = 2000;
+const DEADLINE_MILLIS = 3000;
 /** Addresses that the attacker has. */
 const ADDRESSES = 200;
 const STORM = 10_000;
 const STORM_AT_ONCE = 200;
 const HONEST_MILLIS = 5000;
+const HONEST_ATTEMPTS = 3;
 /** After the deadline, for what the operating system still has to say. */
 const GRACE_MILLIS = 3000;
 
@@ -94,18 +95,30 @@ async function storm(attackers: Attackers, progress: (text: string) => void): Pr
   await Promise.all(Array.from({ length: STORM_AT_ONCE }, one));
 }
 
-/** Milliseconds until a message was answered; `undefined` when that took too long. */
-async function honestClient(listening: Listening): Promise<number | undefined> {
+interface Honest {
+  /** Until a message was answered; `undefined` when none was. */
+  readonly millis: number | undefined;
+  readonly attempts: number;
+}
+
+/** A client that tries again, as programs do. */
+async function honestClient(listening: Listening): Promise<Honest> {
   const startedAt = performance.now();
+  for (let attempts = 1; attempts <= HONEST_ATTEMPTS; attempts++) {
+    if (await isServed(listening)) return { millis: performance.now() - startedAt, attempts };
+  }
+  return { millis: undefined, attempts: HONEST_ATTEMPTS };
+}
+
+async function isServed(listening: Listening): Promise<boolean> {
   try {
     const connection = await connect({ ...clientOf(listening), handshakeDeadlineMillis: HONEST_MILLIS });
     await connection.send('is anybody there?');
     await connection.receive();
-    const millis = performance.now() - startedAt;
     await connection.close();
-    return millis;
+    return true;
   } catch {
-    return undefined;
+    return false;
   }
 }
 
@@ -125,7 +138,8 @@ async function run({ progress }: AttackContext): Promise<Outcome> {
   const attackers = new Attackers(listening);
   const { client, strangerClient } = listening.certificates;
   const alone = await honestClient(listening);
-  const perHonest = (await victim.call('census')).allocations;
+  // A client that was refused before it said its PSN costs nothing; so it is the most that honest ones may have cost.
+  const perHonest = (await victim.call('census')).allocations / alone.attempts;
 
   for (let i = 0; i < 100; i++) attackers.tcp();
   for (let i = 0; i < 50; i++) attackers.tls({});
@@ -134,7 +148,7 @@ async function run({ progress }: AttackContext): Promise<Outcome> {
   // These are authenticated, and fall silent before they say who they want to be.
   for (let i = 0; i < 30; i++) attackers.tls({ cert: client.certPem, key: client.keyPem });
   const besides = await honestClient(listening);
-  progress(`an honest client beside ${attackers.opened} bad ones: ${besides?.toFixed(0) ?? 'no'} ms`);
+  progress(`an honest client beside ${attackers.opened} bad ones: ${besides.millis?.toFixed(0) ?? 'no'} ms`);
   const isFreed = await isEmptyWithin(victim, DEADLINE_MILLIS + GRACE_MILLIS);
 
   const storming = storm(attackers, progress);
@@ -143,8 +157,9 @@ async function run({ progress }: AttackContext): Promise<Outcome> {
   const afterwards = await honestClient(listening);
   const isEmpty = await isEmptyWithin(victim, DEADLINE_MILLIS + GRACE_MILLIS);
   const honest = [alone, besides, during, afterwards];
-  const served = honest.filter((millis) => millis !== undefined).length;
-  const stolen = (await victim.call('census')).allocations - served * perHonest;
+  const served = honest.filter(({ millis }) => millis !== undefined).length;
+  const attempts = honest.reduce((sum, each) => sum + each.attempts, 0);
+  const stolen = Math.max(0, (await victim.call('census')).allocations - attempts * perHonest);
   const refusals = await victim.call('refusals');
   attackers.hangUp();
   await victim.call('stop');
@@ -156,8 +171,8 @@ async function run({ progress }: AttackContext): Promise<Outcome> {
     pass: stolen === 0 && served === honest.length && isFreed && isEmpty,
     note: [
       `objects allocated for peers that were not authenticated and ready: ${stolen}`,
-      `an honest client needs ${honest.map((millis) => (millis === undefined ? 'for ever' : `${rounded(millis)} ms`)).join(', ')} ` +
-        `(alone, beside silent and slow ones, amid ${STORM} connects, after them)`,
+      `an honest client needs ${honest.map(({ millis }) => (millis === undefined ? 'for ever' : `${rounded(millis)} ms`)).join(', ')} ` +
+        `in ${attempts} attempts (alone, beside silent and slow ones, amid ${STORM} connects, after them)`,
       `every place was free ${isFreed && isEmpty ? '' : 'NOT '}within the deadline of ${DEADLINE_MILLIS} ms`,
       `refused: ${named.map(([reason, count]) => `${count} × ${reason}`).join(', ')}`,
     ].join('; '),
