@@ -44,12 +44,13 @@ test('a case that was not asked for neither runs nor counts', async () => {
   assert.equal(seen.length, 1);
 });
 
-test('only a run in which something passed and nothing failed ends with 0', () => {
+test('a run in which something failed, or that had no case at all, ends with 1', () => {
   const exitCode = (passed: number, failed: number, skipped: number): number =>
     exitCodeOf({ scenario: 'trial', passed, failed, skipped });
   assert.equal(exitCode(3, 0, 1), 0);
   assert.equal(exitCode(3, 1, 0), 1);
-  assert.equal(exitCode(0, 0, 4), 1);
+  assert.equal(exitCode(0, 0, 4), 0);
+  assert.equal(exitCode(0, 0, 0), 1);
 });
 
 test('the document shows each result in its cell, and what did not run as not run', () => {

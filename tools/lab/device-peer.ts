@@ -10,7 +10,6 @@ import { QpState } from '../../src/verbs/qp-state.js';
 import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { createCompletions, type WorkCompletion } from '../../src/verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest, type Sge, type WrOpcode } from '../../src/verbs/work-request.js';
-import { softDeviceName } from './network.js';
 import {
   NO_REGION,
   PEER_DEFAULTS,
@@ -25,6 +24,7 @@ import {
   pattern,
   sha256,
 } from './peer.js';
+import { softDeviceName } from './soft-device.js';
 
 /** A region and the place in the buffer where it begins. */
 interface PlacedRegion {
@@ -48,7 +48,7 @@ export class DevicePeer implements Peer {
   #invalid!: MemoryRegion;
 
   static async open(options: PeerOptions): Promise<DevicePeer> {
-    const device = await openDevice(softDeviceName(options.ip));
+    const device = await openDevice(await softDeviceName(options.ip));
     const peer = new DevicePeer(device, options);
     await peer.#setUp();
     return peer;

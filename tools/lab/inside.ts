@@ -2,11 +2,9 @@
  * The lab's second process, in a network and mount namespace of its own: sets the network up, boots the machine, runs
  * the scenario in this process (the soft device too, at full speed), and reports. Started by main.ts alone.
  */
-import { openDevice } from '../../src/open-device.js';
-import { RdmaError } from '../../src/verbs/errors.js';
 import type { GuestImage } from './guest-image.js';
 import { Machine } from './machine.js';
-import { setUpNetwork, softDeviceName } from './network.js';
+import { setUpNetwork } from './network.js';
 import { type LabOptions, parseOptions, type ScenarioName } from './options.js';
 import { createReport, type Report } from './report.js';
 import { exitCodeOf, ResultCollector, type Summary } from './results.js';
@@ -21,21 +19,6 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = { boot, conformance,
 
 /** Tells main.ts that no summary was written. */
 const BROKEN_EXIT_CODE = 3;
-
-/** Those in which the soft device of this side talks to rxe0. */
-const NEEDS_SOFT_DEVICE: readonly ScenarioName[] = ['pingpong', 'interop', 'errors'];
-
-/** Why this scenario cannot run here, if so. */
-async function missingDevice(scenario: ScenarioName): Promise<string | undefined> {
-  if (!NEEDS_SOFT_DEVICE.includes(scenario)) return undefined;
-  try {
-    await (await openDevice(softDeviceName(4))).close();
-    return undefined;
-  } catch (error) {
-    if (error instanceof RdmaError) return `no native port for the soft device: ${error.message}`;
-    throw error;
-  }
-}
 
 async function runScenario(image: GuestImage, options: LabOptions, report: Report): Promise<Summary> {
   const results = new ResultCollector(options.scenario, options.only, report.result);
@@ -59,13 +42,9 @@ const options = parseOptions(args);
 const report = createReport(options.json);
 try {
   await setUpNetwork();
-  const reason = await missingDevice(options.scenario);
-  if (reason !== undefined) report.skipped(options.scenario, reason);
-  else {
-    const summary = await runScenario(image, options, report);
-    report.summary(summary);
-    process.exitCode = exitCodeOf(summary);
-  }
+  const summary = await runScenario(image, options, report);
+  report.summary(summary);
+  process.exitCode = exitCodeOf(summary);
 } catch (error) {
   report.say((error as Error).stack ?? String(error));
   process.exitCode = BROKEN_EXIT_CODE;

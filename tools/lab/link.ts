@@ -43,8 +43,9 @@ export class Link {
     const isSoftFirst = direction === 'soft → rxe';
     const requesterOptions = { ...common, ...options.requester };
     const responderOptions = { ...common, ...options.responder };
-    const rxe = await RxePeer.open(isSoftFirst ? responderOptions : requesterOptions);
+    // First the one that may not be possible here.
     const soft = await DevicePeer.open(isSoftFirst ? requesterOptions : responderOptions);
+    const rxe = await RxePeer.open(isSoftFirst ? responderOptions : requesterOptions);
     await rxe.connect(soft.address);
     await soft.connect(rxe.address);
     return isSoftFirst ? new Link(soft, rxe) : new Link(rxe, soft);

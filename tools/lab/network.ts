@@ -31,6 +31,3 @@ export async function setUpNetwork(): Promise<void> {
   ];
   for (const command of commands) await runOrThrow('ip', command.split(' '));
 }
-
-/** The soft device at the standard port: rxe0 knows no other. Only the native port makes an ICRC that rxe0 takes. */
-export const softDeviceName = (ip: IpVersion): string => `soft:${HERE[ip]}?port=4791&io=native`;

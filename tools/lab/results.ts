@@ -83,5 +83,6 @@ export class ResultCollector {
   }
 }
 
-/** A run in which nothing passed has proved nothing, whatever did not fail. */
-export const exitCodeOf = (summary: Summary): number => (summary.failed > 0 || summary.passed === 0 ? 1 : 0);
+/** A run without any case has proved nothing; one that skipped all of them has said why. */
+export const exitCodeOf = ({ passed, failed, skipped }: Summary): number =>
+  failed > 0 || passed + skipped === 0 ? 1 : 0;

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { lastLines, spawnBound } from '../commands.js';
 import type { Machine } from '../machine.js';
-import { HERE, IP_VERSIONS, type IpVersion, softDeviceName, THERE } from '../network.js';
+import { HERE, IP_VERSIONS, type IpVersion, THERE } from '../network.js';
 import type { Lab } from '../scenario.js';
+import { softDeviceName } from '../soft-device.js';
 
 const QUEUEPAIR = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 const PORT = 18515;
@@ -50,18 +51,20 @@ async function findGidIndex(machine: Machine, ip: IpVersion): Promise<number> {
 }
 
 async function withStockServer(machine: Machine, round: Round): Promise<string> {
+  const device = await softDeviceName(round.ip);
   const server = machine.runOrThrow(stockCommand(round, ''), TIMEOUT_MILLIS);
   // Somebody must look at its failure even when the client fails first.
   server.catch(() => {});
   const port = PORT.toString(16).toUpperCase();
   const listens = `grep -q ':${port} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6`;
   await machine.runOrThrow(`until ${listens}; do sleep 0.05; done`, TIMEOUT_MILLIS);
-  const own = await startQueuepair(round, [THERE[4]]).result;
+  const own = await startQueuepair(device, round, [THERE[4]]).result;
   return `${own} us/iter; stock: ${readStock(await server)} us/iter`;
 }
 
 async function withStockClient(machine: Machine, round: Round): Promise<string> {
-  const server = startQueuepair(round, ['--bind', HERE[4]]);
+  const device = await softDeviceName(round.ip);
+  const server = startQueuepair(device, round, ['--bind', HERE[4]]);
   server.result.catch(() => {});
   await server.listening;
   // -c: the stock tool checks what comes back.
@@ -87,11 +90,11 @@ interface Running {
   readonly result: Promise<string>;
 }
 
-function startQueuepair({ ip, mtu, size, iterations }: Round, more: readonly string[]): Running {
+function startQueuepair(device: string, { mtu, size, iterations }: Round, more: readonly string[]): Running {
   const numbers = ['-m', mtu, '-s', size, '-n', iterations, '-p', PORT].map(String);
   const child = spawnBound(
     process.execPath,
-    [QUEUEPAIR, 'pingpong', '--json', '-d', softDeviceName(ip), ...numbers, ...more],
+    [QUEUEPAIR, 'pingpong', '--json', '-d', device, ...numbers, ...more],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
