@@ -1,16 +1,14 @@
 /** `queuepair pingpong`: plays ibv_rc_pingpong over any device, with itself or with the stock tool on the other side. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { openDevice } from '../open-device.js';
-import type { Device } from '../verbs/device.js';
-import { usageError } from '../verbs/errors.js';
-import { PATH_MTUS, type PathMtu } from '../verbs/mtu.js';
+import type { PathMtu } from '../verbs/mtu.js';
 import { countArgument, millisArgument, portArgument } from './arguments.js';
 import { createOutput, type Output } from './output.js';
 import { AddressServer, exchangeAsClient, type PingpongAddress } from './pingpong/address-exchange.js';
 import { PingPongEnd } from './pingpong/ping-pong-end.js';
+import { checkStockPort, gidIndexArgument, mtuArgument } from './stock-tool.js';
 
 const STANDARD_PORT = 18515;
-const ROCE_UDP_PORT = 4791;
 const MAX_ITERATIONS = 1_000_000_000;
 const MAX_SIZE_BYTES = 2 ** 28;
 const MAX_RECEIVE_DEPTH = 16_384;
@@ -46,7 +44,7 @@ export function pingpongCommand(): Command {
     .option('-m, --mtu <bytes>', 'path MTU', mtuArgument, 1024 as PathMtu)
     .option('-r, --rx-depth <count>', 'receives posted at a time', countArgument(MAX_RECEIVE_DEPTH), 500)
     .option('-n, --iters <count>', 'messages each way', countArgument(MAX_ITERATIONS), 1000)
-    .option('-g, --gid-idx <index>', 'GID to use (default: the first RoCE v2 one)', indexArgument)
+    .option('-g, --gid-idx <index>', 'GID to use (default: the first RoCE v2 one)', gidIndexArgument)
     .option('--bind <address>', 'address to listen on as the server (default: all)')
     .option('--timeout <ms>', 'give up when nothing happens for so long', millisArgument, 10_000)
     .option('--json', 'one JSON object a line on standard output')
@@ -58,16 +56,17 @@ export function pingpongCommand(): Command {
 
 async function pingpong(host: string | undefined, flags: Flags, output: Output): Promise<void> {
   const device = await openDevice(flags.device);
-  await checkPort(device);
-  const end = await PingPongEnd.open(device, {
-    sizeBytes: flags.size,
-    mtu: flags.mtu,
-    iterations: flags.iters,
-    receiveDepth: flags.rxDepth,
-    gidIndex: flags.gidIdx,
-    timeoutMillis: flags.timeout,
-  });
+  let end: PingPongEnd | undefined;
   try {
+    await checkStockPort(device, 'ibv_rc_pingpong');
+    end = await PingPongEnd.open(device, {
+      sizeBytes: flags.size,
+      mtu: flags.mtu,
+      iterations: flags.iters,
+      receiveDepth: flags.rxDepth,
+      gidIndex: flags.gidIdx,
+      timeoutMillis: flags.timeout,
+    });
     await end.prepare();
     await meet(host, flags, end, output);
     const start = performance.now();
@@ -76,24 +75,9 @@ async function pingpong(host: string | undefined, flags: Flags, output: Output):
     printResult(flags, (performance.now() - start) / 1000, output);
     if (host !== undefined) await end.linger();
   } finally {
-    await end.close();
+    await end?.close();
     await device.close();
   }
-}
-
-async function checkPort(device: Device): Promise<void> {
-  const { udpPort, exactIcrc } = await device.queryPort();
-  if (udpPort !== ROCE_UDP_PORT) {
-    await device.close();
-    const message =
-      `${device.name} is on UDP port ${udpPort}, but ibv_rc_pingpong knows ${ROCE_UDP_PORT} only: ` +
-      'another device has that one; use another address, such as -d soft:127.0.0.2';
-    throw usageError(message);
-  }
-  if (exactIcrc) return;
-  process.stderr.write(
-    `queuepair: ${device.name} cannot make the exact ICRC; only soft devices will take its packets\n`,
-  );
 }
 
 async function meet(host: string | undefined, flags: Flags, end: PingPongEnd, output: Output): Promise<void> {
@@ -128,15 +112,4 @@ function printResult({ size, iters }: Flags, seconds: number, output: Output): v
   output.event({ event: 'result', bytes, seconds, mbitPerSecond, iterations: iters, microsPerIteration });
   output.line(`${bytes} bytes in ${seconds.toFixed(2)} seconds = ${mbitPerSecond.toFixed(2)} Mbit/sec`);
   output.line(`${iters} iters in ${seconds.toFixed(2)} seconds = ${microsPerIteration.toFixed(2)} usec/iter`);
-}
-
-function mtuArgument(text: string): PathMtu {
-  const mtu = PATH_MTUS.find((known) => String(known) === text);
-  if (mtu !== undefined) return mtu;
-  throw new InvalidArgumentError(`A path MTU is one of ${PATH_MTUS.join(', ')}.`);
-}
-
-function indexArgument(text: string): number {
-  if (/^\d{1,3}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('A GID index is a number from 0 up; see queuepair devices.');
 }

@@ -10,6 +10,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
 import { packageVersion } from './package-root.js';
+import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
 import { serveCommand } from './serve.js';
 
@@ -48,6 +49,7 @@ function createProgram(): Command {
     devicesCommand(),
     certsCommand(),
     pingpongCommand(),
+    perftestCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

@@ -5,9 +5,11 @@
  * server answers only when its queue pair can receive, and the client's `done` comes before the client sends.
  */
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Server, type Socket } from 'node:net';
 import { type Psn, type Qpn, toPsn, toQpn } from '../../verbs/brands.js';
 import { RdmaError } from '../../verbs/errors.js';
+import { gidFromHex, gidToHex } from '../gid-hex.js';
+import { listenTcp, portOf, SocketReader } from '../tcp-meeting.js';
 
 export interface PingpongAddress {
   readonly lid: number;
@@ -35,24 +37,6 @@ export function parseAddress(message: Buffer): PingpongAddress {
   }
   const number = (digits: string): number => Number.parseInt(digits, 16);
   return { lid: number(lid), qpn: toQpn(number(qpn)), psn: toPsn(number(psn)), gid: gidFromHex(gid) };
-}
-
-function gidToHex(gid: string): string {
-  const [, ipv4] = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(gid) ?? [];
-  if (ipv4 !== undefined)
-    return `${'0'.repeat(20)}ffff${Buffer.from(ipv4.split('.').map(Number)).toString('hex')}`;
-  const [left = '', right] = gid.split('::');
-  const groups = (part: string | undefined): string[] => (part ?? '').split(':').filter(Boolean);
-  const missing = 8 - groups(left).length - groups(right).length;
-  return [...groups(left), ...Array.from({ length: missing }, () => '0'), ...groups(right)]
-    .map((group) => group.padStart(4, '0'))
-    .join('');
-}
-
-function gidFromHex(hex: string): string {
-  if (hex.startsWith(`${'0'.repeat(20)}ffff`))
-    return `::ffff:${[...Buffer.from(hex.slice(24), 'hex')].join('.')}`;
-  return (hex.match(/.{4}/g) ?? []).join(':');
 }
 
 export interface ExchangeOptions {
@@ -87,26 +71,12 @@ export class AddressServer {
 
   /** @throws RdmaError ERR_RDMA_ADDRESS when the port cannot be bound. */
   static async listen(host: string | undefined, port: number): Promise<AddressServer> {
-    const server = createServer({ noDelay: true });
-    server.listen({ port, ...(host === undefined ? {} : { host }) });
-    try {
-      await once(server, 'listening');
-    } catch (cause) {
-      throw new RdmaError(
-        'ERR_RDMA_ADDRESS',
-        `cannot listen on TCP port ${port}: ${(cause as Error).message}`,
-        {
-          cause,
-        },
-      );
-    }
-    return new AddressServer(server);
+    return new AddressServer(await listenTcp(host, port));
   }
 
   private constructor(server: Server) {
     this.#server = server;
-    const address = server.address();
-    this.port = address !== null && typeof address === 'object' ? address.port : 0;
+    this.port = portOf(server);
   }
 
   /** Serves one client, then stops listening. */
@@ -129,48 +99,6 @@ export class AddressServer {
 
   close(): void {
     this.#server.close();
-  }
-}
-
-/** Reads messages of known lengths; the connection fails when one takes too long. */
-class SocketReader {
-  readonly #socket: Socket;
-  #received = Buffer.alloc(0);
-
-  constructor(socket: Socket, timeoutMillis: number) {
-    this.#socket = socket;
-    socket.setTimeout(timeoutMillis, () => {
-      socket.destroy(new RdmaError('ERR_RDMA_TIMEOUT', `silent for ${timeoutMillis / 1000} s`));
-    });
-    // Who waits for the socket hears of the error; nobody may be waiting.
-    socket.on('error', () => {});
-  }
-
-  async read(lengthBytes: number): Promise<Buffer> {
-    while (this.#received.length < lengthBytes) {
-      const piece = this.#socket.read() as Buffer | null;
-      if (piece !== null) this.#received = Buffer.concat([this.#received, piece]);
-      else await this.#more();
-    }
-    const message = this.#received.subarray(0, lengthBytes);
-    this.#received = this.#received.subarray(lengthBytes);
-    return message;
-  }
-
-  #more(): Promise<void> {
-    const socket = this.#socket;
-    return new Promise((resolve, reject) => {
-      const settle = (error: Error | null): void => {
-        socket.off('readable', onReadable).off('end', onEnd).off('error', settle).off('close', onEnd);
-        if (error === null) resolve();
-        else reject(error);
-      };
-      const onReadable = (): void => settle(null);
-      const onEnd = (): void => settle(new RdmaError('ERR_RDMA_PROTOCOL', 'the peer hung up too early'));
-      socket.once('readable', onReadable).once('end', onEnd).once('error', settle).once('close', onEnd);
-      if (socket.errored !== null) settle(socket.errored);
-      else if (socket.readableEnded || socket.destroyed) onEnd();
-    });
   }
 }
 

@@ -1,0 +1,199 @@
+/**
+ * One end of a measurement: a queue pair with perftest's values, and one region. Its first half is what this end sends
+ * and reads into, its second half what comes in and what the peer writes to and reads from.
+ */
+import { randomInt } from 'node:crypto';
+import { AccessFlags } from '../../verbs/access-flags.js';
+import { toPsn } from '../../verbs/brands.js';
+import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
+import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
+import type { MemoryRegion } from '../../verbs/memory-region.js';
+import { QpState } from '../../verbs/qp-state.js';
+import type { QueuePair } from '../../verbs/queue-pair.js';
+import { createCompletions, statusName, WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
+import type { PerftestTerms } from './perftest-exchange.js';
+import type { PerftestTraits } from './perftest-tests.js';
+import type { PerftestRecord } from './perftest-wire.js';
+
+export interface PerftestEndOptions {
+  readonly traits: PerftestTraits;
+  readonly terms: PerftestTerms;
+  readonly sizeBytes: number;
+  readonly sendDepth: number;
+  readonly receiveDepth: number;
+  /** `undefined`: the first RoCE v2 GID. */
+  readonly gidIndex: number | undefined;
+  /** Sleep until the device has something, rather than to look again and again. */
+  readonly useEvents: boolean;
+  /** Without progress. */
+  readonly timeoutMillis: number;
+}
+
+const REMOTE = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_READ;
+const POLLED_AT_ONCE = 16;
+/** Looks at the queue before the event loop gets its turn: a soft device receives nothing without it. */
+const LOOKS_IN_A_ROW = 200;
+
+export class PerftestEnd {
+  readonly options: PerftestEndOptions;
+  readonly qp: QueuePair;
+  readonly mr: MemoryRegion;
+  readonly #sgid: GidEntry;
+  readonly #maxReads: number;
+  readonly #pd: ProtectionDomain;
+  readonly #channel: CompletionChannel;
+  readonly #cq: CompletionQueue;
+  readonly #psn = toPsn(randomInt(2 ** 24));
+  readonly #completions = createCompletions(POLLED_AT_ONCE);
+
+  static async open(device: Device, options: PerftestEndOptions): Promise<PerftestEnd> {
+    const gids = await device.queryGids();
+    const sgid = gids.find(({ index, type }) =>
+      options.gidIndex === undefined ? type === 'RoCE v2' : index === options.gidIndex,
+    );
+    if (sgid === undefined) throw usageError(`${device.name} has no such GID; see queuepair devices`);
+    const { maxQpRdAtom } = device.attributes;
+    const { sendDepth, receiveDepth, sizeBytes, terms, traits } = options;
+    const pd = await device.allocPd();
+    const channel = await device.createCompletionChannel();
+    const cq = await device.createCq({ capacity: sendDepth + receiveDepth, channel });
+    const capacity = { maxSendWr: sendDepth, maxRecvWr: receiveDepth };
+    const qp = await pd.createQp({ sendCq: cq, recvCq: cq, capacity });
+    const half = Math.max(sizeBytes, terms.cycleBytes);
+    const mr = await pd.regMr(new Uint8Array(2 * half), AccessFlags.LOCAL_WRITE | REMOTE);
+    await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: REMOTE });
+    return new PerftestEnd(options, sgid, traits.isRead ? maxQpRdAtom : 1, pd, channel, cq, qp, mr);
+  }
+
+  private constructor(
+    options: PerftestEndOptions,
+    sgid: GidEntry,
+    maxReads: number,
+    pd: ProtectionDomain,
+    channel: CompletionChannel,
+    cq: CompletionQueue,
+    qp: QueuePair,
+    mr: MemoryRegion,
+  ) {
+    this.options = options;
+    this.#sgid = sgid;
+    this.#maxReads = maxReads;
+    this.#pd = pd;
+    this.#channel = channel;
+    this.#cq = cq;
+    this.qp = qp;
+    this.mr = mr;
+  }
+
+  /** Where the second half of the region begins. */
+  get inbox(): number {
+    return this.mr.length / 2;
+  }
+
+  get record(): PerftestRecord {
+    return {
+      lid: 0,
+      outReads: this.#maxReads,
+      qpn: this.qp.qpn,
+      psn: this.#psn,
+      rkey: this.mr.rkey,
+      vaddr: this.mr.addr + BigInt(this.inbox),
+      gid: this.#sgid.gid,
+    };
+  }
+
+  /** To RTS. */
+  async connect(remote: PerftestRecord): Promise<void> {
+    await this.qp.modify({
+      state: QpState.RTR,
+      av: { dgid: remote.gid, sgidIndex: this.#sgid.index },
+      pathMtu: this.options.terms.mtu,
+      destQpn: remote.qpn,
+      rqPsn: remote.psn,
+      maxDestRdAtomic: this.#maxReads,
+      minRnrTimer: 12,
+    });
+    await this.qp.modify({
+      state: QpState.RTS,
+      sqPsn: this.#psn,
+      timeout: 14,
+      retryCount: 7,
+      rnrRetry: 7,
+      maxRdAtomic: Math.min(this.#maxReads, remote.outReads),
+    });
+  }
+
+  /**
+   * Takes completions until `isDone`, and may be called again and again.
+   *
+   * @throws RdmaError ERR_RDMA_COMPLETION for one that failed, ERR_RDMA_TIMEOUT when nothing happens any more.
+   */
+  async until(isDone: () => boolean, take: (completion: WorkCompletion) => void): Promise<void> {
+    for (;;) {
+      for (let i = 0; i < LOOKS_IN_A_ROW; i++) {
+        if (this.#drain(take)) i = 0;
+        if (isDone()) return;
+      }
+      await this.#pause(take, isDone);
+      if (isDone()) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.qp.close();
+    await this.#cq.close();
+    await this.#channel.close();
+    await this.mr.close();
+    await this.#pd.close();
+  }
+
+  /** Lets the device work, until it has something. */
+  async #pause(take: (completion: WorkCompletion) => void, isDone: () => boolean): Promise<void> {
+    const deadline = performance.now() + this.options.timeoutMillis;
+    if (this.options.useEvents) {
+      this.#cq.reqNotify();
+      if (this.#drain(take) || isDone()) return;
+      return this.#event();
+    }
+    do {
+      await new Promise(setImmediate);
+      if (performance.now() > deadline) throw silence(this.options.timeoutMillis);
+    } while (!this.#drain(take));
+  }
+
+  #event(): Promise<void> {
+    const { timeoutMillis } = this.options;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#channel.onEvent = null;
+        reject(silence(timeoutMillis));
+      }, timeoutMillis);
+      this.#channel.onEvent = () => {
+        clearTimeout(timer);
+        this.#channel.onEvent = null;
+        resolve();
+      };
+    });
+  }
+
+  #drain(take: (completion: WorkCompletion) => void): boolean {
+    const count = this.#cq.poll(this.#completions);
+    for (let i = 0; i < count; i++) {
+      const completion = this.#completions[i] as WorkCompletion;
+      if (completion.status !== WcStatus.SUCCESS) {
+        const name = statusName(completion.status);
+        throw new RdmaError('ERR_RDMA_COMPLETION', `a request failed with ${name}`, { status: name });
+      }
+      take(completion);
+    }
+    return count > 0;
+  }
+}
+
+const silence = (timeoutMillis: number): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_TIMEOUT',
+    `nothing came in for ${timeoutMillis / 1000} s: do both sides have the same size and count, ` +
+      'and do packets get through on UDP port 4791?',
+  );
