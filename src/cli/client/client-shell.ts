@@ -4,7 +4,7 @@ import type { Connection } from '../../connection/connection.js';
 import { type ServiceClient, sha256 } from '../../connection/message-service.js';
 import { cleanText } from '../../session/clean-text.js';
 import { usageError } from '../../verbs/errors.js';
-import { formatBytes, formatMillis, plural, shortHash } from '../format.js';
+import { formatBytes, formatHex24, formatMillis, plural, shortHash } from '../format.js';
 import type { Output } from '../output.js';
 import { rounded } from '../service.js';
 import { autoRun } from './auto-run.js';
@@ -142,15 +142,17 @@ export class ClientShell {
     const { statistics, remoteBuffer } = this.#connection;
     const about = this.#connection.describe();
     this.#output.event({ event: 'stats', ...about, ...statistics });
-    const { messagesSent, messagesReceived, bytesSent, bytesReceived, writes, reads } = statistics;
+    const { messagesSent, messagesReceived, bytesSent, bytesReceived, writes, reads, recoveries } =
+      statistics;
     this.#output.line(
-      `queue pair   0x${Number(about['qpn']).toString(16)} in ${about['state']}, server ${about['remote']}`,
+      `queue pair   ${formatHex24(Number(about['qpn']))} in ${about['state']}, server ${about['remote']}`,
     );
     this.#output.line(`sent         ${plural(messagesSent, 'message')}, ${formatBytes(bytesSent)}`);
     this.#output.line(`received     ${plural(messagesReceived, 'message')}, ${formatBytes(bytesReceived)}`);
     this.#output.line(
       `one-sided    ${plural(writes, 'write')}, ${plural(reads, 'read')}, in ${formatBytes(remoteBuffer?.length ?? 0)} of buffer at the server`,
     );
+    if (recoveries > 0) this.#output.line(`recovered    ${plural(recoveries, 'time')}`);
   }
 
   #defaultLength(offset: number): number {
