@@ -3,12 +3,12 @@
  * needs. Headers stay as they are, so that the queue pair takes his packets for those of its peer.
  */
 import { Datagram } from '../../../src/roce/datagram.js';
-import type { TransmitBatch } from '../../../src/roce/transmit-batch.js';
 import { copyAddress } from '../../../src/roce/wire/address.js';
 import { type Icrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { OpcodeFlag } from '../../../src/roce/wire/opcodes.js';
 import { PacketView, parsePacket } from '../../../src/roce/wire/packet.js';
-import type { PortListener, UdpPort } from '../../../src/soft/udp-port.js';
+import { PortAround } from '../../../src/soft/port-around.js';
+import type { UdpPort } from '../../../src/soft/udp-port.js';
 
 const ICRC_BYTES = 4;
 
@@ -25,9 +25,7 @@ export interface TamperPlan {
   readonly skipBytes: number;
 }
 
-export class TamperingPort implements UdpPort, PortListener {
-  listener: PortListener | null = null;
-  readonly #inner: UdpPort;
+export class TamperingPort extends PortAround {
   readonly #icrc: Icrc;
   readonly #packet = new PacketView();
   #plan: TamperPlan | null = null;
@@ -36,25 +34,8 @@ export class TamperingPort implements UdpPort, PortListener {
   #tampered = 0;
 
   constructor(inner: UdpPort, icrc: Icrc) {
-    this.#inner = inner;
+    super(inner);
     this.#icrc = icrc;
-    inner.listener = this;
-  }
-
-  get kind(): string {
-    return this.#inner.kind;
-  }
-
-  get address(): UdpPort['address'] {
-    return this.#inner.address;
-  }
-
-  get exactIcrc(): boolean {
-    return this.#inner.exactIcrc;
-  }
-
-  get writable(): boolean {
-    return this.#inner.writable;
   }
 
   /** Packets that were changed since. */
@@ -70,23 +51,7 @@ export class TamperingPort implements UdpPort, PortListener {
     this.#tampered = 0;
   }
 
-  send(batch: TransmitBatch): void {
-    this.#inner.send(batch);
-  }
-
-  annotate(text: string): void {
-    this.#inner.annotate(text);
-  }
-
-  counters(): Readonly<Record<string, number>> {
-    return this.#inner.counters();
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
-  }
-
-  onDatagram(datagram: Datagram): void {
+  override onDatagram(datagram: Datagram): void {
     const plan = this.#plan;
     const packet = this.#packet;
     const { bytes, at, length } = datagram;
@@ -97,10 +62,6 @@ export class TamperingPort implements UdpPort, PortListener {
     // Repetitions do not count: the plan is about messages.
     const number = this.#numberOf(packet.psn);
     this.#onVictim(copyOf(datagram), number, plan);
-  }
-
-  onWritable(): void {
-    this.listener?.onWritable();
   }
 
   #numberOf(psn: number): number {
