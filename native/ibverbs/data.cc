@@ -144,7 +144,12 @@ napi_value PostSend(napi_env env, napi_callback_info info) {
     errno = 0;
     error = ErrorOf(ibv_post_send(qp, requests, &bad));
   }
-  layout->posted = static_cast<uint32_t>(CountPosted(filled, error, requests, bad));
+  const int32_t posted = CountPosted(filled, error, requests, bad);
+  // The library leaves it to the program to note the new key of a window, and reads it at the next bind.
+  for (int32_t i = 0; i < posted; i++) {
+    if (requests[i].opcode == IBV_WR_BIND_MW) requests[i].bind_mw.mw->rkey = requests[i].bind_mw.rkey;
+  }
+  layout->posted = static_cast<uint32_t>(posted);
   return FromInt(env, error != 0 || filled == call.count ? error : EINVAL);
 }
 

@@ -198,21 +198,26 @@ test('RESET forgets what is posted, without completions', () =>
     }),
   ));
 
-test('SQD holds what is posted, and RTS lets it go', () =>
+test('SQD holds what is posted, and after RTS it goes out before what comes later', () =>
   withDevice((device) =>
     withPair(device, {}, async ({ a, b }) => {
       const mr = await b.register(new Uint8Array(8));
-      b.qp.postRecv({ wrId: 1, sges: [{ mr }] });
+      for (const wrId of [1, 2]) b.qp.postRecv({ wrId, sges: [{ mr }] });
       await a.qp.modify({ state: SQD });
       assert.equal(a.qp.state, SQD);
-      a.qp.postSend({
-        wrId: 2,
-        opcode: WrOpcode.SEND,
-        flags: SendFlags.SIGNALED,
-        inlineData: new Uint8Array(8),
-      });
+      const send = { opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED } as const;
+      a.qp.postSend({ wrId: 3, ...send, inlineData: new Uint8Array(8) });
       await a.qp.modify({ state: RTS });
-      await a.succeed();
-      await b.succeed();
+      // A device may need this one to look at its queue again.
+      a.qp.postSend({ wrId: 4, ...send, inlineData: new Uint8Array(3) });
+      assert.deepEqual(await a.statuses(2), ['3:SUCCESS', '4:SUCCESS']);
+      const received = await b.completions(2);
+      assert.deepEqual(
+        received.map(({ wrId, byteLen }) => [wrId, byteLen]),
+        [
+          [1, 8],
+          [2, 3],
+        ],
+      );
     }),
   ));

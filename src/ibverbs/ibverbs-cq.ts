@@ -1,0 +1,130 @@
+/** Completion queues and channels over libibverbs. */
+import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
+import { RdmaError } from '../verbs/errors.js';
+import { EventQueue } from '../verbs/event-queue.js';
+import { WcFlags, WcOpcode, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
+import { ControlQueue } from './control-queue.js';
+import type { IbverbsDevice } from './ibverbs-device.js';
+import { MAX_COMPLETIONS, type RequestBuffer } from './request-buffer.js';
+import type { VerbsAddon } from './verbs-addon.js';
+import { verbError } from './verbs-error.js';
+
+/** IBV_WC_IP_CSUM_OK, of which this package makes no use. */
+const CHECKSUM_FLAG = 4;
+
+export class IbverbsCq implements CompletionQueue {
+  readonly handle: number;
+  readonly capacity: number;
+  readonly channel: IbverbsChannel | null;
+  readonly device: IbverbsDevice;
+  /** Queue pairs that complete into it. */
+  users = 0;
+  /** The device said that it lost completions. */
+  overrun = false;
+  readonly #control = new ControlQueue('the completion queue');
+  readonly #addon: VerbsAddon;
+  readonly #buffer: RequestBuffer;
+
+  constructor(device: IbverbsDevice, handle: number, capacity: number, channel: IbverbsChannel | null) {
+    this.device = device;
+    this.handle = handle;
+    this.capacity = capacity;
+    this.channel = channel;
+    this.#addon = device.addon;
+    this.#buffer = device.buffer;
+    device.cqs.set(handle, this);
+  }
+
+  get closed(): boolean {
+    return this.#control.closed;
+  }
+
+  poll(into: readonly WorkCompletion[], max: number = into.length): number {
+    this.#control.checkOpen();
+    const wanted = max < into.length ? max : into.length;
+    let taken = 0;
+    while (taken < wanted) {
+      const asked = wanted - taken < MAX_COMPLETIONS ? wanted - taken : MAX_COMPLETIONS;
+      const count = this.#addon.pollCq(this.handle, asked) ?? 0;
+      if (count < 0) throw verbError(`polling a completion queue of ${this.device.name}`, -count);
+      for (let i = 0; i < count; i++) {
+        const completion = into[taken + i] as WorkCompletion;
+        this.#buffer.readCompletion(i, completion);
+        if ((completion.flags & CHECKSUM_FLAG) !== 0) completion.flags = this.#withoutChecksum(completion);
+        if (completion.status !== WcStatus.SUCCESS) this.device.onFailedCompletion(completion);
+      }
+      taken += count;
+      if (count < asked) break;
+    }
+    if (this.overrun && taken === 0) throw this.#overrunError();
+    return taken;
+  }
+
+  reqNotify(solicitedOnly = false): void {
+    this.#control.checkOpen();
+    if (this.channel === null) {
+      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
+    }
+    const errno = this.#addon.reqNotify(this.handle, solicitedOnly ? 1 : 0) ?? 0;
+    if (errno !== 0) throw verbError(`arming a completion queue of ${this.device.name}`, errno);
+  }
+
+  async close(): Promise<void> {
+    if (this.users > 0 && !this.closed) {
+      throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the completion queue first');
+    }
+    await this.#control.close(async () => {
+      await this.device.destroy(this.handle, 'the completion queue');
+      this.device.cqs.delete(this.handle);
+      this.device.live.cqs--;
+      if (this.channel !== null) this.channel.users--;
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * rdma_rxe writes the kernel's number for WITH_INV, which is the library's for a good checksum. A device that checks no
+   * checksums of its own cannot mean the latter.
+   */
+  #withoutChecksum({ flags, opcode }: WorkCompletion): number {
+    const isInvalidation = !this.device.checksChecksums && opcode === WcOpcode.RECV;
+    return (flags & ~CHECKSUM_FLAG) | (isInvalidation ? WcFlags.WITH_INV : 0);
+  }
+
+  #overrunError(): RdmaError {
+    return new RdmaError(
+      'ERR_RDMA_INVALID_STATE',
+      `the completion queue overran its ${this.capacity} entries and lost completions; create a larger one`,
+    );
+  }
+}
+
+export class IbverbsChannel extends EventQueue implements CompletionChannel {
+  readonly device: IbverbsDevice;
+  handle = 0;
+  users = 0;
+  readonly #control = new ControlQueue('the completion channel');
+
+  constructor(device: IbverbsDevice) {
+    super();
+    this.device = device;
+  }
+
+  async close(): Promise<void> {
+    if (this.users > 0 && !this.#control.closed) {
+      throw new RdmaError('ERR_RDMA_IN_USE', 'close the completion queues that use the channel first');
+    }
+    this.end();
+    await this.#control.close(async () => {
+      await this.device.destroy(this.handle, 'the completion channel');
+      this.device.live.channels--;
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * A device of the operating system, through libibverbs: an RNIC, or the kernel's soft RoCE (rdma_rxe). The same verbs as
+ * those of the embedded device; what the hardware lacks is said by the attributes.
+ *
+ * Invariants: control verbs run on threads of the pool, one after the other on an object; posting and polling call the
+ * device's own functions and allocate nothing. An object exists for the device until its `close` has resolved.
+ */
+import type { AddressVector } from '../verbs/address-handle.js';
+import type { AsyncEvent } from '../verbs/async-event.js';
+import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
+import type { Device, DeviceAttributes, DeviceCensus, GidEntry, PortAttributes } from '../verbs/device.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { LiveObjects } from '../verbs/live-objects.js';
+import type { WorkCompletion } from '../verbs/work-completion.js';
+import { asyncEventOf } from './async-events.js';
+import { ControlQueue } from './control-queue.js';
+import { type DeviceFacts, probeInline, queryFacts, queryPortFacts, readGids } from './device-facts.js';
+import { chooseGid, parseDgid, ROCE_UDP_PORT } from './gid-table.js';
+import { IbverbsChannel, IbverbsCq } from './ibverbs-cq.js';
+import { IbverbsPd } from './ibverbs-pd.js';
+import type { IbverbsQp } from './ibverbs-qp.js';
+import type { IbverbsSrq } from './ibverbs-srq.js';
+import { listIbverbsDevices, verbsLibrary } from './library.js';
+import { portCounters } from './port-counters.js';
+import { type RequestBuffer, requestBuffer } from './request-buffer.js';
+import type { VerbsAddon } from './verbs-addon.js';
+import { Errno, verbError } from './verbs-error.js';
+
+export class IbverbsDevice implements Device {
+  readonly kind = 'ibverbs';
+  readonly name: string;
+  readonly attributes: DeviceAttributes;
+  readonly addon: VerbsAddon;
+  readonly buffer: RequestBuffer;
+  readonly live = new LiveObjects();
+  /** By handle, for events. */
+  readonly cqs = new Map<number, IbverbsCq>();
+  readonly qpHandles = new Map<number, IbverbsQp>();
+  readonly srqHandles = new Map<number, IbverbsSrq>();
+  /** By number, for completions. */
+  readonly qps = new Map<number, IbverbsQp>();
+  readonly #handle: number;
+  readonly #facts: DeviceFacts;
+  readonly #control: ControlQueue;
+  readonly #listeners = new Set<(event: AsyncEvent) => void>();
+
+  /**
+   * @throws RdmaError ERR_RDMA_NO_LIBRARY without libibverbs, ERR_RDMA_NO_DEVICE when there is no such device or no
+   * permission to use it.
+   */
+  static async open(name: string): Promise<IbverbsDevice> {
+    const addon = verbsLibrary();
+    let opened: IbverbsDevice | undefined;
+    const handle = await addon.open(name, (type, subject) => opened?.onAsync(type, subject));
+    if (handle < 0) throw await openError(name, -handle);
+    try {
+      const facts = await queryFacts(addon, handle, name);
+      const maxInlineData = await probeInline(addon, handle);
+      opened = new IbverbsDevice(addon, handle, name, facts, maxInlineData);
+      return opened;
+    } catch (error) {
+      await addon.close(handle);
+      throw error;
+    }
+  }
+
+  private constructor(
+    addon: VerbsAddon,
+    handle: number,
+    name: string,
+    facts: DeviceFacts,
+    maxInlineData: number,
+  ) {
+    this.addon = addon;
+    this.#handle = handle;
+    this.name = name;
+    this.#facts = facts;
+    this.attributes = { ...facts.attributes, maxInlineData };
+    this.buffer = requestBuffer(addon);
+    this.#control = new ControlQueue(name);
+  }
+
+  get closed(): boolean {
+    return this.#control.closed;
+  }
+
+  get checksChecksums(): boolean {
+    return this.#facts.checksChecksums;
+  }
+
+  get maxSrqSge(): number {
+    return this.#facts.maxSrqSge;
+  }
+
+  async queryPort(port = 1): Promise<PortAttributes> {
+    this.#control.checkOpen();
+    return (await this.#queryPort(port)).attributes;
+  }
+
+  async queryGids(port = 1): Promise<readonly GidEntry[]> {
+    this.#control.checkOpen();
+    const { gidTableLength } = await this.#queryPort(port);
+    return readGids(this.addon, this.#handle, this.name, port, gidTableLength * this.#facts.ports);
+  }
+
+  async allocPd(): Promise<IbverbsPd> {
+    this.#control.checkOpen();
+    return await this.#child('pds', async () => {
+      const handle = await this.addon.allocPd(this.#handle);
+      if (handle < 0) throw verbError(`allocating a protection domain on ${this.name}`, -handle);
+      return new IbverbsPd(this, handle);
+    });
+  }
+
+  async createCq(options: CompletionQueueOptions): Promise<IbverbsCq> {
+    this.#control.checkOpen();
+    const { capacity } = options;
+    const { maxCqe } = this.attributes;
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > maxCqe) {
+      throw usageError(`a completion queue holds 1 to ${maxCqe} entries, not ${capacity}`);
+    }
+    const channel = options.channel ?? null;
+    if (
+      channel !== null &&
+      (!(channel instanceof IbverbsChannel) || channel.device !== this || channel.closed)
+    ) {
+      throw usageError('channel must be an open completion channel of this device');
+    }
+    if (channel !== null) channel.users++;
+    try {
+      return await this.#child('cqs', async () => {
+        const out = new Float64Array(1);
+        const handle = await this.addon.createCq(this.#handle, capacity, channel?.handle ?? 0, out);
+        if (handle < 0) {
+          throw verbError(`creating a completion queue of ${capacity} entries on ${this.name}`, -handle, {
+            invalid: `at most ${maxCqe} entries are possible`,
+          });
+        }
+        return new IbverbsCq(this, handle, out[0] ?? capacity, channel);
+      });
+    } catch (error) {
+      if (channel !== null) channel.users--;
+      throw error;
+    }
+  }
+
+  async createCompletionChannel(): Promise<IbverbsChannel> {
+    this.#control.checkOpen();
+    return await this.#child('channels', async () => {
+      const channel = new IbverbsChannel(this);
+      const handle = await this.addon.createChannel(this.#handle, (cqHandle) => {
+        const cq = this.cqs.get(cqHandle);
+        if (cq !== undefined) channel.deliver(cq);
+      });
+      if (handle < 0) throw verbError(`creating a completion channel on ${this.name}`, -handle);
+      channel.handle = handle;
+      return channel;
+    });
+  }
+
+  onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  census(): DeviceCensus {
+    return this.live.snapshot();
+  }
+
+  /** Those that the kernel driver keeps, as it names them: of all ports together, and of all programs. */
+  counters(): Readonly<Record<string, number>> {
+    return portCounters(this.name);
+  }
+
+  /** Packets of an RNIC are not captured here. */
+  annotate(_text: string): void {}
+
+  async close(): Promise<void> {
+    if (this.live.total > 0 && !this.closed) {
+      const open = Object.entries(this.census()).filter(([, count]) => count > 0);
+      const list = open.map(([kind, count]) => `${count} ${kind}`).join(', ');
+      throw new RdmaError('ERR_RDMA_IN_USE', `close these objects of ${this.name} first: ${list}`);
+    }
+    await this.#control.close(() => this.destroy(this.#handle, this.name));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // --- for the objects of this device -------------------------------------------------------------------------------
+
+  /** @throws RdmaError what the kernel said, or `busy` where something still uses it. */
+  async destroy(handle: number, what: string, busy?: string): Promise<void> {
+    const result = await this.addon.close(handle);
+    if (result >= 0) return;
+    const hints = busy === undefined ? {} : { [Errno.EBUSY]: busy, [Errno.EINVAL]: busy };
+    const codes = busy === undefined ? {} : ({ [Errno.EINVAL]: 'ERR_RDMA_IN_USE' } as const);
+    throw verbError(`closing ${what}`, -result, { hints, codes });
+  }
+
+  /** The index of the GID to send from. */
+  async resolveSgid(av: AddressVector, port: number): Promise<number> {
+    parseDgid(av.dgid);
+    if (av.udpPort !== undefined && av.udpPort !== ROCE_UDP_PORT) {
+      throw usageError(
+        `${this.name} sends to UDP port ${ROCE_UDP_PORT} only, and the peer is at ${av.udpPort}`,
+      );
+    }
+    if (av.sgidIndex !== undefined) return av.sgidIndex;
+    return (await chooseGid(await this.queryGids(port), av.dgid, this.name)).index;
+  }
+
+  /** Some devices gather into fewer pieces for a READ than for other requests. */
+  checkReadSges(count: number): void {
+    const { maxReadSge } = this.#facts;
+    if (count > maxReadSge) throw usageError(`a READ on ${this.name} takes ${maxReadSge} SGEs, not ${count}`);
+  }
+
+  onFailedCompletion({ qpn }: WorkCompletion): void {
+    this.qps.get(qpn)?.suspect();
+  }
+
+  onAsync(type: number, subject: number): void {
+    const event = asyncEventOf(type, subject, this);
+    if (event === undefined) return;
+    if (event.type === 'QP_FATAL' || event.type === 'QP_REQ_ERR' || event.type === 'QP_ACCESS_ERR') {
+      (event.qp as IbverbsQp).suspect();
+    }
+    if (event.type === 'CQ_ERR') (event.cq as IbverbsCq).overrun = true;
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  async #queryPort(port: number): ReturnType<typeof queryPortFacts> {
+    const { ports } = this.#facts;
+    if (!Number.isInteger(port) || port < 1 || port > ports) {
+      throw usageError(`${this.name} has port 1 to ${ports}, not port ${port}`);
+    }
+    return await queryPortFacts(this.addon, this.#handle, this.name, port);
+  }
+
+  async #child<T>(name: 'pds' | 'cqs' | 'channels', make: () => Promise<T>): Promise<T> {
+    if (this.closed) throw closedError(this.name);
+    this.live[name]++;
+    try {
+      return await make();
+    } catch (error) {
+      this.live[name]--;
+      throw error;
+    }
+  }
+}
+
+async function openError(name: string, errno: number): Promise<RdmaError> {
+  if (errno !== Errno.ENODEV && errno !== Errno.ENOSYS) return verbError(`opening ${name}`, errno);
+  const names = await listIbverbsDevices();
+  const list = names.length === 0 ? 'this machine has none' : `this machine has ${names.join(', ')}`;
+  return new RdmaError('ERR_RDMA_NO_DEVICE', `no RDMA device is called '${name}'; ${list}`);
+}

@@ -1,0 +1,101 @@
+/**
+ * Memory regions and windows over libibverbs. The addon keeps the buffer of a region until it is deregistered, whether
+ * or not the program still knows the region: the device may write to it all that time.
+ */
+
+import type { LKey, RKey } from '../verbs/brands.js';
+import { RdmaError } from '../verbs/errors.js';
+import type { MemoryRegion } from '../verbs/memory-region.js';
+import type { MemoryWindow } from '../verbs/memory-window.js';
+import { ControlQueue } from './control-queue.js';
+import type { IbverbsPd } from './ibverbs-pd.js';
+
+export class IbverbsMr implements MemoryRegion {
+  readonly pd: IbverbsPd;
+  readonly handle: number;
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  readonly access: number;
+  readonly lkey: LKey;
+  readonly rkey: RKey;
+  /** The address that lkey and rkey count from: that in this process, or 0 for ZERO_BASED. */
+  readonly base: number;
+  readonly #control = new ControlQueue('the memory region');
+
+  constructor(
+    pd: IbverbsPd,
+    handle: number,
+    bytes: Uint8Array,
+    access: number,
+    base: number,
+    keys: Float64Array,
+  ) {
+    this.pd = pd;
+    this.handle = handle;
+    this.bytes = bytes;
+    this.length = bytes.length;
+    this.access = access;
+    this.base = base;
+    this.lkey = (keys[1] ?? 0) as LKey;
+    this.rkey = (keys[2] ?? 0) as RKey;
+  }
+
+  get addr(): bigint {
+    return BigInt(this.base);
+  }
+
+  get closed(): boolean {
+    return this.#control.closed;
+  }
+
+  async close(): Promise<void> {
+    await this.#control.close(async () => {
+      await this.pd.device.destroy(
+        this.handle,
+        'the memory region',
+        'close the memory windows bound to it first',
+      );
+      this.pd.children--;
+      this.pd.device.live.mrs--;
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+export class IbverbsMw implements MemoryWindow {
+  readonly pd: IbverbsPd;
+  readonly handle: number;
+  rkey: RKey;
+  readonly #control = new ControlQueue('the memory window');
+
+  constructor(pd: IbverbsPd, handle: number, rkey: number) {
+    this.pd = pd;
+    this.handle = handle;
+    this.rkey = rkey as RKey;
+  }
+
+  get closed(): boolean {
+    return this.#control.closed;
+  }
+
+  /** `ibv_inc_rkey`: the low byte is the program's, the rest names the window. */
+  nextRkey(): RKey {
+    if (this.closed) throw new RdmaError('ERR_RDMA_CLOSED', 'the memory window is closed; open a new one');
+    return (((this.rkey & 0xffffff00) | ((this.rkey + 1) & 0xff)) >>> 0) as RKey;
+  }
+
+  async close(): Promise<void> {
+    await this.#control.close(async () => {
+      await this.pd.device.destroy(this.handle, 'the memory window');
+      this.pd.children--;
+      this.pd.device.live.mws--;
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * Queue pairs over libibverbs.
+ *
+ * The state that a program sees is what `modify` set, and ERR from the first failed completion or fatal event on; the
+ * kernel is asked before the next transition, because a late completion of an earlier life says nothing.
+ */
+import type { Qpn } from '../verbs/brands.js';
+import { RdmaError, usageError } from '../verbs/errors.js';
+import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
+import {
+  mayPostRecv,
+  mayPostSend,
+  QpState,
+  type QpType,
+  qpStateName,
+  qpTypeName,
+} from '../verbs/qp-state.js';
+import { checkTransition } from '../verbs/qp-transitions.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import { type ReceiveWorkRequest, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
+import { newPlaces, QUERY_MASK, readSnapshot, readState, writeAttributes } from './attribute-array.js';
+import { ControlQueue } from './control-queue.js';
+import type { IbverbsCq } from './ibverbs-cq.js';
+import type { IbverbsDevice } from './ibverbs-device.js';
+import type { IbverbsMw } from './ibverbs-memory.js';
+import type { IbverbsPd } from './ibverbs-pd.js';
+import type { IbverbsSrq } from './ibverbs-srq.js';
+import type { RequestBuffer } from './request-buffer.js';
+import {
+  checkReceive,
+  checkSend,
+  postError,
+  type SendLimits,
+  writeReceive,
+  writeSend,
+} from './request-writer.js';
+import type { VerbsAddon } from './verbs-addon.js';
+import { verbError } from './verbs-error.js';
+
+export interface NewQp {
+  readonly handle: number;
+  readonly qpn: Qpn;
+  readonly type: QpType;
+  readonly capacity: QpCapacity;
+  readonly sendCq: IbverbsCq;
+  readonly recvCq: IbverbsCq;
+  readonly srq: IbverbsSrq | null;
+}
+
+export class IbverbsQp implements QueuePair {
+  readonly handle: number;
+  readonly qpn: Qpn;
+  readonly type: QpType;
+  readonly capacity: Readonly<QpCapacity>;
+  readonly sendCq: IbverbsCq;
+  readonly recvCq: IbverbsCq;
+  readonly #device: IbverbsDevice;
+  readonly #addon: VerbsAddon;
+  readonly #buffer: RequestBuffer;
+  readonly #pd: IbverbsPd;
+  readonly #srq: IbverbsSrq | null;
+  readonly #limits: SendLimits;
+  readonly #control = new ControlQueue('the queue pair');
+  #state: QpState = QpState.RESET;
+  /** The kernel may have moved it to ERR, or not: see above. */
+  #isSuspect = false;
+  #isFlushing = false;
+  #port = 1;
+
+  constructor(pd: IbverbsPd, made: NewQp) {
+    this.#pd = pd;
+    this.#device = pd.device;
+    this.#addon = pd.device.addon;
+    this.#buffer = pd.device.buffer;
+    this.handle = made.handle;
+    this.qpn = made.qpn;
+    this.type = made.type;
+    this.capacity = made.capacity;
+    this.sendCq = made.sendCq;
+    this.recvCq = made.recvCq;
+    this.#srq = made.srq;
+    this.#limits = {
+      type: made.type,
+      maxSge: made.capacity.maxSendSge,
+      maxInline: made.capacity.maxInlineData,
+    };
+    this.#device.qps.set(this.qpn, this);
+    this.#device.qpHandles.set(this.handle, this);
+  }
+
+  get state(): QpState {
+    return this.#state;
+  }
+
+  get closed(): boolean {
+    return this.#control.closed;
+  }
+
+  modify(attributes: QpAttributes): Promise<void> {
+    return this.#control.run(() => this.#modify(attributes));
+  }
+
+  query(): Promise<QpSnapshot> {
+    return this.#control.run(async () => {
+      const places = await this.#query();
+      return readSnapshot(places, this.type, this.capacity);
+    });
+  }
+
+  postSend(request: SendWorkRequest): void {
+    this.#checkSend(request);
+    this.#buffer.reset();
+    writeSend(this.#buffer, this.#device, request);
+    this.#flushSends();
+    if (request.opcode === WrOpcode.BIND_MW) noteBinding(request);
+  }
+
+  postSendBatch(requests: readonly SendWorkRequest[]): void {
+    const buffer = this.#buffer;
+    buffer.reset();
+    try {
+      for (const request of requests) {
+        this.#checkSend(request);
+        if (!buffer.hasRoom(request.sges?.length ?? 1, request.inlineData?.length ?? 0)) this.#flushSends();
+        writeSend(buffer, this.#device, request);
+        if (request.opcode === WrOpcode.BIND_MW) noteBinding(request);
+      }
+    } finally {
+      this.#flushSends();
+    }
+  }
+
+  postRecv(request: ReceiveWorkRequest): void {
+    this.#checkReceive(request);
+    this.#buffer.reset();
+    writeReceive(this.#buffer, this.#device, request);
+    this.#flushReceives();
+  }
+
+  postRecvBatch(requests: readonly ReceiveWorkRequest[]): void {
+    const buffer = this.#buffer;
+    buffer.reset();
+    try {
+      for (const request of requests) {
+        this.#checkReceive(request);
+        if (!buffer.hasRoom(request.sges?.length ?? 0, 0)) this.#flushReceives();
+        writeReceive(buffer, this.#device, request);
+      }
+    } finally {
+      this.#flushReceives();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#control.close(async () => {
+      await this.#device.destroy(this.handle, 'the queue pair');
+      this.#device.qps.delete(this.qpn);
+      this.#device.qpHandles.delete(this.handle);
+      this.#device.live.qps--;
+      this.#pd.children--;
+      this.sendCq.users--;
+      this.recvCq.users--;
+      if (this.#srq !== null) this.#srq.users--;
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A completion failed, or the device reported a fatal event. */
+  suspect(): void {
+    if (this.#state === QpState.RESET) return;
+    this.#isSuspect = true;
+    this.#state = QpState.ERR;
+  }
+
+  async #modify(attributes: QpAttributes): Promise<void> {
+    if (this.#isSuspect) await this.#query();
+    const from = this.#state;
+    const to = checkTransition(this.type, from, attributes);
+    const port = attributes.port ?? this.#port;
+    const av = attributes.av;
+    const sgidIndex = av === undefined ? 0 : await this.#device.resolveSgid(av, port);
+    const places = newPlaces();
+    const mask = writeAttributes(places, attributes, port, sgidIndex);
+    const result = await this.#addon.modifyQp(this.handle, mask, places);
+    if (result < 0) throw this.#modifyError(from, to, attributes, -result, sgidIndex);
+    this.#port = port;
+    this.#state = to;
+  }
+
+  /**
+   * A receive posted in ERR must come back flushed. A driver whose receive queue lies in shared memory (rdma_rxe) finds
+   * it only when the queue pair goes to ERR again, which changes nothing for the others.
+   */
+  #flushLateReceives(): void {
+    if (this.#state !== QpState.ERR || this.#isFlushing) return;
+    this.#isFlushing = true;
+    const flush = async (): Promise<void> => {
+      this.#isFlushing = false;
+      if (this.#isSuspect) await this.#query();
+      if (this.#state === QpState.ERR) await this.#modify({ state: QpState.ERR });
+    };
+    // Closed meanwhile, or refused: then there is nothing more to flush.
+    this.#control.run(flush).catch(() => {});
+  }
+
+  async #query(): Promise<Float64Array> {
+    const places = newPlaces();
+    const result = await this.#addon.queryQp(this.handle, QUERY_MASK, places);
+    if (result < 0) throw verbError(`querying a queue pair of ${this.#device.name}`, -result);
+    this.#state = readState(places);
+    this.#isSuspect = false;
+    return places;
+  }
+
+  #modifyError(
+    from: QpState,
+    to: QpState,
+    attributes: QpAttributes,
+    errno: number,
+    sgidIndex: number,
+  ): RdmaError {
+    const given = Object.entries(attributes)
+      .filter(([name, value]) => name !== 'state' && value !== undefined && !/psn/i.test(name))
+      .map(([name, value]) =>
+        name === 'av' ? describeAv(attributes, sgidIndex) : `${name} ${String(value)}`,
+      );
+    const step = `${qpTypeName(this.type)} ${qpStateName(from)} → ${qpStateName(to)}`;
+    const what = `${step} of queue pair 0x${this.qpn.toString(16)} on ${this.#device.name}`;
+    return verbError(given.length === 0 ? what : `${what} with ${given.join(', ')}`, errno, {
+      invalid:
+        'the device refuses one of these; compare them with its attributes, its port and its GID table',
+    });
+  }
+
+  #checkSend(request: SendWorkRequest): void {
+    this.#control.checkOpen();
+    if (!mayPostSend(this.#state)) {
+      const state = qpStateName(this.#state);
+      throw new RdmaError(
+        'ERR_RDMA_INVALID_STATE',
+        `postSend needs a queue pair in RTS, this one is in ${state}`,
+      );
+    }
+    checkSend(request, this.#limits);
+    if (request.opcode === WrOpcode.RDMA_READ) this.#device.checkReadSges(request.sges?.length ?? 0);
+  }
+
+  #checkReceive(request: ReceiveWorkRequest): void {
+    this.#control.checkOpen();
+    if (this.#srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
+    if (!mayPostRecv(this.#state)) {
+      throw new RdmaError(
+        'ERR_RDMA_INVALID_STATE',
+        'postRecv needs a queue pair in INIT or later, this one is in RESET',
+      );
+    }
+    checkReceive(request, this.capacity.maxRecvSge);
+  }
+
+  #flushSends(): void {
+    const buffer = this.#buffer;
+    if (buffer.count === 0) return;
+    const errno = this.#addon.postSend(this.handle, buffer.count) ?? 0;
+    buffer.reset();
+    if (errno !== 0) throw postError('send queue', this.#device, errno);
+  }
+
+  #flushReceives(): void {
+    const buffer = this.#buffer;
+    if (buffer.count === 0) return;
+    const errno = this.#addon.postRecv(this.handle, buffer.count) ?? 0;
+    buffer.reset();
+    this.#flushLateReceives();
+    if (errno !== 0) throw postError('receive queue', this.#device, errno);
+  }
+}
+
+/** As with libibverbs, the window's key is the new one from the post on. */
+function noteBinding({ bind }: SendWorkRequest): void {
+  if (bind !== undefined) (bind.mw as IbverbsMw).rkey = bind.rkey;
+}
+
+function describeAv({ av }: QpAttributes, sgidIndex: number): string {
+  return `av to ${av?.dgid} from GID index ${sgidIndex}`;
+}

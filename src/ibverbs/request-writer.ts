@@ -1,0 +1,147 @@
+/** Writes verbs requests into the shared buffer, after the checks that all devices make. */
+import { RdmaError, usageError } from '../verbs/errors.js';
+import type { QpType } from '../verbs/qp-state.js';
+import { checkSendRequest, sgeLength } from '../verbs/request-checks.js';
+import type { ReceiveWorkRequest, SendWorkRequest, Sge, WindowBinding } from '../verbs/work-request.js';
+import { IbverbsAh } from './ibverbs-ah.js';
+import type { IbverbsDevice } from './ibverbs-device.js';
+import { IbverbsMr, IbverbsMw } from './ibverbs-memory.js';
+import type { RequestBuffer } from './request-buffer.js';
+import { Errno, verbError } from './verbs-error.js';
+
+const INLINE_FLAG = 8;
+const MAX_MESSAGE_BYTES = 2 ** 31;
+const MAX_ADDRESS = 2n ** 64n;
+const NO_SGES: readonly Sge[] = [];
+
+export interface SendLimits {
+  readonly type: QpType;
+  readonly maxSge: number;
+  readonly maxInline: number;
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, with the buffer as it was. */
+export function writeSend(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
+  const inline = request.inlineData;
+  buffer.begin(request.wrId, request.opcode, (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG));
+  try {
+    if (inline !== undefined) buffer.addInline(inline);
+    else if (request.sges !== undefined) addSges(buffer, device, request.sges);
+    const value = request.imm ?? request.invalidateRkey;
+    if (value !== undefined) buffer.setImmediate(value);
+    if (request.remoteAddr !== undefined) {
+      checkAddress(request.remoteAddr);
+      buffer.setRemote(request.remoteAddr, request.rkey ?? 0);
+    }
+    if (request.compareAdd !== undefined) {
+      buffer.setAtomic(BigInt.asUintN(64, request.compareAdd), BigInt.asUintN(64, request.swap ?? 0n));
+    }
+    if (request.ah !== undefined) writeDatagram(buffer, device, request);
+    if (request.bind !== undefined) writeBinding(buffer, device, request.bind);
+    buffer.commit();
+  } catch (error) {
+    buffer.abandon();
+    throw error;
+  }
+}
+
+/** What is wrong with a request for a queue pair of these limits. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkSend(request: SendWorkRequest, limits: SendLimits): void {
+  checkSendRequest(request, limits.type);
+  const inline = request.inlineData;
+  if (inline !== undefined && inline.length > limits.maxInline) {
+    throw usageError(`inlineData has ${inline.length} bytes, but maxInlineData is ${limits.maxInline}`);
+  }
+  const sges = request.sges;
+  if (sges !== undefined && sges.length > limits.maxSge) {
+    throw usageError(`the request has ${sges.length} SGEs, but maxSendSge is ${limits.maxSge}`);
+  }
+}
+
+export function writeReceive(
+  buffer: RequestBuffer,
+  device: IbverbsDevice,
+  request: ReceiveWorkRequest,
+): void {
+  buffer.begin(request.wrId, 0, 0);
+  try {
+    addSges(buffer, device, request.sges ?? NO_SGES);
+    buffer.commit();
+  } catch (error) {
+    buffer.abandon();
+    throw error;
+  }
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkReceive(request: ReceiveWorkRequest, maxSge: number): void {
+  if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
+  const count = request.sges?.length ?? 0;
+  if (count > maxSge) throw usageError(`the request has ${count} SGEs, but the limit is ${maxSge}`);
+}
+
+function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sge[]): void {
+  let total = 0;
+  for (const sge of sges) {
+    const length = sgeLength(sge);
+    const mr = sge.mr;
+    if (!(mr instanceof IbverbsMr) || mr.pd.device !== device) {
+      throw usageError('the memory region of an SGE belongs to another device');
+    }
+    total += length;
+    if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
+    buffer.addSge(mr.base + (sge.offset ?? 0), length, mr.lkey);
+  }
+}
+
+function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
+  const { ah } = request;
+  if (!(ah instanceof IbverbsAh) || ah.pd.device !== device) {
+    throw usageError('the address handle belongs to another device');
+  }
+  if (ah.closed) throw new RdmaError('ERR_RDMA_CLOSED', 'the address handle is closed; open a new one');
+  buffer.setDatagram(ah.handle, request.remoteQpn ?? 0, request.remoteQkey ?? 0);
+}
+
+function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: WindowBinding): void {
+  const { mw, mr } = bind;
+  if (
+    !(mw instanceof IbverbsMw) ||
+    !(mr instanceof IbverbsMr) ||
+    mw.pd.device !== device ||
+    mr.pd.device !== device
+  ) {
+    throw usageError('the memory window or region of a BIND_MW belongs to another device');
+  }
+  if (mw.closed || mr.closed) {
+    throw new RdmaError('ERR_RDMA_CLOSED', 'the memory window or region of a BIND_MW is closed');
+  }
+  buffer.setBinding(mw.handle, mr.handle, mr.base + bind.offset, bind.length, bind.access, bind.rkey);
+}
+
+function checkAddress(address: number | bigint): void {
+  const isAddress =
+    typeof address === 'bigint'
+      ? address >= 0n && address < MAX_ADDRESS
+      : Number.isSafeInteger(address) && address >= 0;
+  if (!isAddress) {
+    throw usageError(
+      `remoteAddr must be an address from 0 to 2^64 - 1 (2^53 - 1 as a number), not ${address}`,
+    );
+  }
+}
+
+const POST_INVALID =
+  'check its number of SGEs, the alignment of an atomic (8 bytes), and that the device offers the operation';
+
+/** For a post call that the device refused. */
+export function postError(what: string, device: IbverbsDevice, errno: number): RdmaError {
+  return verbError(`posting to the ${what} of a queue pair on ${device.name}`, errno, {
+    invalid: POST_INVALID,
+    codes: { [Errno.ENOMEM]: 'ERR_RDMA_QUEUE_FULL', [Errno.EAGAIN]: 'ERR_RDMA_QUEUE_FULL' },
+    hints: { [Errno.ENOMEM]: FULL, [Errno.EAGAIN]: FULL },
+  });
+}
+
+const FULL =
+  'the queue is full; poll completions before posting more, and signal at least one request of a queue';
