@@ -1,4 +1,4 @@
-// The part of the addon for devices of the operating system; src/ibverbs/verbs-addon.ts is its description. All of it is
+// The part of the addon for devices of the operating system; src/native/verbs-addon.ts is its description. All of it is
 // one object, `verbs`; without libibverbs's header it says only that.
 #include "../binding.h"
 #include "objects.h"

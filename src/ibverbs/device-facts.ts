@@ -1,12 +1,12 @@
 /** What libibverbs says about a device, its ports and its GIDs, in this package's words. */
 import { join } from 'node:path';
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
 import { activeMtuFor, mtuFromEnum } from '../verbs/mtu.js';
 import { QpType } from '../verbs/qp-state.js';
 import { newPlaces, writeCapacity } from './attribute-array.js';
 import { gidEntries, gidsFromSysfs, ROCE_UDP_PORT } from './gid-table.js';
 import { SYSFS_FOLDER } from './port-counters.js';
-import type { VerbsAddon } from './verbs-addon.js';
 import { Errno, verbError } from './verbs-error.js';
 
 const MEM_WINDOW_TYPE_2 = (1 << 23) | (1 << 24);

@@ -1,4 +1,6 @@
 /** Completion queues and channels over libibverbs. */
+
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import { RdmaError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
@@ -6,7 +8,6 @@ import { WcFlags, WcOpcode, WcStatus, type WorkCompletion } from '../verbs/work-
 import { ControlQueue } from './control-queue.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
 import { MAX_COMPLETIONS, type RequestBuffer } from './request-buffer.js';
-import type { VerbsAddon } from './verbs-addon.js';
 import { verbError } from './verbs-error.js';
 
 /** IBV_WC_IP_CSUM_OK, of which this package makes no use. */

@@ -5,6 +5,8 @@
  * Invariants: control verbs run on threads of the pool, one after the other on an object; posting and polling call the
  * device's own functions and allocate nothing. An object exists for the device until its `close` has resolved.
  */
+
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
@@ -23,7 +25,6 @@ import type { IbverbsSrq } from './ibverbs-srq.js';
 import { listIbverbsDevices, verbsLibrary } from './library.js';
 import { portCounters } from './port-counters.js';
 import { type RequestBuffer, requestBuffer } from './request-buffer.js';
-import type { VerbsAddon } from './verbs-addon.js';
 import { Errno, verbError } from './verbs-error.js';
 
 export class IbverbsDevice implements Device {

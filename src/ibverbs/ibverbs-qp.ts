@@ -4,6 +4,8 @@
  * The state that a program sees is what `modify` set, and ERR from the first failed completion or fatal event on; the
  * kernel is asked before the next transition, because a late completion of an earlier life says nothing.
  */
+
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { Qpn } from '../verbs/brands.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
@@ -34,7 +36,6 @@ import {
   writeReceive,
   writeSend,
 } from './request-writer.js';
-import type { VerbsAddon } from './verbs-addon.js';
 import { verbError } from './verbs-error.js';
 
 export interface NewQp {

@@ -2,9 +2,10 @@
  * libibverbs as this process has it: found once, when the first device is asked for. That it is missing is an answer,
  * not an accident: devices of other kinds work without it.
  */
+
+import { loadAddon } from '../native/addon.js';
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import { RdmaError } from '../verbs/errors.js';
-import { loadAddon } from './load-addon.js';
-import type { VerbsAddon } from './verbs-addon.js';
 import { Errno, verbError } from './verbs-error.js';
 
 const LIBRARY = 'libibverbs.so.1';
@@ -21,8 +22,9 @@ export function verbsLibrary(): VerbsAddon {
 }
 
 function find(): VerbsAddon | RdmaError {
-  const addon = loadAddon();
-  if (typeof addon === 'string') return missing(addon);
+  const loaded = loadAddon();
+  if (typeof loaded === 'string') return missing(loaded);
+  const addon = loaded.verbs;
   if (!addon.available) {
     return missing(
       'the native addon was built without the header infiniband/verbs.h; install it (Debian: libibverbs-dev) and build again',

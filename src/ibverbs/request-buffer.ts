@@ -5,8 +5,9 @@
  *
  * Invariant: a request is counted only when it is complete, so that one that turns out wrong half-way leaves nothing.
  */
+
+import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
-import type { VerbsAddon } from './verbs-addon.js';
 
 export const MAX_REQUESTS = 64;
 export const MAX_COMPLETIONS = 256;

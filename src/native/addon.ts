@@ -6,11 +6,12 @@
  */
 import { createRequire } from 'node:module';
 import type { UdpAddon } from './udp-addon.js';
+import type { VerbsAddon } from './verbs-addon.js';
 
 const require = createRequire(import.meta.url);
 
 /** What the addon exports; `verbs` is the part for devices of the operating system (native/ibverbs/). */
-export type Addon = UdpAddon & { readonly verbs: unknown };
+export type Addon = UdpAddon & { readonly verbs: VerbsAddon };
 
 let loaded: Addon | string | undefined;
 
