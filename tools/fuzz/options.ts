@@ -22,7 +22,7 @@ export const usage = (names: readonly string[]): string => `usage: npm run fuzz 
   --target NAME      ${names.join(' | ')} | all (default all)
   --seed S           repeat a run (default: random, and printed)
   --threads N        default 2
-  --hang-millis M    how long an input may take (default 30000)
+  --hang-millis M    how long an input may take (default 120000)
   --artifacts DIR    where inputs that crash are saved (default build/fuzz-artifacts)
   --replay FILE|HEX  run one input of --target
   --json             results as JSON lines on standard output
@@ -30,7 +30,7 @@ export const usage = (names: readonly string[]): string => `usage: npm run fuzz 
 
 const DEFAULT_COUNT = 100_000;
 /** Longer than any input takes, many times over. */
-const DEFAULT_HANG_MILLIS = '30000';
+const DEFAULT_HANG_MILLIS = '120000';
 
 /** `names` are of all targets. @throws Error, saying what is wrong with the arguments. */
 export function parseOptions(args: readonly string[], names: readonly string[]): FuzzOptions {

@@ -6,7 +6,7 @@ import type { Attack, AttackContext, Outcome } from '../attack.js';
 const COUNT = 50_000;
 const FULL_COUNT = 10_000_000;
 const ARTIFACTS = 'build/fuzz-artifacts';
-const HANG_MILLIS = 30_000;
+const HANG_MILLIS = 120_000;
 const CATALOG = new URL('../../fuzz/targets.js', import.meta.url).href;
 
 async function run({ seed, full, progress }: AttackContext): Promise<Outcome> {

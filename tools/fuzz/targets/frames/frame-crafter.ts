@@ -85,7 +85,7 @@ export class FrameCrafter {
   /** JSON that is no frame, and text that is no JSON. */
   text(choices: Choices): CraftedFrame {
     const filler = choices.below(MAX_FRAME_BODY_BYTES);
-    switch (choices.below(14)) {
+    switch (choices.below(15)) {
       case 0:
         return fromText('[]', false);
       case 1:
@@ -111,7 +111,9 @@ export class FrameCrafter {
       case 9:
         return framed(Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), false);
       case 10:
-        return fromText(`{"v":1,"type":"ping"}${' '.repeat(MAX_FRAME_BODY_BYTES - 21)}`, true);
+        return padded(MAX_FRAME_BODY_BYTES);
+      case 13:
+        return padded(MAX_FRAME_BODY_BYTES + 1);
       case 11:
         return fromText(`{"v":1,"type":"error","code":"${'é'.repeat(filler % 64)}","message":""}`, true);
       case 12:
@@ -165,6 +167,9 @@ function rightFields(type: FrameType, choices: Choices): Record<string, unknown>
   }
   return fields;
 }
+
+/** A right frame with a body of this length, but for being too long. */
+const padded = (bodyBytes: number): CraftedFrame => fromText('{"v":1,"type":"ping"}'.padEnd(bodyBytes), true);
 
 const fromObject = (value: unknown, valid: boolean): CraftedFrame => fromText(JSON.stringify(value), valid);
 const fromText = (text: string, valid: boolean): CraftedFrame => framed(Buffer.from(text, 'utf8'), valid);

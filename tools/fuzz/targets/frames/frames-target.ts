@@ -46,7 +46,10 @@ export class FramesTarget implements Target {
           seeds.push(input([], [90, i, value], [128, i, 0, 0, 0, 0, 0, 0, value]));
       }
     }
-    for (let kind = 0; kind < 14; kind++) seeds.push(input([], [], [160, 4, 0, kind]));
+    // Nobody takes what comes after the handshake.
+    seeds.push(input([0, 0, 2], [], [], [3, 5], [218, 0, 20], [218, 20], [219, 23]));
+    seeds.push(input([1, 0, 2], [], [], [3, 5], [218, 23], [219, 23]));
+    for (let kind = 0; kind < 15; kind++) seeds.push(input([], [], [160, 4, 0, kind]));
     return seeds;
   }
 

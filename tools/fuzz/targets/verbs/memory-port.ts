@@ -4,6 +4,7 @@
  */
 import { Datagram } from '../../../../src/roce/datagram.js';
 import type { Flow } from '../../../../src/roce/flow.js';
+import type { Region } from '../../../../src/roce/memory/region.js';
 import { packetLength, writePacket } from '../../../../src/roce/packet-writer.js';
 import type { TransmitBatch } from '../../../../src/roce/transmit-batch.js';
 import { copyAddress, sameGid, type UdpAddress } from '../../../../src/roce/wire/address.js';
@@ -22,6 +23,8 @@ export class MemoryPort implements UdpPort {
   /** Nothing that is sent arrives. */
   cut = false;
   sentPackets = 0;
+  /** A packet named bytes behind the end of its region. */
+  sentBeyond = false;
   readonly #icrc: Icrc;
   readonly #waiting: Uint8Array[] = [];
   readonly #datagram = new Datagram();
@@ -38,6 +41,10 @@ export class MemoryPort implements UdpPort {
   }
 
   send(batch: TransmitBatch): void {
+    for (let i = 0; i < batch.segmentCount; i++) {
+      const end = (batch.segmentOffset[i] as number) + (batch.segmentLength[i] as number);
+      if (end > (batch.segmentRegion[i] as Region).bytes.length) this.sentBeyond = true;
+    }
     for (let i = 0; i < batch.count; i++) {
       const packet = new Uint8Array(packetLength(batch, i));
       writePacket(batch, i, packet, 0, this.#icrc);

@@ -135,6 +135,7 @@ export class VerbsWorld {
   async turn(): Promise<void> {
     for (let i = 0; i < 40; i++) await null;
     this.memory.check('the devices');
+    for (const { sentBeyond } of this.ports) must(!sentBeyond, 'what is sent lies in its region');
   }
 
   async end(): Promise<void> {

@@ -45,6 +45,8 @@ export class PacketCrafter {
   readonly datagram = new Datagram();
   length = 0;
   readonly #icrc = new Icrc();
+  /** The newest packet that named memory: a READ or WRITE. */
+  #lastReth = new Uint8Array(0);
   /** So that two payloads are never alike, and every write shows. */
   #serial = 0;
 
@@ -88,6 +90,7 @@ export class PacketCrafter {
     for (let i = 0; i < length; i++) bytes[at + i] = (this.#serial * 31 + i * 7) ^ (i >> 8);
     bytes.fill(0, at + length, at + length + pad);
     this.length = at + length + pad;
+    if ((flags & OpcodeFlag.RETH) !== 0) this.#lastReth = bytes.slice(0, this.length);
     known.lastPsn = psn & 0xffffff;
   }
 
@@ -137,6 +140,15 @@ export class PacketCrafter {
         choices,
       );
     }
+    this.finish(world, choices);
+  }
+
+  /** The newest packet that named memory, once more, and of another length by choice. */
+  again(world: World, choices: Choices): void {
+    this.length = this.#lastReth.length;
+    this.bytes.set(this.#lastReth);
+    if (this.length >= RETH_AT + 16 && !choices.oneIn(3))
+      writeU32(this.bytes, RETH_AT + 12, pickAnnouncedLength(world, choices));
     this.finish(world, choices);
   }
 

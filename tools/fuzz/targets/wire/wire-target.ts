@@ -42,6 +42,9 @@ export class WireTarget implements Target {
     for (let qp = 0; qp < 14; qp++) {
       for (let opcode = 0; opcode < 24; opcode++)
         seeds.push(step([], [0, qp, opcode < 17 ? 0 : 160, opcode % 17]));
+      // A READ, and a repetition that asks for more; a window bound for another queue pair, and WRITEs that name it.
+      seeds.push(step([], [0, qp, 0, 2], [196, 9], [196, 9], [196, 9]));
+      for (const owner of [1, 2]) seeds.push(step([], [210, owner, 9], [2, qp, 0, 1], [2, owner, 0, 1]));
       seeds.push(step([], [152, qp, 5, 0], [152, qp, 5, 1], [210, qp], [226, qp]));
     }
     return seeds;
@@ -95,6 +98,9 @@ export class WireTarget implements Target {
       this.#answer(world, observer, choices);
     } else if (kind < 196) {
       crafter.blind(world, choices);
+      observer.receive(crafter.datagram);
+    } else if (kind < 198) {
+      crafter.again(world, choices);
       observer.receive(crafter.datagram);
     } else if (kind < 206) {
       crafter.adopt(world, choices.pick(this.#templates), choices);
