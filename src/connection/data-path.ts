@@ -9,7 +9,8 @@ import type { SessionAttributes } from '../session/handshake.js';
 import { deriveKeys, type KeyExporter } from '../session/session-secrets.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
-import { closedError, RdmaError } from '../verbs/errors.js';
+import { closedError, type RdmaError } from '../verbs/errors.js';
+import { ownGid } from '../verbs/gid-choice.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
@@ -275,11 +276,7 @@ export class DataPath {
   }
 
   async #describe(resources: ConnectionResources, port: PortAttributes): Promise<SessionParameters> {
-    const gid = (await this.#device.queryGids()).find(({ type }) => type === 'RoCE v2');
-    if (gid === undefined) {
-      const message = `${this.#device.name} has no RoCE v2 GID; give its port an IP address`;
-      throw new RdmaError('ERR_RDMA_NO_DEVICE', message);
-    }
+    const gid = await ownGid(this.#device);
     const { qp, bufferMr } = resources;
     return {
       qpn: qp.qpn,

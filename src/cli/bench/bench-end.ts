@@ -16,6 +16,7 @@ import type { RKey } from '../../verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
+import { ownGid } from '../../verbs/gid-choice.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
 import { createCompletions, statusName, WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
@@ -209,10 +210,7 @@ export class BenchEnd {
 
 async function describe(device: Device, end: BenchEnd): Promise<SessionParameters> {
   const port = await device.queryPort();
-  const gid = (await device.queryGids()).find(({ type }) => type === 'RoCE v2');
-  if (gid === undefined) {
-    throw new RdmaError('ERR_RDMA_NO_DEVICE', `${device.name} has no RoCE v2 GID`);
-  }
+  const gid = await ownGid(device);
   const { mr, qp } = end;
   return {
     qpn: qp.qpn,

@@ -8,6 +8,7 @@ import { toPsn } from '../../verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
 import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
+import { chooseOwnGid } from '../../verbs/gid-choice.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import { QpState } from '../../verbs/qp-state.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
@@ -22,7 +23,7 @@ export interface PerftestEndOptions {
   readonly sizeBytes: number;
   readonly sendDepth: number;
   readonly receiveDepth: number;
-  /** `undefined`: the first RoCE v2 GID. */
+  /** `undefined`: the first RoCE v2 GID that can be routed. */
   readonly gidIndex: number | undefined;
   /** Sleep until the device has something, rather than to look again and again. */
   readonly useEvents: boolean;
@@ -49,9 +50,10 @@ export class PerftestEnd {
 
   static async open(device: Device, options: PerftestEndOptions): Promise<PerftestEnd> {
     const gids = await device.queryGids();
-    const sgid = gids.find(({ index, type }) =>
-      options.gidIndex === undefined ? type === 'RoCE v2' : index === options.gidIndex,
-    );
+    const sgid =
+      options.gidIndex === undefined
+        ? chooseOwnGid(gids)
+        : gids.find(({ index }) => index === options.gidIndex);
     if (sgid === undefined) throw usageError(`${device.name} has no such GID; see queuepair devices`);
     const { maxQpRdAtom } = device.attributes;
     const { sendDepth, receiveDepth, sizeBytes, terms, traits } = options;

@@ -12,6 +12,7 @@ import { toPsn } from '../../verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
 import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
+import { chooseOwnGid } from '../../verbs/gid-choice.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { QpState } from '../../verbs/qp-state.js';
@@ -25,7 +26,7 @@ export interface PingPongOptions {
   readonly mtu: PathMtu;
   readonly iterations: number;
   readonly receiveDepth: number;
-  /** `undefined`: the first RoCE v2 GID. */
+  /** `undefined`: the first RoCE v2 GID that can be routed. */
   readonly gidIndex: number | undefined;
   /** Without progress. */
   readonly timeoutMillis: number;
@@ -56,9 +57,10 @@ export class PingPongEnd {
 
   static async open(device: Device, options: PingPongOptions): Promise<PingPongEnd> {
     const gids = await device.queryGids();
-    const sgid = gids.find(({ index, type }) =>
-      options.gidIndex === undefined ? type === 'RoCE v2' : index === options.gidIndex,
-    );
+    const sgid =
+      options.gidIndex === undefined
+        ? chooseOwnGid(gids)
+        : gids.find(({ index }) => index === options.gidIndex);
     if (sgid === undefined) throw usageError(`${device.name} has no such GID; see queuepair devices`);
     const pd = await device.allocPd();
     const channel = await device.createCompletionChannel();
