@@ -41,6 +41,8 @@ interface ServeFlags extends ServerCertificateFlags {
   readonly port: number;
   readonly device: string;
   readonly slots: number;
+  readonly perAddress?: number;
+  readonly perIdentity?: number;
   readonly handshakeTimeout: number;
   readonly buffer: number;
   readonly maxMessage: number;
@@ -58,6 +60,12 @@ export function serveCommand(): Command {
     .option('--port <number>', 'TCP port; 0 = any free one', portArgument, DEFAULT_PORT)
     .option('--device <name>', 'RDMA device, shared by all clients (see: queuepair devices)', 'soft')
     .option('--slots <count>', 'clients at a time', countArgument(MAX_SLOTS), DEFAULT_SLOTS)
+    .option('--per-address <count>', 'TCP connections that one address may have', countArgument(MAX_SLOTS))
+    .option(
+      '--per-identity <count>',
+      'connections that one client certificate may have',
+      countArgument(MAX_SLOTS),
+    )
     .option('--cert <file>', "the server's certificate, PEM (default: a development one)")
     .option('--key <file>', 'its private key, PEM')
     .option('--client-ca <file>', 'authority that must have signed the certificates of clients, PEM')
@@ -121,6 +129,10 @@ async function serve(flags: ServeFlags): Promise<number> {
       port: flags.port,
       device: flags.device,
       slots: flags.slots,
+      admission: {
+        ...(flags.perAddress === undefined ? {} : { maxPerAddress: flags.perAddress }),
+        ...(flags.perIdentity === undefined ? {} : { maxPerIdentity: flags.perIdentity }),
+      },
       handshakeDeadlineMillis: flags.handshakeTimeout,
       bufferBytes: flags.buffer,
       maxMessageBytes: flags.maxMessage,

@@ -39,6 +39,17 @@ async function isBackTo(before: Map<string, number>, server: RunningServer): Pro
   }
 }
 
+test('serve caps what one certificate may have, and goes on with those that it has', async () => {
+  const server = await serve('--per-identity', '2', '--per-address', '20');
+  const connections = [await connectTo(server), await connectTo(server)];
+  await assert.rejects(connectTo(server), { message: /has its 2 connections already/ });
+  for (const connection of connections) await new ServiceClient(connection).welcome();
+  await connections[0]?.close();
+  connections.push(await connectTo(server));
+  for (const connection of connections) await connection.close();
+  assert.equal((await stop(server)).code, 0);
+});
+
 test('30 clients in turn and 10 at once; the eleventh is told why it may not come; nothing is left', async () => {
   const server = await serve('--metrics', '0');
   const before = await census(server);
