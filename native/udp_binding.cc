@@ -166,7 +166,7 @@ napi_value Flush(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   UdpPort* const port = PortOf(arguments);
   if (port == nullptr) return nullptr;
-  port->transmitter().FlushHeld();
+  port->Flush();
   return FromInt(env, port->IsBlocked() ? 1 : 0);
 }
 

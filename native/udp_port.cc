@@ -88,6 +88,11 @@ void UdpPort::Send(int32_t batch, uint32_t count) {
   Watch();
 }
 
+void UdpPort::Flush() {
+  transmitter_->FlushHeld();
+  Watch();
+}
+
 int32_t UdpPort::Receive() { return ring_->Receive(socket_.fd()); }
 
 void UdpPort::Close() {

@@ -39,6 +39,8 @@ class UdpPort {
 
   void Send(int32_t batch, uint32_t count);
   int32_t Receive();
+  // Tries again to send what is kept.
+  void Flush();
   bool IsBlocked() const { return transmitter_->has_held(); }
 
   const Address& address() const { return socket_.address(); }

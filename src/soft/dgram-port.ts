@@ -25,6 +25,7 @@ const MAX_KNOWN_PEERS = 1024;
 
 export class DgramPort implements UdpPort {
   readonly kind = 'dgram';
+  readonly canPoll = false;
   readonly address: UdpAddress;
   readonly exactIcrc: boolean;
   listener: PortListener | null = null;
@@ -89,6 +90,10 @@ export class DgramPort implements UdpPort {
       this.#socket.send(buffer.bytes, 0, length, flow.destination.port, this.#hostOf(flow), buffer.onSent);
     }
     if (this.#waiting >= MAX_WAITING_PACKETS) this.#blocked = true;
+  }
+
+  poll(): boolean {
+    return false;
   }
 
   annotate(): void {}

@@ -1,8 +1,16 @@
 /**
  * Drives a NIC: carries datagrams from its port into it, packets out of it, and wakes it at its deadlines. Work that
  * posts and datagrams leave behind is done once at the end of the present turn of the event loop, so that a burst is
- * sent as a batch. An idle NIC has no timer and costs nothing.
+ * sent as a batch.
+ *
+ * Three ways to make progress, which may be mixed:
+ * - `poll` drives the NIC from whoever calls it, without timers or promises. It never delivers events: those come from
+ *   the event loop alone.
+ * - After activity the event loop is kept turning for a moment, because the next packet is near and waking a sleeping
+ *   process costs more than a round trip. Every turn serves timers and other sockets as usual.
+ * - After that the port wakes the event loop. An idle NIC has no timer, no turn of its own, and costs nothing.
  */
+import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Datagram } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
@@ -13,6 +21,10 @@ import type { PortListener, UdpPort } from './udp-port.js';
 const BATCH_PACKETS = 64;
 /** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
 const SHORT_WAIT_MICROS = 200;
+/** How long the event loop keeps turning after the last packet or post. */
+const SPIN_MICROS = 200;
+/** With one processor, turning would take it from the peer that is waited for. */
+const MAY_SPIN = availableParallelism() > 1;
 
 /** µs of the monotonic clock. */
 export const nowMicros = (): number => performance.now() * 1000;
@@ -24,7 +36,14 @@ export class Driver implements PortListener {
   readonly #batch = new TransmitBatch(BATCH_PACKETS);
   readonly #flush = (): void => this.#run();
   readonly #wake = (): void => this.#onTimer();
+  readonly #spin = (): void => this.#onSpin();
+  readonly #maySpin: boolean;
+  /** Turns of the event loop that this driver asked for. */
+  wakeUps = 0;
   #flushQueued = false;
+  #isPolling = false;
+  #spinning: NodeJS.Immediate | null = null;
+  #spinUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
@@ -35,6 +54,7 @@ export class Driver implements PortListener {
     this.#nic = nic;
     this.#port = port;
     this.#onProgress = onProgress;
+    this.#maySpin = MAY_SPIN && port.canPoll;
     port.listener = this;
   }
 
@@ -45,8 +65,29 @@ export class Driver implements PortListener {
     queueMicrotask(this.#flush);
   }
 
+  /** Takes what has arrived, sends what is to be sent, wakes what is due. Does not wait, and delivers no events. */
+  poll(): void {
+    // Inside the delivery of a datagram the NIC is amid things.
+    if (this.#stopped || this.#isPolling) return;
+    this.#isPolling = true;
+    try {
+      this.#port.poll();
+      const nic = this.#nic;
+      const deadline = nic.nextDeadline();
+      if (deadline !== Number.POSITIVE_INFINITY && deadline <= nowMicros()) {
+        nic.handleTimeout(nowMicros());
+        this.kick();
+      }
+      if (nic.wantsTransmit) this.#transmit();
+    } finally {
+      this.#isPolling = false;
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
+    if (this.#spinning !== null) clearImmediate(this.#spinning);
+    this.#spinning = null;
     this.#cancelTimer();
   }
 
@@ -66,6 +107,21 @@ export class Driver implements PortListener {
     this.#transmit();
     this.#onProgress();
     this.#armTimer();
+    if (this.#maySpin) this.#keepSpinning();
+  }
+
+  #keepSpinning(): void {
+    this.#spinUntil = nowMicros() + SPIN_MICROS;
+    this.#spinning ??= setImmediate(this.#spin);
+  }
+
+  #onSpin(): void {
+    this.#spinning = null;
+    if (this.#stopped) return;
+    this.wakeUps++;
+    this.#port.poll();
+    if (this.#stopped || nowMicros() >= this.#spinUntil) return;
+    this.#spinning ??= setImmediate(this.#spin);
   }
 
   #transmit(): void {
@@ -85,6 +141,7 @@ export class Driver implements PortListener {
     this.#immediate = null;
     this.#timerAt = Number.POSITIVE_INFINITY;
     if (this.#stopped) return;
+    this.wakeUps++;
     this.#nic.handleTimeout(nowMicros());
     this.#run();
   }

@@ -25,6 +25,7 @@ const CONGESTION_EXPERIENCED = 3;
 
 export class NativePort implements UdpPort {
   readonly kind = 'native';
+  readonly canPoll = true;
   readonly exactIcrc = true;
   readonly address = new UdpAddress();
   listener: PortListener | null = null;
@@ -91,8 +92,14 @@ export class NativePort implements UdpPort {
     this.#blocked = this.#addon.send(this.#port, native.handle, batch.count) === 1;
   }
 
-  /** Delivers what has arrived, without waiting; returns the number of datagrams. */
-  poll(): number {
+  poll(): boolean {
+    // Who polls may never let the event loop say that there is room again.
+    if (this.#blocked && !this.#closed) this.#blocked = this.#addon.flush(this.#port) === 1;
+    return this.#receive() > 0;
+  }
+
+  /** Returns the number of datagrams that it delivered. */
+  #receive(): number {
     if (this.#closed || this.#receiving) return 0;
     const count = this.#addon.receive(this.#port) ?? 0;
     if (count === 0) return 0;
@@ -144,7 +151,7 @@ export class NativePort implements UdpPort {
       this.listener?.onWritable();
     }
     if ((flags & ReadyFlag.READABLE) === 0) return;
-    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.poll() < SLOTS) break;
+    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.#receive() < SLOTS) break;
   }
 
   #deliver(at: number): void {

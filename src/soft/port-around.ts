@@ -32,6 +32,14 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.writable;
   }
 
+  get canPoll(): boolean {
+    return this.inner.canPoll;
+  }
+
+  poll(): boolean {
+    return this.inner.poll();
+  }
+
   send(batch: TransmitBatch): void {
     this.inner.send(batch);
   }

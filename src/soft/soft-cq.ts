@@ -6,17 +6,20 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
+import type { Driver } from './driver.js';
 
 export class SoftCq implements CompletionQueue {
   readonly engine: Cq;
   readonly channel: SoftChannel | null;
   readonly #live: LiveObjects;
+  readonly #driver: Driver;
   #closed = false;
 
-  constructor(engine: Cq, channel: SoftChannel | null, live: LiveObjects) {
+  constructor(engine: Cq, channel: SoftChannel | null, live: LiveObjects, driver: Driver) {
     this.engine = engine;
     this.channel = channel;
     this.#live = live;
+    this.#driver = driver;
     engine.context = this;
     live.cqs++;
     if (channel !== null) channel.users++;
@@ -35,6 +38,10 @@ export class SoftCq implements CompletionQueue {
     return this.#live === live;
   }
 
+  /**
+   * A queue that is empty drives the device itself, so that a thread which only polls needs no event loop. While there
+   * are completions it does not: what was posted meanwhile leaves as one batch when they are all taken.
+   */
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
     if (this.#closed) throw closedError('the completion queue');
     if (this.engine.overrun && this.engine.count === 0) {
@@ -44,6 +51,7 @@ export class SoftCq implements CompletionQueue {
       );
     }
     if (!Number.isInteger(max) || max < 0) throw usageError(`poll takes 0 or more completions, not ${max}`);
+    if (this.engine.count === 0 && max > 0) this.#driver.poll();
     return this.engine.poll(into, max);
   }
 

@@ -114,7 +114,7 @@ export class SoftDevice implements Device {
     if (channel !== null && (!isOwn || channel.closed)) {
       throw usageError('channel must be an open completion channel of this device');
     }
-    return new SoftCq(this.nic.createCq(capacity), channel, this.live);
+    return new SoftCq(this.nic.createCq(capacity), channel, this.live, this.#driver);
   }
 
   async createCompletionChannel(): Promise<SoftChannel> {
@@ -132,7 +132,7 @@ export class SoftDevice implements Device {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.nic.counters.snapshot(), ...this.#port.counters() };
+    return { ...this.nic.counters.snapshot(), ...this.#port.counters(), wakeUps: this.#driver.wakeUps };
   }
 
   annotate(text: string): void {

@@ -27,6 +27,13 @@ export interface UdpPort {
   listener: PortListener | null;
   /** Sends the packets of a batch, in order. May only be called while `writable`; the batch may be reused after. */
   send(batch: TransmitBatch): void;
+  /**
+   * Delivers what has arrived, without waiting, and returns whether anything had. Ports that only the event loop can
+   * ask never have.
+   */
+  poll(): boolean;
+  /** Whether `poll` can find anything. */
+  readonly canPoll: boolean;
   /** A comment for the capture, if one is written. */
   annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */

@@ -16,6 +16,7 @@ const MAX_WAITING = 512;
 
 export class MemoryPort implements UdpPort {
   readonly kind = 'memory';
+  readonly canPoll = false;
   readonly exactIcrc = true;
   readonly address: UdpAddress;
   listener: PortListener | null = null;
@@ -57,6 +58,10 @@ export class MemoryPort implements UdpPort {
     if (this.#isDelivering || this.#waiting.length === 0) return;
     this.#isDelivering = true;
     queueMicrotask(() => this.#deliver());
+  }
+
+  poll(): boolean {
+    return false;
   }
 
   annotate(): void {}

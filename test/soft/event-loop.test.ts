@@ -1,0 +1,211 @@
+/**
+ * What the soft device asks of the event loop: nothing while a program polls, nothing while it is idle, and under load
+ * never so much that timers and other sockets wait.
+ */
+import assert from 'node:assert/strict';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { loadAddon } from '../../src/native/addon.js';
+import { openDevice } from '../../src/open-device.js';
+import { AccessFlags } from '../../src/verbs/access-flags.js';
+import { toPsn } from '../../src/verbs/brands.js';
+import type { Device } from '../../src/verbs/device.js';
+import { QpState } from '../../src/verbs/qp-state.js';
+import { createCompletions, WcStatus } from '../../src/verbs/work-completion.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
+
+const addon = loadAddon();
+const skip = typeof addon === 'string' ? addon : false;
+const PSN = toPsn(0xfffff0);
+const ACCESS = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE;
+
+async function openEnd(io: 'native' | 'dgram') {
+  const device = await openDevice(`soft:127.0.0.1?port=0&io=${io}`);
+  const pd = await device.allocPd();
+  const channel = await device.createCompletionChannel();
+  const cq = await device.createCq({ capacity: 64, channel });
+  const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
+  const mr = await pd.regMr(new Uint8Array(256 * 1024), ACCESS);
+  const close = async () => {
+    await qp.close();
+    await cq.close();
+    await channel.close();
+    await mr.close();
+    await pd.close();
+    await device.close();
+  };
+  return { device, channel, cq, qp, mr, close };
+}
+
+type End = Awaited<ReturnType<typeof openEnd>>;
+
+async function bringUp(end: End, peer: End, timeout = 14): Promise<void> {
+  const dgid = (await peer.device.queryGids())[0]?.gid as string;
+  const { udpPort } = await peer.device.queryPort();
+  await end.qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: ACCESS });
+  const rtr = {
+    pathMtu: 4096,
+    destQpn: peer.qp.qpn,
+    rqPsn: PSN,
+    maxDestRdAtomic: 1,
+    minRnrTimer: 1,
+  } as const;
+  await end.qp.modify({ state: QpState.RTR, av: { dgid, udpPort }, ...rtr });
+  const rts = { sqPsn: PSN, timeout, retryCount: 2, rnrRetry: 7, maxRdAtomic: 1 };
+  await end.qp.modify({ state: QpState.RTS, ...rts });
+}
+
+async function openPair(io: 'native' | 'dgram' = 'native'): Promise<[End, End]> {
+  const [a, b] = [await openEnd(io), await openEnd(io)];
+  await bringUp(a, b);
+  await bringUp(b, a);
+  return [a, b];
+}
+
+const wakeUps = (device: Device): number => device.counters()['wakeUps'] ?? Number.NaN;
+
+/** Until neither device has used the event loop for a while. */
+async function quiet(devices: readonly Device[]): Promise<void> {
+  for (;;) {
+    const before = devices.map(wakeUps);
+    await setTimeout(100);
+    if (devices.every((device, i) => wakeUps(device) === before[i])) return;
+  }
+}
+
+test('a program that only polls needs no turn of the event loop: 1000 messages there and back', {
+  skip,
+}, async () => {
+  const [a, b] = await openPair();
+  const [wc] = createCompletions(1);
+  assert.ok(wc);
+  let turns = 0;
+  setImmediate(() => turns++);
+  // From here on nothing is awaited.
+  for (let i = 0; i < 1000; i++) {
+    for (const [from, to] of [[a, b] as const, [b, a] as const]) {
+      to.qp.postRecv({ wrId: 2, sges: [{ mr: to.mr }] });
+      const flags = SendFlags.SIGNALED;
+      from.mr.bytes[0] = i;
+      from.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, flags, sges: [{ mr: from.mr, length: 64 }] });
+      // Each poll drives its own device: the one that sends, and the one that receives and acknowledges.
+      for (let got = 0, done = 0; got + done < 2; ) {
+        if (to.cq.poll([wc]) === 1) {
+          got++;
+          assert.deepEqual(
+            [wc.wrId, wc.status, wc.byteLen, to.mr.bytes[0]],
+            [2, WcStatus.SUCCESS, 64, i & 255],
+          );
+        }
+        if (from.cq.poll([wc]) === 1) {
+          done++;
+          assert.deepEqual([wc.wrId, wc.status], [1, WcStatus.SUCCESS]);
+        }
+      }
+    }
+  }
+  assert.equal(turns, 0);
+  await a.close();
+  await b.close();
+});
+
+test('a program that only polls gets its timeouts: a peer that is gone is an error after the last retry', {
+  skip,
+}, async () => {
+  const [a, b] = [await openEnd('native'), await openEnd('native')];
+  await bringUp(a, b, 8);
+  await b.close();
+  const [wc] = createCompletions(1);
+  assert.ok(wc);
+  a.qp.postSend({ wrId: 7, opcode: WrOpcode.SEND, sges: [{ mr: a.mr, length: 8 }] });
+  while (a.cq.poll([wc]) === 0);
+  assert.deepEqual([wc.wrId, wc.status], [7, WcStatus.RETRY_EXC_ERR]);
+  await a.close();
+});
+
+for (const io of ['native', 'dgram'] as const) {
+  test(`an idle device makes no wake-ups, before and after traffic (${io})`, {
+    skip: io === 'native' ? skip : false,
+  }, async () => {
+    const [a, b] = await openPair(io);
+    const devices = [a.device, b.device];
+    const check = async () => {
+      await quiet(devices);
+      const before = devices.map(wakeUps);
+      await setTimeout(300);
+      assert.deepEqual(devices.map(wakeUps), before);
+    };
+    await check();
+    const [wc] = createCompletions(1);
+    assert.ok(wc);
+    b.qp.postRecv({ wrId: 2, sges: [{ mr: b.mr }] });
+    a.cq.reqNotify();
+    const request = { wrId: 1, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED } as const;
+    a.qp.postSend({ ...request, sges: [{ mr: a.mr, length: 64 }] });
+    await a.channel.next();
+    assert.equal(a.cq.poll([wc]), 1);
+    if (io === 'native')
+      assert.equal(wakeUps(a.device) > 0, true, 'it keeps the event loop turning after traffic');
+    await check();
+    await a.close();
+    await b.close();
+  });
+}
+
+test('timers and an HTTP server get their turns while WRITEs go on without a pause', { skip }, async () => {
+  const [a, b] = await openPair();
+  const server = createServer((_, response) => response.end('well'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const ask = () =>
+    new Promise<string>((resolve, reject) => {
+      get({ host: '127.0.0.1', port, agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part) => {
+          text += part;
+        });
+        response.on('end', () => resolve(text));
+      }).on('error', reject);
+    });
+  let written = 0;
+  let goesOn = true;
+  const remote = { remoteAddr: b.mr.addr, rkey: b.mr.rkey };
+  const post = () =>
+    a.qp.postSend({
+      wrId: 1,
+      opcode: WrOpcode.RDMA_WRITE,
+      flags: SendFlags.SIGNALED,
+      sges: [{ mr: a.mr, length: 16 * 1024 }],
+      ...remote,
+    });
+  const load = (async () => {
+    const completions = createCompletions(8);
+    for (let i = 0; i < 8; i++) post();
+    for (let underWay = 8; underWay > 0; ) {
+      a.cq.reqNotify();
+      const count = a.cq.poll(completions);
+      for (let i = 0; i < count; i++) assert.equal(completions[i]?.status, WcStatus.SUCCESS);
+      written += count;
+      underWay -= count;
+      for (; goesOn && underWay < 8; underWay++) post();
+      if (count === 0) await a.channel.next();
+    }
+  })();
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  for (let i = 0; i < 30; i++) {
+    const before = { written, ticks };
+    assert.equal(await ask(), 'well');
+    while (ticks - before.ticks < 3) await setTimeout(1);
+    // Time was shared: the load went on too.
+    assert.equal(written > before.written, true, `no WRITE was completed during request ${i}`);
+  }
+  clearInterval(timer);
+  goesOn = false;
+  await load;
+  server.close();
+  await a.close();
+  await b.close();
+});
