@@ -1,6 +1,6 @@
 /** `queuepair devices`: which devices this machine has and what they can do. */
 import { Command } from 'commander';
-import { listDevices, openDevice } from '../open-device.js';
+import { listDevices, openDevice, whyNoIbverbs } from '../open-device.js';
 import type { Device, DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import { ExitCode, failureLine } from './failure.js';
@@ -54,6 +54,10 @@ async function devices(names: readonly string[], output: Output): Promise<number
       exitCode = ExitCode.FAILED;
     }
   }
+  if (names.length === 0) {
+    const reason = await whyNoIbverbs();
+    if (reason !== undefined) output.line(`\n${reason}`);
+  }
   return exitCode;
 }
 
@@ -98,5 +102,8 @@ function print(report: DeviceReport, { line, style }: Output): void {
   );
   row('', `${attributes.maxMrs} memory regions of up to ${formatBytes(attributes.maxMrBytes)}`);
   row('', `${attributes.maxQpRdAtom} reads and atomics at a time, ${attributes.maxInlineData} bytes inline`);
+  const { maxSrqs, maxSrqWr, maxMws } = attributes;
+  row('', maxSrqs > 0 ? `${maxSrqs} shared receive queues of ${maxSrqWr}` : 'no shared receive queues');
+  row('', maxMws > 0 ? `${maxMws} memory windows` : 'no memory windows');
   row('atomics', attributes.atomics ? 'yes' : 'no');
 }
