@@ -43,6 +43,7 @@ interface ConnectFlags extends ClientCertificateFlags {
   readonly exec?: string;
   readonly json?: boolean;
   readonly recovery: number;
+  readonly encrypt?: boolean;
   readonly showPsn?: boolean;
   readonly timeout: number;
 }
@@ -70,6 +71,7 @@ export function connectCommand(): Command {
       millisOrNeverArgument,
       DEFAULT_RECOVERY_MILLIS,
     )
+    .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever the server asks for')
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
@@ -132,6 +134,7 @@ async function open(
       device: flags.device,
       handshakeDeadlineMillis: flags.timeout,
       recoveryMillis: flags.recovery,
+      ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
       revealPsns: flags.showPsn === true,
       // The service never writes into its clients.
       bufferBytes: 0,

@@ -66,6 +66,13 @@ export class ServeNarrator {
       case 'handler-error':
         this.#line('error', style.red(cleanText(event.message, MAX_REASON_CHARS)));
         break;
+      case 'certificates-renewed':
+        this.#output.line(
+          event.error === null
+            ? 'certificates read again, for clients that connect from now on'
+            : `certificates not renewed, the old ones stay: ${event.error}`,
+        );
+        break;
       case 'closing':
         this.#output.line(`\n${event.signal}: closing; a second one ends at once`);
         break;

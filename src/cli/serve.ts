@@ -15,6 +15,7 @@ import {
   millisOrNeverArgument,
   portArgument,
 } from './arguments.js';
+import { auditTo } from './audit-file.js';
 import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
@@ -30,6 +31,8 @@ const CLOSE_LIMIT_MILLIS = 1900;
 
 const EXAMPLES = `
 Every client is welcomed; its messages are echoed; what it writes by RDMA is hashed and acknowledged.
+
+SIGHUP reads the certificates again, for clients that connect from then on.
 
 Examples:
   $ queuepair serve
@@ -48,6 +51,8 @@ interface ServeFlags extends ServerCertificateFlags {
   readonly maxMessage: number;
   readonly metrics?: number;
   readonly recovery: number;
+  readonly encrypt?: boolean;
+  readonly audit?: string;
   readonly showPsn?: boolean;
   readonly json?: boolean;
   readonly logLevel: LogLevel;
@@ -97,6 +102,8 @@ export function serveCommand(): Command {
       millisOrNeverArgument,
       DEFAULT_RECOVERY_MILLIS,
     )
+    .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever clients ask for')
+    .option('--audit <file>', 'append who came, was refused and went to this file, a JSON record a line')
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addOption(
@@ -111,7 +118,7 @@ export function serveCommand(): Command {
 }
 
 async function serve(flags: ServeFlags): Promise<number> {
-  const signalled = firstSignal();
+  const signalled = firstSignal(['SIGINT', 'SIGTERM']);
   const output = createOutput(flags.json === true);
   const narrator = new ServeNarrator(output);
   const logger = createLogger({ level: flags.logLevel });
@@ -137,10 +144,13 @@ async function serve(flags: ServeFlags): Promise<number> {
       bufferBytes: flags.buffer,
       maxMessageBytes: flags.maxMessage,
       recoveryMillis: flags.recovery,
+      ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
+      ...(flags.audit === undefined ? {} : { onAudit: auditTo(flags.audit) }),
       revealPsns: flags.showPsn === true,
     },
     emit,
   );
+  process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
   const observer = await observe(server, flags.metrics);
   if (observer !== undefined) emit({ event: 'observing', url: observer.url });
   emit({ event: 'closing', signal: await signalled });
@@ -151,6 +161,21 @@ async function serve(flags: ServeFlags): Promise<number> {
   await observer?.close();
   const { leaked } = await stopService(server, emit);
   return leaked === 0 ? ExitCode.OK : ExitCode.FAILED;
+}
+
+/** Reads the certificates again; when they are unusable, the old ones stay in use. */
+async function renewCertificates(
+  server: Server,
+  flags: ServeFlags,
+  emit: (event: ServiceEvent) => void,
+): Promise<void> {
+  try {
+    const { dev: _, ...certificates } = await serverCertificates(flags, flags.host);
+    server.setCertificates(certificates);
+    emit({ event: 'certificates-renewed', error: null });
+  } catch (error) {
+    emit({ event: 'certificates-renewed', error: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 async function observe(server: Server, port: number | undefined): Promise<HttpObserver | undefined> {

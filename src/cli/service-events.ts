@@ -11,6 +11,8 @@ export interface ErrorText {
 
 export type ServiceEvent =
   | { readonly event: 'certificates'; readonly dir: string; readonly created: boolean }
+  /** After SIGHUP; with `error` the old ones stay in use. */
+  | { readonly event: 'certificates-renewed'; readonly error: string | null }
   | {
       readonly event: 'listening';
       readonly host: string;

@@ -15,6 +15,8 @@ function levelOf(event: ServiceEvent): 'debug' | 'info' | 'warn' | 'error' {
       return 'debug';
     case 'refused':
       return 'warn';
+    case 'certificates-renewed':
+      return event.error === null ? 'info' : 'error';
     case 'handler-error':
       return 'error';
     case 'disconnected':

@@ -7,11 +7,11 @@ export type EndSignal = (typeof SIGNALS)[number];
 /** What a shell reports of a process that a signal ended. */
 export const signalExitCode = (signal: EndSignal): number => 128 + constants.signals[signal];
 
-/** Resolves with the first signal. Call once a process. */
-export function firstSignal(): Promise<EndSignal> {
+/** Resolves with the first of these signals. Call once a process. */
+export function firstSignal(signals: readonly EndSignal[] = SIGNALS): Promise<EndSignal> {
   return new Promise((resolve) => {
     let first: EndSignal | undefined;
-    for (const signal of SIGNALS) {
+    for (const signal of signals) {
       process.on(signal, () => {
         if (first !== undefined) process.exit(signalExitCode(signal));
         first = signal;

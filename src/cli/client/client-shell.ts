@@ -139,14 +139,15 @@ export class ClientShell {
   }
 
   #stats(): void {
-    const { statistics, remoteBuffer } = this.#connection;
+    const { statistics, remoteBuffer, isEncrypted } = this.#connection;
     const about = this.#connection.describe();
-    this.#output.event({ event: 'stats', ...about, ...statistics });
+    this.#output.event({ event: 'stats', ...about, encrypted: isEncrypted, ...statistics });
     const { messagesSent, messagesReceived, bytesSent, bytesReceived, writes, reads, recoveries } =
       statistics;
     this.#output.line(
       `queue pair   ${formatHex24(Number(about['qpn']))} in ${about['state']}, server ${about['remote']}`,
     );
+    this.#output.line(`encrypted    ${isEncrypted ? 'yes, AES-256-GCM' : 'no'}`);
     this.#output.line(`sent         ${plural(messagesSent, 'message')}, ${formatBytes(bytesSent)}`);
     this.#output.line(`received     ${plural(messagesReceived, 'message')}, ${formatBytes(bytesReceived)}`);
     this.#output.line(
