@@ -208,3 +208,31 @@ test('a full send queue, a resizable buffer and a wrong UDP port are refused in 
   const wanted = [/4791 only.*5000/, /poll completions/, /READ.*1 SGEs, not 2/, /resizable/];
   for (const [i, pattern] of wanted.entries()) assert.match(errors[i]?.message ?? '', pattern);
 });
+
+const OPEN_ALL = `const device = await openDevice('noop0');
+  const pd = await device.allocPd();
+  const channel = await device.createCompletionChannel();
+  const cq = await device.createCq({ capacity: 4, channel });
+  await pd.createQp({ sendCq: cq, recvCq: cq });
+  await pd.regMr(new Uint8Array(4096), 1);
+  // Still running when everything ends.
+  device.queryPort();`;
+
+test('a worker that is terminated and a process that exits with everything open end in order', {
+  skip: noLibrary,
+}, () => {
+  const code = `const { Worker } = await import('node:worker_threads');
+    const inside = \`import('${OPEN_DEVICE}').then(async ({ openDevice }) => {
+      ${OPEN_ALL} (await import('node:worker_threads')).parentPort.postMessage(device.census());
+    });\`;
+    for (let round = 0; round < 5; round++) {
+      const worker = new Worker(inside, { eval: true });
+      await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+      await worker.terminate();
+    }
+    ${OPEN_ALL}
+    setImmediate(() => process.exit(0));
+    return device.census();`;
+  const { pds, mrs, cqs, qps, channels } = play(code, NO_OP) as Record<string, number>;
+  assert.deepEqual({ pds, mrs, cqs, qps, channels }, { pds: 1, mrs: 1, cqs: 1, qps: 1, channels: 1 });
+});
