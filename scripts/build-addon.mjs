@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -29,6 +30,7 @@ import { run } from './child-process.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SOURCES = join(root, 'native');
 const OUTPUT = join(root, 'build', 'native');
+const PREBUILT = join(root, 'build', 'prebuilt');
 const ADDON = join(OUTPUT, 'queuepair.node');
 const STAMP = join(OUTPUT, '.stamp');
 const LOG = join(OUTPUT, 'build.log');
@@ -62,12 +64,38 @@ export async function buildAddon() {
 }
 
 /**
+ * Compiles the binary that the package carries: for machines with this processor and the GNU C library, the C++ library
+ * inside. It is made from a copy of the sources, so that the addon of this clone stays as it is.
+ */
+export async function buildPrebuiltAddon() {
+  if (process.platform !== 'linux' || !process.report.getReport().header.glibcVersionRuntime) {
+    say('no prebuilt addon: those are made on Linux with the GNU C library');
+    return null;
+  }
+  say('building the prebuilt native addon…');
+  const sources = join(root, 'build', 'native-portable');
+  rmSync(sources, { recursive: true, force: true });
+  cpSync(SOURCES, sources, { recursive: true, filter: (path) => path !== join(SOURCES, 'build') });
+  mkdirSync(PREBUILT, { recursive: true });
+  const addon = join(PREBUILT, `${process.platform}-${process.arch}-glibc.node`);
+  const log = join(sources, 'build.log');
+  const { failure, signal } = await compileAddon({ sources, addon, log, variables: ['portable=1'] });
+  if (failure && !signal) say(`no prebuilt addon: ${failure}`);
+  return signal ?? null;
+}
+
+/** In a clone the addon that was compiled here is the one to use. */
+export function removePrebuiltAddon() {
+  rmSync(PREBUILT, { recursive: true, force: true });
+}
+
+/**
  * Runs node-gyp in the folder `sources`, which has binding.gyp, and puts what comes out to `addon`.
- * @param {{ sources: string, addon: string, log: string, variables?: string[], environment?: NodeJS.ProcessEnv }} options
+ * @param {{ sources: string, addon: string, log: string, variables?: string[] }} options
  *   `variables`: settings of variables of binding.gyp, as in `portable=1`
  * @returns {Promise<{ failure: string | null, signal?: NodeJS.Signals | null }>}
  */
-export async function compileAddon({ sources, addon, log, variables = [], environment = {} }) {
+export async function compileAddon({ sources, addon, log, variables = [] }) {
   const missing = TOOLS.filter(({ names }) => findTool(names) === undefined).map(({ title }) => title);
   if (missing.length > 0) return { failure: `${missing.join(' and ')} not found` };
   const nodeGyp = findNodeGyp();
@@ -76,10 +104,9 @@ export async function compileAddon({ sources, addon, log, variables = [], enviro
   // The headers beside this Node.js; without them node-gyp fetches them from nodejs.org.
   const prefix = dirname(dirname(realpathSync(process.execPath)));
   if (existsSync(join(prefix, 'include', 'node', 'node_api.h'))) args.push(`--nodedir=${prefix}`);
-  const gypArgs = variables.length > 0 ? ['--', ...variables.map((setting) => `-D${setting}`)] : [];
-  const result = await run(process.execPath, [nodeGyp, ...args, ...gypArgs], {
+  const result = await run(process.execPath, [nodeGyp, ...args], {
     cwd: sources,
-    env: { ...process.env, ...environment },
+    env: { ...process.env, GYP_DEFINES: variables.join(' ') },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   writeFileSync(log, result.output);

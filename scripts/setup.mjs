@@ -9,8 +9,8 @@
  *   a program never runs from a half build, and two commands started at once compile once.
  * - build/src, build/test and build/tools hold nothing whose source was deleted.
  *
- * `node scripts/setup.mjs --pack` builds what goes into the package: from nothing, and without source maps, because
- * the sources that they point to are not packed.
+ * `node scripts/setup.mjs --pack` builds what goes into the package: from nothing, without source maps, because the
+ * sources that they point to are not packed, and with a prebuilt addon for machines like this one.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -25,7 +25,7 @@ import {
 } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addonNeedsBuild, buildAddon } from './build-addon.mjs';
+import { addonNeedsBuild, buildAddon, buildPrebuiltAddon, removePrebuiltAddon } from './build-addon.mjs';
 import { withLock } from './build-lock.mjs';
 import { exitLike, run } from './child-process.mjs';
 
@@ -64,12 +64,15 @@ async function installAndBuild(build, pack) {
   }
   if (!build) return null;
   const failure = !pack && isBuilt() ? null : await compile(pack);
-  return failure ?? compileAddon();
+  return failure ?? compileAddon(pack);
 }
 
 /** The addon is optional, so only an interruption fails the setup. */
-async function compileAddon() {
-  const signal = addonNeedsBuild() ? await buildAddon() : null;
+async function compileAddon(pack) {
+  if (!existsSync(join(root, 'native'))) return null;
+  if (!pack) removePrebuiltAddon();
+  const build = pack ? buildPrebuiltAddon : buildAddon;
+  const signal = pack || addonNeedsBuild() ? await build() : null;
   return signal === null ? null : failed('the build was interrupted', signal);
 }
 

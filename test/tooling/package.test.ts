@@ -1,0 +1,112 @@
+/** The package as users get it: packed, installed into an empty folder, and with its native port opened there. */
+import assert from 'node:assert/strict';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { loadAddon } from '../../src/native/addon.js';
+import { packageRoot, TemporaryProject } from './temporary-project.js';
+
+const RUN_LIMIT_MILLIS = 150_000;
+const NOT_REACHED = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED|ENETUNREACH/;
+
+/** Opens a device and says what it runs over; exit code 3: not at all. */
+const OPEN = `
+import { openDevice } from 'queuepair';
+const device = await openDevice(process.argv[2]).catch((error) => {
+  console.error(error.message);
+  process.exit(3);
+});
+console.log(JSON.stringify({ isExact: (await device.queryPort()).exactIcrc, counters: Object.keys(device.counters()) }));
+await device.close();
+`;
+
+function reasonToSkip(): string | false {
+  if (process.platform !== 'linux') return 'prebuilt addons are made on Linux';
+  const addon = loadAddon();
+  if (typeof addon === 'string') return addon;
+  return spawnSync('npm', ['--version']).status === 0 ? false : 'npm is not installed';
+}
+
+function run(cwd: string, command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+  const { NODE_TEST_CONTEXT: _, QUEUEPAIR_ADDON: __, npm_execpath: ___, ...inherited } = process.env;
+  const env = { ...inherited, ...environment };
+  return spawnSync(command, args, { cwd, env, encoding: 'utf8', timeout: RUN_LIMIT_MILLIS });
+}
+
+const said = ({ status, stdout, stderr }: SpawnSyncReturns<string>) => `code ${status}\n${stdout}\n${stderr}`;
+
+/**
+ * Packs this package, from a copy: packing builds from nothing, and this test runs from the build. Outside of CI it
+ * packs what is built already, with this clone's addon for the prebuilt one, because compiling takes its time.
+ */
+function pack(t: TestContext): string {
+  const project = new TemporaryProject(t);
+  const root = packageRoot();
+  const copy = (from: string, to = from) => {
+    const isSource = (path: string) => path !== join(root, 'native', 'build');
+    cpSync(join(root, from), join(project.path, to), { recursive: true, filter: isSource });
+  };
+  for (const name of ['src', 'native', 'CHANGELOG.md', 'README.md', 'LICENSE']) copy(name);
+  const isQuick = process.env['CI'] === undefined;
+  if (isQuick) {
+    copy('build/src');
+    copy('build/native/queuepair.node', `build/prebuilt/linux-${process.arch}-glibc.node`);
+  }
+  const options = ['--json', ...(isQuick ? ['--ignore-scripts'] : [])];
+  // What the compiler would optimize is not looked at here.
+  const packed = run(project.path, 'npm', ['pack', ...options], { CXXFLAGS: '-O0' });
+  assert.equal(packed.status, 0, said(packed));
+  const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }];
+  return join(project.path, filename);
+}
+
+function emptyFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-installed-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
+  writeFileSync(join(folder, 'open.js'), OPEN);
+  return folder;
+}
+
+test('the packed package, installed where nothing can be compiled, opens a native port', {
+  skip: reasonToSkip(),
+}, (t) => {
+  const tarball = pack(t);
+  const folder = emptyFolder(t);
+  // Nothing but Node.js and a shell, which npm starts scripts with.
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync(process.execPath, join(bin, 'node'));
+  symlinkSync('/bin/sh', join(bin, 'sh'));
+  const npm = spawnSync('sh', ['-c', 'readlink -f "$(command -v npm)"'], { encoding: 'utf8' }).stdout.trim();
+  const options = ['--prefer-offline', '--no-audit', '--no-fund'];
+  const installed = run(folder, process.execPath, [npm, 'install', tarball, ...options], { PATH: bin });
+  if (installed.status !== 0 && NOT_REACHED.test(installed.stderr)) {
+    t.skip('the registry that the dependencies come from cannot be reached');
+    return;
+  }
+  assert.equal(installed.status, 0, said(installed));
+  const home = join(folder, 'node_modules', 'queuepair');
+  assert.equal(existsSync(join(home, 'build', 'native')), false, 'nothing was compiled');
+
+  const native = run(folder, process.execPath, ['open.js', 'soft?port=0&io=native']);
+  assert.equal(native.status, 0, said(native));
+  const { isExact, counters } = JSON.parse(native.stdout) as { isExact: boolean; counters: string[] };
+  assert.deepEqual([isExact, counters.includes('portSegmentedSends')], [true, true]);
+  const byDefault = run(folder, process.execPath, ['open.js', 'soft?port=0']);
+  assert.deepEqual([byDefault.stdout, byDefault.stderr], [native.stdout, ''], 'it is the default');
+
+  rmSync(join(home, 'build', 'prebuilt'), { recursive: true });
+  const script = run(home, process.execPath, ['scripts/install.mjs'], { PATH: bin });
+  assert.equal(script.status, 0, said(script));
+  assert.match(script.stderr, /the native addon was not built: a C\+\+ compiler [^\n]* not found/);
+  const without = run(folder, process.execPath, ['open.js', 'soft?port=0']);
+  assert.equal(without.status, 0, said(without));
+  assert.equal((JSON.parse(without.stdout) as { isExact: boolean }).isExact, false);
+  assert.equal(without.stderr.match(/soft devices run over node:dgram/g)?.length, 1, without.stderr);
+  const forced = run(folder, process.execPath, ['open.js', 'soft?port=0&io=native']);
+  assert.equal(forced.status, 3, said(forced));
+  assert.match(forced.stderr, /io=native is not possible: the native addon is not built/);
+});
