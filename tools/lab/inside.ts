@@ -13,9 +13,17 @@ import { boot } from './scenarios/boot.js';
 import { conformance } from './scenarios/conformance.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
+import { perftest } from './scenarios/perftest.js';
 import { pingpong } from './scenarios/pingpong.js';
 
-const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = { boot, conformance, pingpong, interop, errors };
+const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
+  boot,
+  conformance,
+  pingpong,
+  perftest,
+  interop,
+  errors,
+};
 
 /** Tells main.ts that no summary was written. */
 const BROKEN_EXIT_CODE = 3;

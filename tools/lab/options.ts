@@ -1,7 +1,7 @@
 /** The command line of `npm run lab`. */
 import { parseArgs } from 'node:util';
 
-export const SCENARIO_NAMES = ['boot', 'conformance', 'pingpong', 'interop', 'errors'] as const;
+export const SCENARIO_NAMES = ['boot', 'conformance', 'pingpong', 'perftest', 'interop', 'errors'] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
 export interface LabOptions {
@@ -22,6 +22,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   boot         the machine alone: rxe0 is there and ibv_rc_pingpong runs over it
   conformance  the device suite over rxe0 through libibverbs, in the machine
   pingpong     queuepair pingpong and the stock ibv_rc_pingpong, each as server and as client
+  perftest     queuepair perftest and the stock tools of perftest, each as server and as client
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
 
