@@ -4,6 +4,7 @@ import { parseDamage } from '../../tools/lab/bad-network.js';
 import { layoutFor } from '../../tools/lab/operations.js';
 import { pattern } from '../../tools/lab/peer.js';
 import { parseCompletion } from '../../tools/lab/rxe-peer.js';
+import { describeStock } from '../../tools/lab/scenarios/perftest.js';
 
 test('a completion of the rxe peer is read field by field', () => {
   assert.deepEqual(parseCompletion('7:0:129:4096:3735928559:2'), {
@@ -48,4 +49,26 @@ test('source and target never overlap, the bytes behind the target included', ()
     assert.ok(target >= size);
     assert.ok(target + size + 64 <= bufferBytes);
   }
+});
+
+test('the numbers of the stock tools are found in what they print, and are those that were asked for', () => {
+  const rule = '-'.repeat(80);
+  const latency = `${rule}
+ local address: LID 0000 QPN 0x0012 PSN 0xb0f2c3
+ #bytes #iterations    t_min[usec]    t_max[usec]  t_typical[usec]    t_avg[usec]    t_stdev[usec]   99% percentile[usec]
+ 2       300          1203.05        9730.31      1250.12     	       1301.25     	303.13  		2300.00
+${rule}`;
+  const bandwidth = ' 65536      150              0.00               12.81  		   0.000205\n';
+  const round = (name: 'send-lat' | 'write-bw', sizeBytes: number, iterations: number) => ({
+    name,
+    sizeBytes,
+    iterations,
+  });
+  assert.equal(describeStock(round('send-lat', 2, 300), latency), '1250.12 µs');
+  assert.equal(describeStock(round('write-bw', 65_536, 150), bandwidth), '12.81 MiB/s');
+  assert.throws(() => describeStock(round('write-bw', 65_536, 151), bandwidth), /no result/);
+  assert.throws(
+    () => describeStock(round('send-lat', 2, 300), "Couldn't connect"),
+    /no result: Couldn't connect/,
+  );
 });

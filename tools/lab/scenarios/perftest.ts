@@ -79,7 +79,10 @@ async function describeOwn({ name }: Round, running: ReturnType<typeof startQueu
 }
 
 /** The line of numbers: bytes, iterations, then for latencies min, max and typical, else peak and average. */
-function describeStock({ name, sizeBytes, iterations }: Round, output: string): string {
+export function describeStock(
+  { name, sizeBytes, iterations }: Pick<Round, 'name' | 'sizeBytes' | 'iterations'>,
+  output: string,
+): string {
   const line = output.split('\n').find((text) => /^\s*\d+\s+\d+\s+[\d.]+\s+[\d.]+/.test(text));
   const [bytes, count, , second, third] = (line ?? '').trim().split(/\s+/).map(Number);
   if (bytes !== sizeBytes || count !== iterations) {
