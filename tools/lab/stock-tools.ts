@@ -54,19 +54,24 @@ export async function resultOf({ events }: Running, name: string): Promise<numbe
   throw new Error(`queuepair printed no ${name}`);
 }
 
+export interface StockServer {
+  /** What it printed, once it has ended. */
+  readonly output: Promise<string>;
+}
+
 /** Starts a server in the machine, and waits until it listens. */
 export async function startStockServer(
   machine: Machine,
   command: string,
   port: number,
-): Promise<Promise<string>> {
-  const server = machine.runOrThrow(command, TIMEOUT_MILLIS);
+): Promise<StockServer> {
+  const output = machine.runOrThrow(command, TIMEOUT_MILLIS);
   // Somebody must look at its failure even when the client fails first.
-  server.catch(() => {});
+  output.catch(() => {});
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
   const listens = `grep -q ':${hex} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6`;
   await machine.runOrThrow(`until ${listens}; do sleep 0.05; done`, TIMEOUT_MILLIS);
-  return server;
+  return { output };
 }
 
 /** The index of the RoCE v2 GID that rxe0 has for the machine's address. */

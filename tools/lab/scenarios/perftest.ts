@@ -46,7 +46,7 @@ async function withStockServer(machine: Machine, round: Round): Promise<string> 
   const server = await startStockServer(machine, stockCommand(round, ''), PORT);
   const own = startQueuepair([...queuepairArguments(device, round), THERE[4]]);
   const text = `queuepair ${await describeOwn(round, own)}`;
-  const stock = await server;
+  const stock = await server.output;
   // A server that only lends its memory measures nothing; that of ib_write_bw is told what the client measured.
   return round.name === 'read-lat' ? text : `${text}, stock ${describeStock(round, stock)}`;
 }

@@ -49,7 +49,7 @@ async function withStockServer(machine: Machine, round: Round): Promise<string> 
   const device = await softDeviceName(round.ip);
   const server = await startStockServer(machine, stockCommand(round, ''), PORT);
   const own = startQueuepair([...queuepairArguments(device, round), THERE[4]]);
-  return `${await readOwn(own)} us/iter; stock: ${readStock(await server)} us/iter`;
+  return `${await readOwn(own)} us/iter; stock: ${readStock(await server.output)} us/iter`;
 }
 
 async function withStockClient(machine: Machine, round: Round): Promise<string> {
