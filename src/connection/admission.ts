@@ -7,7 +7,14 @@
 import type { ControlChannel } from '../session/control-channel.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
-import { type Authorize, authorizeClient, type ClientTerms, IdentityCounts } from './authorization.js';
+import {
+  type Authorize,
+  authorizeClient,
+  type ClientTerms,
+  IdentityCounts,
+  limitsFor,
+} from './authorization.js';
+import type { DataPathLimits } from './options.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';
 
@@ -24,7 +31,8 @@ export class Refused extends RdmaError {
 /** What an admitted client has. */
 export interface Admitted {
   readonly slot: number;
-  readonly terms: ClientTerms;
+  /** What its connection gets. */
+  readonly limits: DataPathLimits;
   readonly peer: PeerIdentity | null;
 }
 
@@ -32,6 +40,8 @@ export interface AdmissionOptions {
   readonly slots: Slots;
   readonly resumptions: Resumptions;
   readonly authorize: Authorize | undefined;
+  /** Where the terms of a client say nothing else. */
+  readonly limits: DataPathLimits;
   /** Connections of one certificate, where its terms say nothing about it. */
   readonly maxPerIdentity: number | undefined;
 }
@@ -53,7 +63,7 @@ export class Admission {
   /** @throws Refused. */
   async admit({ peer, remoteAddress }: ControlChannel): Promise<Admitted> {
     this.#checkOpen();
-    const terms = await this.#decide(peer, remoteAddress);
+    const { terms, limits } = await this.#decide(peer, remoteAddress);
     // Without a certificate clients cannot be told apart: only explicit terms count them.
     const usual = peer === null ? undefined : this.#options.maxPerIdentity;
     const max = terms.maxConnections ?? usual ?? Number.POSITIVE_INFINITY;
@@ -61,7 +71,7 @@ export class Admission {
       throw new Refused('ERR_RDMA_NO_SLOT', `this client has its ${max} connections already`);
     }
     const slot = await this.#takeSlot();
-    if (slot !== undefined && !this.#isClosed) return { slot, terms, peer };
+    if (slot !== undefined && !this.#isClosed) return { slot, limits, peer };
     this.#identities.leave(peer);
     if (slot !== undefined) this.#options.slots.free(slot);
     this.#checkOpen();
@@ -78,9 +88,13 @@ export class Admission {
     if (this.#isClosed) throw new Refused('ERR_RDMA_CLOSED', 'this server is closing');
   }
 
-  async #decide(peer: PeerIdentity | null, address: string): Promise<ClientTerms> {
+  async #decide(
+    peer: PeerIdentity | null,
+    address: string,
+  ): Promise<{ readonly terms: ClientTerms; readonly limits: DataPathLimits }> {
     try {
-      return await authorizeClient(this.#options.authorize, peer, address);
+      const terms = await authorizeClient(this.#options.authorize, peer, address);
+      return { terms, limits: limitsFor(this.#options.limits, terms) };
     } catch (error) {
       const message = (error as RdmaError).message;
       throw new Refused('ERR_RDMA_NOT_AUTHORIZED', message, 'this client is not authorized');

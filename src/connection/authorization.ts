@@ -4,7 +4,7 @@
  */
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
-import type { DataPathLimits, MemoryRights } from './options.js';
+import { checkLimits, type DataPathLimits, type MemoryRights } from './options.js';
 
 /** Terms for one client; what is left out is as the server's options say. */
 export interface ClientTerms {
@@ -54,10 +54,14 @@ export async function authorizeClient(
   return terms === true ? {} : terms;
 }
 
-/** The server's limits with a client's terms in their place. */
+/**
+ * The server's limits with a client's terms in their place.
+ *
+ * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for terms that cannot be.
+ */
 export function limitsFor(limits: DataPathLimits, terms: ClientTerms): DataPathLimits {
   const { maxConnections: _, ...own } = terms;
-  return { ...limits, ...own };
+  return checkLimits({ ...limits, ...own });
 }
 
 /** How many connections each identity has; clients without a certificate are not told apart. */

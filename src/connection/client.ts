@@ -41,6 +41,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     host: options.host ?? '127.0.0.1',
     port: options.port ?? DEFAULT_PORT,
   };
+  const limits = withDefaults(options);
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
   reporter.report(StepName.TLS, { peer: `${channel.remoteAddress}:${channel.remotePort}` });
   let owned: Device | undefined;
@@ -49,7 +50,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
       owned = await openDevice(deviceName(options.device, channel.localAddress));
     }
     const device = owned ?? (options.device as Device);
-    const dataPath = new DataPath(device, withDefaults(options), reporter, options.revealPsns ?? false);
+    const dataPath = new DataPath(device, limits, reporter, options.revealPsns ?? false);
     const lifeline: Lifeline = new Lifeline(channel, {
       dataPath,
       reporter,

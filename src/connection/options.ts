@@ -1,5 +1,6 @@
 /** Options that servers and clients share, with their defaults. */
 import type { Device } from '../verbs/device.js';
+import { usageError } from '../verbs/errors.js';
 import type { ConnectionStep } from './steps.js';
 
 export const DEFAULT_PORT = 4433;
@@ -66,11 +67,32 @@ export interface DataPathLimits {
   readonly encryption: 'aes-256-gcm' | undefined;
 }
 
-export const withDefaults = (options: DataPathOptions): DataPathLimits => ({
-  receiveSlots: options.receiveSlots ?? 64,
-  slotBytes: options.slotBytes ?? 16 * 1024,
-  maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
-  bufferBytes: options.bufferBytes ?? 1024 * 1024,
-  rights: { read: true, write: true },
-  encryption: options.encryption,
-});
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export const withDefaults = (options: DataPathOptions): DataPathLimits =>
+  checkLimits({
+    receiveSlots: options.receiveSlots ?? 64,
+    slotBytes: options.slotBytes ?? 16 * 1024,
+    maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
+    bufferBytes: options.bufferBytes ?? 1024 * 1024,
+    rights: { read: true, write: true },
+    encryption: options.encryption,
+  });
+
+/** Header and tag of a fragment take 40 bytes of a slot; the peer refuses what its frames cannot tell. */
+const RANGES = {
+  receiveSlots: [1, 65_536],
+  slotBytes: [64, 2 ** 31],
+  maxMessageBytes: [0, 2 ** 32 - 1],
+  bufferBytes: [0, 2 ** 40],
+} as const;
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the option. */
+export function checkLimits(limits: DataPathLimits): DataPathLimits {
+  for (const [name, [min, max]] of Object.entries(RANGES)) {
+    const value = limits[name as keyof typeof RANGES];
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw usageError(`${name} must be an integer from ${min} to ${max}, not ${value}`);
+    }
+  }
+  return limits;
+}

@@ -17,17 +17,11 @@ import type { Device, DeviceCensus } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit, type AuditListener } from './audit.js';
-import { type Authorize, limitsFor } from './authorization.js';
+import type { Authorize } from './authorization.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
-import {
-  type CommonOptions,
-  type DataPathLimits,
-  DEFAULT_PORT,
-  recoveryLimits,
-  withDefaults,
-} from './options.js';
+import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
@@ -143,6 +137,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       slots,
       resumptions: this.#resumptions,
       authorize: options.authorize,
+      limits: withDefaults(options),
       maxPerIdentity: options.admission?.maxPerIdentity,
     });
     const { cert, key, clientCa, handshakeDeadlineMillis, admission } = options;
@@ -292,7 +287,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     point: ResumePoint,
     first: Frame,
   ): Promise<void> {
-    const limits = limitsFor(withDefaults(this.#options), admitted.terms);
+    const { limits } = admitted;
     const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
     const lifeline = new Lifeline(channel, {
       dataPath,
@@ -309,7 +304,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       return;
     }
     const connection = new Connection(reporter.connection, lifeline, dataPath);
-    this.#auditLife(connection, admitted, limits);
+    this.#auditLife(connection, admitted);
     this.#connections.add(connection);
     this.emit('connection', connection);
     await this.#handle(connection);
@@ -318,7 +313,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.emit('disconnection', connection, error);
   }
 
-  #auditLife(connection: Connection, { slot }: Admitted, limits: DataPathLimits): void {
+  #auditLife(connection: Connection, { slot, limits }: Admitted): void {
     const { id, remoteAddress: address, peer, isEncrypted: encrypted } = connection;
     const subject = { connection: id, address, peer };
     const { bufferBytes, rights } = limits;

@@ -60,6 +60,21 @@ test('a decision that fails refuses, and tells the log but not the client', asyn
   await server.close();
 });
 
+test('options and terms that cannot be are refused by name', async () => {
+  await assert.rejects(startServer(undefined, { slotBytes: 24 }), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+    message: /slotBytes must be an integer from 64/,
+  });
+  const reasons: string[] = [];
+  const server = await startServer(undefined, { authorize: () => ({ receiveSlots: 0 }) });
+  server.on('refused', ({ reason }) => reasons.push(reason));
+  await assert.rejects(connectTo(server), { code: 'ERR_RDMA_REFUSED' });
+  assert.match(reasons[0] ?? '', /receiveSlots must be/);
+  await assert.rejects(connectTo(server, { bufferBytes: -1 }), /bufferBytes must be/);
+  await serverIsEmpty(server);
+  await server.close();
+});
+
 test('terms give a client its own buffer, message limit, encryption and number of connections', async () => {
   const server = await startServer(undefined, {
     ...MUTUAL,
