@@ -3,7 +3,9 @@
  * socket may send them later.
  *
  * Over IPv4 the kernel chooses an identification that the ICRC covers and that node:dgram cannot know, so packets are
- * exact on the wire over IPv6 only. Receivers of this package solve for the identification; standard ones do not.
+ * exact on the wire over IPv6 only. Receivers of this package solve for the identification; standard ones do not. Over
+ * IPv6 in turn a socket of node:dgram cannot be told to take packets without a UDP checksum, which is how Linux rdma_rxe
+ * sends them: towards it the native port is needed either way.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { Datagram } from '../roce/datagram.js';
