@@ -19,6 +19,7 @@ const PEER = fileURLToPath(new URL('./veth-peer.js', import.meta.url));
 const ROCE_PORT = 4791;
 const ETHERNET_BYTES = 14;
 const CAPTURE_LIMIT_MILLIS = 10_000;
+const TEST_MILLIS = 50_000;
 
 function reasonToSkip(): string | false {
   const addon = loadAddon();
@@ -77,7 +78,27 @@ function run(command: string, ...args: string[]): void {
   execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-const hear = async <T>(peer: ChildProcess): Promise<T> => (await once(peer, 'message'))[0] as T;
+/** The next message of a peer; rejects with what it said when it ends instead. */
+function hear<T>(peer: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    const onText = (text: unknown): void => {
+      said += String(text);
+    };
+    const onMessage = (message: unknown): void => {
+      peer.off('close', onClose);
+      peer.stderr?.off('data', onText);
+      resolve(message as T);
+    };
+    const onClose = (code: number | null, signal: string | null): void => {
+      peer.off('message', onMessage);
+      reject(new Error(`a peer ended (${signal ?? code}): ${said}`));
+    };
+    peer.stderr?.on('data', onText);
+    peer.once('message', onMessage);
+    peer.once('close', onClose);
+  });
+}
 
 async function tell<T>(peer: ChildProcess, order: Order): Promise<T> {
   const answer = hear<T>(peer);
@@ -243,6 +264,7 @@ function checkAll({ packets, sent, received }: Crossing): void {
 
 test('packets that the kernel splits off a send carry the identifications that their ICRCs were computed with', {
   skip,
+  timeout: TEST_MILLIS,
 }, async () => {
   const crossing = await cross(IPV4, false);
   checkAll(crossing);
@@ -253,6 +275,7 @@ test('packets that the kernel splits off a send carry the identifications that t
 
 test('an interface that splits by itself gets single packets, all with identification 0', {
   skip,
+  timeout: TEST_MILLIS,
 }, async () => {
   const crossing = await cross(IPV4, true);
   checkAll(crossing);
@@ -260,7 +283,7 @@ test('an interface that splits by itself gets single packets, all with identific
   assert.deepEqual(new Set(crossing.packets.map((packet) => packet.identification)), new Set([0]));
 });
 
-test('segmented sends over IPv6 have exact ICRCs too', { skip }, async () => {
+test('segmented sends over IPv6 have exact ICRCs too', { skip, timeout: TEST_MILLIS }, async () => {
   const crossing = await cross(IPV6, false);
   checkAll(crossing);
   assert.equal((crossing.sent.counters['portSegmentedSends'] ?? 0) > 0, true);

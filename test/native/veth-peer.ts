@@ -4,9 +4,12 @@
  * told: `write` transfers its buffer, `send` one short message.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
+import type { Device } from '../../src/verbs/device.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
@@ -30,9 +33,10 @@ export interface Report {
 export const BUFFER_BYTES = 200_003;
 const PSN = toPsn(0xffffc0);
 const PATH_MTU = 1024;
+const ADDRESS_MILLIS = 3000;
 
 const address = process.argv[2] as string;
-const device = await openDevice(`soft:${address}?io=native&port=4791`);
+const device = await openWhenUp(`soft:${address}?io=native&port=4791`);
 const pd = await device.allocPd();
 const channel = await device.createCompletionChannel();
 const cq = await device.createCq({ capacity: 64, channel });
@@ -41,6 +45,20 @@ const buffer = new Uint8Array(BUFFER_BYTES);
 const mr = await pd.regMr(buffer, AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE);
 const inbox = await pd.regMr(new Uint8Array(64), AccessFlags.LOCAL_WRITE);
 let peer: Hello | undefined;
+
+/** An address of an interface that was made a moment ago may need another one. */
+async function openWhenUp(name: string): Promise<Device> {
+  const deadline = performance.now() + ADDRESS_MILLIS;
+  for (;;) {
+    try {
+      return await openDevice(name);
+    } catch (error) {
+      const isAddress = error instanceof RdmaError && error.code === 'ERR_RDMA_ADDRESS';
+      if (!isAddress || performance.now() > deadline) throw error;
+      await setTimeout(20);
+    }
+  }
+}
 
 async function connect(hello: Hello): Promise<void> {
   peer = hello;
@@ -57,7 +75,8 @@ async function connect(hello: Hello): Promise<void> {
   await qp.modify({
     state: QpState.RTS,
     sqPsn: PSN,
-    timeout: 14,
+    // 0.5 s: a link that was made a moment ago may not know its neighbour for a second.
+    timeout: 17,
     retryCount: 7,
     rnrRetry: 7,
     maxRdAtomic: 1,
