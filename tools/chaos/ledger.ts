@@ -9,8 +9,6 @@ type Side = 'server' | 'client';
 interface Ends {
   readonly server?: Progress;
   readonly client?: Progress;
-  /** Sides whose process was killed: what it had received and not told is unknown. */
-  readonly killed: ReadonlySet<Side>;
 }
 
 export interface Totals {
@@ -34,19 +32,9 @@ export class Ledger {
 
   note(side: Side, progress: Progress): void {
     const key = keyOf(progress.incarnation);
-    const ends = this.#ends.get(key) ?? { killed: new Set() };
+    const ends: Ends = this.#ends.get(key) ?? {};
     this.#messages += progress.received - (ends[side]?.received ?? 0);
     this.#ends.set(key, { ...ends, [side]: progress });
-  }
-
-  /** The process of this side is no more: for every incarnation that it had not ended. `client`: only that one's. */
-  noteKilled(side: Side, client?: number): void {
-    for (const [key, ends] of this.#ends) {
-      const known = ends[side] ?? ends.server ?? ends.client;
-      if (ends[side]?.over === true || known === undefined) continue;
-      if (client !== undefined && known.incarnation.client !== client) continue;
-      this.#ends.set(key, { ...ends, killed: new Set([...ends.killed, side]) });
-    }
   }
 
   /** What one client has taken and was acknowledged, over all its incarnations. */
@@ -73,8 +61,7 @@ export class Ledger {
         sum.messages += end.received;
         sum.recoveries += end.recoveries;
       }
-      sum.lost += lostBetween(ends.client, ends.server, ends.killed.has('server'));
-      sum.lost += lostBetween(ends.server, ends.client, ends.killed.has('client'));
+      sum.lost += lostBetween(ends.client, ends.server) + lostBetween(ends.server, ends.client);
     }
     return { ...sum, incarnations: this.#ends.size };
   }
@@ -82,13 +69,11 @@ export class Ledger {
 
 const keyOf = ({ client, number }: Incarnation): string => `${client}/${number}`;
 
-/** What the sender was told has arrived, beyond what the receiver got and what it knows to be missing. */
-function lostBetween(
-  sender: Progress | undefined,
-  receiver: Progress | undefined,
-  wasKilled: boolean,
-): number {
-  if (sender === undefined || wasKilled) return 0;
-  const got = receiver === undefined ? 0 : receiver.received - receiver.duplicated + receiver.lost;
-  return Math.max(0, sender.acknowledged - got);
+/**
+ * What the sender was told has arrived, beyond what the receiver got and what it knows to be missing. A receiver whose
+ * process lived on always tells its end; of one that was killed it is unknown what it had taken and not told.
+ */
+function lostBetween(sender: Progress | undefined, receiver: Progress | undefined): number {
+  if (sender === undefined || receiver?.over !== true) return 0;
+  return Math.max(0, sender.acknowledged - (receiver.received - receiver.duplicated + receiver.lost));
 }

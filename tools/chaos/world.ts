@@ -57,7 +57,6 @@ export class World {
   async killServer(): Promise<void> {
     this.server.signal('SIGKILL');
     await this.server.gone;
-    this.ledger.noteKilled('server');
     await this.startServer();
   }
 
@@ -65,7 +64,6 @@ export class World {
     const actor = this.clients[client] as Actor;
     actor.signal('SIGKILL');
     await actor.gone;
-    this.ledger.noteKilled('client', client);
     await this.startClient(client);
   }
 
