@@ -23,6 +23,7 @@ export class World {
   server!: Actor;
   #port = 0;
   #incarnation = 1;
+  #replacing: Promise<void> = Promise.resolve();
 
   constructor(certificates: string, seed: number) {
     this.certificates = certificates;
@@ -54,17 +55,21 @@ export class World {
     this.clients[client] = actor;
   }
 
-  async killServer(): Promise<void> {
-    this.server.signal('SIGKILL');
-    await this.server.gone;
-    await this.startServer();
+  killServer(): Promise<void> {
+    return this.#replaceOneByOne(async () => {
+      this.server.signal('SIGKILL');
+      await this.server.gone;
+      await this.startServer();
+    });
   }
 
-  async killClient(client: number): Promise<void> {
-    const actor = this.clients[client] as Actor;
-    actor.signal('SIGKILL');
-    await actor.gone;
-    await this.startClient(client);
+  killClient(client: number): Promise<void> {
+    return this.#replaceOneByOne(async () => {
+      const actor = this.clients[client] as Actor;
+      actor.signal('SIGKILL');
+      await actor.gone;
+      await this.startClient(client);
+    });
   }
 
   /**
@@ -100,13 +105,14 @@ export class World {
   async finish(): Promise<Readonly<Record<string, number>>> {
     const left: Record<string, number> = {};
     const finishOne = async (actor: Actor): Promise<void> => {
+      const { role, client } = actor.setup;
       const done = actor.next('done');
       actor.order({ order: 'finish' });
-      const { role, client } = actor.setup;
-      for (const [kind, count] of Object.entries<number>({ ...(await done).leaked })) {
+      const { leaked } = await within(done, `the ${role} ${client} did not come to its end`);
+      for (const [kind, count] of Object.entries<number>({ ...leaked })) {
         if (count > 0) left[`${kind} of ${role} ${client}`] = count;
       }
-      await actor.gone;
+      await within(actor.gone, `the ${role} ${client} has freed everything, but its process does not end`);
     };
     await Promise.all(this.clients.map(finishOne));
     await finishOne(this.server);
@@ -120,11 +126,32 @@ export class World {
     for (const proxy of this.proxies.splice(0)) await proxy[Symbol.asyncDispose]();
   }
 
+  /** Two kills of one process at a time would start two in its place, of which one would be forgotten. */
+  #replaceOneByOne(replace: () => Promise<void>): Promise<void> {
+    const replaced = this.#replacing.then(replace);
+    this.#replacing = replaced.catch(() => undefined);
+    return replaced;
+  }
+
   #setup(role: 'server' | 'client', client: number) {
     return { role, client, certificates: this.certificates, seed: this.seed };
   }
 
   #onReport(side: 'server' | 'client', report: Report): void {
     if (report.event === 'progress') this.ledger.note(side, report.progress);
+  }
+}
+
+/** @throws Error with this message when `promise` takes longer than a connection may take to end or to recover. */
+async function within<Value>(promise: Promise<Value>, message: string): Promise<Value> {
+  const cancel = new AbortController();
+  const tooLate = delay(STUCK_MILLIS, undefined, { signal: cancel.signal }).then(() => {
+    throw new Error(`${message} within ${STUCK_MILLIS / 1000} s`);
+  });
+  try {
+    return await Promise.race([promise, tooLate]);
+  } finally {
+    cancel.abort();
+    tooLate.catch(() => undefined);
   }
 }
