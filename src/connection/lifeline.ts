@@ -280,9 +280,11 @@ export class Lifeline {
     } else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code)) {
       this.abort(error);
     } else {
-      this.#recovering = this.#recover(error).finally(() => {
-        this.#recovering = undefined;
+      const recovering = this.#recover(error).finally(() => {
+        // The next one may have begun meanwhile.
+        if (this.#recovering === recovering) this.#recovering = undefined;
       });
+      this.#recovering = recovering;
     }
   }
 
@@ -304,22 +306,24 @@ export class Lifeline {
     const { code, status = '' } = cause;
     reporter.report(StepName.RECOVERING, { code, status, qpState: dataPath.qpState });
     this.listener?.onReconnecting(cause);
-    let failure = cause;
     try {
-      do {
+      for (let failure: RdmaError | undefined = cause; failure !== undefined; ) {
         await dataPath.disconnect(failure);
+        // Of the link that is gone.
+        this.#failedAgain = undefined;
         await this.#pause();
-        failure = (await this.#tryOnce()) ?? failure;
-      } while (!this.#isUp && this.#ending === undefined && this.#timeLeftMillis() > 0);
+        failure = await this.#tryOnce();
+        if (failure !== undefined && this.#timeLeftMillis() <= 0) throw failure;
+      }
     } catch (error) {
       this.abort(asRdmaError(error));
-      return;
     }
-    if (this.#ending !== undefined) return;
-    if (!this.#isUp) this.abort(failure);
   }
 
-  /** Returns why it did not work this time; throws what no further attempt can mend. */
+  /**
+   * Returns why it did not work this time; `undefined` when the connection is up, which it may no longer be when the
+   * caller hears of it, or at its end. Throws what no further attempt can mend.
+   */
   async #tryOnce(): Promise<RdmaError | undefined> {
     if (this.#ending !== undefined) return undefined;
     const { reporter } = this.#options;
@@ -336,12 +340,20 @@ export class Lifeline {
     } catch (error) {
       const failure = asRdmaError(error);
       if (this.#peerSaidBye) this.#endByPeer();
-      if (this.#ending !== undefined || RETRYABLE.includes(failure.code)) return failure;
+      if (this.#ending !== undefined) return undefined;
+      if (RETRYABLE.includes(failure.code)) return failure;
       throw this.#timeLeftMillis() > 0 ? failure : tooSlow();
     } finally {
       clearTimeout(timer);
     }
     if (this.#ending !== undefined) return undefined;
+    const failure = this.#failedAgain;
+    if (failure !== undefined) {
+      // The new link is broken already, and this recovery is the one that goes on.
+      if (!this.#peerSaidBye) return recoverable(failure);
+      this.#endByPeer();
+      return undefined;
+    }
     reporter.report(StepName.RECOVERED);
     this.#goUp();
     this.listener?.onReconnected();
@@ -401,6 +413,12 @@ export class Lifeline {
     for (const release of this.#afterEnd) await release();
     this.#resolveClosed(error);
   }
+}
+
+/** @throws RdmaError `failure` itself, when it is none that a connection recovers from. */
+function recoverable(failure: RdmaError): RdmaError {
+  if (RECOVERABLE.includes(failure.code)) return failure;
+  throw failure;
 }
 
 const tooSlow = (): RdmaError =>

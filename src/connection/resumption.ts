@@ -46,6 +46,16 @@ export class ResumePoint {
     });
   }
 
+  /** The connection is over: who came too late for it learns so at once. */
+  end(): void {
+    const message = 'the connection ended before this session could take it up';
+    this.#offered?.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message), {
+      code: 'ERR_RDMA_NO_CONNECTION',
+      message,
+    });
+    this.#offered = undefined;
+  }
+
   #hand(): void {
     if (this.#offered === undefined || this.#taker === undefined) return;
     const channel = this.#offered;
@@ -70,6 +80,7 @@ export class Resumptions {
 
   delete(point: ResumePoint): void {
     this.#points.delete(point.token);
+    point.end();
   }
 
   /** Gives the session to the connection that it names; `false` when there is none that it may have. */

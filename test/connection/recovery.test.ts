@@ -109,6 +109,37 @@ for (const [what, fault] of FAULTS) {
   });
 }
 
+const RELAPSES = 20;
+
+for (const [whose, failPeer] of [
+  ["client's", ({ serverDevice }: Rig) => serverDevice.failQueuePairs()],
+  ["server's", ({ clientDevice }: Rig) => clientDevice.failQueuePairs()],
+] as const) {
+  test(`a queue pair that fails as soon as the ${whose} end is up again is replaced by one recovery`, async () => {
+    const ends: Connection[] = [];
+    await using rig = await startRig(async (connection) => {
+      ends.push(connection);
+      for await (const { data } of connection) await connection.send(data);
+    });
+    await rig.client.send('hello');
+    assert.equal(Buffer.from((await rig.client.receive())?.data ?? []).toString(), 'hello');
+    const watched = whose === "client's" ? rig.client : (ends[0] as Connection);
+    const relapsed = new Promise<void>((resolve, reject) => {
+      let relapses = 0;
+      watched.on('reconnected', () => {
+        if (++relapses === RELAPSES) resolve();
+        else void failPeer(rig);
+      });
+      watched.on('closed', (error) => reject(error ?? new Error('the connection ended')));
+    });
+    relapsed.catch(() => undefined);
+    await failPeer(rig);
+    await relapsed;
+    await rig.client.send('and on');
+    assert.equal(Buffer.from((await rig.client.receive())?.data ?? []).toString(), 'and on');
+  });
+}
+
 test('a connection recovers from a network that is dark for longer than its retries last', async () => {
   await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
   const client = new ServiceClient(rig.client);
