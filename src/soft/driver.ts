@@ -1,17 +1,19 @@
 /**
  * Drives a NIC: carries datagrams from its port into it, packets out of it, and wakes it at its deadlines. Work that
- * posts and datagrams leave behind is done once at the end of the present turn of the event loop, so that a burst is
- * sent as a batch.
+ * posts and datagrams leave behind is done once, after the code that runs at the moment and the promises that it
+ * settled: a burst is sent as a batch, and an acknowledgement leaves together with what the program answers.
  *
  * Three ways to make progress, which may be mixed:
  * - `poll` drives the NIC from whoever calls it, without timers or promises. It never delivers events: those come from
  *   the event loop alone.
  * - After activity the event loop is kept turning for a moment, because the next packet is near and waking a sleeping
- *   process costs more than a round trip. Every turn serves timers and other sockets as usual.
+ *   process costs more than a round trip. Every turn serves timers and other sockets as usual. Where other processes
+ *   want the processor it sleeps at once: turning would keep it from them, and the peer may be among them.
  * - After that the port wakes the event loop. An idle NIC has no timer, no turn of its own, and costs nothing.
  */
 import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
+import type { Cq } from '../roce/completion/cq.js';
 import type { Datagram } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
 import { packetLength } from '../roce/packet-writer.js';
@@ -23,6 +25,12 @@ const BATCH_PACKETS = 64;
 const SHORT_WAIT_MICROS = 200;
 /** How long the event loop keeps turning after the last packet or post. */
 const SPIN_MICROS = 200;
+/** Of that, how long one turn may take when nothing comes. Turns cost more than looking for packets. */
+const SPIN_TURN_MICROS = 25;
+/** A look for packets that takes so long was interrupted: others want this processor, perhaps the peer itself. */
+const INTERRUPTED_MICROS = 300;
+/** How long the driver sleeps between packets after that, instead of turning. */
+const REST_MICROS = 20_000;
 /** With one processor, turning would take it from the peer that is waited for. */
 const MAY_SPIN = availableParallelism() > 1;
 
@@ -32,7 +40,7 @@ export const nowMicros = (): number => performance.now() * 1000;
 export class Driver implements PortListener {
   readonly #nic: Nic;
   readonly #port: UdpPort;
-  readonly #onProgress: () => void;
+  readonly #onProgress: () => boolean;
   readonly #batch = new TransmitBatch(BATCH_PACKETS);
   readonly #flush = (): void => this.#run();
   readonly #wake = (): void => this.#onTimer();
@@ -44,13 +52,14 @@ export class Driver implements PortListener {
   #isPolling = false;
   #spinning: NodeJS.Immediate | null = null;
   #spinUntil = 0;
+  #restUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
   #stopped = false;
 
-  /** `onProgress` is called after every piece of work, to deliver events. */
-  constructor(nic: Nic, port: UdpPort, onProgress: () => void) {
+  /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
+  constructor(nic: Nic, port: UdpPort, onProgress: () => boolean) {
     this.#nic = nic;
     this.#port = port;
     this.#onProgress = onProgress;
@@ -62,23 +71,29 @@ export class Driver implements PortListener {
   kick(): void {
     if (this.#flushQueued) return;
     this.#flushQueued = true;
-    queueMicrotask(this.#flush);
+    // Not a microtask: those of the program come first.
+    process.nextTick(this.#flush);
   }
 
-  /** Takes what has arrived, sends what is to be sent, wakes what is due. Does not wait, and delivers no events. */
-  poll(): void {
+  /**
+   * Sends what was posted, takes what has arrived, wakes what is due. Does not wait, and delivers no events. When
+   * something has completed in `cq`, what is to be sent now waits until the next call, or the end of the turn: the
+   * program that polls will have posted its answer by then.
+   */
+  poll(cq: Cq): void {
     // Inside the delivery of a datagram the NIC is amid things.
     if (this.#stopped || this.#isPolling) return;
     this.#isPolling = true;
     try {
-      this.#port.poll();
       const nic = this.#nic;
+      if (nic.wantsTransmit) this.#transmit();
+      this.#port.poll();
       const deadline = nic.nextDeadline();
       if (deadline !== Number.POSITIVE_INFINITY && deadline <= nowMicros()) {
         nic.handleTimeout(nowMicros());
         this.kick();
       }
-      if (nic.wantsTransmit) this.#transmit();
+      if (nic.wantsTransmit && cq.count === 0) this.#transmit();
     } finally {
       this.#isPolling = false;
     }
@@ -104,14 +119,29 @@ export class Driver implements PortListener {
   #run(): void {
     this.#flushQueued = false;
     if (this.#stopped) return;
+    // Who was told of an event may post something that can leave with the rest.
+    if (this.#tell()) return;
     this.#transmit();
-    this.#onProgress();
+    this.#tell();
     this.#armTimer();
     if (this.#maySpin) this.#keepSpinning();
   }
 
+  /** Delivers events. If there were any, or if one of those who were told threw, the rest is done after them. */
+  #tell(): boolean {
+    let told = true;
+    try {
+      told = this.#onProgress();
+    } finally {
+      if (told) this.kick();
+    }
+    return told;
+  }
+
   #keepSpinning(): void {
-    this.#spinUntil = nowMicros() + SPIN_MICROS;
+    const now = nowMicros();
+    if (now < this.#restUntil) return;
+    this.#spinUntil = now + SPIN_MICROS;
     this.#spinning ??= setImmediate(this.#spin);
   }
 
@@ -119,8 +149,15 @@ export class Driver implements PortListener {
     this.#spinning = null;
     if (this.#stopped) return;
     this.wakeUps++;
-    this.#port.poll();
-    if (this.#stopped || nowMicros() >= this.#spinUntil) return;
+    let now = nowMicros();
+    const endsAt = now + SPIN_TURN_MICROS;
+    while (now < endsAt && !this.#port.poll()) {
+      if (this.#stopped) return;
+      const before = now;
+      now = nowMicros();
+      if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
+    }
+    if (this.#stopped || now >= this.#spinUntil || now < this.#restUntil) return;
     this.#spinning ??= setImmediate(this.#spin);
   }
 

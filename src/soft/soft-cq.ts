@@ -51,7 +51,7 @@ export class SoftCq implements CompletionQueue {
       );
     }
     if (!Number.isInteger(max) || max < 0) throw usageError(`poll takes 0 or more completions, not ${max}`);
-    if (this.engine.count === 0 && max > 0) this.#driver.poll();
+    if (this.engine.count === 0 && max > 0) this.#driver.poll(this.engine);
     return this.engine.poll(into, max);
   }
 

@@ -172,15 +172,20 @@ export class SoftDevice implements Device {
     if (this.#closed) throw closedError(this.name);
   }
 
-  #deliverEvents(): void {
+  /** Returns whether there were any. */
+  #deliverEvents(): boolean {
+    let delivered = false;
     for (let cq = this.nic.takeFiredCq(); cq !== undefined; cq = this.nic.takeFiredCq()) {
+      delivered = true;
       const softCq = cq.context as SoftCq;
       softCq.channel?.deliver(softCq);
     }
     for (let event = this.nic.takeEvent(); event !== undefined; event = this.nic.takeEvent()) {
+      delivered = true;
       const translated = translateEvent(event);
       for (const listener of this.#listeners) listener(translated);
     }
+    return delivered;
   }
 }
 

@@ -63,7 +63,7 @@ export async function openEnd(
     recvCq,
     capacity: { maxSendWr: needs.sends, maxRecvWr: needs.receives, maxSendSge: 1, maxRecvSge: 1 },
   });
-  const buffer = await pd.regMr(new SharedArrayBuffer(needs.bufferBytes), ACCESS);
+  const buffer = await pd.regMr(new ArrayBuffer(needs.bufferBytes), ACCESS);
   const { peer, psn, mtu } = await introduce(config, device, qp, buffer, link);
   await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: ACCESS });
   prepare(qp, buffer);
