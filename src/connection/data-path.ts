@@ -95,11 +95,12 @@ export class DataPath {
   }
 
   /**
-   * Makes the objects, or a new queue pair for those that exist, and says what the peer must know of them.
+   * Makes the objects, or a new queue pair for those that exist, and says what the peer must know of them; among it the
+   * GID of the address at which the peer reaches this machine (`reachedAt`), where the device has that.
    *
    * @throws RdmaError of the verbs.
    */
-  async prepare(): Promise<SessionParameters> {
+  async prepare(reachedAt: string): Promise<SessionParameters> {
     this.#port ??= await this.#device.queryPort();
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
@@ -115,7 +116,7 @@ export class DataPath {
       await this.#resources.renewQp();
     }
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
-    return this.#describe(this.#resources, this.#port);
+    return this.#describe(this.#resources, this.#port, reachedAt);
   }
 
   /** Whether messages and memory are sealed. */
@@ -275,8 +276,12 @@ export class DataPath {
     this.#sealedMemory?.onMessage(type, data);
   }
 
-  async #describe(resources: ConnectionResources, port: PortAttributes): Promise<SessionParameters> {
-    const gid = await ownGid(this.#device);
+  async #describe(
+    resources: ConnectionResources,
+    port: PortAttributes,
+    reachedAt: string,
+  ): Promise<SessionParameters> {
+    const gid = await ownGid(this.#device, reachedAt);
     const { qp, bufferMr } = resources;
     return {
       qpn: qp.qpn,

@@ -169,12 +169,13 @@ export class Lifeline {
       given = undefined;
       return Promise.resolve(frame);
     };
+    const { localAddress } = this.#channel;
     const session = await establishSession(
       this.#channel,
       {
         async createObjects() {
           reporter.report(StepName.PSN_EXCHANGED);
-          const parameters = await dataPath.prepare();
+          const parameters = await dataPath.prepare(localAddress);
           return resumeToken === undefined ? parameters : { ...parameters, resumeToken };
         },
         transition: (attributes) => dataPath.connect(attributes, this.#channel),

@@ -4,12 +4,14 @@ import { AccessFlags, REMOTE_ACCESS } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
+import { ownGid } from '../../src/verbs/gid-choice.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import { toPathMtu } from '../../src/verbs/mtu.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { createCompletions, type WorkCompletion } from '../../src/verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest, type Sge, type WrOpcode } from '../../src/verbs/work-request.js';
+import { HERE } from './network.js';
 import {
   NO_REGION,
   PEER_DEFAULTS,
@@ -79,7 +81,7 @@ export class DevicePeer implements Peer {
     });
     const accessFlags = this.#options.access ?? PEER_DEFAULTS.access;
     await this.#qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags });
-    const gid = (await device.queryGids())[0]?.gid ?? '';
+    const { gid } = await ownGid(device, HERE[this.#options.ip]);
     this.address = { gid, qpn: this.#qp.qpn, psn: Math.floor(Math.random() * 2 ** 24) };
   }
 

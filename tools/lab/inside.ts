@@ -15,10 +15,12 @@ import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
 import { perftest } from './scenarios/perftest.js';
 import { pingpong } from './scenarios/pingpong.js';
+import { session } from './scenarios/session.js';
 
 const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   boot,
   conformance,
+  session,
   pingpong,
   perftest,
   interop,

@@ -1,7 +1,15 @@
 /** The command line of `npm run lab`. */
 import { parseArgs } from 'node:util';
 
-export const SCENARIO_NAMES = ['boot', 'conformance', 'pingpong', 'perftest', 'interop', 'errors'] as const;
+export const SCENARIO_NAMES = [
+  'boot',
+  'conformance',
+  'session',
+  'pingpong',
+  'perftest',
+  'interop',
+  'errors',
+] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
 export interface LabOptions {
@@ -21,6 +29,7 @@ export const USAGE = `usage: npm run lab -- SCENARIO [--only TEXT] [--timeout SE
 Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scenario against it:
   boot         the machine alone: rxe0 is there and ibv_rc_pingpong runs over it
   conformance  the device suite over rxe0 through libibverbs, in the machine
+  session      queuepair serve and queuepair connect, one on rxe0 and one on soft, and both on rxe0
   pingpong     queuepair pingpong and the stock ibv_rc_pingpong, each as server and as client
   perftest     queuepair perftest and the stock tools of perftest, each as server and as client
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network

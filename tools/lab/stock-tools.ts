@@ -1,58 +1,7 @@
-/** The stock tools in the machine, and our program on this side, as the two ends of one measurement. */
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { lastLines, spawnBound } from './commands.js';
+/** The stock tools of rdma-core and perftest, in the machine. */
 import type { Machine } from './machine.js';
 import { type IpVersion, THERE } from './network.js';
-
-const QUEUEPAIR = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-export const TIMEOUT_MILLIS = 60_000;
-
-export type ProgramEvent = Readonly<Record<string, unknown>>;
-
-export interface Running {
-  /** A server waits for its client. */
-  readonly listening: Promise<void>;
-  /** What it printed with --json, once it has ended well. */
-  readonly events: Promise<readonly ProgramEvent[]>;
-}
-
-/** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
-export function startQueuepair(args: readonly (string | number)[]): Running {
-  const child = spawnBound(process.execPath, [QUEUEPAIR, ...args.map(String)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
-  let output = '';
-  let errors = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    errors += text;
-  });
-  const events = once(child, 'close').then(([code]) => {
-    clearTimeout(timer);
-    if (code !== 0) throw new Error(`queuepair ${args[0]} ended with ${code}: ${lastLines(errors, 2)}`);
-    return output
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as ProgramEvent);
-  });
-  const listening = new Promise<void>((resolve, reject) => {
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-      if (output.includes('"listening"')) resolve();
-    });
-    events.catch(reject);
-  });
-  listening.catch(() => {});
-  return { listening, events };
-}
-
-/** The number that a program's result has under a name. */
-export async function resultOf({ events }: Running, name: string): Promise<number> {
-  const value = (await events).find(({ event }) => event === 'result')?.[name];
-  if (typeof value === 'number') return value;
-  throw new Error(`queuepair printed no ${name}`);
-}
+import { TIMEOUT_MILLIS } from './programs.js';
 
 export interface StockServer {
   /** What it printed, once it has ended. */

@@ -210,7 +210,7 @@ export class BenchEnd {
 
 async function describe(device: Device, end: BenchEnd): Promise<SessionParameters> {
   const port = await device.queryPort();
-  const gid = await ownGid(device);
+  const gid = await ownGid(device, end.channel.localAddress);
   const { mr, qp } = end;
   return {
     qpn: qp.qpn,

@@ -3,9 +3,10 @@ import { PERFTEST_TRAITS, type PerftestName } from '../../../src/cli/perftest/pe
 import { lastLines } from '../commands.js';
 import type { Machine } from '../machine.js';
 import { HERE, IP_VERSIONS, type IpVersion, THERE } from '../network.js';
+import { resultOf, startQueuepair, TIMEOUT_MILLIS } from '../programs.js';
 import type { Lab } from '../scenario.js';
 import { softDeviceName } from '../soft-device.js';
-import { findGidIndex, resultOf, startQueuepair, startStockServer, TIMEOUT_MILLIS } from '../stock-tools.js';
+import { findGidIndex, startStockServer } from '../stock-tools.js';
 
 const PORT = 18516;
 /** Few: in an emulated machine each takes milliseconds. Sizes are of one packet, and of many. */

@@ -2,16 +2,10 @@
 import { lastLines } from '../commands.js';
 import type { Machine } from '../machine.js';
 import { HERE, IP_VERSIONS, type IpVersion, THERE } from '../network.js';
+import { type Running, resultOf, startQueuepair, TIMEOUT_MILLIS } from '../programs.js';
 import type { Lab } from '../scenario.js';
 import { softDeviceName } from '../soft-device.js';
-import {
-  findGidIndex,
-  type Running,
-  resultOf,
-  startQueuepair,
-  startStockServer,
-  TIMEOUT_MILLIS,
-} from '../stock-tools.js';
+import { findGidIndex, startStockServer } from '../stock-tools.js';
 
 const PORT = 18515;
 

@@ -1,0 +1,109 @@
+/**
+ * Runs `queuepair` with --json, on this side or in the machine. None of them outlives the lab, and each is ended when
+ * it takes too long.
+ */
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { lastLines, spawnBound } from './commands.js';
+import type { Machine } from './machine.js';
+
+const QUEUEPAIR = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const TIMEOUT_MILLIS = 120_000;
+
+export type ProgramEvent = Readonly<Record<string, unknown>>;
+export type ProgramArguments = readonly (string | number)[];
+
+export interface Running {
+  /** A server waits for its client. */
+  readonly listening: Promise<void>;
+  /** What it printed, once it has ended well. */
+  readonly events: Promise<readonly ProgramEvent[]>;
+  /** Asks it to end (SIGTERM). */
+  stop(): Promise<void>;
+}
+
+/** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
+export function startQueuepair(args: ProgramArguments): Running {
+  const child = spawnBound(process.execPath, [QUEUEPAIR, ...args.map(String)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
+  let output = '';
+  let errors = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const events = once(child, 'close').then(([code]) => {
+    clearTimeout(timer);
+    if (code !== 0) throw failure(args, code as number | null, errors);
+    return parseEvents(output);
+  });
+  const listening = new Promise<void>((resolve, reject) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      if (isListening(output)) resolve();
+    });
+    events.catch(reject);
+  });
+  listening.catch(() => {});
+  return { listening, events, stop: async () => void child.kill('SIGTERM') };
+}
+
+let lastNumber = 0;
+
+/** As {@link startQueuepair}, in the machine. */
+export function startQueuepairThere(machine: Machine, args: ProgramArguments): Running {
+  const files = `/tmp/queuepair-${++lastNumber}`;
+  const command = [process.execPath, QUEUEPAIR, ...args.map(String)].map(quoted).join(' ');
+  const ended = machine.run(
+    `echo $$ > ${files}.pid; exec ${command} > ${files}.out 2> ${files}.err`,
+    TIMEOUT_MILLIS,
+  );
+  const read = (suffix: string): Promise<string> => machine.runOrThrow(`cat ${files}.${suffix}`);
+  const events = ended.then(async ({ code }) => {
+    if (code !== 0) throw failure(args, code, await read('err'));
+    return parseEvents(await read('out'));
+  });
+  let isOver = false;
+  const onEnd = (): void => {
+    isOver = true;
+  };
+  ended.then(onEnd, onEnd);
+  const listens = async (): Promise<void> => {
+    while (!isListening((await machine.run(`cat ${files}.out`)).output)) {
+      if (isOver) await events.then(() => Promise.reject(new Error(`queuepair ${args[0]} ended early`)));
+    }
+  };
+  // Who only runs a client never asks.
+  let listening: Promise<void> | undefined;
+  events.catch(() => {});
+  return {
+    get listening() {
+      listening ??= listens();
+      return listening;
+    },
+    events,
+    stop: async () => void (await machine.runOrThrow(`kill -TERM $(cat ${files}.pid)`)),
+  };
+}
+
+/** The number that a program's result has under a name. */
+export async function resultOf({ events }: Pick<Running, 'events'>, name: string): Promise<number> {
+  const value = (await events).find(({ event }) => event === 'result')?.[name];
+  if (typeof value === 'number') return value;
+  throw new Error(`queuepair printed no ${name}`);
+}
+
+const isListening = (output: string): boolean => output.includes('"event":"listening"');
+
+const parseEvents = (output: string): ProgramEvent[] =>
+  output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as ProgramEvent);
+
+const failure = (args: ProgramArguments, code: number | null, errors: string): Error =>
+  new Error(`queuepair ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 2)}`);
+
+/** For the shell. */
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
