@@ -276,17 +276,21 @@ export class Lifeline {
       return;
     }
     this.#goDown();
-    if (this.#peerSaidBye) {
-      this.#endByPeer();
-    } else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code)) {
+    if (!this.#mayRecoverFrom(error)) return;
+    const recovering = this.#recover(error).finally(() => {
+      // The next one may have begun meanwhile.
+      if (this.#recovering === recovering) this.#recovering = undefined;
+    });
+    this.#recovering = recovering;
+  }
+
+  /** Ends the connection unless this is a failure that it recovers from. */
+  #mayRecoverFrom(error: RdmaError): boolean {
+    if (this.#peerSaidBye) this.#endByPeer();
+    else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code))
       this.abort(error);
-    } else {
-      const recovering = this.#recover(error).finally(() => {
-        // The next one may have begun meanwhile.
-        if (this.#recovering === recovering) this.#recovering = undefined;
-      });
-      this.#recovering = recovering;
-    }
+    else return true;
+    return false;
   }
 
   get #peerSaidBye(): boolean {
@@ -349,12 +353,8 @@ export class Lifeline {
     }
     if (this.#ending !== undefined) return undefined;
     const failure = this.#failedAgain;
-    if (failure !== undefined) {
-      // The new link is broken already, and this recovery is the one that goes on.
-      if (!this.#peerSaidBye) return recoverable(failure);
-      this.#endByPeer();
-      return undefined;
-    }
+    // The new link is broken already, and this recovery is the one that goes on.
+    if (failure !== undefined) return this.#mayRecoverFrom(failure) ? failure : undefined;
     reporter.report(StepName.RECOVERED);
     this.#goUp();
     this.listener?.onReconnected();
@@ -414,12 +414,6 @@ export class Lifeline {
     for (const release of this.#afterEnd) await release();
     this.#resolveClosed(error);
   }
-}
-
-/** @throws RdmaError `failure` itself, when it is none that a connection recovers from. */
-function recoverable(failure: RdmaError): RdmaError {
-  if (RECOVERABLE.includes(failure.code)) return failure;
-  throw failure;
 }
 
 const tooSlow = (): RdmaError =>

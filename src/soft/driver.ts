@@ -49,6 +49,7 @@ export class Driver implements PortListener {
   /** Turns of the event loop that this driver asked for. */
   wakeUps = 0;
   #flushQueued = false;
+  #isPutOff = false;
   #isPolling = false;
   #spinning: NodeJS.Immediate | null = null;
   #spinUntil = 0;
@@ -119,8 +120,12 @@ export class Driver implements PortListener {
   #run(): void {
     this.#flushQueued = false;
     if (this.#stopped) return;
-    // Who was told of an event may post something that can leave with the rest.
-    if (this.#tell()) return;
+    // Who was told of an event may post something that can leave with the rest, which is put off for it once.
+    if (this.#tell() && !this.#isPutOff) {
+      this.#isPutOff = true;
+      return;
+    }
+    this.#isPutOff = false;
     this.#transmit();
     this.#tell();
     this.#armTimer();

@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import { MessageType } from '../../src/connection/message-header.js';
 import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import { type ConnectionStep, StepName } from '../../src/connection/steps.js';
+import type { ConnectionStep } from '../../src/connection/steps.js';
 import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { CLIENT_STEPS, SERVER_STEPS } from '../support/session-steps.js';
 
 test('a client is welcomed, echoed, writes and reads the server memory, and quits', async () => {
   const server = await startServer();
@@ -51,31 +52,13 @@ test('the steps of the seed happen in their order, at both ends', async () => {
   await connection.close();
   await serverIsEmpty(server);
   await server.close();
-  const up = [
-    StepName.TLS,
-    StepName.PSN_EXCHANGED,
-    StepName.OBJECTS_CREATED,
-    StepName.PARAMETERS_EXCHANGED,
-    StepName.INIT,
-    StepName.RTR,
-    StepName.RTS,
-    StepName.RECEIVES_POSTED,
-    StepName.READY,
-  ];
-  const down = [
-    StepName.MEMORY_DEREGISTERED,
-    StepName.QP_DESTROYED,
-    StepName.CQS_DESTROYED,
-    StepName.PD_DEALLOCATED,
-    StepName.TLS_CLOSED,
-  ];
   assert.deepEqual(
     clientSteps.map(({ name }) => name),
-    [...up, ...down],
+    CLIENT_STEPS,
   );
   assert.deepEqual(
     steps.map(({ name }) => name),
-    [...up, StepName.QUIT, ...down, StepName.SLOT_FREED],
+    SERVER_STEPS,
   );
   assert.equal(JSON.stringify(steps).includes('Psn"'), false, 'PSNs are not told unless asked for');
 });

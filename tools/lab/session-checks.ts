@@ -1,29 +1,8 @@
 /** What the events of `queuepair serve` and `queuepair connect` must say about a session that went well. */
 import { StepName } from '../../src/connection/steps.js';
+import { CLIENT_STEPS, SERVER_STEPS } from '../../test/support/session-steps.js';
 import { expectEqual } from './operations.js';
 import type { ProgramEvent } from './programs.js';
-
-/** What both sides go through, in this order. */
-const RISE = [
-  StepName.TLS,
-  StepName.PSN_EXCHANGED,
-  StepName.OBJECTS_CREATED,
-  StepName.PARAMETERS_EXCHANGED,
-  StepName.INIT,
-  StepName.RTR,
-  StepName.RTS,
-  StepName.RECEIVES_POSTED,
-  StepName.READY,
-];
-const FALL = [
-  StepName.MEMORY_DEREGISTERED,
-  StepName.QP_DESTROYED,
-  StepName.CQS_DESTROYED,
-  StepName.PD_DEALLOCATED,
-  StepName.TLS_CLOSED,
-];
-const CLIENT_STEPS = [...RISE, ...FALL];
-const SERVER_STEPS = [...RISE, StepName.QUIT, ...FALL, StepName.SLOT_FREED];
 
 export interface ClientExpectation {
   readonly text: string;

@@ -15,6 +15,7 @@ import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import { type RKey, toPsn, toQpn, toRKey } from '../../../src/verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../../src/verbs/completion-queue.js';
 import type { Device } from '../../../src/verbs/device.js';
+import { ownGid } from '../../../src/verbs/gid-choice.js';
 import type { MemoryRegion } from '../../../src/verbs/memory-region.js';
 import { toPathMtu } from '../../../src/verbs/mtu.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
@@ -97,8 +98,7 @@ async function introduce(
   link: PeerLink,
 ) {
   const { udpPort, activeMtu } = await device.queryPort();
-  const gid = (await device.queryGids()).find(({ type }) => type === 'RoCE v2')?.gid;
-  if (gid === undefined) throw new Error(`${device.name} has no RoCE v2 GID`);
+  const { gid } = await ownGid(device);
   const psn = generatePsn();
   const own = { qpn: qp.qpn, psn, gid, udpPort, mtu: Math.min(activeMtu, config.mtu) };
   const peer = await link.exchange({ ...own, addr: String(buffer.addr), rkey: buffer.rkey });
