@@ -194,6 +194,7 @@ export class DataPath {
     this.sender.attach({
       tracker: link.tracker,
       peerSlots: receive.slots,
+      peerFreeSlots: receive.free ?? receive.slots,
       peerSlotBytes: receive.slotBytes,
       peerReceived: received,
       sealer: this.#sealer,
@@ -283,6 +284,8 @@ export class DataPath {
   ): Promise<SessionParameters> {
     const gid = await ownGid(this.#device, reachedAt);
     const { qp, bufferMr } = resources;
+    const { receiveSlots: slots, slotBytes } = this.#limits;
+    const free = this.receiver.promise();
     return {
       qpn: qp.qpn,
       gid: gid.gid,
@@ -291,7 +294,7 @@ export class DataPath {
       pathMtu: port.activeMtu,
       maxRdAtomic: RD_ATOMIC_DEPTH,
       maxDestRdAtomic: RD_ATOMIC_DEPTH,
-      receive: { slots: this.#limits.receiveSlots, slotBytes: this.#limits.slotBytes },
+      receive: free === slots ? { slots, slotBytes } : { slots, slotBytes, free },
       buffer:
         bufferMr === null
           ? null

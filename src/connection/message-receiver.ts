@@ -3,8 +3,11 @@
  * does not take its messages, receives are not given back, so that the sender comes to a halt instead of memory
  * growing.
  *
- * It outlives links. A message that was half received when a link ended is forgotten, because its sender will send all
- * of it again; `received` tells the sender from where.
+ * It outlives links. One that begins while too much waits for the program gets no receives but those for CREDIT
+ * messages; the peer is told so beforehand, and counts the others as filled, as this side does. So a peer gains nothing
+ * by letting its links fail, and one that fills receives which it was not given is refused. A message that was half
+ * received when a link ended is forgotten, because its sender will send all of it again; `received` tells the sender
+ * from where.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
@@ -69,11 +72,14 @@ export class MessageReceiver {
   #partial: { header: MessageHeader; data: Uint8Array; receivedBytes: number } | null = null;
   #nextSequence = 0;
   #taken = 0;
+  /** Receives that the peer was promised for the link that comes next. */
+  #promised: number;
   #ended = false;
   #failure: RdmaError | undefined;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
+    this.#promised = options.slots;
   }
 
   /** Fragments taken so far, modulo 2^32. */
@@ -86,8 +92,14 @@ export class MessageReceiver {
     return this.#nextSequence;
   }
 
+  /** How many of the receives for fragments will be free when the next link begins. The peer must be told. */
+  promise(): number {
+    this.#promised = this.#isFull ? 0 : this.#options.slots;
+    return this.#promised;
+  }
+
   /**
-   * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
+   * A link is coming up: posts the receives that were promised, before the peer may send. `mr` is the receive buffer:
    * `slots + CREDIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
    */
   attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null): void {
@@ -96,7 +108,11 @@ export class MessageReceiver {
     this.#opener = opener;
     this.#taken = 0;
     const { slots } = this.#options;
-    for (let slot = 0; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
+    const held = slots - this.#promised;
+    for (let slot = 0; slot < held; slot++) this.#heldSlots.push(slot);
+    for (let slot = held; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
+    // The program may have taken messages since the promise.
+    this.#giveHeldSlots();
   }
 
   /** The link is over, and everything that it had received was handed in. */
@@ -118,10 +134,8 @@ export class MessageReceiver {
     const payload = this.#open(bytes.subarray(at, at + length));
     const header = readHeader(bytes, at, HEADER_BYTES + payload.length);
     if (isSealedMemory(header.type) && this.#opener === null) throw unknownType(header.type);
-    if (header.type !== MessageType.CREDIT) this.#append(header, payload);
     if (header.type === MessageType.CREDIT) this.#repost(slot);
-    else if (this.#readyBytes > this.#options.highWaterBytes) this.#heldSlots.push(slot);
-    else this.#give(slot);
+    else this.#takeIn(slot, header, payload);
     this.#options.onPeerTaken(header.taken);
     this.#options.onTaken();
   }
@@ -165,6 +179,18 @@ export class MessageReceiver {
     return plain;
   }
 
+  #takeIn(slot: number, header: MessageHeader, payload: Uint8Array): void {
+    if (this.#heldSlots.length === this.#options.slots)
+      throw violation('it sent more than there are receives');
+    this.#append(header, payload);
+    if (this.#isFull) this.#heldSlots.push(slot);
+    else this.#give(slot);
+  }
+
+  get #isFull(): boolean {
+    return this.#readyBytes > this.#options.highWaterBytes;
+  }
+
   #append(header: MessageHeader, fragment: Uint8Array): void {
     if (header.sequence !== this.#nextSequence) throw violation('a message is out of sequence');
     if (header.totalBytes > this.#options.maxMessageBytes) {
@@ -204,7 +230,7 @@ export class MessageReceiver {
   }
 
   #giveHeldSlots(): void {
-    if (this.#heldSlots.length === 0 || this.#readyBytes > this.#options.highWaterBytes) return;
+    if (this.#heldSlots.length === 0 || this.#isFull) return;
     for (const slot of this.#heldSlots.splice(0)) this.#give(slot);
     this.#options.onTaken();
   }

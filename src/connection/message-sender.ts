@@ -39,6 +39,8 @@ export interface SenderOptions {
 export interface SenderLink {
   readonly tracker: WorkTracker;
   readonly peerSlots: number;
+  /** How many of them are free as the link begins. */
+  readonly peerFreeSlots: number;
   readonly peerSlotBytes: number;
   /** Messages that the peer has received whole, over all links, modulo 2^32. */
   readonly peerReceived: number;
@@ -87,11 +89,14 @@ export class MessageSender {
     for (const message of this.#queue.splice(0, received)) message.done(undefined);
     this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
     this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
-    this.#sentFragments = 0;
+    // Receives that the peer holds back count as filled, until it says that they are not.
+    this.#sentFragments = link.peerSlots - link.peerFreeSlots;
     this.#takenByPeer = 0;
     this.#advertisedTaken = 0;
     this.#link = link;
     this.pump();
+    // What this side has given since it told the peer of its receives.
+    this.advertise();
   }
 
   /** The link is over: what is not done waits for the next one. */

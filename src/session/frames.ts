@@ -72,6 +72,27 @@ const buffer: v.GenericSchema<unknown, BufferGrant> = v.pipe(
   ),
 );
 
+/** The receives that the peer may fill. */
+export interface ReceiveGrant {
+  readonly slots: number;
+  /** Bytes of each. */
+  readonly slotBytes: number;
+  /** How many of them are posted before the sender says `ready`; all when left out. */
+  readonly free?: number | undefined;
+}
+
+const receive: v.GenericSchema<unknown, ReceiveGrant> = v.pipe(
+  v.strictObject(
+    {
+      slots: integer(1, MAX_RECEIVE_SLOTS),
+      slotBytes: integer(1, MAX_SLOT_BYTES),
+      free: v.optional(integer(0, MAX_RECEIVE_SLOTS)),
+    },
+    'must be an object',
+  ),
+  v.check(({ slots, free = slots }) => free <= slots, 'must not have more free receives than receives'),
+);
+
 const FRAME_SCHEMAS = {
   psn: v.strictObject({
     type: v.literal('psn'),
@@ -87,11 +108,7 @@ const FRAME_SCHEMAS = {
     pathMtu: v.picklist(PATH_MTUS, `must be one of ${PATH_MTUS.join(', ')}`),
     maxRdAtomic: integer(0, 255),
     maxDestRdAtomic: integer(0, 255),
-    /** How many receives are posted before the sender says `ready`, and the size of each. */
-    receive: v.strictObject(
-      { slots: integer(1, MAX_RECEIVE_SLOTS), slotBytes: integer(1, MAX_SLOT_BYTES) },
-      'must be an object',
-    ),
+    receive,
     buffer: v.nullable(buffer),
     /** Messages of the peer that the sender has received whole, modulo 2^32: 0 but when a connection recovers. */
     received: integer(0, 0xffffffff),

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HEADER_BYTES, MessageType, writeHeader } from '../../src/connection/message-header.js';
+import { CREDIT_RECEIVES } from '../../src/connection/message-receiver.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 
 const PLAN: WorldPlan = {
@@ -9,9 +10,17 @@ const PLAN: WorldPlan = {
   slotBytes: 64,
   maxMessageBytes: 300,
   peerSlots: 4,
+  peerFreeSlots: 4,
   peerSlotBytes: 64,
   encrypted: false,
 };
+
+/** "I have taken so many of your fragments." */
+function credit(taken: number): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES);
+  writeHeader(bytes, 0, { type: MessageType.CREDIT, sequence: 0, taken, totalBytes: 0, offset: 0 });
+  return bytes;
+}
 
 /** A whole message in one fragment. */
 function fragment(sequence: number, payload: Uint8Array): Uint8Array {
@@ -26,13 +35,71 @@ test('empty messages that nobody takes end with the receives, and go on when the
   const world = new MessageWorld(PLAN);
   world.attach(0);
   let sent = 0;
-  while (sent < 1000 && world.qp.receives.length > 0) world.deliver(fragment(sent++, new Uint8Array(0)));
+  while (sent < 1000 && world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
   assert.ok(sent < 20, `${sent} messages of no bytes were taken in`);
   for (let i = 0; i < sent; i++) {
     world.take();
     await settle();
   }
   assert.ok(world.qp.receives.length >= PLAN.slots);
+  await world.end();
+});
+
+test('a peer that fills the receives of its CREDIT messages with others is refused', async () => {
+  const world = new MessageWorld(PLAN);
+  world.attach(0);
+  let sent = 0;
+  while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
+  assert.equal(world.qp.receives.length, CREDIT_RECEIVES);
+  world.deliver(fragment(sent, new Uint8Array(0)));
+  assert.equal((world.failure as { code: string }).code, 'ERR_RDMA_PROTOCOL');
+  await world.end();
+});
+
+test('messages that nobody takes do not pile up over links that fail again and again', async () => {
+  const world = new MessageWorld(PLAN);
+  let sent = 0;
+  for (let link = 0; link < 50; link++) {
+    world.attach(0);
+    while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
+    world.detach();
+  }
+  assert.ok(sent < 20, `${sent} messages of no bytes were taken in`);
+  world.attach(0);
+  assert.equal(world.qp.receives.length, CREDIT_RECEIVES);
+  while (world.unread > 0) {
+    world.take();
+    await settle();
+  }
+  assert.equal(world.qp.receives.length, PLAN.slots + CREDIT_RECEIVES);
+  const taken = world.qp.sends.map(() => world.receiver.taken);
+  assert.deepEqual(taken, [PLAN.slots], 'the peer is told of its receives');
+  await world.end();
+});
+
+test('receives that are given between the parameters and the link are told when the link is up', async () => {
+  const world = new MessageWorld(PLAN);
+  world.attach(0);
+  let sent = 0;
+  while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
+  world.detach();
+  while (world.unread > 0) {
+    world.take();
+    await settle();
+  }
+  world.attach(0);
+  assert.equal(world.qp.receives.length, PLAN.slots + CREDIT_RECEIVES);
+  assert.equal(world.qp.sends.length, 1, 'a CREDIT message');
+  await world.end();
+});
+
+test('nothing is sent to a peer whose receives are all held back, until it gives them', async () => {
+  const world = new MessageWorld({ ...PLAN, peerFreeSlots: 0 });
+  world.attach(0);
+  world.send(MessageType.DATA, Uint8Array.of(1, 2, 3));
+  assert.equal(world.qp.sends.length, 0);
+  world.deliver(credit(PLAN.peerSlots));
+  assert.equal(world.qp.sends.length, 1);
   await world.end();
 });
 

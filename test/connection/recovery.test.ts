@@ -140,6 +140,50 @@ for (const [whose, failPeer] of [
   });
 }
 
+test('messages that neither program takes do not pile up over recoveries, and all arrive when they are taken', async () => {
+  const small = { receiveSlots: 4, slotBytes: 256 };
+  const count = 200;
+  let serverEnd: Connection | undefined;
+  let letGo = (): void => {};
+  const waiting = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  let delivered = 0;
+  const sendAll = (connection: Connection): Promise<void>[] =>
+    Array.from({ length: count }, (_, i) =>
+      connection.send(Uint8Array.of(i)).then(() => {
+        delivered++;
+      }),
+    );
+  await using rig = await startRig(
+    async (connection) => {
+      serverEnd = connection;
+      await waiting;
+      await connection.closed;
+    },
+    small,
+    small,
+  );
+  while (serverEnd === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const ends = [rig.client, serverEnd as Connection];
+  const remote = rig.client.remoteBuffer as RemoteBuffer;
+  const sent = ends.flatMap(sendAll);
+  for (let recovery = 0; recovery < 20; recovery++) {
+    const reconnected = once(rig.client, 'reconnected');
+    await rig.clientDevice.failQueuePairs();
+    await reconnected;
+    // What may be sent now is sent before this write.
+    await rig.client.write(remote, Uint8Array.of(recovery), { repeatable: true });
+  }
+  // Of each end: what fits below the mark with its headers, and one set of receives.
+  assert.ok(delivered <= 2 * ((4 * 256) / 25 + 1 + 4), `${delivered} messages were taken in`);
+  for (const connection of ends) {
+    for (let i = 0; i < count; i++) assert.deepEqual([...((await connection.receive())?.data ?? [])], [i]);
+  }
+  await Promise.all(sent);
+  letGo();
+});
+
 test('a connection recovers from a network that is dark for longer than its retries last', async () => {
   await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
   const client = new ServiceClient(rig.client);

@@ -115,6 +115,9 @@ const BAD_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
     { slots: 65_537, slotBytes: 1 },
     { slots: 1, slotBytes: 2 ** 31 + 1 },
     { slots: 1, slotBytes: 1, more: 1 },
+    { slots: 4, slotBytes: 1, free: 5 },
+    { slots: 4, slotBytes: 1, free: -1 },
+    { slots: 4, slotBytes: 1, free: null },
   ],
   buffer: [
     1,
@@ -145,6 +148,8 @@ test('the bounds themselves are inside', () => {
     { qpn: 0xffffff, udpPort: 65_535, receive: { slots: 65_536, slotBytes: 2 ** 31 }, pathMtu: 4096 },
     { buffer: { addr: 'FFFFFFFFFFFFFFFF', rkey: 0xffffffff, length: 1 } },
     { buffer: { addr: '0', rkey: 0, length: Number.MAX_SAFE_INTEGER } },
+    { receive: { slots: 4, slotBytes: 1, free: 0 } },
+    { receive: { slots: 65_536, slotBytes: 1, free: 65_536 } },
   ];
   for (const edge of edges) assert.ok(parse({ ...parameters, ...edge }).ok, JSON.stringify(edge));
 });

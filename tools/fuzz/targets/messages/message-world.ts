@@ -3,7 +3,7 @@
  * fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
 import { createHash } from 'node:crypto';
-import { HEADER_BYTES, readHeader } from '../../../../src/connection/message-header.js';
+import { HEADER_BYTES, MessageType, readHeader } from '../../../../src/connection/message-header.js';
 import {
   CREDIT_RECEIVES,
   type Message,
@@ -14,9 +14,11 @@ import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
 import type { DirectionKeys as Keys } from '../../../../src/session/session-secrets.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
+import { QpState } from '../../../../src/verbs/qp-state.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';
 import type { SendWorkRequest, Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
+import { FlowModel } from './flow-model.js';
 import { ReceiverModel } from './receiver-model.js';
 import { WatchedMemory, WatchedQp } from './watched-queues.js';
 
@@ -25,6 +27,8 @@ export interface WorldPlan {
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
   readonly peerSlots: number;
+  /** Of these, as a link begins: the rest is held back. */
+  readonly peerFreeSlots: number;
   readonly peerSlotBytes: number;
   /** Fragments are sealed, by both sides. */
   readonly encrypted: boolean;
@@ -54,6 +58,7 @@ export class MessageWorld {
   readonly receiver: MessageReceiver;
   readonly sender: MessageSender;
   readonly model: ReceiverModel;
+  readonly flow: FlowModel;
   qp: WatchedQp;
   /** Why the connection ended. */
   failure: unknown;
@@ -83,6 +88,7 @@ export class MessageWorld {
     const { slots, slotBytes, maxMessageBytes, encrypted } = plan;
     this.plan = plan;
     this.model = new ReceiverModel(encrypted);
+    this.flow = new FlowModel(slots, slots * slotBytes);
     this.#receiveMr = new WatchedMemory((slots + CREDIT_RECEIVES) * slotBytes);
     this.#sendMr = new WatchedMemory(slots * slotBytes);
     this.receiver = new MessageReceiver({
@@ -106,30 +112,40 @@ export class MessageWorld {
     this.#tracker = new WorkTracker(this.qp);
   }
 
+  /** A link will come up: the peer is told of its receives. */
+  promise(): void {
+    must(this.receiver.promise() === this.flow.promise(), 'a peer is told how many receives are free');
+  }
+
   /** A link comes up, with a peer that says what it has. */
   attach(peerReceived: number): void {
     this.#link++;
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp);
-    this.sentFragments = 0;
+    const { peerSlots, peerFreeSlots, peerSlotBytes, encrypted } = this.plan;
+    this.sentFragments = peerSlots - peerFreeSlots;
     this.takenByPeer = 0;
     this.#fragment = null;
-    const { slots, peerSlots, peerSlotBytes, encrypted } = this.plan;
     const [own, peer] = ['own', 'peer'].map((name) => keysOf(`${name} ${this.#link}`)) as [Keys, Keys];
     this.#peerSealer = encrypted ? new Sealer(peer, PIECES_PER_KEY) : null;
     this.#peerOpener = encrypted ? new Opener(own, PIECES_PER_KEY) : null;
     const sealer = encrypted ? new Sealer(own, PIECES_PER_KEY) : null;
     this.receiver.attach(this.qp, this.#receiveMr, encrypted ? new Opener(peer, PIECES_PER_KEY) : null);
-    must(
-      this.qp.receives.length === slots + CREDIT_RECEIVES,
-      'all receives are posted before the peer may send',
-    );
+    this.flow.attach();
+    this.#checkReceives();
     const oldest = this.outgoing.find(({ calls }) => calls === 0)?.sequence ?? this.outgoing.length;
     const isPossible = distance(oldest, peerReceived) <= this.outgoing.length - oldest;
     if (isPossible)
       for (const message of this.outgoing) if (message.sequence < peerReceived) message.arrived = true;
     const outcome = this.#attempt(() =>
-      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, sealer }),
+      this.sender.attach({
+        tracker: this.#tracker,
+        peerSlots,
+        peerFreeSlots,
+        peerSlotBytes,
+        peerReceived,
+        sealer,
+      }),
     );
     const isWrong = !isPossible || peerSlotBytes <= this.#overheadBytes;
     must(outcome === (isWrong ? 'ERR_RDMA_PROTOCOL' : null), 'a peer that claims what cannot be is refused');
@@ -138,11 +154,12 @@ export class MessageWorld {
 
   /** The link is lost. */
   detach(): void {
-    this.qp.state = 6;
+    this.qp.state = QpState.ERR;
     this.#link++;
     this.sender.detach();
     this.receiver.detach();
     this.model.forgetPartial();
+    this.promise();
     this.#tracker.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost'));
     this.check();
   }
@@ -179,7 +196,20 @@ export class MessageWorld {
         return isPossible;
       },
     };
-    return this.model.take(plain, limits) ? 'ERR_RDMA_PROTOCOL' : null;
+    const before = this.model.messages.length;
+    const isCredit = plain[1] === MessageType.CREDIT;
+    if (!isCredit && !this.flow.mayFill) return 'ERR_RDMA_PROTOCOL';
+    const isRefused = this.model.take(plain, limits);
+    for (const { data } of this.model.messages.slice(before)) this.flow.arrive(data.length);
+    if (!isCredit) this.flow.filled();
+    return isRefused ? 'ERR_RDMA_PROTOCOL' : null;
+  }
+
+  /** Exactly the receives that the peer may fill are posted, and those for its CREDIT messages. */
+  #checkReceives(): void {
+    const free = this.plan.slots - this.flow.held;
+    must(this.qp.receives.length === free + CREDIT_RECEIVES, 'receives are held back while too much waits');
+    must(this.receiver.taken === this.flow.taken, 'what was taken is counted');
   }
 
   /** As the peer seals a fragment; one that is too short for a header goes as it is. */
@@ -200,6 +230,7 @@ export class MessageWorld {
   take(): void {
     if (this.#waiting >= 8) return;
     this.#waiting++;
+    this.flow.ask();
     this.receiver.next().then(
       (message) => {
         this.#waiting--;
@@ -210,6 +241,12 @@ export class MessageWorld {
         must(error === this.failure, 'who waits learns why the connection ended');
       },
     );
+  }
+
+  /** No message will come any more. */
+  quit(): void {
+    this.flow.end();
+    this.receiver.end();
   }
 
   /** The program sends a message. */
@@ -258,7 +295,7 @@ export class MessageWorld {
     this.failure = error;
     this.sender.fail(error as RdmaError);
     this.receiver.fail(error as RdmaError);
-    this.qp.state = 6;
+    this.qp.state = QpState.ERR;
     this.sender.detach();
     this.receiver.detach();
   }
@@ -276,6 +313,8 @@ export class MessageWorld {
       unread <= slots + (slots * slotBytes) / HEADER_BYTES + 8,
       'messages that nobody takes do not pile up',
     );
+    // A connection that has failed gives no receives any more.
+    if (this.failure === undefined && this.qp.state === QpState.RTS) this.#checkReceives();
   }
 
   /** Messages that the program has, against those that came. Call when promises have settled. */
@@ -296,7 +335,7 @@ export class MessageWorld {
   async end(): Promise<void> {
     if (this.failure === undefined) await this.#finishOrderly();
     const why = closedError('the connection');
-    if (this.failure === undefined) this.receiver.end();
+    if (this.failure === undefined) this.quit();
     this.fail(why);
     await settle();
     this.checkDelivered();
@@ -318,7 +357,9 @@ export class MessageWorld {
       this.qp.receives.length === slots + CREDIT_RECEIVES,
       'receives are given back when messages are taken',
     );
-    for (let i = 0; this.sender.pending > 0 && i < 4096; i++) {
+    // A peer with one small receive takes a byte in each round.
+    const rounds = this.outgoing.reduce((sum, { data }) => sum + data.length + 1, 1);
+    for (let i = 0; this.sender.pending > 0 && i < rounds; i++) {
       while (this.qp.sends.length > 0) this.complete();
       this.takenByPeer = this.sentFragments;
       this.sender.onPeerTaken(this.sentFragments);

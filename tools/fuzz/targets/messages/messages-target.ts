@@ -16,6 +16,8 @@ import { MessageWorld, settle, type Tamper, type WorldPlan } from './message-wor
 
 const STEP_BYTES = 32;
 const MAX_STEPS = 96;
+/** The first kind of step that is a new link. */
+const RECONNECT = 240;
 const SEND_TYPES = [1, 2, 4, 5, 6] as const;
 
 export class MessagesTarget implements Target {
@@ -24,7 +26,10 @@ export class MessagesTarget implements Target {
   readonly maxSteps = MAX_STEPS;
   readonly #choices = new Choices();
 
-  /** A conversation of every plan, each damage once, and a peer that floods a program which takes nothing. */
+  /**
+   * A conversation of every plan, each damage once, and a peer that floods a program which takes nothing, over one link and
+   * over links that fail again and again.
+   */
   seeds(): Uint8Array[] {
     const seeds: Uint8Array[] = [];
     for (let plan = 0; plan < 16; plan++)
@@ -49,6 +54,8 @@ export class MessagesTarget implements Target {
     for (const length of [0, 1, 2, 5]) {
       const flood = Array.from({ length: 90 }, () => [0, 0, length]);
       seeds.push(input([], ...flood), input([2, 0, 3], ...flood));
+      const relapses = flood.map((step, i) => (i % 6 === 5 ? [RECONNECT] : step));
+      seeds.push(input([], ...relapses), input([2, 0, 3], ...relapses));
     }
     return seeds;
   }
@@ -81,11 +88,14 @@ function pickPlan(choices: Choices): WorldPlan {
   const slotBytes = choices.pick([64, 25, 128, 48]);
   // Our own slots always have room for a byte.
   const encrypted = slotBytes > HEADER_BYTES + TAG_BYTES && choices.oneIn(2);
+  const maxMessageBytes = choices.pick([300, 0, 1, 5000]);
+  const peerSlots = choices.pick([4, 1, 3, 1000]);
   return {
     slots,
     slotBytes,
-    maxMessageBytes: choices.pick([300, 0, 1, 5000]),
-    peerSlots: choices.pick([4, 1, 3, 1000]),
+    maxMessageBytes,
+    peerSlots,
+    peerFreeSlots: choices.pick([peerSlots, peerSlots, 0, peerSlots - 1]),
     peerSlotBytes: choices.pick([64, 64, 25, 26, 4096, 24, 1, 41, 40]),
     encrypted,
   };
@@ -138,15 +148,17 @@ function happen(world: MessageWorld, crafter: FragmentCrafter, kind: number, cho
     for (let i = 0; i < data.length; i++) data[i] = i * 11 + kind;
     world.send(choices.pick(SEND_TYPES), data);
   } else if (kind < 214) world.take();
-  else if (kind < 240) for (let i = choices.below(6); i >= 0; i--) world.complete();
+  else if (kind < RECONNECT) for (let i = choices.below(6); i >= 0; i--) world.complete();
   else if (kind < 252) reconnect(world, crafter, choices);
-  else if (kind === 252) world.receiver.end();
+  else if (kind === 252) world.quit();
 }
 
 /** The link is lost, and another one comes up. */
 function reconnect(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): void {
   world.detach();
   crafter.restart();
+  // Between the parameters and the link the program may take messages.
+  for (let i = choices.pick([0, 0, 0, 1, 4]); i > 0; i--) world.take();
   if (choices.oneIn(3)) world.complete();
   const { peerReceived } = world;
   const wrong = [
