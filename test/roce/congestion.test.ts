@@ -136,6 +136,23 @@ test('large windows are paced: after a burst, packets leave at the speed of the 
   assert.equal(waits > 0 && waits <= RTT_MICROS, true, `${waits} µs`);
 });
 
+test('the window waits for a round trip to be known before it grows', () => {
+  const congestion = new Congestion();
+  congestion.reset();
+  const initial = congestion.window;
+  for (let round = 1; round <= 20; round++) {
+    congestion.onLimit();
+    congestion.onProgress(congestion.window, round * RTT_MICROS);
+    // Answers after a loss that may have been to an earlier transmission.
+    congestion.onRoundTrip(RTT_MICROS, false, round * RTT_MICROS);
+  }
+  assert.equal(congestion.window, initial);
+  congestion.onRoundTrip(RTT_MICROS, true, 21 * RTT_MICROS);
+  congestion.onLimit();
+  congestion.onProgress(congestion.window, 22 * RTT_MICROS);
+  assert.equal(congestion.window, 2 * initial);
+});
+
 // --- short queues -----------------------------------------------------------------------------------------------------
 
 const path = {
@@ -170,4 +187,13 @@ test('random loss of one packet in a hundred costs no more than going back does'
   const { share } = new GoodputRun({ ...path, read: false, loss: 0.01 }).run(20_000, 60_000);
   const bound = 0.99 / (0.99 + 0.01 * 31);
   assert.equal(share > 0.8 * bound, true, `${share} of ${bound}`);
+});
+
+test('READs over a short path fill it however early the first packets are lost', () => {
+  for (let seed = 11; seed <= 20; seed++) {
+    const run = new GoodputRun({ ...path, rttMicros: 10, read: true, loss: 0.05, seed });
+    const { share } = run.run(2000, 13_000);
+    const bound = 0.95 / (0.95 + 0.05 * 4);
+    assert.equal(share > 0.7 * bound, true, `seed ${seed}: ${share} of ${bound}`);
+  }
 });

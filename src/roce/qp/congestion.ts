@@ -6,7 +6,7 @@
  * timed packets feed: the shortest round trip seen lately is the path without queues, and whatever a round
  * trip takes longer was spent in queues, on `window * (1 - shortest / last)` packets of ours.
  *
- * - The window doubles every round trip until it makes a queue, then moves so that the queue that every packet of a round
+ * - Once a round trip is known the window doubles in each until it makes a queue, then moves so that the queue that every packet of a round
  *   trip met holds a few packets.
  * - Loss while there is a queue drains the queue and lowers the queue aimed at; loss without one only ends growth for a
  *   round trip.
@@ -138,7 +138,9 @@ export class Congestion {
 
   onProgress(packets: number, now: number): void {
     this.#isProbing = false;
-    if (this.#isStarting && this.#wasLimit) this.#setWindow(this.#window + packets);
+    // Until a round trip is known nothing would say when to stop: where losses come first, that takes a while.
+    if (this.#isStarting && this.#wasLimit && this.shortestMicros > 0)
+      this.#setWindow(this.#window + packets);
     if (this.#countedFrom < 0) {
       this.#countedFrom = now;
       this.#counted = 0;

@@ -78,10 +78,12 @@ export class ReadRequests {
     return room > 0 && room >= packets >> 1 ? packets : 0;
   }
 
-  /** The same for a request that was sent before: from `psn` to its end, which never moves. */
+  /**
+   * The same for a request that was sent before: from `psn` to its end, which never moves. The last one may reach beyond
+   * the window: less than a window in flight would make each loss cost more than the round trip that it takes to mend.
+   */
   packetsOfRepeated(psn: number, endPsn: number, inFlight: number, window: number): number {
-    const packets = psnDistance(psn, endPsn);
-    return inFlight === 0 || inFlight + packets <= window ? packets : 0;
+    return inFlight < window ? psnDistance(psn, endPsn) : 0;
   }
 
   push(firstPsn: number, endPsn: number): void {
