@@ -4,6 +4,7 @@
 NAPI_MODULE_INIT() {
   queuepair::RegisterCrc(env, exports);
   queuepair::RegisterUdp(env, exports);
+  queuepair::RegisterLinks(env, exports);
   queuepair::RegisterVerbs(env, exports);
   return exports;
 }

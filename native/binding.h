@@ -50,6 +50,7 @@ inline void SetFunction(napi_env env, napi_value exports, const char* name, napi
 // Each adds the functions of one concept to the exports.
 void RegisterCrc(napi_env env, napi_value exports);
 void RegisterUdp(napi_env env, napi_value exports);
+void RegisterLinks(napi_env env, napi_value exports);
 void RegisterVerbs(napi_env env, napi_value exports);
 
 }  // namespace queuepair

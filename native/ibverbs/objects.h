@@ -13,7 +13,7 @@
 
 #include "../binding.h"
 #include "../handle_table.h"
-#include "fd_watcher.h"
+#include "../fd_watcher.h"
 #include "library.h"
 
 namespace queuepair {

@@ -5,13 +5,14 @@
  * QUEUEPAIR_ADDON names another file, or is `none`.
  */
 import { createRequire } from 'node:module';
+import type { LinkAddon } from './link-addon.js';
 import type { UdpAddon } from './udp-addon.js';
 import type { VerbsAddon } from './verbs-addon.js';
 
 const require = createRequire(import.meta.url);
 
 /** What the addon exports; `verbs` is the part for devices of the operating system (native/ibverbs/). */
-export type Addon = UdpAddon & { readonly verbs: VerbsAddon };
+export type Addon = UdpAddon & LinkAddon & { readonly verbs: VerbsAddon };
 
 let loaded: Addon | string | undefined;
 

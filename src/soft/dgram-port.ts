@@ -15,6 +15,7 @@ import type { TransmitBatch } from '../roce/transmit-batch.js';
 import { copyAddress, formatIp, isIpv4, parseGid, UdpAddress } from '../roce/wire/address.js';
 import type { Icrc } from '../roce/wire/icrc.js';
 import { explainBindError } from './bind-error.js';
+import { LinkWatch } from './link-watch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
 /** BTH, the largest extension headers, 4096 bytes of payload, pad and ICRC. */
@@ -30,6 +31,7 @@ export class DgramPort implements UdpPort {
   readonly canPoll = false;
   readonly address: UdpAddress;
   readonly exactIcrc: boolean;
+  readonly link: LinkWatch;
   listener: PortListener | null = null;
   readonly #socket: Socket;
   readonly #icrc: Icrc;
@@ -71,6 +73,7 @@ export class DgramPort implements UdpPort {
     this.#socket = socket;
     this.address = address;
     this.exactIcrc = !isIpv4(address);
+    this.link = new LinkWatch(formatIp(address));
     this.#icrc = icrc;
     copyAddress(address, this.#datagram.destination);
     socket.on('message', (message, peer) => this.#onMessage(message, peer));
@@ -107,6 +110,7 @@ export class DgramPort implements UdpPort {
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.listener = null;
+      this.link.close();
       this.#socket.close(() => resolve());
     });
     return this.#closing;
@@ -114,6 +118,7 @@ export class DgramPort implements UdpPort {
 
   readonly #onSent = (buffer: SendBuffer, error: Error | null): void => {
     if (error !== null) this.#sendErrors++;
+    this.link.onSent(error === null);
     this.#pool.push(buffer);
     this.#waiting--;
     if (this.#blocked && this.#waiting <= MAX_WAITING_PACKETS / 2) {

@@ -13,8 +13,9 @@ import { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import type { Region } from '../roce/memory/region.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
-import { copyAddress, UdpAddress } from '../roce/wire/address.js';
+import { copyAddress, formatIp, UdpAddress } from '../roce/wire/address.js';
 import { explainBindError } from './bind-error.js';
+import { LinkWatch } from './link-watch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
 /** Bursts that one system call takes. */
@@ -28,6 +29,7 @@ export class NativePort implements UdpPort {
   readonly canPoll = true;
   readonly exactIcrc = true;
   readonly address = new UdpAddress();
+  readonly link: LinkWatch;
   listener: PortListener | null = null;
   readonly #addon: UdpAddon;
   readonly #port: number;
@@ -67,6 +69,7 @@ export class NativePort implements UdpPort {
     this.#port = port;
     copyAddress(address, this.address);
     this.address.port = fields[ADDRESS_INTS - 1] as number;
+    this.link = new LinkWatch(formatIp(address));
     this.#datagram.bytes = this.#ring;
     copyAddress(this.address, this.#datagram.destination);
   }
@@ -142,6 +145,7 @@ export class NativePort implements UdpPort {
     this.#finalCounters = this.counters();
     this.#closed = true;
     this.listener = null;
+    this.link.close();
     this.#addon.closePort(this.#port);
   }
 

@@ -5,7 +5,7 @@
 import type { Datagram } from '../roce/datagram.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
 import type { UdpAddress } from '../roce/wire/address.js';
-import type { PortListener, UdpPort } from './udp-port.js';
+import type { PortLink, PortListener, UdpPort } from './udp-port.js';
 
 export class PortAround implements UdpPort, PortListener {
   listener: PortListener | null = null;
@@ -26,6 +26,10 @@ export class PortAround implements UdpPort, PortListener {
 
   get exactIcrc(): boolean {
     return this.inner.exactIcrc;
+  }
+
+  get link(): PortLink | null {
+    return this.inner.link;
   }
 
   get writable(): boolean {

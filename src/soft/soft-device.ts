@@ -70,6 +70,7 @@ export class SoftDevice implements Device {
     this.name = `soft:${formatIp(port.address)}`;
     this.nic = new Nic({ addresses: [port.address], random, icrc });
     this.#driver = new Driver(this.nic, port, () => this.#deliverEvents());
+    if (port.link !== null) port.link.onChange = () => this.#tellLinkState();
   }
 
   get closed(): boolean {
@@ -79,9 +80,10 @@ export class SoftDevice implements Device {
   async queryPort(port = 1): Promise<PortAttributes> {
     this.#checkOpen();
     if (port !== 1) throw usageError(`the soft device has port 1 only, not ${port}`);
-    const { address } = this.#port;
+    const { address, link } = this.#port;
+    link?.check();
     return {
-      state: 'ACTIVE',
+      state: link?.isUp === false ? 'DOWN' : 'ACTIVE',
       activeMtu: activeMtuFor(linkMtuBytes(formatIp(address))),
       maxMessageBytes: 2 ** 31,
       linkLayer: 'Ethernet',
@@ -172,6 +174,15 @@ export class SoftDevice implements Device {
     if (this.#closed) throw closedError(this.name);
   }
 
+  /** Nothing else happens: queue pairs go on trying, as their retry limits say. */
+  #tellLinkState(): void {
+    this.#tell({ type: this.#port.link?.isUp === false ? 'PORT_ERR' : 'PORT_ACTIVE', port: 1 });
+  }
+
+  #tell(event: AsyncEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
   /** Returns whether there were any. */
   #deliverEvents(): boolean {
     let delivered = false;
@@ -182,8 +193,7 @@ export class SoftDevice implements Device {
     }
     for (let event = this.nic.takeEvent(); event !== undefined; event = this.nic.takeEvent()) {
       delivered = true;
-      const translated = translateEvent(event);
-      for (const listener of this.#listeners) listener(translated);
+      this.#tell(translateEvent(event));
     }
     return delivered;
   }

@@ -6,6 +6,16 @@ import type { Datagram } from '../roce/datagram.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
 import type { UdpAddress } from '../roce/wire/address.js';
 
+/** The network interface behind a port. */
+export interface PortLink {
+  /** Whether packets can leave and arrive, as far as this machine can tell. */
+  readonly isUp: boolean;
+  /** Called from the event loop after `isUp` has changed. */
+  onChange: (() => void) | null;
+  /** Looks now, and calls `onChange` if there is news. */
+  check(): void;
+}
+
 /** Who listens to a port. */
 export interface PortListener {
   /** One datagram came in. The object and its bytes are only valid during the call. */
@@ -23,6 +33,8 @@ export interface UdpPort {
   readonly exactIcrc: boolean;
   /** `false` while the operating system is behind with sending: keep the packets for now. */
   readonly writable: boolean;
+  /** `null` for ports without an interface, which are always up. */
+  readonly link: PortLink | null;
   /** Set once, before the first datagram. */
   listener: PortListener | null;
   /** Sends the packets of a batch, in order. May only be called while `writable`; the batch may be reused after. */

@@ -3,7 +3,7 @@
  * of every packet is computed again from the IP header that really left, by the rule and not by this package's code.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { loadAddon } from '../../src/native/addon.js';
+import { hear, tell, VethLink } from '../support/veth-link.js';
 import type { Hello, Order, Report } from './veth-peer.js';
 
 const PEER = fileURLToPath(new URL('./veth-peer.js', import.meta.url));
@@ -24,86 +25,10 @@ const TEST_MILLIS = 50_000;
 function reasonToSkip(): string | false {
   const addon = loadAddon();
   if (typeof addon === 'string') return addon;
-  if (process.getuid?.() !== 0) return 'network namespaces need root';
-  for (const tool of ['ip', 'tcpdump', 'ethtool']) {
+  for (const tool of ['tcpdump', 'ethtool']) {
     if (spawnSync(tool, ['--version']).error !== undefined) return `${tool} is not installed`;
   }
-  const name = `qp${process.pid}t`;
-  if (spawnSync('ip', ['netns', 'add', name]).status !== 0) return 'network namespaces cannot be made here';
-  spawnSync('ip', ['netns', 'del', name]);
-  return false;
-}
-
-/** Two namespaces joined by a pair of interfaces, the first of which sends. */
-class Link {
-  readonly namespaces = [`qp${process.pid}a`, `qp${process.pid}b`] as const;
-
-  constructor(addresses: readonly [string, string], interfaceSplits: boolean) {
-    const [a, b] = this.namespaces;
-    for (const name of this.namespaces) run('ip', 'netns', 'add', name);
-    run('ip', '-n', a, 'link', 'add', 'qp0', 'type', 'veth', 'peer', 'name', 'qp0', 'netns', b);
-    for (const [i, name] of this.namespaces.entries()) {
-      const address = addresses[i] as string;
-      const isIpv6 = address.includes(':');
-      const mask = isIpv6 ? '64' : '24';
-      run(
-        'ip',
-        '-n',
-        name,
-        'address',
-        'add',
-        `${address}/${mask}`,
-        'dev',
-        'qp0',
-        ...(isIpv6 ? ['nodad'] : []),
-      );
-      const splits = interfaceSplits ? 'on' : 'off';
-      run('ip', 'netns', 'exec', name, 'ethtool', '-K', 'qp0', 'tx-udp-segmentation', splits);
-    }
-    for (const name of this.namespaces) run('ip', '-n', name, 'link', 'set', 'qp0', 'up');
-  }
-
-  start(side: 0 | 1, command: string, ...args: string[]): ChildProcess {
-    const stdio: ('ignore' | 'inherit' | 'pipe' | 'ipc')[] = ['ignore', 'inherit', 'pipe'];
-    if (command === process.execPath) stdio.push('ipc');
-    return spawn('ip', ['netns', 'exec', this.namespaces[side], command, ...args], { stdio });
-  }
-
-  remove(): void {
-    for (const name of this.namespaces) spawnSync('ip', ['netns', 'del', name]);
-  }
-}
-
-function run(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-/** The next message of a peer; rejects with what it said when it ends instead. */
-function hear<T>(peer: ChildProcess): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const onText = (text: unknown): void => {
-      said += String(text);
-    };
-    const onMessage = (message: unknown): void => {
-      peer.off('close', onClose);
-      peer.stderr?.off('data', onText);
-      resolve(message as T);
-    };
-    const onClose = (code: number | null, signal: string | null): void => {
-      peer.off('message', onMessage);
-      reject(new Error(`a peer ended (${signal ?? code}): ${said}`));
-    };
-    peer.stderr?.on('data', onText);
-    peer.once('message', onMessage);
-    peer.once('close', onClose);
-  });
-}
-
-async function tell<T>(peer: ChildProcess, order: Order): Promise<T> {
-  const answer = hear<T>(peer);
-  peer.send(order);
-  return answer;
+  return VethLink.reasonToSkip();
 }
 
 interface WirePacket {
@@ -193,7 +118,10 @@ interface Crossing {
 async function cross(addresses: readonly [string, string], interfaceSplits: boolean): Promise<Crossing> {
   const folder = mkdtempSync(join(tmpdir(), 'queuepair-exact-'));
   const file = join(folder, 'link.pcap');
-  const link = new Link(addresses, interfaceSplits);
+  const link = new VethLink(addresses);
+  const splits = interfaceSplits ? 'on' : 'off';
+  for (const side of [0, 1] as const)
+    link.inside(side, 'ethtool', '-K', 'qp0', 'tx-udp-segmentation', splits);
   const children: ChildProcess[] = [];
   try {
     const options = [

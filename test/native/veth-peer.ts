@@ -1,7 +1,8 @@
 /**
  * One end of a reliable queue pair, in a process that a test starts inside a network namespace. Speaks with the test
  * over the IPC channel: says hello with what the other end needs, takes the other end's hello, and then does what it is
- * told: `write` transfers its buffer, `send` one short message.
+ * told: `write` transfers its buffer, `send` one short message, `state` asks for the port's, `forget` begins its
+ * events anew.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
@@ -23,11 +24,13 @@ export interface Hello {
 
 export type Order =
   | { readonly do: 'connect'; readonly peer: Hello }
-  | { readonly do: 'send' | 'write' | 'report' | 'end' };
+  | { readonly do: 'send' | 'write' | 'report' | 'state' | 'forget' | 'end' };
 
 export interface Report {
   readonly sha256: string;
   readonly counters: Readonly<Record<string, number>>;
+  /** Of the port. */
+  readonly events: readonly string[];
 }
 
 export const BUFFER_BYTES = 200_003;
@@ -36,7 +39,9 @@ const PATH_MTU = 1024;
 const ADDRESS_MILLIS = 3000;
 
 const address = process.argv[2] as string;
-const device = await openWhenUp(`soft:${address}?io=native&port=4791`);
+const device = await openWhenUp(`soft:${address}?io=${process.argv[3] ?? 'native'}&port=4791`);
+const events: string[] = [];
+device.onAsyncEvent((event) => 'port' in event && events.push(event.type));
 const pd = await device.allocPd();
 const channel = await device.createCompletionChannel();
 const cq = await device.createCq({ capacity: 64, channel });
@@ -115,12 +120,15 @@ async function end(): Promise<void> {
   process.disconnect();
 }
 
-async function obey(order: Order): Promise<Report | null> {
+async function obey(order: Order): Promise<Report | string | null> {
+  if (order.do === 'forget') events.length = 0;
+  if (order.do === 'state') return (await device.queryPort()).state;
   if (order.do === 'connect') await connect(order.peer);
   else if (order.do === 'end') await end();
-  else if (order.do !== 'report') await transfer(order.do);
+  else if (order.do === 'send' || order.do === 'write') await transfer(order.do);
   if (order.do !== 'report') return null;
-  return { sha256: createHash('sha256').update(buffer).digest('hex'), counters: device.counters() };
+  const sha256 = createHash('sha256').update(buffer).digest('hex');
+  return { sha256, counters: device.counters(), events };
 }
 
 process.on('message', (order: Order) => {

@@ -18,6 +18,7 @@ export class MemoryPort implements UdpPort {
   readonly kind = 'memory';
   readonly canPoll = false;
   readonly exactIcrc = true;
+  readonly link = null;
   readonly address: UdpAddress;
   listener: PortListener | null = null;
   peer: MemoryPort | null = null;

@@ -16,7 +16,7 @@ FdWatcher* FdWatcher::Start(napi_env env, int fd, napi_value callback, Drain dra
   auto* watcher = new FdWatcher(env);
   watcher->drain_ = std::move(drain);
   if (napi_get_uv_event_loop(env, &loop) != napi_ok ||
-      napi_create_string_utf8(env, "QUEUEPAIR_VERBS", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_string_utf8(env, "QUEUEPAIR_WATCH", NAPI_AUTO_LENGTH, &name) != napi_ok ||
       napi_create_object(env, &resource) != napi_ok ||
       napi_async_init(env, resource, name, &watcher->context_) != napi_ok ||
       napi_create_reference(env, callback, 1, &watcher->callback_) != napi_ok ||

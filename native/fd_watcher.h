@@ -1,5 +1,5 @@
-// Calls JavaScript when a file descriptor becomes readable, without blocking a thread: completion channels and
-// asynchronous events.
+// Calls JavaScript when a file descriptor becomes readable, without blocking a thread: completion channels,
+// asynchronous events, and what the kernel tells about network interfaces.
 //
 // Life: made by `Start`, from then on owned by the event loop. `Stop` (by whoever made it, or by the end of the
 // environment) ends the watch at once, so that the descriptor may be closed; the memory goes when the loop lets go.
