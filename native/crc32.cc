@@ -2,7 +2,8 @@
 // the coefficient of the highest power. A block A of 128 bits, D bits ahead of where it shall be added, is replaced by
 // A * x^D mod P: its halves are multiplied by constants of 32 bits that depend on D alone, which gives 128 bits again.
 // Four such chains run side by side. What is left at the end, 16 bytes that have the same remainder as everything
-// before, goes through the tables like any data.
+// before, goes through the tables like any data. Registers of 512 bits hold four neighbouring blocks, which move
+// together; what is left of those is 64 bytes.
 #include "crc32.h"
 
 #include <array>
@@ -104,11 +105,17 @@ bool DetectFolding() {
   return __builtin_cpu_supports("pclmul") != 0 && __builtin_cpu_supports("sse4.1") != 0;
 }
 
+bool DetectWide() {
+  return DetectFolding() && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("vpclmulqdq") != 0;
+}
+
 const bool has_folding = DetectFolding();
+const bool has_wide = DetectWide();
 
 }  // namespace
 
 bool Crc32FoldingAvailable() { return has_folding; }
+bool Crc32WideAvailable() { return has_wide; }
 
 QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
   constexpr size_t kBlock = 16;
@@ -138,17 +145,60 @@ QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t
   return Crc32Portable(Crc32Portable(0, rest, kBlock), bytes, length);
 }
 
+namespace {
+
+#define QUEUEPAIR_WIDE __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1")))
+
+QUEUEPAIR_WIDE inline __m512i LoadWide(const uint8_t* bytes) { return _mm512_loadu_si512(bytes); }
+
+QUEUEPAIR_WIDE inline __m512i FoldWide(__m512i blocks, __m512i constants, __m512i next) {
+  const __m512i first = _mm512_clmulepi64_epi128(blocks, constants, 0x00);
+  const __m512i second = _mm512_clmulepi64_epi128(blocks, constants, 0x11);
+  return _mm512_xor_si512(_mm512_xor_si512(first, second), next);
+}
+
+}  // namespace
+
+QUEUEPAIR_WIDE uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t length) {
+  constexpr size_t kBlocks = 64;
+  // Below that, the way back to narrow registers costs more than the wide ones save.
+  if (length < 8 * kBlocks) return Crc32Folding(crc, bytes, length);
+  const __m512i by_four = _mm512_broadcast_i32x4(Constants(FirstHalf(2048), SecondHalf(2048)));
+  const __m512i by_one = _mm512_broadcast_i32x4(Constants(FirstHalf(512), SecondHalf(512)));
+  const __m128i seed = _mm_cvtsi32_si128(static_cast<int32_t>(crc));
+  __m512i sum = _mm512_xor_si512(LoadWide(bytes), _mm512_inserti32x4(_mm512_setzero_si512(), seed, 0));
+  __m512i lane1 = LoadWide(bytes + kBlocks);
+  __m512i lane2 = LoadWide(bytes + 2 * kBlocks);
+  __m512i lane3 = LoadWide(bytes + 3 * kBlocks);
+  for (bytes += 4 * kBlocks, length -= 4 * kBlocks; length >= 4 * kBlocks; length -= 4 * kBlocks) {
+    sum = FoldWide(sum, by_four, LoadWide(bytes));
+    lane1 = FoldWide(lane1, by_four, LoadWide(bytes + kBlocks));
+    lane2 = FoldWide(lane2, by_four, LoadWide(bytes + 2 * kBlocks));
+    lane3 = FoldWide(lane3, by_four, LoadWide(bytes + 3 * kBlocks));
+    bytes += 4 * kBlocks;
+  }
+  sum = FoldWide(FoldWide(FoldWide(sum, by_one, lane1), by_one, lane2), by_one, lane3);
+  for (; length >= kBlocks; bytes += kBlocks, length -= kBlocks) sum = FoldWide(sum, by_one, LoadWide(bytes));
+  alignas(64) uint8_t rest[kBlocks];
+  _mm512_store_si512(rest, sum);
+  return Crc32Folding(Crc32Folding(0, rest, kBlocks), bytes, length);
+}
+
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) {
+  if (has_wide) return Crc32Wide(crc, bytes, length);
   return has_folding ? Crc32Folding(crc, bytes, length) : Crc32Portable(crc, bytes, length);
 }
 
 #else
 
 bool Crc32FoldingAvailable() { return false; }
+bool Crc32WideAvailable() { return false; }
 
 uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
   return Crc32Portable(crc, bytes, length);
 }
+
+uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t length) { return Crc32Portable(crc, bytes, length); }
 
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) { return Crc32Portable(crc, bytes, length); }
 

@@ -15,6 +15,10 @@ uint32_t Crc32Portable(uint32_t crc, const uint8_t* bytes, size_t length);
 uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length);
 bool Crc32FoldingAvailable();
 
+// By carry-less multiplication in registers of 512 bits. Only to be called if Crc32WideAvailable.
+uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t length);
+bool Crc32WideAvailable();
+
 // The fastest that this processor has.
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length);
 

@@ -1,5 +1,5 @@
-// crc32, crc32Portable, crc32Folding (bytes, at, end, seed): as src/roce/wire/crc32.ts has it, finished values in and
-// out. The last one is only there if this processor has what it needs.
+// crc32, crc32Portable, crc32Folding, crc32Wide (bytes, at, end, seed): as src/roce/wire/crc32.ts has it, finished
+// values in and out. The last two are only there if this processor has what they need.
 #include "binding.h"
 #include "crc32.h"
 
@@ -33,6 +33,7 @@ void RegisterCrc(napi_env env, napi_value exports) {
   SetFunction(env, exports, "crc32", Crc<Crc32>, nullptr);
   SetFunction(env, exports, "crc32Portable", Crc<Crc32Portable>, nullptr);
   if (Crc32FoldingAvailable()) SetFunction(env, exports, "crc32Folding", Crc<Crc32Folding>, nullptr);
+  if (Crc32WideAvailable()) SetFunction(env, exports, "crc32Wide", Crc<Crc32Wide>, nullptr);
 }
 
 }  // namespace queuepair

@@ -8,6 +8,7 @@
  */
 import type { Flow } from './flow.js';
 import type { Region } from './memory/region.js';
+import { ICRC_LENGTH, padCountOf } from './wire/bth.js';
 
 /** Room for the largest header: BTH and AtomicETH take 40 bytes. */
 export const HEADER_STRIDE_BYTES = 64;
@@ -19,6 +20,8 @@ export class TransmitBatch {
   readonly capacity: number;
   count = 0;
   segmentCount = 0;
+  /** Bytes of all its packets as UDP payloads, pad and ICRC included. */
+  wireBytes = 0;
   readonly headers: Uint8Array;
   readonly headerLength: Uint8Array;
   readonly payloadLength: Int32Array;
@@ -68,6 +71,7 @@ export class TransmitBatch {
     this.headerLength[index] = headerLength;
     this.payloadLength[index] = payloadLength;
     this.segmentStart[index + 1] = this.segmentCount;
+    this.wireBytes += headerLength + payloadLength + padCountOf(payloadLength) + ICRC_LENGTH;
   }
 
   /** Empties the batch and lets go of the memory that it named. */
@@ -76,5 +80,6 @@ export class TransmitBatch {
     for (let i = 0; i < this.segmentCount; i++) this.segmentRegion[i] = null;
     this.count = 0;
     this.segmentCount = 0;
+    this.wireBytes = 0;
   }
 }

@@ -16,11 +16,12 @@ import { performance } from 'node:perf_hooks';
 import type { Cq } from '../roce/completion/cq.js';
 import type { Datagram } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
-import { packetLength } from '../roce/packet-writer.js';
 import { TransmitBatch } from '../roce/transmit-batch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
 const BATCH_PACKETS = 64;
+/** Datagrams that come in together share one reading of the clock, up to this many: it costs as much as a tenth of one. */
+const BURST_DATAGRAMS = 16;
 /** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
 const SHORT_WAIT_MICROS = 200;
 /** How long the event loop keeps turning after the last packet or post. */
@@ -57,6 +58,9 @@ export class Driver implements PortListener {
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
+  #receivedAt = 0;
+  /** Datagrams of this turn that may still take `#receivedAt` for the time. */
+  #clockIsGoodFor = 0;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -85,6 +89,7 @@ export class Driver implements PortListener {
     // Inside the delivery of a datagram the NIC is amid things.
     if (this.#stopped || this.#isPolling) return;
     this.#isPolling = true;
+    this.#clockIsGoodFor = 0;
     try {
       const nic = this.#nic;
       if (nic.wantsTransmit) this.#transmit();
@@ -109,7 +114,12 @@ export class Driver implements PortListener {
 
   onDatagram(datagram: Datagram): void {
     if (this.#stopped) return;
-    this.#nic.receive(datagram, nowMicros());
+    if (this.#clockIsGoodFor === 0) {
+      this.#receivedAt = nowMicros();
+      this.#clockIsGoodFor = BURST_DATAGRAMS;
+    }
+    this.#clockIsGoodFor--;
+    this.#nic.receive(datagram, this.#receivedAt);
     this.kick();
   }
 
@@ -119,6 +129,7 @@ export class Driver implements PortListener {
 
   #run(): void {
     this.#flushQueued = false;
+    this.#clockIsGoodFor = 0;
     if (this.#stopped) return;
     // Who was told of an event may post something that can leave with the rest, which is put off for it once.
     if (this.#tell() && !this.#isPutOff) {
@@ -172,7 +183,7 @@ export class Driver implements PortListener {
     while (this.#port.writable && nic.wantsTransmit) {
       if (nic.pollTransmit(batch, nowMicros()) === 0) continue;
       nic.counters.txPackets += batch.count;
-      for (let i = 0; i < batch.count; i++) nic.counters.txBytes += packetLength(batch, i);
+      nic.counters.txBytes += batch.wireBytes;
       this.#port.send(batch);
       batch.reset();
     }

@@ -13,7 +13,10 @@
  * - A congestion notification (CNP) cuts the window as DCQCN does its rate: by half of `alpha`, a moving average of how
  *   many round trips brought a CNP, once a round trip.
  * - Windows above `BURST_PACKETS` are paced: no more than that many packets leave at once, so that a path whose
- *   queue is short gets by. Smaller ones are not, and a single message never waits for a timer.
+ *   queue is short gets by; twice as many on a path that has shown room for them. Smaller ones are not, and a single
+ *   message never waits for a timer.
+ * - The queue aimed at begins low enough for socket buffers of stock size, and rises slowly while nothing is lost: hosts
+ *   work in bursts, and need several under way to be busy.
  * - Every second the window halves for one round trip, to see the path without queues again.
  *
  * Invariants: MIN_WINDOW <= window <= MAX_WINDOW; nothing is allocated; times are µs of the caller's clock.
@@ -22,9 +25,14 @@ const INITIAL_WINDOW = 16;
 export const MIN_WINDOW = 3;
 /** A round trip of 10 Gbit/s over 1 ms holds 300 packets of 4 KiB, or 1200 of 1 KiB. */
 export const MAX_WINDOW = 1024;
-const BURST_PACKETS = 16;
-/** Packets of its own that a sender wants in queues at most. Socket buffers of stock size hold 25 packets of 4 KiB. */
-const MAX_QUEUE = 20;
+/** One segmented send holds as many of 4 KiB. */
+const BURST_PACKETS = 15;
+/** Packets of its own that a sender wants in queues at most. */
+const MAX_QUEUE = 60;
+/** And at first. Socket buffers of stock size hold 25 packets of 4 KiB. */
+const FIRST_QUEUE = 20;
+/** From here on bursts are twice as large. */
+const ROOMY_QUEUE = 30;
 const MIN_QUEUE = 1;
 /** Fewer than this may come of the bursts that the sender itself makes, and did not make the network lose a packet. */
 const CULPABLE_QUEUE = 8;
@@ -53,7 +61,7 @@ export class Congestion {
   #hasGrown = false;
   #smoothed = 0;
   #variation = 0;
-  #queueLimit = MAX_QUEUE;
+  #queueLimit = FIRST_QUEUE;
   #alpha = 1;
   #hasNotice = false;
   /** A gap was reported since the last round began: what is sent again arrives in bursts and pauses, which hides queues. */
@@ -99,7 +107,7 @@ export class Congestion {
     this.#hasGrown = false;
     this.#smoothed = 0;
     this.#variation = 0;
-    this.#queueLimit = MAX_QUEUE;
+    this.#queueLimit = FIRST_QUEUE;
     this.#alpha = 1;
     this.#hasNotice = false;
     this.#hasLoss = false;
@@ -116,7 +124,9 @@ export class Congestion {
 
   /** When the next packet may leave; not later than `now` if it may leave at once. */
   get nextSendAt(): number {
-    return this.#window > BURST_PACKETS ? this.#nextSendAt - BURST_PACKETS * this.#interval : 0;
+    if (this.#window <= BURST_PACKETS) return 0;
+    const burst = this.#queueLimit < ROOMY_QUEUE ? BURST_PACKETS : 2 * BURST_PACKETS;
+    return this.#nextSendAt - (burst - 1) * this.#interval;
   }
 
   /** µs between packets at the speed of the path. */

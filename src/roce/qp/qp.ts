@@ -276,12 +276,22 @@ export class Qp implements Timed {
   /** Sends what may be sent; returns whether there is more that only wants for room or its turn. */
   transmit(batch: TransmitBatch, now: number): boolean {
     if (this.#notice.isDue && mayReceive(this.state)) this.#notice.send(this, batch, now);
-    const sent = this.responder.transmit(batch, TURN_PACKETS);
-    const { hasResponses } = this.responder;
-    if (this.state !== QpState.RTS && this.state !== QpState.SQD) return hasResponses;
+    const { responder } = this;
+    if (this.state !== QpState.RTS && this.state !== QpState.SQD) {
+      responder.transmit(batch, TURN_PACKETS);
+      return responder.hasResponses;
+    }
+    // Behind the requests an acknowledgement is mostly the shortest packet: ports send such a run as one burst.
+    const isLate = responder.hasOnlyAcknowledgement;
+    const sent = isLate ? 1 : responder.transmit(batch, TURN_PACKETS);
     // A peer that never stops reading must not starve what this side has to send.
-    const budget = Math.max(TURN_PACKETS - sent, LEAST_REQUEST_PACKETS);
-    return this.requester.transmit(batch, budget, now) || hasResponses;
+    const hasRequests = this.requester.transmit(
+      batch,
+      Math.max(TURN_PACKETS - sent, LEAST_REQUEST_PACKETS),
+      now,
+    );
+    if (isLate) responder.transmit(batch, 1);
+    return hasRequests || responder.hasResponses;
   }
 
   handleTimeout(now: number): void {

@@ -73,6 +73,10 @@ export class Responder implements ResponderHalf {
     return !this.responses.empty;
   }
 
+  get hasOnlyAcknowledgement(): boolean {
+    return this.responses.hasOnlyAcknowledgement;
+  }
+
   /** At the transition to RTR. `maxDestRdAtomic`: READs and atomics of the peer that can be held. */
   start(rqPsn: number, maxDestRdAtomic: number): void {
     this.reset();

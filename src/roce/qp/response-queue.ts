@@ -41,6 +41,11 @@ export class ResponseQueue {
     return this.#count === 0;
   }
 
+  /** Nothing else is queued; there is never more than one at the end. */
+  get hasOnlyAcknowledgement(): boolean {
+    return this.#count === 1 && this.first.operation === null;
+  }
+
   /** Changes the number of places, but not below what is queued. */
   resize(capacity: number): void {
     const places = this.#ring.length;

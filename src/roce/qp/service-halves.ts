@@ -34,6 +34,8 @@ export interface RequesterHalf {
 export interface ResponderHalf {
   /** Answers are waiting to be sent. */
   readonly hasResponses: boolean;
+  /** What waits is one acknowledgement, and nothing else. */
+  readonly hasOnlyAcknowledgement: boolean;
   /** At the transition to RTR. */
   start(rqPsn: number, maxDestRdAtomic: number): void;
   /** In SQD: another number of READs and atomics. What is remembered or waits to be sent is kept as far as it fits. */

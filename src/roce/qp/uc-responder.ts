@@ -20,6 +20,7 @@ const NEXT = DropReason.NONE;
 
 export class UcResponder implements ResponderHalf {
   readonly hasResponses = false;
+  readonly hasOnlyAcknowledgement = false;
   readonly #qp: Qp;
   readonly #message: IncomingMessage;
   #expectedPsn = 0;

@@ -26,6 +26,7 @@ export const GRH_LENGTH = 40;
 
 export class UdResponder implements ResponderHalf {
   readonly hasResponses = false;
+  readonly hasOnlyAcknowledgement = false;
   readonly #qp: Qp;
   readonly #receive: CurrentReceive;
   /** The GRH, and room for the UDP header that is written with it. */
