@@ -14,6 +14,7 @@ import { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
+import { BufferPool } from './buffer-pool.js';
 import { CREDIT_RECEIVES } from './message-receiver.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
@@ -23,6 +24,8 @@ const SEND_SLOTS = 32;
 const MAX_SEND_WR = 128;
 const MEMORY_RETRIES = 5;
 const MEMORY_RETRY_MILLIS = 50;
+/** What ten connections with buffers of the default size need. */
+const buffers = new BufferPool(16 * 1024 * 1024);
 
 export class ConnectionResources {
   readonly pd: ProtectionDomain;
@@ -140,8 +143,8 @@ export class ConnectionResources {
     this.#recvCq = await device.createCq({ capacity: receives, channel });
     this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
     const { LOCAL_WRITE } = AccessFlags;
-    this.#sendMr = await registerPatiently(this.pd, new Uint8Array(SEND_SLOTS * slotBytes), 0);
-    this.#recvMr = await registerPatiently(this.pd, new Uint8Array(receives * slotBytes), LOCAL_WRITE);
+    this.#sendMr = await registerPatiently(this.pd, buffers.take(SEND_SLOTS * slotBytes), 0);
+    this.#recvMr = await registerPatiently(this.pd, buffers.take(receives * slotBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
       this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), access);
@@ -169,11 +172,13 @@ export class ConnectionResources {
     await this.#sendMr?.close();
     await this.#recvMr?.close();
     await this.#bufferMr?.close();
+    const own = [this.#sendMr, this.#recvMr];
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;
     this.#reporter.report(StepName.MEMORY_DEREGISTERED);
     await this.#qp?.close();
+    for (const mr of own) if (mr !== undefined) buffers.giveBack(mr.bytes);
     this.#reporter.report(StepName.QP_DESTROYED);
     await this.#sendCq?.close();
     await this.#recvCq?.close();
