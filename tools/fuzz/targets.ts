@@ -22,7 +22,11 @@ export const TARGETS: TargetCatalog = {
     create: async () => new (await import('./targets/verbs/verbs-target.js')).VerbsTarget(),
   },
   messages: {
-    share: 15,
+    share: 12,
     create: async () => new (await import('./targets/messages/messages-target.js')).MessagesTarget(),
+  },
+  sealed: {
+    share: 3,
+    create: async () => new (await import('./targets/sealed/sealed-target.js')).SealedTarget(),
   },
 };

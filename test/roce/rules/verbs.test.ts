@@ -177,6 +177,23 @@ test('an atomic returns what was there in the order of the host, and its 64 bits
   assert.equal(word.getBigUint64(0, true), 3n);
 });
 
+test('an atomic whose result has less than 8 bytes of room fails here, and nothing leaves', () => {
+  const pair = new NicPair({ mtu: MTU });
+  const [a, b] = pair.sides;
+  const { region: target, grant } = b.region(8, ALL);
+  const { queue } = a.qp.requester;
+  const wqe = queue.reserve();
+  const opcode = WrOpcode.ATOMIC_FETCH_AND_ADD;
+  Object.assign(wqe, { wrId: 1, opcode, signaled: true, fence: false, length: 8 });
+  Object.assign(wqe, { remoteVa: target.va, rkey: grant.rkey, swapAddLow: 5, swapAddHigh: 0 });
+  queue.sges.add(wqe.slot, a.region(8).region, 0, 7);
+  a.qp.commitSend();
+  pair.run();
+  assert.deepEqual(a.statuses('send'), ['1:LOC_LEN_ERR']);
+  assert.equal(pair.sent.length, 0);
+  assert.deepEqual([...target.bytes], new Array(8).fill(0));
+});
+
 // --- signaling --------------------------------------------------------------------------------------------------------
 
 test('requests without a signal give their places back: a queue of 64 takes thousands, one completion each 64', () => {

@@ -37,8 +37,28 @@ export function pickPayloadLength({ mtu }: World, flags: number, choices: Choice
   const how = choices.u8();
   const isWhole = (flags & OpcodeFlag.PAYLOAD) !== 0 && (flags & OpcodeFlag.END) === 0;
   if (how < 120) return isWhole ? mtu : how;
-  // 200 and 1008 bytes are the capacities of receives.
-  const lengths = [0, 1, 2, 3, 4, 5, 63, 64, 200, 201, 1008, 1009, mtu - 1, mtu, mtu + 1, mtu * 2, mtu + 4];
+  // 200, 808 and 1008 bytes are the capacities of receives.
+  const lengths = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    63,
+    64,
+    200,
+    201,
+    808,
+    809,
+    1008,
+    1009,
+    mtu - 1,
+    mtu,
+    mtu + 1,
+    mtu * 2,
+    mtu + 4,
+  ];
   return lengths[how % lengths.length] as number;
 }
 

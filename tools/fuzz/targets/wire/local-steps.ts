@@ -35,10 +35,12 @@ export function postReceive(world: World, observer: Observer, index: number, cho
   const { qp } = world.qps[index] as KnownQp;
   const { receives } = qp.srq ?? qp;
   if (receives.full || !mayPostRecv(qp.state)) return;
-  const slot = receives.push(observer.posted(qp.srq === null ? index : -1));
+  const wrId = observer.posted(qp.srq === null ? index : -1);
+  const slot = receives.push(wrId);
   for (const [region, offset, length] of pieces(world, world.receiveRegion, RECEIVE_BUFFERS, choices)) {
     receives.sges.add(slot, region, offset, length);
   }
+  observer.promises.holds(wrId, receives.sges.totalLength(slot));
   if (qp.srq === null) qp.commitReceive();
 }
 
@@ -109,13 +111,14 @@ function bindRequest(
   // Another queue pair than the owner's would make the rules of the window's zone wrong: it tries what must fail.
   const isOwner = owner === index;
   const { REMOTE_READ, REMOTE_WRITE, REMOTE_ATOMIC } = AccessFlags;
+  const hostBytes = world.windowHost.bytes.length;
   wqe.bind = {
     window,
-    region: isOwner && how < 240 ? world.windowHost : world.receiveRegion,
+    region: isOwner && (how < 240 || how >= 244) ? world.windowHost : world.receiveRegion,
     offset: how >= 250 ? -1 : from,
-    length: how >= 244 && how < 250 ? 1e6 : length,
+    length: how >= 248 && how < 250 ? hostBytes - from + 1 : how >= 244 && how < 250 ? 1e6 : length,
     access: choices.pick([REMOTE_READ | REMOTE_WRITE, REMOTE_READ, REMOTE_WRITE | REMOTE_ATOMIC]),
-    rkey: how >= 230 ? (how & 1) * 5 : world.nic.regions.reserveKey(),
+    rkey: how >= 230 && how < 240 ? (how & 1) * 5 : world.nic.regions.reserveKey(),
   };
 }
 

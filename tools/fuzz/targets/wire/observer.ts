@@ -15,10 +15,11 @@ import { Icrc } from '../../../../src/roce/wire/icrc.js';
 import { OpcodeFlag, opcodeFlags, opcodeName } from '../../../../src/roce/wire/opcodes.js';
 import { PacketView, parsePacket } from '../../../../src/roce/wire/packet.js';
 import { QpType } from '../../../../src/verbs/qp-state.js';
-import { createCompletions, statusName } from '../../../../src/verbs/work-completion.js';
+import { createCompletions, statusName, WcOpcode, WcStatus } from '../../../../src/verbs/work-completion.js';
 import { Finding, must } from '../../target.js';
 import { nothingMayChange } from './memory-map.js';
 import { mayChange, mayShow } from './permissions.js';
+import { Promises } from './promises.js';
 import type { World } from './world.js';
 
 /** More than all queue pairs together can have to say at once. */
@@ -31,6 +32,7 @@ export class Observer {
   datagrams = 0;
   /** The newest packets that came out. */
   readonly sent: Uint8Array[] = [];
+  readonly promises: Promises;
   readonly #world: World;
   readonly #batch = new TransmitBatch(32);
   readonly #small = new TransmitBatch(1);
@@ -45,6 +47,7 @@ export class Observer {
 
   constructor(world: World) {
     this.#world = world;
+    this.promises = new Promises(world);
   }
 
   // --- in -----------------------------------------------------------------------------------------------------------
@@ -54,15 +57,28 @@ export class Observer {
     const { counters } = nic;
     const taken = counters.rxPackets;
     const dropped = totalDrops(counters.drops);
+    const { promises } = this;
+    const openWindows = promises.openWindows();
+    const replays = counters.readReplays;
+    const opcode = datagram.bytes[datagram.at] as number;
+    const index = this.#world.qps.findIndex(({ qp }) => qp.qpn === readU24(datagram.bytes, datagram.at + 5));
+    const due = promises.dueBytes(index, readU24(datagram.bytes, datagram.at + 9));
     nic.receive(datagram, now);
     this.datagrams++;
     must(counters.rxPackets === taken + 1, 'a datagram is counted once');
     const drops = totalDrops(counters.drops) - dropped;
     must(drops === 0 || drops === 1, 'a datagram has one drop reason at most');
     must(counters.drops[DropReason.NONE] === 0, 'what is processed is no drop');
-    const opcode = datagram.bytes[datagram.at] as number;
-    const index = this.#world.qps.findIndex(({ qp }) => qp.qpn === readU24(datagram.bytes, datagram.at + 5));
     const flags = opcodeFlags[opcode] as number;
+    if (counters.readReplays > replays) promises.answeredAgain(index, datagram);
+    if (drops === 0) {
+      promises.taken(index, datagram);
+      if (due >= 0 && isReadResponse(flags)) {
+        parsePacket(this.#view, datagram.bytes, datagram.at, datagram.length);
+        must(this.#view.payloadLength === due, 'READ data is as long as it was asked for');
+      }
+    }
+    promises.check(index, openWindows);
     memory.check(
       (zone) => drops === 0 && index >= 0 && mayChange(this.#world, index, flags, zone),
       () =>
@@ -102,17 +118,16 @@ export class Observer {
     if (known === undefined) return;
     const { qp } = known;
     const opcode = batch.headers[i * 64] as number;
-    const isReadResponse =
-      ((opcodeFlags[opcode] as number) & (OpcodeFlag.RESPONSE | OpcodeFlag.READ)) ===
-      (OpcodeFlag.RESPONSE | OpcodeFlag.READ);
+    const psn = readU24(batch.headers, i * 64 + 9);
     for (let s = batch.segmentStart[i] as number; s < (batch.segmentStart[i + 1] as number); s++) {
       const region = batch.segmentRegion[s] as Region;
       const from = batch.segmentOffset[s] as number;
       const length = batch.segmentLength[s] as number;
       must(region.pd === qp.pd, 'a packet carries memory of its own protection domain');
       must(from >= 0 && length > 0 && from + length <= region.bytes.length, 'a segment lies in its region');
-      if (!isReadResponse) continue;
+      if (!isReadResponse(opcodeFlags[opcode] as number)) continue;
       must(mayShow(this.#world, index, region, from, length), `${known.plan.name} shows what it may`);
+      this.promises.shown(index, psn, region, from, length);
     }
     const length = packetLength(batch, i);
     must(length <= qp.mtu + 64, 'a packet is no longer than the path takes');
@@ -137,6 +152,7 @@ export class Observer {
   /** The queue pair was reset: what it had does not complete. */
   forget(owner: number): void {
     for (const [wrId, postedTo] of this.#posted) if (postedTo === owner) this.#posted.delete(wrId);
+    this.promises.forget(owner);
   }
 
   poll(): void {
@@ -159,11 +175,12 @@ export class Observer {
   #checkCompletion(i: number): void {
     const completion = this.#completions[i];
     if (completion === undefined) return;
-    const { wrId, status, byteLen } = completion;
+    const { wrId, status, byteLen, opcode } = completion;
     const owner = this.#posted.get(wrId);
     if (owner === undefined) throw new Finding(`request ${wrId} was not posted, or completed before`);
     this.#posted.delete(wrId);
     must(!statusName(status).startsWith('STATUS_'), `status ${status} has a name`);
+    if (status === WcStatus.SUCCESS && opcode === WcOpcode.RECV) this.promises.filled(wrId, byteLen);
     must(byteLen >= 0 && byteLen <= 0xffffffff && Number.isInteger(byteLen), 'a length is a length');
     must(owner < 0 || this.#world.qps[owner]?.qp.qpn === completion.qpn, 'a completion names its queue pair');
   }
@@ -175,6 +192,9 @@ export class Observer {
     return count;
   }
 }
+
+const READ_RESPONSE = OpcodeFlag.RESPONSE | OpcodeFlag.READ;
+const isReadResponse = (flags: number): boolean => (flags & READ_RESPONSE) === READ_RESPONSE;
 
 function totalDrops(drops: Float64Array): number {
   let sum = 0;

@@ -10,7 +10,7 @@ import { copyAddress } from '../../../../src/roce/wire/address.js';
 import { writeAeth } from '../../../../src/roce/wire/aeth.js';
 import { writeAtomicEth } from '../../../../src/roce/wire/atomic-eth.js';
 import { ICRC_LENGTH, padCountOf, writeBth } from '../../../../src/roce/wire/bth.js';
-import { writeU16, writeU24, writeU32 } from '../../../../src/roce/wire/bytes.js';
+import { readU24, writeU16, writeU24, writeU32, writeVa } from '../../../../src/roce/wire/bytes.js';
 import { writeDeth } from '../../../../src/roce/wire/deth.js';
 import { Icrc, writeIcrc } from '../../../../src/roce/wire/icrc.js';
 import {
@@ -25,7 +25,7 @@ import {
   opcodeImmOffset,
   RETH_AT,
 } from '../../../../src/roce/wire/opcodes.js';
-import { writeReth } from '../../../../src/roce/wire/reth.js';
+import { RETH_LENGTH, rethLength, rethVa, writeReth } from '../../../../src/roce/wire/reth.js';
 import { QpType } from '../../../../src/verbs/qp-state.js';
 import type { Choices } from '../../choices.js';
 import { QKEY } from './bring-up.js';
@@ -143,13 +143,29 @@ export class PacketCrafter {
     this.finish(world, choices);
   }
 
-  /** The newest packet that named memory, once more, and of another length by choice. */
+  /** The newest packet that named memory, once more: as it was, of another length, or from a later packet on. */
   again(world: World, choices: Choices): void {
+    const { bytes } = this;
     this.length = this.#lastReth.length;
-    this.bytes.set(this.#lastReth);
-    if (this.length >= RETH_AT + 16 && !choices.oneIn(3))
-      writeU32(this.bytes, RETH_AT + 12, pickAnnouncedLength(world, choices));
+    bytes.set(this.#lastReth);
+    if (this.length >= RETH_AT + RETH_LENGTH) {
+      const how = choices.u8() & 3;
+      const length = rethLength(bytes, RETH_AT);
+      if (how === 1) writeU32(bytes, RETH_AT + 12, pickAnnouncedLength(world, choices));
+      else if (how === 2)
+        writeU32(bytes, RETH_AT + 12, length + choices.pick([1, -1, 4, world.mtu, -world.mtu]));
+      else if (how === 3) this.#resume(world.mtu, length, choices);
+    }
     this.finish(world, choices);
+  }
+
+  /** Makes the READ or WRITE in `bytes` begin some packets later, as after a loss; sometimes it ends too late then. */
+  #resume(mtu: number, length: number, choices: Choices): void {
+    const packets = choices.below(4);
+    const { bytes } = this;
+    writeU24(bytes, 9, (readU24(bytes, 9) + packets) & 0xffffff);
+    writeVa(bytes, RETH_AT, Math.max(0, rethVa(bytes, RETH_AT)) + packets * mtu - (choices.oneIn(4) ? 1 : 0));
+    writeU32(bytes, RETH_AT + 12, length - (choices.oneIn(4) ? 0 : packets * mtu));
   }
 
   /** Nothing but bytes. */

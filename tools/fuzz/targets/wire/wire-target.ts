@@ -2,8 +2,10 @@
  * Hostile datagrams into a live NIC. The first step of an input is the configuration of the world; each other one is a
  * packet, a whole message, or something that the program beside the NIC does.
  */
+
+import { isReadOrAtomic } from '../../../../src/roce/qp/request-opcodes.js';
 import type { Requester } from '../../../../src/roce/qp/requester.js';
-import type { SendWqe } from '../../../../src/roce/qp/send-queue.js';
+import type { SendQueue, SendWqe } from '../../../../src/roce/qp/send-queue.js';
 import { Opcode } from '../../../../src/roce/wire/opcodes.js';
 import { QpState, QpType } from '../../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../../src/verbs/work-request.js';
@@ -42,9 +44,31 @@ export class WireTarget implements Target {
     for (let qp = 0; qp < 14; qp++) {
       for (let opcode = 0; opcode < 24; opcode++)
         seeds.push(step([], [0, qp, opcode < 17 ? 0 : 160, opcode % 17]));
-      // A READ, and a repetition that asks for more; a window bound for another queue pair, and WRITEs that name it.
-      seeds.push(step([], [0, qp, 0, 2], [196, 9], [196, 9], [196, 9]));
-      for (const owner of [1, 2]) seeds.push(step([], [210, owner, 9], [2, qp, 0, 1], [2, owner, 0, 1]));
+      // A READ, and repetitions that ask for more, less or from further on; messages that just fill a receive; a window bound for another queue pair, and WRITEs that name it.
+      for (const how of [0, 1, 2, 3])
+        seeds.push(step([], [0, qp, 0, 2], [193, how, 1], [194, how, 2], [195, how, 3]));
+      for (let i = 0; i < 6; i++) seeds.push(step([], [147, qp, i], [147, qp, i], [147, qp, i], [238]));
+      for (const owner of [1, 2]) {
+        const name = 13 + owner;
+        seeds.push(
+          step(
+            [],
+            [210, owner, 9, 0, owner - 1],
+            [2, qp, 0, 1, 0, 4, 0, name],
+            [2, owner, 0, 1, 0, 4, 0, name],
+          ),
+        );
+        for (const how of [241, 248]) seeds.push(step([], [210, owner, 9, 0, owner - 1, how], [2, owner]));
+      }
+      // A READ and a repetition from one byte before; an atomic across eight bytes.
+      seeds.push(step([], [0, qp, 0, 2], [194, 3, 0, 3]), step([], [2, qp, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9]));
+      // A WRITE that ends one byte behind its region.
+      seeds.push(step([], [2, qp, 0, 1, 0, 4, 0, 0, 0, 6]));
+      // READs of our own, and their data.
+      for (let i = 0; i < 8; i++)
+        seeds.push(step([], [210, qp, 2], [210, qp, 2], [168, qp, i], [168, qp, i, 1], [168, qp, i, 2]));
+      // A WRITE of two packets, and memory that is deregistered between them.
+      seeds.push(step([], [0, qp, 0, 7, 0, 0, 0, 0, 2, 8], [254], [2, qp, 0, 9, 0, 129]));
       seeds.push(step([], [152, qp, 5, 0], [152, qp, 5, 1], [210, qp], [226, qp]));
     }
     return seeds;
@@ -96,7 +120,7 @@ export class WireTarget implements Target {
       this.#message(world, observer, choices);
     } else if (kind < 188) {
       this.#answer(world, observer, choices);
-    } else if (kind < 196) {
+    } else if (kind < 193) {
       crafter.blind(world, choices);
       observer.receive(crafter.datagram);
     } else if (kind < 198) {
@@ -129,14 +153,18 @@ export class WireTarget implements Target {
   /** A SEND or WRITE of several packets in order, as a good peer would send it but for one of them. */
   #message(world: World, observer: Observer, choices: Choices): void {
     const known = choices.pick(world.qps);
-    const packets = 2 + choices.below(4);
+    const lengths = choices.u8();
+    const packets = lengths >= 64 ? 2 + (lengths & 3) : Math.ceil(edge(lengths) / world.mtu);
     const isWrite = choices.u8() & 1;
     const [first, middle, last] = isWrite ? [6, 7, 8] : [0, 1, 2];
     const bits = known.plan.type === QpType.UC ? Opcode.UC_SEND_FIRST : 0;
     const strange = choices.u8();
     for (let i = 0; i < packets; i++) {
-      const opcode = i === 0 ? first : i === packets - 1 ? last : middle;
-      const length = i === packets - 1 ? choices.below(world.mtu) + 1 : world.mtu;
+      const opcode = packets === 1 ? (isWrite ? 10 : 4) : i === 0 ? first : i === packets - 1 ? last : middle;
+      let length: number = world.mtu;
+      if (i === packets - 1) {
+        length = lengths >= 64 ? choices.below(world.mtu) + 1 : edge(lengths) - i * world.mtu;
+      }
       // Where memory is written, a region that holds the whole message.
       this.#crafter.write(world, known, bits | (opcode as number), this.#nextPsn(known), choices, length);
       if (isWrite && i === 0) this.#announceWrite(world, (packets - 1) * world.mtu + 64);
@@ -163,25 +191,23 @@ export class WireTarget implements Target {
     if (qp.type !== QpType.RC) return;
     const requester = qp.requester as Requester;
     const { queue, unackedPsn, nextPsn } = requester;
-    const wqe: SendWqe = queue.at(queue.head);
+    const wqe = waiting(queue);
     let opcode: number = Opcode.RC_ACKNOWLEDGE;
     let psn = choices.oneIn(3) ? unackedPsn : nextPsn - 1;
     let length = 0;
-    if (!queue.empty && wqe.opcode === WrOpcode.RDMA_READ) {
-      psn = unackedPsn;
+    if (wqe?.opcode === WrOpcode.RDMA_READ) {
+      const ahead = (unackedPsn - wqe.firstPsn) & 0xffffff;
+      psn = ahead < wqe.packets ? unackedPsn : wqe.firstPsn;
       const done = ((psn - wqe.firstPsn) & 0xffffff) * qp.mtu;
       length = Math.min(qp.mtu, Math.max(0, wqe.length - done));
+      if (choices.oneIn(3)) length = choices.pick([Math.max(0, length - 1), length + 1, 0, 1]);
       opcode = choices.pick([
         Opcode.RC_READ_RESPONSE_MIDDLE,
         Opcode.RC_READ_RESPONSE_LAST,
         Opcode.RC_READ_RESPONSE_ONLY,
       ]);
-    } else if (
-      !queue.empty &&
-      wqe.opcode >= WrOpcode.ATOMIC_CMP_AND_SWP &&
-      wqe.opcode <= WrOpcode.ATOMIC_FETCH_AND_ADD
-    ) {
-      psn = unackedPsn;
+    } else if (wqe !== undefined) {
+      psn = wqe.firstPsn;
       opcode = Opcode.RC_ATOMIC_ACKNOWLEDGE;
     }
     this.#crafter.write(world, known, opcode, psn, choices, length);
@@ -209,6 +235,19 @@ export class WireTarget implements Target {
     observer.nothingChanged('the end');
   }
 }
+
+/** The oldest READ or atomic that was sent and not answered. */
+function waiting(queue: SendQueue): SendWqe | undefined {
+  for (let i = queue.head; i !== queue.tail; i++) {
+    const wqe = queue.at(i);
+    if (wqe.started && isReadOrAtomic(wqe.opcode)) return wqe;
+  }
+  return undefined;
+}
+
+/** Lengths of messages where a receive is full, and one byte beyond. */
+const EDGES = [1008, 1009, 808, 809, 200, 201] as const;
+const edge = (choice: number): number => EDGES[choice % EDGES.length] as number;
 
 /** An input of these steps, each padded with zeros. */
 function step(...steps: number[][]): Uint8Array {

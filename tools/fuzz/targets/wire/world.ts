@@ -101,11 +101,13 @@ export class World {
   readonly receiveRegion: Region;
   readonly targetRegion: Region;
   readonly windowHost: Region;
+  readonly checkIcrc: boolean;
   /** µs. */
   now = 0;
 
   constructor(memory: MemoryMap, config: Choices, checkIcrc: boolean) {
     this.memory = memory;
+    this.checkIcrc = checkIcrc;
     memory.reset();
     const ipv6 = config.oneIn(4);
     this.own = toAddress(ipv6 ? 'fd00::1' : '10.0.0.1');
