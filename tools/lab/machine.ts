@@ -2,8 +2,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastLines, spawnBound } from './commands.js';
+import { projectFolder } from './folders.js';
 import type { GuestImage } from './guest-image.js';
 import { AGENT_PORT, LINK_MTU_BYTES, PEER_PORT, TAP, THERE } from './network.js';
 
@@ -119,10 +121,15 @@ function qemuArguments(image: GuestImage, accelerator: 'tcg' | 'kvm'): string[] 
     `LAB_IPV6=${THERE[6]}`,
     `LAB_AGENT_PORT=${AGENT_PORT}`,
     `LAB_PEER_PORT=${PEER_PORT}`,
+    `LAB_PROJECT="${projectFolder()}"`,
+    `LAB_NODE="${dirname(process.execPath)}"`,
   ];
   const kernelArguments = ['console=ttyS0', 'quiet', 'panic=-1', 'net.ifnames=0', 'mitigations=off'];
   const share = (id: string, path: string): string[] => [
-    ...['-fsdev', `local,id=${id},path=${path},security_model=none,readonly=on,multidevs=remap`],
+    ...[
+      '-fsdev',
+      `local,id=${id},path=${path.replaceAll(',', ',,')},security_model=none,readonly=on,multidevs=remap`,
+    ],
     ...['-device', `virtio-9p-pci,fsdev=${id},mount_tag=${id}`],
   ];
   return [
