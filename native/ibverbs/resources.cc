@@ -64,10 +64,13 @@ napi_value RegMr(napi_env env, napi_callback_info info) {
 void DrainCqEvents(ibv_comp_channel* channel, const FdWatcher::Report& report) {
   ibv_cq* cq;
   void* context;
-  while (Library::Get()->get_cq_event(channel, &cq, &context) == 0) {
+  do {
+    if (Library::Get()->get_cq_event(channel, &cq, &context) != 0) return;
     report(static_cast<Object*>(context)->handle, 0);
     Library::Get()->ack_cq_events(cq, 1);
-  }
+    // A queue has one event for each time that it was armed: to look for a second one of a single queue would be a system
+    // call for nothing. What is left all the same is found at the next turn of the event loop.
+  } while (__atomic_load_n(&channel->refcnt, __ATOMIC_RELAXED) > 1);
 }
 
 // createChannel(device, onEvent(cq))
