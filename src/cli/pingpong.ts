@@ -29,6 +29,7 @@ interface Flags {
   readonly iters: number;
   readonly rxDepth: number;
   readonly gidIdx?: number;
+  readonly events?: boolean;
   readonly bind?: string;
   readonly timeout: number;
   readonly json?: boolean;
@@ -45,6 +46,7 @@ export function pingpongCommand(): Command {
     .option('-r, --rx-depth <count>', 'receives posted at a time', countArgument(MAX_RECEIVE_DEPTH), 500)
     .option('-n, --iters <count>', 'messages each way', countArgument(MAX_ITERATIONS), 1000)
     .option('-g, --gid-idx <index>', 'GID to use (default: the first RoCE v2 one)', gidIndexArgument)
+    .option('-e, --events', 'sleep until something completes (default: look again and again)')
     .option('--bind <address>', 'address to listen on as the server (default: all)')
     .option('--timeout <ms>', 'give up when nothing happens for so long', millisArgument, 10_000)
     .option('--json', 'one JSON object a line on standard output')
@@ -65,6 +67,7 @@ async function pingpong(host: string | undefined, flags: Flags, output: Output):
       iterations: flags.iters,
       receiveDepth: flags.rxDepth,
       gidIndex: flags.gidIdx,
+      useEvents: flags.events === true,
       timeoutMillis: flags.timeout,
     });
     await end.prepare();

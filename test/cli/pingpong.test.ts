@@ -124,6 +124,7 @@ async function withEnds(
       iterations: 50,
       receiveDepth: 8,
       gidIndex: undefined,
+      useEvents: true,
     } as const;
     const end = await PingPongEnd.open(device, { ...complete, timeoutMillis: TIMEOUT_MILLIS, ...options });
     await end.prepare();
@@ -148,25 +149,36 @@ async function withEnds(
   }
 }
 
-test('two soft devices play to the end, with sizes that need one packet and several', async () => {
+test('two soft devices play to the end, sleeping and looking, with sizes that need one packet and several', async () => {
   for (const sizeBytes of [1, 5000]) {
-    await withEnds({ sizeBytes }, async (server, client) => {
-      await Promise.all([server.playServer(), client.playClient()]);
-    });
+    for (const useEvents of [true, false]) {
+      await withEnds({ sizeBytes, useEvents }, async (server, client) => {
+        await Promise.all([server.playServer(), client.playClient()]);
+      });
+    }
   }
 });
 
 test('an end whose peer stays silent gives up and says what to look at', async () => {
-  await withEnds({ timeoutMillis: 50 }, async (server) => {
-    await assert.rejects(server.playServer(), { code: 'ERR_RDMA_TIMEOUT', message: /same -n and -m/ });
-  });
+  for (const useEvents of [true, false]) {
+    await withEnds({ timeoutMillis: 50, useEvents }, async (server) => {
+      await assert.rejects(server.playServer(), { code: 'ERR_RDMA_TIMEOUT', message: /same -n and -m/ });
+    });
+  }
 });
 
 /** Sends the same bytes whatever it receives. */
 async function withStubbornPeer(byte: number, use: (end: PingPongEnd) => Promise<void>): Promise<void> {
   const device = await openDevice('soft:127.0.0.61?port=4791');
   const other = await openDevice('soft:127.0.0.62?port=4791');
-  const options = { sizeBytes: 64, mtu: 1024, iterations: 1, receiveDepth: 2, gidIndex: undefined } as const;
+  const options = {
+    sizeBytes: 64,
+    mtu: 1024,
+    iterations: 1,
+    receiveDepth: 2,
+    gidIndex: undefined,
+    useEvents: false,
+  } as const;
   const end = await PingPongEnd.open(device, { ...options, timeoutMillis: TIMEOUT_MILLIS });
   await end.prepare();
   const pd = await other.allocPd();

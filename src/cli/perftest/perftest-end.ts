@@ -7,12 +7,12 @@ import { AccessFlags } from '../../verbs/access-flags.js';
 import { toPsn } from '../../verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
 import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
-import { RdmaError, usageError } from '../../verbs/errors.js';
+import { usageError } from '../../verbs/errors.js';
 import { chooseOwnGid } from '../../verbs/gid-choice.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import { QpState } from '../../verbs/qp-state.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
-import { createCompletions, statusName, WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
+import { CompletionWait, type Take } from '../completion-wait.js';
 import type { PerftestTerms } from './perftest-exchange.js';
 import type { PerftestTraits } from './perftest-tests.js';
 import type { PerftestRecord } from './perftest-wire.js';
@@ -32,9 +32,6 @@ export interface PerftestEndOptions {
 }
 
 const REMOTE = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_READ;
-const POLLED_AT_ONCE = 16;
-/** Looks at the queue before the event loop gets its turn: a soft device receives nothing without it. */
-const LOOKS_IN_A_ROW = 200;
 
 export class PerftestEnd {
   readonly options: PerftestEndOptions;
@@ -46,7 +43,7 @@ export class PerftestEnd {
   readonly #channel: CompletionChannel;
   readonly #cq: CompletionQueue;
   readonly #psn = toPsn(randomInt(2 ** 24));
-  readonly #completions = createCompletions(POLLED_AT_ONCE);
+  readonly #wait: CompletionWait;
 
   static async open(device: Device, options: PerftestEndOptions): Promise<PerftestEnd> {
     const gids = await device.queryGids();
@@ -84,6 +81,7 @@ export class PerftestEnd {
     this.#pd = pd;
     this.#channel = channel;
     this.#cq = cq;
+    this.#wait = new CompletionWait(cq, channel, { ...options, common: 'size and count' });
     this.qp = qp;
     this.mr = mr;
   }
@@ -126,76 +124,17 @@ export class PerftestEnd {
     });
   }
 
-  /**
-   * Takes completions until `isDone`, and may be called again and again.
-   *
-   * @throws RdmaError ERR_RDMA_COMPLETION for one that failed, ERR_RDMA_TIMEOUT when nothing happens any more.
-   */
-  async until(isDone: () => boolean, take: (completion: WorkCompletion) => void): Promise<void> {
-    for (;;) {
-      for (let i = 0; i < LOOKS_IN_A_ROW; i++) {
-        if (this.#drain(take)) i = 0;
-        if (isDone()) return;
-      }
-      await this.#pause(take, isDone);
-      if (isDone()) return;
-    }
+  /** As {@link CompletionWait.until}. */
+  until(isDone: () => boolean, take: Take): Promise<void> | undefined {
+    return this.#wait.until(isDone, take);
   }
 
   async close(): Promise<void> {
+    this.#wait.close();
     await this.qp.close();
     await this.#cq.close();
     await this.#channel.close();
     await this.mr.close();
     await this.#pd.close();
   }
-
-  /** Lets the device work, until it has something. */
-  async #pause(take: (completion: WorkCompletion) => void, isDone: () => boolean): Promise<void> {
-    const deadline = performance.now() + this.options.timeoutMillis;
-    if (this.options.useEvents) {
-      this.#cq.reqNotify();
-      if (this.#drain(take) || isDone()) return;
-      return this.#event();
-    }
-    do {
-      await new Promise(setImmediate);
-      if (performance.now() > deadline) throw silence(this.options.timeoutMillis);
-    } while (!this.#drain(take));
-  }
-
-  #event(): Promise<void> {
-    const { timeoutMillis } = this.options;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#channel.onEvent = null;
-        reject(silence(timeoutMillis));
-      }, timeoutMillis);
-      this.#channel.onEvent = () => {
-        clearTimeout(timer);
-        this.#channel.onEvent = null;
-        resolve();
-      };
-    });
-  }
-
-  #drain(take: (completion: WorkCompletion) => void): boolean {
-    const count = this.#cq.poll(this.#completions);
-    for (let i = 0; i < count; i++) {
-      const completion = this.#completions[i] as WorkCompletion;
-      if (completion.status !== WcStatus.SUCCESS) {
-        const name = statusName(completion.status);
-        throw new RdmaError('ERR_RDMA_COMPLETION', `a request failed with ${name}`, { status: name });
-      }
-      take(completion);
-    }
-    return count > 0;
-  }
 }
-
-const silence = (timeoutMillis: number): RdmaError =>
-  new RdmaError(
-    'ERR_RDMA_TIMEOUT',
-    `nothing came in for ${timeoutMillis / 1000} s: do both sides have the same size and count, ` +
-      'and do packets get through on UDP port 4791?',
-  );

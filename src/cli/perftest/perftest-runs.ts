@@ -23,6 +23,7 @@ export class Receives {
   readonly #end: PerftestEnd;
   readonly #wanted: number;
   readonly #request: { readonly wrId: number; readonly sges: NonNullable<SendWorkRequest['sges']> };
+  readonly #depth: number;
   #posted = 0;
   taken = 0;
 
@@ -31,12 +32,19 @@ export class Receives {
     this.#wanted = wanted;
     const { sizeBytes, receiveDepth } = end.options;
     this.#request = { wrId: RECEIVE, sges: [{ mr: end.mr, offset: end.inbox, length: sizeBytes }] };
-    while (this.#posted < Math.min(receiveDepth, wanted)) this.#post();
+    this.#depth = receiveDepth;
+    this.refill();
   }
 
   take(): void {
     this.taken++;
-    if (this.#posted < this.#wanted) this.#post();
+    this.refill();
+  }
+
+  /** Posts as many as were taken. */
+  refill(): void {
+    const posted = Math.min(this.#wanted, this.taken + this.#depth);
+    while (this.#posted < posted) this.#post();
   }
 
   #post(): void {
@@ -58,21 +66,29 @@ export async function sendLatency(
   let wantedReceives = 0;
   let wantedSends = 0;
   const take = ({ opcode }: WorkCompletion): void => {
-    if (opcode === WcOpcode.RECV) receives.take();
+    if (opcode === WcOpcode.RECV) receives.taken++;
     else sends++;
   };
+  let waiting: Promise<void> | undefined;
   const isThere = (): boolean => receives.taken >= wantedReceives && sends >= wantedSends;
   for (let i = 0; i < iterations; i++) {
     if (isServer) {
       wantedReceives = i + 1;
-      await end.until(isThere, take);
+      waiting = end.until(isThere, take);
+      if (waiting !== undefined) await waiting;
     }
-    posted[i] = performance.now();
     end.qp.postSend(request);
+    // While the message is under way: what needs not be done before it is not.
+    posted[i] = performance.now();
+    receives.refill();
     wantedSends = i + 1;
-    if (!isServer) wantedReceives = i + 1;
-    await end.until(isThere, take);
+    if (isServer) continue;
+    wantedReceives = i + 1;
+    waiting = end.until(isThere, take);
+    if (waiting !== undefined) await waiting;
   }
+  waiting = end.until(isThere, take);
+  if (waiting !== undefined) await waiting;
   return { posted, start: posted[0] ?? 0, end: performance.now() };
 }
 
@@ -87,12 +103,14 @@ export async function readLatency(
   let done = 0;
   let wanted = 0;
   const take = (): void => void done++;
+  let waiting: Promise<void> | undefined;
   const isThere = (): boolean => done >= wanted;
   for (let i = 0; i < iterations; i++) {
     posted[i] = performance.now();
     end.qp.postSend(request);
     wanted = i + 1;
-    await end.until(isThere, take);
+    waiting = end.until(isThere, take);
+    if (waiting !== undefined) await waiting;
   }
   return { posted, start: posted[0] ?? 0, end: performance.now() };
 }

@@ -17,8 +17,14 @@ import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { QpState } from '../../verbs/qp-state.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
-import { createCompletions, statusName, WcOpcode, WcStatus } from '../../verbs/work-completion.js';
-import { SendFlags, WrOpcode } from '../../verbs/work-request.js';
+import { WcOpcode } from '../../verbs/work-completion.js';
+import {
+  type ReceiveWorkRequest,
+  SendFlags,
+  type SendWorkRequest,
+  WrOpcode,
+} from '../../verbs/work-request.js';
+import { CompletionWait, type Take } from '../completion-wait.js';
 import type { PingpongAddress } from './address-exchange.js';
 
 export interface PingPongOptions {
@@ -28,13 +34,17 @@ export interface PingPongOptions {
   readonly receiveDepth: number;
   /** `undefined`: the first RoCE v2 GID that can be routed. */
   readonly gidIndex: number | undefined;
+  /** Sleep until something completes, rather than to look again and again. */
+  readonly useEvents: boolean;
   /** Without progress. */
   readonly timeoutMillis: number;
 }
 
 const RECEIVE = 1;
 const SEND = 2;
-const POLLED_AT_ONCE = 8;
+/** Messages that differ, and how far apart they begin in the text that they are taken from. */
+const VARIANTS = 32;
+const VARIANT_STEP = 7;
 /** What the stock tool fills its buffer with, and with what at each page's start when it checks (-c). */
 const STOCK_BYTE = 0x7b;
 const STOCK_PAGE_BYTES = 4096;
@@ -51,9 +61,17 @@ export class PingPongEnd {
   readonly #received: MemoryRegion;
   readonly #sent: MemoryRegion;
   readonly #psn = toPsn(randomInt(2 ** 24));
-  readonly #completions = createCompletions(POLLED_AT_ONCE);
+  readonly #wait: CompletionWait;
+  readonly #variants: readonly Uint8Array[];
+  readonly #receiveRequest: ReceiveWorkRequest;
+  /** Of the client's own bytes. */
+  readonly #sendRequest: SendWorkRequest;
+  /** Of what came in. */
+  readonly #echoRequest: SendWorkRequest;
   #messages = 0;
   #sends = 0;
+  #wantedMessages = 0;
+  #wantedSends = 0;
 
   static async open(device: Device, options: PingPongOptions): Promise<PingPongEnd> {
     const gids = await device.queryGids();
@@ -94,6 +112,11 @@ export class PingPongEnd {
     this.#qp = qp;
     this.#received = received;
     this.#sent = sent;
+    this.#wait = new CompletionWait(cq, channel, { ...options, common: '-n and -m' });
+    this.#variants = variantsOf(options.sizeBytes);
+    this.#receiveRequest = { wrId: RECEIVE, sges: [{ mr: received }] };
+    this.#sendRequest = sendRequest(sent);
+    this.#echoRequest = sendRequest(received);
   }
 
   /** To INIT, with all receives posted: before the peer learns of this end. */
@@ -132,9 +155,10 @@ export class PingPongEnd {
     const { iterations } = this.#options;
     const { bytes } = this.#sent;
     for (let round = 0; round < iterations; round++) {
-      fillPattern(bytes, round);
-      this.#send(this.#sent);
-      await this.#until(round + 1, round + 1);
+      bytes.set(this.#variant(round));
+      this.#send(this.#sendRequest);
+      const waiting = this.#until(round + 1, round + 1);
+      if (waiting !== undefined) await waiting;
       if (Buffer.compare(this.#received.bytes, bytes) !== 0) throw wrongData(round);
     }
   }
@@ -142,16 +166,16 @@ export class PingPongEnd {
   /** As {@link playClient}. */
   async playServer(): Promise<void> {
     const { iterations, sizeBytes } = this.#options;
+    const { bytes } = this.#received;
     const echoed = stockMessage(sizeBytes);
-    const expected = new Uint8Array(sizeBytes);
     for (let round = 0; round < iterations; round++) {
-      await this.#until(round + 1, round);
-      const { bytes } = this.#received;
-      fillPattern(expected, round);
-      const isKnown = Buffer.compare(bytes, expected) === 0 || Buffer.compare(bytes, echoed) === 0;
+      const waiting = this.#until(round + 1, round);
+      if (waiting !== undefined) await waiting;
+      const isKnown =
+        Buffer.compare(bytes, this.#variant(round)) === 0 || Buffer.compare(bytes, echoed) === 0;
       if (!isKnown && !(round === 0 && isCheckedStockMessage(bytes))) throw wrongData(round);
       echoed.set(bytes);
-      this.#send(this.#received);
+      this.#send(this.#echoRequest);
     }
     await this.#until(iterations, iterations);
   }
@@ -162,6 +186,7 @@ export class PingPongEnd {
   }
 
   async close(): Promise<void> {
+    this.#wait.close();
     await this.#qp.close();
     await this.#cq.close();
     await this.#channel.close();
@@ -170,40 +195,32 @@ export class PingPongEnd {
     await this.#pd.close();
   }
 
-  #postReceive(): void {
-    this.#qp.postRecv({ wrId: RECEIVE, sges: [{ mr: this.#received }] });
+  #variant(round: number): Uint8Array {
+    return this.#variants[round % VARIANTS] as Uint8Array;
   }
 
-  #send(mr: MemoryRegion): void {
-    this.#qp.postSend({ wrId: SEND, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges: [{ mr }] });
+  #postReceive(): void {
+    this.#qp.postRecv(this.#receiveRequest);
+  }
+
+  #send(request: SendWorkRequest): void {
+    this.#qp.postSend(request);
   }
 
   /** Until so many messages came in, and so many sends were acknowledged. */
-  async #until(messages: number, sends: number): Promise<void> {
-    for (;;) {
-      this.#take();
-      if (this.#messages >= messages && this.#sends >= sends) return;
-      this.#cq.reqNotify();
-      if (!this.#take()) await this.#waitForEvent();
-    }
+  #until(messages: number, sends: number): Promise<void> | undefined {
+    this.#wantedMessages = messages;
+    this.#wantedSends = sends;
+    return this.#wait.until(this.#isThere, this.#take);
   }
 
-  #take(): boolean {
-    const count = this.#cq.poll(this.#completions);
-    for (let i = 0; i < count; i++) {
-      const completion = this.#completions[i];
-      if (completion === undefined) continue;
-      const { status, wrId, opcode, byteLen } = completion;
-      const what = wrId === RECEIVE ? 'receive' : 'send';
-      if (status !== WcStatus.SUCCESS) {
-        const name = statusName(status);
-        throw new RdmaError('ERR_RDMA_COMPLETION', `a ${what} failed with ${name}`, { status: name });
-      }
-      if (opcode === WcOpcode.RECV) this.#onMessage(byteLen);
-      else this.#sends++;
-    }
-    return count > 0;
-  }
+  readonly #isThere = (): boolean =>
+    this.#messages >= this.#wantedMessages && this.#sends >= this.#wantedSends;
+
+  readonly #take: Take = ({ opcode, byteLen }) => {
+    if (opcode === WcOpcode.RECV) this.#onMessage(byteLen);
+    else this.#sends++;
+  };
 
   #onMessage(lengthBytes: number): void {
     const { sizeBytes } = this.#options;
@@ -214,30 +231,26 @@ export class PingPongEnd {
     this.#messages++;
     this.#postReceive();
   }
-
-  #waitForEvent(): Promise<void> {
-    const { timeoutMillis } = this.#options;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#channel.onEvent = null;
-        const message =
-          `nothing came in for ${timeoutMillis / 1000} s: do both sides have the same -n and -m, ` +
-          'and do packets get through on UDP port 4791?';
-        reject(new RdmaError('ERR_RDMA_TIMEOUT', message));
-      }, timeoutMillis);
-      this.#channel.onEvent = () => {
-        clearTimeout(timer);
-        this.#channel.onEvent = null;
-        resolve();
-      };
-    });
-  }
 }
 
-/** Differs from round to round and from packet to packet. */
-function fillPattern(bytes: Uint8Array, round: number): void {
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (i ^ (i >>> 8)) + round * 131 + 1;
+/**
+ * What the client sends, round by round: windows into one text, so that a message differs from that of the round before
+ * and from packet to packet, and costs one copy to make.
+ */
+function variantsOf(sizeBytes: number): readonly Uint8Array[] {
+  const text = new Uint8Array(sizeBytes + VARIANTS * VARIANT_STEP);
+  for (let i = 0; i < text.length; i++) text[i] = (i ^ (i >>> 8)) + 1;
+  return Array.from({ length: VARIANTS }, (_, i) =>
+    text.subarray(i * VARIANT_STEP, i * VARIANT_STEP + sizeBytes),
+  );
 }
+
+const sendRequest = (mr: MemoryRegion): SendWorkRequest => ({
+  wrId: SEND,
+  opcode: WrOpcode.SEND,
+  flags: SendFlags.SIGNALED,
+  sges: [{ mr }],
+});
 
 const stockMessage = (sizeBytes: number): Uint8Array => new Uint8Array(sizeBytes).fill(STOCK_BYTE);
 
