@@ -4,6 +4,7 @@ import { parseDamage } from '../../tools/lab/bad-network.js';
 import { layoutFor } from '../../tools/lab/operations.js';
 import { pattern } from '../../tools/lab/peer.js';
 import { parseCompletion } from '../../tools/lab/rxe-peer.js';
+import { judge } from '../../tools/lab/scenarios/overhead.js';
 import { describeStock } from '../../tools/lab/scenarios/perftest.js';
 
 test('a completion of the rxe peer is read field by field', () => {
@@ -71,4 +72,9 @@ ${rule}`;
     () => describeStock(round('send-lat', 2, 300), "Couldn't connect"),
     /no result: Couldn't connect/,
   );
+});
+
+test('the overhead is that of the medians, and more than the goal is a failure that tells the ratio', () => {
+  assert.match(judge([20, 10, 1000], [24, 25, 9]), /queuepair 24\.0 µs, stock 20\.0 µs, ratio 1\.20/);
+  assert.throws(() => judge([20, 10, 1000], [26, 27, 9]), /ratio 1\.30, goal 1\.25/);
 });

@@ -13,6 +13,7 @@ import { boot } from './scenarios/boot.js';
 import { conformance } from './scenarios/conformance.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
+import { overhead } from './scenarios/overhead.js';
 import { perftest } from './scenarios/perftest.js';
 import { pingpong } from './scenarios/pingpong.js';
 import { session } from './scenarios/session.js';
@@ -23,6 +24,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   session,
   pingpong,
   perftest,
+  overhead,
   interop,
   errors,
 };

@@ -7,6 +7,7 @@ export const SCENARIO_NAMES = [
   'session',
   'pingpong',
   'perftest',
+  'overhead',
   'interop',
   'errors',
 ] as const;
@@ -32,6 +33,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   session      queuepair serve and queuepair connect, one on rxe0 and one on soft, and both on rxe0
   pingpong     queuepair pingpong and the stock ibv_rc_pingpong, each as server and as client
   perftest     queuepair perftest and the stock tools of perftest, each as server and as client
+  overhead     what JavaScript adds to a round trip: our ping-pong and send latency over rxe0 against the stock tools
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
 

@@ -51,10 +51,14 @@ export function startQueuepair(args: ProgramArguments): Running {
 
 let lastNumber = 0;
 
-/** As {@link startQueuepair}, in the machine. */
-export function startQueuepairThere(machine: Machine, args: ProgramArguments): Running {
+/** As {@link startQueuepair}, in the machine; through the command `prefix`, such as `taskset -c 0`. */
+export function startQueuepairThere(
+  machine: Machine,
+  args: ProgramArguments,
+  prefix: readonly string[] = [],
+): Running {
   const files = `/tmp/queuepair-${++lastNumber}`;
-  const command = [process.execPath, QUEUEPAIR, ...args.map(String)].map(quoted).join(' ');
+  const command = [...prefix, process.execPath, QUEUEPAIR, ...args.map(String)].map(quoted).join(' ');
   const ended = machine.run(
     `echo $$ > ${files}.pid; exec ${command} > ${files}.out 2> ${files}.err`,
     TIMEOUT_MILLIS,

@@ -57,7 +57,7 @@ async function withStockClient(machine: Machine, round: Round): Promise<string> 
 }
 
 const queuepairArguments = (device: string, { mtu, size, iterations }: Round): (string | number)[] => [
-  ...['pingpong', '--json', '-d', device, '-m', mtu, '-s', size, '-n', iterations, '-p', PORT],
+  ...['pingpong', '-e', '--json', '-d', device, '-m', mtu, '-s', size, '-n', iterations, '-p', PORT],
 ];
 
 const readOwn = async (running: Running): Promise<string> =>
