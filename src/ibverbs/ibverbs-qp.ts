@@ -101,6 +101,11 @@ export class IbverbsQp implements QueuePair {
     return this.#control.run(() => this.#modify(attributes));
   }
 
+  /** The kernel counts for the port, see `Device.counters`. */
+  counters(): Readonly<Record<string, number>> {
+    return {};
+  }
+
   query(): Promise<QpSnapshot> {
     return this.#control.run(async () => {
       const places = await this.#query();

@@ -1,8 +1,9 @@
 /**
- * What happened, as plain numbers that only grow. One instance a NIC; queue pairs count into the same one.
+ * What happened, as plain numbers that only grow: one instance for a NIC, and one for each of its queue pairs, which
+ * counts for the NIC as well.
  * `drops` is indexed by {@link DropReason}.
  */
-import { DROP_REASON_COUNT, dropReasonName } from './drop-reason.js';
+import { DROP_REASON_COUNT, type DropReason, dropReasonName } from './drop-reason.js';
 
 export class Counters {
   readonly drops = new Float64Array(DROP_REASON_COUNT);
@@ -30,6 +31,10 @@ export class Counters {
   congestionMarks = 0;
   cqOverruns = 0;
 
+  drop(reason: DropReason): void {
+    this.drops[reason] = (this.drops[reason] as number) + 1;
+  }
+
   /** Every counter by name; a drop reason appears as `drop_<name>`. */
   snapshot(): Record<string, number> {
     const result: Record<string, number> = {};
@@ -38,5 +43,34 @@ export class Counters {
       result[`drop_${dropReasonName(reason)}`] = this.drops[reason] as number;
     }
     return result;
+  }
+}
+
+/** What is counted one by one. */
+export type CounterName = Exclude<keyof Counters, 'drops' | 'drop' | 'snapshot'>;
+
+export class QpCounters extends Counters {
+  readonly #nic: Counters;
+
+  constructor(nic: Counters) {
+    super();
+    this.#nic = nic;
+  }
+
+  /** An acknowledgement left: often enough to be worth a name of its own. */
+  ackSent(): void {
+    this.acksSent++;
+    this.#nic.acksSent++;
+  }
+
+  ackReceived(): void {
+    this.acksReceived++;
+    this.#nic.acksReceived++;
+  }
+
+  /** Once here and once for the NIC. */
+  count(name: CounterName): void {
+    this[name]++;
+    this.#nic[name]++;
   }
 }

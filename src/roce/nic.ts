@@ -90,7 +90,7 @@ export class Nic implements CqOwner {
     this.counters.rxPackets++;
     this.counters.rxBytes += datagram.length;
     const reason = this.#process(datagram, now);
-    if (reason !== DropReason.NONE) this.counters.drops[reason] = (this.counters.drops[reason] as number) + 1;
+    if (reason !== DropReason.NONE) this.counters.drop(reason);
     if (this.#overruns.length > 0) this.#failOverrunUsers();
   }
 
@@ -114,7 +114,11 @@ export class Nic implements CqOwner {
       if (this.#firstScheduled === null) this.#lastScheduled = null;
       qp.nextScheduled = null;
       qp.scheduled = false;
-      if (!qp.destroyed && qp.transmit(batch, now)) this.schedule(qp);
+      if (qp.destroyed) continue;
+      const { count, wireBytes } = batch;
+      if (qp.transmit(batch, now)) this.schedule(qp);
+      qp.counters.txPackets += batch.count - count;
+      qp.counters.txBytes += batch.wireBytes - wireBytes;
     }
     if (this.#overruns.length > 0) this.#failOverrunUsers();
     return batch.count - before;
@@ -278,17 +282,25 @@ export class Nic implements CqOwner {
     if ((packet.pkey & 0x7fff) !== 0x7fff) return DropReason.BAD_PKEY;
     const qp = this.#qps.get(packet.destQpn);
     if (qp === undefined) return DropReason.UNKNOWN_QPN;
+    qp.counters.rxPackets++;
+    qp.counters.rxBytes += datagram.length;
+    const verdict = this.#processFor(qp, packet, datagram, now);
+    if (verdict !== DropReason.NONE) qp.counters.drop(verdict);
+    return verdict;
+  }
+
+  #processFor(qp: Qp, packet: PacketView, datagram: Datagram, now: number): DropReason {
     if ((packet.flags & qp.serviceFlags) === 0) return DropReason.WRONG_SERVICE;
     if (!mayReceive(qp.state)) return DropReason.BAD_STATE;
     if (!this.#isAddressed(qp, datagram)) return DropReason.WRONG_SOURCE;
     if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
     if ((packet.flags & OpcodeFlag.CNP) !== 0) {
-      this.counters.cnpsReceived++;
+      qp.counters.count('cnpsReceived');
       qp.requester.onCongestionNotice();
       return DropReason.NONE;
     }
     if (datagram.congestionExperienced) {
-      this.counters.congestionMarks++;
+      qp.counters.count('congestionMarks');
       qp.onCongestionMark(now);
     }
     return qp.onPacket(packet, datagram, now);

@@ -77,6 +77,10 @@ export class SoftQp implements QueuePair {
     return this.engine.query();
   }
 
+  counters(): Readonly<Record<string, number>> {
+    return this.engine.counters.snapshot();
+  }
+
   get progress(): QueuePairProgress | null {
     return this.engine.progress;
   }

@@ -42,6 +42,8 @@ export interface QueuePair extends AsyncDisposable {
    */
   modify(attributes: QpAttributes): Promise<void>;
   query(): Promise<QpSnapshot>;
+  /** Counters by name: packets, bytes, retransmissions, drops by reason. Empty where the device counts for all alone. */
+  counters(): Readonly<Record<string, number>>;
   /** How far it has come, for those who watch; `null` for services without acknowledgements, left out by devices that cannot tell. */
   readonly progress?: QueuePairProgress | null;
   /**

@@ -19,8 +19,8 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'a repeated atomic is carried out twice',
     file: 'qp/responder',
-    find: 'this.#qp.counters.atomicReplays++;',
-    replace: `this.#qp.counters.atomicReplays++;
+    find: "this.#qp.counters.count('atomicReplays');",
+    replace: `this.#qp.counters.count('atomicReplays');
       const h = packet.at + ATOMIC_ETH_AT, b = packet.bytes, va = atomicVa(b, h);
       const g = this.#qp.findGrant(atomicRkey(b, h));
       if (g !== null) executeAtomic({}, g.region.bytes, g.offsetOf(va), packet.opcode === Opcode.RC_COMPARE_SWAP,
@@ -30,8 +30,8 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'a repeated atomic gets another value than the first time',
     file: 'qp/responder',
-    find: 'this.#qp.counters.atomicReplays++;',
-    replace: 'this.#qp.counters.atomicReplays++; saved.originalLow ^= 1;',
+    find: "this.#qp.counters.count('atomicReplays');",
+    replace: "this.#qp.counters.count('atomicReplays'); saved.originalLow ^= 1;",
     checkers: /atomics/,
   },
   {
@@ -58,8 +58,8 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'every packet behind a gap gets a NAK',
     file: 'qp/responder',
-    find: 'this.#nakSent = true;\n            this.#qp.counters.sequenceNaksSent++;',
-    replace: 'this.#qp.counters.sequenceNaksSent++;',
+    find: "this.#nakSent = true;\n            this.#qp.counters.count('sequenceNaksSent');",
+    replace: "this.#qp.counters.count('sequenceNaksSent');",
     checkers: /naks/,
   },
   {

@@ -51,7 +51,7 @@ export class Completer {
     const syndrome = aethSyndrome(packet.bytes, packet.at + AETH_AT);
     switch (syndromeKind(syndrome)) {
       case SyndromeKind.ACK:
-        this.#qp.counters.acksReceived++;
+        this.#qp.counters.ackReceived();
         return this.#onAck(packet.psn, now);
       case SyndromeKind.RNR:
         return this.#onReceiverNotReady(packet.psn, syndromeCode(syndrome), now);
@@ -73,7 +73,7 @@ export class Completer {
 
   #onSequenceNak(psn: number, now: number): DropReason {
     const requester = this.#requester;
-    this.#qp.counters.sequenceNaksReceived++;
+    this.#qp.counters.count('sequenceNaksReceived');
     if (requester.waitsForReceiver) return DropReason.STALE_RESPONSE;
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     if (psnDiff(psn, requester.sendPsn) >= 0) return DropReason.STALE_RESPONSE;
@@ -82,7 +82,7 @@ export class Completer {
 
   #onReceiverNotReady(psn: number, timerCode: number, now: number): DropReason {
     const requester = this.#requester;
-    this.#qp.counters.rnrNaksReceived++;
+    this.#qp.counters.count('rnrNaksReceived');
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     if (psnDiff(psn, requester.sendPsn) >= 0) return DropReason.STALE_RESPONSE;
     requester.onReceiverNotReady(psn, rnrTimerMicros[timerCode] as number, now);
@@ -95,7 +95,7 @@ export class Completer {
     else if (syndrome === Syndrome.NAK_REMOTE_ACCESS) status = WcStatus.REM_ACCESS_ERR;
     else if (syndrome === Syndrome.NAK_REMOTE_OPERATION) status = WcStatus.REM_OP_ERR;
     else return DropReason.BAD_SYNDROME;
-    this.#qp.counters.fatalNaksReceived++;
+    this.#qp.counters.count('fatalNaksReceived');
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     this.#requester.failAt(psn, status);
     return DropReason.NONE;

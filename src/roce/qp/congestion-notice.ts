@@ -23,7 +23,7 @@ export class CongestionNotice {
   send(qp: Qp, batch: TransmitBatch, now: number): void {
     this.isDue = false;
     this.#sentAt = now;
-    qp.counters.cnpsSent++;
+    qp.counters.count('cnpsSent');
     const { headers } = batch;
     const at = batch.begin();
     writeBth(headers, at, Opcode.CNP, 0, 0, qp.destQpn, 0, 0);

@@ -15,7 +15,7 @@ import type { QueuePairProgress } from '../../verbs/queue-pair.js';
 import { WcOpcode, WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import type { Cq } from '../completion/cq.js';
-import type { Counters } from '../counters.js';
+import { QpCounters } from '../counters.js';
 import type { Datagram } from '../datagram.js';
 import type { Timed } from '../deadlines.js';
 import { DropReason } from '../drop-reason.js';
@@ -63,7 +63,7 @@ export class Qp implements Timed {
   readonly recvCq: Cq;
   readonly srq: Srq | null;
   readonly capacity: Readonly<QpCapacity>;
-  readonly counters: Counters;
+  readonly counters: QpCounters;
   readonly receives: ReceiveQueue;
   readonly requester: RequesterHalf;
   readonly responder: ResponderHalf;
@@ -107,7 +107,7 @@ export class Qp implements Timed {
     this.recvCq = init.recvCq;
     this.srq = init.srq;
     this.capacity = init.capacity;
-    this.counters = nic.counters;
+    this.counters = new QpCounters(nic.counters);
     this.#signalAll = init.signalAll;
     const { maxSendWr, maxSendSge, maxInlineData, maxRecvWr, maxRecvSge } = init.capacity;
     this.receives = new ReceiveQueue(maxRecvWr, maxRecvSge);

@@ -250,7 +250,7 @@ export class Requester implements RequesterHalf {
   #onSent(wqe: SendWqe, packets: number, now: number): void {
     const psn = this.sendPsn;
     this.sendPsn = psnAdd(psn, packets);
-    if (psnDiff(psn, this.nextPsn) < 0) this.#qp.counters.retransmittedPackets++;
+    if (psnDiff(psn, this.nextPsn) < 0) this.#qp.counters.count('retransmittedPackets');
     if (psnDiff(this.sendPsn, this.nextPsn) > 0) this.nextPsn = this.sendPsn;
     this.#cursorPacket += packets;
     if (this.#cursorPacket === wqe.packets) {
@@ -361,7 +361,7 @@ export class Requester implements RequesterHalf {
    */
   onResponseGap(psn: number, seenPsn: number, now: number): void {
     if (!this.#sentAgain.isNewGap(psn, seenPsn, this.congestion.shortestMicros, now)) return;
-    this.#qp.counters.responseGaps++;
+    this.#qp.counters.count('responseGaps');
     this.congestion.onLoss(now);
     this.#sentAgain.setAmbiguous(this.nextPsn);
     this.goBack(psn, now);
@@ -393,7 +393,7 @@ export class Requester implements RequesterHalf {
   }
 
   #onTimeout(now: number): void {
-    this.#qp.counters.timeouts++;
+    this.#qp.counters.count('timeouts');
     if (this.#retriesLeft === 0) {
       this.failAt(this.unackedPsn, WcStatus.RETRY_EXC_ERR);
       return;
@@ -408,7 +408,7 @@ export class Requester implements RequesterHalf {
    * last ones of a message, or what the peer said about them, were lost.
    */
   #onProbe(now: number): void {
-    this.#qp.counters.probes++;
+    this.#qp.counters.count('probes');
     // Where a gap was reported since the last progress, what was sent again has been lost again: the path is alive.
     if (this.#timers.probes > 1) this.congestion.onSilence();
     this.#repeat(now);

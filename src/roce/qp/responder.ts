@@ -134,7 +134,7 @@ export class Responder implements ResponderHalf {
     if (!this.#isMissing || psnDiff(psn, this.#gapEndPsn) >= 0) this.#gapEndPsn = psnAdd(psn, 1);
     if (!this.#nakSent) {
       this.#nakSent = true;
-      this.#qp.counters.sequenceNaksSent++;
+      this.#qp.counters.count('sequenceNaksSent');
       this.#nak(Syndrome.NAK_SEQUENCE);
     }
     return DropReason.OUT_OF_ORDER;
@@ -145,7 +145,7 @@ export class Responder implements ResponderHalf {
   }
 
   #onDuplicate(packet: PacketView): DropReason {
-    this.#qp.counters.duplicateRequests++;
+    this.#qp.counters.count('duplicateRequests');
     if ((packet.flags & OpcodeFlag.READ) !== 0) return this.#replayRead(packet);
     if ((packet.flags & OpcodeFlag.ATOMIC) !== 0) return this.#replayAtomic(packet);
     this.#acknowledge();
@@ -165,7 +165,7 @@ export class Responder implements ResponderHalf {
     }
     if (saved.pending === 0 && !this.responses.hasRoom) return DropReason.DUPLICATE_UNKNOWN;
     this.responses.repeat(ResponseKind.READ, saved, packet.psn, offset, length);
-    this.#qp.counters.readReplays++;
+    this.#qp.counters.count('readReplays');
     this.#qp.schedule();
     return DropReason.DUPLICATE;
   }
@@ -175,7 +175,7 @@ export class Responder implements ResponderHalf {
     if (saved === null || saved.opcode !== packet.opcode) return DropReason.DUPLICATE_UNKNOWN;
     if (saved.pending === 0 && !this.responses.hasRoom) return DropReason.DUPLICATE_UNKNOWN;
     this.responses.repeat(ResponseKind.ATOMIC, saved, packet.psn, 0, 0);
-    this.#qp.counters.atomicReplays++;
+    this.#qp.counters.count('atomicReplays');
     this.#qp.schedule();
     return DropReason.DUPLICATE;
   }
@@ -295,7 +295,7 @@ export class Responder implements ResponderHalf {
         break;
       case DropReason.NO_RECEIVE:
         this.#nakSent = true;
-        this.#qp.counters.rnrNaksSent++;
+        this.#qp.counters.count('rnrNaksSent');
         this.#nak(Syndrome.RNR_NAK | this.#qp.minRnrTimer);
         break;
       case DropReason.REMOTE_ACCESS:
@@ -321,7 +321,7 @@ export class Responder implements ResponderHalf {
 
   /** A fatal NAK: it leaves first, then the queue pair is in ERR and drops what arrives. */
   #refuse(syndrome: number): void {
-    this.#qp.counters.fatalNaksSent++;
+    this.#qp.counters.count('fatalNaksSent');
     this.#nak(syndrome);
   }
 }

@@ -34,7 +34,7 @@ export function sendResponses(qp: Qp, queue: ResponseQueue, batch: TransmitBatch
 }
 
 function sendAcknowledge(qp: Qp, psn: number, syndrome: number, msn: number, batch: TransmitBatch): void {
-  if (syndromeKind(syndrome) === SyndromeKind.ACK) qp.counters.acksSent++;
+  if (syndromeKind(syndrome) === SyndromeKind.ACK) qp.counters.ackSent();
   const at = batch.begin();
   writeBth(batch.headers, at, Opcode.RC_ACKNOWLEDGE, 0, 0, qp.destQpn, 0, psn);
   writeAeth(batch.headers, at + AETH_AT, syndrome, msn);
@@ -56,7 +56,7 @@ function sendReadResponse(qp: Qp, queue: ResponseQueue, response: Response, batc
   const grant = operation.grant;
   const psn = psnAdd(response.psn, response.sentBytes / qp.mtu);
   if (response.length > 0 && grant?.usable !== true) {
-    qp.counters.fatalNaksSent++;
+    qp.counters.count('fatalNaksSent');
     sendAcknowledge(qp, psn, Syndrome.NAK_REMOTE_ACCESS, response.msn, batch);
     if (response.isReplay) return true;
     queue.dropBehindFirst();

@@ -6,7 +6,7 @@ import { type BindRequest, Window } from '../../../src/roce/qp/bind-request.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags, checkRegionAccess, REMOTE_ACCESS } from '../../../src/verbs/access-flags.js';
 import { mtuFromEnum, mtuToEnum, PATH_MTUS } from '../../../src/verbs/mtu.js';
-import { QpState } from '../../../src/verbs/qp-state.js';
+import { QpState, QpType } from '../../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode, WcStatus } from '../../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../../src/verbs/work-request.js';
 import { pattern } from '../../support/craft-packet.js';
@@ -425,4 +425,40 @@ test('a window of another queue pair, one that is in force already and one witho
   assert.equal(b.qp.invalidate(bind.rkey), true);
   const plain = { ...bind, region: b.region(64, ALL).region, rkey: b.nic.regions.reserveKey() };
   assert.equal(b.nic.bindWindow(b.qp, plain), false, 'the region does not allow windows');
+});
+
+// --- counters ---------------------------------------------------------------------------------------------------------
+
+test('what happens is counted for the queue pair that it happened to, and for the NIC', () => {
+  const pair = new NicPair({ mtu: MTU });
+  const [a, b] = pair.sides;
+  const other = b.nic.createQp(
+    {
+      type: QpType.RC,
+      pd: 1,
+      sendCq: b.sendCq,
+      recvCq: b.recvCq,
+      srq: null,
+      signalAll: true,
+      capacity: { maxSendWr: 1, maxRecvWr: 1, maxSendSge: 1, maxRecvSge: 1, maxInlineData: 0 },
+    },
+    0,
+  );
+  const { region: target, grant } = b.region(8, ALL);
+  const wrong = { remoteVa: target.va + 1, rkey: grant.rkey };
+  a.post({ opcode: WrOpcode.RDMA_WRITE, wrId: 1, ...wrong }, [a.region(8).region, 0, 8]);
+  pair.run();
+  const counted = b.qp.counters.snapshot();
+  const ofNic = b.nic.counters.snapshot();
+  for (const name of ['rxPackets', 'fatalNaksSent', 'drop_remote_access']) {
+    assert.equal(counted[name], 1, name);
+    assert.equal(ofNic[name], 1, name);
+  }
+  assert.equal(counted['txPackets'], 1);
+  assert.equal(counted['txBytes'], 12 + 4 + 4);
+  assert.equal(a.qp.counters.fatalNaksReceived, 1);
+  assert.deepEqual(
+    Object.entries(other.counters.snapshot()).filter(([, count]) => count !== 0),
+    [],
+  );
 });

@@ -60,6 +60,7 @@ export class WatchedQp implements QueuePair {
     maxInlineData: 0,
   };
   readonly closed = false;
+  readonly counters = (): Readonly<Record<string, number>> => ({});
   /** Slots that wait for a fragment, oldest first. */
   readonly receives: number[] = [];
   /** Requests that have not completed, oldest first. */
