@@ -60,6 +60,7 @@ export type NicEvent =
 export class Nic implements CqOwner {
   readonly addresses: readonly UdpAddress[];
   readonly counters = new Counters();
+  completions = 0;
   readonly regions: RegionTable;
   readonly icrc: Icrc;
   readonly activeMtu: PathMtu;

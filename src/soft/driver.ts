@@ -52,6 +52,7 @@ export class Driver implements PortListener {
   #flushQueued = false;
   #isPutOff = false;
   #isPolling = false;
+  #hasTaken = false;
   #spinning: NodeJS.Immediate | null = null;
   #spinUntil = 0;
   #restUntil = 0;
@@ -83,11 +84,16 @@ export class Driver implements PortListener {
   /**
    * Sends what was posted, takes what has arrived, wakes what is due. Does not wait, and delivers no events. When
    * something has completed in `cq`, what is to be sent now waits until the next call, or the end of the turn: the
-   * program that polls will have posted its answer by then.
+   * program that polls will have posted its answer by then. A program amid taking the completions of another queue
+   * makes nothing happen here, so that its answers to all of them leave together; each that it takes puts it off once.
    */
   poll(cq: Cq): void {
     // Inside the delivery of a datagram the NIC is amid things.
     if (this.#stopped || this.#isPolling) return;
+    if (this.#hasTaken) {
+      this.#hasTaken = false;
+      if (this.#nic.completions > 0) return;
+    }
     this.#isPolling = true;
     this.#clockIsGoodFor = 0;
     try {
@@ -103,6 +109,11 @@ export class Driver implements PortListener {
     } finally {
       this.#isPolling = false;
     }
+  }
+
+  /** The program has taken completions. */
+  noteTaken(): void {
+    this.#hasTaken = true;
   }
 
   stop(): void {
@@ -139,8 +150,9 @@ export class Driver implements PortListener {
     this.#isPutOff = false;
     this.#transmit();
     this.#tell();
-    this.#armTimer();
     if (this.#maySpin) this.#keepSpinning();
+    // Turns look at deadlines themselves.
+    if (this.#spinning === null) this.#armTimer();
   }
 
   /** Delivers events. If there were any, or if one of those who were told threw, the rest is done after them. */
@@ -172,9 +184,14 @@ export class Driver implements PortListener {
       const before = now;
       now = nowMicros();
       if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
+      if (this.#nic.nextDeadline() > now) continue;
+      this.#nic.handleTimeout(now);
+      this.kick();
+      break;
     }
-    if (this.#stopped || now >= this.#spinUntil || now < this.#restUntil) return;
-    this.#spinning ??= setImmediate(this.#spin);
+    if (this.#stopped) return;
+    if (now < this.#spinUntil && now >= this.#restUntil) this.#spinning ??= setImmediate(this.#spin);
+    else this.#armTimer();
   }
 
   #transmit(): void {

@@ -40,7 +40,8 @@ export class SoftCq implements CompletionQueue {
 
   /**
    * A queue that is empty drives the device itself, so that a thread which only polls needs no event loop. While there
-   * are completions it does not: what was posted meanwhile leaves as one batch when they are all taken.
+   * are completions it does not, and neither does another queue of the device in between: what was posted meanwhile
+   * leaves as one batch when they are all taken.
    */
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
     if (this.#closed) throw closedError('the completion queue');
@@ -52,7 +53,9 @@ export class SoftCq implements CompletionQueue {
     }
     if (!Number.isInteger(max) || max < 0) throw usageError(`poll takes 0 or more completions, not ${max}`);
     if (this.engine.count === 0 && max > 0) this.#driver.poll(this.engine);
-    return this.engine.poll(into, max);
+    const taken = this.engine.poll(into, max);
+    if (taken > 0) this.#driver.noteTaken();
+    return taken;
   }
 
   reqNotify(solicitedOnly = false): void {
@@ -71,6 +74,7 @@ export class SoftCq implements CompletionQueue {
       throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the completion queue first');
     }
     this.#closed = true;
+    this.engine.clear();
     this.#live.cqs--;
     if (this.channel !== null) this.channel.users--;
   }

@@ -21,22 +21,24 @@ const skip = typeof addon === 'string' ? addon : false;
 const PSN = toPsn(0xfffff0);
 const ACCESS = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE;
 
-async function openEnd(io: 'native' | 'dgram') {
+async function openEnd(io: 'native' | 'dgram', sharesCq = true) {
   const device = await openDevice(`soft:127.0.0.1?port=0&io=${io}`);
   const pd = await device.allocPd();
   const channel = await device.createCompletionChannel();
   const cq = await device.createCq({ capacity: 64, channel });
-  const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
+  const sendCq = await device.createCq({ capacity: 64, channel });
+  const qp = await pd.createQp({ sendCq: sharesCq ? cq : sendCq, recvCq: cq });
   const mr = await pd.regMr(new Uint8Array(256 * 1024), ACCESS);
   const close = async () => {
     await qp.close();
     await cq.close();
+    await sendCq.close();
     await channel.close();
     await mr.close();
     await pd.close();
     await device.close();
   };
-  return { device, channel, cq, qp, mr, close };
+  return { device, channel, cq, sendCq, qp, mr, close };
 }
 
 type End = Awaited<ReturnType<typeof openEnd>>;
@@ -109,6 +111,46 @@ test('a program that only polls needs no turn of the event loop: 1000 messages t
   assert.equal(turns, 0);
   await a.close();
   await b.close();
+});
+
+test('answers to messages that came together leave together, also when the program polls its send queue after each', {
+  skip,
+}, async () => {
+  const [a, b] = [await openEnd('native'), await openEnd('native', false)];
+  await bringUp(a, b);
+  await bringUp(b, a);
+  const MESSAGES = 8;
+  const message = ({ mr }: End, flags: number) =>
+    ({ wrId: 1, opcode: WrOpcode.SEND, flags, sges: [{ mr, length: 64 }] }) as const;
+  for (const { qp, mr } of [a, b])
+    for (let i = 0; i < MESSAGES; i++) qp.postRecv({ wrId: 2, sges: [{ mr }] });
+  for (let i = 0; i < MESSAGES; i++) a.qp.postSend(message(a, 0));
+  const [wc] = createCompletions(1);
+  assert.ok(wc);
+  a.cq.poll([wc]);
+  while (b.cq.poll([wc]) === 0);
+  const before = b.device.counters()['portSends'] as number;
+  for (let answered = 0; answered < MESSAGES; answered++) {
+    assert.deepEqual([wc.wrId, wc.status], [2, WcStatus.SUCCESS]);
+    b.qp.postSend(message(b, SendFlags.SIGNALED));
+    assert.equal(b.sendCq.poll([wc]), 0);
+    if (answered + 1 < MESSAGES) assert.equal(b.cq.poll([wc]), 1, 'all had come together');
+  }
+  assert.equal((b.device.counters()['portSends'] as number) - before, 1);
+
+  // Completions that nobody takes put nothing off: b leaves those of its sends where they are.
+  for (let got = 0; got < MESSAGES; ) got += a.cq.poll([wc]);
+  for (const again of [3, 4, 5]) {
+    b.qp.postRecv({ wrId: again, sges: [{ mr: b.mr }] });
+    a.qp.postSend(message(a, 0));
+    for (let polls = 0; b.cq.poll([wc]) === 0; polls++) {
+      a.cq.poll([]);
+      a.cq.poll([wc]);
+      assert.ok(polls < 10_000, 'a message never came');
+    }
+    assert.equal(wc.wrId, again);
+  }
+  for (const end of [a, b]) await end.close();
 });
 
 test('a program that only polls gets its timeouts: a peer that is gone is an error after the last retry', {

@@ -6,6 +6,8 @@ import { WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
 
 /** What the queue reports to the NIC that owns it. */
 export interface CqOwner {
+  /** Entries in all its queues together. Kept by the queues. */
+  completions: number;
   cqFired(cq: Cq): void;
   /** An entry was lost: the queue pair that it was for cannot go on. */
   cqOverrun(cq: Cq, isFirst: boolean): void;
@@ -72,6 +74,7 @@ export class Cq {
     let slot = this.#head + this.#count;
     if (slot >= this.capacity) slot -= this.capacity;
     this.#count++;
+    this.#owner.completions++;
     this.#wrId[slot] = wrId;
     this.#status[slot] = status;
     this.#opcode[slot] = opcode;
@@ -96,7 +99,14 @@ export class Cq {
       this.#head = this.#head + 1 === this.capacity ? 0 : this.#head + 1;
     }
     this.#count -= taken;
+    this.#owner.completions -= taken;
     return taken;
+  }
+
+  /** Forgets what is in it: nobody will poll it again. */
+  clear(): void {
+    this.#owner.completions -= this.#count;
+    this.#count = 0;
   }
 
   #fill(wc: WorkCompletion, slot: number): void {
