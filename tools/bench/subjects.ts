@@ -71,9 +71,10 @@ export function connectSubject(
   name: string,
   peer: 'connect-peer' | 'tls-connect-peer',
   count: number,
+  warmup: number,
 ): Subject {
   const rounds = Math.max(2, Math.round(count / context.haste));
-  const config = { count: rounds, warmup: Math.ceil(rounds / 2), certificates: context.certificates };
+  const config = { count: rounds, warmup, certificates: context.certificates };
   return { name, run: () => runPeers<ConnectConfig>(context, peer, config) };
 }
 
