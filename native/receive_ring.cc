@@ -38,7 +38,8 @@ ReceiveRing::ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const A
       headers_(slots),
       pieces_(slots),
       sources_(slots),
-      controls_(slots) {
+      controls_(slots),
+      used_(slots) {
   for (size_t i = 0; i < slots; i++) {
     pieces_[i] = {bytes_ + i * kSlotBytes, kSlotBytes};
     msghdr& header = headers_[i].msg_hdr;
@@ -50,18 +51,20 @@ ReceiveRing::ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const A
 }
 
 int32_t ReceiveRing::Receive(int fd) {
-  // The kernel writes the lengths of what it filled in.
-  for (mmsghdr& header : headers_) {
-    header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
-    header.msg_hdr.msg_controllen = sizeof(ControlBuffer);
+  // The kernel writes the lengths of what it filled in, and only those.
+  for (; used_ > 0; used_--) {
+    msghdr& header = headers_[used_ - 1].msg_hdr;
+    header.msg_namelen = sizeof(sockaddr_storage);
+    header.msg_controllen = sizeof(ControlBuffer);
   }
   const int received = recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()), MSG_DONTWAIT, nullptr);
   if (received < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) counters_->receive_errors[errno]++;
     return 0;
   }
+  used_ = static_cast<size_t>(received);
   size_t records = 0;
-  for (size_t i = 0; i < static_cast<size_t>(received); i++) records = Split(i, records);
+  for (size_t i = 0; i < used_; i++) records = Split(i, records);
   counters_->receives += static_cast<uint64_t>(received);
   counters_->received_datagrams += records;
   return static_cast<int32_t>(records);

@@ -63,6 +63,8 @@ class ReceiveRing {
     uint8_t bytes[4 * CMSG_SPACE(sizeof(int))];
   };
   std::vector<ControlBuffer> controls_;
+  // Headers whose lengths the kernel has changed: the first so many.
+  size_t used_;
 };
 
 }  // namespace queuepair
