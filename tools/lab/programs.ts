@@ -3,12 +3,14 @@
  * it takes too long.
  */
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { lastLines, spawnBound } from './commands.js';
 import type { Machine } from './machine.js';
 
 const QUEUEPAIR = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 export const TIMEOUT_MILLIS = 120_000;
+const LOOK_MILLIS = 500;
 
 export type ProgramEvent = Readonly<Record<string, unknown>>;
 export type ProgramArguments = readonly (string | number)[];
@@ -75,6 +77,8 @@ export function startQueuepairThere(
   ended.then(onEnd, onEnd);
   const listens = async (): Promise<void> => {
     while (!isListening((await machine.run(`cat ${files}.out`)).output)) {
+      // Each look starts programs in the machine, which needs its time for the server.
+      await delay(LOOK_MILLIS);
       if (isOver) await events.then(() => Promise.reject(new Error(`queuepair ${args[0]} ended early`)));
     }
   };

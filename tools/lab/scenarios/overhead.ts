@@ -78,7 +78,7 @@ const COMPARISONS = [
   pingPong('looking', 3000),
   pingPong('sleeping', 1500),
   sendLatency('looking', 10_000),
-  sendLatency('sleeping', 3000),
+  sendLatency('sleeping', 10_000),
 ];
 
 export async function overhead({ machine, results, say }: Lab): Promise<void> {
