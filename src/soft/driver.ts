@@ -44,6 +44,7 @@ export class Driver implements PortListener {
   readonly #onProgress: () => boolean;
   readonly #batch = new TransmitBatch(BATCH_PACKETS);
   readonly #flush = (): void => this.#run();
+  readonly #queueFlush = (): void => process.nextTick(this.#flush);
   readonly #wake = (): void => this.#onTimer();
   readonly #spin = (): void => this.#onSpin();
   readonly #maySpin: boolean;
@@ -161,9 +162,19 @@ export class Driver implements PortListener {
     try {
       told = this.#onProgress();
     } finally {
-      if (told) this.kick();
+      if (told) this.#kickBehindProgram();
     }
     return told;
+  }
+
+  /**
+   * What runs now may be a tick itself, and ticks that it queues come before the promises that it settles: so this goes
+   * behind those first, and becomes a tick there.
+   */
+  #kickBehindProgram(): void {
+    if (this.#flushQueued) return;
+    this.#flushQueued = true;
+    queueMicrotask(this.#queueFlush);
   }
 
   #keepSpinning(): void {

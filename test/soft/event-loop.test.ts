@@ -153,6 +153,38 @@ test('answers to messages that came together leave together, also when the progr
   for (const end of [a, b]) await end.close();
 });
 
+test('a program that awaits completions answers with one send a message, the acknowledgement in it', {
+  skip,
+}, async () => {
+  const [a, b] = await openPair();
+  const ROUND_TRIPS = 200;
+  const send = { wrId: 1, opcode: WrOpcode.SEND } as const;
+  async function echo({ channel, cq, qp, mr }: End, isFirst: boolean): Promise<void> {
+    const [wc] = createCompletions(1);
+    assert.ok(wc);
+    qp.postRecv({ wrId: 2, sges: [{ mr }] });
+    qp.postRecv({ wrId: 2, sges: [{ mr }] });
+    if (isFirst) qp.postSend({ ...send, sges: [{ mr, length: 64 }] });
+    for (let got = 0; ; ) {
+      cq.reqNotify();
+      while (cq.poll([wc]) === 1) {
+        assert.deepEqual([wc.wrId, wc.status], [2, WcStatus.SUCCESS]);
+        qp.postRecv({ wrId: 2, sges: [{ mr }] });
+        got++;
+        if (got < ROUND_TRIPS || !isFirst) qp.postSend({ ...send, sges: [{ mr, length: 64 }] });
+      }
+      if (got === ROUND_TRIPS) return;
+      await channel.next();
+    }
+  }
+  await Promise.all([echo(a, true), echo(b, false)]);
+  const { portSends, txPackets } = b.device.counters() as Record<'portSends' | 'txPackets', number>;
+  assert.ok(txPackets >= 2 * ROUND_TRIPS, `${txPackets} packets`);
+  // Beside that only what is sent again, because an answer was late.
+  assert.ok(portSends < 1.5 * ROUND_TRIPS, `${portSends} sends for ${ROUND_TRIPS} messages`);
+  for (const end of [a, b]) await end.close();
+});
+
 test('a program that only polls gets its timeouts: a peer that is gone is an error after the last retry', {
   skip,
 }, async () => {
