@@ -272,9 +272,12 @@ test('timers and an HTTP server get their turns while WRITEs go on without a pau
   for (let i = 0; i < 30; i++) {
     const before = { written, ticks };
     assert.equal(await ask(), 'well');
-    while (ticks - before.ticks < 3) await setTimeout(1);
-    // Time was shared: the load went on too.
-    assert.equal(written > before.written, true, `no WRITE was completed during request ${i}`);
+    // Time is shared: the load goes on too, if not within 3 ms where other processes want the processors.
+    const deadline = performance.now() + 5000;
+    while (ticks - before.ticks < 3 || written === before.written) {
+      assert.ok(performance.now() < deadline, `request ${i}: ${ticks} ticks, ${written} WRITEs`);
+      await setTimeout(1);
+    }
   }
   clearInterval(timer);
   goesOn = false;
