@@ -75,9 +75,9 @@ const flagsOf = (mode: Mode): readonly string[] => (mode === 'sleeping' ? ['-e']
 
 /** Many, because programs in JavaScript are compiled while they run. Messages have the size that the tools choose. */
 const COMPARISONS = [
-  pingPong('looking', 3000),
+  pingPong('looking', 20_000),
   pingPong('sleeping', 1500),
-  sendLatency('looking', 10_000),
+  sendLatency('looking', 100_000),
   sendLatency('sleeping', 10_000),
 ];
 
