@@ -98,9 +98,10 @@ async function modify(world: VerbsWorld, device: number, choices: Choices): Prom
   else {
     const attributes = wildAttributes(choices, GIDS[1 - device] as string);
     const isReset = attributes.state === QpState.RESET && Object.keys(attributes).length === 1;
-    if (isReset && !entry.closed) world.beforeReset(entry);
     await world.turn();
     const before = entry.closed ? null : await entry.object.query();
+    // Nothing is awaited between this and the call: what completes in between would have been forgotten.
+    if (isReset && !entry.closed) world.beforeReset(entry);
     const result = await attempt(() => entry.object.modify(attributes));
     if (before === null)
       must(!isDone(result) && result.code === 'ERR_RDMA_CLOSED', 'a closed object is closed');

@@ -113,21 +113,30 @@ export class VerbsWorld {
     this.memory.grant(carved.piece, access);
   }
 
+  /** Until all are empty: one that was looked at may get completions from what the look at another one makes happen. */
   pollAll(): void {
-    for (const cq of this.objects.cqs) if (!cq.closed) this.poll(cq);
+    let taken: number;
+    do {
+      taken = 0;
+      for (const cq of this.objects.cqs) if (!cq.closed) taken += this.poll(cq);
+    } while (taken > 0);
   }
 
-  poll(entry: CqEntry, max = 8): void {
+  /** Returns how many completions it took. */
+  poll(entry: CqEntry, max = 8): number {
+    let taken = 0;
     try {
       for (let rounds = 0; ; rounds++) {
         must(rounds < 1000, 'a completion queue becomes empty');
         const count = entry.object.poll(this.#completions, max);
         must(Number.isInteger(count) && count >= 0 && count <= 8, 'poll fills what it was given');
         for (let i = 0; i < count; i++) this.ledger.completed(this.#completions[i] as never);
-        if (count === 0) return;
+        if (count === 0) return taken;
+        taken += count;
       }
     } catch (error) {
       if (!isRefusal(error)) throw error;
+      return taken;
     }
   }
 
