@@ -10,9 +10,15 @@ test('hits that fit the probability pass, twice or half as many do not', () => {
   assert.ok(!fitsBinomial(250, 1000, 0.5));
 });
 
-test('one hit may always be chance, two may not where none is expected', () => {
-  assert.ok(fitsBinomial(1, 1000, 1e-9));
-  assert.ok(!fitsBinomial(2, 1000, 1e-9));
+test('few hits are judged by their own distribution, not by a normal one', () => {
+  // 0.06 expected: three are one run in 30,000, four one in two million.
+  assert.ok(fitsBinomial(3, 1_000_000, 1 / 2 ** 24));
+  assert.ok(!fitsBinomial(4, 1_000_000, 1 / 2 ** 24));
+  // Twelve expected: none means that the attack reached nobody.
+  assert.ok(fitsBinomial(1, 200_000, 4 / 65_536));
+  assert.ok(!fitsBinomial(0, 200_000, 4 / 65_536));
+  assert.ok(fitsBinomial(28, 200_000, 4 / 65_536));
+  assert.ok(!fitsBinomial(31, 200_000, 4 / 65_536));
 });
 
 test('the mean of sweeps through half a space is not taken for that of the whole one', () => {

@@ -1,14 +1,32 @@
 /** Whether what was counted is what theory expects. */
 
-/** Standard deviations that chance is given: one honest run in 15,000 falls outside of 4. */
-const DEVIATIONS = 4;
+/**
+ * What chance is given on each side: one honest run in 100,000 falls outside. The tails are those of the distributions
+ * themselves, since the hits that are expected are often fewer than one, where a normal bound would refuse one honest
+ * run in some hundred.
+ */
+const CHANCE = 1e-5;
+/** About the same of a mean, in standard deviations on either side. */
+const DEVIATIONS = 4.2;
+
+/** The probability of fewer than `hits` in `tries` independent tries that succeed with `probability` each. */
+function probabilityOfFewer(hits: number, tries: number, probability: number): number {
+  const odds = probability / (1 - probability);
+  let term = Math.exp(tries * Math.log1p(-probability));
+  let sum = 0;
+  for (let i = 0; i < hits; i++) {
+    sum += term;
+    term *= ((tries - i) / (i + 1)) * odds;
+  }
+  return Math.min(sum, 1);
+}
 
 /** Whether `hits` fits `tries` independent tries that succeed with `probability` each. */
 export function fitsBinomial(hits: number, tries: number, probability: number): boolean {
-  const expected = tries * probability;
-  const deviation = Math.sqrt(tries * probability * (1 - probability));
-  // Below a handful of hits the normal bound is too tight: a single hit may always be chance.
-  return Math.abs(hits - expected) <= Math.max(DEVIATIONS * deviation, 1);
+  return (
+    probabilityOfFewer(hits + 1, tries, probability) >= CHANCE &&
+    1 - probabilityOfFewer(hits, tries, probability) >= CHANCE
+  );
 }
 
 /**
@@ -22,8 +40,11 @@ export function fitsUniformMean(mean: number, runs: number, size: number): boole
 
 /** Whether `runs` successes after `tries` independent tries of `probability` each are no surprise (waiting times). */
 export function fitsWaiting(tries: number, runs: number, probability: number): boolean {
-  const deviation = Math.sqrt(runs * (1 - probability)) / probability;
-  return Math.abs(tries - runs / probability) <= DEVIATIONS * deviation;
+  // The last success comes after `tries` tries or later exactly when fewer than `runs` came in those before.
+  return (
+    probabilityOfFewer(runs, tries - 1, probability) >= CHANCE &&
+    1 - probabilityOfFewer(runs, tries, probability) >= CHANCE
+  );
 }
 
 /** `93 s`, `6.2 h`, `37 years`. */
