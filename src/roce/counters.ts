@@ -23,6 +23,7 @@ export class Counters {
   acksSent = 0;
   acksReceived = 0;
   duplicateRequests = 0;
+  answersDelayed = 0;
   readReplays = 0;
   atomicReplays = 0;
   responseGaps = 0;

@@ -262,7 +262,7 @@ export class Qp implements Timed {
 
   onPacket(packet: PacketView, datagram: Datagram, now: number): DropReason {
     if (!mayReceive(this.state)) return DropReason.BAD_STATE;
-    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet, datagram);
+    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet, datagram, now);
     return this.#completer === null ? DropReason.WRONG_SERVICE : this.#completer.onResponse(packet, now);
   }
 
@@ -296,7 +296,8 @@ export class Qp implements Timed {
 
   handleTimeout(now: number): void {
     this.requester.handleTimeout(now);
-    this.nic.armTimer(this, this.requester.nextDeadline);
+    this.responder.handleTimeout(now);
+    this.nic.armTimer(this, Math.min(this.requester.nextDeadline, this.responder.nextDeadline));
   }
 
   // --- what requester and responder need ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@
  */
 import { AccessFlags } from '../../verbs/access-flags.js';
 import { WcStatus } from '../../verbs/work-completion.js';
+import type { Datagram } from '../datagram.js';
 import { DropReason } from '../drop-reason.js';
 import type { RemoteGrant } from '../memory/region.js';
 import { psnAdd, psnDiff } from '../psn.js';
@@ -26,6 +27,7 @@ import { iethRkey } from '../wire/ieth.js';
 import { ATOMIC_ETH_AT, IETH_AT, Opcode, OpcodeFlag, RETH_AT } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { rethLength, rethRkey, rethVa } from '../wire/reth.js';
+import { AnswerLimit } from './answer-limit.js';
 import { executeAtomic } from './atomics.js';
 import { IncomingMessage } from './incoming-message.js';
 import type { Qp } from './qp.js';
@@ -48,6 +50,7 @@ export class Responder implements ResponderHalf {
   responses = new ResponseQueue(4);
   readonly #qp: Qp;
   readonly #message: IncomingMessage;
+  readonly #limit = new AnswerLimit();
   #saved = new SavedOperations(0);
   #expectedPsn = 0;
   #msn = 0;
@@ -73,6 +76,10 @@ export class Responder implements ResponderHalf {
     return !this.responses.empty;
   }
 
+  get nextDeadline(): number {
+    return this.#limit.owedAt;
+  }
+
   get hasOnlyAcknowledgement(): boolean {
     return this.responses.hasOnlyAcknowledgement;
   }
@@ -95,12 +102,14 @@ export class Responder implements ResponderHalf {
     this.#expectedPsn = 0;
     this.#msn = 0;
     this.#nakSent = false;
+    this.#limit.settle();
     this.#message.reset();
     this.#saved.clear();
     this.responses.clear();
   }
 
   flush(): void {
+    this.#limit.settle();
     this.#message.fail(WcStatus.WR_FLUSH_ERR);
   }
 
@@ -112,10 +121,14 @@ export class Responder implements ResponderHalf {
     return sendResponses(this.#qp, this.responses, batch, budget);
   }
 
-  onRequest(packet: PacketView): DropReason {
+  handleTimeout(now: number): void {
+    if (this.#limit.owedAt <= now) this.#answerDuplicate(now);
+  }
+
+  onRequest(packet: PacketView, _datagram: Datagram, now: number): DropReason {
     const order = psnDiff(packet.psn, this.#expectedPsn);
     if (order > 0) return this.#onGap(packet.psn);
-    if (order < 0) return this.#onDuplicate(packet);
+    if (order < 0) return this.#onDuplicate(packet, now);
     const message = this.#message;
     const right = rightFor(packet.flags);
     let reason = message.checkSequence(packet.flags);
@@ -144,12 +157,22 @@ export class Responder implements ResponderHalf {
     return psnDiff(this.#gapEndPsn, this.#expectedPsn) > 0;
   }
 
-  #onDuplicate(packet: PacketView): DropReason {
+  #onDuplicate(packet: PacketView, now: number): DropReason {
     this.#qp.counters.count('duplicateRequests');
     if ((packet.flags & OpcodeFlag.READ) !== 0) return this.#replayRead(packet);
     if ((packet.flags & OpcodeFlag.ATOMIC) !== 0) return this.#replayAtomic(packet);
-    this.#acknowledge();
+    this.#answerDuplicate(now);
     return DropReason.DUPLICATE;
+  }
+
+  /** What joins an acknowledgement that has not left is no answer more. */
+  #answerDuplicate(now: number): void {
+    if (this.responses.endsWithAcknowledgement || this.#limit.take(now)) {
+      this.#acknowledge();
+      return;
+    }
+    this.#qp.counters.count('answersDelayed');
+    this.#qp.armTimer(this.#limit.owedAt);
   }
 
   #replayRead(packet: PacketView): DropReason {
@@ -278,6 +301,7 @@ export class Responder implements ResponderHalf {
   }
 
   #acknowledge(): void {
+    this.#limit.settle();
     const newest = psnAdd(this.#expectedPsn, -1);
     if (this.responses.pushAck(newest, Syndrome.ACK, this.#msn, this.#isMissing)) this.#nakSent = true;
     this.#qp.schedule();

@@ -46,6 +46,11 @@ export class ResponseQueue {
     return this.#count === 1 && this.first.operation === null;
   }
 
+  /** What an acknowledgement now would become part of. */
+  get endsWithAcknowledgement(): boolean {
+    return this.#count > 0 && this.#at(this.#count - 1).operation === null;
+  }
+
   /** Changes the number of places, but not below what is queued. */
   resize(capacity: number): void {
     const places = this.#ring.length;
@@ -173,10 +178,7 @@ export class ResponseQueue {
 
   /** The acknowledgement at the end of the queue, or a new one; `null` if the queue is full. */
   #acknowledgement(): Response | null {
-    if (this.#count > 0) {
-      const last = this.#at(this.#count - 1);
-      if (last.operation === null) return last;
-    }
+    if (this.endsWithAcknowledgement) return this.#at(this.#count - 1);
     return this.#count < this.#ring.length ? this.#append(ResponseKind.ACK) : null;
   }
 

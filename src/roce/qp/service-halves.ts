@@ -36,6 +36,8 @@ export interface ResponderHalf {
   readonly hasResponses: boolean;
   /** What waits is one acknowledgement, and nothing else. */
   readonly hasOnlyAcknowledgement: boolean;
+  /** When `handleTimeout` wants to be called, µs; Infinity = never. */
+  readonly nextDeadline: number;
   /** At the transition to RTR. */
   start(rqPsn: number, maxDestRdAtomic: number): void;
   /** In SQD: another number of READs and atomics. What is remembered or waits to be sent is kept as far as it fits. */
@@ -45,8 +47,9 @@ export interface ResponderHalf {
   /** Completes the receive that is half filled, if any, with WR_FLUSH_ERR. */
   flush(): void;
   /** Takes one request packet; returns the reason if it had no effect on memory or queues. */
-  onRequest(packet: PacketView, datagram: Datagram): DropReason;
+  onRequest(packet: PacketView, datagram: Datagram, now: number): DropReason;
   /** Sends up to `budget` answers; returns how many it sent. */
   transmit(batch: TransmitBatch, budget: number): number;
+  handleTimeout(now: number): void;
   clearResponses(): void;
 }

@@ -21,6 +21,7 @@ const NEXT = DropReason.NONE;
 export class UcResponder implements ResponderHalf {
   readonly hasResponses = false;
   readonly hasOnlyAcknowledgement = false;
+  readonly nextDeadline = Number.POSITIVE_INFINITY;
   readonly #qp: Qp;
   readonly #message: IncomingMessage;
   #expectedPsn = 0;
@@ -38,6 +39,8 @@ export class UcResponder implements ResponderHalf {
   }
 
   resize(): void {}
+
+  handleTimeout(): void {}
 
   reset(): void {
     this.#dropping = false;

@@ -27,6 +27,7 @@ export const GRH_LENGTH = 40;
 export class UdResponder implements ResponderHalf {
   readonly hasResponses = false;
   readonly hasOnlyAcknowledgement = false;
+  readonly nextDeadline = Number.POSITIVE_INFINITY;
   readonly #qp: Qp;
   readonly #receive: CurrentReceive;
   /** The GRH, and room for the UDP header that is written with it. */
@@ -42,6 +43,8 @@ export class UdResponder implements ResponderHalf {
   }
 
   resize(): void {}
+
+  handleTimeout(): void {}
 
   reset(): void {
     this.#receive.release();

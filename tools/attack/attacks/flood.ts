@@ -17,6 +17,9 @@ const MESSAGES = 4000;
 const IDLE_FLOOD = 100_000;
 /** Packets a second; the last one is as fast as this sender can. */
 const RATES = [5000, 20_000, Number.POSITIVE_INFINITY];
+/** Replies that the victim may give: the burst of its limit with what it owes, and its rate. */
+const MOST_REPLIES = 64;
+const MOST_REPLIES_PER_MILLI = 10;
 /** A flood ends by itself, whatever becomes of the transfer. */
 const MOST_MILLIS = 20_000;
 
@@ -69,12 +72,14 @@ async function run(context: AttackContext): Promise<Outcome> {
   let packets = template(target, injector);
   const random24 = (): Uint8Array => packets.psn(random.u32() >>> 8).packet();
   const before = await victim.call('left', 'server');
+  const floodedAt = performance.now();
   const idle = await fire({ victim, which: 'server', injector }, IDLE_FLOOD, random24);
   const replies = (await victim.call('left', 'server')) - before;
+  const allowed = MOST_REPLIES + MOST_REPLIES_PER_MILLI * (performance.now() - floodedAt);
 
   const quiet = await victim.call('transfer', MESSAGES);
   const notes = [
-    `idle: ${replies} replies to ${idle} packets`,
+    `idle: ${replies} replies to ${idle} packets, ${rounded(allowed)} allowed in that time`,
     `a transfer of ${MESSAGES} messages of 4 KiB: ${goodput(quiet)} without a flood`,
   ];
   let tries = idle;
@@ -101,7 +106,7 @@ async function run(context: AttackContext): Promise<Outcome> {
     tries,
     hits: damaged,
     expected: 0,
-    pass: damaged === 0 && replies <= idle,
+    pass: damaged === 0 && replies <= Math.min(idle, allowed),
     note: notes.join('; '),
   };
 }
