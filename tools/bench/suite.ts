@@ -16,8 +16,13 @@ import {
 
 const MIB = 1024 * 1024;
 const SMALL_BYTES = 64;
-/** Until then V8 compiles on the processors that the two sides need; docs/performance.md has a figure of that. */
+/**
+ * Until then V8 compiles on the processors that the two sides need; docs/performance.md has figures of that. Programs
+ * in C need less.
+ */
 const WARM_ROUND_TRIPS = 8000;
+const WARM_TRANSFERS = 4000;
+const WARM_MESSAGES = 100_000;
 const WARM_CONNECTS = 100;
 
 export const createSuite = (context: SuiteContext): Benchmark[] => [
@@ -64,6 +69,7 @@ function roundTrip(context: SuiteContext, name: string, bytes: number): Benchmar
 
 function bandwidth(context: SuiteContext, name: string, workload: 'write' | 'read' | 'send'): Benchmark {
   const bulk = { bytes: MIB, count: 2000, depth: 16 };
+  const compiled = { ...bulk, warmup: WARM_TRANSFERS };
   return {
     name,
     title: `${workload.toUpperCase()} of 1 MiB messages, one way, ICRC on`,
@@ -71,8 +77,8 @@ function bandwidth(context: SuiteContext, name: string, workload: 'write' | 'rea
     better: 'higher',
     ours: ['queuepair'],
     subjects: [
-      verbsSubject(context, 'queuepair', { workload, ...oursOf(context, { ...bulk, depth: 8 }, 100) }),
-      socketSubject(context, 'node-net', { workload: workload === 'read' ? 'pull' : 'push', ...bulk }),
+      verbsSubject(context, 'queuepair', { workload, ...oursOf(context, { ...compiled, depth: 8 }, 100) }),
+      socketSubject(context, 'node-net', { workload: workload === 'read' ? 'pull' : 'push', ...compiled }),
       ucxSubject(context, workload, bulk),
       libfabricSubject(context, 'flow', { ...bulk, count: 1000 }),
       floorSubject(context, 'flow', bulk),
@@ -103,7 +109,11 @@ function messageRate(context: SuiteContext): Benchmark {
 }
 
 function serverCost(context: SuiteContext): Benchmark {
-  const echo = oursOf(context, { bytes: SMALL_BYTES, count: 100_000, depth: 8, batch: 8 }, 8000);
+  const echo = oursOf(
+    context,
+    { bytes: SMALL_BYTES, count: 100_000, depth: 8, batch: 8, warmup: WARM_MESSAGES },
+    8000,
+  );
   const note =
     context.dataPath.kind === 'native'
       ? 'sum of the steps, the device working inside of them'
@@ -142,12 +152,17 @@ function wireCost(context: SuiteContext): Benchmark {
       for (const mtu of [4096, 1024]) {
         const name = `${port}-icrc-${icrc ? 'on' : 'off'}-${mtu}`;
         const isPolled = port === 'native';
-        const load = { bytes: MIB, depth: 8, count: isPolled ? 1000 : 60 };
+        const load = isPolled ? { count: 1000, warmup: WARM_TRANSFERS } : { count: 60 };
         const progress = isPolled ? 'poll' : 'events';
         const reason = native ? 'it always computes the ICRC' : (context.dataPath.reason ?? 'no native port');
         const skipped = isPolled && !(native && icrc) ? { skipped: reason } : {};
         subjects.push(
-          verbsSubject(context, name, { workload: 'write', progress, mtu, icrc, port, ...load }, skipped),
+          verbsSubject(
+            context,
+            name,
+            { workload: 'write', bytes: MIB, depth: 8, progress, mtu, icrc, port, ...load },
+            skipped,
+          ),
         );
       }
     }
@@ -170,5 +185,5 @@ function oursOf<Work extends { readonly count: number }>(
   dgramCount: number,
 ): Work & { readonly progress: 'poll' | 'events' } {
   if (dataPath.kind === 'native') return { ...work, progress: 'poll' };
-  return { ...work, count: dgramCount, progress: 'events' };
+  return { ...work, count: dgramCount, warmup: Math.ceil(dgramCount / 4), progress: 'events' };
 }
