@@ -2,7 +2,7 @@
 // the coefficient of the highest power. A block A of 128 bits, D bits ahead of where it shall be added, is replaced by
 // A * x^D mod P: its halves are multiplied by constants of 32 bits that depend on D alone, which gives 128 bits again.
 // Four such chains run side by side. What is left at the end, 16 bytes that have the same remainder as everything
-// before, goes through the tables like any data. Registers of 512 bits hold four neighbouring blocks, which move
+// before, becomes 8 bytes in the same way and then, by Barrett's reduction, the remainder. Registers of 512 bits hold four neighbouring blocks, which move
 // together; what is left of those is 64 bytes.
 #include "crc32.h"
 
@@ -80,6 +80,23 @@ constexpr uint32_t PowerOfX(unsigned power) {
 constexpr uint64_t FirstHalf(unsigned bits) { return static_cast<uint64_t>(PowerOfX(bits + 64 - 1)) << 32; }
 constexpr uint64_t SecondHalf(unsigned bits) { return static_cast<uint64_t>(PowerOfX(bits - 1)) << 32; }
 
+// A word of 33 bits, the lowest the coefficient of x^32, for what is not shifted by one.
+constexpr uint64_t Shifted(unsigned power) { return static_cast<uint64_t>(PowerOfX(power)) << 1; }
+constexpr uint64_t kShiftedPolynomial = static_cast<uint64_t>(kPolynomial) << 1 | 1;
+
+// x^64 / P, without the rest: what Barrett multiplies by instead of dividing.
+constexpr uint64_t ShiftedQuotient() {
+  uint64_t quotient = 0;
+  // The coefficients of x^64 to x^32, that of the highest power in bit 0.
+  uint64_t rest = 1;
+  for (unsigned bit = 0; bit <= 32; bit++) {
+    if ((rest >> bit & 1) == 0) continue;
+    quotient |= uint64_t{1} << bit;
+    rest ^= kShiftedPolynomial << bit;
+  }
+  return quotient;
+}
+
 #define QUEUEPAIR_CLMUL __attribute__((target("pclmul,sse4.1")))
 
 QUEUEPAIR_CLMUL inline __m128i Constants(uint64_t first, uint64_t second) {
@@ -96,9 +113,19 @@ QUEUEPAIR_CLMUL inline __m128i Fold(__m128i block, __m128i constants, __m128i ne
   return _mm_xor_si128(_mm_xor_si128(first, second), next);
 }
 
-}  // namespace
-
-namespace {
+// The register after the 16 bytes of `block`, from 0.
+QUEUEPAIR_CLMUL inline uint32_t Reduce(__m128i block) {
+  const __m128i low_word = _mm_cvtsi32_si128(-1);
+  const __m128i steps = Constants(Shifted(96), Shifted(64));
+  const __m128i barrett = Constants(ShiftedQuotient(), kShiftedPolynomial);
+  // The first 8 bytes move to behind the second, then the first 4 of the 12.
+  block = _mm_xor_si128(_mm_srli_si128(block, 8), _mm_clmulepi64_si128(block, steps, 0x00));
+  const __m128i first = _mm_and_si128(block, low_word);
+  block = _mm_xor_si128(_mm_srli_si128(block, 4), _mm_clmulepi64_si128(first, steps, 0x10));
+  __m128i multiple = _mm_clmulepi64_si128(_mm_and_si128(block, low_word), barrett, 0x00);
+  multiple = _mm_clmulepi64_si128(_mm_and_si128(multiple, low_word), barrett, 0x10);
+  return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(block, multiple), 1));
+}
 
 bool DetectFolding() {
   __builtin_cpu_init();
@@ -119,7 +146,7 @@ bool Crc32WideAvailable() { return has_wide; }
 
 QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
   constexpr size_t kBlock = 16;
-  if (length < 2 * kBlock) return Crc32Portable(crc, bytes, length);
+  if (length < kBlock) return Crc32Portable(crc, bytes, length);
   const __m128i by_block = Constants(FirstHalf(128), SecondHalf(128));
   __m128i sum = _mm_xor_si128(Load(bytes), _mm_cvtsi32_si128(static_cast<int32_t>(crc)));
   if (length >= 8 * kBlock) {
@@ -140,9 +167,7 @@ QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t
     length -= kBlock;
   }
   for (; length >= kBlock; bytes += kBlock, length -= kBlock) sum = Fold(sum, by_block, Load(bytes));
-  alignas(16) uint8_t rest[kBlock];
-  _mm_store_si128(reinterpret_cast<__m128i*>(rest), sum);
-  return Crc32Portable(Crc32Portable(0, rest, kBlock), bytes, length);
+  return Crc32Portable(Reduce(sum), bytes, length);
 }
 
 namespace {
@@ -179,9 +204,14 @@ QUEUEPAIR_WIDE uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t len
   }
   sum = FoldWide(FoldWide(FoldWide(sum, by_one, lane1), by_one, lane2), by_one, lane3);
   for (; length >= kBlocks; bytes += kBlocks, length -= kBlocks) sum = FoldWide(sum, by_one, LoadWide(bytes));
-  alignas(64) uint8_t rest[kBlocks];
-  _mm512_store_si512(rest, sum);
-  return Crc32Folding(Crc32Folding(0, rest, kBlocks), bytes, length);
+  const __m128i by_block = Constants(FirstHalf(128), SecondHalf(128));
+  __m128i narrow = _mm512_extracti32x4_epi32(sum, 0);
+  narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 1));
+  narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 2));
+  narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 3));
+  constexpr size_t kBlock = 16;
+  for (; length >= kBlock; bytes += kBlock, length -= kBlock) narrow = Fold(narrow, by_block, Load(bytes));
+  return Crc32Portable(Reduce(narrow), bytes, length);
 }
 
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) {
