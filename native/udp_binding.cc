@@ -156,9 +156,19 @@ napi_value Send(napi_env env, napi_callback_info info) {
 }
 
 napi_value Receive(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
+  const Arguments<2> arguments(env, info);
   UdpPort* const port = PortOf(arguments);
-  return port == nullptr ? nullptr : FromInt(env, port->Receive());
+  int32_t looks;
+  if (port == nullptr || !arguments.Int(1, &looks)) return nullptr;
+  return FromInt(env, port->Receive(looks));
+}
+
+napi_value SetListening(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  UdpPort* const port = PortOf(arguments);
+  int32_t is_listening;
+  if (port != nullptr && arguments.Int(1, &is_listening)) port->SetListening(is_listening != 0);
+  return nullptr;
 }
 
 // Whether the port is still blocked after trying again to send what it holds.
@@ -225,6 +235,7 @@ void RegisterUdp(napi_env env, napi_value exports) {
   SetFunction(env, exports, "removeFlow", RemoveFlow, ports);
   SetFunction(env, exports, "send", Send, ports);
   SetFunction(env, exports, "receive", Receive, ports);
+  SetFunction(env, exports, "setListening", SetListening, ports);
   SetFunction(env, exports, "flush", Flush, ports);
   SetFunction(env, exports, "counters", GetCounters, ports);
 }

@@ -40,9 +40,13 @@ int UdpPort::Start(const Address& address, const Memory& memory, napi_value on_r
 }
 
 void UdpPort::Watch() {
-  const int wanted = UV_READABLE | (transmitter_->has_held() ? UV_WRITABLE : 0);
+  const int wanted = (is_listening_ ? UV_READABLE : 0) | (transmitter_->has_held() ? UV_WRITABLE : 0);
   if (is_closed_ || wanted == watched_) return;
   watched_ = wanted;
+  if (wanted == 0) {
+    uv_poll_stop(&poll_);
+    return;
+  }
   uv_poll_start(&poll_, wanted, [](uv_poll_t* poll, int status, int events) {
     auto* port = static_cast<UdpPort*>(poll->data);
     // An error of the socket is said by the next call on it.
@@ -93,7 +97,16 @@ void UdpPort::Flush() {
   Watch();
 }
 
-int32_t UdpPort::Receive() { return ring_->Receive(socket_.fd()); }
+int32_t UdpPort::Receive(int32_t looks) {
+  int32_t count = 0;
+  for (; count == 0 && looks > 0; looks--) count = ring_->Receive(socket_.fd());
+  return count;
+}
+
+void UdpPort::SetListening(bool is_listening) {
+  is_listening_ = is_listening;
+  Watch();
+}
 
 void UdpPort::Close() {
   if (is_closed_) return;

@@ -38,9 +38,12 @@ class UdpPort {
   void Keep(napi_value object);
 
   void Send(int32_t batch, uint32_t count);
-  int32_t Receive();
+  // Looks for datagrams up to `looks` times, without waiting in between; returns how many came.
+  int32_t Receive(int32_t looks);
   // Tries again to send what is kept.
   void Flush();
+  // Whether the event loop is to say when datagrams are there.
+  void SetListening(bool is_listening);
   bool IsBlocked() const { return transmitter_->has_held(); }
 
   const Address& address() const { return socket_.address(); }
@@ -69,6 +72,7 @@ class UdpPort {
   napi_async_cleanup_hook_handle hook_ = nullptr;
   uv_poll_t poll_{};
   int watched_ = 0;
+  bool is_listening_ = true;
   bool is_closed_ = false;
 };
 

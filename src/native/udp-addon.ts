@@ -38,8 +38,10 @@ export interface UdpAddon {
   removeFlow(port: number, flow: number): void;
   /** Sends the first `count` packets of a batch, or keeps copies of them. 1: the port holds packets back. */
   send(port: number, batch: number, count: number): number | undefined;
-  /** Takes what is there, without waiting: the number of records that were written. */
-  receive(port: number): number | undefined;
+  /** Takes what is there, looking up to `looks` times without waiting: the number of records that were written. */
+  receive(port: number, looks: number): number | undefined;
+  /** 0: the event loop no longer says when something is there, which makes every packet that comes cheaper. */
+  setListening(port: number, isListening: number): void;
   /** Tries to send what is held back. 1: the port still holds packets. */
   flush(port: number): number | undefined;
   counters(port: number): UdpCounters | undefined;

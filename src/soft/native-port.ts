@@ -23,6 +23,10 @@ const SLOTS = 32;
 /** Calls for what arrived before timers and other sockets get their turn again. */
 const MAX_RECEIVES_PER_TURN = 8;
 const CONGESTION_EXPERIENCED = 3;
+/** Who polls so often before the event loop gets a turn is taken to do nothing else. */
+const SPINNING_POLLS = 256;
+/** Looks in one poll then: the way here and back costs a third of one. */
+const SPINNING_LOOKS = 3;
 
 export class NativePort implements UdpPort {
   readonly kind = 'native';
@@ -41,6 +45,9 @@ export class NativePort implements UdpPort {
   #blocked = false;
   #closed = false;
   #receiving = false;
+  /** Polls since the event loop was last seen to turn. */
+  #polls = 0;
+  readonly #onTurn = (): void => this.#endSpinning();
   #finalCounters: Readonly<Record<string, number>> | null = null;
   // The addon's tables must not grow with every region and flow that ever was.
   readonly #regions = new FinalizationRegistry<number>((handle) => {
@@ -98,13 +105,29 @@ export class NativePort implements UdpPort {
   poll(): boolean {
     // Who polls may never let the event loop say that there is room again.
     if (this.#blocked && !this.#closed) this.#blocked = this.#addon.flush(this.#port) === 1;
-    return this.#receive() > 0;
+    if (this.#polls < SPINNING_POLLS) {
+      if (++this.#polls === SPINNING_POLLS) this.#beginSpinning();
+      return this.#receive(1) > 0;
+    }
+    return this.#receive(SPINNING_LOOKS) > 0;
+  }
+
+  /** The event loop need not be told what arrives while it does not turn: the kernel does that for every packet. */
+  #beginSpinning(): void {
+    if (this.#closed) return;
+    this.#addon.setListening(this.#port, 0);
+    setImmediate(this.#onTurn);
+  }
+
+  #endSpinning(): void {
+    this.#polls = 0;
+    if (!this.#closed) this.#addon.setListening(this.#port, 1);
   }
 
   /** Returns the number of datagrams that it delivered. */
-  #receive(): number {
+  #receive(looks: number): number {
     if (this.#closed || this.#receiving) return 0;
-    const count = this.#addon.receive(this.#port) ?? 0;
+    const count = this.#addon.receive(this.#port, looks) ?? 0;
     if (count === 0) return 0;
     this.#receiving = true;
     try {
@@ -155,7 +178,7 @@ export class NativePort implements UdpPort {
       this.listener?.onWritable();
     }
     if ((flags & ReadyFlag.READABLE) === 0) return;
-    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.#receive() < SLOTS) break;
+    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.#receive(1) < SLOTS) break;
   }
 
   #deliver(at: number): void {
