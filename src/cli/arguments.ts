@@ -36,9 +36,9 @@ export const portArgument = (text: string): number =>
 
 /** A count of `1` to `max`. */
 export const countArgument =
-  (max: number) =>
+  (max: number, min = 1) =>
   (text: string): number =>
-    integer(text, 1, max, `Write a number from 1 to ${max}.`);
+    integer(text, min, max, `Write a number from ${min} to ${max}.`);
 
 export const millisArgument = (text: string): number =>
   integer(text, 1, 2 ** 31 - 1, 'Write milliseconds, 1 or more.');

@@ -27,9 +27,11 @@ interface Flags {
   readonly size: number;
   readonly mtu: PathMtu;
   readonly iters: number;
+  readonly warmup: number;
   readonly rxDepth: number;
   readonly gidIdx?: number;
   readonly events?: boolean;
+  readonly check: boolean;
   readonly bind?: string;
   readonly timeout: number;
   readonly json?: boolean;
@@ -45,15 +47,25 @@ export function pingpongCommand(): Command {
     .option('-m, --mtu <bytes>', 'path MTU', mtuArgument, 1024 as PathMtu)
     .option('-r, --rx-depth <count>', 'receives posted at a time', countArgument(MAX_RECEIVE_DEPTH), 500)
     .option('-n, --iters <count>', 'messages each way', countArgument(MAX_ITERATIONS), 1000)
+    .option(
+      '--warmup <count>',
+      'messages at the start that the result leaves out',
+      countArgument(MAX_ITERATIONS, 0),
+      0,
+    )
     .option('-g, --gid-idx <index>', 'GID to use (default: the first RoCE v2 one)', gidIndexArgument)
     .option('-e, --events', 'sleep until something completes (default: look again and again)')
+    .option('--no-check', 'neither change nor check the data from message to message, as the stock tool')
     .option('--bind <address>', 'address to listen on as the server (default: all)')
     .option('--timeout <ms>', 'give up when nothing happens for so long', millisArgument, 10_000)
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
-    .action((host: string | undefined, flags: Flags) =>
-      pingpong(host, flags, createOutput(flags.json === true)),
-    );
+    .action((host: string | undefined, flags: Flags, command: Command) => {
+      const { warmup, iters } = flags;
+      if (warmup >= iters)
+        command.error(`error: --warmup ${warmup} leaves nothing of -n ${iters} to measure`);
+      return pingpong(host, flags, createOutput(flags.json === true));
+    });
 }
 
 async function pingpong(host: string | undefined, flags: Flags, output: Output): Promise<void> {
@@ -65,17 +77,18 @@ async function pingpong(host: string | undefined, flags: Flags, output: Output):
       sizeBytes: flags.size,
       mtu: flags.mtu,
       iterations: flags.iters,
+      warmup: flags.warmup,
       receiveDepth: flags.rxDepth,
       gidIndex: flags.gidIdx,
       useEvents: flags.events === true,
+      checksData: flags.check,
       timeoutMillis: flags.timeout,
     });
     await end.prepare();
     await meet(host, flags, end, output);
-    const start = performance.now();
     if (host === undefined) await end.playServer();
     else await end.playClient();
-    printResult(flags, (performance.now() - start) / 1000, output);
+    printResult(flags, (performance.now() - end.measuredFrom) / 1000, output);
     if (host !== undefined) await end.linger();
   } finally {
     await end?.close();
@@ -108,7 +121,8 @@ const hex = (value: number, digits: number): string => `0x${value.toString(16).p
 const describe = (side: string, { lid, qpn, psn, gid }: PingpongAddress): string =>
   `  ${`${side} address:`.padEnd(17)}LID ${hex(lid, 4)}, QPN ${hex(qpn, 6)}, PSN ${hex(psn, 6)}, GID ${gid}`;
 
-function printResult({ size, iters }: Flags, seconds: number, output: Output): void {
+function printResult({ size, ...flags }: Flags, seconds: number, output: Output): void {
+  const iters = flags.iters - flags.warmup;
   const bytes = size * iters * 2;
   const mbitPerSecond = (bytes * 8) / seconds / 1e6;
   const microsPerIteration = (seconds * 1e6) / iters;

@@ -122,6 +122,8 @@ async function withEnds(
       sizeBytes: 5000,
       mtu: 1024,
       iterations: 50,
+      warmup: 10,
+      checksData: true,
       receiveDepth: 8,
       gidIndex: undefined,
       useEvents: true,
@@ -159,6 +161,14 @@ test('two soft devices play to the end, sleeping and looking, with sizes that ne
   }
 });
 
+test('messages that are not measured are played like the others, and the clock starts behind them', async () => {
+  await withEnds({ iterations: 20, warmup: 19 }, async (server, client) => {
+    const start = performance.now();
+    await Promise.all([server.playServer(), client.playClient()]);
+    assert.ok(client.measuredFrom > start && client.measuredFrom < performance.now());
+  });
+});
+
 test('an end whose peer stays silent gives up and says what to look at', async () => {
   for (const useEvents of [true, false]) {
     await withEnds({ timeoutMillis: 50, useEvents }, async (server) => {
@@ -168,18 +178,24 @@ test('an end whose peer stays silent gives up and says what to look at', async (
 });
 
 /** Sends the same bytes whatever it receives. */
-async function withStubbornPeer(byte: number, use: (end: PingPongEnd) => Promise<void>): Promise<void> {
+async function withStubbornPeer(
+  byte: number,
+  use: (end: PingPongEnd) => Promise<void>,
+  more: Partial<PingPongOptions> = {},
+): Promise<void> {
   const device = await openDevice('soft:127.0.0.61?port=4791');
   const other = await openDevice('soft:127.0.0.62?port=4791');
   const options = {
     sizeBytes: 64,
     mtu: 1024,
     iterations: 1,
+    warmup: 0,
+    checksData: true,
     receiveDepth: 2,
     gidIndex: undefined,
     useEvents: false,
   } as const;
-  const end = await PingPongEnd.open(device, { ...options, timeoutMillis: TIMEOUT_MILLIS });
+  const end = await PingPongEnd.open(device, { ...options, timeoutMillis: TIMEOUT_MILLIS, ...more });
   await end.prepare();
   const pd = await other.allocPd();
   const cq = await other.createCq({ capacity: 8 });
@@ -208,6 +224,7 @@ test('both sides notice bytes that nobody should have sent', async () => {
   const wrongData = { code: 'ERR_RDMA_PROTOCOL', message: /round 1 does not hold/ };
   await withStubbornPeer(0xee, (end) => assert.rejects(end.playServer(), wrongData));
   await withStubbornPeer(0xee, (end) => assert.rejects(end.playClient(), wrongData));
+  await withStubbornPeer(0xee, (end) => end.playClient(), { checksData: false });
 });
 
 test('a server takes the bytes that the stock client sends', async () => {

@@ -16,6 +16,7 @@ const WRONG_USAGE: readonly [string[], RegExp][] = [
   [['connect', '127.0.0.1', '--timeout', 'soon'], /Write milliseconds, 1 or more/],
   [['bench', '--test', 'sleep'], /Measurements are send-rtt, write-lat/],
   [['bench', '--size', '5MiB'], /A message has 1 byte to 4 MiB/],
+  [['pingpong', '-n', '10', '--warmup', '10'], /--warmup 10 leaves nothing of -n 10 to measure/],
   [['demo', '--clients', '11'], /Write a number from 1 to 10/],
 ];
 

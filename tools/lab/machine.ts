@@ -124,7 +124,15 @@ function qemuArguments(image: GuestImage, accelerator: 'tcg' | 'kvm'): string[] 
     `LAB_PROJECT="${projectFolder()}"`,
     `LAB_NODE="${dirname(process.execPath)}"`,
   ];
-  const kernelArguments = ['console=ttyS0', 'quiet', 'panic=-1', 'net.ifnames=0', 'mitigations=off'];
+  const kernelArguments = [
+    'console=ttyS0',
+    'quiet',
+    'panic=-1',
+    'net.ifnames=0',
+    'mitigations=off',
+    'tsc=reliable',
+    'clocksource=tsc',
+  ];
   const share = (id: string, path: string): string[] => [
     ...[
       '-fsdev',
