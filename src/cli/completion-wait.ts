@@ -3,12 +3,15 @@
  * device has something. A wait that is over at once costs no turn of the event loop and no promise.
  */
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
+import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import { createCompletions, statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 
 export type Take = (completion: WorkCompletion) => void;
 
 export interface WaitOptions {
+  /** Of the device. */
+  readonly kind: Device['kind'];
   /** Sleep until the device has something, rather than to look again and again. */
   readonly useEvents: boolean;
   /** Without progress. */
@@ -18,8 +21,11 @@ export interface WaitOptions {
 }
 
 const POLLED_AT_ONCE = 16;
-/** Looks at the queue before the event loop gets its turn: a soft device receives nothing without it. */
-const LOOKS_IN_A_ROW = 200;
+/**
+ * Looks at the queue before the event loop gets its turn. A soft device over node:dgram receives nothing without one; for
+ * a device of the kernel's it is only there for signals and timers, and what completes meanwhile waits for its end.
+ */
+const LOOKS_IN_A_ROW = { soft: 200, ibverbs: 5000 } as const;
 /** How often a sleeper is looked after, in parts of its patience. */
 const CHECKS_PER_TIMEOUT = 4;
 
@@ -55,7 +61,8 @@ export class CompletionWait {
   }
 
   #look(isDone: () => boolean, take: Take): boolean {
-    const looks = this.#options.useEvents ? 1 : LOOKS_IN_A_ROW;
+    const { useEvents, kind } = this.#options;
+    const looks = useEvents ? 1 : LOOKS_IN_A_ROW[kind];
     for (let i = 0; i < looks; i++) {
       if (this.#drain(take)) i = -1;
       if (isDone()) return true;

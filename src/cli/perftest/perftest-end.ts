@@ -62,10 +62,21 @@ export class PerftestEnd {
     const half = Math.max(sizeBytes, terms.cycleBytes);
     const mr = await pd.regMr(new Uint8Array(2 * half), AccessFlags.LOCAL_WRITE | REMOTE);
     await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: REMOTE });
-    return new PerftestEnd(options, sgid, traits.isRead ? maxQpRdAtom : 1, pd, channel, cq, qp, mr);
+    return new PerftestEnd(
+      device.kind,
+      options,
+      sgid,
+      traits.isRead ? maxQpRdAtom : 1,
+      pd,
+      channel,
+      cq,
+      qp,
+      mr,
+    );
   }
 
   private constructor(
+    kind: Device['kind'],
     options: PerftestEndOptions,
     sgid: GidEntry,
     maxReads: number,
@@ -81,7 +92,7 @@ export class PerftestEnd {
     this.#pd = pd;
     this.#channel = channel;
     this.#cq = cq;
-    this.#wait = new CompletionWait(cq, channel, { ...options, common: 'size and count' });
+    this.#wait = new CompletionWait(cq, channel, { ...options, kind, common: 'size and count' });
     this.qp = qp;
     this.mr = mr;
   }

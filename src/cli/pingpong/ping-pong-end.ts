@@ -98,10 +98,21 @@ export class PingPongEnd {
     });
     const register = (): Promise<MemoryRegion> =>
       pd.regMr(new Uint8Array(options.sizeBytes), AccessFlags.LOCAL_WRITE);
-    return new PingPongEnd(options, sgid, pd, channel, cq, qp, await register(), await register());
+    return new PingPongEnd(
+      device.kind,
+      options,
+      sgid,
+      pd,
+      channel,
+      cq,
+      qp,
+      await register(),
+      await register(),
+    );
   }
 
   private constructor(
+    kind: Device['kind'],
     options: PingPongOptions,
     sgid: GidEntry,
     pd: ProtectionDomain,
@@ -119,7 +130,7 @@ export class PingPongEnd {
     this.#qp = qp;
     this.#received = received;
     this.#sent = sent;
-    this.#wait = new CompletionWait(cq, channel, { ...options, common: '-n and -m' });
+    this.#wait = new CompletionWait(cq, channel, { ...options, kind, common: '-n and -m' });
     this.#variants = variantsOf(options.sizeBytes);
     this.#echoed = stockMessage(options.sizeBytes);
     if (!options.checksData) sent.bytes.set(this.#echoed);
