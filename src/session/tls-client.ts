@@ -4,24 +4,19 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { type ClientCredentials, secureContextFor } from './client-credentials.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { distinguishedName } from './peer-identity.js';
 import { explainTlsError } from './tls-errors.js';
 import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
-export interface TlsClientOptions {
+export interface TlsClientOptions extends ClientCredentials {
   /** Name or address to connect to; the server's certificate must name it, unless `servername` is given. */
   readonly host: string;
   readonly port: number;
-  /** PEM: the authority that signed the server's certificate. Default: the public authorities that Node trusts. */
-  readonly ca?: string;
-  /** PEM: our certificate, for servers that ask for one. */
-  readonly cert?: string;
-  /** PEM. */
-  readonly key?: string;
   /** The name that the server's certificate must hold, where it is not `host`. */
   readonly servername?: string;
   /** From now until `handshakeDone()`. Default 5000. */
@@ -44,7 +39,6 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
     throw usageError(`a port to connect to is 1 to 65535, not ${options.port}`);
   }
   if (options.signal?.aborted) throw aborted(target, options.signal);
-  const silentEnd = silentEndOf(target, options.cert);
   const socket = open(options);
   return await new Promise((resolve, reject) => {
     const deadline = new HandshakeDeadline(totalMillis, () =>
@@ -59,7 +53,9 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
       socket.off('close', onClose);
       if (failure === undefined) {
         socket.off('error', onError);
-        resolve(new ControlChannel(socket, { role: 'client', deadline, ...silentEnd }));
+        resolve(
+          new ControlChannel(socket, { role: 'client', deadline, ...silentEndOf(target, options.cert) }),
+        );
         return;
       }
       deadline.disarm();
@@ -74,21 +70,22 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
 }
 
 function open(options: TlsClientOptions): TLSSocket {
-  const { host, port, ca, cert, key, servername } = options;
+  const { host, port, servername } = options;
   const settings: ConnectionOptions = {
-    ...TLS_LIMITS,
+    secureContext: contextOf(options),
     ALPNProtocols: [...TLS_LIMITS.ALPNProtocols],
     host,
     port,
     rejectUnauthorized: true,
     // Server Name Indication takes names only; an address is verified from `host`.
     ...(servername !== undefined ? { servername } : isIP(host) === 0 ? { servername: host } : {}),
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
   };
+  return connect(settings);
+}
+
+function contextOf(credentials: ClientCredentials): SecureContext {
   try {
-    return connect(settings);
+    return secureContextFor(credentials);
   } catch (cause) {
     throw unusable(cause);
   }
@@ -107,26 +104,21 @@ function verdict(socket: TLSSocket, target: string): RdmaError | undefined {
  */
 function silentEndOf(target: string, cert: string | undefined): { silentEnd?: () => RdmaError } {
   if (cert === undefined) return {};
-  const shown = describeCertificate(cert);
   return {
     silentEnd: () =>
       new RdmaError(
         'ERR_RDMA_TLS',
         `${target} closed the connection right after TLS, as a server does that refused our certificate: ` +
-          `${shown}; the server's log says why`,
+          `${describeCertificate(cert)}; the server's log says why`,
       ),
   };
 }
 
 function describeCertificate(pem: string): string {
-  try {
-    const certificate = new X509Certificate(pem);
-    const until = Date.parse(certificate.validTo) < Date.now() ? 'expired since' : 'valid until';
-    const subject = distinguishedName(certificate.subject);
-    return `${subject}, signed by ${distinguishedName(certificate.issuer)}, ${until} ${certificate.validTo}`;
-  } catch (cause) {
-    throw unusable(cause);
-  }
+  const certificate = new X509Certificate(pem);
+  const until = Date.parse(certificate.validTo) < Date.now() ? 'expired since' : 'valid until';
+  const subject = distinguishedName(certificate.subject);
+  return `${subject}, signed by ${distinguishedName(certificate.issuer)}, ${until} ${certificate.validTo}`;
 }
 
 function unusable(cause: unknown): RdmaError {

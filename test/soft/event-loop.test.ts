@@ -113,6 +113,29 @@ test('a program that only polls needs no turn of the event loop: 1000 messages t
   await b.close();
 });
 
+test('who has polled in vain for long and then awaits is told of what comes', {
+  skip,
+  timeout: 20_000,
+}, async () => {
+  const [a, b] = await openPair();
+  const into = createCompletions(4);
+  await quiet([a.device, b.device]);
+  for (let round = 1; round <= 3; round++) {
+    b.qp.postRecv({ wrId: round, sges: [{ mr: b.mr }] });
+    for (let i = 0; i < 1000; i++) assert.equal(b.cq.poll(into), 0);
+    b.cq.reqNotify();
+    const told = b.channel.next();
+    a.qp.postSend({ wrId: round, opcode: WrOpcode.SEND, flags: 0, sges: [{ mr: a.mr, length: 8 }] });
+    await told;
+    assert.equal(b.cq.poll(into), 1);
+    assert.equal(into[0]?.wrId, round);
+  }
+  // One that ends before the event loop has had a turn.
+  for (let i = 0; i < 1000; i++) b.cq.poll(into);
+  await b.close();
+  await a.close();
+});
+
 test('answers to messages that came together leave together, also when the program polls its send queue after each', {
   skip,
 }, async () => {
