@@ -6,13 +6,12 @@ import { copyBytes } from './copy.js';
 import type { Flow } from './flow.js';
 import type { Region } from './memory/region.js';
 import { HEADER_STRIDE_BYTES, type TransmitBatch } from './transmit-batch.js';
-import { ICRC_LENGTH, padCountOf } from './wire/bth.js';
+import { ICRC_LENGTH, packetBytes, padCountOf } from './wire/bth.js';
 import { type Icrc, writeIcrc } from './wire/icrc.js';
 
 /** Bytes of packet `index` as a UDP payload, ICRC included. */
 export function packetLength(batch: TransmitBatch, index: number): number {
-  const payload = batch.payloadLength[index] as number;
-  return (batch.headerLength[index] as number) + payload + padCountOf(payload) + ICRC_LENGTH;
+  return packetBytes(batch.headerLength[index] as number, batch.payloadLength[index] as number);
 }
 
 /**

@@ -8,7 +8,7 @@
  */
 import type { Flow } from './flow.js';
 import type { Region } from './memory/region.js';
-import { ICRC_LENGTH, padCountOf } from './wire/bth.js';
+import { packetBytes } from './wire/bth.js';
 
 /** Room for the largest header: BTH and AtomicETH take 40 bytes. */
 export const HEADER_STRIDE_BYTES = 64;
@@ -71,7 +71,7 @@ export class TransmitBatch {
     this.headerLength[index] = headerLength;
     this.payloadLength[index] = payloadLength;
     this.segmentStart[index + 1] = this.segmentCount;
-    this.wireBytes += headerLength + payloadLength + padCountOf(payloadLength) + ICRC_LENGTH;
+    this.wireBytes += packetBytes(headerLength, payloadLength);
   }
 
   /** Empties the batch and lets go of the memory that it named. */

@@ -102,8 +102,9 @@ export class Driver implements PortListener {
       if (nic.wantsTransmit) this.#transmit();
       this.#port.poll();
       const deadline = nic.nextDeadline();
-      if (deadline !== Number.POSITIVE_INFINITY && deadline <= nowMicros()) {
-        nic.handleTimeout(nowMicros());
+      const now = deadline === Number.POSITIVE_INFINITY ? 0 : nowMicros();
+      if (deadline <= now) {
+        nic.handleTimeout(now);
         this.kick();
       }
       if (nic.wantsTransmit && cq.count === 0) this.#transmit();

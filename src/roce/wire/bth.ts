@@ -52,6 +52,10 @@ export function patchAckReq(bytes: Uint8Array, at: number, ackReq: number): void
 /** Pad bytes that bring a payload of `length` bytes to a multiple of 4. */
 export const padCountOf = (length: number): number => -length & 3;
 
+/** Bytes of a packet as a UDP payload: its headers, payload, pad and ICRC. */
+export const packetBytes = (headerLength: number, payloadLength: number): number =>
+  headerLength + payloadLength + padCountOf(payloadLength) + ICRC_LENGTH;
+
 export const bthOpcode = (bytes: Uint8Array, at: number): number => bytes[at] as number;
 export const bthSolicited = (bytes: Uint8Array, at: number): number => (bytes[at + 1] as number) >>> 7;
 export const bthMigReq = (bytes: Uint8Array, at: number): number => ((bytes[at + 1] as number) >>> 6) & 1;
