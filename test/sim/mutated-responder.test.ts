@@ -5,7 +5,7 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'a duplicate request is executed again',
     file: 'qp/responder',
-    find: 'if (order < 0)\n            return this.#onDuplicate(packet);',
+    find: 'if (order < 0)\n            return this.#onDuplicate(packet, now);',
     replace: '',
     checkers: /receive completions|memory|statuses|atomics/,
   },
@@ -51,7 +51,7 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'duplicates are not acknowledged',
     file: 'qp/responder',
-    find: 'this.#acknowledge();\n        return DropReason.DUPLICATE;',
+    find: 'this.#answerDuplicate(now);\n        return DropReason.DUPLICATE;',
     replace: 'return DropReason.DUPLICATE;',
     checkers: /statuses|quiescence/,
   },

@@ -81,7 +81,7 @@ const flagsOf = (mode: Mode): readonly string[] => (mode === 'sleeping' ? ['-e']
 const COMPARISONS = [
   pingPong('looking', 40_000),
   pingPong('sleeping', 1500),
-  sendLatency('looking', 100_000),
+  sendLatency('looking', 300_000),
   sendLatency('sleeping', 10_000),
 ];
 
