@@ -2,8 +2,8 @@
 // the coefficient of the highest power. A block A of 128 bits, D bits ahead of where it shall be added, is replaced by
 // A * x^D mod P: its halves are multiplied by constants of 32 bits that depend on D alone, which gives 128 bits again.
 // Four such chains run side by side. What is left at the end, 16 bytes that have the same remainder as everything
-// before, becomes 8 bytes in the same way and then, by Barrett's reduction, the remainder. Registers of 512 bits hold four neighbouring blocks, which move
-// together; what is left of those is 64 bytes.
+// before, becomes 8 bytes in the same way and then, by Barrett's reduction, the remainder. Registers of 512 bits hold
+// four neighbouring blocks, which move together; what is left of those is folded into one block.
 #include "crc32.h"
 
 #include <array>
@@ -97,6 +97,8 @@ constexpr uint64_t ShiftedQuotient() {
   return quotient;
 }
 
+constexpr size_t kBlock = 16;
+
 #define QUEUEPAIR_CLMUL __attribute__((target("pclmul,sse4.1")))
 
 QUEUEPAIR_CLMUL inline __m128i Constants(uint64_t first, uint64_t second) {
@@ -127,6 +129,12 @@ QUEUEPAIR_CLMUL inline uint32_t Reduce(__m128i block) {
   return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(block, multiple), 1));
 }
 
+// The register after `sum` and the rest of the bytes.
+QUEUEPAIR_CLMUL inline uint32_t Finish(__m128i sum, __m128i by_block, const uint8_t* bytes, size_t length) {
+  for (; length >= kBlock; bytes += kBlock, length -= kBlock) sum = Fold(sum, by_block, Load(bytes));
+  return Crc32Portable(Reduce(sum), bytes, length);
+}
+
 bool DetectFolding() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("pclmul") != 0 && __builtin_cpu_supports("sse4.1") != 0;
@@ -145,7 +153,6 @@ bool Crc32FoldingAvailable() { return has_folding; }
 bool Crc32WideAvailable() { return has_wide; }
 
 QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
-  constexpr size_t kBlock = 16;
   if (length < kBlock) return Crc32Portable(crc, bytes, length);
   const __m128i by_block = Constants(FirstHalf(128), SecondHalf(128));
   __m128i sum = _mm_xor_si128(Load(bytes), _mm_cvtsi32_si128(static_cast<int32_t>(crc)));
@@ -166,8 +173,7 @@ QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t
     bytes += kBlock;
     length -= kBlock;
   }
-  for (; length >= kBlock; bytes += kBlock, length -= kBlock) sum = Fold(sum, by_block, Load(bytes));
-  return Crc32Portable(Reduce(sum), bytes, length);
+  return Finish(sum, by_block, bytes, length);
 }
 
 namespace {
@@ -209,9 +215,7 @@ QUEUEPAIR_WIDE uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t len
   narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 1));
   narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 2));
   narrow = Fold(narrow, by_block, _mm512_extracti32x4_epi32(sum, 3));
-  constexpr size_t kBlock = 16;
-  for (; length >= kBlock; bytes += kBlock, length -= kBlock) narrow = Fold(narrow, by_block, Load(bytes));
-  return Crc32Portable(Reduce(narrow), bytes, length);
+  return Finish(narrow, by_block, bytes, length);
 }
 
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) {

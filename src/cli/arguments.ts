@@ -34,7 +34,7 @@ export function bytesArgument(text: string): number {
 export const portArgument = (text: string): number =>
   integer(text, 0, 65535, 'A port is 0 to 65535 (0 = any free one).');
 
-/** A count of `1` to `max`. */
+/** A count of `min` to `max`. */
 export const countArgument =
   (max: number, min = 1) =>
   (text: string): number =>

@@ -33,7 +33,10 @@ const UNKNOWN_LOAD = { depth: 1, batch: 1, warmup: 1 } as const;
 
 type Sized = Partial<Load> & Pick<Load, 'bytes' | 'count'>;
 
-/** A quarter of the count comes first, or what the benchmark says, for compilers and caches to warm up. All are whole batches, or the last batch would never be full. */
+/**
+ * A quarter of the count comes first, or what the benchmark says, for compilers and caches to warm up. All are whole
+ * batches, or the last batch would never be full.
+ */
 function loadOf(context: SuiteContext, sized: Sized): Load {
   const { batch } = { ...UNKNOWN_LOAD, ...sized };
   const whole = (count: number): number => Math.max(1, Math.round(count / batch)) * batch;
