@@ -3,10 +3,13 @@
 // A * x^D mod P: its halves are multiplied by constants of 32 bits that depend on D alone, which gives 128 bits again.
 // Four such chains run side by side. What is left at the end, 16 bytes that have the same remainder as everything
 // before, becomes 8 bytes in the same way and then, by Barrett's reduction, the remainder. Registers of 512 bits hold
-// four neighbouring blocks, which move together; what is left of those is folded into one block.
+// four neighbouring blocks, which move together; what is left of those is folded into one block. An end shorter than a
+// block makes a whole one together with the last bytes of what was folded, and the first bytes of that move behind it.
 #include "crc32.h"
 
 #include <array>
+
+#include "polynomial.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define QUEUEPAIR_X86 1
@@ -16,8 +19,6 @@
 namespace queuepair {
 namespace {
 
-// Bit i is the coefficient of x^(31-i).
-constexpr uint32_t kPolynomial = 0xedb88320;
 constexpr size_t kStep = 16;
 
 using Tables = std::array<std::array<uint32_t, 256>, kStep>;
@@ -27,7 +28,7 @@ constexpr Tables BuildTables() {
   Tables tables{};
   for (uint32_t byte = 0; byte < 256; byte++) {
     uint32_t reg = byte;
-    for (int bit = 0; bit < 8; bit++) reg = (reg >> 1) ^ ((reg & 1) != 0 ? kPolynomial : 0);
+    for (int bit = 0; bit < 8; bit++) reg = TimesX(reg);
     tables[0][byte] = reg;
   }
   for (size_t row = 1; row < kStep; row++) {
@@ -69,8 +70,8 @@ namespace {
 
 // x^power mod P.
 constexpr uint32_t PowerOfX(unsigned power) {
-  uint32_t value = 0x80000000;
-  for (unsigned i = 0; i < power; i++) value = (value >> 1) ^ ((value & 1) != 0 ? kPolynomial : 0);
+  uint32_t value = kOne;
+  for (unsigned i = 0; i < power; i++) value = TimesX(value);
   return value;
 }
 
@@ -129,10 +130,28 @@ QUEUEPAIR_CLMUL inline uint32_t Reduce(__m128i block) {
   return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(block, multiple), 1));
 }
 
-// The register after `sum` and the rest of the bytes.
+// Which bytes of a block a shuffle takes, from item n on: the last n to the end, or, 16 items later, those behind the
+// first n to the beginning. What has no such byte gets 0.
+alignas(kBlock) constexpr uint8_t kShuffles[3 * kBlock] = {
+    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,  //
+    0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,    //
+    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
+
+// Folds the last `length` bytes before `end` into `sum`: more than none and less than a block, with a block's worth of
+// memory before the end.
+QUEUEPAIR_CLMUL inline __m128i FoldEnd(__m128i sum, __m128i by_block, const uint8_t* end, size_t length) {
+  const __m128i to_end = Load(kShuffles + length);
+  const __m128i to_begin = Load(kShuffles + kBlock + length);
+  // The highest bits of `to_begin` say where the end's own bytes go.
+  const __m128i next = _mm_blendv_epi8(_mm_shuffle_epi8(sum, to_begin), Load(end - kBlock), to_begin);
+  return Fold(_mm_shuffle_epi8(sum, to_end), by_block, next);
+}
+
+// The register after `sum` and the rest of the bytes, which have at least a block before them.
 QUEUEPAIR_CLMUL inline uint32_t Finish(__m128i sum, __m128i by_block, const uint8_t* bytes, size_t length) {
   for (; length >= kBlock; bytes += kBlock, length -= kBlock) sum = Fold(sum, by_block, Load(bytes));
-  return Crc32Portable(Reduce(sum), bytes, length);
+  if (length > 0) sum = FoldEnd(sum, by_block, bytes + length, length);
+  return Reduce(sum);
 }
 
 bool DetectFolding() {
@@ -180,6 +199,10 @@ namespace {
 
 #define QUEUEPAIR_WIDE __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1")))
 
+constexpr size_t kBlocks = 64;
+// Below that, the way back to narrow registers costs more than the wide ones save.
+constexpr size_t kWideBytes = 8 * kBlocks;
+
 QUEUEPAIR_WIDE inline __m512i LoadWide(const uint8_t* bytes) { return _mm512_loadu_si512(bytes); }
 
 QUEUEPAIR_WIDE inline __m512i FoldWide(__m512i blocks, __m512i constants, __m512i next) {
@@ -191,9 +214,7 @@ QUEUEPAIR_WIDE inline __m512i FoldWide(__m512i blocks, __m512i constants, __m512
 }  // namespace
 
 QUEUEPAIR_WIDE uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t length) {
-  constexpr size_t kBlocks = 64;
-  // Below that, the way back to narrow registers costs more than the wide ones save.
-  if (length < 8 * kBlocks) return Crc32Folding(crc, bytes, length);
+  if (length < kWideBytes) return Crc32Folding(crc, bytes, length);
   const __m512i by_four = _mm512_broadcast_i32x4(Constants(FirstHalf(2048), SecondHalf(2048)));
   const __m512i by_one = _mm512_broadcast_i32x4(Constants(FirstHalf(512), SecondHalf(512)));
   const __m128i seed = _mm_cvtsi32_si128(static_cast<int32_t>(crc));
@@ -219,8 +240,8 @@ QUEUEPAIR_WIDE uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t len
 }
 
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) {
-  if (has_wide) return Crc32Wide(crc, bytes, length);
-  return has_folding ? Crc32Folding(crc, bytes, length) : Crc32Portable(crc, bytes, length);
+  if (!has_folding) return Crc32Portable(crc, bytes, length);
+  return has_wide && length >= kWideBytes ? Crc32Wide(crc, bytes, length) : Crc32Folding(crc, bytes, length);
 }
 
 #else

@@ -1,8 +1,10 @@
 #include "icrc.h"
 
+#include <array>
 #include <cstring>
 
 #include "crc32.h"
+#include "polynomial.h"
 
 namespace queuepair {
 namespace {
@@ -14,8 +16,24 @@ constexpr uint8_t kProtocolUdp = 17;
 constexpr uint8_t kDontFragment = 0x40;
 // The raw register after the 8 bytes of ones that stand for the local routing header of InfiniBand.
 constexpr uint32_t kStart = 0xdebb20e3;
-// The largest pseudo header with the largest header of a packet behind it.
-constexpr size_t kMaxHeaderBytes = 64;
+// The byte of the BTH with the congestion marks, which counts as ones.
+constexpr size_t kMaskedByte = 4;
+
+// Item d: by what the register before the BTH has to change so that after four more bytes it has changed by d. That is
+// how the masked byte, the fifth, is corrected by d without touching the packet.
+using Corrections = std::array<uint32_t, 256>;
+
+constexpr Corrections BuildCorrections() {
+  Corrections corrections{};
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    uint32_t reg = byte;
+    for (size_t bit = 0; bit < 8 * kMaskedByte; bit++) reg = DivideByX(reg);
+    corrections[byte] = reg;
+  }
+  return corrections;
+}
+
+constexpr Corrections kCorrections = BuildCorrections();
 
 void Store16(uint8_t* at, size_t value) {
   at[0] = static_cast<uint8_t>(value >> 8);
@@ -56,31 +74,32 @@ PseudoHeader::PseudoHeader(const Address& source, const Address& destination)
   Store16(bytes_ + ip_length_ + 2, destination.port);
 }
 
-uint32_t PseudoHeader::Start(const uint8_t* header, size_t header_length, size_t length,
-                             uint16_t identification) const {
-  uint8_t scratch[sizeof(bytes_) + kMaxHeaderBytes];
-  const size_t udp_length = kUdpBytes + length + kIcrcBytes;
-  std::memcpy(scratch, bytes_, sizeof(bytes_));
-  if (is_ipv4_) {
-    Store16(scratch + 2, kIpv4Bytes + udp_length);
-    Store16(scratch + 4, identification);
-  } else {
-    Store16(scratch + 4, udp_length);
-  }
-  Store16(scratch + ip_length_ + 4, udp_length);
-  const size_t bth_at = ip_length_ + kUdpBytes;
-  std::memcpy(scratch + bth_at, header, header_length);
-  scratch[bth_at + 4] = 0xff;
-  return Crc32(kStart, scratch, bth_at + header_length);
+uint32_t PseudoHeader::Start(const uint8_t* bth, size_t length, uint16_t identification) {
+  const uint32_t wanted = static_cast<uint32_t>(length) << 16 | identification;
+  Known& known = known_[length / 4 % kKnown];
+  if (known.length_and_identification != wanted) known = {wanted, Compute(length, identification)};
+  return known.running ^ kCorrections[bth[kMaskedByte] ^ 0xff];
 }
 
-Verdict VerifyIcrc(const PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely) {
+uint32_t PseudoHeader::Compute(size_t length, uint16_t identification) const {
+  uint8_t headers[sizeof(bytes_)];
+  const size_t udp_length = kUdpBytes + length + kIcrcBytes;
+  std::memcpy(headers, bytes_, sizeof(bytes_));
+  if (is_ipv4_) {
+    Store16(headers + 2, kIpv4Bytes + udp_length);
+    Store16(headers + 4, identification);
+  } else {
+    Store16(headers + 4, udp_length);
+  }
+  Store16(headers + ip_length_ + 4, udp_length);
+  return Crc32(kStart, headers, ip_length_ + kUdpBytes);
+}
+
+Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely) {
   if (length < kBthBytes + kIcrcBytes) return Verdict::kWrong;
   const size_t covered = length - kIcrcBytes;
   const uint32_t found = LoadIcrc(bytes + covered);
-  // The header part is as short as can be: which extension headers follow is not this function's business.
-  const uint32_t start = pseudo.Start(bytes, kBthBytes, covered, likely);
-  const uint32_t computed = ~Crc32(start, bytes + kBthBytes, covered - kBthBytes);
+  const uint32_t computed = ~Crc32(pseudo.Start(bytes, covered, likely), bytes, covered);
   if (found == computed) return Verdict::kExpected;
   if (!pseudo.is_ipv4()) return Verdict::kWrong;
   // What is solved for is the exclusive or of `likely` and the real one, since everything here is linear.

@@ -24,16 +24,28 @@ class PseudoHeader {
  public:
   PseudoHeader(const Address& source, const Address& destination);
 
-  // The running CRC after the headers and the first `header_length` bytes of the packet, which are BTH and extension
-  // headers. `length` is that of the whole packet without ICRC. The identification is for IPv4.
-  uint32_t Start(const uint8_t* header, size_t header_length, size_t length, uint16_t identification) const;
+  // The register with which the CRC of a packet begins, at its BTH. It stands for the headers before, and lets the one
+  // byte of the BTH that counts as ones be read as it is: `bth` is the packet's. `length` is that of the whole packet
+  // without ICRC. The identification is for IPv4.
+  uint32_t Start(const uint8_t* bth, size_t length, uint16_t identification);
 
   bool is_ipv4() const { return is_ipv4_; }
 
  private:
+  // The register after the headers of packets that are alike in this.
+  struct Known {
+    uint32_t length_and_identification;
+    uint32_t running;
+  };
+  static constexpr size_t kKnown = 8;
+
+  uint32_t Compute(size_t length, uint16_t identification) const;
+
   bool is_ipv4_;
   uint8_t ip_length_;
   uint8_t bytes_[48];
+  // By length: a flow mostly has packets of few. No packet has length 0.
+  Known known_[kKnown] = {};
 };
 
 inline void StoreIcrc(uint8_t* at, uint32_t running) {
@@ -49,7 +61,7 @@ enum class Verdict { kWrong, kExpected, kSolved };
 
 // Checks the packet [bytes, bytes + length), ICRC included. Over IPv4 the identification is not known: `likely` is tried
 // (0, or the place in a coalesced burst), and then the only one that would fit is computed.
-Verdict VerifyIcrc(const PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely);
+Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely);
 
 // The identification of a packet of `length` bytes without ICRC whose ICRC differs by `difference` from the one that
 // identification 0 would have; -1 if there is none.

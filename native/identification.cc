@@ -1,23 +1,15 @@
 // Finds the IPv4 identification that a received packet must have had for its ICRC to be right, without searching: see
 // src/roce/wire/identification.ts for why there is at most one and how it is computed.
-//
-// Polynomials are numbers: bit i is the coefficient of x^(31-i).
 #include <array>
 
 #include "icrc.h"
+#include "polynomial.h"
 
 namespace queuepair {
 namespace {
 
-constexpr uint32_t kPolynomial = 0xedb88320;
-constexpr uint32_t kOne = 0x80000000;
 // From behind the identification to the end of the UDP header, and 4 for the x^32 of the CRC itself.
 constexpr size_t kBytesBeforeBth = 20 - 6 + 8 + 4;
-
-constexpr uint32_t TimesX(uint32_t a) { return (a >> 1) ^ ((a & 1) != 0 ? kPolynomial : 0); }
-
-// Undoes TimesX: the highest bit of P tells whether it subtracted P.
-constexpr uint32_t DivideByX(uint32_t a) { return (a & kOne) != 0 ? ((a ^ kPolynomial) << 1) | 1 : a << 1; }
 
 constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
   uint32_t product = 0;

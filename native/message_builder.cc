@@ -15,6 +15,7 @@ namespace {
 constexpr int kUdpSegment = 103;
 constexpr size_t kHeaderStride = 64;
 constexpr int32_t kMaxPayload = 4096;
+constexpr size_t kMaxPad = 3;
 constexpr size_t kMaxPacketBytes = kHeaderStride + kMaxPayload + 4 + kIcrcBytes;
 // Limits of a segmented send.
 constexpr uint32_t kMaxSegments = 64;
@@ -124,19 +125,22 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   return next;
 }
 
-void MessageBuilder::AddPacket(const Flow& flow, uint32_t index, uint16_t identification) {
+void MessageBuilder::AddPacket(Flow& flow, uint32_t index, uint16_t identification) {
   const uint8_t* const header = batch_->headers + index * kHeaderStride;
   const size_t header_length = batch_->header_length[index];
   const int32_t payload = batch_->payload_length[index];
   const size_t pad = PadOf(payload);
   const size_t length = header_length + static_cast<size_t>(payload) + pad;
-  uint32_t crc = flow.pseudo.Start(header, header_length, length, identification);
-  Stage(header, header_length);
+  uint32_t crc = flow.pseudo.Start(header, length, identification);
+  summed_to_ = staged_to_;
+  // All of the place, because a copy of fixed length is no call; what follows is written over the rest.
+  std::memcpy(staging_.data() + staged_to_, header, kHeaderStride);
+  staged_to_ += header_length;
   if (payload > 0) crc = AddPayload(index, crc);
-  uint8_t* const trailer = staging_.data() + staged_to_;
-  std::memset(trailer, 0, pad);
-  StoreIcrc(trailer + pad, Crc32(crc, trailer, pad));
-  staged_to_ += pad + kIcrcBytes;
+  std::memset(staging_.data() + staged_to_, 0, kMaxPad);
+  staged_to_ += pad;
+  StoreIcrc(staging_.data() + staged_to_, TakeCrc(crc));
+  staged_to_ += kIcrcBytes;
 }
 
 uint32_t MessageBuilder::AddPayload(uint32_t index, uint32_t crc) {
@@ -150,21 +154,22 @@ uint32_t MessageBuilder::AddPayload(uint32_t index, uint32_t crc) {
     const auto size = static_cast<size_t>(length);
     // Shared memory may change between the CRC and the send: both must see the same bytes.
     if (length <= kCopyBytes || has_many || region->is_shared) {
-      const size_t at = staged_to_;
-      Stage(bytes, size);
-      bytes = staging_.data() + at;
+      std::memcpy(staging_.data() + staged_to_, bytes, size);
+      staged_to_ += size;
     } else {
+      crc = Crc32(TakeCrc(crc), bytes, size);
       CloseStaged();
       pieces_[piece_count_++] = {const_cast<uint8_t*>(bytes), size};
     }
-    crc = Crc32(crc, bytes, size);
   }
   return crc;
 }
 
-void MessageBuilder::Stage(const uint8_t* bytes, size_t length) {
-  std::memcpy(staging_.data() + staged_to_, bytes, length);
-  staged_to_ += length;
+// Of what was staged since the last time: in one go, because a CRC of few bytes costs as much as one of many.
+uint32_t MessageBuilder::TakeCrc(uint32_t crc) {
+  const size_t from = summed_to_;
+  summed_to_ = staged_to_;
+  return Crc32(crc, staging_.data() + from, staged_to_ - from);
 }
 
 void MessageBuilder::CloseStaged() {

@@ -84,8 +84,9 @@ class MessageBuilder {
  private:
   void Reserve(const Batch& batch);
   uint32_t AddMessage(uint32_t first, uint32_t end);
-  void AddPacket(const Flow& flow, uint32_t index, uint16_t identification);
+  void AddPacket(Flow& flow, uint32_t index, uint16_t identification);
   uint32_t AddPayload(uint32_t index, uint32_t crc);
+  uint32_t TakeCrc(uint32_t crc);
   void Stage(const uint8_t* bytes, size_t length);
   void CloseStaged();
   Flow* CheckPacket(uint32_t index) const;
@@ -103,8 +104,9 @@ class MessageBuilder {
   std::vector<uint8_t> staging_;
   size_t message_count_ = 0;
   size_t piece_count_ = 0;
-  // What is in staging and not yet a piece.
+  // What is in staging and not yet a piece, and of that, from where on the CRC has not been taken.
   size_t staged_from_ = 0;
+  size_t summed_to_ = 0;
   size_t staged_to_ = 0;
 };
 

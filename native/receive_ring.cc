@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kUdpGro = 104;
 constexpr int kDefaultHopLimit = 64;
+// How many times as many slots are asked for when calls keep filling all of them.
+constexpr size_t kGrowth = 4;
 
 bool IsSame(const Address& a, const Address& b) {
   return a.port == b.port && std::memcmp(a.words, b.words, sizeof(a.words)) == 0;
@@ -36,28 +38,22 @@ ReceiveRing::ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const A
       last_source_(own),
       pseudo_(own, own),
       headers_(slots),
-      pieces_(slots),
-      sources_(slots),
-      controls_(slots),
-      used_(slots) {
+      slots_(slots) {
   for (size_t i = 0; i < slots; i++) {
-    pieces_[i] = {bytes_ + i * kSlotBytes, kSlotBytes};
+    Slot& slot = slots_[i];
+    slot.piece = {bytes_ + i * kSlotBytes, kSlotBytes};
     msghdr& header = headers_[i].msg_hdr;
-    header.msg_name = &sources_[i];
-    header.msg_iov = &pieces_[i];
+    header.msg_name = &slot.source;
+    header.msg_iov = &slot.piece;
     header.msg_iovlen = 1;
-    header.msg_control = controls_[i].bytes;
+    header.msg_control = slot.control;
   }
+  ResetLengths(slots);
 }
 
 int32_t ReceiveRing::Receive(int fd) {
-  // The kernel writes the lengths of what it filled in, and only those.
-  for (; used_ > 0; used_--) {
-    msghdr& header = headers_[used_ - 1].msg_hdr;
-    header.msg_namelen = sizeof(sockaddr_storage);
-    header.msg_controllen = sizeof(ControlBuffer);
-  }
-  const int received = recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()), MSG_DONTWAIT, nullptr);
+  Ask();
+  const int received = Take(fd);
   if (received < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) counters_->receive_errors[errno]++;
     return 0;
@@ -70,17 +66,44 @@ int32_t ReceiveRing::Receive(int fd) {
   return static_cast<int32_t>(records);
 }
 
+// Decides for how many slots, and makes their headers ready.
+void ReceiveRing::Ask() {
+  full_calls_ = may_have_more() ? full_calls_ + 1 : 0;
+  if (full_calls_ == 0) asked_ = std::max<size_t>(used_, 1);
+  else if (full_calls_ > 1) asked_ = std::min(asked_ * kGrowth, headers_.size());
+  ResetLengths(used_);
+  used_ = 0;
+}
+
+// The kernel writes the lengths of what it filled in, and only those.
+void ReceiveRing::ResetLengths(size_t slots) {
+  for (size_t i = 0; i < slots; i++) {
+    msghdr& header = headers_[i].msg_hdr;
+    header.msg_namelen = sizeof(sockaddr_storage);
+    header.msg_controllen = sizeof(Slot::control);
+  }
+}
+
+// Returns how many slots were filled, or -1.
+int ReceiveRing::Take(int fd) {
+  if (asked_ > 1) return recvmmsg(fd, headers_.data(), static_cast<unsigned>(asked_), MSG_DONTWAIT, nullptr);
+  const ssize_t length = recvmsg(fd, &headers_[0].msg_hdr, MSG_DONTWAIT);
+  if (length < 0) return -1;
+  headers_[0].msg_len = static_cast<unsigned>(length);
+  return 1;
+}
+
 // Describes the datagrams in a slot, from record `record` on; returns the next free one.
 size_t ReceiveRing::Split(size_t index, size_t record) {
   const msghdr& header = headers_[index].msg_hdr;
-  const Address source = FromSockaddr(sources_[index]);
+  const Address source = FromSockaddr(slots_[index].source);
   size_t left = std::min<size_t>(headers_[index].msg_len, kSlotBytes);
   size_t segment_bytes = 0;
   int traffic_class = 0;
   int hop_limit = kDefaultHopLimit;
   ReadControl(header, &segment_bytes, &traffic_class, &hop_limit);
   if (segment_bytes == 0) segment_bytes = left;
-  const PseudoHeader& pseudo = PseudoHeaderFrom(source);
+  PseudoHeader& pseudo = PseudoHeaderFrom(source);
   size_t offset = index * kSlotBytes;
   for (uint16_t place = 0; place < kMaxDatagramsPerSlot; place++) {
     const size_t length = std::min(left, segment_bytes);
@@ -89,11 +112,12 @@ size_t ReceiveRing::Split(size_t index, size_t record) {
     int32_t* const fields = records_ + record * kRecordInts;
     fields[kOffset] = static_cast<int32_t>(offset);
     fields[kLength] = static_cast<int32_t>(length);
-    for (size_t i = 0; i < 4; i++) fields[kSourceWord0 + i] = static_cast<int32_t>(source.words[i]);
-    fields[kSourcePort] = source.port;
     fields[kIsVerified] = verdict == Verdict::kWrong ? 0 : 1;
     fields[kTrafficClass] = traffic_class;
     fields[kHopLimit] = hop_limit;
+    fields[kSourceNumber] = source_number_;
+    for (size_t i = 0; i < 4; i++) fields[kSourceWord0 + i] = static_cast<int32_t>(source.words[i]);
+    fields[kSourcePort] = source.port;
     record++;
     left -= length;
     offset += length;
@@ -117,9 +141,11 @@ void ReceiveRing::ReadControl(const msghdr& header, size_t* segment_bytes, int* 
   }
 }
 
-const PseudoHeader& ReceiveRing::PseudoHeaderFrom(const Address& source) {
+PseudoHeader& ReceiveRing::PseudoHeaderFrom(const Address& source) {
   if (!IsSame(source, last_source_)) {
     last_source_ = source;
+    // Anyone may send as many of them as they like.
+    source_number_ = source_number_ == INT32_MAX ? 1 : source_number_ + 1;
     pseudo_ = PseudoHeader(source, own_);
   }
   return pseudo_;

@@ -20,14 +20,15 @@ namespace queuepair {
 enum RecordField : size_t {
   kOffset,
   kLength,
+  kIsVerified,
+  kTrafficClass,
+  kHopLimit,
+  kSourceNumber,
   kSourceWord0,
   kSourceWord1,
   kSourceWord2,
   kSourceWord3,
   kSourcePort,
-  kIsVerified,
-  kTrafficClass,
-  kHopLimit,
   kRecordInts,
 };
 
@@ -40,31 +41,42 @@ class ReceiveRing {
   // `slots` * kSlotBytes bytes and `slots` * kMaxDatagramsPerSlot records, which belong to JavaScript.
   ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const Address& own, Counters* counters);
 
-  // Takes what is there, without waiting; returns the number of datagrams.
+  // Takes what is there, without waiting; returns the number of datagrams. Asks for one slot until more are filled at
+  // once: to look for a second datagram costs the kernel almost as much as to find the first.
   int32_t Receive(int fd);
+  // Whether there may be more than `Receive` took.
+  bool may_have_more() const { return used_ > 0 && used_ == asked_; }
 
  private:
-  struct Slot;
+  // What belongs to one slot, side by side.
+  struct Slot {
+    iovec piece;
+    alignas(cmsghdr) uint8_t control[4 * CMSG_SPACE(sizeof(int))];
+    sockaddr_storage source;
+  };
 
+  void Ask();
+  void ResetLengths(size_t slots);
+  int Take(int fd);
   size_t Split(size_t index, size_t record);
   void ReadControl(const msghdr& header, size_t* segment_bytes, int* traffic_class, int* hop_limit);
-  const PseudoHeader& PseudoHeaderFrom(const Address& source);
+  PseudoHeader& PseudoHeaderFrom(const Address& source);
 
   uint8_t* const bytes_;
   int32_t* const records_;
   const Address own_;
   Counters* const counters_;
   Address last_source_;
+  // Changes with `last_source_`.
+  int32_t source_number_ = 1;
   PseudoHeader pseudo_;
   std::vector<mmsghdr> headers_;
-  std::vector<iovec> pieces_;
-  std::vector<sockaddr_storage> sources_;
-  struct alignas(cmsghdr) ControlBuffer {
-    uint8_t bytes[4 * CMSG_SPACE(sizeof(int))];
-  };
-  std::vector<ControlBuffer> controls_;
-  // Headers whose lengths the kernel has changed: the first so many.
-  size_t used_;
+  std::vector<Slot> slots_;
+  // Slots that the last call was about, and those that it filled, whose headers' lengths the kernel has changed.
+  size_t asked_ = 1;
+  size_t used_ = 0;
+  // Calls in a row that filled all that they were about.
+  int full_calls_ = 0;
 };
 
 }  // namespace queuepair

@@ -1,5 +1,9 @@
 // The functions of a UDP port; src/native/udp-addon.ts is their description. Ports are named by handles.
+#include <uv.h>
+
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "binding.h"
@@ -10,21 +14,45 @@ namespace queuepair {
 namespace {
 
 constexpr size_t kAddressInts = 5;
+// 30 years: what fits into nanoseconds.
+constexpr double kMaxMillis = 1e12;
+
+// The memory through which arguments and results of the fast calls go, in the order of `CallField` in
+// src/native/udp-addon.ts: Node-API takes longer to unpack an argument than to make the call.
+struct Call {
+  int32_t port;
+  int32_t batch;
+  int32_t count;
+  int32_t looks;
+  int32_t result;
+  int32_t may_have_more;
+  double received_at;
+};
+static_assert(sizeof(Call) == 32 && offsetof(Call, received_at) == 24);
 
 // The open ports of one environment. The table does not own the ports: each ends by itself.
 struct Ports {
   struct Entry {
     UdpPort* port;
   };
+
+  UdpPort* Find(int32_t handle) const {
+    const Entry* entry = table.Find(handle);
+    return entry == nullptr ? nullptr : entry->port;
+  }
+
   HandleTable<Entry> table;
+  // In an ArrayBuffer that is kept.
+  Call* call = nullptr;
+  // What uv_hrtime said when performance.now() began, or somewhat more.
+  int64_t clock_start = std::numeric_limits<int64_t>::max();
 };
 
 template <size_t N>
 UdpPort* PortOf(const Arguments<N>& arguments) {
   int32_t handle;
   if (!arguments.ok || !arguments.Int(0, &handle)) return nullptr;
-  const Ports::Entry* entry = static_cast<Ports*>(arguments.data)->table.Find(handle);
-  return entry == nullptr ? nullptr : entry->port;
+  return static_cast<Ports*>(arguments.data)->Find(handle);
 }
 
 // Five integers: the words of the address, most significant first, and the port.
@@ -145,22 +173,47 @@ napi_value RemoveFlow(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// The ports, for a call without arguments.
+Ports* PortsOf(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  return static_cast<Ports*>(data);
+}
+
 napi_value Send(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
-  UdpPort* const port = PortOf(arguments);
-  int32_t batch;
-  int32_t count;
-  if (port == nullptr || !arguments.Int(1, &batch) || !arguments.Int(2, &count) || count < 0) return nullptr;
-  port->Send(batch, static_cast<uint32_t>(count));
-  return FromInt(env, port->IsBlocked() ? 1 : 0);
+  const Ports* const ports = PortsOf(env, info);
+  Call& call = *ports->call;
+  UdpPort* const port = ports->Find(call.port);
+  call.result = 0;
+  if (port == nullptr || call.count < 0) return nullptr;
+  port->Send(call.batch, static_cast<uint32_t>(call.count));
+  call.result = port->IsBlocked() ? 1 : 0;
+  return nullptr;
 }
 
 napi_value Receive(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  UdpPort* const port = PortOf(arguments);
-  int32_t looks;
-  if (port == nullptr || !arguments.Int(1, &looks)) return nullptr;
-  return FromInt(env, port->Receive(looks));
+  const Ports* const ports = PortsOf(env, info);
+  Call& call = *ports->call;
+  UdpPort* const port = ports->Find(call.port);
+  call.result = 0;
+  if (port == nullptr) return nullptr;
+  call.result = port->Receive(call.looks);
+  if (call.result == 0) return nullptr;
+  call.may_have_more = port->MayHaveMore() ? 1 : 0;
+  call.received_at = static_cast<double>(static_cast<int64_t>(uv_hrtime()) - ports->clock_start) / 1000;
+  return nullptr;
+}
+
+// `performance.now()` as it was just before, in milliseconds.
+napi_value AlignClock(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  double now;
+  if (!arguments.ok || napi_get_value_double(env, arguments.values[0], &now) != napi_ok) return nullptr;
+  if (!(now >= 0 && now < kMaxMillis)) return nullptr;
+  auto* const ports = static_cast<Ports*>(arguments.data);
+  const int64_t start = static_cast<int64_t>(uv_hrtime()) - static_cast<int64_t>(now * 1e6);
+  ports->clock_start = std::min(ports->clock_start, start);
+  return nullptr;
 }
 
 napi_value SetListening(napi_env env, napi_callback_info info) {
@@ -226,6 +279,15 @@ void RegisterUdp(napi_env env, napi_value exports) {
     delete ports;
     return;
   }
+  void* call;
+  napi_value buffer;
+  napi_ref kept;
+  if (napi_create_arraybuffer(env, sizeof(Call), &call, &buffer) != napi_ok ||
+      napi_create_reference(env, buffer, 1, &kept) != napi_ok ||
+      napi_set_named_property(env, exports, "call", buffer) != napi_ok) {
+    return;
+  }
+  ports->call = new (call) Call{};
   SetFunction(env, exports, "openPort", OpenPort, ports);
   SetFunction(env, exports, "closePort", ClosePort, ports);
   SetFunction(env, exports, "addBatch", AddBatch, ports);
@@ -235,6 +297,7 @@ void RegisterUdp(napi_env env, napi_value exports) {
   SetFunction(env, exports, "removeFlow", RemoveFlow, ports);
   SetFunction(env, exports, "send", Send, ports);
   SetFunction(env, exports, "receive", Receive, ports);
+  SetFunction(env, exports, "alignClock", AlignClock, ports);
   SetFunction(env, exports, "setListening", SetListening, ports);
   SetFunction(env, exports, "flush", Flush, ports);
   SetFunction(env, exports, "counters", GetCounters, ports);

@@ -40,6 +40,8 @@ class UdpPort {
   void Send(int32_t batch, uint32_t count);
   // Looks for datagrams up to `looks` times, without waiting in between; returns how many came.
   int32_t Receive(int32_t looks);
+  // Whether there may be more than `Receive` took.
+  bool MayHaveMore() const { return ring_->may_have_more(); }
   // Tries again to send what is kept.
   void Flush();
   // Whether the event loop is to say when datagrams are there.

@@ -4,7 +4,7 @@
 // What must hold: every record lies in its slot, records follow each other without gap or overlap, a burst is described
 // whole unless it has too many datagrams, and what counts as verified really has the ICRC that it must have.
 //
-// `recvmmsg` is ours here: the command line of tools/fuzz/native.ts renames the call in receive_ring.cc.
+// `recvmmsg` and `recvmsg` are ours here: the command line of tools/fuzz/native.ts renames the calls in receive_ring.cc.
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -35,13 +35,17 @@ size_t filled_bytes[kSlots];
 uint16_t filled_segments[kSlots];
 size_t filled_slots = 0;
 
-uint32_t IcrcOf(const PseudoHeader& pseudo, const uint8_t* packet, size_t covered, uint16_t identification) {
-  const uint32_t start = pseudo.Start(packet, kBthBytes, covered, identification);
-  return ~Crc32Portable(start, packet + kBthBytes, covered - kBthBytes);
+// With the masked byte really masked, where the code under test corrects for it.
+uint32_t IcrcOf(PseudoHeader& pseudo, const uint8_t* packet, size_t covered, uint16_t identification) {
+  uint8_t bth[kBthBytes];
+  std::memcpy(bth, packet, sizeof(bth));
+  bth[4] = 0xff;
+  const uint32_t behind_bth = Crc32Portable(pseudo.Start(bth, covered, identification), bth, sizeof(bth));
+  return ~Crc32Portable(behind_bth, packet + kBthBytes, covered - kBthBytes);
 }
 
 // Gives a packet the ICRC that it has under this identification.
-void Seal(const PseudoHeader& pseudo, uint8_t* packet, size_t length, uint16_t identification) {
+void Seal(PseudoHeader& pseudo, uint8_t* packet, size_t length, uint16_t identification) {
   if (length < kMinPacketBytes) return;
   StoreIcrc(packet + length - kIcrcBytes, ~IcrcOf(pseudo, packet, length - kIcrcBytes, identification));
 }
@@ -80,7 +84,7 @@ extern "C" int queuepair_fuzz_recvmmsg(int, mmsghdr* headers, unsigned count, in
     header.msg_controllen = 0;
     const Address source = TakeAddress();
     header.msg_namelen = ToSockaddr(source, static_cast<sockaddr_storage*>(header.msg_name));
-    const PseudoHeader pseudo(source, own);
+    PseudoHeader pseudo(source, own);
     // A socket delivers no more than fits; empty datagrams exist.
     const size_t length = input->OneIn(4) ? input->Below(kMaxBurstBytes + 1) : input->Below(2048);
     uint16_t segment = input->OneIn(3) ? input->Take<uint16_t>() : static_cast<uint16_t>(input->Below(300));
@@ -104,13 +108,20 @@ extern "C" int queuepair_fuzz_recvmmsg(int, mmsghdr* headers, unsigned count, in
   return filled_slots == 0 ? -1 : static_cast<int>(filled_slots);
 }
 
+extern "C" ssize_t queuepair_fuzz_recvmsg(int fd, msghdr* header, int flags) {
+  mmsghdr one{*header, 0};
+  if (queuepair_fuzz_recvmmsg(fd, &one, 1, flags, nullptr) < 0) return -1;
+  *header = one.msg_hdr;
+  return one.msg_len;
+}
+
 namespace {
 
 // What each bit of the identification changes in the ICRC of packets of this length, in echelon form: item i is 0 or has
 // i as its highest bit.
 using Basis = std::array<uint32_t, 32>;
 
-const Basis& BasisOf(const PseudoHeader& pseudo, const uint8_t* packet, size_t covered) {
+const Basis& BasisOf(PseudoHeader& pseudo, const uint8_t* packet, size_t covered) {
   static std::map<size_t, Basis> known;
   const auto found = known.find(covered);
   if (found != known.end()) return found->second;
@@ -129,7 +140,7 @@ const Basis& BasisOf(const PseudoHeader& pseudo, const uint8_t* packet, size_t c
 
 // Whether some identification gives the packet the ICRC that it carries, by elimination, where the code under test
 // divides polynomials.
-bool MayBeRight(const PseudoHeader& pseudo, const uint8_t* packet, size_t length) {
+bool MayBeRight(PseudoHeader& pseudo, const uint8_t* packet, size_t length) {
   if (length < kMinPacketBytes) return false;
   const size_t covered = length - kIcrcBytes;
   uint32_t rest = IcrcOf(pseudo, packet, covered, 0);
@@ -156,7 +167,8 @@ void Check(const uint8_t* bytes, const int32_t* records, size_t count) {
       Address source{};
       for (size_t i = 0; i < 4; i++) source.words[i] = static_cast<uint32_t>(fields[kSourceWord0 + i]);
       source.port = static_cast<uint16_t>(fields[kSourcePort]);
-      const bool is_right = MayBeRight(PseudoHeader(source, own), bytes + at, length);
+      PseudoHeader pseudo(source, own);
+      const bool is_right = MayBeRight(pseudo, bytes + at, length);
       Must(is_right == (fields[kIsVerified] != 0), "a packet is verified exactly when its ICRC is right");
       at += length;
       if (at == end || places + 1 == kMaxDatagramsPerSlot) break;
@@ -180,7 +192,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static std::vector<int32_t> records(kSlots * kMaxDatagramsPerSlot * kRecordInts);
   Counters counters;
   ReceiveRing ring(bytes.data(), records.data(), kSlots, own, &counters);
-  for (int turn = 0; turn < 3 && all.left() > 0; turn++) {
+  // Until the ring asks for more than one burst.
+  for (int turn = 0; turn < 5 && all.left() > 0; turn++) {
     const int32_t count = ring.Receive(-1);
     Must(count >= 0 && static_cast<size_t>(count) <= kSlots * kMaxDatagramsPerSlot, "the number of datagrams fits");
     Check(bytes.data(), records.data(), static_cast<size_t>(count));

@@ -36,10 +36,20 @@ export interface UdpAddon {
   /** `fields`: source and destination address, traffic class, hop limit. */
   addFlow(port: number, fields: Int32Array): number | undefined;
   removeFlow(port: number, flow: number): void;
-  /** Sends the first `count` packets of a batch, or keeps copies of them. 1: the port holds packets back. */
-  send(port: number, batch: number, count: number): number | undefined;
-  /** Takes what is there, looking up to `looks` times without waiting: the number of records that were written. */
-  receive(port: number, looks: number): number | undefined;
+  /**
+   * The arguments and results of `send` and `receive`, as 32-bit words; see `CallField`. They go through memory because
+   * Node-API takes longer to unpack an argument than to make the call.
+   */
+  readonly call: ArrayBuffer;
+  /** Sends the first COUNT packets of BATCH, or keeps copies of them. RESULT is 1 if the port holds packets back. */
+  send(): void;
+  /** Takes what is there, looking up to LOOKS times without waiting: RESULT is the number of records that were written. */
+  receive(): void;
+  /**
+   * `now` is `performance.now()`, read in the same expression. Of several calls the quickest decides what RECEIVED_AT
+   * counts from: it is never ahead of that clock, and behind by no more than this call took.
+   */
+  alignClock(now: number): void;
   /** 0: the event loop no longer says when something is there, which makes every packet that comes cheaper. */
   setListening(port: number, isListening: number): void;
   /** Tries to send what is held back. 1: the port still holds packets. */
@@ -87,17 +97,32 @@ export const ReadyFlag = { READABLE: 1, WRITABLE: 2 } as const;
 export const SLOT_BYTES = 65536;
 export const SLOT_RECORDS = 128;
 
+/** Words of `UdpAddon.call`; the order is that of native/udp_binding.cc. */
+export const CallField = {
+  PORT: 0,
+  BATCH: 1,
+  COUNT: 2,
+  LOOKS: 3,
+  RESULT: 4,
+  /** Of a `receive` that found something: 1 if there may be more. */
+  MAY_HAVE_MORE: 5,
+  /** Of the same: when that was, in µs of `performance.now()`. As a double, and counted in doubles. */
+  DOUBLE_RECEIVED_AT: 3,
+} as const;
+
 /** Fields of a record, one for each datagram that was received; the order is that of native/receive_ring.h. */
 export const RecordField = {
   /** In the ring. */
   OFFSET: 0,
   LENGTH: 1,
-  /** The source's four words, and its port. */
-  SOURCE: 2,
-  SOURCE_PORT: 6,
   /** 1: the ICRC is right. */
-  IS_VERIFIED: 7,
-  TRAFFIC_CLASS: 8,
-  HOP_LIMIT: 9,
-  INTS: 10,
+  IS_VERIFIED: 2,
+  TRAFFIC_CLASS: 3,
+  HOP_LIMIT: 4,
+  /** From 1 on; another one when the source is not that of the datagram before. */
+  SOURCE_NUMBER: 5,
+  /** The source's four words, and its port. */
+  SOURCE: 6,
+  SOURCE_PORT: 10,
+  INTS: 11,
 } as const;

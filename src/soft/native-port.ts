@@ -6,9 +6,17 @@
  * - The addon is given memory of a region only while that is all there: it holds nothing of it after `send`.
  * - Nothing is delivered after `close`, and no datagram is delivered inside the delivery of another.
  */
+import { performance } from 'node:perf_hooks';
 import { getSystemErrorName } from 'node:util';
 import type { UdpAddon } from '../native/udp-addon.js';
-import { ADDRESS_INTS, ReadyFlag, RecordField, SLOT_BYTES, SLOT_RECORDS } from '../native/udp-addon.js';
+import {
+  ADDRESS_INTS,
+  CallField,
+  ReadyFlag,
+  RecordField,
+  SLOT_BYTES,
+  SLOT_RECORDS,
+} from '../native/udp-addon.js';
 import { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import type { Region } from '../roce/memory/region.js';
@@ -27,6 +35,12 @@ const CONGESTION_EXPERIENCED = 3;
 const SPINNING_POLLS = 256;
 /** Looks in one poll then: the way here and back costs a third of one. */
 const SPINNING_LOOKS = 3;
+/** Times that the addon is told the time, so that once nothing comes between. */
+const ALIGNMENTS = 16;
+// As constants of this file, which compiled code has no need to look up for every packet.
+const { PORT, BATCH, COUNT, LOOKS, RESULT, MAY_HAVE_MORE, DOUBLE_RECEIVED_AT } = CallField;
+const { OFFSET, LENGTH, IS_VERIFIED, TRAFFIC_CLASS, HOP_LIMIT, SOURCE_NUMBER, SOURCE, SOURCE_PORT, INTS } =
+  RecordField;
 
 export class NativePort implements UdpPort {
   readonly kind = 'native';
@@ -35,16 +49,24 @@ export class NativePort implements UdpPort {
   readonly address = new UdpAddress();
   readonly link: LinkWatch;
   listener: PortListener | null = null;
+  arrivalMicros = 0;
   readonly #addon: UdpAddon;
   readonly #port: number;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
-  readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * RecordField.INTS);
+  readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * INTS);
+  /** Shared by all ports of this thread: what a call leaves there is read at once. */
+  readonly #call: Int32Array;
+  readonly #callDoubles: Float64Array;
   readonly #datagram = new Datagram();
+  /** What the addon calls the source that is in `#datagram`. */
+  #sourceNumber = 0;
   readonly #batches = new WeakMap<TransmitBatch, NativeBatch>();
   #lastBatch: NativeBatch | null = null;
   #blocked = false;
   #closed = false;
   #receiving = false;
+  /** After `#receive` has delivered something. */
+  #mayHaveMore = false;
   /** Polls since the event loop was last seen to turn. */
   #polls = 0;
   readonly #onTurn = (): void => this.#endSpinning();
@@ -68,6 +90,9 @@ export class NativePort implements UdpPort {
 
   private constructor(address: UdpAddress, addon: UdpAddon) {
     this.#addon = addon;
+    this.#call = new Int32Array(addon.call);
+    this.#callDoubles = new Float64Array(addon.call);
+    for (let i = 0; i < ALIGNMENTS; i++) addon.alignClock(performance.now());
     const fields = new Int32Array(ADDRESS_INTS);
     writeAddress(fields, 0, address);
     const onReady = (flags: number) => this.#onReady(flags);
@@ -99,7 +124,12 @@ export class NativePort implements UdpPort {
       // The addon would read memory that a program has given away since; 0 makes it skip the packet.
       if (!region.usable) native.region[i] = 0;
     }
-    this.#blocked = this.#addon.send(this.#port, native.handle, batch.count) === 1;
+    const call = this.#call;
+    call[PORT] = this.#port;
+    call[BATCH] = native.handle;
+    call[COUNT] = batch.count;
+    this.#addon.send();
+    this.#blocked = call[RESULT] === 1;
   }
 
   poll(): boolean {
@@ -107,9 +137,9 @@ export class NativePort implements UdpPort {
     if (this.#blocked && !this.#closed) this.#blocked = this.#addon.flush(this.#port) === 1;
     if (this.#polls < SPINNING_POLLS) {
       if (++this.#polls === SPINNING_POLLS) this.#beginSpinning();
-      return this.#receive(1) > 0;
+      return this.#receive(1);
     }
-    return this.#receive(SPINNING_LOOKS) > 0;
+    return this.#receive(SPINNING_LOOKS);
   }
 
   /** The event loop need not be told what arrives while it does not turn: the kernel does that for every packet. */
@@ -124,18 +154,24 @@ export class NativePort implements UdpPort {
     if (!this.#closed) this.#addon.setListening(this.#port, 1);
   }
 
-  /** Returns the number of datagrams that it delivered. */
-  #receive(looks: number): number {
-    if (this.#closed || this.#receiving) return 0;
-    const count = this.#addon.receive(this.#port, looks) ?? 0;
-    if (count === 0) return 0;
+  /** Returns whether it delivered anything. */
+  #receive(looks: number): boolean {
+    if (this.#closed || this.#receiving) return false;
+    const call = this.#call;
+    call[PORT] = this.#port;
+    call[LOOKS] = looks;
+    this.#addon.receive();
+    const count = call[RESULT] as number;
+    if (count === 0) return false;
+    this.#mayHaveMore = call[MAY_HAVE_MORE] === 1;
+    this.arrivalMicros = this.#callDoubles[DOUBLE_RECEIVED_AT] as number;
     this.#receiving = true;
     try {
-      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * RecordField.INTS);
+      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * INTS);
     } finally {
       this.#receiving = false;
     }
-    return count;
+    return true;
   }
 
   annotate(): void {}
@@ -178,26 +214,32 @@ export class NativePort implements UdpPort {
       this.listener?.onWritable();
     }
     if ((flags & ReadyFlag.READABLE) === 0) return;
-    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (this.#receive(1) < SLOTS) break;
+    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (!this.#receive(1) || !this.#mayHaveMore) break;
   }
 
   #deliver(at: number): void {
     const records = this.#records;
     const datagram = this.#datagram;
-    const { source } = datagram;
-    datagram.at = records[at + RecordField.OFFSET] as number;
-    datagram.length = records[at + RecordField.LENGTH] as number;
-    source.w0 = records[at + RecordField.SOURCE] as number;
-    source.w1 = records[at + RecordField.SOURCE + 1] as number;
-    source.w2 = records[at + RecordField.SOURCE + 2] as number;
-    source.w3 = records[at + RecordField.SOURCE + 3] as number;
-    source.port = records[at + RecordField.SOURCE_PORT] as number;
-    datagram.icrcVerified = records[at + RecordField.IS_VERIFIED] === 1;
-    const trafficClass = records[at + RecordField.TRAFFIC_CLASS] as number;
+    datagram.at = records[at + OFFSET] as number;
+    datagram.length = records[at + LENGTH] as number;
+    datagram.icrcVerified = records[at + IS_VERIFIED] === 1;
+    const trafficClass = records[at + TRAFFIC_CLASS] as number;
     datagram.trafficClass = trafficClass;
-    datagram.hopLimit = records[at + RecordField.HOP_LIMIT] as number;
+    datagram.hopLimit = records[at + HOP_LIMIT] as number;
     datagram.congestionExperienced = (trafficClass & CONGESTION_EXPERIENCED) === CONGESTION_EXPERIENCED;
+    if (records[at + SOURCE_NUMBER] !== this.#sourceNumber) this.#readSource(at);
     this.listener?.onDatagram(datagram);
+  }
+
+  #readSource(at: number): void {
+    const records = this.#records;
+    const { source } = this.#datagram;
+    this.#sourceNumber = records[at + SOURCE_NUMBER] as number;
+    source.w0 = records[at + SOURCE] as number;
+    source.w1 = records[at + SOURCE + 1] as number;
+    source.w2 = records[at + SOURCE + 2] as number;
+    source.w3 = records[at + SOURCE + 3] as number;
+    source.port = records[at + SOURCE_PORT] as number;
   }
 
   #findBatch(batch: TransmitBatch): NativeBatch {

@@ -44,6 +44,11 @@ export interface UdpPort {
    * ask never have.
    */
   poll(): boolean;
+  /**
+   * During a delivery: when the datagrams that came with this one were there, in µs of `performance.now()`. Never ahead of
+   * that clock. Ports that take no note of it do not have it.
+   */
+  readonly arrivalMicros?: number;
   /** Whether `poll` can find anything. */
   readonly canPoll: boolean;
   /** A comment for the capture, if one is written. */
