@@ -23,6 +23,7 @@
         'message_builder.cc',
         'receive_ring.cc',
         'segment_route.cc',
+        'system_calls.cc',
         'transmitter.cc',
         'udp_binding.cc',
         'udp_port.cc',

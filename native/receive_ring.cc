@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "system_calls.h"
 #include "udp_socket.h"
 
 namespace queuepair {
@@ -13,8 +14,8 @@ namespace {
 
 constexpr int kUdpGro = 104;
 constexpr int kDefaultHopLimit = 64;
-// How many times as many slots are asked for when calls keep filling all of them.
-constexpr size_t kGrowth = 4;
+// After so many calls that fill fewer slots than they asked for, less is asked for.
+constexpr int kMaxPartialCalls = 16;
 
 bool IsSame(const Address& a, const Address& b) {
   return a.port == b.port && std::memcmp(a.words, b.words, sizeof(a.words)) == 0;
@@ -52,13 +53,24 @@ ReceiveRing::ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const A
 }
 
 int32_t ReceiveRing::Receive(int fd) {
-  Ask();
-  const int received = Take(fd);
-  if (received < 0) {
-    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) counters_->receive_errors[errno]++;
+  ResetLengths(used_);
+  used_ = 0;
+  asked_ = wanted_;
+  int received = 1;
+  if (asked_ == 1) {
+    const ssize_t length = ReceiveMessage(fd, &headers_[0].msg_hdr);
+    if (length < 0) received = -1;
+    else headers_[0].msg_len = static_cast<unsigned>(length);
+  } else {
+    received = ReceiveMessages(fd, headers_.data(), asked_);
+  }
+  if (received <= 0) {
+    was_full_ = false;
+    if (received < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) counters_->receive_errors[errno]++;
     return 0;
   }
   used_ = static_cast<size_t>(received);
+  Adapt();
   size_t records = 0;
   for (size_t i = 0; i < used_; i++) records = Split(i, records);
   counters_->receives += static_cast<uint64_t>(received);
@@ -66,13 +78,14 @@ int32_t ReceiveRing::Receive(int fd) {
   return static_cast<int32_t>(records);
 }
 
-// Decides for how many slots, and makes their headers ready.
-void ReceiveRing::Ask() {
-  full_calls_ = may_have_more() ? full_calls_ + 1 : 0;
-  if (full_calls_ == 0) asked_ = std::max<size_t>(used_, 1);
-  else if (full_calls_ > 1) asked_ = std::min(asked_ * kGrowth, headers_.size());
-  ResetLengths(used_);
-  used_ = 0;
+// Decides what the next call asks for: more when something waited behind a full call.
+void ReceiveRing::Adapt() {
+  if (was_full_) wanted_ = std::min(2 * asked_, headers_.size());
+  was_full_ = used_ == asked_;
+  partial_calls_ = was_full_ ? 0 : partial_calls_ + 1;
+  if (partial_calls_ < kMaxPartialCalls) return;
+  wanted_ = used_;
+  partial_calls_ = 0;
 }
 
 // The kernel writes the lengths of what it filled in, and only those.
@@ -82,15 +95,6 @@ void ReceiveRing::ResetLengths(size_t slots) {
     header.msg_namelen = sizeof(sockaddr_storage);
     header.msg_controllen = sizeof(Slot::control);
   }
-}
-
-// Returns how many slots were filled, or -1.
-int ReceiveRing::Take(int fd) {
-  if (asked_ > 1) return recvmmsg(fd, headers_.data(), static_cast<unsigned>(asked_), MSG_DONTWAIT, nullptr);
-  const ssize_t length = recvmsg(fd, &headers_[0].msg_hdr, MSG_DONTWAIT);
-  if (length < 0) return -1;
-  headers_[0].msg_len = static_cast<unsigned>(length);
-  return 1;
 }
 
 // Describes the datagrams in a slot, from record `record` on; returns the next free one.

@@ -41,8 +41,8 @@ class ReceiveRing {
   // `slots` * kSlotBytes bytes and `slots` * kMaxDatagramsPerSlot records, which belong to JavaScript.
   ReceiveRing(uint8_t* bytes, int32_t* records, size_t slots, const Address& own, Counters* counters);
 
-  // Takes what is there, without waiting; returns the number of datagrams. Asks for one slot until more are filled at
-  // once: to look for a second datagram costs the kernel almost as much as to find the first.
+  // Takes what is there, without waiting; returns the number of datagrams. Asks for as many slots as there is use for:
+  // the look behind the last datagram is not free.
   int32_t Receive(int fd);
   // Whether there may be more than `Receive` took.
   bool may_have_more() const { return used_ > 0 && used_ == asked_; }
@@ -55,9 +55,8 @@ class ReceiveRing {
     sockaddr_storage source;
   };
 
-  void Ask();
+  void Adapt();
   void ResetLengths(size_t slots);
-  int Take(int fd);
   size_t Split(size_t index, size_t record);
   void ReadControl(const msghdr& header, size_t* segment_bytes, int* traffic_class, int* hop_limit);
   PseudoHeader& PseudoHeaderFrom(const Address& source);
@@ -75,8 +74,11 @@ class ReceiveRing {
   // Slots that the last call was about, and those that it filled, whose headers' lengths the kernel has changed.
   size_t asked_ = 1;
   size_t used_ = 0;
-  // Calls in a row that filled all that they were about.
-  int full_calls_ = 0;
+  // Slots that the next call is about.
+  size_t wanted_ = 1;
+  // Whether the last call filled all of its slots, and how many since did not, empty ones aside.
+  bool was_full_ = false;
+  int partial_calls_ = 0;
 };
 
 }  // namespace queuepair

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "system_calls.h"
+
 namespace queuepair {
 namespace {
 
@@ -32,7 +34,7 @@ void Transmitter::Send(int32_t handle, uint32_t count) {
     int sent = -1;
     int error = EAGAIN;
     if (held_.empty()) {
-      sent = SendMessages(messages);
+      sent = SendBuilt(messages);
       error = sent < 0 ? errno : 0;
     }
     if (sent > 0) {
@@ -60,14 +62,13 @@ void Transmitter::Send(int32_t handle, uint32_t count) {
 }
 
 // Sends the first `count` messages that were built; returns how many left, or -1.
-int Transmitter::SendMessages(size_t count) {
+int Transmitter::SendBuilt(size_t count) {
   const msghdr& header = builder_.headers()[0].msg_hdr;
   // Most are alone and in one piece. The kernel needs fewer descriptions of such.
   if (count > 1 || header.msg_iovlen != 1 || header.msg_controllen != 0)
-    return sendmmsg(fd_, builder_.headers(), static_cast<unsigned>(count), MSG_DONTWAIT);
-  const auto* const to = static_cast<const sockaddr*>(header.msg_name);
+    return SendMessages(fd_, builder_.headers(), count);
   const iovec& piece = header.msg_iov[0];
-  return sendto(fd_, piece.iov_base, piece.iov_len, MSG_DONTWAIT, to, header.msg_namelen) < 0 ? -1 : 1;
+  return SendBytes(fd_, piece.iov_base, piece.iov_len, header.msg_name, header.msg_namelen) < 0 ? -1 : 1;
 }
 
 void Transmitter::Hold(size_t index) {

@@ -37,7 +37,7 @@ class Transmitter {
     Message message;
   };
 
-  int SendMessages(size_t count);
+  int SendBuilt(size_t count);
   void Hold(size_t index);
   void CountSent(const Message& message);
   void CountError(int error) { counters_->send_errors[error]++; }

@@ -4,7 +4,7 @@
 // What must hold: every record lies in its slot, records follow each other without gap or overlap, a burst is described
 // whole unless it has too many datagrams, and what counts as verified really has the ICRC that it must have.
 //
-// `recvmmsg` and `recvmsg` are ours here: the command line of tools/fuzz/native.ts renames the calls in receive_ring.cc.
+// The system calls are ours here, in the place of native/system_calls.cc.
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -16,6 +16,7 @@
 #include "../crc32.h"
 #include "../icrc.h"
 #include "../receive_ring.h"
+#include "../system_calls.h"
 #include "../udp_socket.h"
 #include "input.h"
 
@@ -76,9 +77,9 @@ Address TakeAddress() {
 }  // namespace
 
 // In the place of the kernel.
-extern "C" int queuepair_fuzz_recvmmsg(int, mmsghdr* headers, unsigned count, int, timespec*) {
+int queuepair::ReceiveMessages(int, mmsghdr* headers, size_t count) {
   filled_slots = 0;
-  for (unsigned i = 0; i < count && i < kSlots && input->left() > 0; i++) {
+  for (size_t i = 0; i < count && i < kSlots && input->left() > 0; i++) {
     msghdr& header = headers[i].msg_hdr;
     const size_t control_room = header.msg_controllen;
     header.msg_controllen = 0;
@@ -108,9 +109,9 @@ extern "C" int queuepair_fuzz_recvmmsg(int, mmsghdr* headers, unsigned count, in
   return filled_slots == 0 ? -1 : static_cast<int>(filled_slots);
 }
 
-extern "C" ssize_t queuepair_fuzz_recvmsg(int fd, msghdr* header, int flags) {
+ssize_t queuepair::ReceiveMessage(int fd, msghdr* header) {
   mmsghdr one{*header, 0};
-  if (queuepair_fuzz_recvmmsg(fd, &one, 1, flags, nullptr) < 0) return -1;
+  if (ReceiveMessages(fd, &one, 1) < 0) return -1;
   *header = one.msg_hdr;
   return one.msg_len;
 }

@@ -49,7 +49,8 @@ export class NativePort implements UdpPort {
   readonly address = new UdpAddress();
   readonly link: LinkWatch;
   listener: PortListener | null = null;
-  arrivalMicros = 0;
+  // Never a small integer, so that its place never changes.
+  arrivalMicros = Number.NEGATIVE_INFINITY;
   readonly #addon: UdpAddon;
   readonly #port: number;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);

@@ -13,14 +13,8 @@ const NATIVE = fileURLToPath(new URL('../../../native/', import.meta.url));
 const FLAGS = ['-std=c++17', '-g', '-O1', '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
 const COMMON = ['crc32.cc', 'icrc.cc', 'identification.cc', 'udp_socket.cc'];
 const HARNESSES: Readonly<Record<string, readonly string[]>> = {
-  // The kernel's part is the harness's.
-  receive: [
-    '-Drecvmmsg=queuepair_fuzz_recvmmsg',
-    '-Drecvmsg=queuepair_fuzz_recvmsg',
-    'fuzz/receive_fuzz.cc',
-    'receive_ring.cc',
-    ...COMMON,
-  ],
+  // The system calls are the harness's.
+  receive: ['fuzz/receive_fuzz.cc', 'receive_ring.cc', ...COMMON],
   send: ['fuzz/send_fuzz.cc', 'message_builder.cc', 'segment_route.cc', ...COMMON],
 };
 const USAGE = `usage: npm run fuzz:native -- [--seconds T] [--seed S] [--replay FILE --only NAME]
