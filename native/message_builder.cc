@@ -27,7 +27,7 @@ constexpr int32_t kMaxPieces = 4;
 constexpr size_t kPiecesPerPacket = 2 * kMaxPieces + 1;
 constexpr uint8_t kDefaultHopLimit = 64;
 
-size_t PadOf(int32_t payload) { return static_cast<size_t>(-payload & 3); }
+size_t PadOf(int32_t payload) { return (0 - static_cast<size_t>(payload)) & 3; }
 
 cmsghdr* AddControl(Control* control, int level, int type, const void* value, size_t length) {
   auto* header = reinterpret_cast<cmsghdr*>(control->bytes + control->length);
@@ -99,9 +99,9 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   uint32_t next = first + 1;
   const uint32_t limit = flow->may_segment ? std::min(end, first + kMaxSegments) : next;
   for (bool is_last = false; next < limit && !is_last; next++) {
-    if (batch_->flow[next] != batch_->flow[first] || CheckPacket(next) == nullptr) break;
     const size_t next_bytes = PacketBytes(next);
-    if (next_bytes > packet_bytes || bytes + next_bytes > kMaxMessageBytes) break;
+    if (batch_->flow[next] != batch_->flow[first] || next_bytes > packet_bytes) break;
+    if (bytes + next_bytes > kMaxMessageBytes || CheckPacket(next) == nullptr) break;
     // Only the last packet may be shorter.
     is_last = next_bytes < packet_bytes;
     AddPacket(*flow, next, static_cast<uint16_t>(packets));

@@ -42,9 +42,9 @@ export interface UdpAddon {
    */
   readonly call: ArrayBuffer;
   /** Sends the first COUNT packets of BATCH, or keeps copies of them. RESULT is 1 if the port holds packets back. */
-  send(): void;
+  readonly send: () => void;
   /** Takes what is there, looking up to LOOKS times without waiting: RESULT is the number of records that were written. */
-  receive(): void;
+  readonly receive: () => void;
   /**
    * `now` is `performance.now()`, read in the same expression. Of several calls the quickest decides what RECEIVED_AT
    * counts from: it is never ahead of that clock, and behind by no more than this call took.

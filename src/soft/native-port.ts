@@ -52,6 +52,9 @@ export class NativePort implements UdpPort {
   // Never a small integer, so that its place never changes.
   arrivalMicros = Number.NEGATIVE_INFINITY;
   readonly #addon: UdpAddon;
+  // The addon has so many functions that it is a dictionary, in which each use would look them up.
+  readonly #sendBatch: () => void;
+  readonly #receiveRecords: () => void;
   readonly #port: number;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
   readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * INTS);
@@ -91,6 +94,8 @@ export class NativePort implements UdpPort {
 
   private constructor(address: UdpAddress, addon: UdpAddon) {
     this.#addon = addon;
+    this.#sendBatch = addon.send;
+    this.#receiveRecords = addon.receive;
     this.#call = new Int32Array(addon.call);
     this.#callDoubles = new Float64Array(addon.call);
     for (let i = 0; i < ALIGNMENTS; i++) addon.alignClock(performance.now());
@@ -129,7 +134,7 @@ export class NativePort implements UdpPort {
     call[PORT] = this.#port;
     call[BATCH] = native.handle;
     call[COUNT] = batch.count;
-    this.#addon.send();
+    this.#sendBatch();
     this.#blocked = call[RESULT] === 1;
   }
 
@@ -161,7 +166,7 @@ export class NativePort implements UdpPort {
     const call = this.#call;
     call[PORT] = this.#port;
     call[LOOKS] = looks;
-    this.#addon.receive();
+    this.#receiveRecords();
     const count = call[RESULT] as number;
     if (count === 0) return false;
     this.#mayHaveMore = call[MAY_HAVE_MORE] === 1;
