@@ -55,7 +55,8 @@ export class NativePort implements UdpPort {
   // The addon has so many functions that it is a dictionary, in which each use would look them up.
   readonly #sendBatch: () => void;
   readonly #receiveRecords: () => void;
-  readonly #port: number;
+  // Numbers that begin as numbers stay small integers for compiled code.
+  readonly #port: number = 0;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
   readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * INTS);
   /** Shared by all ports of this thread: what a call leaves there is read at once. */
@@ -285,7 +286,7 @@ class NativeBatch {
   readonly batch: TransmitBatch;
   readonly flow: Int32Array;
   readonly region: Int32Array;
-  readonly handle: number;
+  readonly handle: number = 0;
 
   constructor(batch: TransmitBatch, addon: UdpAddon, port: number) {
     this.batch = batch;

@@ -5,14 +5,13 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import { loadAddon } from '../../src/native/addon.js';
 import type { Datagram } from '../../src/roce/datagram.js';
-import { Flow } from '../../src/roce/flow.js';
+import type { Flow } from '../../src/roce/flow.js';
 import { privateRegion, type Region } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
-import { copyAddress } from '../../src/roce/wire/address.js';
-import { NativePort } from '../../src/soft/native-port.js';
-import { seededRandom, toAddress } from '../support/nic-pair.js';
+import type { NativePort } from '../../src/soft/native-port.js';
+import { flowBetween, openNativePort } from '../support/native-ports.js';
+import { seededRandom } from '../support/nic-pair.js';
 
 const HEADER_BYTES = 12;
 const PAYLOAD_BYTES = 4096;
@@ -20,19 +19,6 @@ const BATCH_PACKETS = 64;
 
 const random = seededRandom(Number(process.argv[3] ?? 1));
 const below = (n: number): number => random() % n;
-
-function openPort(): NativePort {
-  const addon = loadAddon();
-  if (typeof addon === 'string') throw new Error(addon);
-  return NativePort.open(toAddress('127.0.0.1', 0), addon);
-}
-
-function flowBetween(from: NativePort, to: NativePort): Flow {
-  const flow = new Flow();
-  copyAddress(from.address, flow.source);
-  copyAddress(to.address, flow.destination);
-  return flow;
-}
 
 function fill(batch: TransmitBatch, flow: Flow, region: Region, packets: number): TransmitBatch {
   batch.reset();
@@ -48,7 +34,7 @@ function fill(batch: TransmitBatch, flow: Flow, region: Region, packets: number)
 
 /** Two ports that keep each other busy: what one hears, it answers with a burst, while it has room. */
 class Busy {
-  readonly ports = [openPort(), openPort()] as const;
+  readonly ports = [openNativePort(), openNativePort()] as const;
   heard = 0;
   onHeard: (datagram: Datagram, port: NativePort) => void = () => {};
   readonly #region = privateRegion(new Uint8Array(PAYLOAD_BYTES).fill(7), 1);
@@ -121,7 +107,7 @@ async function closeWhileBusy(): Promise<void> {
 /** Regions and flows that come and go while the collector runs: what is sent is right, and the tables do not grow. */
 async function collect(): Promise<void> {
   const gc = globalThis.gc as () => void;
-  const [a, b] = [openPort(), openPort()];
+  const [a, b] = [openNativePort(), openNativePort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
   let expected = 0;
@@ -157,7 +143,7 @@ async function collect(): Promise<void> {
 
 /** A program that gives memory away that it has registered: the packet is not sent. */
 async function giveAway(): Promise<void> {
-  const [a, b] = [openPort(), openPort()];
+  const [a, b] = [openNativePort(), openNativePort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
   b.listener = { onDatagram: () => void heard++, onWritable: () => {} };
