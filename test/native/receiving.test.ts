@@ -7,19 +7,23 @@ import { loadAddon } from '../../src/native/addon.js';
 import type { Flow } from '../../src/roce/flow.js';
 import { privateRegion } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
+import { Icrc, readIcrc } from '../../src/roce/wire/icrc.js';
 import type { NativePort } from '../../src/soft/native-port.js';
 import { flowBetween, openNativePort } from '../support/native-ports.js';
 
 const HEADER_BYTES = 12;
 /** Byte of the BTH with the congestion marks, which the ICRC does not cover. */
 const MARKS = 4;
+const ICRC_BYTES = 4;
 const addon = loadAddon();
 const skip = typeof addon === 'string' ? addon : false;
 
 interface Heard {
   readonly sender: number;
   readonly udpPort: number;
+  /** By the port, and by the portable code, which is another. */
   readonly isVerified: boolean;
+  readonly isRight: boolean;
   readonly arrivalMicros: number;
 }
 
@@ -29,6 +33,7 @@ class Crowd {
   readonly senders: readonly NativePort[];
   readonly heard: Heard[] = [];
   readonly #flows: readonly Flow[];
+  readonly #icrc = new Icrc();
   readonly #batch = new TransmitBatch(64);
   readonly #region = privateRegion(new Uint8Array(4096).fill(7), 1);
 
@@ -37,13 +42,17 @@ class Crowd {
     this.senders = Array.from({ length: senders }, () => openNativePort(address));
     this.#flows = this.senders.map((sender) => flowBetween(sender, this.ear));
     this.ear.listener = {
-      onDatagram: ({ bytes, at, source, icrcVerified }) =>
+      onDatagram: ({ bytes, at, length, source, destination, icrcVerified }) => {
+        const covered = length - ICRC_BYTES;
         this.heard.push({
           sender: bytes[at] as number,
           udpPort: source.port,
           isVerified: icrcVerified,
+          isRight:
+            readIcrc(bytes, at + covered) === this.#icrc.compute(source, destination, bytes, at, covered),
           arrivalMicros: this.ear.arrivalMicros,
-        }),
+        });
+      },
       onWritable: () => {},
     };
   }
@@ -95,7 +104,7 @@ for (const address of ['127.0.0.1', '::1']) {
       while (!crowd.ear.poll());
     }
     assert.equal(crowd.heard.length, 601);
-    assert.ok(crowd.heard.every(({ isVerified }) => isVerified));
+    assert.ok(crowd.heard.every(({ isVerified, isRight }) => isVerified && isRight));
     await crowd.close();
   });
 }
