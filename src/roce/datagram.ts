@@ -3,6 +3,8 @@
  * datagram; the engine reads it in place and keeps nothing of it after `Nic.receive` returns.
  */
 import { UdpAddress } from './wire/address.js';
+import { bthOpcode } from './wire/bth.js';
+import { Opcode } from './wire/opcodes.js';
 
 export class Datagram {
   bytes: Uint8Array = new Uint8Array(0);
@@ -20,3 +22,7 @@ export class Datagram {
   /** The port has verified the ICRC already, or promises that nothing can have changed it. */
   icrcVerified = false;
 }
+
+/** Whether it says that it is an ACK or a NAK; nothing of it is checked. */
+export const isAcknowledgement = ({ bytes, at, length }: Datagram): boolean =>
+  length > 0 && bthOpcode(bytes, at) === Opcode.RC_ACKNOWLEDGE;

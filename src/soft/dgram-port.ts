@@ -101,6 +101,8 @@ export class DgramPort implements UdpPort {
     return false;
   }
 
+  deliverKept(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {

@@ -14,7 +14,7 @@
 import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Cq } from '../roce/completion/cq.js';
-import type { Datagram } from '../roce/datagram.js';
+import { type Datagram, isAcknowledgement } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
 import { TransmitBatch } from '../roce/transmit-batch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
@@ -104,6 +104,7 @@ export class Driver implements PortListener {
       const deadline = nic.nextDeadline();
       const now = deadline === Number.POSITIVE_INFINITY ? 0 : nowMicros();
       if (deadline <= now) {
+        this.#port.deliverKept();
         nic.handleTimeout(now);
         this.kick();
       }
@@ -142,6 +143,11 @@ export class Driver implements PortListener {
     this.kick();
   }
 
+  /** The acknowledgement behind a message: the program has the message first, and answers it. */
+  mayWait(datagram: Datagram): boolean {
+    return this.#nic.completions > 0 && isAcknowledgement(datagram);
+  }
+
   #run(): void {
     this.#flushQueued = false;
     this.#clockIsGoodFor = 0;
@@ -153,6 +159,7 @@ export class Driver implements PortListener {
     }
     this.#isPutOff = false;
     this.#transmit();
+    this.#port.deliverKept();
     this.#tell();
     if (this.#maySpin) this.#keepSpinning();
     // Turns look at deadlines themselves.

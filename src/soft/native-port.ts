@@ -69,9 +69,11 @@ export class NativePort implements UdpPort {
   #lastBatch: NativeBatch | null = null;
   #blocked = false;
   #closed = false;
-  #receiving = false;
+  #isDelivering = false;
   /** After `#receive` has delivered something. */
   #mayHaveMore = false;
+  /** `#datagram` is still to be delivered. */
+  #hasKept = false;
   /** Polls since the event loop was last seen to turn. */
   #polls = 0;
   readonly #onTurn = (): void => this.#endSpinning();
@@ -161,9 +163,22 @@ export class NativePort implements UdpPort {
     if (!this.#closed) this.#addon.setListening(this.#port, 1);
   }
 
-  /** Returns whether it delivered anything. */
+  deliverKept(): void {
+    if (!this.#hasKept) return;
+    this.#hasKept = false;
+    this.#isDelivering = true;
+    try {
+      this.listener?.onDatagram(this.#datagram);
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  /** Returns whether anything had come. */
   #receive(looks: number): boolean {
-    if (this.#closed || this.#receiving) return false;
+    if (this.#closed || this.#isDelivering) return false;
+    this.deliverKept();
+    if (this.#closed) return false;
     const call = this.#call;
     call[PORT] = this.#port;
     call[LOOKS] = looks;
@@ -172,11 +187,11 @@ export class NativePort implements UdpPort {
     if (count === 0) return false;
     this.#mayHaveMore = call[MAY_HAVE_MORE] === 1;
     this.arrivalMicros = this.#callDoubles[DOUBLE_RECEIVED_AT] as number;
-    this.#receiving = true;
+    this.#isDelivering = true;
     try {
-      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * INTS);
+      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * INTS, i > 0 && i === count - 1);
     } finally {
-      this.#receiving = false;
+      this.#isDelivering = false;
     }
     return true;
   }
@@ -224,7 +239,7 @@ export class NativePort implements UdpPort {
     for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (!this.#receive(1) || !this.#mayHaveMore) break;
   }
 
-  #deliver(at: number): void {
+  #deliver(at: number, mayKeep: boolean): void {
     const records = this.#records;
     const datagram = this.#datagram;
     datagram.at = records[at + OFFSET] as number;
@@ -235,7 +250,10 @@ export class NativePort implements UdpPort {
     datagram.hopLimit = records[at + HOP_LIMIT] as number;
     datagram.congestionExperienced = (trafficClass & CONGESTION_EXPERIENCED) === CONGESTION_EXPERIENCED;
     if (records[at + SOURCE_NUMBER] !== this.#sourceNumber) this.#readSource(at);
-    this.listener?.onDatagram(datagram);
+    const { listener } = this;
+    if (listener === null) return;
+    if (mayKeep && listener.mayWait(datagram)) this.#hasKept = true;
+    else listener.onDatagram(datagram);
   }
 
   #readSource(at: number): void {

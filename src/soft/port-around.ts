@@ -44,6 +44,10 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.poll();
   }
 
+  deliverKept(): void {
+    this.inner.deliverKept();
+  }
+
   send(batch: TransmitBatch): void {
     this.inner.send(batch);
   }
@@ -58,6 +62,10 @@ export class PortAround implements UdpPort, PortListener {
 
   close(): Promise<void> {
     return this.inner.close();
+  }
+
+  mayWait(datagram: Datagram): boolean {
+    return this.listener?.mayWait(datagram) ?? false;
   }
 
   onDatagram(datagram: Datagram): void {

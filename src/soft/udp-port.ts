@@ -22,6 +22,8 @@ export interface PortListener {
   onDatagram(datagram: Datagram): void;
   /** The port can take batches again after `writable` was false. */
   onWritable(): void;
+  /** Whether a datagram may wait: see `UdpPort.poll`. It is as valid as for `onDatagram`. */
+  mayWait(datagram: Datagram): boolean;
 }
 
 export interface UdpPort {
@@ -41,9 +43,12 @@ export interface UdpPort {
   send(batch: TransmitBatch): void;
   /**
    * Delivers what has arrived, without waiting, and returns whether anything had. Ports that only the event loop can
-   * ask never have.
+   * ask never have. The last datagram of several may be kept for the next call, or for `deliverKept`, when the listener
+   * says that it may wait.
    */
   poll(): boolean;
+  /** Delivers what was kept. */
+  deliverKept(): void;
   /**
    * During a delivery: when the datagrams that came with this one were there, in µs of `performance.now()`. Never ahead of
    * that clock. Ports that take no note of it do not have it.

@@ -56,6 +56,7 @@ class Busy {
           if (datagram.bytes[datagram.at + HEADER_BYTES - 1] === 0) this.burst(i);
         },
         onWritable: () => this.burst(i),
+        mayWait: () => false,
       };
     }
   }
@@ -118,6 +119,7 @@ async function collect(): Promise<void> {
       heard++;
     },
     onWritable: () => {},
+    mayWait: () => false,
   };
   for (let round = 0; round < 200; round++) {
     expected = below(256);
@@ -146,7 +148,7 @@ async function giveAway(): Promise<void> {
   const [a, b] = [openNativePort(), openNativePort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
-  b.listener = { onDatagram: () => void heard++, onWritable: () => {} };
+  b.listener = { onDatagram: () => void heard++, onWritable: () => {}, mayWait: () => false };
   const flow = flowBetween(a, b);
   const lost = privateRegion(new Uint8Array(PAYLOAD_BYTES), 1);
   const kept = privateRegion(new Uint8Array(PAYLOAD_BYTES), 1);

@@ -38,11 +38,15 @@ abstract class PingSide implements Workload {
   readonly #receive: ReceiveWorkRequest;
   readonly #quiet: SendWorkRequest;
   readonly #signaled: SendWorkRequest;
+  readonly #depth: number;
   #sent = 0;
   #acknowledged = 0;
   #finished = false;
+  /** Receives that were used and not posted again. */
+  #owed = 0;
 
-  constructor({ recvCq, qp, buffer }: VerbsEnd, bytes: number) {
+  constructor({ recvCq, qp, buffer }: VerbsEnd, { bytes, depth }: VerbsConfig) {
+    this.#depth = depth;
     this.#cq = recvCq;
     this.#qp = qp;
     this.#receive = pingReceive(buffer, bytes);
@@ -58,7 +62,11 @@ abstract class PingSide implements Workload {
   advance(): boolean {
     for (;;) {
       const count = this.#cq.poll(this.#completions);
-      if (count === 0) return this.#finished && this.#acknowledged === this.#sent;
+      if (count === 0) {
+        // The answers are on their way: now what could wait for that.
+        this.#refill();
+        return this.#finished && this.#acknowledged === this.#sent;
+      }
       checkCompletions(this.#completions, count);
       for (let i = 0; i < count; i++) this.#take(this.#completions[i] as WorkCompletion);
     }
@@ -73,6 +81,10 @@ abstract class PingSide implements Workload {
   /** A message came. Returns whether it was the last. */
   protected abstract onMessage(): boolean;
 
+  #refill(): void {
+    for (; this.#owed > 0; this.#owed--) this.#qp.postRecv(this.#receive);
+  }
+
   #take(completion: WorkCompletion): void {
     if (completion.opcode !== WcOpcode.RECV) {
       const rest = this.#sent - this.#acknowledged;
@@ -80,7 +92,7 @@ abstract class PingSide implements Workload {
       return;
     }
     this.#finished = this.onMessage();
-    this.#qp.postRecv(this.#receive);
+    if (++this.#owed > this.#depth) this.#refill();
   }
 }
 
@@ -88,10 +100,10 @@ export class PingClient extends PingSide {
   readonly #recorder: RoundTripRecorder;
   #started: number;
 
-  constructor(end: VerbsEnd, { bytes, depth }: VerbsConfig, recorder: RoundTripRecorder) {
-    super(end, bytes);
+  constructor(end: VerbsEnd, config: VerbsConfig, recorder: RoundTripRecorder) {
+    super(end, config);
     this.#recorder = recorder;
-    this.#started = Math.min(depth, recorder.total);
+    this.#started = Math.min(config.depth, recorder.total);
     for (let i = 1; i <= this.#started; i++) this.send(i === recorder.total);
   }
 
@@ -106,9 +118,9 @@ export class PingServer extends PingSide {
   readonly #total: number;
   #answered = 0;
 
-  constructor(end: VerbsEnd, { bytes, count, warmup }: VerbsConfig) {
-    super(end, bytes);
-    this.#total = warmup + count;
+  constructor(end: VerbsEnd, config: VerbsConfig) {
+    super(end, config);
+    this.#total = config.warmup + config.count;
   }
 
   protected override onMessage(): boolean {

@@ -65,6 +65,8 @@ export class MemoryPort implements UdpPort {
     return false;
   }
 
+  deliverKept(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {
