@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises';
 import { loadAddon } from '../../src/native/addon.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
@@ -205,6 +205,42 @@ test('a program that awaits completions answers with one send a message, the ack
   assert.ok(txPackets >= 2 * ROUND_TRIPS, `${txPackets} packets`);
   // Beside that only what is sent again, because an answer was late.
   assert.ok(portSends < 1.5 * ROUND_TRIPS, `${portSends} sends for ${ROUND_TRIPS} messages`);
+  for (const end of [a, b]) await end.close();
+});
+
+test('an acknowledgement behind a message waits for the answer to that, but for no program that does not poll', {
+  skip,
+}, async () => {
+  const [a, b] = await openPair();
+  const [wc] = createCompletions(1);
+  assert.ok(wc);
+  const acksReceived = (): number => a.qp.counters()['acksReceived'] ?? 0;
+  const send = ({ qp, mr }: End): void =>
+    qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, sges: [{ mr, length: 64 }] });
+  const take = ({ qp, cq, mr }: End): void => {
+    while (cq.poll([wc]) === 0);
+    assert.deepEqual([wc.wrId, wc.status], [2, WcStatus.SUCCESS]);
+    qp.postRecv({ wrId: 2, sges: [{ mr }] });
+  };
+  for (const { qp, mr } of [a, b]) qp.postRecv({ wrId: 2, sges: [{ mr }] });
+  let waited = 0;
+  for (let round = 0; round < 20; round++) {
+    send(a);
+    a.cq.poll([wc]);
+    take(b);
+    send(b);
+    b.cq.poll([wc]);
+    take(a);
+    if (acksReceived() === round) waited++;
+    if (round % 2 === 0) {
+      while (a.cq.poll([wc]) === 1);
+    } else {
+      while (acksReceived() === round) await nextTurn();
+    }
+    assert.ok(acksReceived() > round);
+  }
+  // Where this process had to wait long for the processor, timers were due, which must know all that has come.
+  assert.ok(waited > 10, `waited in ${waited} of 20 rounds`);
   for (const end of [a, b]) await end.close();
 });
 
