@@ -9,11 +9,14 @@ import { PSN_MASK } from '../verbs/brands.js';
 
 export { PSN_MASK };
 
+/** Its own: compiled code looks an imported one up at every use. */
+const MASK = PSN_MASK;
+
 /** Half of the circle: from here on, ahead reads as behind. */
 export const PSN_HALF = 0x800000;
 
 /** `psn` moved by `n` steps; `n` may be negative. */
-export const psnAdd = (psn: number, n: number): number => (psn + n) & PSN_MASK;
+export const psnAdd = (psn: number, n: number): number => (psn + n) & MASK;
 
 /** Signed steps from `b` to `a`, in [-2^23, 2^23). */
 export const psnDiff = (a: number, b: number): number => ((a - b) << 8) >> 8;
@@ -25,8 +28,8 @@ export function psnCompare(a: number, b: number): number {
 }
 
 /** Unsigned steps ahead from `from` to `to`, in [0, 2^24). */
-export const psnDistance = (from: number, to: number): number => (to - from) & PSN_MASK;
+export const psnDistance = (from: number, to: number): number => (to - from) & MASK;
 
 /** Whether `psn` lies in [first, endExclusive), walking ahead from `first`. Empty where the two are equal. */
 export const psnInWindow = (psn: number, first: number, endExclusive: number): boolean =>
-  ((psn - first) & PSN_MASK) < ((endExclusive - first) & PSN_MASK);
+  ((psn - first) & MASK) < ((endExclusive - first) & MASK);
