@@ -103,6 +103,8 @@ export class DgramPort implements UdpPort {
 
   deliverKept(): void {}
 
+  setTelling(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {

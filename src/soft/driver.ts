@@ -35,6 +35,10 @@ const REST_MICROS = 20_000;
 /** With one processor, turning would take it from the peer that is waited for. */
 const MAY_SPIN = availableParallelism() > 1;
 
+/** After so many turns in a row in which something came, the port is asked in every turn and need not tell. */
+const MANY_BUSY_TURNS = 16;
+const NEVER = Number.POSITIVE_INFINITY;
+
 /** µs of the monotonic clock. */
 export const nowMicros = (): number => performance.now() * 1000;
 
@@ -59,10 +63,13 @@ export class Driver implements PortListener {
   #restUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
-  #timerAt = Number.POSITIVE_INFINITY;
+  #timerAt = NEVER;
   #receivedAt = 0;
   /** Datagrams of this turn that may still take `#receivedAt` for the time. */
   #clockIsGoodFor = 0;
+  #hasWaiting = false;
+  /** Turns in a row in which something came. */
+  #busyTurns = 0;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -100,10 +107,10 @@ export class Driver implements PortListener {
     try {
       const nic = this.#nic;
       if (nic.wantsTransmit) this.#transmit();
-      this.#port.poll();
+      const hasReceived = this.#port.poll();
       const deadline = nic.nextDeadline();
-      const now = deadline === Number.POSITIVE_INFINITY ? 0 : nowMicros();
-      if (deadline <= now) {
+      if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
+        const now = nowMicros();
         this.#port.deliverKept();
         nic.handleTimeout(now);
         this.kick();
@@ -128,6 +135,14 @@ export class Driver implements PortListener {
 
   onDatagram(datagram: Datagram): void {
     if (this.#stopped) return;
+    // What had to wait came with those before it.
+    if (this.#hasWaiting) this.#hasWaiting = false;
+    else this.#noteArrival();
+    this.#nic.receive(datagram, this.#receivedAt);
+    this.kick();
+  }
+
+  #noteArrival(): void {
     if (this.#clockIsGoodFor === 0) {
       // Behind so many others that came with it, one has the time at which the port took them already.
       const arrival = this.#port.arrivalMicros ?? 0;
@@ -135,8 +150,6 @@ export class Driver implements PortListener {
       this.#clockIsGoodFor = BURST_DATAGRAMS;
     }
     this.#clockIsGoodFor--;
-    this.#nic.receive(datagram, this.#receivedAt);
-    this.kick();
   }
 
   onWritable(): void {
@@ -145,7 +158,8 @@ export class Driver implements PortListener {
 
   /** The acknowledgement behind a message: the program has the message first, and answers it. */
   mayWait(datagram: Datagram): boolean {
-    return this.#nic.completions > 0 && isAcknowledgement(datagram);
+    this.#hasWaiting = this.#nic.completions > 0 && isAcknowledgement(datagram);
+    return this.#hasWaiting;
   }
 
   #run(): void {
@@ -200,7 +214,10 @@ export class Driver implements PortListener {
     this.wakeUps++;
     let now = nowMicros();
     const endsAt = now + SPIN_TURN_MICROS;
-    while (now < endsAt && !this.#port.poll()) {
+    let hasReceived = false;
+    while (now < endsAt) {
+      hasReceived = this.#port.poll();
+      if (hasReceived) break;
       if (this.#stopped) return;
       const before = now;
       now = nowMicros();
@@ -211,8 +228,14 @@ export class Driver implements PortListener {
       break;
     }
     if (this.#stopped) return;
-    if (now < this.#spinUntil && now >= this.#restUntil) this.#spinning ??= setImmediate(this.#spin);
-    else this.#armTimer();
+    this.#busyTurns = hasReceived ? this.#busyTurns + 1 : 0;
+    if (this.#busyTurns === MANY_BUSY_TURNS) this.#port.setTelling(false);
+    if (now < this.#spinUntil && now >= this.#restUntil) {
+      this.#spinning ??= setImmediate(this.#spin);
+    } else {
+      this.#port.setTelling(true);
+      this.#armTimer();
+    }
   }
 
   #transmit(): void {
@@ -230,7 +253,7 @@ export class Driver implements PortListener {
   #onTimer(): void {
     this.#timer = null;
     this.#immediate = null;
-    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#timerAt = NEVER;
     if (this.#stopped) return;
     this.wakeUps++;
     this.#nic.handleTimeout(nowMicros());
@@ -252,6 +275,6 @@ export class Driver implements PortListener {
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     this.#timer = null;
     this.#immediate = null;
-    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#timerAt = NEVER;
   }
 }

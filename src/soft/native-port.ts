@@ -76,6 +76,10 @@ export class NativePort implements UdpPort {
   #hasKept = false;
   /** Polls since the event loop was last seen to turn. */
   #polls = 0;
+  #isSpinning = false;
+  #isTelling = true;
+  /** What comes is told by the event loop. */
+  #isListening = true;
   readonly #onTurn = (): void => this.#endSpinning();
   #finalCounters: Readonly<Record<string, number>> | null = null;
   // The addon's tables must not grow with every region and flow that ever was.
@@ -154,13 +158,27 @@ export class NativePort implements UdpPort {
   /** The event loop need not be told what arrives while it does not turn: the kernel does that for every packet. */
   #beginSpinning(): void {
     if (this.#closed) return;
-    this.#addon.setListening(this.#port, 0);
+    this.#isSpinning = true;
+    this.#listen();
     setImmediate(this.#onTurn);
   }
 
   #endSpinning(): void {
     this.#polls = 0;
-    if (!this.#closed) this.#addon.setListening(this.#port, 1);
+    this.#isSpinning = false;
+    this.#listen();
+  }
+
+  setTelling(isTelling: boolean): void {
+    this.#isTelling = isTelling;
+    this.#listen();
+  }
+
+  #listen(): void {
+    const wants = this.#isTelling && !this.#isSpinning;
+    if (wants === this.#isListening || this.#closed) return;
+    this.#isListening = wants;
+    this.#addon.setListening(this.#port, wants ? 1 : 0);
   }
 
   deliverKept(): void {

@@ -48,6 +48,10 @@ export class PortAround implements UdpPort, PortListener {
     this.inner.deliverKept();
   }
 
+  setTelling(isTelling: boolean): void {
+    this.inner.setTelling(isTelling);
+  }
+
   send(batch: TransmitBatch): void {
     this.inner.send(batch);
   }

@@ -49,6 +49,8 @@ export interface UdpPort {
   poll(): boolean;
   /** Delivers what was kept. */
   deliverKept(): void;
+  /** `false`: whoever listens polls in every turn of the event loop, and needs not be told what comes. First `true`. */
+  setTelling(isTelling: boolean): void;
   /**
    * During a delivery: when the datagrams that came with this one were there, in µs of `performance.now()`. Never ahead of
    * that clock. Ports that take no note of it do not have it.

@@ -54,6 +54,7 @@ class Crowd {
         });
       },
       onWritable: () => {},
+      mayWait: () => false,
     };
   }
 

@@ -67,6 +67,8 @@ export class MemoryPort implements UdpPort {
 
   deliverKept(): void {}
 
+  setTelling(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {
