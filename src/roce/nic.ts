@@ -36,6 +36,12 @@ import { PacketView, parsePacket } from './wire/packet.js';
 
 export const ROCE_PORT = 4791;
 
+// Every packet needs these. Engines read a constant of the module itself faster than an imported or exported one.
+const { NONE } = DropReason;
+const { CNP } = OpcodeFlag;
+const { UD } = QpType;
+const STANDARD_PORT = ROCE_PORT;
+
 export interface NicOptions {
   /** Address and UDP port that packets leave from and arrive at; the GID table, index 0 upwards. */
   readonly addresses: readonly UdpAddress[];
@@ -91,7 +97,7 @@ export class Nic implements CqOwner {
     this.counters.rxPackets++;
     this.counters.rxBytes += datagram.length;
     const reason = this.#process(datagram, now);
-    if (reason !== DropReason.NONE) this.counters.drop(reason);
+    if (reason !== NONE) this.counters.drop(reason);
     if (this.#overruns.length > 0) this.#failOverrunUsers();
   }
 
@@ -279,14 +285,14 @@ export class Nic implements CqOwner {
   #process(datagram: Datagram, now: number): DropReason {
     const packet = this.#packet;
     const reason = parsePacket(packet, datagram.bytes, datagram.at, datagram.length);
-    if (reason !== DropReason.NONE) return reason;
+    if (reason !== NONE) return reason;
     if ((packet.pkey & 0x7fff) !== 0x7fff) return DropReason.BAD_PKEY;
     const qp = this.#qps.get(packet.destQpn);
     if (qp === undefined) return DropReason.UNKNOWN_QPN;
     qp.counters.rxPackets++;
     qp.counters.rxBytes += datagram.length;
     const verdict = this.#processFor(qp, packet, datagram, now);
-    if (verdict !== DropReason.NONE) qp.counters.drop(verdict);
+    if (verdict !== NONE) qp.counters.drop(verdict);
     return verdict;
   }
 
@@ -295,10 +301,10 @@ export class Nic implements CqOwner {
     if (!mayReceive(qp.state)) return DropReason.BAD_STATE;
     if (!this.#isAddressed(qp, datagram)) return DropReason.WRONG_SOURCE;
     if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
-    if ((packet.flags & OpcodeFlag.CNP) !== 0) {
+    if ((packet.flags & CNP) !== 0) {
       qp.counters.count('cnpsReceived');
       qp.requester.onCongestionNotice();
-      return DropReason.NONE;
+      return NONE;
     }
     if (datagram.congestionExperienced) {
       qp.counters.count('congestionMarks');
@@ -309,7 +315,7 @@ export class Nic implements CqOwner {
 
   /** UD hears everybody, at any of this NIC's addresses; the connected services hear their peer alone. */
   #isAddressed(qp: Qp, datagram: Datagram): boolean {
-    if (qp.type !== QpType.UD) return isFromPeer(datagram, qp.flow);
+    if (qp.type !== UD) return isFromPeer(datagram, qp.flow);
     for (const address of this.addresses) if (sameGid(datagram.destination, address)) return true;
     return false;
   }
@@ -337,5 +343,5 @@ function inRange(name: string, value: number, max: number): number {
 function isFromPeer(datagram: Datagram, flow: Flow): boolean {
   if (!sameGid(datagram.source, flow.destination) || !sameGid(datagram.destination, flow.source))
     return false;
-  return flow.destination.port === ROCE_PORT || flow.destination.port === datagram.source.port;
+  return flow.destination.port === STANDARD_PORT || flow.destination.port === datagram.source.port;
 }

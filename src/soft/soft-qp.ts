@@ -27,6 +27,7 @@ import { SoftMr, SoftMw } from './soft-memory.js';
 import type { SoftPd } from './soft-pd.js';
 
 const MAX_MESSAGE_BYTES = 2 ** 31;
+const NO_SGES: readonly Sge[] = [];
 
 export class SoftQp implements QueuePair {
   readonly engine: Qp;
@@ -277,11 +278,19 @@ function pushReceive(queue: ReceiveQueue, request: ReceiveWorkRequest, pd: SoftP
   if (queue.full) {
     throw new RdmaError('ERR_RDMA_QUEUE_FULL', `the ${what} holds ${queue.maxWr} requests already`);
   }
-  const sges = request.sges ?? [];
+  const sges = request.sges ?? NO_SGES;
   if (sges.length > queue.sges.maxSge) {
     throw usageError(`the request has ${sges.length} SGEs, but the limit is ${queue.sges.maxSge}`);
   }
   // Everything that can throw comes before the slot is taken.
+  if (sges.length === 1) {
+    const sge = sges[0] as Sge;
+    const length = sgeLength(sge);
+    const { region } = toSoftMr(sge, pd);
+    const offset = sge.offset ?? 0;
+    queue.sges.add(queue.push(request.wrId), region, offset, length);
+    return;
+  }
   for (const sge of sges) {
     sgeLength(sge);
     toSoftMr(sge, pd);

@@ -128,7 +128,7 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'a message longer than its receive is cut off in silence',
     file: 'qp/incoming-message',
-    find: 'return DropReason.RECEIVE_TOO_SMALL;',
+    find: 'return RECEIVE_TOO_SMALL;',
     replace: 'return NEXT;',
     checkers: /statuses|receive completions|exception|memory/,
   },

@@ -36,7 +36,7 @@ export class RegionTable {
 
   /** From now on nothing local or remote can use the region or any window on it. */
   deregister(region: Region): void {
-    region.valid = false;
+    region.invalidate();
     this.#lkeys.delete(region.lkey);
     for (const grant of this.#grants.values()) if (grant.region === region) this.revoke(grant);
   }

@@ -12,9 +12,8 @@ export class Region {
   /** Number of the protection domain. */
   readonly pd: number;
   readonly lkey: number;
-  /** `false` after deregistration; every use checks it. */
-  valid = true;
-  readonly #lengthBytes: number;
+  /** What `bytes` must still have; -1, which they never have, after deregistration. */
+  #usableLength: number;
   /** For the use of a port: what it calls this by, and which port that is. */
   port: object | null = null;
   portHandle = 0;
@@ -25,12 +24,25 @@ export class Region {
     this.access = access;
     this.pd = pd;
     this.lkey = lkey;
-    this.#lengthBytes = bytes.length;
+    this.#usableLength = bytes.length;
   }
 
-  /** Registered, and all of the memory still there: a program can transfer or shrink a buffer behind our back. */
+  /** `false` after deregistration. */
+  get valid(): boolean {
+    return this.#usableLength >= 0;
+  }
+
+  /** For good. */
+  invalidate(): void {
+    this.#usableLength = -1;
+  }
+
+  /**
+   * Registered, and all of the memory still there: a program can transfer or shrink a buffer behind our back. Every use
+   * checks it.
+   */
   get usable(): boolean {
-    return this.valid && this.bytes.length === this.#lengthBytes;
+    return this.bytes.length === this.#usableLength;
   }
 }
 

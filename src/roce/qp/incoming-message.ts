@@ -21,6 +21,12 @@ import { CurrentReceive } from './receive-queue.js';
 /** The packet passed the check: go on to the next one. */
 const NEXT = DropReason.NONE;
 const MAX_RETH_LENGTH = 2 ** 31;
+// Every packet needs these. Engines read a constant of the module itself faster than an imported one.
+const { BAD_SEQUENCE, BAD_OPERATION, BAD_LENGTH, RECEIVE_TOO_SMALL } = DropReason;
+const { SEND, WRITE, START, MIDDLE, LAST, END, RETH, IMM, IETH, PAYLOAD, CONSUMES_RECV } = OpcodeFlag;
+const { LOCAL_WRITE } = AccessFlags;
+const { SUCCESS } = WcStatus;
+const { RECV, RECV_RDMA_WITH_IMM } = WcOpcode;
 
 /** What kind of message is half received. */
 const Progress = { NONE: 0, SEND: 1, WRITE: 2 } as const;
@@ -54,7 +60,7 @@ export class IncomingMessage {
 
   /** Completes the receive that was taken, if any, with `status`, and forgets the message. */
   fail(status: WcStatus): void {
-    if (this.#receive.active) this.#complete(status, WcOpcode.RECV, 0, 0, 0, false);
+    if (this.#receive.active) this.#complete(status, RECV, 0, 0, 0, false);
     this.end();
   }
 
@@ -71,18 +77,18 @@ export class IncomingMessage {
 
   /** Whether the opcode may follow the packet before it (facts, table of opcodes, "must follow"). */
   checkSequence(flags: number): DropReason {
-    const inside = (flags & (OpcodeFlag.MIDDLE | OpcodeFlag.LAST)) !== 0;
+    const inside = (flags & (MIDDLE | LAST)) !== 0;
     const expected =
       this.#progress === Progress.NONE
         ? !inside
-        : inside && (flags & (this.#progress === Progress.SEND ? OpcodeFlag.SEND : OpcodeFlag.WRITE)) !== 0;
-    return expected ? NEXT : DropReason.BAD_SEQUENCE;
+        : inside && (flags & (this.#progress === Progress.SEND ? SEND : WRITE)) !== 0;
+    return expected ? NEXT : BAD_SEQUENCE;
   }
 
   /** Whether the queue pair allows the operation, and the message is of a legal length. */
   checkOperation(packet: PacketView, right: number): DropReason {
-    if ((this.#qp.accessFlags & right) !== right) return DropReason.BAD_OPERATION;
-    const hasReth = (packet.flags & OpcodeFlag.RETH) !== 0;
+    if ((this.#qp.accessFlags & right) !== right) return BAD_OPERATION;
+    const hasReth = (packet.flags & RETH) !== 0;
     if (hasReth && rethLength(packet.bytes, packet.at + RETH_AT) > MAX_RETH_LENGTH) {
       return DropReason.BAD_RETH;
     }
@@ -91,7 +97,7 @@ export class IncomingMessage {
 
   /** Whether there is a receive for a packet that needs one. */
   checkReceive(flags: number): DropReason {
-    if ((flags & OpcodeFlag.CONSUMES_RECV) === 0 || this.#receive.active) return NEXT;
+    if ((flags & CONSUMES_RECV) === 0 || this.#receive.active) return NEXT;
     return this.#qp.takeReceive(this.#receive) ? NEXT : DropReason.NO_RECEIVE;
   }
 
@@ -100,18 +106,18 @@ export class IncomingMessage {
     const flags = packet.flags;
     const length = packet.payloadLength;
     const mtu = this.#qp.mtu;
-    if ((flags & OpcodeFlag.PAYLOAD) === 0) return NEXT;
+    if ((flags & PAYLOAD) === 0) return NEXT;
     let wellFormed = length <= mtu;
-    if ((flags & OpcodeFlag.END) === 0) wellFormed = length === mtu;
-    else if ((flags & OpcodeFlag.LAST) !== 0) wellFormed = length >= 1 && length <= mtu;
-    if (wellFormed && (flags & OpcodeFlag.WRITE) !== 0) {
-      const start = (flags & OpcodeFlag.START) !== 0;
+    if ((flags & END) === 0) wellFormed = length === mtu;
+    else if ((flags & LAST) !== 0) wellFormed = length >= 1 && length <= mtu;
+    if (wellFormed && (flags & WRITE) !== 0) {
+      const start = (flags & START) !== 0;
       const remaining = start ? rethLength(packet.bytes, packet.at + RETH_AT) : this.length - this.#written;
-      wellFormed = (flags & OpcodeFlag.END) !== 0 ? length === remaining : length < remaining;
+      wellFormed = (flags & END) !== 0 ? length === remaining : length < remaining;
     }
-    if (!wellFormed) return DropReason.BAD_LENGTH;
-    if ((flags & OpcodeFlag.SEND) !== 0 && this.#receivedBytes + length > this.#receive.capacity) {
-      return DropReason.RECEIVE_TOO_SMALL;
+    if (!wellFormed) return BAD_LENGTH;
+    if ((flags & SEND) !== 0 && this.#receivedBytes + length > this.#receive.capacity) {
+      return RECEIVE_TOO_SMALL;
     }
     return NEXT;
   }
@@ -119,7 +125,7 @@ export class IncomingMessage {
   /** Whether the memory that the packet changes or names may be used so. A length of 0 names none. */
   checkMemory(packet: PacketView, right: number): DropReason {
     const flags = packet.flags;
-    if ((flags & OpcodeFlag.RETH) !== 0) {
+    if ((flags & RETH) !== 0) {
       const header = packet.at + RETH_AT;
       const va = rethVa(packet.bytes, header);
       const length = rethLength(packet.bytes, header);
@@ -131,11 +137,11 @@ export class IncomingMessage {
       this.va = va;
       this.length = length;
       this.#written = 0;
-    } else if ((flags & OpcodeFlag.WRITE) !== 0) {
+    } else if ((flags & WRITE) !== 0) {
       // A window may be revoked, and a region deregistered, in the middle of a message.
       if (this.grant?.usable !== true) return DropReason.REMOTE_ACCESS;
-    } else if ((flags & OpcodeFlag.SEND) !== 0 && packet.payloadLength > 0) {
-      if (!this.#receive.sges.allows(0, this.#qp.pd, AccessFlags.LOCAL_WRITE)) {
+    } else if ((flags & SEND) !== 0 && packet.payloadLength > 0) {
+      if (!this.#receive.sges.allows(0, this.#qp.pd, LOCAL_WRITE)) {
         return DropReason.RECEIVE_PROTECTION;
       }
     }
@@ -147,7 +153,7 @@ export class IncomingMessage {
   /** Puts the payload where it belongs. */
   store(packet: PacketView): void {
     const length = packet.payloadLength;
-    if ((packet.flags & OpcodeFlag.SEND) !== 0) {
+    if ((packet.flags & SEND) !== 0) {
       this.#receive.sges.scatter(0, this.#receivedBytes, packet.bytes, packet.payloadAt, length);
       this.#receivedBytes += length;
       this.#progress = Progress.SEND;
@@ -164,26 +170,26 @@ export class IncomingMessage {
   /** After the last packet was stored: completes the receive, if the message took one. */
   finish(packet: PacketView): void {
     // At the end of a plain WRITE, a receive may be held that an unfinished SEND of UC has left behind.
-    const takesReceive = (packet.flags & (OpcodeFlag.SEND | OpcodeFlag.IMM)) !== 0;
+    const takesReceive = (packet.flags & (SEND | IMM)) !== 0;
     if (takesReceive) this.#completeMessage(packet);
     this.end();
   }
 
   #completeMessage(packet: PacketView): void {
     const flags = packet.flags;
-    const isSend = (flags & OpcodeFlag.SEND) !== 0;
+    const isSend = (flags & SEND) !== 0;
     let value = 0;
     let wcFlags = 0;
-    if ((flags & OpcodeFlag.IMM) !== 0) {
+    if ((flags & IMM) !== 0) {
       wcFlags = WcFlags.WITH_IMM;
       value = immDt(packet.bytes, packet.at + (opcodeImmOffset[packet.opcode] as number));
-    } else if ((flags & OpcodeFlag.IETH) !== 0) {
+    } else if ((flags & IETH) !== 0) {
       wcFlags = WcFlags.WITH_INV;
       value = iethRkey(packet.bytes, packet.at + IETH_AT);
     }
-    const opcode = isSend ? WcOpcode.RECV : WcOpcode.RECV_RDMA_WITH_IMM;
+    const opcode = isSend ? RECV : RECV_RDMA_WITH_IMM;
     const length = isSend ? this.#receivedBytes : this.length;
-    this.#complete(WcStatus.SUCCESS, opcode, length, wcFlags, value, packet.solicited !== 0);
+    this.#complete(SUCCESS, opcode, length, wcFlags, value, packet.solicited !== 0);
   }
 
   #complete(

@@ -39,6 +39,8 @@ import { UcResponder } from './uc-responder.js';
 import { UdResponder } from './ud-responder.js';
 import { UnreliableRequester } from './unreliable-requester.js';
 
+const { REQUEST } = OpcodeFlag;
+
 /** Packets that a queue pair may send before it is another one's turn. */
 const TURN_PACKETS = 32;
 /** Of these, or beyond them, what requests get even while there are answers to send. */
@@ -260,9 +262,9 @@ export class Qp implements Timed {
 
   // --- packets ------------------------------------------------------------------------------------------------------
 
+  /** In a state in which it may receive, and from where it may. */
   onPacket(packet: PacketView, datagram: Datagram, now: number): DropReason {
-    if (!mayReceive(this.state)) return DropReason.BAD_STATE;
-    if ((packet.flags & OpcodeFlag.REQUEST) !== 0) return this.responder.onRequest(packet, datagram, now);
+    if ((packet.flags & REQUEST) !== 0) return this.responder.onRequest(packet, datagram, now);
     return this.#completer === null ? DropReason.WRONG_SERVICE : this.#completer.onResponse(packet, now);
   }
 

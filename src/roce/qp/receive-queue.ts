@@ -46,7 +46,8 @@ export class ReceiveQueue {
 
   /** Takes the next free slot for `wrId` and returns it; the caller adds the pieces. Not to be called when full. */
   push(wrId: number): number {
-    const slot = (this.#head + this.#count) % this.maxWr;
+    const end = this.#head + this.#count;
+    const slot = end < this.maxWr ? end : end - this.maxWr;
     this.#count++;
     this.#wrIds[slot] = wrId;
     this.sges.clear(slot);
@@ -57,10 +58,9 @@ export class ReceiveQueue {
   takeInto(current: CurrentReceive): boolean {
     if (this.#count === 0) return false;
     current.wrId = this.#wrIds[this.#head] as number;
-    current.sges.copySlotFrom(this.sges, this.#head, 0);
-    current.capacity = current.sges.totalLength(0);
+    current.capacity = this.sges.moveTo(current.sges, 0, this.#head);
     current.active = true;
-    this.#drop();
+    this.#advance();
     return true;
   }
 
@@ -77,6 +77,10 @@ export class ReceiveQueue {
 
   #drop(): void {
     this.sges.clear(this.#head);
+    this.#advance();
+  }
+
+  #advance(): void {
     this.#head = this.#head + 1 === this.maxWr ? 0 : this.#head + 1;
     this.#count--;
   }

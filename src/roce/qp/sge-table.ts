@@ -23,8 +23,9 @@ export class SgeTable {
 
   /** Empties the slot's list. */
   clear(slot: number): void {
-    const base = slot * this.maxSge;
     const count = this.#counts[slot] as number;
+    if (count === 0) return;
+    const base = slot * this.maxSge;
     for (let i = 0; i < count; i++) this.#regions[base + i] = null;
     this.#counts[slot] = 0;
   }
@@ -39,14 +40,26 @@ export class SgeTable {
     this.#counts[slot] = count + 1;
   }
 
-  copySlotFrom(source: SgeTable, sourceSlot: number, slot: number): void {
-    this.clear(slot);
-    const base = sourceSlot * source.maxSge;
-    const count = source.#counts[sourceSlot] as number;
+  /** Moves the slot's list to `targetSlot` of `target`, which allows as many pieces; returns their bytes in all. */
+  moveTo(target: SgeTable, targetSlot: number, slot: number): number {
+    target.clear(targetSlot);
+    const count = this.#counts[slot] as number;
+    let from = slot * this.maxSge;
+    let to = targetSlot * target.maxSge;
+    let total = 0;
     for (let i = 0; i < count; i++) {
-      const region = source.#regions[base + i] as Region;
-      this.add(slot, region, source.#offsets[base + i] as number, source.#lengths[base + i] as number);
+      const length = this.#lengths[from] as number;
+      target.#regions[to] = this.#regions[from] as Region;
+      target.#offsets[to] = this.#offsets[from] as number;
+      target.#lengths[to] = length;
+      this.#regions[from] = null;
+      total += length;
+      from++;
+      to++;
     }
+    target.#counts[targetSlot] = count;
+    this.#counts[slot] = 0;
+    return total;
   }
 
   totalLength(slot: number): number {

@@ -56,6 +56,33 @@ export const padCountOf = (length: number): number => -length & 3;
 export const packetBytes = (headerLength: number, payloadLength: number): number =>
   headerLength + payloadLength + padCountOf(payloadLength) + ICRC_LENGTH;
 
+/** The fields of a header that was received. */
+export interface BthFields {
+  opcode: number;
+  /** 0 or 1, as is `ackReq`. */
+  solicited: number;
+  padCount: number;
+  pkey: number;
+  destQpn: number;
+  ackReq: number;
+  psn: number;
+}
+
+/** Reads the header at bytes[at] into `fields`, and returns its TVer. */
+export function readBth(fields: BthFields, bytes: Uint8Array, at: number): number {
+  const bits = bytes[at + 1] as number;
+  fields.opcode = bytes[at] as number;
+  fields.solicited = bits >>> 7;
+  fields.padCount = (bits >>> 4) & 3;
+  fields.pkey = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  fields.destQpn =
+    ((bytes[at + 5] as number) << 16) | ((bytes[at + 6] as number) << 8) | (bytes[at + 7] as number);
+  fields.ackReq = (bytes[at + 8] as number) >>> 7;
+  fields.psn =
+    ((bytes[at + 9] as number) << 16) | ((bytes[at + 10] as number) << 8) | (bytes[at + 11] as number);
+  return bits & 15;
+}
+
 export const bthOpcode = (bytes: Uint8Array, at: number): number => bytes[at] as number;
 export const bthSolicited = (bytes: Uint8Array, at: number): number => (bytes[at + 1] as number) >>> 7;
 export const bthMigReq = (bytes: Uint8Array, at: number): number => ((bytes[at + 1] as number) >>> 6) & 1;
