@@ -92,8 +92,8 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'an armed completion queue sleeps through every third completion',
     file: 'completion/cq',
-    find: 'if (this.arm === CqArm.ALL ||',
-    replace: 'if (wrId % 3 !== 0) if (this.arm === CqArm.ALL ||',
+    find: 'if (this.arm === ALL ||',
+    replace: 'if (wrId % 3 !== 0) if (this.arm === ALL ||',
     checkers: /notifications/,
   },
   {

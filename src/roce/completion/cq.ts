@@ -1,5 +1,5 @@
 /**
- * A completion queue: a ring of entries in parallel arrays, so that neither adding nor polling allocates. An entry
+ * A completion queue: a ring of entries in flat arrays, so that neither adding nor polling allocates. An entry
  * that finds no room is never lost in silence: the queue goes into overrun, stays there, and its owner is told.
  */
 import { WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
@@ -16,6 +16,15 @@ export interface CqOwner {
 export const CqArm = { NONE: 0, SOLICITED: 1, ALL: 2 } as const;
 export type CqArm = (typeof CqArm)[keyof typeof CqArm];
 
+// Every completion needs these. Engines read a constant of the module itself faster than an imported or exported one.
+const { ALL, SOLICITED } = CqArm;
+const { SUCCESS } = WcStatus;
+
+/** Of an entry: wrId and byteLen. */
+const NUMBERS = 2;
+/** Of an entry: status, opcode and flags in the three lowest bytes of the first; then qpn, imm, srcQpn. */
+const WORDS = 4;
+
 export class Cq {
   readonly capacity: number;
   arm: CqArm = CqArm.NONE;
@@ -27,26 +36,14 @@ export class Cq {
   readonly #owner: CqOwner;
   #head = 0;
   #count = 0;
-  readonly #wrId: Float64Array;
-  readonly #status: Uint8Array;
-  readonly #opcode: Uint8Array;
-  readonly #byteLen: Float64Array;
-  readonly #qpn: Int32Array;
-  readonly #flags: Uint8Array;
-  readonly #imm: Uint32Array;
-  readonly #srcQpn: Int32Array;
+  readonly #numbers: Float64Array;
+  readonly #words: Int32Array;
 
   constructor(capacity: number, owner: CqOwner) {
     this.capacity = capacity;
     this.#owner = owner;
-    this.#wrId = new Float64Array(capacity);
-    this.#status = new Uint8Array(capacity);
-    this.#opcode = new Uint8Array(capacity);
-    this.#byteLen = new Float64Array(capacity);
-    this.#qpn = new Int32Array(capacity);
-    this.#flags = new Uint8Array(capacity);
-    this.#imm = new Uint32Array(capacity);
-    this.#srcQpn = new Int32Array(capacity);
+    this.#numbers = new Float64Array(capacity * NUMBERS);
+    this.#words = new Int32Array(capacity * WORDS);
   }
 
   get count(): number {
@@ -75,18 +72,17 @@ export class Cq {
     if (slot >= this.capacity) slot -= this.capacity;
     this.#count++;
     this.#owner.completions++;
-    this.#wrId[slot] = wrId;
-    this.#status[slot] = status;
-    this.#opcode[slot] = opcode;
-    this.#byteLen[slot] = byteLen;
-    this.#qpn[slot] = qpn;
-    this.#flags[slot] = flags;
-    this.#imm[slot] = imm;
-    this.#srcQpn[slot] = srcQpn;
-    if (
-      this.arm === CqArm.ALL ||
-      (this.arm === CqArm.SOLICITED && (solicited || status !== WcStatus.SUCCESS))
-    ) {
+    const numbers = this.#numbers;
+    const words = this.#words;
+    const numbersAt = slot * NUMBERS;
+    const wordsAt = slot * WORDS;
+    numbers[numbersAt] = wrId;
+    numbers[numbersAt + 1] = byteLen;
+    words[wordsAt] = status | (opcode << 8) | (flags << 16);
+    words[wordsAt + 1] = qpn;
+    words[wordsAt + 2] = imm;
+    words[wordsAt + 3] = srcQpn;
+    if (this.arm === ALL || (this.arm === SOLICITED && (solicited || status !== SUCCESS))) {
       this.arm = CqArm.NONE;
       this.#owner.cqFired(this);
     }
@@ -110,15 +106,20 @@ export class Cq {
   }
 
   #fill(wc: WorkCompletion, slot: number): void {
-    wc.wrId = this.#wrId[slot] as number;
-    wc.status = this.#status[slot] as number;
-    wc.opcode = this.#opcode[slot] as number;
-    wc.byteLen = this.#byteLen[slot] as number;
-    wc.qpn = this.#qpn[slot] as number;
-    wc.flags = this.#flags[slot] as number;
-    wc.imm = this.#imm[slot] as number;
+    const numbers = this.#numbers;
+    const words = this.#words;
+    const numbersAt = slot * NUMBERS;
+    const wordsAt = slot * WORDS;
+    const kind = words[wordsAt] as number;
+    wc.wrId = numbers[numbersAt] as number;
+    wc.status = kind & 255;
+    wc.opcode = (kind >>> 8) & 255;
+    wc.byteLen = numbers[numbersAt + 1] as number;
+    wc.qpn = words[wordsAt + 1] as number;
+    wc.flags = (kind >>> 16) & 255;
+    wc.imm = (words[wordsAt + 2] as number) >>> 0;
     wc.invalidatedRkey = wc.imm;
-    wc.srcQpn = this.#srcQpn[slot] as number;
+    wc.srcQpn = words[wordsAt + 3] as number;
     wc.vendorErr = 0;
   }
 }
