@@ -154,7 +154,7 @@ export class IncomingMessage {
   store(packet: PacketView): void {
     const length = packet.payloadLength;
     if ((packet.flags & SEND) !== 0) {
-      this.#receive.sges.scatter(0, this.#receivedBytes, packet.bytes, packet.payloadAt, length);
+      if (length > 0) this.#receive.sges.scatter(0, this.#receivedBytes, packet.payload(), 0, length);
       this.#receivedBytes += length;
       this.#progress = Progress.SEND;
       return;
@@ -163,7 +163,7 @@ export class IncomingMessage {
     const grant = this.grant;
     if (grant === null || length === 0) return;
     const at = grant.offsetOf(this.va) + this.#written;
-    copyBytes(grant.region.bytes, at, packet.bytes, packet.payloadAt, length);
+    copyBytes(grant.region.bytes, at, packet.payload(), 0, length);
     this.#written += length;
   }
 

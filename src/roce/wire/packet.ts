@@ -6,6 +6,7 @@
  * Whether a length makes sense for the message (FIRST of exactly one MTU and so on) is for the engine to judge.
  */
 import { DropReason } from '../drop-reason.js';
+import { ViewCache } from '../view-cache.js';
 import { BTH_LENGTH, type BthFields, ICRC_LENGTH, readBth } from './bth.js';
 import { OpcodeFlag, opcodeFlags, opcodeHeaderLength } from './opcodes.js';
 
@@ -38,6 +39,12 @@ export class PacketView implements BthFields {
   payloadAt = 0;
   /** Without the pad. */
   payloadLength = 0;
+  readonly #views = new ViewCache();
+
+  /** The payload alone. */
+  payload(): Uint8Array {
+    return this.#views.view(this.bytes, this.payloadAt, this.payloadLength);
+  }
 }
 
 /**
