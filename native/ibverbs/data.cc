@@ -1,6 +1,6 @@
 // The fast verbs: post, poll and arm, through the operations table of the device. They are synchronous and allocate
-// nothing. Requests and completions lie in one buffer shared with JavaScript, whose layout is here and in
-// src/ibverbs/request-buffer.ts.
+// nothing. Arguments, requests, completions and results lie in one buffer shared with JavaScript, whose layout is here
+// and in src/ibverbs/request-buffer.ts; a call that names nothing, or too many, does nothing.
 #include "objects.h"
 
 #if QUEUEPAIR_HAS_VERBS
@@ -19,7 +19,7 @@ constexpr int kLooks = 8;
 
 // One send request as JavaScript writes it.
 struct Request {
-  double wr_id;
+  uint64_t wr_id;
   uint32_t opcode;
   uint32_t flags;
   uint32_t sge_count;
@@ -41,15 +41,17 @@ struct Request {
 static_assert(sizeof(Request) == 96);
 
 struct Layout {
-  // Word 0: how many requests of a call were posted.
-  uint32_t posted;
-  uint32_t reserved[15];
+  // Of a call: an errno, a count, or a negative errno; what it is about; how many requests or completions.
+  int32_t result;
+  int32_t handle;
+  int32_t count;
+  uint32_t reserved[13];
   Request requests[kMaxRequests];
   ibv_sge sges[kMaxSges];
   ibv_wc completions[kMaxCompletions];
 };
 // What JavaScript counts on.
-static_assert(offsetof(Layout, requests) == 64);
+static_assert(offsetof(Layout, handle) == 4 && offsetof(Layout, count) == 8 && offsetof(Layout, requests) == 64);
 static_assert(sizeof(ibv_sge) == 16 && offsetof(ibv_sge, length) == 8 && offsetof(ibv_sge, lkey) == 12);
 static_assert(sizeof(ibv_wc) == 48 && offsetof(ibv_wc, status) == 8 && offsetof(ibv_wc, opcode) == 12);
 static_assert(offsetof(ibv_wc, vendor_err) == 16 && offsetof(ibv_wc, byte_len) == 20);
@@ -58,11 +60,9 @@ static_assert(offsetof(ibv_wc, src_qp) == 32 && offsetof(ibv_wc, wc_flags) == 36
 
 Layout* LayoutOf(const Objects& objects) { return reinterpret_cast<Layout*>(objects.shared.bytes); }
 
-uint64_t ToWrId(double id) { return static_cast<uint64_t>(static_cast<int64_t>(id)); }
-
 // False when a handle names nothing: the caller's object was closed.
 bool Fill(const Objects& objects, const Request& from, ibv_send_wr* to) {
-  to->wr_id = ToWrId(from.wr_id);
+  to->wr_id = from.wr_id;
   to->opcode = static_cast<ibv_wr_opcode>(from.opcode);
   to->send_flags = from.flags;
   to->num_sge = static_cast<int>(from.sge_count);
@@ -105,118 +105,101 @@ bool Fill(const Objects& objects, const Request& from, ibv_send_wr* to) {
   return true;
 }
 
-// The handle and the count of a call that posts or polls.
+// What a fast call is about: an object of type T.
+template <typename T>
 struct FastCall {
-  FastCall(napi_env env, napi_callback_info info, int32_t max_count) : arguments(env, info) {
-    objects = static_cast<Objects*>(arguments.data);
-    ok = arguments.ok && objects->shared.bytes != nullptr && arguments.Int(0, &handle) && arguments.Int(1, &count) &&
-         count >= 0 && count <= max_count;
+  FastCall(napi_env env, napi_callback_info info, Kind kind, int32_t max_count) {
+    void* data = nullptr;
+    if (napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data) != napi_ok) return;
+    objects = static_cast<Objects*>(data);
+    if (objects->shared.bytes == nullptr) return;
+    layout = LayoutOf(*objects);
+    count = layout->count;
+    if (count >= 0 && count <= max_count) object = objects->Get<T>(layout->handle, kind);
   }
 
-  Arguments<2> arguments;
-  Objects* objects;
-  int32_t handle = 0;
+  const Objects* objects = nullptr;
+  Layout* layout = nullptr;
   int32_t count = 0;
-  bool ok;
+  // nullptr when there is nothing to do.
+  T* object = nullptr;
 };
 
-template <typename Request>
-int32_t CountPosted(int32_t count, int error, const Request* first, const Request* bad) {
-  if (error == 0) return count;
-  return bad == nullptr ? 0 : static_cast<int32_t>(bad - first);
-}
-
-// postSend(qp, count): 0 or an errno; word 0 says how many were posted.
+// postSend(): 0 or an errno.
 napi_value PostSend(napi_env env, napi_callback_info info) {
-  const FastCall call(env, info, kMaxRequests);
-  auto* const qp = call.ok ? call.objects->Get<ibv_qp>(call.handle, Kind::kQp) : nullptr;
-  if (qp == nullptr) return nullptr;
-  Layout* const layout = LayoutOf(*call.objects);
+  const FastCall<ibv_qp> call(env, info, Kind::kQp, kMaxRequests);
+  if (call.object == nullptr) return nullptr;
   ibv_send_wr requests[kMaxRequests];
   int32_t filled = 0;
-  while (filled < call.count && Fill(*call.objects, layout->requests[filled], &requests[filled])) {
+  while (filled < call.count && Fill(*call.objects, call.layout->requests[filled], &requests[filled])) {
     requests[filled].next = &requests[filled + 1];
     filled++;
   }
-  int error = 0;
+  call.layout->result = filled == call.count ? 0 : EINVAL;
+  if (filled == 0) return nullptr;
+  requests[filled - 1].next = nullptr;
+  errno = 0;
   ibv_send_wr* bad = nullptr;
-  if (filled > 0) {
-    requests[filled - 1].next = nullptr;
-    errno = 0;
-    error = ErrorOf(ibv_post_send(qp, requests, &bad));
-  }
-  const int32_t posted = CountPosted(filled, error, requests, bad);
+  const int error = ErrorOf(ibv_post_send(call.object, requests, &bad));
+  if (error != 0) call.layout->result = error;
   // The library leaves it to the program to note the new key of a window, and reads it at the next bind.
-  for (int32_t i = 0; i < posted; i++) {
-    if (requests[i].opcode == IBV_WR_BIND_MW) requests[i].bind_mw.mw->rkey = requests[i].bind_mw.rkey;
+  for (const ibv_send_wr* wr = requests; wr != nullptr && (error == 0 || wr != bad); wr = wr->next) {
+    if (wr->opcode == IBV_WR_BIND_MW) wr->bind_mw.mw->rkey = wr->bind_mw.rkey;
   }
-  layout->posted = static_cast<uint32_t>(posted);
-  return FromInt(env, error != 0 || filled == call.count ? error : EINVAL);
+  return nullptr;
 }
 
-void FillReceives(Layout* layout, int32_t count, ibv_recv_wr* receives) {
-  for (int32_t i = 0; i < count; i++) {
-    const Request& from = layout->requests[i];
-    receives[i].wr_id = ToWrId(from.wr_id);
-    receives[i].num_sge = static_cast<int>(from.sge_count);
-    receives[i].sg_list = layout->sges + from.first_sge;
-    receives[i].next = i + 1 < count ? &receives[i + 1] : nullptr;
-  }
-}
-
-// postRecv(qp, count), postSrqRecv(srq, count): as postSend.
-napi_value PostRecv(napi_env env, napi_callback_info info) {
-  const FastCall call(env, info, kMaxRequests);
-  auto* const qp = call.ok ? call.objects->Get<ibv_qp>(call.handle, Kind::kQp) : nullptr;
-  if (qp == nullptr || call.count == 0) return nullptr;
-  Layout* const layout = LayoutOf(*call.objects);
+// Posts receives through `post`, the verb of a queue pair or of a shared receive queue.
+template <typename T>
+void PostReceives(const FastCall<T>& call, int (*post)(T*, ibv_recv_wr*, ibv_recv_wr**)) {
+  if (call.object == nullptr || call.count == 0) return;
   ibv_recv_wr receives[kMaxRequests];
-  FillReceives(layout, call.count, receives);
+  for (int32_t i = 0; i < call.count; i++) {
+    const Request& from = call.layout->requests[i];
+    receives[i].wr_id = from.wr_id;
+    receives[i].num_sge = static_cast<int>(from.sge_count);
+    receives[i].sg_list = call.layout->sges + from.first_sge;
+    receives[i].next = i + 1 < call.count ? &receives[i + 1] : nullptr;
+  }
   ibv_recv_wr* bad = nullptr;
   errno = 0;
-  const int error = ErrorOf(ibv_post_recv(qp, receives, &bad));
-  layout->posted = static_cast<uint32_t>(CountPosted(call.count, error, receives, bad));
-  return FromInt(env, error);
+  call.layout->result = ErrorOf(post(call.object, receives, &bad));
+}
+
+// postRecv(), postSrqRecv(): 0 or an errno.
+napi_value PostRecv(napi_env env, napi_callback_info info) {
+  PostReceives(FastCall<ibv_qp>(env, info, Kind::kQp, kMaxRequests), ibv_post_recv);
+  return nullptr;
 }
 
 napi_value PostSrqRecv(napi_env env, napi_callback_info info) {
-  const FastCall call(env, info, kMaxRequests);
-  auto* const srq = call.ok ? call.objects->Get<ibv_srq>(call.handle, Kind::kSrq) : nullptr;
-  if (srq == nullptr || call.count == 0) return nullptr;
-  Layout* const layout = LayoutOf(*call.objects);
-  ibv_recv_wr receives[kMaxRequests];
-  FillReceives(layout, call.count, receives);
-  ibv_recv_wr* bad = nullptr;
-  errno = 0;
-  const int error = ErrorOf(ibv_post_srq_recv(srq, receives, &bad));
-  layout->posted = static_cast<uint32_t>(CountPosted(call.count, error, receives, bad));
-  return FromInt(env, error);
+  PostReceives(FastCall<ibv_srq>(env, info, Kind::kSrq, kMaxRequests), ibv_post_srq_recv);
+  return nullptr;
 }
 
-// pollCq(cq, max): how many completions lie in the buffer, or a negative errno. An empty queue is looked at a few times:
-// that costs less than the way from JavaScript and back.
+// pollCq(): how many completions lie in the buffer, or a negative errno. An empty queue is looked at a few times: that
+// costs less than the way from JavaScript and back.
 napi_value PollCq(napi_env env, napi_callback_info info) {
-  const FastCall call(env, info, kMaxCompletions);
-  auto* const cq = call.ok ? call.objects->Get<ibv_cq>(call.handle, Kind::kCq) : nullptr;
-  if (cq == nullptr) return nullptr;
-  ibv_wc* const completions = LayoutOf(*call.objects)->completions;
+  const FastCall<ibv_cq> call(env, info, Kind::kCq, kMaxCompletions);
+  if (call.object == nullptr) return nullptr;
+  ibv_wc* const completions = call.layout->completions;
   errno = 0;
   int count = 0;
-  for (int looks = 0; looks < kLooks && count == 0; looks++) count = ibv_poll_cq(cq, call.count, completions);
-  if (count < 0) return FromInt(env, -ErrorOf(count));
+  for (int looks = 0; looks < kLooks && count == 0; looks++) count = ibv_poll_cq(call.object, call.count, completions);
   for (int i = 0; i < count; i++) {
     if ((completions[i].wc_flags & IBV_WC_WITH_IMM) != 0) completions[i].imm_data = ntohl(completions[i].imm_data);
   }
-  return FromInt(env, count);
+  call.layout->result = count < 0 ? -ErrorOf(count) : count;
+  return nullptr;
 }
 
-// reqNotify(cq, solicitedOnly): 0 or an errno.
+// reqNotify(): 0 or an errno. The count says whether it is for solicited completions only.
 napi_value ReqNotify(napi_env env, napi_callback_info info) {
-  const FastCall call(env, info, 1);
-  auto* const cq = call.ok ? call.objects->Get<ibv_cq>(call.handle, Kind::kCq) : nullptr;
-  if (cq == nullptr) return nullptr;
+  const FastCall<ibv_cq> call(env, info, Kind::kCq, 1);
+  if (call.object == nullptr) return nullptr;
   errno = 0;
-  return FromInt(env, ErrorOf(ibv_req_notify_cq(cq, call.count)));
+  call.layout->result = ErrorOf(ibv_req_notify_cq(call.object, call.count));
+  return nullptr;
 }
 
 // useBuffer(bytes): the address of the buffer, or undefined when it is too short.

@@ -1,6 +1,5 @@
 /** Completion queues and channels over libibverbs. */
 
-import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import { RdmaError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
@@ -23,7 +22,6 @@ export class IbverbsCq implements CompletionQueue {
   /** The device said that it lost completions. */
   overrun = false;
   readonly #control = new ControlQueue('the completion queue');
-  readonly #addon: VerbsAddon;
   readonly #buffer: RequestBuffer;
 
   constructor(device: IbverbsDevice, handle: number, capacity: number, channel: IbverbsChannel | null) {
@@ -31,7 +29,6 @@ export class IbverbsCq implements CompletionQueue {
     this.handle = handle;
     this.capacity = capacity;
     this.channel = channel;
-    this.#addon = device.addon;
     this.#buffer = device.buffer;
     device.cqs.set(handle, this);
   }
@@ -46,7 +43,7 @@ export class IbverbsCq implements CompletionQueue {
     let taken = 0;
     while (taken < wanted) {
       const asked = wanted - taken < MAX_COMPLETIONS ? wanted - taken : MAX_COMPLETIONS;
-      const count = this.#addon.pollCq(this.handle, asked) ?? 0;
+      const count = this.#buffer.pollCq(this.handle, asked);
       if (count < 0) throw verbError(`polling a completion queue of ${this.device.name}`, -count);
       for (let i = 0; i < count; i++) {
         const completion = into[taken + i] as WorkCompletion;
@@ -66,7 +63,7 @@ export class IbverbsCq implements CompletionQueue {
     if (this.channel === null) {
       throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
     }
-    const errno = this.#addon.reqNotify(this.handle, solicitedOnly ? 1 : 0) ?? 0;
+    const errno = this.#buffer.reqNotify(this.handle, solicitedOnly);
     if (errno !== 0) throw verbError(`arming a completion queue of ${this.device.name}`, errno);
   }
 

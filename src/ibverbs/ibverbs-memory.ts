@@ -9,8 +9,9 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
 import { ControlQueue } from './control-queue.js';
 import type { IbverbsPd } from './ibverbs-pd.js';
+import type { RegionAddress } from './request-buffer.js';
 
-export class IbverbsMr implements MemoryRegion {
+export class IbverbsMr implements MemoryRegion, RegionAddress {
   readonly pd: IbverbsPd;
   readonly handle: number;
   readonly bytes: Uint8Array;
@@ -20,6 +21,8 @@ export class IbverbsMr implements MemoryRegion {
   readonly rkey: RKey;
   /** The address that lkey and rkey count from: that in this process, or 0 for ZERO_BASED. */
   readonly base: number;
+  readonly baseLow: number;
+  readonly baseHigh: number;
   readonly #control = new ControlQueue('the memory region');
 
   constructor(
@@ -36,6 +39,8 @@ export class IbverbsMr implements MemoryRegion {
     this.length = bytes.length;
     this.access = access;
     this.base = base;
+    this.baseLow = base | 0;
+    this.baseHigh = Math.floor(base / 2 ** 32) | 0;
     this.lkey = (keys[1] ?? 0) as LKey;
     this.rkey = (keys[2] ?? 0) as RKey;
   }

@@ -269,16 +269,14 @@ export class IbverbsQp implements QueuePair {
   #flushSends(): void {
     const buffer = this.#buffer;
     if (buffer.count === 0) return;
-    const errno = this.#addon.postSend(this.handle, buffer.count) ?? 0;
-    buffer.reset();
+    const errno = buffer.postSend(this.handle);
     if (errno !== 0) throw postError('send queue', this.#device, errno);
   }
 
   #flushReceives(): void {
     const buffer = this.#buffer;
     if (buffer.count === 0) return;
-    const errno = this.#addon.postRecv(this.handle, buffer.count) ?? 0;
-    buffer.reset();
+    const errno = buffer.postRecv(this.handle);
     this.#flushLateReceives();
     if (errno !== 0) throw postError('receive queue', this.#device, errno);
   }

@@ -82,8 +82,7 @@ export class IbverbsSrq implements SharedReceiveQueue {
   #flush(): void {
     const { buffer, device } = this.pd;
     if (buffer.count === 0) return;
-    const errno = device.addon.postSrqRecv(this.handle, buffer.count) ?? 0;
-    buffer.reset();
+    const errno = buffer.postSrqRecv(this.handle);
     if (errno !== 0) throw postError('shared receive queue', device, errno);
   }
 }

@@ -24,25 +24,20 @@ export interface SendLimits {
 export function writeSend(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
   const inline = request.inlineData;
   buffer.begin(request.wrId, request.opcode, (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG));
-  try {
-    if (inline !== undefined) buffer.addInline(inline);
-    else if (request.sges !== undefined) addSges(buffer, device, request.sges);
-    const value = request.imm ?? request.invalidateRkey;
-    if (value !== undefined) buffer.setImmediate(value);
-    if (request.remoteAddr !== undefined) {
-      checkAddress(request.remoteAddr);
-      buffer.setRemote(request.remoteAddr, request.rkey ?? 0);
-    }
-    if (request.compareAdd !== undefined) {
-      buffer.setAtomic(BigInt.asUintN(64, request.compareAdd), BigInt.asUintN(64, request.swap ?? 0n));
-    }
-    if (request.ah !== undefined) writeDatagram(buffer, device, request);
-    if (request.bind !== undefined) writeBinding(buffer, device, request.bind);
-    buffer.commit();
-  } catch (error) {
-    buffer.abandon();
-    throw error;
+  if (inline !== undefined) buffer.addInline(inline);
+  else if (request.sges !== undefined) addSges(buffer, device, request.sges);
+  const value = request.imm ?? request.invalidateRkey;
+  if (value !== undefined) buffer.setImmediate(value);
+  if (request.remoteAddr !== undefined) {
+    checkAddress(request.remoteAddr);
+    buffer.setRemote(request.remoteAddr, request.rkey ?? 0);
   }
+  if (request.compareAdd !== undefined) {
+    buffer.setAtomic(BigInt.asUintN(64, request.compareAdd), BigInt.asUintN(64, request.swap ?? 0n));
+  }
+  if (request.ah !== undefined) writeDatagram(buffer, device, request);
+  if (request.bind !== undefined) writeBinding(buffer, device, request.bind);
+  buffer.commit();
 }
 
 /** What is wrong with a request for a queue pair of these limits. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
@@ -64,13 +59,8 @@ export function writeReceive(
   request: ReceiveWorkRequest,
 ): void {
   buffer.begin(request.wrId, 0, 0);
-  try {
-    addSges(buffer, device, request.sges ?? NO_SGES);
-    buffer.commit();
-  } catch (error) {
-    buffer.abandon();
-    throw error;
-  }
+  addSges(buffer, device, request.sges ?? NO_SGES);
+  buffer.commit();
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
@@ -82,7 +72,8 @@ export function checkReceive(request: ReceiveWorkRequest, maxSge: number): void 
 
 function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sge[]): void {
   let total = 0;
-  for (const sge of sges) {
+  for (let i = 0; i < sges.length; i++) {
+    const sge = sges[i] as Sge;
     const length = sgeLength(sge);
     const mr = sge.mr;
     if (!(mr instanceof IbverbsMr) || mr.pd.device !== device) {
@@ -90,7 +81,7 @@ function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sg
     }
     total += length;
     if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
-    buffer.addSge(mr.base + (sge.offset ?? 0), length, mr.lkey);
+    buffer.addSge(mr, sge.offset ?? 0, length);
   }
 }
 

@@ -43,14 +43,14 @@ export interface VerbsAddon {
   /** Destroys any object. */
   close(handle: number): Promise<number>;
 
-  /** The memory that the functions below read and write, as laid out in request-buffer.ts. Returns its address. */
+  /**
+   * The memory that the functions below take their arguments from and put their results into, as laid out in
+   * request-buffer.ts. Returns its address.
+   */
   useBuffer(bytes: Uint8Array): number | undefined;
-  /** 0 or an errno; the buffer says how many were posted. */
-  postSend(qp: number, count: number): number | undefined;
-  postRecv(qp: number, count: number): number | undefined;
-  postSrqRecv(srq: number, count: number): number | undefined;
-  /** How many completions lie in the buffer, or a negative errno. */
-  pollCq(cq: number, max: number): number | undefined;
-  /** 0 or an errno. */
-  reqNotify(cq: number, solicitedOnly: number): number | undefined;
+  postSend(): void;
+  postRecv(): void;
+  postSrqRecv(): void;
+  pollCq(): void;
+  reqNotify(): void;
 }
