@@ -17,28 +17,29 @@ constexpr size_t kMaxSges = 1024;
 constexpr size_t kMaxCompletions = 256;
 constexpr int kLooks = 8;
 
-// One send request as JavaScript writes it.
+// One request as JavaScript writes it: of what follows the number of SGEs, those fields that its operation has. Its SGEs
+// follow those of the request before it.
 struct Request {
   uint64_t wr_id;
   uint32_t opcode;
   uint32_t flags;
   uint32_t sge_count;
-  uint32_t first_sge;
   uint32_t imm_or_rkey;
   uint32_t rkey;
+  int32_t ah;
   uint64_t remote_addr;
   uint64_t compare_add;
   uint64_t swap;
-  int32_t ah;
   uint32_t remote_qpn;
   uint32_t remote_qkey;
   int32_t mw;
   int32_t mr;
   uint32_t bind_access;
+  uint32_t reserved;
   uint64_t bind_addr;
-  double bind_length;
+  uint64_t bind_length;
 };
-static_assert(sizeof(Request) == 96);
+static_assert(sizeof(Request) == 96 && offsetof(Request, remote_addr) == 32 && offsetof(Request, bind_addr) == 80);
 
 struct Layout {
   // Of a call: an errno, a count, or a negative errno; what it is about; how many requests or completions.
@@ -58,51 +59,56 @@ static_assert(offsetof(ibv_wc, vendor_err) == 16 && offsetof(ibv_wc, byte_len) =
 static_assert(offsetof(ibv_wc, imm_data) == 24 && offsetof(ibv_wc, qp_num) == 28);
 static_assert(offsetof(ibv_wc, src_qp) == 32 && offsetof(ibv_wc, wc_flags) == 36);
 
-Layout* LayoutOf(const Objects& objects) { return reinterpret_cast<Layout*>(objects.shared.bytes); }
+bool FillDatagram(const Objects& objects, const Request& from, ibv_send_wr* to) {
+  to->wr.ud.ah = objects.Get<ibv_ah>(from.ah, Kind::kAh);
+  to->wr.ud.remote_qpn = from.remote_qpn;
+  to->wr.ud.remote_qkey = from.remote_qkey;
+  return to->wr.ud.ah != nullptr;
+}
 
-// False when a handle names nothing: the caller's object was closed.
-bool Fill(const Objects& objects, const Request& from, ibv_send_wr* to) {
-  to->wr_id = from.wr_id;
-  to->opcode = static_cast<ibv_wr_opcode>(from.opcode);
-  to->send_flags = from.flags;
-  to->num_sge = static_cast<int>(from.sge_count);
-  to->sg_list = LayoutOf(objects)->sges + from.first_sge;
+bool FillBinding(const Objects& objects, const Request& from, ibv_send_wr* to) {
+  to->bind_mw.mw = objects.Get<ibv_mw>(from.mw, Kind::kMw);
+  to->bind_mw.rkey = from.rkey;
+  to->bind_mw.bind_info.mr = objects.Get<ibv_mr>(from.mr, Kind::kMr);
+  to->bind_mw.bind_info.addr = from.bind_addr;
+  to->bind_mw.bind_info.length = from.bind_length;
+  to->bind_mw.bind_info.mw_access_flags = from.bind_access;
+  return to->bind_mw.mw != nullptr && to->bind_mw.bind_info.mr != nullptr;
+}
+
+// What the operation of a request has of its own. False when a handle names nothing: the caller's object was closed.
+bool FillOperands(const Objects& objects, const ibv_qp& qp, const Request& from, ibv_send_wr* to) {
+  to->imm_data = 0;
   switch (from.opcode) {
     case IBV_WR_SEND_WITH_IMM:
+      to->imm_data = htonl(from.imm_or_rkey);
+      [[fallthrough]];
+    case IBV_WR_SEND:
+      return qp.qp_type != IBV_QPT_UD || FillDatagram(objects, from, to);
+    case IBV_WR_SEND_WITH_INV:
+    case IBV_WR_LOCAL_INV:
+      to->invalidate_rkey = from.imm_or_rkey;
+      return true;
     case IBV_WR_RDMA_WRITE_WITH_IMM:
       to->imm_data = htonl(from.imm_or_rkey);
-      break;
-    default:
-      to->invalidate_rkey = from.imm_or_rkey;
-  }
-  switch (from.opcode) {
+      [[fallthrough]];
+    case IBV_WR_RDMA_WRITE:
+    case IBV_WR_RDMA_READ:
+      to->wr.rdma.remote_addr = from.remote_addr;
+      to->wr.rdma.rkey = from.rkey;
+      return true;
     case IBV_WR_ATOMIC_CMP_AND_SWP:
     case IBV_WR_ATOMIC_FETCH_AND_ADD:
       to->wr.atomic.remote_addr = from.remote_addr;
       to->wr.atomic.compare_add = from.compare_add;
       to->wr.atomic.swap = from.swap;
       to->wr.atomic.rkey = from.rkey;
-      break;
+      return true;
     case IBV_WR_BIND_MW:
-      to->bind_mw.mw = objects.Get<ibv_mw>(from.mw, Kind::kMw);
-      to->bind_mw.rkey = from.rkey;
-      to->bind_mw.bind_info.mr = objects.Get<ibv_mr>(from.mr, Kind::kMr);
-      to->bind_mw.bind_info.addr = from.bind_addr;
-      to->bind_mw.bind_info.length = static_cast<uint64_t>(from.bind_length);
-      to->bind_mw.bind_info.mw_access_flags = from.bind_access;
-      return to->bind_mw.mw != nullptr && to->bind_mw.bind_info.mr != nullptr;
+      return FillBinding(objects, from, to);
     default:
-      if (from.ah == 0) {
-        to->wr.rdma.remote_addr = from.remote_addr;
-        to->wr.rdma.rkey = from.rkey;
-        break;
-      }
-      to->wr.ud.ah = objects.Get<ibv_ah>(from.ah, Kind::kAh);
-      to->wr.ud.remote_qpn = from.remote_qpn;
-      to->wr.ud.remote_qkey = from.remote_qkey;
-      return to->wr.ud.ah != nullptr;
+      return true;
   }
-  return true;
 }
 
 // What a fast call is about: an object of type T.
@@ -113,7 +119,8 @@ struct FastCall {
     if (napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data) != napi_ok) return;
     objects = static_cast<Objects*>(data);
     if (objects->shared.bytes == nullptr) return;
-    layout = LayoutOf(*objects);
+    layout = reinterpret_cast<Layout*>(objects->shared.bytes);
+    layout->result = 0;
     count = layout->count;
     if (count >= 0 && count <= max_count) object = objects->Get<T>(layout->handle, kind);
   }
@@ -130,12 +137,21 @@ napi_value PostSend(napi_env env, napi_callback_info info) {
   const FastCall<ibv_qp> call(env, info, Kind::kQp, kMaxRequests);
   if (call.object == nullptr) return nullptr;
   ibv_send_wr requests[kMaxRequests];
+  ibv_sge* sges = call.layout->sges;
   int32_t filled = 0;
-  while (filled < call.count && Fill(*call.objects, call.layout->requests[filled], &requests[filled])) {
-    requests[filled].next = &requests[filled + 1];
-    filled++;
+  for (; filled < call.count; filled++) {
+    const Request& from = call.layout->requests[filled];
+    ibv_send_wr* const to = &requests[filled];
+    if (!FillOperands(*call.objects, *call.object, from, to)) break;
+    to->wr_id = from.wr_id;
+    to->next = to + 1;
+    to->sg_list = sges;
+    to->num_sge = static_cast<int>(from.sge_count);
+    to->opcode = static_cast<ibv_wr_opcode>(from.opcode);
+    to->send_flags = from.flags;
+    sges += from.sge_count;
   }
-  call.layout->result = filled == call.count ? 0 : EINVAL;
+  if (filled < call.count) call.layout->result = EINVAL;
   if (filled == 0) return nullptr;
   requests[filled - 1].next = nullptr;
   errno = 0;
@@ -154,11 +170,13 @@ template <typename T>
 void PostReceives(const FastCall<T>& call, int (*post)(T*, ibv_recv_wr*, ibv_recv_wr**)) {
   if (call.object == nullptr || call.count == 0) return;
   ibv_recv_wr receives[kMaxRequests];
+  ibv_sge* sges = call.layout->sges;
   for (int32_t i = 0; i < call.count; i++) {
     const Request& from = call.layout->requests[i];
     receives[i].wr_id = from.wr_id;
     receives[i].num_sge = static_cast<int>(from.sge_count);
-    receives[i].sg_list = call.layout->sges + from.first_sge;
+    receives[i].sg_list = sges;
+    sges += from.sge_count;
     receives[i].next = i + 1 < call.count ? &receives[i + 1] : nullptr;
   }
   ibv_recv_wr* bad = nullptr;

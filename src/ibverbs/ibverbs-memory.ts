@@ -23,6 +23,7 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
   readonly base: number;
   readonly baseLow: number;
   readonly baseHigh: number;
+  readonly lkeyWord: number;
   readonly #control = new ControlQueue('the memory region');
 
   constructor(
@@ -42,6 +43,7 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
     this.baseLow = base | 0;
     this.baseHigh = Math.floor(base / 2 ** 32) | 0;
     this.lkey = (keys[1] ?? 0) as LKey;
+    this.lkeyWord = this.lkey | 0;
     this.rkey = (keys[2] ?? 0) as RKey;
   }
 

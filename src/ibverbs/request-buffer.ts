@@ -33,35 +33,38 @@ const TOTAL_BYTES = INLINE_AT + INLINE_BYTES;
 
 const TWO_32 = 2 ** 32;
 
-/** Places in a request: in doubles for DOUBLE_, in 64-bit words for LONG_, in 32-bit words otherwise. */
-const Field = {
-  WR_ID: 0,
-  OPCODE: 2,
-  FLAGS: 3,
-  SGE_COUNT: 4,
-  FIRST_SGE: 5,
-  IMM_OR_RKEY: 6,
-  RKEY: 7,
-  REMOTE_ADDR: 8,
-  LONG_COMPARE_ADD: 5,
-  LONG_SWAP: 6,
-  AH: 14,
-  REMOTE_QPN: 15,
-  REMOTE_QKEY: 16,
-  MW: 17,
-  MR: 18,
-  BIND_ACCESS: 19,
-  BIND_ADDR: 20,
-  DOUBLE_BIND_LENGTH: 11,
-} as const;
+/** The memory itself, in constants of this file: so code that is compiled knows where it lies and how long it is. */
+const bytes = new Uint8Array(new ArrayBuffer(TOTAL_BYTES));
+const words = new Int32Array(bytes.buffer);
+const longs = new BigUint64Array(bytes.buffer);
 
-/** Where a region begins in this process. */
+/** Places of a request in 32-bit words, in 64-bit words for LONG_. Each operation has those that it needs. */
+const WR_ID = 0;
+const OPCODE = 2;
+const FLAGS = 3;
+const SGE_COUNT = 4;
+const IMM_OR_RKEY = 5;
+const RKEY = 6;
+const AH = 7;
+const REMOTE_ADDR = 8;
+const LONG_COMPARE_ADD = 5;
+const LONG_SWAP = 6;
+const REMOTE_QPN = 14;
+const REMOTE_QKEY = 15;
+const MW = 16;
+const MR = 17;
+const BIND_ACCESS = 18;
+const BIND_ADDR = 20;
+const BIND_LENGTH = 22;
+
+/** What an SGE says of its region. */
 export interface RegionAddress {
+  /** Where the region begins for its keys. */
   readonly base: number;
-  /** The lower and the upper half of `base`, both signed. */
+  /** The lower and the upper half of `base`, and the lkey, as signed words. */
   readonly baseLow: number;
   readonly baseHigh: number;
-  readonly lkey: number;
+  readonly lkeyWord: number;
 }
 
 export class RequestBuffer {
@@ -74,10 +77,6 @@ export class RequestBuffer {
   #inlineEnd = 0;
   /** Its place. */
   #at = 0;
-  readonly #words: Uint32Array;
-  readonly #doubles: Float64Array;
-  readonly #longs: BigUint64Array;
-  readonly #bytes: Uint8Array;
   readonly #inlineAddress: number;
   readonly #callPostSend: () => void;
   readonly #callPostRecv: () => void;
@@ -86,11 +85,7 @@ export class RequestBuffer {
   readonly #callReqNotify: () => void;
 
   constructor(addon: VerbsAddon) {
-    this.#bytes = new Uint8Array(new ArrayBuffer(TOTAL_BYTES));
-    this.#words = new Uint32Array(this.#bytes.buffer);
-    this.#doubles = new Float64Array(this.#bytes.buffer, 0, TOTAL_BYTES >> 3);
-    this.#longs = new BigUint64Array(this.#bytes.buffer, 0, TOTAL_BYTES >> 3);
-    const address = addon.useBuffer(this.#bytes);
+    const address = addon.useBuffer(bytes);
     if (address === undefined) throw new Error('the addon and this package are of different versions');
     this.#inlineAddress = address + INLINE_AT;
     this.#callPostSend = addon.postSend;
@@ -102,38 +97,38 @@ export class RequestBuffer {
 
   /** Hands the complete requests to a queue pair and forgets them. 0 or an errno. */
   postSend(qp: number): number {
-    this.#ask(qp, this.count);
+    ask(qp, this.count);
     this.#callPostSend();
     this.reset();
-    return this.#result();
+    return words[RESULT] as number;
   }
 
   postRecv(qp: number): number {
-    this.#ask(qp, this.count);
+    ask(qp, this.count);
     this.#callPostRecv();
     this.reset();
-    return this.#result();
+    return words[RESULT] as number;
   }
 
   postSrqRecv(srq: number): number {
-    this.#ask(srq, this.count);
+    ask(srq, this.count);
     this.#callPostSrqRecv();
     this.reset();
-    return this.#result();
+    return words[RESULT] as number;
   }
 
   /** How many completions can be read, `max` at most, or a negative errno. */
   pollCq(cq: number, max: number): number {
-    this.#ask(cq, max);
+    ask(cq, max);
     this.#callPollCq();
-    return this.#result();
+    return words[RESULT] as number;
   }
 
   /** 0 or an errno. */
   reqNotify(cq: number, solicitedOnly: boolean): number {
-    this.#ask(cq, solicitedOnly ? 1 : 0);
+    ask(cq, solicitedOnly ? 1 : 0);
     this.#callReqNotify();
-    return this.#result();
+    return words[RESULT] as number;
   }
 
   /** Whether one more request with this many SGEs and inline bytes has room. */
@@ -151,81 +146,73 @@ export class RequestBuffer {
     this.#inlineUsed = 0;
   }
 
-  /** Starts a request; what is not set afterwards is 0. One that was started and not committed is forgotten. */
-  begin(wrId: number, opcode: number, flags: number): void {
+  /**
+   * Starts a request. One that was started and not committed is forgotten.
+   *
+   * @param value the immediate data, or the rkey to invalidate
+   */
+  begin(wrId: number, opcode: number, flags: number, value: number): void {
     const at = (REQUESTS_AT + this.count * REQUEST_BYTES) >> 2;
-    const words = this.#words;
     this.#at = at;
     this.#sgeEnd = this.#sgeCount;
     this.#inlineEnd = this.#inlineUsed;
-    this.#setWide(at + Field.WR_ID, wrId);
-    words[at + Field.OPCODE] = opcode;
-    words[at + Field.FLAGS] = flags;
-    words[at + Field.IMM_OR_RKEY] = 0;
-    words[at + Field.RKEY] = 0;
-    words[at + Field.REMOTE_ADDR] = 0;
-    words[at + Field.REMOTE_ADDR + 1] = 0;
-    words[at + Field.AH] = 0;
+    setWide(at + WR_ID, wrId);
+    words[at + OPCODE] = opcode;
+    words[at + FLAGS] = flags;
+    words[at + IMM_OR_RKEY] = value | 0;
   }
 
-  /** A piece of a region. `offset` is an integer from 0 on. */
+  /** A piece of a region. `offset` is an integer from 0 on, `length` one up to 2^31. */
   addSge(region: RegionAddress, offset: number, length: number): void {
-    const at = this.#nextSge(length, region.lkey);
-    const low = region.baseLow + (offset | 0);
+    const at = this.#nextSge(length, region.lkeyWord);
+    const low = (region.baseLow + (offset | 0)) | 0;
     if ((offset | 0) !== offset) {
-      this.#setWide(at, region.base + offset);
+      setWide(at, region.base + offset);
       return;
     }
-    const words = this.#words;
     words[at] = low;
-    words[at + 1] = region.baseHigh + ((low >>> 0) < offset ? 1 : 0);
+    words[at + 1] = region.baseHigh + (low >>> 0 < offset ? 1 : 0);
   }
 
   addInline(data: Uint8Array): void {
-    this.#bytes.set(data, INLINE_AT + this.#inlineEnd);
-    this.#setWide(this.#nextSge(data.length, 0), this.#inlineAddress + this.#inlineEnd);
+    bytes.set(data, INLINE_AT + this.#inlineEnd);
+    setWide(this.#nextSge(data.length, 0), this.#inlineAddress + this.#inlineEnd);
     this.#inlineEnd += data.length;
-  }
-
-  setImmediate(value: number): void {
-    this.#words[this.#at + Field.IMM_OR_RKEY] = value;
   }
 
   /** Both forms are checked by the caller. */
   setRemote(address: number | bigint, rkey: number): void {
     const at = this.#at;
-    if (typeof address === 'bigint') this.#longs[(at + Field.REMOTE_ADDR) >> 1] = address;
-    else this.#setWide(at + Field.REMOTE_ADDR, address);
-    this.#words[at + Field.RKEY] = rkey;
+    if (typeof address === 'bigint') longs[(at + REMOTE_ADDR) >> 1] = address;
+    else setWide(at + REMOTE_ADDR, address);
+    words[at + RKEY] = rkey | 0;
   }
 
   setAtomic(compareAdd: bigint, swap: bigint): void {
-    this.#longs[(this.#at >> 1) + Field.LONG_COMPARE_ADD] = compareAdd;
-    this.#longs[(this.#at >> 1) + Field.LONG_SWAP] = swap;
+    longs[(this.#at >> 1) + LONG_COMPARE_ADD] = compareAdd;
+    longs[(this.#at >> 1) + LONG_SWAP] = swap;
   }
 
   setDatagram(ah: number, qpn: number, qkey: number): void {
-    this.#words[this.#at + Field.AH] = ah;
-    this.#words[this.#at + Field.REMOTE_QPN] = qpn;
-    this.#words[this.#at + Field.REMOTE_QKEY] = qkey;
+    const at = this.#at;
+    words[at + AH] = ah;
+    words[at + REMOTE_QPN] = qpn;
+    words[at + REMOTE_QKEY] = qkey | 0;
   }
 
   setBinding(mw: number, mr: number, address: number, length: number, access: number, rkey: number): void {
     const at = this.#at;
-    const words = this.#words;
-    words[at + Field.MW] = mw;
-    words[at + Field.MR] = mr;
-    words[at + Field.BIND_ACCESS] = access;
-    this.#setWide(at + Field.BIND_ADDR, address);
-    this.#doubles[(at >> 1) + Field.DOUBLE_BIND_LENGTH] = length;
-    words[at + Field.RKEY] = rkey;
+    words[at + MW] = mw;
+    words[at + MR] = mr;
+    words[at + BIND_ACCESS] = access;
+    setWide(at + BIND_ADDR, address);
+    setWide(at + BIND_LENGTH, length);
+    words[at + RKEY] = rkey | 0;
   }
 
   /** The request is complete. */
   commit(): void {
-    const at = this.#at;
-    this.#words[at + Field.SGE_COUNT] = this.#sgeEnd - this.#sgeCount;
-    this.#words[at + Field.FIRST_SGE] = this.#sgeCount;
+    words[this.#at + SGE_COUNT] = this.#sgeEnd - this.#sgeCount;
     this.#sgeCount = this.#sgeEnd;
     this.#inlineUsed = this.#inlineEnd;
     this.count++;
@@ -233,47 +220,42 @@ export class RequestBuffer {
 
   readCompletion(index: number, into: WorkCompletion): void {
     const at = (COMPLETIONS_AT + index * COMPLETION_BYTES) >> 2;
-    const words = this.#words;
-    const high = words[at + 1] as number;
     const low = words[at] as number;
-    into.wrId = high === 0 ? low : (high | 0) * TWO_32 + low;
+    const high = words[at + 1] as number;
+    // Either of two things: one number.
+    const value = (words[at + 6] as number) >>> 0;
+    into.wrId = low >> 31 === high ? low : high * TWO_32 + (low >>> 0);
     into.status = words[at + 2] as number;
     into.opcode = words[at + 3] as number;
-    into.vendorErr = words[at + 4] as number;
-    into.byteLen = words[at + 5] as number;
-    into.imm = words[at + 6] as number;
-    into.invalidatedRkey = words[at + 6] as number;
+    into.vendorErr = (words[at + 4] as number) >>> 0;
+    into.byteLen = (words[at + 5] as number) >>> 0;
+    into.imm = value;
+    into.invalidatedRkey = value;
     into.qpn = words[at + 7] as number;
     into.srcQpn = words[at + 8] as number;
     into.flags = words[at + 9] as number;
   }
 
-  #ask(handle: number, count: number): void {
-    const words = this.#words;
-    words[HANDLE] = handle;
-    words[COUNT] = count;
-    words[RESULT] = 0;
-  }
-
-  #result(): number {
-    return (this.#words[RESULT] as number) | 0;
-  }
-
   /** Writes what is not the address of an SGE. Returns the place of that. */
-  #nextSge(length: number, lkey: number): number {
+  #nextSge(length: number, lkeyWord: number): number {
     const at = (SGES_AT + this.#sgeEnd * SGE_BYTES) >> 2;
-    this.#words[at + 2] = length;
-    this.#words[at + 3] = lkey;
+    words[at + 2] = length | 0;
+    words[at + 3] = lkeyWord;
     this.#sgeEnd++;
     return at;
   }
+}
 
-  /** An integer of up to 53 bits as two words; a negative one as the 64-bit number that it is for C. */
-  #setWide(at: number, value: number): void {
-    const words = this.#words;
-    words[at] = value;
-    words[at + 1] = (value | 0) === value ? value >> 31 : Math.floor(value / TWO_32);
-  }
+function ask(handle: number, count: number): void {
+  words[HANDLE] = handle;
+  words[COUNT] = count;
+}
+
+/** An integer of up to 53 bits as two words; a negative one as the 64-bit number that it is for C. */
+function setWide(at: number, value: number): void {
+  const low = value | 0;
+  words[at] = low;
+  words[at + 1] = low === value ? low >> 31 : Math.floor(value / TWO_32);
 }
 
 let shared: RequestBuffer | undefined;

@@ -23,11 +23,10 @@ export interface SendLimits {
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, with the buffer as it was. */
 export function writeSend(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
   const inline = request.inlineData;
-  buffer.begin(request.wrId, request.opcode, (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG));
+  const flags = (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG);
+  buffer.begin(request.wrId, request.opcode, flags, request.imm ?? request.invalidateRkey ?? 0);
   if (inline !== undefined) buffer.addInline(inline);
   else if (request.sges !== undefined) addSges(buffer, device, request.sges);
-  const value = request.imm ?? request.invalidateRkey;
-  if (value !== undefined) buffer.setImmediate(value);
   if (request.remoteAddr !== undefined) {
     checkAddress(request.remoteAddr);
     buffer.setRemote(request.remoteAddr, request.rkey ?? 0);
@@ -58,7 +57,7 @@ export function writeReceive(
   device: IbverbsDevice,
   request: ReceiveWorkRequest,
 ): void {
-  buffer.begin(request.wrId, 0, 0);
+  buffer.begin(request.wrId, 0, 0, 0);
   addSges(buffer, device, request.sges ?? NO_SGES);
   buffer.commit();
 }
