@@ -8,11 +8,13 @@ import { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
 import { ControlQueue } from './control-queue.js';
+import type { IbverbsDevice } from './ibverbs-device.js';
 import type { IbverbsPd } from './ibverbs-pd.js';
 import type { RegionAddress } from './request-buffer.js';
 
 export class IbverbsMr implements MemoryRegion, RegionAddress {
   readonly pd: IbverbsPd;
+  readonly device: IbverbsDevice;
   readonly handle: number;
   readonly bytes: Uint8Array;
   readonly length: number;
@@ -35,6 +37,7 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
     keys: Float64Array,
   ) {
     this.pd = pd;
+    this.device = pd.device;
     this.handle = handle;
     this.bytes = bytes;
     this.length = bytes.length;

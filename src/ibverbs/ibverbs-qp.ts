@@ -38,6 +38,9 @@ import {
 } from './request-writer.js';
 import { verbError } from './verbs-error.js';
 
+const { BIND_MW, RDMA_READ } = WrOpcode;
+const { RESET, ERR } = QpState;
+
 export interface NewQp {
   readonly handle: number;
   readonly qpn: Qpn;
@@ -62,7 +65,7 @@ export class IbverbsQp implements QueuePair {
   readonly #srq: IbverbsSrq | null;
   readonly #limits: SendLimits;
   readonly #control = new ControlQueue('the queue pair');
-  #state: QpState = QpState.RESET;
+  #state: QpState = RESET;
   /** The kernel may have moved it to ERR, or not: see above. */
   #isSuspect = false;
   #isFlushing = false;
@@ -118,7 +121,7 @@ export class IbverbsQp implements QueuePair {
     this.#buffer.reset();
     writeSend(this.#buffer, this.#device, request);
     this.#flushSends();
-    if (request.opcode === WrOpcode.BIND_MW) noteBinding(request);
+    if (request.opcode === BIND_MW) noteBinding(request);
   }
 
   postSendBatch(requests: readonly SendWorkRequest[]): void {
@@ -129,7 +132,7 @@ export class IbverbsQp implements QueuePair {
         this.#checkSend(request);
         if (!buffer.hasRoom(request.sges?.length ?? 1, request.inlineData?.length ?? 0)) this.#flushSends();
         writeSend(buffer, this.#device, request);
-        if (request.opcode === WrOpcode.BIND_MW) noteBinding(request);
+        if (request.opcode === BIND_MW) noteBinding(request);
       }
     } finally {
       this.#flushSends();
@@ -176,9 +179,9 @@ export class IbverbsQp implements QueuePair {
 
   /** A completion failed, or the device reported a fatal event. */
   suspect(): void {
-    if (this.#state === QpState.RESET) return;
+    if (this.#state === RESET) return;
     this.#isSuspect = true;
-    this.#state = QpState.ERR;
+    this.#state = ERR;
   }
 
   async #modify(attributes: QpAttributes): Promise<void> {
@@ -201,12 +204,12 @@ export class IbverbsQp implements QueuePair {
    * it only when the queue pair goes to ERR again, which changes nothing for the others.
    */
   #flushLateReceives(): void {
-    if (this.#state !== QpState.ERR || this.#isFlushing) return;
+    if (this.#state !== ERR || this.#isFlushing) return;
     this.#isFlushing = true;
     const flush = async (): Promise<void> => {
       this.#isFlushing = false;
       if (this.#isSuspect) await this.#query();
-      if (this.#state === QpState.ERR) await this.#modify({ state: QpState.ERR });
+      if (this.#state === ERR) await this.#modify({ state: ERR });
     };
     // Closed meanwhile, or refused: then there is nothing more to flush.
     this.#control.run(flush).catch(() => {});
@@ -251,7 +254,7 @@ export class IbverbsQp implements QueuePair {
       );
     }
     checkSend(request, this.#limits);
-    if (request.opcode === WrOpcode.RDMA_READ) this.#device.checkReadSges(request.sges?.length ?? 0);
+    if (request.opcode === RDMA_READ) this.#device.checkReadSges(request.sges?.length ?? 0);
   }
 
   #checkReceive(request: ReceiveWorkRequest): void {

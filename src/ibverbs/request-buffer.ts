@@ -247,8 +247,8 @@ export class RequestBuffer {
 }
 
 function ask(handle: number, count: number): void {
-  words[HANDLE] = handle;
-  words[COUNT] = count;
+  words[HANDLE] = handle | 0;
+  words[COUNT] = count | 0;
 }
 
 /** An integer of up to 53 bits as two words; a negative one as the 64-bit number that it is for C. */

@@ -75,7 +75,7 @@ function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sg
     const sge = sges[i] as Sge;
     const length = sgeLength(sge);
     const mr = sge.mr;
-    if (!(mr instanceof IbverbsMr) || mr.pd.device !== device) {
+    if (!(mr instanceof IbverbsMr) || mr.device !== device) {
       throw usageError('the memory region of an SGE belongs to another device');
     }
     total += length;
@@ -99,7 +99,7 @@ function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: Window
     !(mw instanceof IbverbsMw) ||
     !(mr instanceof IbverbsMr) ||
     mw.pd.device !== device ||
-    mr.pd.device !== device
+    mr.device !== device
   ) {
     throw usageError('the memory window or region of a BIND_MW belongs to another device');
   }

@@ -11,28 +11,39 @@ import { type SendWorkRequest, type Sge, type WindowBinding, WrOpcode } from './
 const OPCODE_NAMES = new Map<number, string>(Object.entries(WrOpcode).map(([name, value]) => [value, name]));
 export const wrOpcodeName = (opcode: number): string => OPCODE_NAMES.get(opcode) ?? `opcode ${opcode}`;
 
+/** Opcodes are the integers from 0 to this. */
+const LAST_OPCODE = OPCODE_NAMES.size - 1;
+const { SEND, SEND_WITH_IMM, ATOMIC_CMP_AND_SWP, ATOMIC_FETCH_AND_ADD } = WrOpcode;
 const RC_ONLY = new Set<number>([
   WrOpcode.RDMA_READ,
-  WrOpcode.ATOMIC_CMP_AND_SWP,
-  WrOpcode.ATOMIC_FETCH_AND_ADD,
+  ATOMIC_CMP_AND_SWP,
+  ATOMIC_FETCH_AND_ADD,
   WrOpcode.SEND_WITH_INV,
   WrOpcode.LOCAL_INV,
   WrOpcode.BIND_MW,
 ]);
+const { RC } = QpType;
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the field. */
 export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
   const { opcode } = request;
   if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
-  if (!OPCODE_NAMES.has(opcode)) throw usageError(`${opcode} is not a work request opcode`);
-  if (type !== QpType.RC) checkUnreliable(request, type);
+  if (!Number.isSafeInteger(opcode) || opcode < 0 || opcode > LAST_OPCODE) throw notOpcode(opcode);
+  if (type !== RC) checkUnreliable(request, type);
   checkNumbers(request);
+  if (opcode !== SEND && opcode !== SEND_WITH_IMM) checkOperands(request);
+  if (request.inlineData !== undefined) checkInline(request);
+}
+
+/** What operations other than plain sends cannot do without. */
+function checkOperands(request: SendWorkRequest): void {
+  const { opcode } = request;
   switch (opcode) {
     case WrOpcode.RDMA_WRITE:
     case WrOpcode.RDMA_WRITE_WITH_IMM:
     case WrOpcode.RDMA_READ:
-    case WrOpcode.ATOMIC_CMP_AND_SWP:
-    case WrOpcode.ATOMIC_FETCH_AND_ADD:
+    case ATOMIC_CMP_AND_SWP:
+    case ATOMIC_FETCH_AND_ADD:
       if (request.remoteAddr === undefined) throw missing(opcode, 'remoteAddr');
       if (request.rkey === undefined) throw missing(opcode, 'rkey');
       break;
@@ -46,11 +57,10 @@ export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
       break;
     default:
   }
-  if (opcode === WrOpcode.ATOMIC_CMP_AND_SWP && request.swap === undefined) throw missing(opcode, 'swap');
-  if (opcode >= WrOpcode.ATOMIC_CMP_AND_SWP && opcode <= WrOpcode.ATOMIC_FETCH_AND_ADD) {
+  if (opcode === ATOMIC_CMP_AND_SWP && request.swap === undefined) throw missing(opcode, 'swap');
+  if (opcode >= ATOMIC_CMP_AND_SWP && opcode <= ATOMIC_FETCH_AND_ADD) {
     if (request.compareAdd === undefined) throw missing(opcode, 'compareAdd');
   }
-  if (request.inlineData !== undefined) checkInline(request);
 }
 
 /** Length of a piece after its defaults. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT unless both are integers ≥ 0. */
@@ -107,6 +117,8 @@ function checkUnreliable(request: SendWorkRequest, type: QpType): void {
   if (request.remoteQpn === undefined) throw missing(opcode, 'remoteQpn');
   if (request.remoteQkey === undefined) throw missing(opcode, 'remoteQkey');
 }
+
+const notOpcode = (opcode: number): Error => usageError(`${opcode} is not a work request opcode`);
 
 const missing = (opcode: number, field: string): Error =>
   usageError(`${wrOpcodeName(opcode)} needs ${field}`);
