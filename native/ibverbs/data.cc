@@ -114,9 +114,9 @@ bool FillOperands(const Objects& objects, const ibv_qp& qp, const Request& from,
 // What a fast call is about: an object of type T.
 template <typename T>
 struct FastCall {
-  FastCall(napi_env env, napi_callback_info info, Kind kind, int32_t max_count) {
+  FastCall(napi_env env, Kind kind, int32_t max_count) {
     void* data = nullptr;
-    if (napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data) != napi_ok) return;
+    if (napi_get_instance_data(env, &data) != napi_ok || data == nullptr) return;
     objects = static_cast<Objects*>(data);
     if (objects->shared.bytes == nullptr) return;
     layout = reinterpret_cast<Layout*>(objects->shared.bytes);
@@ -133,8 +133,8 @@ struct FastCall {
 };
 
 // postSend(): 0 or an errno.
-napi_value PostSend(napi_env env, napi_callback_info info) {
-  const FastCall<ibv_qp> call(env, info, Kind::kQp, kMaxRequests);
+napi_value PostSend(napi_env env, napi_callback_info) {
+  const FastCall<ibv_qp> call(env, Kind::kQp, kMaxRequests);
   if (call.object == nullptr) return nullptr;
   ibv_send_wr requests[kMaxRequests];
   ibv_sge* sges = call.layout->sges;
@@ -159,7 +159,8 @@ napi_value PostSend(napi_env env, napi_callback_info info) {
   const int error = ErrorOf(ibv_post_send(call.object, requests, &bad));
   if (error != 0) call.layout->result = error;
   // The library leaves it to the program to note the new key of a window, and reads it at the next bind.
-  for (const ibv_send_wr* wr = requests; wr != nullptr && (error == 0 || wr != bad); wr = wr->next) {
+  const ibv_send_wr* const end = error == 0 ? nullptr : bad == nullptr ? requests : bad;
+  for (const ibv_send_wr* wr = requests; wr != end; wr = wr->next) {
     if (wr->opcode == IBV_WR_BIND_MW) wr->bind_mw.mw->rkey = wr->bind_mw.rkey;
   }
   return nullptr;
@@ -185,20 +186,20 @@ void PostReceives(const FastCall<T>& call, int (*post)(T*, ibv_recv_wr*, ibv_rec
 }
 
 // postRecv(), postSrqRecv(): 0 or an errno.
-napi_value PostRecv(napi_env env, napi_callback_info info) {
-  PostReceives(FastCall<ibv_qp>(env, info, Kind::kQp, kMaxRequests), ibv_post_recv);
+napi_value PostRecv(napi_env env, napi_callback_info) {
+  PostReceives(FastCall<ibv_qp>(env, Kind::kQp, kMaxRequests), ibv_post_recv);
   return nullptr;
 }
 
-napi_value PostSrqRecv(napi_env env, napi_callback_info info) {
-  PostReceives(FastCall<ibv_srq>(env, info, Kind::kSrq, kMaxRequests), ibv_post_srq_recv);
+napi_value PostSrqRecv(napi_env env, napi_callback_info) {
+  PostReceives(FastCall<ibv_srq>(env, Kind::kSrq, kMaxRequests), ibv_post_srq_recv);
   return nullptr;
 }
 
 // pollCq(): how many completions lie in the buffer, or a negative errno. An empty queue is looked at a few times: that
 // costs less than the way from JavaScript and back.
-napi_value PollCq(napi_env env, napi_callback_info info) {
-  const FastCall<ibv_cq> call(env, info, Kind::kCq, kMaxCompletions);
+napi_value PollCq(napi_env env, napi_callback_info) {
+  const FastCall<ibv_cq> call(env, Kind::kCq, kMaxCompletions);
   if (call.object == nullptr) return nullptr;
   ibv_wc* const completions = call.layout->completions;
   errno = 0;
@@ -212,8 +213,8 @@ napi_value PollCq(napi_env env, napi_callback_info info) {
 }
 
 // reqNotify(): 0 or an errno. The count says whether it is for solicited completions only.
-napi_value ReqNotify(napi_env env, napi_callback_info info) {
-  const FastCall<ibv_cq> call(env, info, Kind::kCq, 1);
+napi_value ReqNotify(napi_env env, napi_callback_info) {
+  const FastCall<ibv_cq> call(env, Kind::kCq, 1);
   if (call.object == nullptr) return nullptr;
   errno = 0;
   call.layout->result = ErrorOf(ibv_req_notify_cq(call.object, call.count));

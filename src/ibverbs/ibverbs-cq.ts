@@ -9,6 +9,8 @@ import type { IbverbsDevice } from './ibverbs-device.js';
 import { MAX_COMPLETIONS, type RequestBuffer } from './request-buffer.js';
 import { verbError } from './verbs-error.js';
 
+const { SUCCESS } = WcStatus;
+const MOST = MAX_COMPLETIONS;
 /** IBV_WC_IP_CSUM_OK, of which this package makes no use. */
 const CHECKSUM_FLAG = 4;
 
@@ -42,17 +44,16 @@ export class IbverbsCq implements CompletionQueue {
     const wanted = max < into.length ? max : into.length;
     let taken = 0;
     while (taken < wanted) {
-      const asked = wanted - taken < MAX_COMPLETIONS ? wanted - taken : MAX_COMPLETIONS;
-      const count = this.#buffer.pollCq(this.handle, asked);
+      const count = this.#buffer.pollCq(this.handle, wanted - taken);
       if (count < 0) throw verbError(`polling a completion queue of ${this.device.name}`, -count);
       for (let i = 0; i < count; i++) {
         const completion = into[taken + i] as WorkCompletion;
         this.#buffer.readCompletion(i, completion);
         if ((completion.flags & CHECKSUM_FLAG) !== 0) completion.flags = this.#withoutChecksum(completion);
-        if (completion.status !== WcStatus.SUCCESS) this.device.onFailedCompletion(completion);
+        if (completion.status !== SUCCESS) this.device.onFailedCompletion(completion);
       }
       taken += count;
-      if (count < asked) break;
+      if (count < MOST) break;
     }
     if (this.overrun && taken === 0) throw this.#overrunError();
     return taken;

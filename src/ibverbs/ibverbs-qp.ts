@@ -38,6 +38,10 @@ import {
 } from './request-writer.js';
 import { verbError } from './verbs-error.js';
 
+/** In constants of this file, because compiled code has to look up whatever is imported, at every use. */
+const check = checkSend;
+const write = writeSend;
+const maySend = mayPostSend;
 const { BIND_MW, RDMA_READ } = WrOpcode;
 const { RESET, ERR } = QpState;
 
@@ -85,8 +89,8 @@ export class IbverbsQp implements QueuePair {
     this.#srq = made.srq;
     this.#limits = {
       type: made.type,
-      maxSge: made.capacity.maxSendSge,
-      maxInline: made.capacity.maxInlineData,
+      maxSge: made.capacity.maxSendSge | 0,
+      maxInline: made.capacity.maxInlineData | 0,
     };
     this.#device.qps.set(this.qpn, this);
     this.#device.qpHandles.set(this.handle, this);
@@ -118,20 +122,18 @@ export class IbverbsQp implements QueuePair {
 
   postSend(request: SendWorkRequest): void {
     this.#checkSend(request);
-    this.#buffer.reset();
-    writeSend(this.#buffer, this.#device, request);
+    write(this.#buffer, this.#device, request);
     this.#flushSends();
     if (request.opcode === BIND_MW) noteBinding(request);
   }
 
   postSendBatch(requests: readonly SendWorkRequest[]): void {
     const buffer = this.#buffer;
-    buffer.reset();
     try {
       for (const request of requests) {
         this.#checkSend(request);
         if (!buffer.hasRoom(request.sges?.length ?? 1, request.inlineData?.length ?? 0)) this.#flushSends();
-        writeSend(buffer, this.#device, request);
+        write(buffer, this.#device, request);
         if (request.opcode === BIND_MW) noteBinding(request);
       }
     } finally {
@@ -141,14 +143,12 @@ export class IbverbsQp implements QueuePair {
 
   postRecv(request: ReceiveWorkRequest): void {
     this.#checkReceive(request);
-    this.#buffer.reset();
     writeReceive(this.#buffer, this.#device, request);
     this.#flushReceives();
   }
 
   postRecvBatch(requests: readonly ReceiveWorkRequest[]): void {
     const buffer = this.#buffer;
-    buffer.reset();
     try {
       for (const request of requests) {
         this.#checkReceive(request);
@@ -246,14 +246,14 @@ export class IbverbsQp implements QueuePair {
 
   #checkSend(request: SendWorkRequest): void {
     this.#control.checkOpen();
-    if (!mayPostSend(this.#state)) {
+    if (!maySend(this.#state)) {
       const state = qpStateName(this.#state);
       throw new RdmaError(
         'ERR_RDMA_INVALID_STATE',
         `postSend needs a queue pair in RTS, this one is in ${state}`,
       );
     }
-    checkSend(request, this.#limits);
+    check(request, this.#limits);
     if (request.opcode === RDMA_READ) this.#device.checkReadSges(request.sges?.length ?? 0);
   }
 

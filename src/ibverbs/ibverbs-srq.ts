@@ -34,7 +34,6 @@ export class IbverbsSrq implements SharedReceiveQueue {
     this.#control.checkOpen();
     checkReceive(request, this.maxSge);
     const { buffer, device } = this.pd;
-    buffer.reset();
     writeReceive(buffer, device, request);
     this.#flush();
   }
@@ -42,7 +41,6 @@ export class IbverbsSrq implements SharedReceiveQueue {
   postRecvBatch(requests: readonly ReceiveWorkRequest[]): void {
     this.#control.checkOpen();
     const { buffer, device } = this.pd;
-    buffer.reset();
     try {
       for (const request of requests) {
         checkReceive(request, this.maxSge);

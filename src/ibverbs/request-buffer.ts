@@ -13,7 +13,8 @@
 import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 
-export const MAX_REQUESTS = 64;
+const MAX_REQUESTS = 64;
+/** Of one call. */
 export const MAX_COMPLETIONS = 256;
 const MAX_SGES = 1024;
 const INLINE_BYTES = 65_536;
@@ -22,18 +23,20 @@ const INLINE_BYTES = 65_536;
 const RESULT = 0;
 const HANDLE = 1;
 const COUNT = 2;
-const REQUESTS_AT = 64;
-const REQUEST_BYTES = 96;
-const SGES_AT = REQUESTS_AT + MAX_REQUESTS * REQUEST_BYTES;
-const SGE_BYTES = 16;
-const COMPLETIONS_AT = SGES_AT + MAX_SGES * SGE_BYTES;
-const COMPLETION_BYTES = 48;
-const INLINE_AT = COMPLETIONS_AT + MAX_COMPLETIONS * COMPLETION_BYTES;
+/** The rest, in words. */
+const REQUESTS_AT = 16;
+const REQUEST_WORDS = 24;
+const SGES_AT = REQUESTS_AT + MAX_REQUESTS * REQUEST_WORDS;
+const SGE_WORDS = 4;
+const COMPLETIONS_AT = SGES_AT + MAX_SGES * SGE_WORDS;
+const COMPLETION_WORDS = 12;
+/** In bytes. */
+const INLINE_AT = (COMPLETIONS_AT + MAX_COMPLETIONS * COMPLETION_WORDS) * 4;
 const TOTAL_BYTES = INLINE_AT + INLINE_BYTES;
 
 const TWO_32 = 2 ** 32;
 
-/** The memory itself, in constants of this file: so code that is compiled knows where it lies and how long it is. */
+/** The memory itself, in constants of this file: so compiled code knows where it lies and how long it is. */
 const bytes = new Uint8Array(new ArrayBuffer(TOTAL_BYTES));
 const words = new Int32Array(bytes.buffer);
 const longs = new BigUint64Array(bytes.buffer);
@@ -75,8 +78,6 @@ export class RequestBuffer {
   /** With those of the request that is being written. */
   #sgeEnd = 0;
   #inlineEnd = 0;
-  /** Its place. */
-  #at = 0;
   readonly #inlineAddress: number;
   readonly #callPostSend: () => void;
   readonly #callPostRecv: () => void;
@@ -98,36 +99,41 @@ export class RequestBuffer {
   /** Hands the complete requests to a queue pair and forgets them. 0 or an errno. */
   postSend(qp: number): number {
     ask(qp, this.count);
-    this.#callPostSend();
-    this.reset();
+    const call = this.#callPostSend;
+    call();
+    this.#reset();
     return words[RESULT] as number;
   }
 
   postRecv(qp: number): number {
     ask(qp, this.count);
-    this.#callPostRecv();
-    this.reset();
+    const call = this.#callPostRecv;
+    call();
+    this.#reset();
     return words[RESULT] as number;
   }
 
   postSrqRecv(srq: number): number {
     ask(srq, this.count);
-    this.#callPostSrqRecv();
-    this.reset();
+    const call = this.#callPostSrqRecv;
+    call();
+    this.#reset();
     return words[RESULT] as number;
   }
 
-  /** How many completions can be read, `max` at most, or a negative errno. */
+  /** How many completions can be read, `max` and 256 at most, or a negative errno. */
   pollCq(cq: number, max: number): number {
-    ask(cq, max);
-    this.#callPollCq();
+    ask(cq, max < MAX_COMPLETIONS ? max : MAX_COMPLETIONS);
+    const call = this.#callPollCq;
+    call();
     return words[RESULT] as number;
   }
 
   /** 0 or an errno. */
   reqNotify(cq: number, solicitedOnly: boolean): number {
     ask(cq, solicitedOnly ? 1 : 0);
-    this.#callReqNotify();
+    const call = this.#callReqNotify;
+    call();
     return words[RESULT] as number;
   }
 
@@ -140,7 +146,7 @@ export class RequestBuffer {
     );
   }
 
-  reset(): void {
+  #reset(): void {
     this.count = 0;
     this.#sgeCount = 0;
     this.#inlineUsed = 0;
@@ -152,26 +158,25 @@ export class RequestBuffer {
    * @param value the immediate data, or the rkey to invalidate
    */
   begin(wrId: number, opcode: number, flags: number, value: number): void {
-    const at = (REQUESTS_AT + this.count * REQUEST_BYTES) >> 2;
-    this.#at = at;
+    const at = requestAt(this.count);
     this.#sgeEnd = this.#sgeCount;
     this.#inlineEnd = this.#inlineUsed;
     setWide(at + WR_ID, wrId);
-    words[at + OPCODE] = opcode;
-    words[at + FLAGS] = flags;
+    words[at + OPCODE] = opcode | 0;
+    words[at + FLAGS] = flags | 0;
     words[at + IMM_OR_RKEY] = value | 0;
   }
 
   /** A piece of a region. `offset` is an integer from 0 on, `length` one up to 2^31. */
   addSge(region: RegionAddress, offset: number, length: number): void {
     const at = this.#nextSge(length, region.lkeyWord);
-    const low = (region.baseLow + (offset | 0)) | 0;
     if ((offset | 0) !== offset) {
       setWide(at, region.base + offset);
       return;
     }
+    const low = (region.baseLow + offset) | 0;
     words[at] = low;
-    words[at + 1] = region.baseHigh + (low >>> 0 < offset ? 1 : 0);
+    words[at + 1] = (region.baseHigh | 0) + (low >>> 0 < offset ? 1 : 0);
   }
 
   addInline(data: Uint8Array): void {
@@ -182,26 +187,27 @@ export class RequestBuffer {
 
   /** Both forms are checked by the caller. */
   setRemote(address: number | bigint, rkey: number): void {
-    const at = this.#at;
+    const at = requestAt(this.count);
     if (typeof address === 'bigint') longs[(at + REMOTE_ADDR) >> 1] = address;
     else setWide(at + REMOTE_ADDR, address);
     words[at + RKEY] = rkey | 0;
   }
 
   setAtomic(compareAdd: bigint, swap: bigint): void {
-    longs[(this.#at >> 1) + LONG_COMPARE_ADD] = compareAdd;
-    longs[(this.#at >> 1) + LONG_SWAP] = swap;
+    const at = requestAt(this.count);
+    longs[(at >> 1) + LONG_COMPARE_ADD] = compareAdd;
+    longs[(at >> 1) + LONG_SWAP] = swap;
   }
 
   setDatagram(ah: number, qpn: number, qkey: number): void {
-    const at = this.#at;
+    const at = requestAt(this.count);
     words[at + AH] = ah;
     words[at + REMOTE_QPN] = qpn;
     words[at + REMOTE_QKEY] = qkey | 0;
   }
 
   setBinding(mw: number, mr: number, address: number, length: number, access: number, rkey: number): void {
-    const at = this.#at;
+    const at = requestAt(this.count);
     words[at + MW] = mw;
     words[at + MR] = mr;
     words[at + BIND_ACCESS] = access;
@@ -212,14 +218,14 @@ export class RequestBuffer {
 
   /** The request is complete. */
   commit(): void {
-    words[this.#at + SGE_COUNT] = this.#sgeEnd - this.#sgeCount;
+    words[requestAt(this.count) + SGE_COUNT] = this.#sgeEnd - this.#sgeCount;
     this.#sgeCount = this.#sgeEnd;
     this.#inlineUsed = this.#inlineEnd;
     this.count++;
   }
 
   readCompletion(index: number, into: WorkCompletion): void {
-    const at = (COMPLETIONS_AT + index * COMPLETION_BYTES) >> 2;
+    const at = (COMPLETIONS_AT + index * COMPLETION_WORDS) | 0;
     const low = words[at] as number;
     const high = words[at + 1] as number;
     // Either of two things: one number.
@@ -238,25 +244,27 @@ export class RequestBuffer {
 
   /** Writes what is not the address of an SGE. Returns the place of that. */
   #nextSge(length: number, lkeyWord: number): number {
-    const at = (SGES_AT + this.#sgeEnd * SGE_BYTES) >> 2;
+    const at = (SGES_AT + this.#sgeEnd * SGE_WORDS) | 0;
     words[at + 2] = length | 0;
-    words[at + 3] = lkeyWord;
+    words[at + 3] = lkeyWord | 0;
     this.#sgeEnd++;
     return at;
   }
 }
 
-function ask(handle: number, count: number): void {
+const requestAt = (index: number): number => (REQUESTS_AT + index * REQUEST_WORDS) | 0;
+
+const ask = (handle: number, count: number): void => {
   words[HANDLE] = handle | 0;
   words[COUNT] = count | 0;
-}
+};
 
 /** An integer of up to 53 bits as two words; a negative one as the 64-bit number that it is for C. */
-function setWide(at: number, value: number): void {
+const setWide = (at: number, value: number): void => {
   const low = value | 0;
   words[at] = low;
   words[at + 1] = low === value ? low >> 31 : Math.floor(value / TWO_32);
-}
+};
 
 let shared: RequestBuffer | undefined;
 

@@ -9,6 +9,11 @@ import { IbverbsMr, IbverbsMw } from './ibverbs-memory.js';
 import type { RequestBuffer } from './request-buffer.js';
 import { Errno, verbError } from './verbs-error.js';
 
+/** In constants of this file, because compiled code has to look up whatever is imported, at every use. */
+const lengthOf = sgeLength;
+const checkRequest = checkSendRequest;
+const Region = IbverbsMr;
+
 const INLINE_FLAG = 8;
 const MAX_MESSAGE_BYTES = 2 ** 31;
 const MAX_ADDRESS = 2n ** 64n;
@@ -41,7 +46,7 @@ export function writeSend(buffer: RequestBuffer, device: IbverbsDevice, request:
 
 /** What is wrong with a request for a queue pair of these limits. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkSend(request: SendWorkRequest, limits: SendLimits): void {
-  checkSendRequest(request, limits.type);
+  checkRequest(request, limits.type);
   const inline = request.inlineData;
   if (inline !== undefined && inline.length > limits.maxInline) {
     throw usageError(`inlineData has ${inline.length} bytes, but maxInlineData is ${limits.maxInline}`);
@@ -73,16 +78,18 @@ function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sg
   let total = 0;
   for (let i = 0; i < sges.length; i++) {
     const sge = sges[i] as Sge;
-    const length = sgeLength(sge);
+    const length = lengthOf(sge);
     const mr = sge.mr;
-    if (!(mr instanceof IbverbsMr) || mr.device !== device) {
-      throw usageError('the memory region of an SGE belongs to another device');
-    }
+    if (mr === undefined || mr === null) throw foreignRegion();
+    // In this order: once the device was read, compiled code knows what `mr` is, and need not search its prototypes.
+    if ((mr as IbverbsMr).device !== device || !(mr instanceof Region)) throw foreignRegion();
     total += length;
     if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
     buffer.addSge(mr, sge.offset ?? 0, length);
   }
 }
+
+const foreignRegion = (): RdmaError => usageError('the memory region of an SGE belongs to another device');
 
 function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
   const { ah } = request;
@@ -95,12 +102,7 @@ function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: Se
 
 function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: WindowBinding): void {
   const { mw, mr } = bind;
-  if (
-    !(mw instanceof IbverbsMw) ||
-    !(mr instanceof IbverbsMr) ||
-    mw.pd.device !== device ||
-    mr.device !== device
-  ) {
+  if (!(mw instanceof IbverbsMw) || mw.pd.device !== device || !(mr instanceof IbverbsMr) || mr.device !== device) {
     throw usageError('the memory window or region of a BIND_MW belongs to another device');
   }
   if (mw.closed || mr.closed) {
