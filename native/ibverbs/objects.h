@@ -40,6 +40,12 @@ struct SharedBuffer {
   napi_ref reference = nullptr;
 };
 
+// The completion queue whose polls found nothing last, and how often the next one looks. A send ends the wait.
+struct Waiting {
+  int32_t cq = 0;
+  int looks = 0;
+};
+
 class Objects {
  public:
   explicit Objects(napi_env env) : env_(env) {}
@@ -65,6 +71,7 @@ class Objects {
   }
 
   SharedBuffer shared;
+  Waiting waiting;
 
  private:
   const napi_env env_;
