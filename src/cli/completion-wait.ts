@@ -22,10 +22,11 @@ export interface WaitOptions {
 
 const POLLED_AT_ONCE = 16;
 /**
- * Looks at the queue before the event loop gets its turn. A soft device over node:dgram receives nothing without one; for
- * a device of the kernel's it is only there for signals and timers, and what completes meanwhile waits for its end.
+ * Polls in a row before the event loop gets its turn. A soft device over node:dgram receives nothing without one; for a
+ * device of the kernel's, which looks up to 32 times in a poll, it is only there for signals and timers, and what completes
+ * meanwhile waits for its end.
  */
-const LOOKS_IN_A_ROW = { soft: 200, ibverbs: 5000 } as const;
+const POLLS_IN_A_ROW = { soft: 200, ibverbs: 2000 } as const;
 /** How often a sleeper is looked after, in parts of its patience. */
 const CHECKS_PER_TIMEOUT = 4;
 
@@ -33,6 +34,7 @@ export class CompletionWait {
   readonly #cq: CompletionQueue;
   readonly #channel: CompletionChannel;
   readonly #options: WaitOptions;
+  readonly #pollsInARow: number;
   readonly #completions = createCompletions(POLLED_AT_ONCE);
   #watch: NodeJS.Timeout | undefined;
   /** Turns of the watch since something came in. */
@@ -43,6 +45,7 @@ export class CompletionWait {
     this.#cq = cq;
     this.#channel = channel;
     this.#options = options;
+    this.#pollsInARow = options.useEvents ? 1 : POLLS_IN_A_ROW[options.kind];
   }
 
   /**
@@ -61,11 +64,11 @@ export class CompletionWait {
   }
 
   #look(isDone: () => boolean, take: Take): boolean {
-    const { useEvents, kind } = this.#options;
-    const looks = useEvents ? 1 : LOOKS_IN_A_ROW[kind];
-    for (let i = 0; i < looks; i++) {
-      if (this.#drain(take)) i = -1;
+    if (isDone()) return true;
+    for (let polls = 0; polls < this.#pollsInARow; polls++) {
+      if (!this.#drain(take)) continue;
       if (isDone()) return true;
+      polls = -1;
     }
     return false;
   }
@@ -82,7 +85,7 @@ export class CompletionWait {
         if (this.#drain(take)) deadline = performance.now() + timeoutMillis;
         else if (performance.now() > deadline) throw this.#silence();
       }
-    } while (!isDone() && !this.#look(isDone, take));
+    } while (!this.#look(isDone, take));
   }
 
   #event(): Promise<void> {

@@ -13,6 +13,8 @@ export interface Timeline {
   readonly end: number;
 }
 
+const { RECV } = WcOpcode;
+
 /** Completions between two signaled sends, as the stock tools have it. */
 const SIGNALED_EVERY = 100;
 const RECEIVE = 1;
@@ -66,7 +68,7 @@ export async function sendLatency(
   let wantedReceives = 0;
   let wantedSends = 0;
   const take = ({ opcode }: WorkCompletion): void => {
-    if (opcode === WcOpcode.RECV) receives.taken++;
+    if (opcode === RECV) receives.taken++;
     else sends++;
   };
   let waiting: Promise<void> | undefined;

@@ -44,6 +44,7 @@ export interface PingPongOptions {
   readonly timeoutMillis: number;
 }
 
+const { RECV } = WcOpcode;
 const RECEIVE = 1;
 const SEND = 2;
 /** Messages that differ, and how far apart they begin in the text that they are taken from. */
@@ -75,6 +76,8 @@ export class PingPongEnd {
   /** What the server sent back last; at first what the stock tool begins with. */
   readonly #echoed: Uint8Array;
   #measuredFrom = 0;
+  /** Receives that wait for a message. */
+  #receives = 0;
   #messages = 0;
   #sends = 0;
   #wantedMessages = 0;
@@ -142,7 +145,7 @@ export class PingPongEnd {
   /** To INIT, with all receives posted: before the peer learns of this end. */
   async prepare(): Promise<void> {
     await this.#qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
-    for (let i = 0; i < this.#options.receiveDepth; i++) this.#postReceive();
+    this.#postReceives();
   }
 
   get address(): PingpongAddress {
@@ -229,12 +232,15 @@ export class PingPongEnd {
     return this.#variants[round % VARIANTS] as Uint8Array;
   }
 
-  #postReceive(): void {
-    this.#qp.postRecv(this.#receiveRequest);
+  #postReceives(): void {
+    for (; this.#receives < this.#options.receiveDepth; this.#receives++) this.#qp.postRecv(this.#receiveRequest);
   }
 
+  /** While a receive is left for the answer, the others are posted when the message is under way. */
   #send(request: SendWorkRequest): void {
+    if (this.#receives === 0) this.#postReceives();
     this.#qp.postSend(request);
+    this.#postReceives();
   }
 
   /** Until so many messages came in, and so many sends were acknowledged. */
@@ -248,7 +254,7 @@ export class PingPongEnd {
     this.#messages >= this.#wantedMessages && this.#sends >= this.#wantedSends;
 
   readonly #take: Take = ({ opcode, byteLen }) => {
-    if (opcode === WcOpcode.RECV) this.#onMessage(byteLen);
+    if (opcode === RECV) this.#onMessage(byteLen);
     else this.#sends++;
   };
 
@@ -259,7 +265,7 @@ export class PingPongEnd {
       throw new RdmaError('ERR_RDMA_PROTOCOL', message);
     }
     this.#messages++;
-    this.#postReceive();
+    this.#receives--;
   }
 }
 
