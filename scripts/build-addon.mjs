@@ -4,8 +4,9 @@
  *
  * Invariants:
  * - The addon is optional. What is missing for it, or goes wrong, is said once and never fails a command.
- * - `build/native/.stamp` names the sources and tools of the last attempt and how it ended. Nothing is compiled, and
- *   nothing said, until one of them changes: another source, or a compiler that was not there before.
+ * - `build/native/.stamp` names the sources, tools and optional headers of the last attempt and how it ended. Nothing is
+ *   compiled, and nothing said, until one of them changes: another source, a header that came or went, or, where that
+ *   attempt failed, a compiler that was not there before.
  * - The addon is renamed into place: processes that run with the old one keep it.
  */
 import { createHash } from 'node:crypto';
@@ -34,13 +35,14 @@ const PREBUILT = join(root, 'build', 'prebuilt');
 const ADDON = join(OUTPUT, 'queuepair.node');
 const STAMP = join(OUTPUT, '.stamp');
 const LOG = join(OUTPUT, 'build.log');
+const OPTIONAL_HEADERS = ['infiniband/verbs.h'];
 const SOURCE_FILE = /\.(cc|h|gyp)$/;
 
 /** Whether there is something to compile that was not tried with these tools already. */
 export function addonNeedsBuild() {
   if (process.platform !== 'linux' || !existsSync(join(SOURCES, 'binding.gyp'))) return false;
   const stamp = readStamp();
-  if (stamp.sources !== fingerprint()) return true;
+  if (stamp.sources !== fingerprint() || stamp.headers !== describeHeaders()) return true;
   return stamp.outcome === 'built' ? !existsSync(ADDON) : stamp.tools !== describeTools();
 }
 
@@ -55,10 +57,10 @@ export async function buildAddon() {
   // An addon of older sources is worse than none.
   rmSync(ADDON, { force: true });
   // Taken before the compiler reads: an edit made while it runs leaves the build stale, not wrongly fresh.
-  const before = fingerprint();
+  const before = `${fingerprint()}\n${describeTools()}\n${describeHeaders()}`;
   const { failure, signal } = await compileAddon({ sources: SOURCES, addon: ADDON, log: LOG });
   if (signal) return signal;
-  writeFileSync(STAMP, `${before}\n${describeTools()}\n${failure ?? 'built'}\n`);
+  writeFileSync(STAMP, `${before}\n${failure ?? 'built'}\n`);
   if (failure) say(`the native addon was not built: ${failure}\nsoft devices will run over node:dgram`);
   return null;
 }
@@ -145,6 +147,17 @@ function describeTools() {
   return [...TOOLS.map(({ names }) => findTool(names)), findNodeGyp()].join(' ');
 }
 
+/** Which of the headers are there that the sources ask for with `__has_include`. */
+function describeHeaders() {
+  const named = [process.env.CPATH, process.env.CPLUS_INCLUDE_PATH].flatMap(
+    (paths) => paths?.split(delimiter) ?? [],
+  );
+  return [...named, '/usr/local/include', '/usr/include']
+    .flatMap((folder) => OPTIONAL_HEADERS.map((header) => join(folder, header)))
+    .filter((path) => existsSync(path))
+    .join(' ');
+}
+
 function fingerprint() {
   const hash = createHash('sha256');
   hash.update(`${process.version} ${process.arch}\n`);
@@ -167,8 +180,8 @@ function sourceFiles(folder) {
 
 function readStamp() {
   if (!existsSync(STAMP)) return {};
-  const [sources, tools, outcome] = readFileSync(STAMP, 'utf8').split('\n');
-  return { sources, tools, outcome };
+  const [sources, tools, headers, outcome] = readFileSync(STAMP, 'utf8').split('\n');
+  return { sources, tools, headers, outcome };
 }
 
 function firstError(output) {

@@ -102,7 +102,12 @@ function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: Se
 
 function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: WindowBinding): void {
   const { mw, mr } = bind;
-  if (!(mw instanceof IbverbsMw) || mw.pd.device !== device || !(mr instanceof IbverbsMr) || mr.device !== device) {
+  if (
+    !(mw instanceof IbverbsMw) ||
+    mw.pd.device !== device ||
+    !(mr instanceof IbverbsMr) ||
+    mr.device !== device
+  ) {
     throw usageError('the memory window or region of a BIND_MW belongs to another device');
   }
   if (mw.closed || mr.closed) {

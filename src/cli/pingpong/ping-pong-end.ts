@@ -233,7 +233,8 @@ export class PingPongEnd {
   }
 
   #postReceives(): void {
-    for (; this.#receives < this.#options.receiveDepth; this.#receives++) this.#qp.postRecv(this.#receiveRequest);
+    for (; this.#receives < this.#options.receiveDepth; this.#receives++)
+      this.#qp.postRecv(this.#receiveRequest);
   }
 
   /** While a receive is left for the answer, the others are posted when the message is under way. */
