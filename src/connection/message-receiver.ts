@@ -94,7 +94,7 @@ export class MessageReceiver {
 
   /** How many of the receives for fragments will be free when the next link begins. The peer must be told. */
   promise(): number {
-    this.#promised = this.#isFull ? 0 : this.#options.slots;
+    this.#promised = this.#isFull() ? 0 : this.#options.slots;
     return this.#promised;
   }
 
@@ -183,11 +183,11 @@ export class MessageReceiver {
     if (this.#heldSlots.length === this.#options.slots)
       throw violation('it sent more than there are receives');
     this.#append(header, payload);
-    if (this.#isFull) this.#heldSlots.push(slot);
+    if (this.#isFull()) this.#heldSlots.push(slot);
     else this.#give(slot);
   }
 
-  get #isFull(): boolean {
+  #isFull(): boolean {
     return this.#readyBytes > this.#options.highWaterBytes;
   }
 
@@ -230,7 +230,7 @@ export class MessageReceiver {
   }
 
   #giveHeldSlots(): void {
-    if (this.#heldSlots.length === 0 || this.#isFull) return;
+    if (this.#heldSlots.length === 0 || this.#isFull()) return;
     for (const slot of this.#heldSlots.splice(0)) this.#give(slot);
     this.#options.onTaken();
   }

@@ -126,17 +126,17 @@ export class Congestion {
   get nextSendAt(): number {
     if (this.#window <= BURST_PACKETS) return 0;
     const burst = this.#queueLimit < ROOMY_QUEUE ? BURST_PACKETS : 2 * BURST_PACKETS;
-    return this.#nextSendAt - (burst - 1) * this.#interval;
+    return this.#nextSendAt - (burst - 1) * this.#interval();
   }
 
   /** µs between packets at the speed of the path. */
-  get #interval(): number {
+  #interval(): number {
     return this.shortestMicros / (this.#isStarting ? this.#window * STARTING_PACE : this.#window);
   }
 
   onSent(packets: number, now: number): void {
     if (this.#nextSendAt < now) this.#nextSendAt = now;
-    this.#nextSendAt += packets * this.#interval;
+    this.#nextSendAt += packets * this.#interval();
   }
 
   /** Sending stopped because the window is full. */
@@ -175,7 +175,7 @@ export class Congestion {
     if (this.shortestMicros === 0) return;
     this.#last = micros;
     if (micros < this.#low) this.#low = micros;
-    if (this.#isStarting && this.#queue > this.#queueLimit / 2) this.#drainQueue(now);
+    if (this.#isStarting && this.#queue() > this.#queueLimit / 2) this.#drainQueue(now);
     if (now >= this.#roundEnd) this.#beginRound(now);
   }
 
@@ -219,7 +219,7 @@ export class Congestion {
   }
 
   /** Packets of ours that wait in queues. */
-  get #queue(): number {
+  #queue(): number {
     return this.#queueAt(this.#last);
   }
 
@@ -277,7 +277,7 @@ export class Congestion {
   /** While there is a queue, progress comes at the speed of the path: with that, the window needs no queue. */
   #drainQueue(now: number): void {
     const micros = this.#countedFrom < 0 ? 0 : now - this.#countedFrom;
-    let window = this.#window - this.#queue;
+    let window = this.#window - this.#queue();
     // A window that was doubling a moment ago says little.
     if (this.#isStarting && micros > this.shortestMicros / 4) {
       window = Math.min(window, (this.#counted / micros) * this.shortestMicros + this.#queueLimit / 2);
