@@ -87,7 +87,6 @@ class MessageBuilder {
   void AddPacket(Flow& flow, uint32_t index, uint16_t identification);
   uint32_t AddPayload(uint32_t index, uint32_t crc);
   uint32_t TakeCrc(uint32_t crc);
-  void Stage(const uint8_t* bytes, size_t length);
   void CloseStaged();
   Flow* CheckPacket(uint32_t index) const;
   size_t PacketBytes(uint32_t index) const;

@@ -44,9 +44,7 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.poll();
   }
 
-  deliverKept(): void {
-    this.inner.deliverKept();
-  }
+  deliverKept(): void {}
 
   setTelling(isTelling: boolean): void {
     this.inner.setTelling(isTelling);
@@ -68,8 +66,9 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.close();
   }
 
-  mayWait(datagram: Datagram): boolean {
-    return this.listener?.mayWait(datagram) ?? false;
+  /** Who watches or disturbs what passes gets each datagram when it comes. */
+  mayWait(): boolean {
+    return false;
   }
 
   onDatagram(datagram: Datagram): void {
