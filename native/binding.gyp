@@ -1,6 +1,6 @@
 # Builds the addon: `node scripts/build-addon.mjs`, which `npm install` and every command of a clone call.
 #
-# Nothing here names a processor: code that needs more than the baseline says so for itself (see crc32.cc) and asks the
+# Nothing here names a processor: code that needs more than the baseline says so for itself (see crc32_folding.cc) and asks the
 # processor before it runs, so that one binary runs on every machine of a kind.
 {
   'variables': {
@@ -15,6 +15,7 @@
       'sources': [
         'binding.cc',
         'crc32.cc',
+        'crc32_folding.cc',
         'crc_binding.cc',
         'fd_watcher.cc',
         'icrc.cc',

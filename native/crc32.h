@@ -15,9 +15,11 @@ uint32_t Crc32Portable(uint32_t crc, const uint8_t* bytes, size_t length);
 uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length);
 bool Crc32FoldingAvailable();
 
-// By carry-less multiplication in registers of 512 bits. Only to be called if Crc32WideAvailable.
-uint32_t Crc32Wide(uint32_t crc, const uint8_t* bytes, size_t length);
-bool Crc32WideAvailable();
+// By carry-less multiplication in registers of 256 and of 512 bits. Only to be called if available.
+uint32_t Crc32Wide256(uint32_t crc, const uint8_t* bytes, size_t length);
+bool Crc32Wide256Available();
+uint32_t Crc32Wide512(uint32_t crc, const uint8_t* bytes, size_t length);
+bool Crc32Wide512Available();
 
 // The fastest that this processor has.
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length);

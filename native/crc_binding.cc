@@ -1,5 +1,5 @@
-// crc32, crc32Portable, crc32Folding, crc32Wide (bytes, at, end, seed): as src/roce/wire/crc32.ts has it, finished
-// values in and out. The last two are only there if this processor has what they need.
+// crc32, crc32Portable, crc32Folding, crc32Wide256, crc32Wide512 (bytes, at, end, seed): as src/roce/wire/crc32.ts has
+// it, finished values in and out. The last three are only there if this processor has what they need.
 #include "binding.h"
 #include "crc32.h"
 
@@ -33,7 +33,8 @@ void RegisterCrc(napi_env env, napi_value exports) {
   SetFunction(env, exports, "crc32", Crc<Crc32>, nullptr);
   SetFunction(env, exports, "crc32Portable", Crc<Crc32Portable>, nullptr);
   if (Crc32FoldingAvailable()) SetFunction(env, exports, "crc32Folding", Crc<Crc32Folding>, nullptr);
-  if (Crc32WideAvailable()) SetFunction(env, exports, "crc32Wide", Crc<Crc32Wide>, nullptr);
+  if (Crc32Wide256Available()) SetFunction(env, exports, "crc32Wide256", Crc<Crc32Wide256>, nullptr);
+  if (Crc32Wide512Available()) SetFunction(env, exports, "crc32Wide512", Crc<Crc32Wide512>, nullptr);
 }
 
 }  // namespace queuepair

@@ -61,8 +61,9 @@ export interface UdpAddon {
   crc32Portable(bytes: Uint8Array, at: number, end: number, seed: number): number;
   /** Only where the processor multiplies without carry. */
   crc32Folding?(bytes: Uint8Array, at: number, end: number, seed: number): number;
-  /** Only where it does so in registers of 512 bits. */
-  crc32Wide?(bytes: Uint8Array, at: number, end: number, seed: number): number;
+  /** Only where it does so in registers of 256 or 512 bits. */
+  crc32Wide256?(bytes: Uint8Array, at: number, end: number, seed: number): number;
+  crc32Wide512?(bytes: Uint8Array, at: number, end: number, seed: number): number;
 }
 
 export interface UdpCounters {

@@ -11,7 +11,7 @@ import { recordedPackets } from './targets/wire/recorded-packets.js';
 
 const NATIVE = fileURLToPath(new URL('../../../native/', import.meta.url));
 const FLAGS = ['-std=c++17', '-g', '-O1', '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
-const COMMON = ['crc32.cc', 'icrc.cc', 'identification.cc', 'udp_socket.cc'];
+const COMMON = ['crc32.cc', 'crc32_folding.cc', 'icrc.cc', 'identification.cc', 'udp_socket.cc'];
 const HARNESSES: Readonly<Record<string, readonly string[]>> = {
   // The system calls are the harness's.
   receive: ['fuzz/receive_fuzz.cc', 'receive_ring.cc', ...COMMON],
