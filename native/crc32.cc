@@ -49,6 +49,7 @@ uint32_t Crc32Portable(uint32_t crc, const uint8_t* bytes, size_t length) {
     crc = LookUp(first, 12) ^ LookUp(LoadLittleEndian(bytes + 4), 8) ^ LookUp(LoadLittleEndian(bytes + 8), 4) ^
           LookUp(LoadLittleEndian(bytes + 12), 0);
   }
+  for (; length >= 4; bytes += 4, length -= 4) crc = LookUp(LoadLittleEndian(bytes) ^ crc, 0);
   for (; length > 0; bytes++, length--) crc = (crc >> 8) ^ kTables[0][(crc ^ *bytes) & 255];
   return crc;
 }

@@ -32,6 +32,8 @@ export class TransmitBatch {
   /** Byte offset in the region. */
   readonly segmentOffset: Float64Array;
   readonly segmentLength: Int32Array;
+  /** With no more segments than this there is room for those of any packet. */
+  readonly #segmentLimit: number;
 
   constructor(capacity: number) {
     const segments = capacity * 2 + MAX_SEGMENTS_PER_PACKET;
@@ -44,13 +46,12 @@ export class TransmitBatch {
     this.segmentRegion = new Array<Region | null>(segments).fill(null);
     this.segmentOffset = new Float64Array(segments);
     this.segmentLength = new Int32Array(segments);
+    this.#segmentLimit = segments - MAX_SEGMENTS_PER_PACKET;
   }
 
   /** Whether one more packet of any shape is sure to fit. */
   get hasRoom(): boolean {
-    return (
-      this.count < this.capacity && this.segmentCount + MAX_SEGMENTS_PER_PACKET <= this.segmentRegion.length
-    );
+    return this.count < this.capacity && this.segmentCount <= this.#segmentLimit;
   }
 
   /** Starts a packet; returns the offset in `headers` where its BTH goes. */

@@ -136,6 +136,15 @@ test('large windows are paced: after a burst, packets leave at the speed of the 
   assert.equal(waits > 0 && waits <= RTT_MICROS, true, `${waits} µs`);
 });
 
+test('what left while the path seemed long waits no longer when it turns out to be short', () => {
+  const { congestion, now } = onPath(20);
+  for (let i = 0; i < 2 * congestion.window; i++) congestion.onSent(1, now);
+  const wait = congestion.nextSendAt - now;
+  assert.equal(wait > RTT_MICROS / 2, true, `${wait}`);
+  congestion.onRoundTrip(RTT_MICROS / 10, true, now);
+  assert.equal(congestion.nextSendAt - now < wait / 5, true, `${congestion.nextSendAt - now} of ${wait}`);
+});
+
 test('the window waits for a round trip to be known before it grows', () => {
   const congestion = new Congestion();
   congestion.reset();

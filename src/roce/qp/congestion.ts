@@ -49,6 +49,7 @@ const MIN_PROBE_MICROS = 25;
 
 export class Congestion {
   #window = INITIAL_WINDOW;
+  #wholeWindow = INITIAL_WINDOW;
   #isStarting = true;
   /** Shortest round trips of this period and the one before; Infinity = none. */
   #shortest = Number.POSITIVE_INFINITY;
@@ -73,6 +74,8 @@ export class Congestion {
   /** Nothing is known about what is in flight: few packets until there is progress. */
   #isProbing = false;
   #nextSendAt = 0;
+  /** µs between packets at the speed of the path. */
+  #interval = 0;
   #roundEnd = 0;
   /** Packets of progress since that time; -1 = not counting. */
   #counted = 0;
@@ -80,7 +83,7 @@ export class Congestion {
 
   /** Whole packets. */
   get window(): number {
-    return this.#isProbing ? MIN_WINDOW : this.#window | 0;
+    return this.#isProbing ? MIN_WINDOW : this.#wholeWindow;
   }
 
   /** µs of a round trip without queues; 0 while unknown. */
@@ -97,6 +100,7 @@ export class Congestion {
 
   reset(): void {
     this.#window = INITIAL_WINDOW;
+    this.#wholeWindow = INITIAL_WINDOW;
     this.#isStarting = true;
     this.#shortest = Number.POSITIVE_INFINITY;
     this.#shortestBefore = Number.POSITIVE_INFINITY;
@@ -115,6 +119,7 @@ export class Congestion {
     this.#drainedFrom = 0;
     this.#isProbing = false;
     this.#nextSendAt = 0;
+    this.#interval = 0;
     this.#roundEnd = 0;
     this.#counted = 0;
     this.#countedFrom = -1;
@@ -126,17 +131,12 @@ export class Congestion {
   get nextSendAt(): number {
     if (this.#window <= BURST_PACKETS) return 0;
     const burst = this.#queueLimit < ROOMY_QUEUE ? BURST_PACKETS : 2 * BURST_PACKETS;
-    return this.#nextSendAt - (burst - 1) * this.#interval();
-  }
-
-  /** µs between packets at the speed of the path. */
-  #interval(): number {
-    return this.shortestMicros / (this.#isStarting ? this.#window * STARTING_PACE : this.#window);
+    return this.#nextSendAt - (burst - 1) * this.#interval;
   }
 
   onSent(packets: number, now: number): void {
     if (this.#nextSendAt < now) this.#nextSendAt = now;
-    this.#nextSendAt += packets * this.#interval();
+    this.#nextSendAt += packets * this.#interval;
   }
 
   /** Sending stopped because the window is full. */
@@ -171,7 +171,7 @@ export class Congestion {
   onRoundTrip(micros: number, isClear: boolean, now: number): void {
     if (micros <= 0 || (!isClear && micros < this.shortestMicros)) return;
     this.#smooth(micros);
-    if (isClear && micros < this.#shortest) this.#shortest = micros;
+    if (isClear && micros < this.#shortest) this.#setShortest(micros, now);
     if (this.shortestMicros === 0) return;
     this.#last = micros;
     if (micros < this.#low) this.#low = micros;
@@ -289,5 +289,20 @@ export class Congestion {
 
   #setWindow(window: number): void {
     this.#window = Math.min(MAX_WINDOW, Math.max(MIN_WINDOW, window));
+    this.#wholeWindow = this.#window | 0;
+    this.#setInterval();
+  }
+
+  /** What left at the speed of a path that seemed longer waits no longer than it would have at that of this one. */
+  #setShortest(micros: number, now: number): void {
+    const before = this.#interval;
+    this.#shortest = micros;
+    this.#setInterval();
+    const wait = this.#nextSendAt - now;
+    if (wait > 0 && this.#interval < before) this.#nextSendAt = now + (wait * this.#interval) / before;
+  }
+
+  #setInterval(): void {
+    this.#interval = this.shortestMicros / (this.#isStarting ? this.#window * STARTING_PACE : this.#window);
   }
 }

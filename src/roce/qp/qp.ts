@@ -40,6 +40,7 @@ import { UdResponder } from './ud-responder.js';
 import { UnreliableRequester } from './unreliable-requester.js';
 
 const { REQUEST } = OpcodeFlag;
+const { RTS, SQD } = QpState;
 
 /** Packets that a queue pair may send before it is another one's turn. */
 const TURN_PACKETS = 32;
@@ -279,7 +280,7 @@ export class Qp implements Timed {
   transmit(batch: TransmitBatch, now: number): boolean {
     if (this.#notice.isDue && mayReceive(this.state)) this.#notice.send(this, batch, now);
     const { responder } = this;
-    if (this.state !== QpState.RTS && this.state !== QpState.SQD) {
+    if (this.state !== RTS && this.state !== SQD) {
       responder.transmit(batch, TURN_PACKETS);
       return responder.hasResponses;
     }

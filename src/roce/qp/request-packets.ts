@@ -24,6 +24,12 @@ import type { Qp } from './qp.js';
 import { requestOpcode } from './request-opcodes.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 
+// As constants of this file, which compiled code has no need to look up for every packet.
+const { RDMA_WRITE, SEND_WITH_IMM, ATOMIC_CMP_AND_SWP } = WrOpcode;
+const { RETH, IMM, IETH } = OpcodeFlag;
+const FLAGS = opcodeFlags;
+const HEADER_LENGTH = opcodeHeaderLength;
+
 /** Packet `index` of a SEND or WRITE. */
 export function writeRequest(
   qp: Qp,
@@ -37,23 +43,23 @@ export function writeRequest(
   const length = Math.min(qp.mtu, wqe.length - offset);
   const isLast = index === wqe.packets - 1;
   const opcode = qp.serviceBits | requestOpcode(wqe.opcode, index === 0, isLast);
-  const flags = opcodeFlags[opcode] as number;
+  const flags = FLAGS[opcode] as number;
   const headers = batch.headers;
   const at = batch.begin();
   // Only a message that takes a receive can be solicited.
-  const solicited = isLast && wqe.solicited && wqe.opcode !== WrOpcode.RDMA_WRITE ? 1 : 0;
+  const solicited = isLast && wqe.solicited && wqe.opcode !== RDMA_WRITE ? 1 : 0;
   const psn = psnAdd(wqe.firstPsn, index);
   writeBth(headers, at, opcode, solicited, padCountOf(length), qp.destQpn, ackReq, psn);
-  if ((flags & OpcodeFlag.RETH) !== 0) writeReth(headers, at + RETH_AT, wqe.remoteVa, wqe.rkey, wqe.length);
-  if ((flags & OpcodeFlag.IMM) !== 0) writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
-  if ((flags & OpcodeFlag.IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
+  if ((flags & RETH) !== 0) writeReth(headers, at + RETH_AT, wqe.remoteVa, wqe.rkey, wqe.length);
+  if ((flags & IMM) !== 0) writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
+  if ((flags & IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
   if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
-  batch.commit(qp.flow, opcodeHeaderLength[opcode] as number, length);
+  batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, length);
 }
 
 /** The one packet of a UD message. */
 export function writeDatagram(qp: Qp, queue: SendQueue, wqe: SendWqe, batch: TransmitBatch): void {
-  const opcode = wqe.opcode === WrOpcode.SEND_WITH_IMM ? Opcode.UD_SEND_ONLY_IMM : Opcode.UD_SEND_ONLY;
+  const opcode = wqe.opcode === SEND_WITH_IMM ? Opcode.UD_SEND_ONLY_IMM : Opcode.UD_SEND_ONLY;
   const headers = batch.headers;
   const at = batch.begin();
   const solicited = wqe.solicited ? 1 : 0;
@@ -64,7 +70,7 @@ export function writeDatagram(qp: Qp, queue: SendQueue, wqe: SendWqe, batch: Tra
     writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
   }
   if (wqe.length > 0) queue.sges.gather(wqe.slot, 0, wqe.length, batch);
-  batch.commit(wqe.flow as Flow, opcodeHeaderLength[opcode] as number, wqe.length);
+  batch.commit(wqe.flow as Flow, HEADER_LENGTH[opcode] as number, wqe.length);
 }
 
 /** A READ request for `packets` packets of the element, beginning with packet `index`. */
@@ -81,11 +87,11 @@ export function writeReadRequest(
   const at = batch.begin();
   writeBth(batch.headers, at, Opcode.RC_READ_REQUEST, 0, 0, qp.destQpn, 1, psn);
   writeReth(batch.headers, at + RETH_AT, wqe.remoteVa + offset, wqe.rkey, length);
-  batch.commit(qp.flow, opcodeHeaderLength[Opcode.RC_READ_REQUEST] as number, 0);
+  batch.commit(qp.flow, HEADER_LENGTH[Opcode.RC_READ_REQUEST] as number, 0);
 }
 
 export function writeAtomicRequest(qp: Qp, wqe: SendWqe, batch: TransmitBatch): void {
-  const opcode = wqe.opcode === WrOpcode.ATOMIC_CMP_AND_SWP ? Opcode.RC_COMPARE_SWAP : Opcode.RC_FETCH_ADD;
+  const opcode = wqe.opcode === ATOMIC_CMP_AND_SWP ? Opcode.RC_COMPARE_SWAP : Opcode.RC_FETCH_ADD;
   const at = batch.begin();
   writeBth(batch.headers, at, opcode, 0, 0, qp.destQpn, 1, wqe.firstPsn);
   writeAtomicEth(
@@ -98,5 +104,5 @@ export function writeAtomicRequest(qp: Qp, wqe: SendWqe, batch: TransmitBatch): 
     wqe.compareHigh,
     wqe.compareLow,
   );
-  batch.commit(qp.flow, opcodeHeaderLength[opcode] as number, 0);
+  batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, 0);
 }

@@ -27,6 +27,10 @@ import type { RequesterHalf } from './service-halves.js';
 
 /** An ACK is asked for after no more than this many packets: what has arrived and is not acknowledged fills the window. */
 const MAX_ACK_DISTANCE = 4;
+// As constants of this file, which compiled code has no need to look up for every packet.
+const { SUCCESS } = WcStatus;
+const { RTS } = QpState;
+const { RDMA_READ } = WrOpcode;
 
 export class Requester implements RequesterHalf {
   readonly queue: SendQueue;
@@ -123,7 +127,7 @@ export class Requester implements RequesterHalf {
     while (this.#cursor !== this.queue.tail) {
       const wqe = this.queue.at(this.#cursor);
       if (!wqe.started && !this.#start(wqe)) return false;
-      if (wqe.status !== WcStatus.SUCCESS) return false;
+      if (wqe.status !== SUCCESS) return false;
       if (wqe.packets > 0) return this.#sendPacket(wqe, batch, now);
       this.#cursor++;
       this.retire();
@@ -133,7 +137,7 @@ export class Requester implements RequesterHalf {
 
   /** Checks an element whose turn has come and gives it PSNs; `false` if it has to wait or cannot be done. */
   #start(wqe: SendWqe): boolean {
-    if (this.#qp.state !== QpState.RTS) return false;
+    if (this.#qp.state !== RTS) return false;
     if (wqe.fence && this.reads.count > 0) return false;
     if (isReadOrAtomic(wqe.opcode) && this.reads.full && this.reads.limit > 0) {
       this.#noteLimit();
@@ -145,12 +149,12 @@ export class Requester implements RequesterHalf {
       wqe.status = this.#qp.executeLocal(wqe);
     } else {
       wqe.status = this.#check(wqe);
-      if (wqe.status === WcStatus.SUCCESS) {
+      if (wqe.status === SUCCESS) {
         wqe.packets = isAtomic(wqe.opcode) ? 1 : Math.max(1, Math.ceil(wqe.length / this.#qp.mtu));
         return true;
       }
     }
-    if (wqe.status === WcStatus.SUCCESS) return true;
+    if (wqe.status === SUCCESS) return true;
     this.retire();
     return false;
   }
@@ -160,7 +164,7 @@ export class Requester implements RequesterHalf {
     if (writesHere && this.reads.limit === 0) return WcStatus.LOC_QP_OP_ERR;
     if (this.queue.sges.totalLength(wqe.slot) < wqe.length) return WcStatus.LOC_LEN_ERR;
     const access = writesHere ? AccessFlags.LOCAL_WRITE : 0;
-    return this.queue.sges.allows(wqe.slot, this.#qp.pd, access) ? WcStatus.SUCCESS : WcStatus.LOC_PROT_ERR;
+    return this.queue.sges.allows(wqe.slot, this.#qp.pd, access) ? SUCCESS : WcStatus.LOC_PROT_ERR;
   }
 
   /** Sending stops before the window is full: of READs, or of speed. More of a window means more of either. */
@@ -182,7 +186,7 @@ export class Requester implements RequesterHalf {
     if (this.#isPaced(now)) return false;
     const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
     const window = this.congestion.window;
-    if (wqe.opcode === WrOpcode.RDMA_READ) {
+    if (wqe.opcode === RDMA_READ) {
       const repeatedEnd = this.reads.endOf(this.sendPsn);
       const wanted = wqe.packets - this.#cursorPacket;
       const packets =
@@ -295,14 +299,14 @@ export class Requester implements RequesterHalf {
     while (!this.queue.empty) {
       const wqe = this.queue.at(this.queue.head);
       if (!wqe.started) break;
-      if (wqe.status !== WcStatus.SUCCESS) {
+      if (wqe.status !== SUCCESS) {
         this.failAt(wqe.firstPsn, wqe.status);
         return;
       }
       if (psnDiff(this.unackedPsn, psnAdd(wqe.firstPsn, wqe.packets)) < 0) break;
       // Going back stopped at a local operation, which has nothing to send again.
       if (wqe.packets === 0 && this.queue.head === this.#cursor) this.#cursor++;
-      this.#complete(WcStatus.SUCCESS);
+      this.#complete(SUCCESS);
     }
     this.#qp.checkDrained();
   }
@@ -439,7 +443,7 @@ export class Requester implements RequesterHalf {
     let index = this.queue.head;
     while (index !== this.queue.tail) {
       const wqe = this.queue.at(index);
-      if (!wqe.started || wqe.status !== WcStatus.SUCCESS) break;
+      if (!wqe.started || wqe.status !== SUCCESS) break;
       if (psnDiff(psn, psnAdd(wqe.firstPsn, wqe.packets)) < 0) break;
       index++;
     }

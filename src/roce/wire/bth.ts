@@ -34,9 +34,14 @@ export function writeBth(
   bytes[at + 2] = DEFAULT_PKEY >>> 8;
   bytes[at + 3] = DEFAULT_PKEY;
   bytes[at + 4] = 0;
-  writeU24(bytes, at + 5, destQpn);
+  // Not by `writeU24`, whose two calls take as long as the rest.
+  bytes[at + 5] = destQpn >>> 16;
+  bytes[at + 6] = destQpn >>> 8;
+  bytes[at + 7] = destQpn;
   bytes[at + 8] = ackReq << 7;
-  writeU24(bytes, at + 9, psn);
+  bytes[at + 9] = psn >>> 16;
+  bytes[at + 10] = psn >>> 8;
+  bytes[at + 11] = psn;
 }
 
 /** Changes the PSN of a header that is already written. */
