@@ -49,7 +49,7 @@ const FAULTS: readonly CheckedFault[] = [
   {
     name: 'SQD goes on with new requests',
     file: 'qp/requester',
-    find: 'if (this.#qp.state !== QpState.RTS)\n            return false;',
+    find: 'if (this.#qp.state !== RTS)\n            return false;',
     replace: '',
     checkers: /bounds|quiescence/,
   },
