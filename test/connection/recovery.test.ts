@@ -237,6 +237,28 @@ test('a write without an answer rejects as unknown; one that may be repeated, an
   assert.deepEqual(Buffer.from(await read), first);
 });
 
+test('the one-sided operation that the retries ended with is as unknown as those behind it', async () => {
+  await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
+  await new ServiceClient(rig.client).welcome();
+  const remote = (rig.client.remoteBuffer as RemoteBuffer).at(0, 100);
+  const bytes = randomBytes(100);
+  for (const repeatable of [true, false]) {
+    const reconnecting = once(rig.client, 'reconnecting');
+    const reconnected = once(rig.client, 'reconnected');
+    rig.clientDevice.isDark = true;
+    const outcome = rig.client.write(remote, bytes, { repeatable }).then(
+      () => 'carried out',
+      (error) => error.code,
+    );
+    const [cause] = await reconnecting;
+    assert.equal(cause.status, 'RETRY_EXC_ERR');
+    rig.clientDevice.isDark = false;
+    assert.equal(await outcome, repeatable ? 'carried out' : 'ERR_RDMA_OUTCOME_UNKNOWN');
+    await reconnected;
+  }
+  assert.deepEqual(Buffer.from(await rig.client.read(remote)), bytes);
+});
+
 test('what was sent before close arrives, although the session is cut meanwhile', async () => {
   const received: number[] = [];
   const rig = await startRig(async (connection) => {

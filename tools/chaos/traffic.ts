@@ -55,8 +55,12 @@ export class Traffic {
 
   async #sendAll(): Promise<void> {
     const lanes = Array.from({ length: WINDOW }, (_, lane) => this.#sendLane(lane));
-    await Promise.all(lanes);
-    await this.#connection.close();
+    try {
+      await Promise.all(lanes);
+    } finally {
+      // Else the peer, which knows nothing of a lane that failed, would send for ever.
+      await this.#connection.close();
+    }
   }
 
   async #sendLane(lane: number): Promise<void> {
