@@ -1,7 +1,7 @@
 # Builds the addon: `node scripts/build-addon.mjs`, which `npm install` and every command of a clone call.
 #
-# Nothing here names a processor: code that needs more than the baseline says so for itself (see crc32_folding.cc) and asks the
-# processor before it runs, so that one binary runs on every machine of a kind.
+# Nothing here names a processor: code that needs more than the baseline says so for itself (see crc32_folding.cc) and
+# asks the processor before it runs, so that one binary runs on every machine of a kind.
 {
   'variables': {
     # 'address,undefined': a build that finds memory errors, for `npm run test:sanitize`.

@@ -14,6 +14,8 @@ import type { ConnectionResources } from './resources.js';
 import { completionError, WorkTracker } from './work-tracker.js';
 
 const POLL_BATCH = 32;
+/** Statuses of requests that may have arrived or not: flushed, or never answered, for which the link fails. */
+const UNANSWERED: readonly number[] = [WcStatus.WR_FLUSH_ERR, WcStatus.RETRY_EXC_ERR];
 
 export interface LinkListener {
   /**
@@ -99,8 +101,8 @@ export class Link {
         const { status } = completion;
         if (this.#succeeded(status)) this.#listener.onProgress();
         else if (status !== WcStatus.WR_FLUSH_ERR) failure ??= completionError(status);
-        // What was flushed ends with the link and its reason.
-        if (status !== WcStatus.WR_FLUSH_ERR) this.tracker.onCompletion(completion);
+        // What has no answer ends with the link and its reason.
+        if (!UNANSWERED.includes(status)) this.tracker.onCompletion(completion);
       }
     }
     return failure;

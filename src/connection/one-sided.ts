@@ -1,7 +1,7 @@
 /**
  * One-sided operations of a connection, over all its links. An operation that was posted when its link ended may or may
- * not have been carried out, also when it is the one that the peer never answered: one that may be repeated is posted
- * again on the next link, any other is rejected with ERR_RDMA_OUTCOME_UNKNOWN.
+ * not have been carried out: one that may be repeated is posted again on the next link, any other is rejected with
+ * ERR_RDMA_OUTCOME_UNKNOWN.
  */
 import { RdmaError } from '../verbs/errors.js';
 import type { Work, WorkTracker } from './work-tracker.js';
@@ -70,16 +70,12 @@ export class OneSidedOperations {
 
   #settle(operation: Operation, error: RdmaError | undefined): void {
     if (error === undefined) operation.resolve();
-    else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN' && !isUnanswered(error)) operation.reject(error);
-    else if (!operation.repeatable) operation.reject(isUnanswered(error) ? outcomeUnknown(error) : error);
+    else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);
+    else if (!operation.repeatable) operation.reject(error);
     else if (this.#failure !== undefined) operation.reject(this.#failure);
     else this.#waiting.push(operation);
   }
 }
-
-/** All retries came to nothing: the request may have arrived all the same. The link fails for it. */
-const isUnanswered = ({ status }: RdmaError): boolean =>
-  status === 'RETRY_EXC_ERR' || status === 'RESP_TIMEOUT_ERR';
 
 /** How a link ends the operations whose outcome it cannot tell. */
 export const outcomeUnknown = (cause: RdmaError): RdmaError =>
