@@ -10,7 +10,7 @@ namespace queuepair {
 constexpr size_t kBthBytes = 12;
 constexpr size_t kIcrcBytes = 4;
 
-// Where a packet comes from or goes to, as src/roce/wire/address.ts has it: words in host order, most significant
+// Where a packet comes from or goes to, as src/verbs/address.ts has it: words in host order, most significant
 // first, IPv4 in the form ::ffff:a.b.c.d.
 struct Address {
   uint32_t words[4];

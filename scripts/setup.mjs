@@ -7,7 +7,7 @@
  * - When nothing changed it costs one walk over the sources and starts no process.
  * - `build/.stamp` exists only after a compilation without errors, and names the sources that it was made from. So
  *   a program never runs from a half build, and two commands started at once compile once.
- * - build/src, build/test and build/tools hold nothing whose source was deleted.
+ * - the folders of build/ that come of sources hold nothing whose source was deleted.
  *
  * `node scripts/setup.mjs --pack` builds what goes into the package: from nothing, without source maps, because the
  * sources that they point to are not packed, and with a prebuilt addon for machines like this one.
@@ -34,7 +34,7 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const BUILD = join(root, 'build');
 const STAMP = join(BUILD, '.stamp');
 const TSC = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-const SOURCE_FOLDERS = ['src', 'test', 'tools'];
+const SOURCE_FOLDERS = ['src', 'test', 'testkit', 'tools'];
 const OUTPUT = /\.(js|js\.map|d\.ts)$/;
 const CONFIGURATION_FILES = ['package.json', 'package-lock.json', 'tsconfig.json'];
 

@@ -1,6 +1,6 @@
 /** Which certificates a command uses: the files that it was given, or the development ones. */
-import { loadCertificateFiles } from '../session/certificate-files.js';
-import { type DevCertificates, loadOrCreateDevCertificates } from '../session/dev-certificates.js';
+import { loadCertificateFiles } from '../certificates/certificate-files.js';
+import { type DevCertificates, loadOrCreateDevCertificates } from '../certificates/dev-certificates.js';
 import { usageError } from '../verbs/errors.js';
 
 export interface ServerCertificateFlags {

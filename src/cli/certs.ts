@@ -7,7 +7,7 @@ import {
   type DevCertificates,
   defaultCertificateDir,
   loadOrCreateDevCertificates,
-} from '../session/dev-certificates.js';
+} from '../certificates/dev-certificates.js';
 import { distinguishedName, subjectAltNames } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { collect } from './arguments.js';

@@ -2,7 +2,7 @@
  * Queue pair attributes as an array of numbers, which is how the addon takes and returns them; the places are those of
  * native/ibverbs/queue_pairs.cc. The mask says which of them count (`enum ibv_qp_attr_mask`).
  */
-import { formatGid, UdpAddress } from '../roce/wire/address.js';
+import { formatGid, UdpAddress } from '../verbs/address.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { Psn, QKey, Qpn } from '../verbs/brands.js';
 import { mtuFromEnum, mtuToEnum } from '../verbs/mtu.js';

@@ -5,7 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatGid, isIpv4, parseGid, sameGid, UdpAddress } from '../roce/wire/address.js';
+import { formatGid, isIpv4, parseGid, sameGid, UdpAddress } from '../verbs/address.js';
 import type { GidEntry } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 

@@ -2,7 +2,7 @@
  * One received UDP datagram, as a port hands it to the engine. A port keeps one of these and refills it for every
  * datagram; the engine reads it in place and keeps nothing of it after `Nic.receive` returns.
  */
-import { UdpAddress } from './wire/address.js';
+import { UdpAddress } from '../verbs/address.js';
 import { bthOpcode } from './wire/bth.js';
 import { Opcode } from './wire/opcodes.js';
 

@@ -2,7 +2,7 @@
  * Where a queue pair's packets go: addresses, ports and the IP header fields that the address vector chose. Flows
  * are made when an address vector is set and never change afterwards, so ports may cache what they derive from one.
  */
-import { UdpAddress } from './wire/address.js';
+import { UdpAddress } from '../verbs/address.js';
 
 export class Flow {
   readonly source = new UdpAddress();

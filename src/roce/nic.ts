@@ -11,6 +11,7 @@
  */
 
 import { AccessFlags } from '../verbs/access-flags.js';
+import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from '../verbs/address.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { usageError } from '../verbs/errors.js';
 import type { PathMtu } from '../verbs/mtu.js';
@@ -29,7 +30,6 @@ import { QpnAllocator } from './qp/qpn-allocator.js';
 import { Srq } from './qp/srq.js';
 import type { RandomU32 } from './random.js';
 import { MAX_SEGMENTS_PER_PACKET, type TransmitBatch } from './transmit-batch.js';
-import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from './wire/address.js';
 import { Icrc } from './wire/icrc.js';
 import { OpcodeFlag } from './wire/opcodes.js';
 import { PacketView, parsePacket } from './wire/packet.js';

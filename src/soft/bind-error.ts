@@ -1,5 +1,5 @@
 /** Says what to do when a UDP port cannot be bound. */
-import { formatIp, type UdpAddress } from '../roce/wire/address.js';
+import { formatIp, type UdpAddress } from '../verbs/address.js';
 import { RdmaError } from '../verbs/errors.js';
 
 export function explainBindError(cause: NodeJS.ErrnoException, address: UdpAddress): RdmaError {

@@ -3,7 +3,7 @@
  * same seed and the same traffic give the same faults. For both directions, give both devices a faulty port.
  */
 import { Datagram } from '../roce/datagram.js';
-import { copyAddress } from '../roce/wire/address.js';
+import { copyAddress } from '../verbs/address.js';
 import { PortAround } from './port-around.js';
 import type { UdpPort } from './udp-port.js';
 

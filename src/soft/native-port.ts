@@ -21,7 +21,7 @@ import { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import type { Region } from '../roce/memory/region.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
-import { copyAddress, formatIp, UdpAddress } from '../roce/wire/address.js';
+import { copyAddress, formatIp, UdpAddress } from '../verbs/address.js';
 import { explainBindError } from './bind-error.js';
 import { LinkWatch } from './link-watch.js';
 import type { PortListener, UdpPort } from './udp-port.js';

@@ -1,8 +1,8 @@
 /** Opens the UDP port that a soft device's name asks for. */
 import { loadAddon } from '../native/addon.js';
 import { ROCE_PORT } from '../roce/nic.js';
-import { parseGid, type UdpAddress } from '../roce/wire/address.js';
 import type { Icrc } from '../roce/wire/icrc.js';
+import { parseGid, type UdpAddress } from '../verbs/address.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { CapturingPort } from './capturing-port.js';
 import { DgramPort } from './dgram-port.js';

@@ -4,7 +4,7 @@
  */
 import type { Datagram } from '../roce/datagram.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
-import type { UdpAddress } from '../roce/wire/address.js';
+import type { UdpAddress } from '../verbs/address.js';
 import type { PortLink, PortListener, UdpPort } from './udp-port.js';
 
 export class PortAround implements UdpPort, PortListener {

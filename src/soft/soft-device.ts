@@ -7,8 +7,8 @@
 import type { Cq } from '../roce/completion/cq.js';
 import { Nic, type NicEvent } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
-import { formatGid, formatIp } from '../roce/wire/address.js';
 import { Icrc } from '../roce/wire/icrc.js';
+import { formatGid, formatIp } from '../verbs/address.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
 import type { Device, DeviceAttributes, DeviceCensus, GidEntry, PortAttributes } from '../verbs/device.js';

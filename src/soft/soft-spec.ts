@@ -4,7 +4,7 @@
  * a port it takes the standard one, or any free one where another device of this host has it.
  */
 import { randomInt } from 'node:crypto';
-import { parseGid } from '../roce/wire/address.js';
+import { parseGid } from '../verbs/address.js';
 import { usageError } from '../verbs/errors.js';
 import type { Faults } from './faulty-port.js';
 

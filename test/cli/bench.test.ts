@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { readPlan, TEST_NAMES, writePlan } from '../../src/cli/bench/bench-plan.js';
 import { distributionOf } from '../../src/cli/bench/distribution.js';
-import { devCerts, FREE_DEVICE, Program, runProgram } from '../support/program.js';
+import { devCerts, FREE_DEVICE, Program, runProgram } from '../../testkit/program.js';
 
 test('percentiles are values of the sample, with the wanted share at or below them', () => {
   const sample = fc.float64Array({ minLength: 1, maxLength: 300, noNaN: true, min: 0, max: 1e9 });

@@ -4,9 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { KeyedCertificate } from '../../src/session/certificate-maker.js';
+import type { KeyedCertificate } from '../../src/certificates/certificate-maker.js';
+import { FREE_DEVICE, type RunningServer, runProgram, serve, stop, testDir } from '../../testkit/program.js';
 import { testCertificates } from '../session/support.js';
-import { FREE_DEVICE, type RunningServer, runProgram, serve, stop, testDir } from '../support/program.js';
 
 const certificates = testCertificates();
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runProgram, testDir } from '../support/program.js';
+import { runProgram, testDir } from '../../testkit/program.js';
 
 test('development certificates are made once, for their owner alone, and renewed as a whole', async () => {
   const dir = join(testDir(), 'own-certs');

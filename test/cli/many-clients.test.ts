@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { connect } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
 import {
   clientFlags,
   metricsOf,
@@ -16,7 +16,7 @@ import {
   serve,
   stop,
   testDir,
-} from '../support/program.js';
+} from '../../testkit/program.js';
 
 const OBJECTS = /^queuepair_(objects\{.*\}|slots_used|connections)$/;
 

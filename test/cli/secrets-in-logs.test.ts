@@ -12,8 +12,8 @@ import type { Connection } from '../../src/connection/connection.js';
 import { ServiceClient } from '../../src/connection/message-service.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { createLogger } from '../../src/observe/log.js';
-import { openChannel } from '../support/raw-client.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../support/session-pair.js';
+import { openChannel } from '../../testkit/raw-client.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
 
 const PAYLOAD = 'correct horse battery staple';
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { KeyedCertificate } from '../../src/session/certificate-maker.js';
+import type { KeyedCertificate } from '../../src/certificates/certificate-maker.js';
+import { clientFlags, FREE_DEVICE, runProgram, serve, stop, testDir } from '../../testkit/program.js';
 import { testCertificates } from '../session/support.js';
-import { clientFlags, FREE_DEVICE, runProgram, serve, stop, testDir } from '../support/program.js';
 
 test('--encrypt on either side seals the connection, and stats say so', async () => {
   for (const [ofServer, ofClient] of [

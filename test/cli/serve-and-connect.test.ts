@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { clientFlags, FREE_DEVICE, runProgram, serve, stop, testDir } from '../support/program.js';
+import { clientFlags, FREE_DEVICE, runProgram, serve, stop, testDir } from '../../testkit/program.js';
 
 const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex');
 

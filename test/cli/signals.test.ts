@@ -1,7 +1,7 @@
 /** Signals end servers and clients in order and soon, and everybody learns of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientFlags, Program, type RunningServer, runProgram, serve, stop } from '../support/program.js';
+import { clientFlags, Program, type RunningServer, runProgram, serve, stop } from '../../testkit/program.js';
 
 const LIMIT_MILLIS = 2000;
 

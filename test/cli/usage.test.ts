@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { devCerts, FREE_DEVICE, runProgram, testDir } from '../support/program.js';
+import { devCerts, FREE_DEVICE, runProgram, testDir } from '../../testkit/program.js';
 
 const WRONG_USAGE: readonly [string[], RegExp][] = [
   [['bogus'], /unknown command 'bogus'/],

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { issueCertificate, makeAuthority } from '../../src/session/certificate-maker.js';
-import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 

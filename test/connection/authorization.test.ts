@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import type { AuditRecord } from '../../src/connection/audit.js';
-import type { ConnectOptions } from '../../src/connection/client.js';
-import { ServiceClient } from '../../src/connection/message-service.js';
 import {
   issueCertificate,
   type KeyedCertificate,
   makeAuthority,
-} from '../../src/session/certificate-maker.js';
-import { connectTo, serverIsEmpty, startServer, testCertificates } from '../support/session-pair.js';
+} from '../../src/certificates/certificate-maker.js';
+import type { AuditRecord } from '../../src/connection/audit.js';
+import type { ConnectOptions } from '../../src/connection/client.js';
+import { ServiceClient } from '../../src/connection/message-service.js';
+import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 const authority = await makeAuthority('clients of the test', validity);

@@ -7,8 +7,8 @@ import { connect as connectRawTls, type TLSSocket } from 'node:tls';
 import { HEADER_BYTES, MessageType, writeHeader } from '../../src/connection/message-header.js';
 import { ServiceClient } from '../../src/connection/message-service.js';
 import type { Server } from '../../src/connection/server.js';
-import { openChannel, RawClient } from '../support/raw-client.js';
-import { connectTo, serverIsEmpty, startServer, testCertificates } from '../support/session-pair.js';
+import { openChannel, RawClient } from '../../testkit/raw-client.js';
+import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 
 /** What the server reports of the next client that ends badly. */
 function nextReason(server: Server): Promise<string> {

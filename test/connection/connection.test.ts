@@ -5,8 +5,8 @@ import { MessageType } from '../../src/connection/message-header.js';
 import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
-import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
-import { CLIENT_STEPS, SERVER_STEPS } from '../support/session-steps.js';
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { CLIENT_STEPS, SERVER_STEPS } from '../../testkit/session-steps.js';
 
 test('a client is welcomed, echoed, writes and reads the server memory, and quits', async () => {
   const server = await startServer();

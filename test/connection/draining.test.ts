@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ServiceClient } from '../../src/connection/message-service.js';
-import { connectTo, startServer } from '../support/session-pair.js';
+import { connectTo, startServer } from '../../testkit/session-pair.js';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
-import { FragileDevice } from '../../tools/chaos/fragile-device.js';
-import { TcpCutter } from '../../tools/chaos/tcp-cutter.js';
-import { RawClient } from '../support/raw-client.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { FragileDevice } from '../../testkit/fragile-device.js';
+import { RawClient } from '../../testkit/raw-client.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
 const ON = { encryption: 'aes-256-gcm' } as const;
 

@@ -8,7 +8,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import type { Grant } from '../../src/connection/grants.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ListenOptions, Server } from '../../src/connection/server.js';
-import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 interface Pair {
   readonly server: Server;

@@ -5,16 +5,16 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
 import type { ConnectOptions } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { ServiceClient } from '../../src/connection/message-service.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ConnectionHandler, ListenOptions, Server } from '../../src/connection/server.js';
-import { issueCertificate, makeAuthority } from '../../src/session/certificate-maker.js';
-import { FragileDevice } from '../../tools/chaos/fragile-device.js';
-import { TcpCutter } from '../../tools/chaos/tcp-cutter.js';
-import { type ClientIdentity, openChannel, RawClient } from '../support/raw-client.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { FragileDevice } from '../../testkit/fragile-device.js';
+import { type ClientIdentity, openChannel, RawClient } from '../../testkit/raw-client.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
 interface Rig extends AsyncDisposable {
   readonly server: Server;

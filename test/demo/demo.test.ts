@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type ProgramEvent, runProgram, testDir } from '../support/program.js';
+import { type ProgramEvent, runProgram, testDir } from '../../testkit/program.js';
 
 const UP = ['tls', 'psn-exchanged', 'objects-created', 'parameters-exchanged', 'init', 'rtr', 'rts'];
 const LIFE = [

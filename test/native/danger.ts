@@ -10,8 +10,8 @@ import type { Flow } from '../../src/roce/flow.js';
 import { privateRegion, type Region } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import type { NativePort } from '../../src/soft/native-port.js';
-import { flowBetween, openNativePort } from '../support/native-ports.js';
-import { seededRandom } from '../support/nic-pair.js';
+import { flowBetween, openNativePort } from '../../testkit/native-ports.js';
+import { seededRandom } from '../../testkit/nic-pair.js';
 
 const HEADER_BYTES = 12;
 const PAYLOAD_BYTES = 4096;

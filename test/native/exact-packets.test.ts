@@ -13,7 +13,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { loadAddon } from '../../src/native/addon.js';
-import { hear, tell, VethLink } from '../support/veth-link.js';
+import { hear, tell, VethLink } from '../../testkit/veth-link.js';
 import type { Hello, Order, Report } from './veth-peer.js';
 
 const PEER = fileURLToPath(new URL('./veth-peer.js', import.meta.url));

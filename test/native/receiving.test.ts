@@ -9,7 +9,7 @@ import { privateRegion } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import { Icrc, readIcrc } from '../../src/roce/wire/icrc.js';
 import type { NativePort } from '../../src/soft/native-port.js';
-import { flowBetween, openNativePort } from '../support/native-ports.js';
+import { flowBetween, openNativePort } from '../../testkit/native-ports.js';
 
 const HEADER_BYTES = 12;
 /** Byte of the BTH with the congestion marks, which the ICRC does not cover. */

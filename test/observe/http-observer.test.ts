@@ -9,7 +9,7 @@ import type { ConnectionStep } from '../../src/connection/steps.js';
 import { DASHBOARD_SCRIPT } from '../../src/observe/dashboard/script.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';
 import type { ServerSnapshot } from '../../src/observe/server-snapshot.js';
-import { connectTo, serverIsEmpty, startServer } from '../support/session-pair.js';
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 interface Answer {
   readonly status: number;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { QpState } from '../../src/verbs/qp-state.js';
-import { HandPeer } from '../support/hand-peer.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
 
 const BURST = 32;
 const INTERVAL_MICROS = 100;

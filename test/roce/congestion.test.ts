@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Congestion, MAX_WINDOW, MIN_WINDOW } from '../../src/roce/qp/congestion.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
+import { NicPair } from '../../testkit/nic-pair.js';
 import { GoodputRun } from '../../tools/sim/goodput-model.js';
-import { HandPeer } from '../support/hand-peer.js';
-import { NicPair } from '../support/nic-pair.js';
 
 const RTT_MICROS = 100;
 

@@ -9,11 +9,11 @@ import { Datagram } from '../../src/roce/datagram.js';
 import type { Region } from '../../src/roce/memory/region.js';
 import { packetLength, writePacket } from '../../src/roce/packet-writer.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
-import { copyAddress } from '../../src/roce/wire/address.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
+import { copyAddress } from '../../src/verbs/address.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { NicPair, type Side } from '../support/nic-pair.js';
+import { NicPair, type Side } from '../../testkit/nic-pair.js';
 
 const MTU = 4096;
 const GIB = 2 ** 30;

@@ -5,7 +5,7 @@ import { RoundTrips } from '../../src/roce/qp/round-trips.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { type InFlight, NicPair } from '../support/nic-pair.js';
+import { type InFlight, NicPair } from '../../testkit/nic-pair.js';
 
 const DELAY_MICROS = 50;
 const REMOTE = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;

@@ -4,7 +4,7 @@ import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { WcOpcode } from '../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { NicPair } from '../support/nic-pair.js';
+import { NicPair } from '../../testkit/nic-pair.js';
 
 const REMOTE =
   AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;

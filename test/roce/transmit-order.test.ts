@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { QpState } from '../../src/verbs/qp-state.js';
-import { HandPeer } from '../support/hand-peer.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
 
 const ALL = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;
 

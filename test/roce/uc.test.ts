@@ -5,8 +5,8 @@ import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode } from '../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { HandPeer } from '../support/hand-peer.js';
-import { NicPair, type PairOptions } from '../support/nic-pair.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
+import { NicPair, type PairOptions } from '../../testkit/nic-pair.js';
 
 const UC = QpType.UC;
 const REMOTE = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE;

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatIp } from '../../src/roce/wire/address.js';
 import { IpUdpView, parseIpUdp } from '../../src/roce/wire/ip.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
+import { formatIp } from '../../src/verbs/address.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode } from '../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { pattern } from '../support/craft-packet.js';
-import { HandPeer } from '../support/hand-peer.js';
-import { NicPair, type PairOptions, type Side, toAddress } from '../support/nic-pair.js';
+import { pattern } from '../../testkit/craft-packet.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
+import { NicPair, type PairOptions, type Side, toAddress } from '../../testkit/nic-pair.js';
 
 const UD = QpType.UD;
 const QKEY = 0x1111;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { issueCertificate, makeAuthority } from '../../src/session/certificate-maker.js';
+import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
 import { distinguishedName, subjectAltNames } from '../../src/session/peer-identity.js';
 import { days } from './support.js';
 

@@ -7,7 +7,7 @@ import {
   issueCertificate,
   type KeyedCertificate,
   makeAuthority,
-} from '../../src/session/certificate-maker.js';
+} from '../../src/certificates/certificate-maker.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { FrameDecoder } from '../../src/session/frame-decoder.js';
 import type { Frame, SessionParameters } from '../../src/session/frames.js';

@@ -49,7 +49,7 @@ export function testFaults(faults: readonly CheckedFault[]): void {
 export async function firstFailure(fault: Fault | null, seeds: number): Promise<Verdict> {
   const copy = mkdtempSync(join(fileURLToPath(BUILD), 'mutant-'));
   try {
-    for (const part of ['src/roce', 'src/verbs', 'tools/sim']) {
+    for (const part of ['src/roce', 'src/verbs', 'testkit', 'tools/sim']) {
       cpSync(fileURLToPath(new URL(part, BUILD)), join(copy, part), { recursive: true });
     }
     if (fault !== null) plant(fault, join(copy, 'src/roce', `${fault.file}.js`));

@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../src/native/addon.js';
+import { hear, tell, VethLink } from '../../testkit/veth-link.js';
 import type { Hello, Report } from '../native/veth-peer.js';
-import { hear, tell, VethLink } from '../support/veth-link.js';
 
 const PEER = fileURLToPath(new URL('../native/veth-peer.js', import.meta.url));
 const IPV4 = ['10.72.0.1', '10.72.0.2'] as const;

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
 import { type ConnectionStep, StepName } from '../../src/connection/steps.js';
 import { parseSoftName } from '../../src/soft/soft-spec.js';
-import { connectTo, startServer } from '../support/session-pair.js';
+import { connectTo, startServer } from '../../testkit/session-pair.js';
 
 const hasTshark = spawnSync('tshark', ['--version']).status === 0;
 

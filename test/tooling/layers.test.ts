@@ -80,9 +80,21 @@ const CASES: readonly Case[] = [
     ['./soft/a.js', './ibverbs/a.js', './verbs/a.js'],
   ),
   imports(
+    'src/certificates/x.ts',
+    ['../cli/a.js', '../connection/a.js', '../open-device.js', '../soft/a.js', ...ENTRIES],
+    ['./a.js', '../session/a.js', '../verbs/a.js', '@peculiar/x509'],
+  ),
+  imports(
+    'testkit/x.ts',
+    ['../test/a.js', '../tools/sim/a.js'],
+    ['./a.js', '../src/verbs/a.js', 'node:test'],
+  ),
+  imports('tools/sim/x.ts', ['../../test/roce/a.js'], ['../../testkit/a.js', '../../src/roce/a.js']),
+  imports(
     'src/session/x.ts',
     [
       '../cli/a.js',
+      '../certificates/a.js',
       '../observe/a.js',
       '../connection/a.js',
       '../open-device.js',

@@ -4,8 +4,8 @@
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import type { UdpAddress } from '../../src/roce/wire/address.js';
-import { toAddress } from '../../test/support/nic-pair.js';
+import type { UdpAddress } from '../../src/verbs/address.js';
+import { toAddress } from '../../testkit/nic-pair.js';
 import { ROCE_PORT } from './loopback.js';
 
 export class Injector implements AsyncDisposable {

@@ -1,9 +1,10 @@
 /** A crafted packet that is sent many times with other numbers in it, each time with the ICRC that it then needs. */
-import type { UdpAddress } from '../../src/roce/wire/address.js';
+
 import { ICRC_LENGTH } from '../../src/roce/wire/bth.js';
 import { Icrc, writeIcrc } from '../../src/roce/wire/icrc.js';
 import { fastCrc32 } from '../../src/soft/zlib-crc.js';
-import { craftPacket, type PacketSpec } from '../../test/support/craft-packet.js';
+import type { UdpAddress } from '../../src/verbs/address.js';
+import { craftPacket, type PacketSpec } from '../../testkit/craft-packet.js';
 
 const QPN_AT = 5;
 const PSN_AT = 9;

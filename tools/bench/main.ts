@@ -5,8 +5,8 @@
  * Exit code 0: all that can run here gave a value, whether or not goals are met. 1: something failed. 2: wrong usage.
  */
 import { join } from 'node:path';
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { packageRoot } from '../../src/cli/package-root.js';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
 import { type Benchmark, isNamed } from './benchmark.js';
 import { endChildrenWithUs } from './child-group.js';
 import { findDataPath } from './data-path.js';

@@ -1,9 +1,10 @@
 /** A process of a chaos run: the server, or one client. Its parent tells it to fail, and kills or stops it. */
+
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { connect } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { listen, type Server } from '../../src/connection/server.js';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
-import { FragileDevice } from './fragile-device.js';
+import { FragileDevice } from '../../testkit/fragile-device.js';
 import type { Incarnation, Order, Report, Setup } from './protocol.js';
 import { Traffic } from './traffic.js';
 

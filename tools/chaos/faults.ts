@@ -1,6 +1,6 @@
 /** The faults of a chaos run. Each strikes, lasts for a while, and leaves the world able to go on. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Random } from '../sim/random.js';
+import type { Random } from '../../testkit/random.js';
 import type { Actor } from './actor.js';
 import { CLIENTS, VETERAN, type World } from './world.js';
 

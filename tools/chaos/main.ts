@@ -5,8 +5,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
-import { Random } from '../sim/random.js';
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
+import { Random } from '../../testkit/random.js';
 import { FAULTS, type FaultName, WEIGHTS, WEIGHTS_OF_THE_SECOND_HALF } from './faults.js';
 import { type ChaosOptions, parseOptions, USAGE } from './options.js';
 import { World } from './world.js';

@@ -1,9 +1,9 @@
 /** The processes of a chaos run, the proxies between them, and the ledger that they fill. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
 import { Actor } from './actor.js';
 import { Ledger } from './ledger.js';
 import type { Report } from './protocol.js';
-import { TcpCutter } from './tcp-cutter.js';
 
 export const CLIENTS = 3;
 /** This client is never killed, so that its memory can be compared over the whole run. */

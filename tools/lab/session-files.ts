@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { projectFolder } from './folders.js';
 import { HERE, IP_VERSIONS, THERE } from './network.js';
 import { pattern, sha256 } from './peer.js';

@@ -5,8 +5,8 @@
  */
 import type { Region, RemoteGrant } from '../../src/roce/memory/region.js';
 import type { Nic } from '../../src/roce/nic.js';
+import type { Random } from '../../testkit/random.js';
 import { expect } from './failure.js';
-import type { Random } from './random.js';
 
 const CANARY_BYTES = 64;
 const CHECKER = 'memory';

@@ -7,16 +7,16 @@ import type { Nic } from '../../src/roce/nic.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import { Requester } from '../../src/roce/qp/requester.js';
 import { Responder } from '../../src/roce/qp/responder.js';
-import { formatGid } from '../../src/roce/wire/address.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
+import { formatGid } from '../../src/verbs/address.js';
 import type { Psn, Qpn } from '../../src/verbs/brands.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import type { WcStatus } from '../../src/verbs/work-completion.js';
+import type { Random } from '../../testkit/random.js';
 import { Arena } from './arena.js';
 import type { SharedWord } from './checks/atomics.js';
 import type { ConnectionDriver } from './connection-driver.js';
 import { receiveCapacity } from './generate-epochs.js';
-import type { Random } from './random.js';
 import type { ReceiveRecord, SendRecord } from './records.js';
 import { ALL_RIGHTS, type Epoch, needsReceive, type Operation, type Side } from './scenario.js';
 

@@ -1,7 +1,7 @@
 /** Random programs: what both sides of a connection post, and what else happens to them. */
 
 import { AccessFlags } from '../../src/verbs/access-flags.js';
-import type { Random } from './random.js';
+import type { Random } from '../../testkit/random.js';
 import {
   type Action,
   ALL_RIGHTS,

@@ -1,7 +1,7 @@
 /** Makes a scenario of a seed. Everything about a run is decided here; the rest of the simulator only carries it out. */
 import type { PathMtu } from '../../src/verbs/mtu.js';
+import { Random } from '../../testkit/random.js';
 import { generateEpochs } from './generate-epochs.js';
-import { Random } from './random.js';
 import type { Connection, HostProfile, LinkProfile, Outage, PortProfile, Scenario } from './scenario.js';
 
 const MTUS: readonly PathMtu[] = [256, 512, 1024, 2048, 4096];

@@ -4,15 +4,15 @@
  */
 import { Nic } from '../../src/roce/nic.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
-import { formatGid, parseGid, type UdpAddress } from '../../src/roce/wire/address.js';
+import { formatGid, parseGid, type UdpAddress } from '../../src/verbs/address.js';
 import type { Psn, Qpn } from '../../src/verbs/brands.js';
 import type { PathMtu } from '../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { createCompletions, WcStatus } from '../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
+import { Random } from '../../testkit/random.js';
 import { EventQueue } from './event-queue.js';
 import { fillDatagram, Network, type NetworkListener, newDatagram, type Packet } from './network.js';
-import { Random } from './random.js';
 import { ALL_RIGHTS, type Scenario } from './scenario.js';
 
 export interface GoodputCase {

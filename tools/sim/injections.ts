@@ -3,12 +3,12 @@
  * PSN. The harmless ones must have no effect but to be counted; whoever survives them, survives in order.
  */
 import { psnAdd, psnDiff } from '../../src/roce/psn.js';
-import { copyAddress, UdpAddress } from '../../src/roce/wire/address.js';
 import { Syndrome, writeAeth } from '../../src/roce/wire/aeth.js';
 import { BTH_LENGTH, ICRC_LENGTH, writeBth } from '../../src/roce/wire/bth.js';
 import { Icrc, writeIcrc } from '../../src/roce/wire/icrc.js';
 import { Opcode, opcodeHeaderLength } from '../../src/roce/wire/opcodes.js';
 import { writeReth } from '../../src/roce/wire/reth.js';
+import { copyAddress, UdpAddress } from '../../src/verbs/address.js';
 import type { Endpoint } from './endpoint.js';
 import type { Packet } from './network.js';
 import type { Injection } from './scenario.js';

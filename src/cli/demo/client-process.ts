@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadOrCreateDevCertificates } from '../../certificates/dev-certificates.js';
 import { connect } from '../../connection/client.js';
 import { ServiceClient, sha256 } from '../../connection/message-service.js';
-import { loadOrCreateDevCertificates } from '../../session/dev-certificates.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { leftoverSockets, rounded } from '../service.js';

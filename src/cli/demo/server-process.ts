@@ -3,9 +3,9 @@
  * clients announce, send and write.
  */
 import { createHash, type Hash } from 'node:crypto';
+import { loadOrCreateDevCertificates } from '../../certificates/dev-certificates.js';
 import { MessageType } from '../../connection/message-header.js';
 import type { Server } from '../../connection/server.js';
-import { loadOrCreateDevCertificates } from '../../session/dev-certificates.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { type MessageHooks, startService, stopService } from '../service.js';

@@ -9,10 +9,10 @@
  * REM_INV_REQ_ERR (rxe: class E), since it was taken out for this queue pair alone.
  */
 import { AccessFlags } from '../../verbs/access-flags.js';
+import { isIpv4 } from '../../verbs/address.js';
 import { WcFlags, WcOpcode, WcStatus } from '../../verbs/work-completion.js';
 import type { Datagram } from '../datagram.js';
 import { DropReason } from '../drop-reason.js';
-import { isIpv4 } from '../wire/address.js';
 import { dethQkey, dethSourceQpn } from '../wire/deth.js';
 import { immDt } from '../wire/imm-dt.js';
 import { IPV4_LENGTH, UDP_LENGTH, writeIpUdp } from '../wire/ip.js';

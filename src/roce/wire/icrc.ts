@@ -10,7 +10,7 @@
  * Invariants: nothing is allocated per call. Lengths named `length` are of the UDP payload without the ICRC. Source and
  * destination are of one family, which is read off the destination.
  */
-import { isIpv4, type UdpAddress } from './address.js';
+import { isIpv4, type UdpAddress } from '../../verbs/address.js';
 import { BTH_LENGTH, ICRC_LENGTH } from './bth.js';
 import { writeU16, writeU32 } from './bytes.js';
 import { type Crc32, crc32 } from './crc32.js';

@@ -4,7 +4,7 @@
  * Invariants: IPv4 has no options and DF set, IPv6 no extension headers and flow label 0. Parsing never throws;
  * fragments, options and anything that is not UDP are refused. UDP checksums are handed through, not verified.
  */
-import { isIpv4, UdpAddress } from './address.js';
+import { isIpv4, UdpAddress } from '../../verbs/address.js';
 import { readI32, readU16, writeU16, writeU32 } from './bytes.js';
 
 export const IPV4_LENGTH = 20;

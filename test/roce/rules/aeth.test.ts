@@ -6,7 +6,7 @@ import { AETH_AT, Opcode } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { HandPeer } from '../../support/hand-peer.js';
+import { HandPeer } from '../../../testkit/hand-peer.js';
 
 const ALL =
   AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Opcode, OpcodeFlag, opcodeFlags, opcodeName } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
-import { type GivenPacket, HandPeer } from '../../support/hand-peer.js';
+import { type GivenPacket, HandPeer } from '../../../testkit/hand-peer.js';
 
 const MTU = 256;
 const ALL =

@@ -7,8 +7,8 @@ import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import type { QpAttributes } from '../../../src/verbs/qp-attributes.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { pattern } from '../../support/craft-packet.js';
-import { HandPeer } from '../../support/hand-peer.js';
+import { pattern } from '../../../testkit/craft-packet.js';
+import { HandPeer } from '../../../testkit/hand-peer.js';
 
 const MTU = 256;
 const ACK = 0x1f;

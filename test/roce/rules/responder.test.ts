@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
-import { pattern } from '../../support/craft-packet.js';
-import { HandPeer } from '../../support/hand-peer.js';
-import { type PairOptions, toAddress } from '../../support/nic-pair.js';
+import { pattern } from '../../../testkit/craft-packet.js';
+import { HandPeer } from '../../../testkit/hand-peer.js';
+import { type PairOptions, toAddress } from '../../../testkit/nic-pair.js';
 
 const MTU = 256;
 const ALL =

@@ -16,8 +16,8 @@ import {
 } from '../../../src/verbs/qp-state.js';
 import { checkTransition } from '../../../src/verbs/qp-transitions.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { HandPeer } from '../../support/hand-peer.js';
-import { NicPair, Side, seededRandom, toAddress } from '../../support/nic-pair.js';
+import { HandPeer } from '../../../testkit/hand-peer.js';
+import { NicPair, Side, seededRandom, toAddress } from '../../../testkit/nic-pair.js';
 
 const { RESET, INIT, RTR, RTS, SQD, SQE, ERR } = QpState;
 const STATES = [RESET, INIT, RTR, RTS, SQD, SQE, ERR];

@@ -9,8 +9,8 @@ import { mtuFromEnum, mtuToEnum, PATH_MTUS } from '../../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode, WcStatus } from '../../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../../src/verbs/work-request.js';
-import { pattern } from '../../support/craft-packet.js';
-import { NicPair, type Side } from '../../support/nic-pair.js';
+import { pattern } from '../../../testkit/craft-packet.js';
+import { NicPair, type Side } from '../../../testkit/nic-pair.js';
 
 const MTU = 256;
 const ALL = AccessFlags.LOCAL_WRITE | REMOTE_ACCESS;

@@ -11,8 +11,8 @@ import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import type { QpAttributes } from '../../../src/verbs/qp-attributes.js';
 import { QpState } from '../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { HandPeer } from '../../support/hand-peer.js';
-import { NicPair, type Side } from '../../support/nic-pair.js';
+import { HandPeer } from '../../../testkit/hand-peer.js';
+import { NicPair, type Side } from '../../../testkit/nic-pair.js';
 
 const ALL =
   AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;

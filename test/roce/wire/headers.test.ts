@@ -8,7 +8,7 @@ import { dethQkey, dethSourceQpn, writeDeth } from '../../../src/roce/wire/deth.
 import { iethRkey, writeIeth } from '../../../src/roce/wire/ieth.js';
 import { immDt, writeImmDt } from '../../../src/roce/wire/imm-dt.js';
 import { rethLength, rethRkey, rethVa, writeReth } from '../../../src/roce/wire/reth.js';
-import { toHex } from './worked-packets.js';
+import { toHex } from '../../../testkit/worked-packets.js';
 
 const AT = 3;
 const u24 = fc.nat(0xffffff);

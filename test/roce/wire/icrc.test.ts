@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { parseGid, type UdpAddress } from '../../../src/roce/wire/address.js';
 import { CRC32_POLYNOMIAL, type Crc32 } from '../../../src/roce/wire/crc32.js';
 import { Icrc, readIcrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { solveIdentification } from '../../../src/roce/wire/identification.js';
 import { writeIpUdp } from '../../../src/roce/wire/ip.js';
+import { parseGid, type UdpAddress } from '../../../src/verbs/address.js';
 
 function address(ip: string, port: number): UdpAddress {
   const parsed = parseGid(ip);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseGid, sameGid, type UdpAddress } from '../../../src/roce/wire/address.js';
 import {
   IpUdpView,
   ipUdpLength,
@@ -10,7 +9,8 @@ import {
   writeAddress,
   writeIpUdp,
 } from '../../../src/roce/wire/ip.js';
-import { toHex } from './worked-packets.js';
+import { parseGid, sameGid, type UdpAddress } from '../../../src/verbs/address.js';
+import { toHex } from '../../../testkit/worked-packets.js';
 
 function address(ip: string, port: number): UdpAddress {
   const parsed = parseGid(ip);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DropReason } from '../../../src/roce/drop-reason.js';
-import { parseGid, sameGid, type UdpAddress } from '../../../src/roce/wire/address.js';
 import { aethMsn, aethSyndrome, Syndrome, writeAeth } from '../../../src/roce/wire/aeth.js';
 import * as bth from '../../../src/roce/wire/bth.js';
 import { Icrc, readIcrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
@@ -9,7 +8,14 @@ import { IpUdpView, ipUdpLength, parseIpUdp, writeIpUdp } from '../../../src/roc
 import { AETH_AT, Opcode, opcodeHeaderLength, RETH_AT } from '../../../src/roce/wire/opcodes.js';
 import { PacketView, parsePacket } from '../../../src/roce/wire/packet.js';
 import { rethLength, rethRkey, rethVa, writeReth } from '../../../src/roce/wire/reth.js';
-import { CONNECTX_4_CNP, fromHex, toHex, WORKED_PACKETS, type WorkedPacket } from './worked-packets.js';
+import { parseGid, sameGid, type UdpAddress } from '../../../src/verbs/address.js';
+import {
+  CONNECTX_4_CNP,
+  fromHex,
+  toHex,
+  WORKED_PACKETS,
+  type WorkedPacket,
+} from '../../../testkit/worked-packets.js';
 
 function addressOf([ip, port]: readonly [string, number]): UdpAddress {
   const address = parseGid(ip);

@@ -8,7 +8,7 @@ import type { Connection } from '../../../src/connection/connection.js';
 import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
-import { craftPacket } from '../../../test/support/craft-packet.js';
+import { craftPacket } from '../../../testkit/craft-packet.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { fire } from '../barrage.js';
 import { Injector } from '../injector.js';

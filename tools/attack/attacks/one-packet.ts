@@ -5,7 +5,7 @@
  */
 import { connect } from '../../../src/connection/client.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
-import { craftPacket, type PacketSpec } from '../../../test/support/craft-packet.js';
+import { craftPacket, type PacketSpec } from '../../../testkit/craft-packet.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { fire } from '../barrage.js';
 import { Injector } from '../injector.js';

@@ -3,7 +3,7 @@ import {
   issueCertificate,
   type KeyedCertificate,
   makeAuthority,
-} from '../../../src/session/certificate-maker.js';
+} from '../../../src/certificates/certificate-maker.js';
 
 const DAY_MILLIS = 86_400_000;
 

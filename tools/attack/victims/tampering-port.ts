@@ -3,12 +3,12 @@
  * needs. Headers stay as they are, so that the queue pair takes his packets for those of its peer.
  */
 import { Datagram } from '../../../src/roce/datagram.js';
-import { copyAddress } from '../../../src/roce/wire/address.js';
 import { type Icrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { OpcodeFlag } from '../../../src/roce/wire/opcodes.js';
 import { PacketView, parsePacket } from '../../../src/roce/wire/packet.js';
 import { PortAround } from '../../../src/soft/port-around.js';
 import type { UdpPort } from '../../../src/soft/udp-port.js';
+import { copyAddress } from '../../../src/verbs/address.js';
 
 const ICRC_BYTES = 4;
 

@@ -6,12 +6,12 @@
 import type { Nic } from '../../../src/roce/nic.js';
 import type { Requester } from '../../../src/roce/qp/requester.js';
 import type { RandomU32 } from '../../../src/roce/random.js';
-import { formatGid } from '../../../src/roce/wire/address.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { openPort } from '../../../src/soft/open-port.js';
 import { randomU32 } from '../../../src/soft/random.js';
 import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
+import { formatGid } from '../../../src/verbs/address.js';
 import { QpState, qpStateName } from '../../../src/verbs/qp-state.js';
 import { Random } from '../../fuzz/random.js';
 import { LinkEnd, SLOT_BYTES, SLOTS } from './link-end.js';

@@ -2,11 +2,12 @@
  * Brings connections up and down, one after the other, and times every step on the client's side. Both sides hold a
  * device open and show certificates; every connection is cold: no TLS session is resumed.
  */
+
+import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
 import { connect } from '../../../src/connection/client.js';
 import { listen } from '../../../src/connection/server.js';
 import { StepName } from '../../../src/connection/steps.js';
 import { openDevice } from '../../../src/open-device.js';
-import { loadOrCreateDevCertificates } from '../../../src/session/dev-certificates.js';
 import type { ConnectConfig } from '../peer-protocol.js';
 import { median, percentile } from '../statistics.js';
 import { type PeerLink, runPeer } from './peer.js';

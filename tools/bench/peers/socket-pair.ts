@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
-import { loadOrCreateDevCertificates } from '../../../src/session/dev-certificates.js';
+import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
 import type { SocketConfig } from '../peer-protocol.js';
 import type { PeerLink } from './peer.js';
 

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:tls';
-import { loadOrCreateDevCertificates } from '../../../src/session/dev-certificates.js';
+import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
 import type { ConnectConfig } from '../peer-protocol.js';
 import { median, percentile } from '../statistics.js';
 import { type PeerLink, runPeer } from './peer.js';

@@ -4,7 +4,6 @@
  * the same user; connections exchange theirs over TLS.
  */
 import { openDevice } from '../../../src/open-device.js';
-import { parseGid } from '../../../src/roce/wire/address.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { generatePsn } from '../../../src/session/psn-source.js';
 import { DgramPort } from '../../../src/soft/dgram-port.js';
@@ -12,6 +11,7 @@ import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { isSoftName, parseSoftName } from '../../../src/soft/soft-spec.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
+import { parseGid } from '../../../src/verbs/address.js';
 import { type RKey, toPsn, toQpn, toRKey } from '../../../src/verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../../src/verbs/completion-queue.js';
 import type { Device } from '../../../src/verbs/device.js';

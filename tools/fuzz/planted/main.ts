@@ -13,7 +13,7 @@ import { PLANTED, type PlantedFault } from './faults.js';
 import type { PlantedJob, PlantedResult } from './worker.js';
 
 const BUILD = fileURLToPath(new URL('../../../', import.meta.url));
-const PARTS = ['src', 'tools/fuzz', 'test/support', 'test/roce/wire', 'native'];
+const PARTS = ['src', 'tools/fuzz', 'testkit', 'native'];
 const WHOLE_COUNT = 100_000;
 
 const SHARES = Object.values(TARGETS).reduce((sum, { share }) => sum + share, 0);

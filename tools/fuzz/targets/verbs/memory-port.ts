@@ -7,10 +7,10 @@ import type { Flow } from '../../../../src/roce/flow.js';
 import type { Region } from '../../../../src/roce/memory/region.js';
 import { packetLength, writePacket } from '../../../../src/roce/packet-writer.js';
 import type { TransmitBatch } from '../../../../src/roce/transmit-batch.js';
-import { copyAddress, sameGid, type UdpAddress } from '../../../../src/roce/wire/address.js';
 import type { Icrc } from '../../../../src/roce/wire/icrc.js';
 import type { PortListener, UdpPort } from '../../../../src/soft/udp-port.js';
-import { toAddress } from '../../../../test/support/nic-pair.js';
+import { copyAddress, sameGid, type UdpAddress } from '../../../../src/verbs/address.js';
+import { toAddress } from '../../../../testkit/nic-pair.js';
 
 const MAX_WAITING = 512;
 

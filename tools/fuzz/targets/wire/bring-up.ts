@@ -1,5 +1,5 @@
 /** Takes a queue pair of the world through its states, to where its plan wants it. */
-import { formatGid } from '../../../../src/roce/wire/address.js';
+import { formatGid } from '../../../../src/verbs/address.js';
 import type { QpAttributes } from '../../../../src/verbs/qp-attributes.js';
 import { QpState, QpType } from '../../../../src/verbs/qp-state.js';
 import type { KnownQp, World } from './world.js';

@@ -6,7 +6,6 @@
 import { Datagram } from '../../../../src/roce/datagram.js';
 import type { Requester } from '../../../../src/roce/qp/requester.js';
 import type { Responder } from '../../../../src/roce/qp/responder.js';
-import { copyAddress } from '../../../../src/roce/wire/address.js';
 import { writeAeth } from '../../../../src/roce/wire/aeth.js';
 import { writeAtomicEth } from '../../../../src/roce/wire/atomic-eth.js';
 import { ICRC_LENGTH, padCountOf, writeBth } from '../../../../src/roce/wire/bth.js';
@@ -26,6 +25,7 @@ import {
   RETH_AT,
 } from '../../../../src/roce/wire/opcodes.js';
 import { RETH_LENGTH, rethLength, rethVa, writeReth } from '../../../../src/roce/wire/reth.js';
+import { copyAddress } from '../../../../src/verbs/address.js';
 import { QpType } from '../../../../src/verbs/qp-state.js';
 import type { Choices } from '../../choices.js';
 import { QKEY } from './bring-up.js';

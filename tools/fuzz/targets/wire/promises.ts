@@ -5,7 +5,6 @@
 import type { Datagram } from '../../../../src/roce/datagram.js';
 import type { Region, RemoteGrant } from '../../../../src/roce/memory/region.js';
 import type { Requester } from '../../../../src/roce/qp/requester.js';
-import { sameGid } from '../../../../src/roce/wire/address.js';
 import { readU24 } from '../../../../src/roce/wire/bytes.js';
 import { Icrc } from '../../../../src/roce/wire/icrc.js';
 import {
@@ -17,6 +16,7 @@ import {
 } from '../../../../src/roce/wire/opcodes.js';
 import { rethLength, rethRkey, rethVa } from '../../../../src/roce/wire/reth.js';
 import { AccessFlags } from '../../../../src/verbs/access-flags.js';
+import { sameGid } from '../../../../src/verbs/address.js';
 import { QpType } from '../../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';

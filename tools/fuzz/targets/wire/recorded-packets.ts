@@ -6,8 +6,8 @@
 import { AccessFlags } from '../../../../src/verbs/access-flags.js';
 import { QpType } from '../../../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../../../src/verbs/work-request.js';
-import { fromHex, WORKED_PACKETS } from '../../../../test/roce/wire/worked-packets.js';
-import { NicPair } from '../../../../test/support/nic-pair.js';
+import { NicPair } from '../../../../testkit/nic-pair.js';
+import { fromHex, WORKED_PACKETS } from '../../../../testkit/worked-packets.js';
 
 export function recordedPackets(): readonly Uint8Array[] {
   const worked = WORKED_PACKETS.map(({ hex }) => {

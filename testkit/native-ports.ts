@@ -1,8 +1,8 @@
 /** Native ports without a device around them. */
-import { loadAddon } from '../../src/native/addon.js';
-import { Flow } from '../../src/roce/flow.js';
-import { copyAddress } from '../../src/roce/wire/address.js';
-import { NativePort } from '../../src/soft/native-port.js';
+import { loadAddon } from '../src/native/addon.js';
+import { Flow } from '../src/roce/flow.js';
+import { NativePort } from '../src/soft/native-port.js';
+import { copyAddress } from '../src/verbs/address.js';
 import { toAddress } from './nic-pair.js';
 
 export function openNativePort(address = '127.0.0.1'): NativePort {

@@ -2,24 +2,24 @@
  * Two NICs joined by a link in virtual time, with the production engine and real bytes on the link. Time jumps to the
  * next delivery or deadline, so tests never wait. `tap` sees every packet and may drop or change it.
  */
-import { Datagram } from '../../src/roce/datagram.js';
-import type { Flow } from '../../src/roce/flow.js';
-import type { Region, RemoteGrant } from '../../src/roce/memory/region.js';
-import { Nic } from '../../src/roce/nic.js';
-import { packetLength, writePacket } from '../../src/roce/packet-writer.js';
-import type { Qp } from '../../src/roce/qp/qp.js';
-import type { SendWqe } from '../../src/roce/qp/send-queue.js';
-import type { Srq } from '../../src/roce/qp/srq.js';
-import { TransmitBatch } from '../../src/roce/transmit-batch.js';
-import { copyAddress, parseGid, type UdpAddress } from '../../src/roce/wire/address.js';
-import { Icrc } from '../../src/roce/wire/icrc.js';
-import { PacketView, parsePacket } from '../../src/roce/wire/packet.js';
-import { AccessFlags } from '../../src/verbs/access-flags.js';
-import type { PathMtu } from '../../src/verbs/mtu.js';
-import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
-import { QpState, QpType } from '../../src/verbs/qp-state.js';
-import { createCompletions, statusName, type WorkCompletion } from '../../src/verbs/work-completion.js';
-import { WrOpcode } from '../../src/verbs/work-request.js';
+import { Datagram } from '../src/roce/datagram.js';
+import type { Flow } from '../src/roce/flow.js';
+import type { Region, RemoteGrant } from '../src/roce/memory/region.js';
+import { Nic } from '../src/roce/nic.js';
+import { packetLength, writePacket } from '../src/roce/packet-writer.js';
+import type { Qp } from '../src/roce/qp/qp.js';
+import type { SendWqe } from '../src/roce/qp/send-queue.js';
+import type { Srq } from '../src/roce/qp/srq.js';
+import { TransmitBatch } from '../src/roce/transmit-batch.js';
+import { Icrc } from '../src/roce/wire/icrc.js';
+import { PacketView, parsePacket } from '../src/roce/wire/packet.js';
+import { AccessFlags } from '../src/verbs/access-flags.js';
+import { copyAddress, parseGid, type UdpAddress } from '../src/verbs/address.js';
+import type { PathMtu } from '../src/verbs/mtu.js';
+import type { QpAttributes } from '../src/verbs/qp-attributes.js';
+import { QpState, QpType } from '../src/verbs/qp-state.js';
+import { createCompletions, statusName, type WorkCompletion } from '../src/verbs/work-completion.js';
+import { WrOpcode } from '../src/verbs/work-request.js';
 
 /** Deterministic 32-bit generator (xorshift). */
 export function seededRandom(seed: number): () => number {

@@ -4,9 +4,9 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type CertificateFiles, loadCertificateFiles } from '../../src/session/certificate-files.js';
-import { issueCertificate } from '../../src/session/certificate-maker.js';
-import { days, type TestCertificates, testCertificates } from './support.js';
+import { type CertificateFiles, loadCertificateFiles } from '../../src/certificates/certificate-files.js';
+import { issueCertificate } from '../../src/certificates/certificate-maker.js';
+import { days, type TestCertificates, testCertificates } from '../session/support.js';
 
 let certificates: TestCertificates;
 let dir = '';

@@ -1,12 +1,12 @@
 /** A soft device whose faults are made on purpose: its network goes dark, its queue pairs fail. */
-import { Icrc } from '../../src/roce/wire/icrc.js';
-import { openPort } from '../../src/soft/open-port.js';
-import { SoftDevice } from '../../src/soft/soft-device.js';
-import { parseSoftName } from '../../src/soft/soft-spec.js';
-import { fastCrc32 } from '../../src/soft/zlib-crc.js';
-import type { ProtectionDomain } from '../../src/verbs/device.js';
-import { QpState } from '../../src/verbs/qp-state.js';
-import type { QueuePair } from '../../src/verbs/queue-pair.js';
+import { Icrc } from '../src/roce/wire/icrc.js';
+import { openPort } from '../src/soft/open-port.js';
+import { SoftDevice } from '../src/soft/soft-device.js';
+import { parseSoftName } from '../src/soft/soft-spec.js';
+import { fastCrc32 } from '../src/soft/zlib-crc.js';
+import type { ProtectionDomain } from '../src/verbs/device.js';
+import { QpState } from '../src/verbs/qp-state.js';
+import type { QueuePair } from '../src/verbs/queue-pair.js';
 import { SwitchedPort } from './switched-port.js';
 
 export class FragileDevice {

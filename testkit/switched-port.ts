@@ -2,11 +2,11 @@
  * A port around a port that can lose what arrives, all of it as if the cable were out or some of it by chance, and that
  * can be told so while it works.
  */
-import type { Datagram } from '../../src/roce/datagram.js';
-import type { TransmitBatch } from '../../src/roce/transmit-batch.js';
-import { PortAround } from '../../src/soft/port-around.js';
-import type { UdpPort } from '../../src/soft/udp-port.js';
-import { Random } from '../sim/random.js';
+import type { Datagram } from '../src/roce/datagram.js';
+import type { TransmitBatch } from '../src/roce/transmit-batch.js';
+import { PortAround } from '../src/soft/port-around.js';
+import type { UdpPort } from '../src/soft/udp-port.js';
+import { Random } from './random.js';
 
 export class SwitchedPort extends PortAround {
   isDark = false;

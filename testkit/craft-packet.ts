@@ -1,13 +1,13 @@
 /** Packets made by hand, with the ICRC that they need. Nothing is checked: tests craft what no requester would send. */
-import type { UdpAddress } from '../../src/roce/wire/address.js';
-import { writeAeth } from '../../src/roce/wire/aeth.js';
-import { writeAtomicAckEth, writeAtomicEth } from '../../src/roce/wire/atomic-eth.js';
-import { ICRC_LENGTH, padCountOf, writeBth } from '../../src/roce/wire/bth.js';
-import { writeU16 } from '../../src/roce/wire/bytes.js';
-import { writeDeth } from '../../src/roce/wire/deth.js';
-import { Icrc, writeIcrc } from '../../src/roce/wire/icrc.js';
-import { writeIeth } from '../../src/roce/wire/ieth.js';
-import { writeImmDt } from '../../src/roce/wire/imm-dt.js';
+
+import { writeAeth } from '../src/roce/wire/aeth.js';
+import { writeAtomicAckEth, writeAtomicEth } from '../src/roce/wire/atomic-eth.js';
+import { ICRC_LENGTH, padCountOf, writeBth } from '../src/roce/wire/bth.js';
+import { writeU16 } from '../src/roce/wire/bytes.js';
+import { writeDeth } from '../src/roce/wire/deth.js';
+import { Icrc, writeIcrc } from '../src/roce/wire/icrc.js';
+import { writeIeth } from '../src/roce/wire/ieth.js';
+import { writeImmDt } from '../src/roce/wire/imm-dt.js';
 import {
   AETH_AT,
   ATOMIC_ACK_ETH_AT,
@@ -17,8 +17,9 @@ import {
   opcodeHeaderLength,
   opcodeImmOffset,
   RETH_AT,
-} from '../../src/roce/wire/opcodes.js';
-import { writeReth } from '../../src/roce/wire/reth.js';
+} from '../src/roce/wire/opcodes.js';
+import { writeReth } from '../src/roce/wire/reth.js';
+import type { UdpAddress } from '../src/verbs/address.js';
 
 export interface PacketSpec {
   readonly opcode: number;

@@ -17,6 +17,7 @@ import { isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { subjectAltNames } from '../session/peer-identity.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { certificateError, hasExpired, parseCertificates, parseKey } from './certificate-files.js';
 import {
@@ -25,7 +26,6 @@ import {
   makeAuthority,
   type Validity,
 } from './certificate-maker.js';
-import { subjectAltNames } from './peer-identity.js';
 
 const DAY_MILLIS = 86_400_000;
 const AUTHORITY_DAYS = 3650;

@@ -12,10 +12,10 @@ import {
   defaultCertificateDir,
   loadOrCreateDevCertificates,
   setAside,
-} from '../../src/session/dev-certificates.js';
+} from '../../src/certificates/dev-certificates.js';
 import { connectTls } from '../../src/session/tls-client.js';
+import { arrival, noOpenSockets, startServer, testCertificates } from '../session/support.js';
 import type { ChildAnswer, ChildOrder } from './dev-certificates-child.js';
-import { arrival, noOpenSockets, startServer, testCertificates } from './support.js';
 
 const DAY_MILLIS = 86_400_000;
 const FILES = ['ca-key.pem', 'ca.pem', 'client-key.pem', 'client.pem', 'server-key.pem', 'server.pem'];

@@ -10,7 +10,7 @@ import {
   parseGid,
   sameGid,
   UdpAddress,
-} from '../../../src/roce/wire/address.js';
+} from '../../src/verbs/address.js';
 
 function parsed(text: string): UdpAddress {
   const address = parseGid(text);

@@ -5,15 +5,15 @@
  * PSNs here count from 0: the first request of either side has PSN 0, whatever it is on the wire.
  */
 
-import { Datagram } from '../../src/roce/datagram.js';
-import { DROP_REASON_COUNT, dropReasonName } from '../../src/roce/drop-reason.js';
-import type { Flow } from '../../src/roce/flow.js';
-import { psnAdd, psnDiff } from '../../src/roce/psn.js';
-import { copyAddress, type UdpAddress } from '../../src/roce/wire/address.js';
-import { aethMsn, aethSyndrome } from '../../src/roce/wire/aeth.js';
-import { AETH_AT, OpcodeFlag, opcodeName, RETH_AT } from '../../src/roce/wire/opcodes.js';
-import { rethLength, rethVa } from '../../src/roce/wire/reth.js';
-import type { WorkCompletion } from '../../src/verbs/work-completion.js';
+import { Datagram } from '../src/roce/datagram.js';
+import { DROP_REASON_COUNT, dropReasonName } from '../src/roce/drop-reason.js';
+import type { Flow } from '../src/roce/flow.js';
+import { psnAdd, psnDiff } from '../src/roce/psn.js';
+import { aethMsn, aethSyndrome } from '../src/roce/wire/aeth.js';
+import { AETH_AT, OpcodeFlag, opcodeName, RETH_AT } from '../src/roce/wire/opcodes.js';
+import { rethLength, rethVa } from '../src/roce/wire/reth.js';
+import { copyAddress, type UdpAddress } from '../src/verbs/address.js';
+import type { WorkCompletion } from '../src/verbs/work-completion.js';
 import { craftPacket, type PacketSpec } from './craft-packet.js';
 import { type InFlight, NicPair, type PairOptions, type Side } from './nic-pair.js';
 

@@ -3,16 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { type ConnectOptions, connect } from '../../src/connection/client.js';
-import type { Connection } from '../../src/connection/connection.js';
-import { messageService } from '../../src/connection/message-service.js';
-import {
-  type ConnectionHandler,
-  type ListenOptions,
-  listen,
-  type Server,
-} from '../../src/connection/server.js';
-import { type DevCertificates, loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
+import { type DevCertificates, loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
+import { type ConnectOptions, connect } from '../src/connection/client.js';
+import type { Connection } from '../src/connection/connection.js';
+import { messageService } from '../src/connection/message-service.js';
+import { type ConnectionHandler, type ListenOptions, listen, type Server } from '../src/connection/server.js';
 
 let certificates: Promise<DevCertificates> | undefined;
 

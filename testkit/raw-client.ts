@@ -3,20 +3,20 @@
  * would.
  */
 
-import type { Server } from '../../src/connection/server.js';
-import { openDevice } from '../../src/open-device.js';
-import type { ControlChannel } from '../../src/session/control-channel.js';
-import { establishSession } from '../../src/session/establish-session.js';
-import type { SessionParameters } from '../../src/session/frames.js';
-import { connectTls } from '../../src/session/tls-client.js';
-import { AccessFlags } from '../../src/verbs/access-flags.js';
-import type { CompletionQueue } from '../../src/verbs/completion-queue.js';
-import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
-import type { MemoryRegion } from '../../src/verbs/memory-region.js';
-import { QpState } from '../../src/verbs/qp-state.js';
-import type { QueuePair } from '../../src/verbs/queue-pair.js';
-import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
-import { WrOpcode } from '../../src/verbs/work-request.js';
+import type { Server } from '../src/connection/server.js';
+import { openDevice } from '../src/open-device.js';
+import type { ControlChannel } from '../src/session/control-channel.js';
+import { establishSession } from '../src/session/establish-session.js';
+import type { SessionParameters } from '../src/session/frames.js';
+import { connectTls } from '../src/session/tls-client.js';
+import { AccessFlags } from '../src/verbs/access-flags.js';
+import type { CompletionQueue } from '../src/verbs/completion-queue.js';
+import type { Device, ProtectionDomain } from '../src/verbs/device.js';
+import type { MemoryRegion } from '../src/verbs/memory-region.js';
+import { QpState } from '../src/verbs/qp-state.js';
+import type { QueuePair } from '../src/verbs/queue-pair.js';
+import { createCompletions, statusName } from '../src/verbs/work-completion.js';
+import { WrOpcode } from '../src/verbs/work-request.js';
 import { FREE_DEVICE, testCertificates } from './session-pair.js';
 
 const RECEIVES = 16;

@@ -1,7 +1,7 @@
 /** A process that asks for the development certificates whenever its parent says so, and tells what it got. */
 import { createHash } from 'node:crypto';
-import { loadOrCreateDevCertificates } from '../../src/session/dev-certificates.js';
-import { x509Library } from '../../src/session/x509-library.js';
+import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
+import { x509Library } from '../../src/certificates/x509-library.js';
 
 export interface ChildOrder {
   readonly dir: string;
