@@ -43,7 +43,7 @@ test('messages of every size arrive whole and in order, in both directions', asy
   await server.close();
 });
 
-test('the steps of the seed happen in their order, at both ends', async () => {
+test('the steps of a session happen in their order, at both ends', async () => {
   const steps: ConnectionStep[] = [];
   const onStep = (step: ConnectionStep) => void steps.push(step);
   const server = await startServer(undefined, { onStep });

@@ -17,7 +17,7 @@ import type { Moment } from './moment.js';
 import type { DemoFile } from './protocol.js';
 import { Verdict } from './verdict.js';
 
-/** As the server of the original: more than the demo needs. */
+/** More than the demo needs. */
 const SLOTS = 10;
 
 export interface DemoOptions {

@@ -75,7 +75,7 @@ export class IncomingMessage {
 
   // --- the checks, in order -----------------------------------------------------------------------------------------
 
-  /** Whether the opcode may follow the packet before it (facts, table of opcodes, "must follow"). */
+  /** Whether the opcode may follow the packet before it (docs/rocev2.md, "Opcodes"). */
   checkSequence(flags: number): DropReason {
     const inside = (flags & (MIDDLE | LAST)) !== 0;
     const expected =

@@ -1,6 +1,6 @@
 /**
  * The requester of an RC queue pair: turns posted requests into packets, keeps them until they are acknowledged, and
- * sends them again when they are lost (verbs facts: "Requester").
+ * sends them again when they are lost (docs/rocev2.md, "Requester").
  *
  * Three PSNs describe it: everything before `unackedPsn` is done; [unackedPsn, nextPsn) was sent at least once;
  * `sendPsn`, somewhere in between or at the end, is the next packet to leave. Going back (go-back-N) only moves

@@ -1,5 +1,5 @@
 /**
- * The responder of an RC queue pair: takes request packets one by one and answers them (verbs facts: "Responder").
+ * The responder of an RC queue pair: takes request packets one by one and answers them (docs/rocev2.md, "Responder").
  *
  * A packet passes a list of checks, those of `IncomingMessage` and a few that are RC's own, each a method that returns
  * `NEXT` or the reason for which the packet has no effect; only a packet that passed all of them is executed. So memory

@@ -1,4 +1,4 @@
-/** Facts, section 5: what a responder says in its AETH, and how a requester takes every syndrome. */
+/** What a responder says in its AETH, and how a requester takes every syndrome. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { aethSyndrome, rnrTimerMicros } from '../../../src/roce/wire/aeth.js';

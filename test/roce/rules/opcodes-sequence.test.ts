@@ -1,4 +1,4 @@
-/** Facts, section 4: which opcode may follow which, payload sizes of each, and what consumes a receive. */
+/** Which opcode may follow which, payload sizes of each, and what consumes a receive. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Opcode, OpcodeFlag, opcodeFlags, opcodeName } from '../../../src/roce/wire/opcodes.js';

@@ -1,4 +1,4 @@
-/** Facts, section 6, "Requester": PSNs, AckReq, what an answer completes, going back, retries, READ limits, FENCE. */
+/** The requester: PSNs, AckReq, what an answer completes, going back, retries, READ limits, FENCE. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type BindRequest, Window } from '../../../src/roce/qp/bind-request.js';

@@ -1,4 +1,4 @@
-/** Facts, section 6, "Responder": order, duplicates, replays, NAKs, lengths and memory checks; section 10, who is heard. */
+/** The responder: order, duplicates, replays, NAKs, lengths and memory checks; which peers are heard. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';

@@ -1,4 +1,4 @@
-/** Facts, section 7: the transition table with its attributes, and what each state allows. */
+/** The transition table with its attributes, and what each state allows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Qp } from '../../../src/roce/qp/qp.js';

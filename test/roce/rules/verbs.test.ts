@@ -1,4 +1,4 @@
-/** Facts, section 8: numbers of the verbs, pieces, inline data, signaling, completion queues and channels, windows. */
+/** Numbers of the verbs, pieces, inline data, signaling, completion queues and channels, windows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CqArm } from '../../../src/roce/completion/cq.js';

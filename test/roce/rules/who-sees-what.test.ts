@@ -1,5 +1,5 @@
 /**
- * Facts, section 6, "Who sees what": for every cause of failure, the answer on the wire, the requester's completion, and
+ * For every cause of failure, the answer on the wire, the requester's completion, and
  * what the responder's program sees. Both ends are real; only where no real requester would do such a thing is the
  * request crafted.
  */
