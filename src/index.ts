@@ -17,4 +17,5 @@ export {
 } from './connection/server.js';
 export { type ConnectionStep, StepName } from './connection/steps.js';
 export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
+export type { OpenDeviceOptions } from './verbs/device-provider.js';
 export { RdmaError, type RdmaErrorCode, type RdmaFault } from './verbs/errors.js';

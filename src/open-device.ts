@@ -2,12 +2,14 @@
  * Opens a device by name: the one place that knows which kinds of device there are. Everything above sees only the
  * verbs contract.
  */
-import { IbverbsDevice } from './ibverbs/ibverbs-device.js';
-import { listIbverbsDevices } from './ibverbs/library.js';
-import { SoftDevice } from './soft/soft-device.js';
-import { isSoftName, parseSoftName } from './soft/soft-spec.js';
+import { ibverbsProvider } from './ibverbs/ibverbs-provider.js';
+import { softProvider } from './soft/soft-provider.js';
 import type { Device } from './verbs/device.js';
+import type { DeviceProvider, OpenDeviceOptions } from './verbs/device-provider.js';
 import { RdmaError } from './verbs/errors.js';
+
+/** The last one takes every name. A new kind of device goes before it. */
+const PROVIDERS: readonly DeviceProvider[] = [softProvider, ibverbsProvider];
 
 /**
  * `soft` or `soft:ADDRESS[?port=N]` opens the embedded RoCEv2 device on an address of this machine; any other name is
@@ -16,32 +18,43 @@ import { RdmaError } from './verbs/errors.js';
  * @throws RdmaError ERR_RDMA_NO_DEVICE for a name that is none, ERR_RDMA_NO_LIBRARY when it would need libibverbs and
  * there is none, ERR_RDMA_ADDRESS when the address cannot be bound, ERR_RDMA_INVALID_ARGUMENT for a wrong option.
  */
-export async function openDevice(name = 'soft'): Promise<Device> {
-  if (isSoftName(name)) return SoftDevice.open(parseSoftName(name));
-  return IbverbsDevice.open(name);
+export async function openDevice(name = 'soft', options: OpenDeviceOptions = {}): Promise<Device> {
+  const provider = PROVIDERS.find((candidate) => candidate.recognizes(name));
+  if (provider !== undefined) return provider.open(name, options);
+  throw new RdmaError('ERR_RDMA_NO_DEVICE', `no kind of device has the name '${name}'`);
 }
 
 export interface DeviceListEntry {
   readonly name: string;
-  readonly kind: Device['kind'];
+  readonly kind: string;
 }
 
 /** Names that `openDevice` takes on this machine. Without libibverbs the soft device alone. */
 export async function listDevices(): Promise<readonly DeviceListEntry[]> {
-  const names = await listIbverbsDevices().catch((error: unknown) => {
-    if (error instanceof RdmaError) return [];
-    throw error;
-  });
-  return [{ name: 'soft', kind: 'soft' }, ...names.map((name) => ({ name, kind: 'ibverbs' }) as const)];
+  const kinds = await lookAround();
+  return kinds.flatMap(({ kind, names }) => names.map((name) => ({ name, kind })));
 }
 
-/** Why `listDevices` could not look for devices of the operating system; `undefined` when it could. */
-export async function whyNoIbverbs(): Promise<string | undefined> {
+export interface DeviceKind {
+  readonly kind: string;
+  /** For people. */
+  readonly description: string;
+  readonly names: readonly string[];
+  /** Why this machine cannot have devices of this kind; `undefined` where it can. */
+  readonly missing: string | undefined;
+}
+
+/** What there is of every kind of device. */
+export function lookAround(): Promise<readonly DeviceKind[]> {
+  return Promise.all(PROVIDERS.map(lookAt));
+}
+
+async function lookAt(provider: DeviceProvider): Promise<DeviceKind> {
+  const { kind, description } = provider;
   try {
-    await listIbverbsDevices();
-    return undefined;
+    return { kind, description, names: await provider.list(), missing: undefined };
   } catch (error) {
-    if (error instanceof RdmaError) return error.message;
-    throw error;
+    if (!(error instanceof RdmaError)) throw error;
+    return { kind, description, names: [], missing: error.message };
   }
 }

@@ -104,7 +104,7 @@ export function benchCommand(): Command {
 async function runServer(flags: BenchFlags, output: Output): Promise<number> {
   const signalled = firstSignal();
   const { dev: _, ...certificates } = await serverCertificates(flags, flags.host);
-  const device = await openDevice(flags.device ?? `soft:${flags.host}`);
+  const device = await openDevice(flags.device, { near: flags.host });
   const busy = new Set<Promise<void>>();
   const server = createTlsServer({
     ...certificates,
@@ -163,7 +163,7 @@ async function runClient(target: Target, flags: BenchFlags, output: Output): Pro
         handshakeDeadlineMillis: DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
       });
       try {
-        device ??= await openDevice(flags.device ?? `soft:${channel.localAddress.replace(/^::ffff:/i, '')}`);
+        device ??= await openDevice(flags.device, { near: channel.localAddress });
         const hasLatency = isLatency(test);
         if (hasLatency !== hadLatency)
           output.line((hadLatency === undefined ? '' : '\n') + headOf(hasLatency));

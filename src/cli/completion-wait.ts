@@ -3,15 +3,14 @@
  * device has something. A wait that is over at once costs no turn of the event loop and no promise.
  */
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
-import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import { createCompletions, statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 
 export type Take = (completion: WorkCompletion) => void;
 
 export interface WaitOptions {
-  /** Of the device. */
-  readonly kind: Device['kind'];
+  /** Of the device's attributes. */
+  readonly pollsPerTurn: number;
   /** Sleep until the device has something, rather than to look again and again. */
   readonly useEvents: boolean;
   /** Without progress. */
@@ -21,12 +20,6 @@ export interface WaitOptions {
 }
 
 const POLLED_AT_ONCE = 16;
-/**
- * Polls in a row before the event loop gets its turn. A soft device over node:dgram receives nothing without one; for a
- * device of the kernel's, which looks up to 32 times in a poll, it is only there for signals and timers, and what completes
- * meanwhile waits for its end.
- */
-const POLLS_IN_A_ROW = { soft: 200, ibverbs: 2000 } as const;
 /** How often a sleeper is looked after, in parts of its patience. */
 const CHECKS_PER_TIMEOUT = 4;
 
@@ -45,7 +38,7 @@ export class CompletionWait {
     this.#cq = cq;
     this.#channel = channel;
     this.#options = options;
-    this.#pollsInARow = options.useEvents ? 1 : POLLS_IN_A_ROW[options.kind];
+    this.#pollsInARow = options.useEvents ? 1 : options.pollsPerTurn;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** `queuepair devices`: which devices this machine has and what they can do. */
 import { Command } from 'commander';
-import { listDevices, openDevice, whyNoIbverbs } from '../open-device.js';
-import type { Device, DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
+import { type DeviceKind, lookAround, openDevice } from '../open-device.js';
+import type { DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
@@ -21,7 +21,7 @@ const INEXACT =
 
 interface DeviceReport {
   readonly name: string;
-  readonly kind: Device['kind'];
+  readonly kind: string;
   readonly port: PortAttributes;
   readonly gids: readonly GidEntry[];
   readonly attributes: DeviceAttributes;
@@ -39,14 +39,15 @@ export function devicesCommand(): Command {
 }
 
 async function devices(names: readonly string[], output: Output): Promise<number> {
-  const wanted = names.length > 0 ? names : (await listDevices()).map(({ name }) => name);
+  const kinds = await lookAround();
+  const wanted = names.length > 0 ? names : kinds.flatMap((kind) => kind.names);
   let exitCode: number = ExitCode.OK;
   for (const [index, name] of wanted.entries()) {
     try {
       const report = await inspect(name);
       output.event({ event: 'device', ...report });
       if (index > 0) output.line();
-      print(report, output);
+      print(report, kinds, output);
     } catch (error) {
       if (!(error instanceof RdmaError)) throw error;
       // One device that cannot be opened must not hide the others.
@@ -55,8 +56,7 @@ async function devices(names: readonly string[], output: Output): Promise<number
     }
   }
   if (names.length === 0) {
-    const reason = await whyNoIbverbs();
-    if (reason !== undefined) output.line(`\n${reason}`);
+    for (const { missing } of kinds) if (missing !== undefined) output.line(`\n${missing}`);
   }
   return exitCode;
 }
@@ -76,14 +76,10 @@ async function inspect(name: string): Promise<DeviceReport> {
   }
 }
 
-const KINDS: Readonly<Record<Device['kind'], string>> = {
-  soft: 'embedded RoCEv2 device in this process, over UDP',
-  ibverbs: 'device of the operating system, through libibverbs',
-};
-
-function print(report: DeviceReport, { line, style }: Output): void {
+function print(report: DeviceReport, kinds: readonly DeviceKind[], { line, style }: Output): void {
   const { port, attributes } = report;
-  line(`${style.bold(report.name)}  ${KINDS[report.kind]}`);
+  const description = kinds.find(({ kind }) => kind === report.kind)?.description ?? report.kind;
+  line(`${style.bold(report.name)}  ${description}`);
   const row = (title: string, text: string): void => line(`  ${title.padEnd(10)}  ${text}`);
   row('port 1', `${port.state}, ${port.linkLayer}, UDP port ${port.udpPort}, LID ${port.lid}`);
   row(

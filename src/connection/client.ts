@@ -1,5 +1,4 @@
 /** The client: connects to a server, verifies it, and brings a connection up. */
-import { isIPv4 } from 'node:net';
 import { openDevice } from '../open-device.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
@@ -47,7 +46,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
   let owned: Device | undefined;
   try {
     if (typeof options.device !== 'object') {
-      owned = await openDevice(deviceName(options.device, channel.localAddress));
+      owned = await openDevice(options.device, { near: channel.localAddress });
     }
     const device = owned ?? (options.device as Device);
     const dataPath = new DataPath(device, limits, reporter, options.revealPsns ?? false);
@@ -88,14 +87,6 @@ function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {
   };
   signal.addEventListener('abort', abort, { once: true });
   void lifeline.closed.then(() => signal.removeEventListener('abort', abort));
-}
-
-/** `soft` without an address means: on the address that reaches the server. */
-function deviceName(name: string | undefined, localAddress: string): string {
-  const wanted = name ?? 'soft';
-  if (wanted !== 'soft' && !wanted.startsWith('soft?')) return wanted;
-  const mapped = localAddress.replace(/^::ffff:/i, '');
-  return `soft:${isIPv4(mapped) ? mapped : localAddress}${wanted.slice('soft'.length)}`;
 }
 
 function pick<T extends object, K extends keyof T>(object: T, keys: readonly K[]): Partial<Pick<T, K>> {

@@ -6,8 +6,6 @@
  * ends, its objects and its slot are freed and no other client notices; the device stays open until the server closes.
  */
 import { EventEmitter } from 'node:events';
-import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { openDevice } from '../open-device.js';
 import type { AdmissionLimits } from '../session/connect-gate.js';
 import type { ControlChannel } from '../session/control-channel.js';
@@ -78,7 +76,8 @@ export async function listen(options: ListenOptions, handler: ConnectionHandler)
   const slots = options.slots ?? DEFAULT_SLOTS;
   if (!Number.isInteger(slots) || slots < 1) throw usageError(`slots must be 1 or more, not ${slots}`);
   const host = options.host ?? '127.0.0.1';
-  const owned = typeof options.device === 'object' ? undefined : await openDevice(deviceName(options, host));
+  const owned =
+    typeof options.device === 'object' ? undefined : await openDevice(options.device, { near: host });
   const device = owned ?? (options.device as Device);
   try {
     return await Server.start(options, handler, device, owned !== undefined, new Slots(slots));
@@ -350,23 +349,4 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     // A handler that ignores the end of its connection must not keep the slot.
     await Promise.race([handled, connection.closed]);
   }
-}
-
-/** `soft` without an address means: on the address that clients connect to. */
-function deviceName(options: ListenOptions, host: string): string {
-  const name = typeof options.device === 'string' ? options.device : 'soft';
-  if (name !== 'soft' && !name.startsWith('soft?')) return name;
-  return `soft:${reachableAddress(host)}${name.slice('soft'.length)}`;
-}
-
-function reachableAddress(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return firstExternalAddress(host === '::') ?? '127.0.0.1';
-  return isIP(host) === 0 ? '127.0.0.1' : host;
-}
-
-function firstExternalAddress(preferIpv6: boolean): string | undefined {
-  const all = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
-  const external = all.filter(({ internal, address }) => !internal && !address.startsWith('fe80'));
-  const wanted = external.find(({ family }) => (family === 'IPv6') === preferIpv6);
-  return (wanted ?? external[0])?.address;
 }

@@ -16,6 +16,8 @@ const PORT_ACTIVE = 4;
 const PORT_ACTIVE_DEFER = 5;
 const LINK_LAYER_ETHERNET = 2;
 const GID_BYTES = 16;
+/** What completes during a turn waits for its end, and the device needs none. */
+const POLLS_PER_TURN = 2000;
 /** What is tried, largest first: no attribute tells how much a device takes. */
 const INLINE_SIZES = [1024, 512, 256, 220, 128, 96, 64, 48, 32, 16];
 
@@ -55,6 +57,7 @@ export async function queryFacts(addon: VerbsAddon, device: number, name: string
       maxQpRdAtom: count(rdAtom),
       maxQpInitRdAtom: count(initRdAtom),
       atomics: (atomicCap ?? 0) > 0,
+      pollsPerTurn: POLLS_PER_TURN,
     },
     // 0 is said by drivers that make no difference.
     maxReadSge: count(maxSgeRd) || count(maxSge),

@@ -42,6 +42,8 @@ const ATTRIBUTES: DeviceAttributes = {
   maxQpRdAtom: 128,
   maxQpInitRdAtom: 128,
   atomics: true,
+  // Over node:dgram nothing comes in without a turn of the event loop.
+  pollsPerTurn: 200,
 };
 
 type LimitName = 'maxQps' | 'maxCqs' | 'maxMrs' | 'maxPds' | 'maxMws' | 'maxSrqs';

@@ -30,6 +30,11 @@ export interface DeviceAttributes {
   readonly maxQpRdAtom: number;
   readonly maxQpInitRdAtom: number;
   readonly atomics: boolean;
+  /**
+   * Polls in a row that a program should make before it gives the event loop a turn. A device that receives nothing
+   * without a turn wants few; for one that does not need the event loop, turns are there for signals and timers only.
+   */
+  readonly pollsPerTurn: number;
 }
 
 /** `ibv_port_attr`. */
@@ -89,7 +94,8 @@ export interface ProtectionDomain extends AsyncDisposable {
 export interface Device extends AsyncDisposable {
   /** As given to `openDevice`, resolved: `soft:127.0.0.1`, `mlx5_0`. */
   readonly name: string;
-  readonly kind: 'soft' | 'ibverbs';
+  /** Of its provider, for reports. What a program decides by is in the attributes. */
+  readonly kind: string;
   readonly attributes: DeviceAttributes;
   readonly closed: boolean;
   queryPort(port?: number): Promise<PortAttributes>;

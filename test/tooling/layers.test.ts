@@ -4,7 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -250,4 +258,18 @@ test('every folder and file of src has a layer', () => {
   const known = new Set(CASES.map(({ file }) => file.split('/')[1]));
   const unknown = readdirSync(join(packageRoot(), 'src')).filter((name) => !known.has(name));
   assert.deepEqual(unknown, [], 'add an override for it to biome.json, and a case here');
+});
+
+test('no room above the contract of devices names a kind of device', () => {
+  const rooms = ['verbs', 'session', 'connection', 'observe'];
+  const files = rooms.flatMap((room) => {
+    const paths = readdirSync(join(packageRoot(), 'src', room), { recursive: true, encoding: 'utf8' });
+    return paths.filter((path) => path.endsWith('.ts')).map((path) => join('src', room, path));
+  });
+  const naming = files.filter((file) =>
+    /['"`](?:soft|ibverbs)(?:['"`]|[:?])/.test(
+      readFileSync(join(packageRoot(), file), 'utf8').replace(/\/\*[\s\S]*?\*\//g, ''),
+    ),
+  );
+  assert.deepEqual(naming, [], 'what a program decides by is an attribute of the device');
 });

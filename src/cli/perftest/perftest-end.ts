@@ -63,7 +63,7 @@ export class PerftestEnd {
     const mr = await pd.regMr(new Uint8Array(2 * half), AccessFlags.LOCAL_WRITE | REMOTE);
     await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: REMOTE });
     return new PerftestEnd(
-      device.kind,
+      device.attributes.pollsPerTurn,
       options,
       sgid,
       traits.isRead ? maxQpRdAtom : 1,
@@ -76,7 +76,7 @@ export class PerftestEnd {
   }
 
   private constructor(
-    kind: Device['kind'],
+    pollsPerTurn: number,
     options: PerftestEndOptions,
     sgid: GidEntry,
     maxReads: number,
@@ -92,7 +92,7 @@ export class PerftestEnd {
     this.#pd = pd;
     this.#channel = channel;
     this.#cq = cq;
-    this.#wait = new CompletionWait(cq, channel, { ...options, kind, common: 'size and count' });
+    this.#wait = new CompletionWait(cq, channel, { ...options, pollsPerTurn, common: 'size and count' });
     this.qp = qp;
     this.mr = mr;
   }

@@ -102,7 +102,7 @@ export class PingPongEnd {
     const register = (): Promise<MemoryRegion> =>
       pd.regMr(new Uint8Array(options.sizeBytes), AccessFlags.LOCAL_WRITE);
     return new PingPongEnd(
-      device.kind,
+      device.attributes.pollsPerTurn,
       options,
       sgid,
       pd,
@@ -115,7 +115,7 @@ export class PingPongEnd {
   }
 
   private constructor(
-    kind: Device['kind'],
+    pollsPerTurn: number,
     options: PingPongOptions,
     sgid: GidEntry,
     pd: ProtectionDomain,
@@ -133,7 +133,7 @@ export class PingPongEnd {
     this.#qp = qp;
     this.#received = received;
     this.#sent = sent;
-    this.#wait = new CompletionWait(cq, channel, { ...options, kind, common: '-n and -m' });
+    this.#wait = new CompletionWait(cq, channel, { ...options, pollsPerTurn, common: '-n and -m' });
     this.#variants = variantsOf(options.sizeBytes);
     this.#echoed = stockMessage(options.sizeBytes);
     if (!options.checksData) sent.bytes.set(this.#echoed);
