@@ -23,7 +23,7 @@ export class SwitchedPort extends PortAround {
     if (!this.isDark) super.send(batch);
   }
 
-  override onDatagram(datagram: Datagram): void {
+  protected override onDatagram(datagram: Datagram): void {
     if (this.isDark || (this.loss > 0 && this.#random.chance(this.loss))) return;
     super.onDatagram(datagram);
   }

@@ -1,8 +1,8 @@
 /**
- * One received UDP datagram, as a port hands it to the engine. A port keeps one of these and refills it for every
+ * One received UDP datagram, as a port describes it to the engine. The owner of a port has one of these filled for every
  * datagram; the engine reads it in place and keeps nothing of it after `Nic.receive` returns.
  */
-import { UdpAddress } from '../verbs/address.js';
+import { copyAddress, UdpAddress } from '../verbs/address.js';
 import { bthOpcode } from './wire/bth.js';
 import { Opcode } from './wire/opcodes.js';
 
@@ -26,3 +26,25 @@ export class Datagram {
 /** Whether it says that it is an ACK or a NAK; nothing of it is checked. */
 export const isAcknowledgement = ({ bytes, at, length }: Datagram): boolean =>
   length > 0 && bthOpcode(bytes, at) === Opcode.RC_ACKNOWLEDGE;
+
+/** Describes the same datagram in `to`; the bytes are shared. */
+export function copyDatagram(from: Datagram, to: Datagram): void {
+  to.bytes = from.bytes;
+  to.at = from.at;
+  to.length = from.length;
+  copyAddress(from.source, to.source);
+  copyAddress(from.destination, to.destination);
+  to.trafficClass = from.trafficClass;
+  to.hopLimit = from.hopLimit;
+  to.congestionExperienced = from.congestionExperienced;
+  to.icrcVerified = from.icrcVerified;
+}
+
+/** The same with bytes of its own, which stay. */
+export function keepDatagram(from: Datagram): Datagram {
+  const kept = new Datagram();
+  copyDatagram(from, kept);
+  kept.bytes = from.bytes.slice(from.at, from.at + from.length);
+  kept.at = 0;
+  return kept;
+}

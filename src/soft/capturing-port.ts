@@ -73,7 +73,7 @@ export class CapturingPort extends PortAround {
     super.send(batch);
   }
 
-  override onDatagram(datagram: Datagram): void {
+  protected override onDatagram(datagram: Datagram): void {
     const headers = ipUdpLength(datagram.destination);
     const packet = new Uint8Array(headers + datagram.length);
     writeIpUdp(packet, 0, datagram.source, datagram.destination, datagram.length, {

@@ -14,6 +14,7 @@ import { packetLength, writePacket } from '../roce/packet-writer.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
 import type { Icrc } from '../roce/wire/icrc.js';
 import { copyAddress, formatIp, isIpv4, parseGid, UdpAddress } from '../verbs/address.js';
+import { Arrivals } from './arrivals.js';
 import { explainBindError } from './bind-error.js';
 import { LinkWatch } from './link-watch.js';
 import type { PortListener, UdpPort } from './udp-port.js';
@@ -29,6 +30,8 @@ const MAX_KNOWN_PEERS = 1024;
 export class DgramPort implements UdpPort {
   readonly kind = 'dgram';
   readonly canPoll = false;
+  readonly mayHaveMore = false;
+  readonly arrivalMicros = Number.NEGATIVE_INFINITY;
   readonly address: UdpAddress;
   readonly exactIcrc: boolean;
   readonly link: LinkWatch;
@@ -36,6 +39,9 @@ export class DgramPort implements UdpPort {
   readonly #socket: Socket;
   readonly #icrc: Icrc;
   readonly #datagram = new Datagram();
+  readonly #arrivals = new Arrivals();
+  /** The next `receive` gives what is in `#arrivals`. */
+  #hasNews = false;
   readonly #pool: SendBuffer[] = [];
   readonly #hosts = new WeakMap<Flow, string>();
   readonly #peers = new Map<string, UdpAddress>();
@@ -97,13 +103,19 @@ export class DgramPort implements UdpPort {
     if (this.#waiting >= MAX_WAITING_PACKETS) this.#blocked = true;
   }
 
-  poll(): boolean {
-    return false;
+  /** The socket gives datagrams by itself, each in a buffer of its own. */
+  receive(): number {
+    if (!this.#hasNews) this.#arrivals.clear();
+    this.#hasNews = false;
+    return this.#arrivals.count;
   }
 
-  deliverKept(): void {}
+  read(index: number, into: Datagram): void {
+    this.#arrivals.read(index, into);
+  }
 
-  setTelling(): void {}
+  /** node:dgram cannot stop and go on. */
+  wakeOnArrival(): void {}
 
   annotate(): void {}
 
@@ -114,6 +126,7 @@ export class DgramPort implements UdpPort {
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.listener = null;
+      this.#arrivals.clear();
       this.link.close();
       this.#socket.close(() => resolve());
     });
@@ -143,7 +156,10 @@ export class DgramPort implements UdpPort {
     datagram.length = message.length;
     copyAddress(source, datagram.source);
     datagram.source.port = peer.port;
-    this.listener.onDatagram(datagram);
+    if (!this.#hasNews) this.#arrivals.clear();
+    this.#hasNews = true;
+    this.#arrivals.add(datagram);
+    this.listener.onReadable();
   }
 
   #hostOf(flow: Flow): string {

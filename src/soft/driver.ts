@@ -1,75 +1,43 @@
 /**
- * Drives a NIC: carries datagrams from its port into it, packets out of it, and wakes it at its deadlines. Work that
- * posts and datagrams leave behind is done once, after the code that runs at the moment and the promises that it
- * settled: a burst is sent as a batch, and an acknowledgement leaves together with what the program answers.
+ * Drives a NIC: carries datagrams from its port into it, packets out of it, and wakes it at its deadlines.
  *
  * Three ways to make progress, which may be mixed:
- * - `poll` drives the NIC from whoever calls it, without timers or promises. It never delivers events: those come from
- *   the event loop alone.
- * - After activity the event loop is kept turning for a moment, because the next packet is near and waking a sleeping
- *   process costs more than a round trip. Every turn serves timers and other sockets as usual. Where other processes
- *   want the processor it sleeps at once: turning would keep it from them, and the peer may be among them.
+ * - `poll` drives the NIC from the program that calls it, without timers or promises. It never delivers events: those come
+ *   from the event loop alone.
+ * - After activity the event loop turns for a moment and looks for packets (turning.ts).
  * - After that the port wakes the event loop. An idle NIC has no timer, no turn of its own, and costs nothing.
+ *
+ * Sending and telling happen in the order of flush-order.ts.
  */
-import { availableParallelism } from 'node:os';
-import { performance } from 'node:perf_hooks';
 import type { Cq } from '../roce/completion/cq.js';
-import { type Datagram, isAcknowledgement } from '../roce/datagram.js';
+import { Datagram, isAcknowledgement } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
 import { TransmitBatch } from '../roce/transmit-batch.js';
+import { ArrivalWatch } from './arrival-watch.js';
+import { FlushOrder } from './flush-order.js';
+import { nowMicros, Turning, type Waiting } from './turning.js';
 import type { PortListener, UdpPort } from './udp-port.js';
 
 const BATCH_PACKETS = 64;
 /** Datagrams that come in together share one reading of the clock, up to this many: it costs as much as a tenth of one. */
 const BURST_DATAGRAMS = 16;
-/** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
-const SHORT_WAIT_MICROS = 200;
-/** How long the event loop keeps turning after the last packet or post. */
-const SPIN_MICROS = 200;
-/** Of that, how long one turn may take when nothing comes. Turns cost more than looking for packets. */
-const SPIN_TURN_MICROS = 25;
-/** A look for packets that takes so long was interrupted: others want this processor, perhaps the peer itself. */
-const INTERRUPTED_MICROS = 300;
-/** How long the driver sleeps between packets after that, instead of turning. */
-const REST_MICROS = 20_000;
-/** With one processor, turning would take it from the peer that is waited for. */
-const MAY_SPIN = availableParallelism() > 1;
-
-/** After so many turns in a row in which something came, the port is asked in every turn and need not tell. */
-const MANY_BUSY_TURNS = 16;
+/** Looks at the port in a row before timers and other sockets get their turn again. */
+const MAX_RECEIVES_PER_TURN = 8;
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** µs of the monotonic clock. */
-export const nowMicros = (): number => performance.now() * 1000;
-
-export class Driver implements PortListener {
+export class Driver implements PortListener, Waiting {
   readonly #nic: Nic;
   readonly #port: UdpPort;
   readonly #onProgress: () => boolean;
   readonly #batch = new TransmitBatch(BATCH_PACKETS);
-  readonly #flush = (): void => this.#run();
-  readonly #queueFlush = (): void => process.nextTick(this.#flush);
-  readonly #wake = (): void => this.#onTimer();
-  readonly #spin = (): void => this.#onSpin();
-  readonly #maySpin: boolean;
-  /** Turns of the event loop that this driver asked for. */
-  wakeUps = 0;
-  #flushQueued = false;
-  #isPutOff = false;
-  #isPolling = false;
+  readonly #datagram = new Datagram();
+  readonly #order = new FlushOrder(() => this.#run());
+  readonly #watch: ArrivalWatch;
+  readonly #turning: Turning;
   #hasTaken = false;
-  #spinning: NodeJS.Immediate | null = null;
-  #spinUntil = 0;
-  #restUntil = 0;
-  #timer: NodeJS.Timeout | null = null;
-  #immediate: NodeJS.Immediate | null = null;
-  #timerAt = NEVER;
   #receivedAt = 0;
-  /** Datagrams of this turn that may still take `#receivedAt` for the time. */
-  #clockIsGoodFor = 0;
-  #hasWaiting = false;
-  /** Turns in a row in which something came. */
-  #busyTurns = 0;
+  /** `#datagram` is still to be given to the NIC. */
+  #hasKept = false;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -77,16 +45,19 @@ export class Driver implements PortListener {
     this.#nic = nic;
     this.#port = port;
     this.#onProgress = onProgress;
-    this.#maySpin = MAY_SPIN && port.canPoll;
+    this.#watch = new ArrivalWatch(port);
+    this.#turning = new Turning(this, port.canPoll);
     port.listener = this;
+  }
+
+  /** Turns of the event loop that this driver asked for. */
+  get wakeUps(): number {
+    return this.#turning.wakeUps;
   }
 
   /** There is something to send or to report: soon. */
   kick(): void {
-    if (this.#flushQueued) return;
-    this.#flushQueued = true;
-    // Not a microtask: those of the program come first.
-    process.nextTick(this.#flush);
+    this.#order.request();
   }
 
   /**
@@ -96,29 +67,21 @@ export class Driver implements PortListener {
    * makes nothing happen here, so that its answers to all of them leave together; each that it takes puts it off once.
    */
   poll(cq: Cq): void {
-    // Inside the delivery of a datagram the NIC is amid things.
-    if (this.#stopped || this.#isPolling) return;
+    if (this.#stopped) return;
+    const nic = this.#nic;
     if (this.#hasTaken) {
       this.#hasTaken = false;
-      if (this.#nic.completions > 0) return;
+      if (nic.completions > 0) return;
     }
-    this.#isPolling = true;
-    this.#clockIsGoodFor = 0;
-    try {
-      const nic = this.#nic;
-      if (nic.wantsTransmit) this.#transmit();
-      const hasReceived = this.#port.poll();
-      const deadline = nic.nextDeadline();
-      if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
-        const now = nowMicros();
-        this.#port.deliverKept();
-        nic.handleTimeout(now);
-        this.kick();
-      }
-      if (nic.wantsTransmit && cq.count === 0) this.#transmit();
-    } finally {
-      this.#isPolling = false;
+    if (nic.wantsTransmit) this.#transmit();
+    const hasReceived = this.#takeIn(this.#watch.notePoll());
+    const deadline = nic.nextDeadline();
+    if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
+      this.#takeKept();
+      nic.handleTimeout(nowMicros());
+      this.kick();
     }
+    if (nic.wantsTransmit && cq.count === 0) this.#transmit();
   }
 
   /** The program has taken completions. */
@@ -128,114 +91,88 @@ export class Driver implements PortListener {
 
   stop(): void {
     this.#stopped = true;
-    if (this.#spinning !== null) clearImmediate(this.#spinning);
-    this.#spinning = null;
-    this.#cancelTimer();
+    this.#turning.stop();
   }
 
-  onDatagram(datagram: Datagram): void {
-    if (this.#stopped) return;
-    // What had to wait came with those before it.
-    if (this.#hasWaiting) this.#hasWaiting = false;
-    else this.#noteArrival();
-    this.#nic.receive(datagram, this.#receivedAt);
-    this.kick();
-  }
-
-  #noteArrival(): void {
-    if (this.#clockIsGoodFor === 0) {
-      // Behind so many others that came with it, one has the time at which the port took them already.
-      const arrival = this.#port.arrivalMicros ?? 0;
-      this.#receivedAt = arrival > this.#receivedAt ? arrival : nowMicros();
-      this.#clockIsGoodFor = BURST_DATAGRAMS;
-    }
-    this.#clockIsGoodFor--;
+  onReadable(): void {
+    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (!this.#takeIn(1) || !this.#port.mayHaveMore) break;
   }
 
   onWritable(): void {
     this.kick();
   }
 
-  /** The acknowledgement behind a message: the program has the message first, and answers it. */
-  mayWait(datagram: Datagram): boolean {
-    this.#hasWaiting = this.#nic.completions > 0 && isAcknowledgement(datagram);
-    return this.#hasWaiting;
+  look(): boolean {
+    return this.#takeIn(1);
+  }
+
+  nextDeadline(): number {
+    return this.#nic.nextDeadline();
+  }
+
+  onDeadline(now: number): void {
+    this.#nic.handleTimeout(now);
+    this.kick();
+  }
+
+  setTurning(isTurning: boolean): void {
+    this.#watch.setTurning(isTurning);
+  }
+
+  /** Returns whether anything had come. */
+  #takeIn(looks: number): boolean {
+    if (this.#stopped) return false;
+    const port = this.#port;
+    if (this.#hasKept) this.#takeKept();
+    const count = port.receive(looks);
+    if (count === 0) return false;
+    const nic = this.#nic;
+    const datagram = this.#datagram;
+    const arrival = port.arrivalMicros;
+    let now = arrival > this.#receivedAt ? arrival : nowMicros();
+    for (let i = 0; i < count; i++) {
+      port.read(i, datagram);
+      // The acknowledgement behind a message: the program has the message first, and answers it.
+      if (i > 0 && i === count - 1 && nic.completions > 0 && isAcknowledgement(datagram)) {
+        this.#hasKept = true;
+        break;
+      }
+      if (i > 0 && i % BURST_DATAGRAMS === 0) now = nowMicros();
+      nic.receive(datagram, now);
+    }
+    this.#receivedAt = now;
+    this.kick();
+    return true;
+  }
+
+  /** Gives the NIC the acknowledgement that waited; its time is that of those before it. */
+  #takeKept(): void {
+    if (!this.#hasKept) return;
+    this.#hasKept = false;
+    this.#nic.receive(this.#datagram, this.#receivedAt);
+    this.kick();
   }
 
   #run(): void {
-    this.#flushQueued = false;
-    this.#clockIsGoodFor = 0;
+    this.#order.begin();
     if (this.#stopped) return;
-    // Who was told of an event may post something that can leave with the rest, which is put off for it once.
-    if (this.#tell() && !this.#isPutOff) {
-      this.#isPutOff = true;
-      return;
-    }
-    this.#isPutOff = false;
+    // A program that was told of an event may post something that can leave with the rest.
+    if (this.#order.mayPutOff(this.#tell())) return;
     this.#transmit();
-    this.#port.deliverKept();
+    this.#takeKept();
     this.#tell();
-    if (this.#maySpin) this.#keepSpinning();
-    // Turns look at deadlines themselves.
-    if (this.#spinning === null) this.#armTimer();
+    this.#turning.wait();
   }
 
-  /** Delivers events. If there were any, or if one of those who were told threw, the rest is done after them. */
+  /** Delivers events. If there were any, or if a listener threw, the rest is done after them. */
   #tell(): boolean {
     let told = true;
     try {
       told = this.#onProgress();
     } finally {
-      if (told) this.#kickBehindProgram();
+      if (told) this.#order.requestBehindProgram();
     }
     return told;
-  }
-
-  /**
-   * What runs now may be a tick itself, and ticks that it queues come before the promises that it settles: so this goes
-   * behind those first, and becomes a tick there.
-   */
-  #kickBehindProgram(): void {
-    if (this.#flushQueued) return;
-    this.#flushQueued = true;
-    queueMicrotask(this.#queueFlush);
-  }
-
-  #keepSpinning(): void {
-    const now = nowMicros();
-    if (now < this.#restUntil) return;
-    this.#spinUntil = now + SPIN_MICROS;
-    this.#spinning ??= setImmediate(this.#spin);
-  }
-
-  #onSpin(): void {
-    this.#spinning = null;
-    if (this.#stopped) return;
-    this.wakeUps++;
-    let now = nowMicros();
-    const endsAt = now + SPIN_TURN_MICROS;
-    let hasReceived = false;
-    while (now < endsAt) {
-      hasReceived = this.#port.poll();
-      if (hasReceived) break;
-      if (this.#stopped) return;
-      const before = now;
-      now = nowMicros();
-      if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
-      if (this.#nic.nextDeadline() > now) continue;
-      this.#nic.handleTimeout(now);
-      this.kick();
-      break;
-    }
-    if (this.#stopped) return;
-    this.#busyTurns = hasReceived ? this.#busyTurns + 1 : 0;
-    if (this.#busyTurns === MANY_BUSY_TURNS) this.#port.setTelling(false);
-    if (now < this.#spinUntil && now >= this.#restUntil) {
-      this.#spinning ??= setImmediate(this.#spin);
-    } else {
-      this.#port.setTelling(true);
-      this.#armTimer();
-    }
   }
 
   #transmit(): void {
@@ -248,33 +185,5 @@ export class Driver implements PortListener {
       this.#port.send(batch);
       batch.reset();
     }
-  }
-
-  #onTimer(): void {
-    this.#timer = null;
-    this.#immediate = null;
-    this.#timerAt = NEVER;
-    if (this.#stopped) return;
-    this.wakeUps++;
-    this.#nic.handleTimeout(nowMicros());
-    this.#run();
-  }
-
-  #armTimer(): void {
-    const deadline = this.#nic.nextDeadline();
-    if (deadline >= this.#timerAt) return;
-    this.#cancelTimer();
-    this.#timerAt = deadline;
-    const waitMicros = deadline - nowMicros();
-    if (waitMicros < SHORT_WAIT_MICROS) this.#immediate = setImmediate(this.#wake);
-    else this.#timer = setTimeout(this.#wake, Math.ceil(waitMicros / 1000));
-  }
-
-  #cancelTimer(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#immediate !== null) clearImmediate(this.#immediate);
-    this.#timer = null;
-    this.#immediate = null;
-    this.#timerAt = NEVER;
   }
 }

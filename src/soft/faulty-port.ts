@@ -2,8 +2,7 @@
  * A port around a port that loses, repeats, reorders, damages and delays what arrives, by chance but repeatably: the
  * same seed and the same traffic give the same faults. For both directions, give both devices a faulty port.
  */
-import { Datagram } from '../roce/datagram.js';
-import { copyAddress } from '../verbs/address.js';
+import { type Datagram, keepDatagram } from '../roce/datagram.js';
 import { PortAround } from './port-around.js';
 import type { UdpPort } from './udp-port.js';
 
@@ -40,7 +39,7 @@ export class FaultyPort extends PortAround {
     this.#state = Math.imul(faults.seed, 0x9e3779b1) | 0 || 1;
   }
 
-  override onDatagram(datagram: Datagram): void {
+  protected override onDatagram(datagram: Datagram): void {
     const { loss, duplicate, reorder, corrupt, delayMillis } = this.#faults;
     // Every datagram draws the same number of times, so that one fault does not shift all later ones.
     const isLost = this.#chance(loss);
@@ -55,8 +54,8 @@ export class FaultyPort extends PortAround {
     const wait = delayMillis + (isReordered ? REORDER_MILLIS : 0);
     if (isReordered) this.#reordered++;
     if (isCorrupted) this.#corrupted++;
-    const arrived = isCorrupted || wait > 0 ? copy(datagram) : datagram;
-    if (isCorrupted && arrived.length > 0) flipBit(arrived, bit);
+    const arrived = isCorrupted || wait > 0 ? keepDatagram(datagram) : datagram;
+    if (isCorrupted && arrived.length > 0) damage(arrived, bit);
     this.#deliver(arrived, wait);
     if (isDuplicated) {
       this.#duplicated++;
@@ -83,7 +82,7 @@ export class FaultyPort extends PortAround {
 
   #deliver(datagram: Datagram, waitMillis: number): void {
     if (waitMillis === 0) {
-      this.listener?.onDatagram(datagram);
+      this.pass(datagram);
       return;
     }
     if (this.#timers.size >= MAX_HELD) {
@@ -92,7 +91,8 @@ export class FaultyPort extends PortAround {
     }
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.listener?.onDatagram(datagram);
+      this.pass(datagram);
+      this.listener?.onReadable();
     }, waitMillis);
     this.#timers.add(timer);
   }
@@ -112,19 +112,9 @@ export class FaultyPort extends PortAround {
   }
 }
 
-function copy(datagram: Datagram): Datagram {
-  const result = new Datagram();
-  result.bytes = datagram.bytes.slice(datagram.at, datagram.at + datagram.length);
-  result.length = datagram.length;
-  copyAddress(datagram.source, result.source);
-  copyAddress(datagram.destination, result.destination);
-  result.congestionExperienced = datagram.congestionExperienced;
-  // What was verified before the damage says nothing now.
-  result.icrcVerified = false;
-  return result;
-}
-
-function flipBit(datagram: Datagram, bit: number): void {
+function damage(datagram: Datagram, bit: number): void {
+  // What the port verified before says nothing now.
+  datagram.icrcVerified = false;
   const at = (bit >>> 3) % datagram.length;
   datagram.bytes[at] = (datagram.bytes[at] as number) ^ (1 << (bit & 7));
 }

@@ -4,7 +4,7 @@
  *
  * Invariants:
  * - The addon is given memory of a region only while that is all there: it holds nothing of it after `send`.
- * - Nothing is delivered after `close`, and no datagram is delivered inside the delivery of another.
+ * - After `close` nothing is told and nothing arrives.
  */
 import { performance } from 'node:perf_hooks';
 import { getSystemErrorName } from 'node:util';
@@ -17,7 +17,7 @@ import {
   SLOT_BYTES,
   SLOT_RECORDS,
 } from '../native/udp-addon.js';
-import { Datagram } from '../roce/datagram.js';
+import type { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import type { Region } from '../roce/memory/region.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
@@ -28,13 +28,7 @@ import type { PortListener, UdpPort } from './udp-port.js';
 
 /** Bursts that one system call takes. */
 const SLOTS = 32;
-/** Calls for what arrived before timers and other sockets get their turn again. */
-const MAX_RECEIVES_PER_TURN = 8;
 const CONGESTION_EXPERIENCED = 3;
-/** Who polls so often before the event loop gets a turn is taken to do nothing else. */
-const SPINNING_POLLS = 256;
-/** Looks in one poll then: the way here and back costs a third of one. */
-const SPINNING_LOOKS = 3;
 /** Times that the addon is told the time, so that once nothing comes between. */
 const ALIGNMENTS = 16;
 // As constants of this file, which compiled code has no need to look up for every packet.
@@ -51,6 +45,7 @@ export class NativePort implements UdpPort {
   listener: PortListener | null = null;
   // Never a small integer, so that its place never changes.
   arrivalMicros = Number.NEGATIVE_INFINITY;
+  mayHaveMore = false;
   readonly #addon: UdpAddon;
   // The addon has so many functions that it is a dictionary, in which each use would look them up.
   readonly #sendBatch: () => void;
@@ -62,25 +57,13 @@ export class NativePort implements UdpPort {
   /** Shared by all ports of this thread: what a call leaves there is read at once. */
   readonly #call: Int32Array;
   readonly #callDoubles: Float64Array;
-  readonly #datagram = new Datagram();
-  /** What the addon calls the source that is in `#datagram`. */
+  /** The description that was written last, and what the addon calls the source that is in it. */
+  #described: Datagram | null = null;
   #sourceNumber = 0;
   readonly #batches = new WeakMap<TransmitBatch, NativeBatch>();
   #lastBatch: NativeBatch | null = null;
   #blocked = false;
   #closed = false;
-  #isDelivering = false;
-  /** After `#receive` has delivered something. */
-  #mayHaveMore = false;
-  /** `#datagram` is still to be delivered. */
-  #hasKept = false;
-  /** Polls since the event loop was last seen to turn. */
-  #polls = 0;
-  #isSpinning = false;
-  #isTelling = true;
-  /** What comes is told by the event loop. */
-  #isListening = true;
-  readonly #onTurn = (): void => this.#endSpinning();
   #finalCounters: Readonly<Record<string, number>> | null = null;
   // The addon's tables must not grow with every region and flow that ever was.
   readonly #regions = new FinalizationRegistry<number>((handle) => {
@@ -115,8 +98,6 @@ export class NativePort implements UdpPort {
     copyAddress(address, this.address);
     this.address.port = fields[ADDRESS_INTS - 1] as number;
     this.link = new LinkWatch(formatIp(address));
-    this.#datagram.bytes = this.#ring;
-    copyAddress(this.address, this.#datagram.destination);
   }
 
   get writable(): boolean {
@@ -145,73 +126,37 @@ export class NativePort implements UdpPort {
     this.#blocked = call[RESULT] === 1;
   }
 
-  poll(): boolean {
-    // Who polls may never let the event loop say that there is room again.
-    if (this.#blocked && !this.#closed) this.#blocked = this.#addon.flush(this.#port) === 1;
-    if (this.#polls < SPINNING_POLLS) {
-      if (++this.#polls === SPINNING_POLLS) this.#beginSpinning();
-      return this.#receive(1);
-    }
-    return this.#receive(SPINNING_LOOKS);
-  }
-
-  /** The event loop need not be told what arrives while it does not turn: the kernel does that for every packet. */
-  #beginSpinning(): void {
-    if (this.#closed) return;
-    this.#isSpinning = true;
-    this.#listen();
-    setImmediate(this.#onTurn);
-  }
-
-  #endSpinning(): void {
-    this.#polls = 0;
-    this.#isSpinning = false;
-    this.#listen();
-  }
-
-  setTelling(isTelling: boolean): void {
-    this.#isTelling = isTelling;
-    this.#listen();
-  }
-
-  #listen(): void {
-    const wants = this.#isTelling && !this.#isSpinning;
-    if (wants === this.#isListening || this.#closed) return;
-    this.#isListening = wants;
-    this.#addon.setListening(this.#port, wants ? 1 : 0);
-  }
-
-  deliverKept(): void {
-    if (!this.#hasKept) return;
-    this.#hasKept = false;
-    this.#isDelivering = true;
-    try {
-      this.listener?.onDatagram(this.#datagram);
-    } finally {
-      this.#isDelivering = false;
-    }
-  }
-
-  /** Returns whether anything had come. */
-  #receive(looks: number): boolean {
-    if (this.#closed || this.#isDelivering) return false;
-    this.deliverKept();
-    if (this.#closed) return false;
+  receive(looks: number): number {
+    if (this.#closed) return 0;
+    // An owner that polls may never let the event loop say that there is room again.
+    if (this.#blocked) this.#blocked = this.#addon.flush(this.#port) === 1;
     const call = this.#call;
     call[PORT] = this.#port;
     call[LOOKS] = looks;
     this.#receiveRecords();
     const count = call[RESULT] as number;
-    if (count === 0) return false;
-    this.#mayHaveMore = call[MAY_HAVE_MORE] === 1;
+    if (count === 0) return 0;
+    this.mayHaveMore = call[MAY_HAVE_MORE] === 1;
     this.arrivalMicros = this.#callDoubles[DOUBLE_RECEIVED_AT] as number;
-    this.#isDelivering = true;
-    try {
-      for (let i = 0; i < count && !this.#closed; i++) this.#deliver(i * INTS, i > 0 && i === count - 1);
-    } finally {
-      this.#isDelivering = false;
-    }
-    return true;
+    return count;
+  }
+
+  read(index: number, into: Datagram): void {
+    const at = index * INTS;
+    const records = this.#records;
+    into.at = records[at + OFFSET] as number;
+    into.length = records[at + LENGTH] as number;
+    into.icrcVerified = records[at + IS_VERIFIED] === 1;
+    const trafficClass = records[at + TRAFFIC_CLASS] as number;
+    into.trafficClass = trafficClass;
+    into.hopLimit = records[at + HOP_LIMIT] as number;
+    into.congestionExperienced = (trafficClass & CONGESTION_EXPERIENCED) === CONGESTION_EXPERIENCED;
+    if (into !== this.#described) this.#begin(into);
+    if (records[at + SOURCE_NUMBER] !== this.#sourceNumber) this.#readSource(at, into);
+  }
+
+  wakeOnArrival(isOn: boolean): void {
+    if (!this.#closed) this.#addon.setListening(this.#port, isOn ? 1 : 0);
   }
 
   annotate(): void {}
@@ -253,30 +198,19 @@ export class NativePort implements UdpPort {
       this.#blocked = false;
       this.listener?.onWritable();
     }
-    if ((flags & ReadyFlag.READABLE) === 0) return;
-    for (let i = 0; i < MAX_RECEIVES_PER_TURN; i++) if (!this.#receive(1) || !this.#mayHaveMore) break;
+    if ((flags & ReadyFlag.READABLE) !== 0) this.listener?.onReadable();
   }
 
-  #deliver(at: number, mayKeep: boolean): void {
-    const records = this.#records;
-    const datagram = this.#datagram;
-    datagram.at = records[at + OFFSET] as number;
-    datagram.length = records[at + LENGTH] as number;
-    datagram.icrcVerified = records[at + IS_VERIFIED] === 1;
-    const trafficClass = records[at + TRAFFIC_CLASS] as number;
-    datagram.trafficClass = trafficClass;
-    datagram.hopLimit = records[at + HOP_LIMIT] as number;
-    datagram.congestionExperienced = (trafficClass & CONGESTION_EXPERIENCED) === CONGESTION_EXPERIENCED;
-    if (records[at + SOURCE_NUMBER] !== this.#sourceNumber) this.#readSource(at);
-    const { listener } = this;
-    if (listener === null) return;
-    if (mayKeep && listener.mayWait(datagram)) this.#hasKept = true;
-    else listener.onDatagram(datagram);
+  /** Writes what is the same in every description. */
+  #begin(into: Datagram): void {
+    this.#described = into;
+    this.#sourceNumber = 0;
+    into.bytes = this.#ring;
+    copyAddress(this.address, into.destination);
   }
 
-  #readSource(at: number): void {
+  #readSource(at: number, { source }: Datagram): void {
     const records = this.#records;
-    const { source } = this.#datagram;
     this.#sourceNumber = records[at + SOURCE_NUMBER] as number;
     source.w0 = records[at + SOURCE] as number;
     source.w1 = records[at + SOURCE + 1] as number;

@@ -1,15 +1,20 @@
 /**
  * A port around a port: passes everything on, in both directions. Ports that watch or disturb what passes extend it and
- * change what they are about.
+ * change what they are about; for what arrives that is `onDatagram`.
  */
-import type { Datagram } from '../roce/datagram.js';
+import { Datagram } from '../roce/datagram.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
 import type { UdpAddress } from '../verbs/address.js';
+import { Arrivals } from './arrivals.js';
 import type { PortLink, PortListener, UdpPort } from './udp-port.js';
 
 export class PortAround implements UdpPort, PortListener {
   listener: PortListener | null = null;
   protected readonly inner: UdpPort;
+  readonly #passing = new Datagram();
+  /** What the owner has, and what passes meanwhile: taken with the next `receive`. */
+  #arrived = new Arrivals();
+  #coming = new Arrivals();
 
   constructor(inner: UdpPort) {
     this.inner = inner;
@@ -40,14 +45,34 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.canPoll;
   }
 
-  poll(): boolean {
-    return this.inner.poll();
+  get mayHaveMore(): boolean {
+    return this.inner.mayHaveMore;
   }
 
-  deliverKept(): void {}
+  get arrivalMicros(): number {
+    return this.inner.arrivalMicros;
+  }
 
-  setTelling(isTelling: boolean): void {
-    this.inner.setTelling(isTelling);
+  receive(looks: number): number {
+    const passing = this.#passing;
+    const found = this.inner.receive(looks);
+    for (let i = 0; i < found; i++) {
+      this.inner.read(i, passing);
+      this.onDatagram(passing);
+    }
+    const arrived = this.#coming;
+    this.#coming = this.#arrived;
+    this.#coming.clear();
+    this.#arrived = arrived;
+    return arrived.count;
+  }
+
+  read(index: number, into: Datagram): void {
+    this.#arrived.read(index, into);
+  }
+
+  wakeOnArrival(isOn: boolean): void {
+    this.inner.wakeOnArrival(isOn);
   }
 
   send(batch: TransmitBatch): void {
@@ -66,16 +91,21 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.close();
   }
 
-  /** Who watches or disturbs what passes gets each datagram when it comes. */
-  mayWait(): boolean {
-    return false;
-  }
-
-  onDatagram(datagram: Datagram): void {
-    this.listener?.onDatagram(datagram);
+  onReadable(): void {
+    this.listener?.onReadable();
   }
 
   onWritable(): void {
     this.listener?.onWritable();
+  }
+
+  /** A datagram has arrived at the inner port; the description is only valid during the call. */
+  protected onDatagram(datagram: Datagram): void {
+    this.pass(datagram);
+  }
+
+  /** The owner gets this datagram with the next `receive`. Its bytes are those of the inner port, or stay as they are. */
+  protected pass(datagram: Datagram): void {
+    this.#coming.add(datagram);
   }
 }

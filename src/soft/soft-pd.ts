@@ -9,12 +9,12 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
-import { nowMicros } from './driver.js';
 import { SoftAh } from './soft-ah.js';
 import { SoftCq } from './soft-cq.js';
 import type { SoftDevice } from './soft-device.js';
 import { type MemoryOwner, SoftMr, SoftMw } from './soft-memory.js';
 import { SoftQp, SoftSrq } from './soft-qp.js';
+import { nowMicros } from './turning.js';
 
 export class SoftPd implements ProtectionDomain, MemoryOwner {
   readonly softDevice: SoftDevice;

@@ -20,11 +20,11 @@ import {
   type WindowBinding,
   WrOpcode,
 } from '../verbs/work-request.js';
-import { nowMicros } from './driver.js';
 import { SoftAh } from './soft-ah.js';
 import type { SoftCq } from './soft-cq.js';
 import { SoftMr, SoftMw } from './soft-memory.js';
 import type { SoftPd } from './soft-pd.js';
+import { nowMicros } from './turning.js';
 
 const MAX_MESSAGE_BYTES = 2 ** 31;
 const NO_SGES: readonly Sge[] = [];

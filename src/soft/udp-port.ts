@@ -1,6 +1,6 @@
 /**
- * What a soft device needs of the network: one bound UDP socket that sends batches of packets and delivers datagrams.
- * Ports wrap ports: capturing and fault injection are ports around the real one.
+ * What a soft device needs of the network: one bound UDP socket that sends batches of packets and takes in batches of
+ * datagrams. Ports wrap ports: capturing and fault injection are ports around the real one.
  */
 import type { Datagram } from '../roce/datagram.js';
 import type { TransmitBatch } from '../roce/transmit-batch.js';
@@ -16,14 +16,12 @@ export interface PortLink {
   check(): void;
 }
 
-/** Who listens to a port. */
+/** What the event loop tells the owner of a port; never called from inside one of the port's own functions. */
 export interface PortListener {
-  /** One datagram came in. The object and its bytes are only valid during the call. */
-  onDatagram(datagram: Datagram): void;
+  /** `receive` will find something. */
+  onReadable(): void;
   /** The port can take batches again after `writable` was false. */
   onWritable(): void;
-  /** Whether a datagram may wait: see `UdpPort.poll`. It is as valid as for `onDatagram`. */
-  mayWait(datagram: Datagram): boolean;
 }
 
 export interface UdpPort {
@@ -42,26 +40,30 @@ export interface UdpPort {
   /** Sends the packets of a batch, in order. May only be called while `writable`; the batch may be reused after. */
   send(batch: TransmitBatch): void;
   /**
-   * Delivers what has arrived, without waiting, and returns whether anything had. Ports that only the event loop can
-   * ask never have. The last datagram of several may be kept for the next call, or for `deliverKept`, when the listener
-   * says that it may wait.
+   * Takes in what has arrived, looking up to `looks` times without waiting, and returns how many datagrams that is. They
+   * are there, for `read`, until the next call.
    */
-  poll(): boolean;
-  /** Delivers what was kept. */
-  deliverKept(): void;
-  /** `false`: whoever listens polls in every turn of the event loop, and needs not be told what comes. First `true`. */
-  setTelling(isTelling: boolean): void;
+  receive(looks: number): number;
   /**
-   * During a delivery: when the datagrams that came with this one were there, in µs of `performance.now()`. Never ahead of
-   * that clock. Ports that take no note of it do not have it.
+   * Describes datagram `index` of the last `receive` in `into`, whose bytes are the port's own: valid until the next
+   * `receive`.
    */
-  readonly arrivalMicros?: number;
-  /** Whether `poll` can find anything. */
+  read(index: number, into: Datagram): void;
+  /** Of the last `receive` that found something: whether the next may find more at once. */
+  readonly mayHaveMore: boolean;
+  /**
+   * When the datagrams of the last `receive` were there, in µs of `performance.now()`, never ahead of that clock.
+   * Negative infinity where the port takes no note of it.
+   */
+  readonly arrivalMicros: number;
+  /** Whether `receive` can find anything that `onReadable` has not told of. */
   readonly canPoll: boolean;
+  /** `false`: stop watching the socket, because the owner looks often by itself. Initially on. */
+  wakeOnArrival(isOn: boolean): void;
   /** A comment for the capture, if one is written. */
   annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */
   counters(): Readonly<Record<string, number>>;
-  /** Idempotent; nothing is delivered after it was called. */
+  /** Idempotent; after it nothing is told, and `receive` finds nothing. */
   close(): Promise<void>;
 }

@@ -10,7 +10,7 @@ import type { Flow } from '../../src/roce/flow.js';
 import { privateRegion, type Region } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import type { NativePort } from '../../src/soft/native-port.js';
-import { flowBetween, openNativePort } from '../../testkit/native-ports.js';
+import { flowBetween, openNativePort, PortEar } from '../../testkit/native-ports.js';
 import { seededRandom } from '../../testkit/nic-pair.js';
 
 const HEADER_BYTES = 12;
@@ -47,17 +47,14 @@ class Busy {
   constructor() {
     for (const i of [0, 1] as const) {
       const port = this.ports[i];
-      port.listener = {
-        onDatagram: (datagram) => {
-          this.heard++;
-          assert.equal(datagram.icrcVerified, true);
-          this.onHeard(datagram, port);
-          // The first packet of a burst is answered by a burst.
-          if (datagram.bytes[datagram.at + HEADER_BYTES - 1] === 0) this.burst(i);
-        },
-        onWritable: () => this.burst(i),
-        mayWait: () => false,
+      const onDatagram = (datagram: Datagram): void => {
+        this.heard++;
+        assert.equal(datagram.icrcVerified, true);
+        this.onHeard(datagram, port);
+        // The first packet of a burst is answered by a burst.
+        if (datagram.bytes[datagram.at + HEADER_BYTES - 1] === 0) this.burst(i);
       };
+      new PortEar(port, onDatagram, () => this.burst(i));
     }
   }
 
@@ -100,7 +97,7 @@ async function closeWhileBusy(): Promise<void> {
     await turn();
     assert.equal(late, 0, 'nothing is delivered after close');
     await Promise.all(busy.ports.map((port) => port.close()));
-    assert.equal(busy.ports[0].poll(), false);
+    assert.equal(busy.ports[0].receive(1), 0);
     await busy.ports[0].close();
   }
 }
@@ -112,15 +109,11 @@ async function collect(): Promise<void> {
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
   let expected = 0;
-  b.listener = {
-    onDatagram: ({ bytes, at, icrcVerified }) => {
-      assert.equal(icrcVerified, true);
-      for (let i = 0; i < PAYLOAD_BYTES; i += 512) assert.equal(bytes[at + HEADER_BYTES + i], expected);
-      heard++;
-    },
-    onWritable: () => {},
-    mayWait: () => false,
-  };
+  const ear = new PortEar(b, ({ bytes, at, icrcVerified }) => {
+    assert.equal(icrcVerified, true);
+    for (let i = 0; i < PAYLOAD_BYTES; i += 512) assert.equal(bytes[at + HEADER_BYTES + i], expected);
+    heard++;
+  });
   for (let round = 0; round < 200; round++) {
     expected = below(256);
     const small = round % 2 === 0 ? new Uint8Array(PAYLOAD_BYTES) : new Uint8Array(3 * PAYLOAD_BYTES);
@@ -132,7 +125,7 @@ async function collect(): Promise<void> {
     if (round % 10 === 0) gc();
     const before = heard;
     while (heard === before) await turn();
-    while (b.poll());
+    while (ear.poll());
   }
   gc();
   await turn();
@@ -148,7 +141,7 @@ async function giveAway(): Promise<void> {
   const [a, b] = [openNativePort(), openNativePort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
-  b.listener = { onDatagram: () => void heard++, onWritable: () => {}, mayWait: () => false };
+  new PortEar(b, () => void heard++);
   const flow = flowBetween(a, b);
   const lost = privateRegion(new Uint8Array(PAYLOAD_BYTES), 1);
   const kept = privateRegion(new Uint8Array(PAYLOAD_BYTES), 1);

@@ -9,7 +9,7 @@ import { privateRegion } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import { Icrc, readIcrc } from '../../src/roce/wire/icrc.js';
 import type { NativePort } from '../../src/soft/native-port.js';
-import { flowBetween, openNativePort } from '../../testkit/native-ports.js';
+import { flowBetween, openNativePort, PortEar } from '../../testkit/native-ports.js';
 
 const HEADER_BYTES = 12;
 /** Byte of the BTH with the congestion marks, which the ICRC does not cover. */
@@ -29,7 +29,8 @@ interface Heard {
 
 /** A port, and others that send to it packets which name their sender in the header. */
 class Crowd {
-  readonly ear: NativePort;
+  readonly port: NativePort;
+  readonly ear: PortEar;
   readonly senders: readonly NativePort[];
   readonly heard: Heard[] = [];
   readonly #flows: readonly Flow[];
@@ -38,24 +39,20 @@ class Crowd {
   readonly #region = privateRegion(new Uint8Array(4096).fill(7), 1);
 
   constructor(senders: number, address: string) {
-    this.ear = openNativePort(address);
+    this.port = openNativePort(address);
     this.senders = Array.from({ length: senders }, () => openNativePort(address));
-    this.#flows = this.senders.map((sender) => flowBetween(sender, this.ear));
-    this.ear.listener = {
-      onDatagram: ({ bytes, at, length, source, destination, icrcVerified }) => {
-        const covered = length - ICRC_BYTES;
-        this.heard.push({
-          sender: bytes[at] as number,
-          udpPort: source.port,
-          isVerified: icrcVerified,
-          isRight:
-            readIcrc(bytes, at + covered) === this.#icrc.compute(source, destination, bytes, at, covered),
-          arrivalMicros: this.ear.arrivalMicros,
-        });
-      },
-      onWritable: () => {},
-      mayWait: () => false,
-    };
+    this.#flows = this.senders.map((sender) => flowBetween(sender, this.port));
+    this.ear = new PortEar(this.port, ({ bytes, at, length, source, destination, icrcVerified }) => {
+      const covered = length - ICRC_BYTES;
+      this.heard.push({
+        sender: bytes[at] as number,
+        udpPort: source.port,
+        isVerified: icrcVerified,
+        isRight:
+          readIcrc(bytes, at + covered) === this.#icrc.compute(source, destination, bytes, at, covered),
+        arrivalMicros: this.port.arrivalMicros,
+      });
+    });
   }
 
   send(sender: number, payloads: readonly number[], marks = 0): void {
@@ -73,7 +70,7 @@ class Crowd {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.ear, ...this.senders].map((port) => port.close()));
+    await Promise.all([this.port, ...this.senders].map((port) => port.close()));
   }
 }
 

@@ -2,13 +2,12 @@
  * A port with a man in the middle: he changes payloads of what comes in, and gives every packet the ICRC that it then
  * needs. Headers stay as they are, so that the queue pair takes his packets for those of its peer.
  */
-import { Datagram } from '../../../src/roce/datagram.js';
+import { type Datagram, keepDatagram } from '../../../src/roce/datagram.js';
 import { type Icrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { OpcodeFlag } from '../../../src/roce/wire/opcodes.js';
 import { PacketView, parsePacket } from '../../../src/roce/wire/packet.js';
 import { PortAround } from '../../../src/soft/port-around.js';
 import type { UdpPort } from '../../../src/soft/udp-port.js';
-import { copyAddress } from '../../../src/verbs/address.js';
 
 const ICRC_BYTES = 4;
 
@@ -51,17 +50,17 @@ export class TamperingPort extends PortAround {
     this.#tampered = 0;
   }
 
-  override onDatagram(datagram: Datagram): void {
+  protected override onDatagram(datagram: Datagram): void {
     const plan = this.#plan;
     const packet = this.#packet;
     const { bytes, at, length } = datagram;
     if (plan === null || parsePacket(packet, bytes, at, length) !== 0 || !concerns(packet, plan)) {
-      this.listener?.onDatagram(datagram);
+      this.pass(datagram);
       return;
     }
     // Repetitions do not count: the plan is about messages.
     const number = this.#numberOf(packet.psn);
-    this.#onVictim(copyOf(datagram), number, plan);
+    this.#onVictim(keepDatagram(datagram), number, plan);
   }
 
   #numberOf(psn: number): number {
@@ -75,15 +74,15 @@ export class TamperingPort extends PortAround {
   #onVictim(datagram: Datagram, number: number, plan: TamperPlan): void {
     if (plan.kind === 'flip') {
       if (number === plan.at) this.#flip(datagram, plan);
-      this.listener?.onDatagram(datagram);
+      this.pass(datagram);
       return;
     }
     const held = this.#held;
     if (number < plan.at - 1 || number > plan.at || (number === plan.at && held === null)) {
-      this.listener?.onDatagram(datagram);
+      this.pass(datagram);
     } else if (number === plan.at - 1) {
-      this.#held = plan.kind === 'swap' ? datagram : copyOf(datagram);
-      if (plan.kind === 'repeat') this.listener?.onDatagram(datagram);
+      this.#held = plan.kind === 'swap' ? datagram : keepDatagram(datagram);
+      if (plan.kind === 'repeat') this.pass(datagram);
     } else if (held !== null) {
       this.#combine(held, datagram, plan.kind === 'swap');
     }
@@ -103,11 +102,11 @@ export class TamperingPort extends PortAround {
     if (isSwap) {
       first.bytes.set(second.bytes.subarray(b.from, b.from + ofFirst.length), a.from);
       this.#sign(first);
-      this.listener?.onDatagram(first);
+      this.pass(first);
     }
     second.bytes.set(ofFirst.subarray(0, b.to - b.from), b.from);
     this.#sign(second);
-    this.listener?.onDatagram(second);
+    this.pass(second);
   }
 
   #payload({ bytes, at, length }: Datagram): { from: number; to: number } {
@@ -127,12 +126,3 @@ const concerns = ({ flags, payloadLength }: PacketView, { of, leastBytes }: Tamp
   payloadLength >= leastBytes &&
   (flags & (of === 'send' ? OpcodeFlag.SEND : OpcodeFlag.WRITE)) !== 0 &&
   (flags & OpcodeFlag.REQUEST) !== 0;
-
-function copyOf(datagram: Datagram): Datagram {
-  const copy = new Datagram();
-  copy.bytes = Uint8Array.from(datagram.bytes.subarray(datagram.at, datagram.at + datagram.length));
-  copy.length = datagram.length;
-  copyAddress(datagram.source, copy.source);
-  copyAddress(datagram.destination, copy.destination);
-  return copy;
-}

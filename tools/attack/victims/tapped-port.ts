@@ -14,7 +14,7 @@ export class TappedPort extends PortAround {
     super.send(batch);
   }
 
-  override onDatagram(datagram: Datagram): void {
+  protected override onDatagram(datagram: Datagram): void {
     const { bytes, at, length } = datagram;
     this.heard?.push(Uint8Array.from(bytes.subarray(at, at + length)));
     super.onDatagram(datagram);

@@ -2,7 +2,7 @@
  * Two UDP ports that are joined in memory: what one sends arrives at the other in the same turn of the event loop, in
  * order, unless its queue is full.
  */
-import { Datagram } from '../../../../src/roce/datagram.js';
+import type { Datagram } from '../../../../src/roce/datagram.js';
 import type { Flow } from '../../../../src/roce/flow.js';
 import type { Region } from '../../../../src/roce/memory/region.js';
 import { packetLength, writePacket } from '../../../../src/roce/packet-writer.js';
@@ -17,6 +17,8 @@ const MAX_WAITING = 512;
 export class MemoryPort implements UdpPort {
   readonly kind = 'memory';
   readonly canPoll = false;
+  readonly mayHaveMore = false;
+  readonly arrivalMicros = Number.NEGATIVE_INFINITY;
   readonly exactIcrc = true;
   readonly link = null;
   readonly address: UdpAddress;
@@ -28,9 +30,10 @@ export class MemoryPort implements UdpPort {
   /** A packet named bytes behind the end of its region. */
   sentBeyond = false;
   readonly #icrc: Icrc;
+  /** Packets for the peer. */
   readonly #waiting: Uint8Array[] = [];
-  readonly #datagram = new Datagram();
-  #isDelivering = false;
+  #arrived: Uint8Array[] = [];
+  #isTelling = false;
   #closed = false;
 
   constructor(address: string, icrc: Icrc) {
@@ -56,18 +59,27 @@ export class MemoryPort implements UdpPort {
       const isForPeer = peer !== null && sameGid(destination, peer.address);
       if (isForPeer && !this.cut && this.#waiting.length < MAX_WAITING) this.#waiting.push(packet);
     }
-    if (this.#isDelivering || this.#waiting.length === 0) return;
-    this.#isDelivering = true;
-    queueMicrotask(() => this.#deliver());
+    if (this.#isTelling || this.#waiting.length === 0) return;
+    this.#isTelling = true;
+    queueMicrotask(() => this.#tell());
   }
 
-  poll(): boolean {
-    return false;
+  receive(): number {
+    const { peer } = this;
+    this.#arrived = peer === null || this.#closed ? [] : peer.#waiting.splice(0);
+    return this.#arrived.length;
   }
 
-  deliverKept(): void {}
+  read(index: number, into: Datagram): void {
+    const packet = this.#arrived[index] as Uint8Array;
+    into.bytes = packet;
+    into.at = 0;
+    into.length = packet.length;
+    copyAddress((this.peer as MemoryPort).address, into.source);
+    copyAddress(this.address, into.destination);
+  }
 
-  setTelling(): void {}
+  wakeOnArrival(): void {}
 
   annotate(): void {}
 
@@ -81,17 +93,8 @@ export class MemoryPort implements UdpPort {
     this.#waiting.length = 0;
   }
 
-  #deliver(): void {
-    this.#isDelivering = false;
-    const datagram = this.#datagram;
-    const { peer } = this;
-    if (peer === null) return;
-    for (const packet of this.#waiting.splice(0)) {
-      datagram.bytes = packet;
-      datagram.length = packet.length;
-      copyAddress(this.address, datagram.source);
-      copyAddress(peer.address, datagram.destination);
-      peer.listener?.onDatagram(datagram);
-    }
+  #tell(): void {
+    this.#isTelling = false;
+    this.peer?.listener?.onReadable();
   }
 }

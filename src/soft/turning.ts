@@ -1,0 +1,141 @@
+/**
+ * How a driver waits. After activity it keeps the event loop turning for a moment, because the next packet is near and
+ * waking a sleeping process costs more than a round trip; every turn serves timers and other sockets as usual. Where other
+ * processes want the processor it sleeps at once: turning would keep it from them, and the peer may be among them. After
+ * that a timer waits for the next deadline, if there is one.
+ *
+ * Invariant: an idle driver has no timer and no turn.
+ */
+import { availableParallelism } from 'node:os';
+import { performance } from 'node:perf_hooks';
+
+/** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
+const SHORT_WAIT_MICROS = 200;
+/** How long the event loop keeps turning after the last packet or post. */
+const SPIN_MICROS = 200;
+/** Of that, how long one turn may take when nothing comes. Turns cost more than looking for packets. */
+const SPIN_TURN_MICROS = 25;
+/** A look for packets that takes so long was interrupted: others want this processor, perhaps the peer itself. */
+const INTERRUPTED_MICROS = 300;
+/** How long the driver sleeps between packets after that, instead of turning. */
+const REST_MICROS = 20_000;
+/** With one processor, turning would take it from the peer that is waited for. */
+const MAY_SPIN = availableParallelism() > 1;
+/** After so many turns in a row in which something came, the port need not tell. */
+const MANY_BUSY_TURNS = 16;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** µs of the monotonic clock. */
+export const nowMicros = (): number => performance.now() * 1000;
+
+/** What waits, and is woken. */
+export interface Waiting {
+  /** Takes in what has arrived; returns whether anything had. */
+  look(): boolean;
+  /** When it is due, µs; Infinity = never. */
+  nextDeadline(): number;
+  /** The deadline has passed. */
+  onDeadline(now: number): void;
+  /** Whether it is looked after in every turn, so that nothing needs to tell of an arrival. */
+  setTurning(isTurning: boolean): void;
+}
+
+export class Turning {
+  /** Turns of the event loop that were asked for. */
+  wakeUps = 0;
+  readonly #waiting: Waiting;
+  readonly #maySpin: boolean;
+  readonly #wake = (): void => this.#onTimer();
+  readonly #spin = (): void => this.#onSpin();
+  #spinning: NodeJS.Immediate | null = null;
+  #spinUntil = 0;
+  #restUntil = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #immediate: NodeJS.Immediate | null = null;
+  #timerAt = NEVER;
+  /** Turns in a row in which something came. */
+  #busyTurns = 0;
+  #stopped = false;
+
+  /** `canLook`: looking may find something. */
+  constructor(waiting: Waiting, canLook: boolean) {
+    this.#waiting = waiting;
+    this.#maySpin = MAY_SPIN && canLook;
+  }
+
+  /** There was activity: waits for what comes of it. */
+  wait(): void {
+    if (this.#maySpin) this.#keepSpinning();
+    // Turns look at deadlines themselves.
+    if (this.#spinning === null) this.#armTimer();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#spinning !== null) clearImmediate(this.#spinning);
+    this.#spinning = null;
+    this.#cancelTimer();
+  }
+
+  #keepSpinning(): void {
+    const now = nowMicros();
+    if (now < this.#restUntil) return;
+    this.#spinUntil = now + SPIN_MICROS;
+    this.#spinning ??= setImmediate(this.#spin);
+  }
+
+  #onSpin(): void {
+    this.#spinning = null;
+    if (this.#stopped) return;
+    this.wakeUps++;
+    const waiting = this.#waiting;
+    let now = nowMicros();
+    const endsAt = now + SPIN_TURN_MICROS;
+    let hasReceived = false;
+    while (now < endsAt) {
+      hasReceived = waiting.look();
+      if (hasReceived) break;
+      const before = now;
+      now = nowMicros();
+      if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
+      if (waiting.nextDeadline() > now) continue;
+      waiting.onDeadline(now);
+      break;
+    }
+    this.#busyTurns = hasReceived ? this.#busyTurns + 1 : 0;
+    if (this.#busyTurns === MANY_BUSY_TURNS) waiting.setTurning(true);
+    if (now < this.#spinUntil && now >= this.#restUntil) {
+      this.#spinning ??= setImmediate(this.#spin);
+    } else {
+      waiting.setTurning(false);
+      this.#armTimer();
+    }
+  }
+
+  #onTimer(): void {
+    this.#timer = null;
+    this.#immediate = null;
+    this.#timerAt = NEVER;
+    if (this.#stopped) return;
+    this.wakeUps++;
+    this.#waiting.onDeadline(nowMicros());
+  }
+
+  #armTimer(): void {
+    const deadline = this.#waiting.nextDeadline();
+    if (deadline >= this.#timerAt) return;
+    this.#cancelTimer();
+    this.#timerAt = deadline;
+    const waitMicros = deadline - nowMicros();
+    if (waitMicros < SHORT_WAIT_MICROS) this.#immediate = setImmediate(this.#wake);
+    else this.#timer = setTimeout(this.#wake, Math.ceil(waitMicros / 1000));
+  }
+
+  #cancelTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#timer = null;
+    this.#immediate = null;
+    this.#timerAt = NEVER;
+  }
+}
