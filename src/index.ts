@@ -2,9 +2,8 @@
 export type { AuditListener, AuditRecord } from './connection/audit.js';
 export type { Authorize, ClientTerms } from './connection/authorization.js';
 export { type ConnectOptions, connect } from './connection/client.js';
-export { Connection, type ConnectionStatistics } from './connection/connection.js';
+export { Connection, type ConnectionStatistics, type SendOptions } from './connection/connection.js';
 export { Grant, type GrantOptions } from './connection/grants.js';
-export { MessageType, messageTypeName } from './connection/message-header.js';
 export type { Message } from './connection/message-receiver.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { type DevCertificates, loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
+import { messageService } from '../src/cli/service/message-service.js';
 import { type ConnectOptions, connect } from '../src/connection/client.js';
 import type { Connection } from '../src/connection/connection.js';
-import { messageService } from '../src/connection/message-service.js';
 import { type ConnectionHandler, type ListenOptions, listen, type Server } from '../src/connection/server.js';
 
 let certificates: Promise<DevCertificates> | undefined;

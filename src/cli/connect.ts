@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import type { Connection } from '../connection/connection.js';
-import { ServiceClient } from '../connection/message-service.js';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
   DEFAULT_PORT,
@@ -18,6 +17,7 @@ import { CLIENT_HELP, parseCommand } from './client/commands.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
+import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from './step-text.js';

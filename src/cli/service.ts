@@ -1,8 +1,9 @@
 /** The server that `serve` and the demo run: the message service, with everything that happens told as an event. */
-import { messageTypeName } from '../connection/message-header.js';
-import { messageService, type ServiceOptions } from '../connection/message-service.js';
+
 import { DEFAULT_SLOTS, type ListenOptions, listen, type Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
+import { messageService, type ServiceOptions } from './service/message-service.js';
+import { serviceTagName } from './service/service-tags.js';
 import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
 
 export type Emit = (event: ServiceEvent) => void;
@@ -16,7 +17,7 @@ export async function startService(
 ): Promise<Server> {
   const handler = messageService({
     onMessage(connection, message) {
-      const type = messageTypeName(message.type);
+      const type = serviceTagName(message.tag);
       emit({ event: 'message', client: connection.id, type, bytes: message.data.length });
       hooks.onMessage?.(connection, message);
     },

@@ -15,7 +15,7 @@ import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
-import { MessageType } from './message-header.js';
+import { MessageKind } from './message-header.js';
 import type { Message } from './message-receiver.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
@@ -41,6 +41,11 @@ export interface ConnectionEvents {
   revoked: [Grant, string];
   /** It has ended and everything is freed; `undefined` after an orderly end. */
   closed: [RdmaError | undefined];
+}
+
+export interface SendOptions {
+  /** Tells the peer's program what the message is; the library only carries it. 0 to 65535, default 0. */
+  readonly tag?: number;
 }
 
 export interface OneSidedOptions {
@@ -138,12 +143,15 @@ export class Connection
    *
    * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost.
    */
-  send(data: string | Uint8Array, type: MessageType = MessageType.DATA): Promise<void> {
+  send(data: string | Uint8Array, { tag = 0 }: SendOptions = {}): Promise<void> {
+    if (!Number.isInteger(tag) || tag < 0 || tag > 0xffff) {
+      return Promise.reject(usageError('options.tag must be an integer from 0 to 65535'));
+    }
     if (this.#lifeline.isEnding) return Promise.reject(closedError('the connection'));
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     this.#statistics.messagesSent++;
     this.#statistics.bytesSent += bytes.length;
-    return this.#dataPath.sender.sendWhole(type, bytes);
+    return this.#dataPath.sender.sendWhole(MessageKind.DATA, tag, bytes);
   }
 
   /** The next message; `undefined` when the peer has quit. */

@@ -15,7 +15,7 @@ import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { type MessageType, violation } from './message-header.js';
+import { type MessageKind, violation } from './message-header.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
@@ -68,7 +68,7 @@ export class DataPath {
       onPeerTaken: (taken) => this.#sender?.onPeerTaken(taken),
       onTaken: () => this.#sender?.advertise(),
       onQuit: () => this.listener?.onQuit(),
-      onSealedMemory: (type, data) => this.#onSealedMemory(type, Buffer.from(data.buffer, 0, data.length)),
+      onSealedMemory: (kind, data) => this.#onSealedMemory(kind, Buffer.from(data.buffer, 0, data.length)),
     });
   }
 
@@ -248,7 +248,7 @@ export class DataPath {
     this.#sealedMemory ??= new SealedMemory({
       keys: deriveKeys(exporter, 'memory', session, qpn),
       maxMessageBytes: this.#limits.maxMessageBytes,
-      send: (type, data) => this.sender.sendWhole(type, data),
+      send: (kind, data) => this.sender.sendWhole(kind, 0, data),
       write: (remote, data, repeatable) =>
         this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
       find: (addr, length, right) =>
@@ -273,8 +273,8 @@ export class DataPath {
     }
   }
 
-  #onSealedMemory(type: MessageType, data: Buffer): void {
-    this.#sealedMemory?.onMessage(type, data);
+  #onSealedMemory(kind: MessageKind, data: Buffer): void {
+    this.#sealedMemory?.onMessage(kind, data);
   }
 
   async #describe(

@@ -17,7 +17,7 @@ import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { DataPath } from './data-path.js';
 import { FrameSource } from './frame-source.js';
 import { KeepAlive } from './keep-alive.js';
-import { MessageType } from './message-header.js';
+import { MessageKind } from './message-header.js';
 import type { RecoveryLimits } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
 
@@ -390,7 +390,7 @@ export class Lifeline {
   /** Until the peer has all that was sent and knows that nothing more will come, or until nothing moves any more. */
   async #sayQuit(): Promise<void> {
     const quit = new Promise<void>((resolve) => {
-      this.#options.dataPath.sender.send(MessageType.QUIT, new Uint8Array(0), () => resolve());
+      this.#options.dataPath.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () => resolve());
     });
     let seen: number;
     do {

@@ -17,9 +17,9 @@ import {
   HEADER_BYTES,
   isSealedMemory,
   type MessageHeader,
-  MessageType,
+  MessageKind,
   readHeader,
-  unknownType,
+  unknownKind,
   violation,
 } from './message-header.js';
 import { integrityError, type Opener } from './sealing.js';
@@ -29,7 +29,8 @@ export const CREDIT_RECEIVES = 2;
 
 /** A message of the peer. */
 export interface Message {
-  readonly type: MessageType;
+  /** What the peer's program gave it: 0 unless it says otherwise. */
+  readonly tag: number;
   /** The program's own copy. */
   readonly data: Uint8Array;
 }
@@ -51,7 +52,7 @@ export interface ReceiverOptions {
    *
    * @throws RdmaError when the peer broke the rules.
    */
-  readonly onSealedMemory: (type: MessageType, data: Uint8Array) => void;
+  readonly onSealedMemory: (kind: MessageKind, data: Uint8Array) => void;
 }
 
 interface Waiter {
@@ -133,8 +134,8 @@ export class MessageReceiver {
     const at = slot * this.#options.slotBytes;
     const payload = this.#open(bytes.subarray(at, at + length));
     const header = readHeader(bytes, at, HEADER_BYTES + payload.length);
-    if (isSealedMemory(header.type) && this.#opener === null) throw unknownType(header.type);
-    if (header.type === MessageType.CREDIT) this.#repost(slot);
+    if (isSealedMemory(header.kind) && this.#opener === null) throw unknownKind(header.kind);
+    if (header.kind === MessageKind.CREDIT) this.#repost(slot);
     else this.#takeIn(slot, header, payload);
     this.#options.onPeerTaken(header.taken);
     this.#options.onTaken();
@@ -199,32 +200,37 @@ export class MessageReceiver {
     }
     this.#partial ??= { header, data: new Uint8Array(header.totalBytes), receivedBytes: 0 };
     const partial = this.#partial;
-    const { type, totalBytes } = partial.header;
-    if (header.offset !== partial.receivedBytes || header.type !== type || header.totalBytes !== totalBytes) {
+    const { kind, tag, totalBytes } = partial.header;
+    if (
+      header.offset !== partial.receivedBytes ||
+      header.kind !== kind ||
+      header.tag !== tag ||
+      header.totalBytes !== totalBytes
+    ) {
       throw violation('the fragments of a message do not fit together');
     }
     if (fragment.length === 0 && totalBytes > 0) throw violation('a fragment is empty');
     partial.data.set(fragment, header.offset);
     partial.receivedBytes += fragment.length;
-    if (partial.receivedBytes === totalBytes) this.#finish(type, partial.data);
+    if (partial.receivedBytes === totalBytes) this.#finish(kind, tag, partial.data);
   }
 
-  #finish(type: MessageType, data: Uint8Array): void {
+  #finish(kind: MessageKind, tag: number, data: Uint8Array): void {
     this.#partial = null;
     this.#nextSequence = (this.#nextSequence + 1) >>> 0;
-    if (type === MessageType.QUIT) {
+    if (kind === MessageKind.QUIT) {
       this.#options.onQuit();
       return;
     }
-    if (isSealedMemory(type)) {
-      this.#options.onSealedMemory(type, data);
+    if (isSealedMemory(kind)) {
+      this.#options.onSealedMemory(kind, data);
       return;
     }
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) {
-      waiter.resolve({ type, data });
+      waiter.resolve({ tag, data });
     } else {
-      this.#ready.push({ type, data });
+      this.#ready.push({ tag, data });
       this.#readyBytes += HEADER_BYTES + data.length;
     }
   }

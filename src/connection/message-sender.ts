@@ -9,7 +9,7 @@
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { WrOpcode } from '../verbs/work-request.js';
-import { counterDistance, HEADER_BYTES, MessageType, violation, writeHeader } from './message-header.js';
+import { counterDistance, HEADER_BYTES, MessageKind, violation, writeHeader } from './message-header.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
 import type { WorkTracker } from './work-tracker.js';
 
@@ -17,7 +17,8 @@ import type { WorkTracker } from './work-tracker.js';
 export type MessageDone = (error: RdmaError | undefined) => void;
 
 interface OutgoingMessage {
-  readonly type: MessageType;
+  readonly kind: MessageKind;
+  readonly tag: number;
   readonly data: Uint8Array;
   readonly sequence: number;
   readonly done: MessageDone;
@@ -107,21 +108,21 @@ export class MessageSender {
   }
 
   /** Queues a message. `data` must not change until `done` is called. */
-  send(type: MessageType, data: Uint8Array, done: MessageDone): void {
+  send(kind: MessageKind, tag: number, data: Uint8Array, done: MessageDone): void {
     if (this.#failure !== undefined) {
       const failure = this.#failure;
       queueMicrotask(() => done(failure));
       return;
     }
-    this.#queue.push({ type, data, sequence: this.#nextSequence, done, sentBytes: 0 });
+    this.#queue.push({ kind, tag, data, sequence: this.#nextSequence, done, sentBytes: 0 });
     this.#nextSequence = (this.#nextSequence + 1) >>> 0;
     this.pump();
   }
 
   /** As `send`, with a promise. */
-  sendWhole(type: MessageType, data: Uint8Array): Promise<void> {
+  sendWhole(kind: MessageKind, tag: number, data: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.send(type, data, (error) => (error === undefined ? resolve() : reject(error)));
+      this.send(kind, tag, data, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -145,7 +146,7 @@ export class MessageSender {
     if (this.#link === null || counterDistance(this.#advertisedTaken, taken()) * 2 < ownSlots) return;
     const slot = this.#freeSlots.pop();
     if (slot === undefined) return;
-    this.#post(this.#link, slot, MessageType.CREDIT, 0, new Uint8Array(0), 0, 0, undefined);
+    this.#post(this.#link, slot, MessageKind.CREDIT, 0, 0, new Uint8Array(0), 0, 0, undefined);
   }
 
   /** Sends what can be sent now. */
@@ -156,7 +157,7 @@ export class MessageSender {
       if (counterDistance(this.#takenByPeer, this.#sentFragments) >= link.peerSlots) return;
       const slot = this.#freeSlots.pop();
       if (slot === undefined) return;
-      const { type, data, sequence, sentBytes } = message;
+      const { kind, tag, data, sequence, sentBytes } = message;
       const length = Math.min(this.#fragmentBytes, data.length - sentBytes);
       message.sentBytes += length;
       const isLast = message.sentBytes === data.length;
@@ -165,7 +166,7 @@ export class MessageSender {
         this.#posted.push(message);
       }
       this.#sentFragments = (this.#sentFragments + 1) >>> 0;
-      this.#post(link, slot, type, sequence, data, sentBytes, length, isLast ? message : undefined);
+      this.#post(link, slot, kind, tag, sequence, data, sentBytes, length, isLast ? message : undefined);
     }
   }
 
@@ -180,7 +181,8 @@ export class MessageSender {
   #post(
     link: SenderLink,
     slot: number,
-    type: MessageType,
+    kind: MessageKind,
+    tag: number,
     sequence: number,
     data: Uint8Array,
     offset: number,
@@ -191,7 +193,7 @@ export class MessageSender {
     const at = slot * slotBytes;
     const taken = this.#options.taken();
     this.#advertisedTaken = taken;
-    writeHeader(mr.bytes, at, { type, sequence, taken, totalBytes: data.length, offset });
+    writeHeader(mr.bytes, at, { kind, tag, sequence, taken, totalBytes: data.length, offset });
     const payload = data.subarray(offset, offset + length);
     const { sealer } = link;
     if (sealer === null) mr.bytes.set(payload, at + HEADER_BYTES);

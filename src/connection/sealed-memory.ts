@@ -10,7 +10,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { KeyPair } from '../session/session-secrets.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
-import { MessageType, violation } from './message-header.js';
+import { MessageKind, violation } from './message-header.js';
 import type { MemoryRights } from './options.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { integrityError, TAG_BYTES } from './sealing.js';
@@ -33,7 +33,7 @@ export interface SealedMemoryOptions {
   /** Largest message that this side takes. */
   readonly maxMessageBytes: number;
   /** Sends a message of the connection; resolves when the peer has it. */
-  readonly send: (type: MessageType, data: Uint8Array) => Promise<void>;
+  readonly send: (kind: MessageKind, data: Uint8Array) => Promise<void>;
   /** RDMA WRITE. */
   readonly write: (remote: RemoteBuffer, data: Uint8Array, repeatable: boolean) => Promise<void>;
   /** Our memory that the peer may use: `undefined` when it may not. */
@@ -73,7 +73,7 @@ export class SealedMemory {
     cipher.final();
     announcement.set(cipher.getAuthTag(), 24);
     await this.#options.write(remote, sealed, repeatable);
-    await this.#options.send(MessageType.SEALED_WRITE, announcement);
+    await this.#options.send(MessageKind.SEALED_WRITE, announcement);
   }
 
   /** @throws RdmaError as `Connection.read`; a refused access ends the connection. */
@@ -96,9 +96,9 @@ export class SealedMemory {
    *
    * @throws RdmaError ERR_RDMA_INTEGRITY, ERR_RDMA_PROTOCOL.
    */
-  onMessage(type: MessageType, data: Buffer): void {
-    if (type === MessageType.SEALED_WRITE) this.#open(data);
-    else if (type === MessageType.SEALED_READ) this.#answer(data);
+  onMessage(kind: MessageKind, data: Buffer): void {
+    if (kind === MessageKind.SEALED_WRITE) this.#open(data);
+    else if (kind === MessageKind.SEALED_READ) this.#answer(data);
     else this.#onAnswer(data);
   }
 
@@ -147,7 +147,7 @@ export class SealedMemory {
       this.#answering--;
     };
     // When it cannot be sent, the connection ends and says so to everybody.
-    void this.#options.send(MessageType.SEALED_DATA, answer).then(done, done);
+    void this.#options.send(MessageKind.SEALED_DATA, answer).then(done, done);
   }
 
   #onAnswer(data: Buffer): void {
@@ -172,7 +172,7 @@ export class SealedMemory {
     request.writeUInt32BE(into.length, 12);
     return new Promise((resolve, reject) => {
       this.#requests.set(number, { into, resolve, reject });
-      this.#options.send(MessageType.SEALED_READ, request).catch(reject);
+      this.#options.send(MessageKind.SEALED_READ, request).catch(reject);
     });
   }
 

@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
+import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
 import { connect } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
-import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
 import {
   clientFlags,
   metricsOf,

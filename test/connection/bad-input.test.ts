@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectRawTls, type TLSSocket } from 'node:tls';
-import { HEADER_BYTES, MessageType, writeHeader } from '../../src/connection/message-header.js';
-import { ServiceClient } from '../../src/connection/message-service.js';
+import { ServiceClient } from '../../src/cli/service/message-service.js';
+import { ServiceTag } from '../../src/cli/service/service-tags.js';
+import { HEADER_BYTES, MessageKind, writeHeader } from '../../src/connection/message-header.js';
 import type { Server } from '../../src/connection/server.js';
 import { openChannel, RawClient } from '../../testkit/raw-client.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
@@ -123,11 +124,19 @@ test('a SEND above the receive is LOC_LEN_ERR here, REM_INV_REQ_ERR there, and h
 
 const fragment = (
   bytes: number,
-  fields: { type?: number; sequence?: number; taken?: number; totalBytes?: number; offset?: number },
+  fields: {
+    kind?: number;
+    tag?: number;
+    sequence?: number;
+    taken?: number;
+    totalBytes?: number;
+    offset?: number;
+  },
 ) => {
   const data = new Uint8Array(HEADER_BYTES + bytes);
   writeHeader(data, 0, {
-    type: (fields.type ?? MessageType.DATA) as MessageType,
+    kind: (fields.kind ?? MessageKind.DATA) as MessageKind,
+    tag: fields.tag ?? 0,
     sequence: fields.sequence ?? 0,
     taken: fields.taken ?? 0,
     totalBytes: fields.totalBytes ?? bytes,
@@ -139,14 +148,14 @@ const fragment = (
 const BAD_MESSAGES: readonly [string, Uint8Array, RegExp][] = [
   ['without room for its header', new Uint8Array(HEADER_BYTES - 1), /no room for its header/],
   ['of an unknown version', fragment(4, {}).fill(9, 0, 1), /version 9/],
-  ['of an unknown type', fragment(4, { type: 200 }), /unknown type 200/],
+  ['of an unknown kind', fragment(4, { kind: 200 }), /unknown kind 200/],
   ['out of sequence', fragment(4, { sequence: 5 }), /out of sequence/],
   ['that reaches beyond its message', fragment(40, { totalBytes: 4 }), /beyond its message/],
   ['that begins in the middle', fragment(4, { totalBytes: 40, offset: 8 }), /do not fit together/],
   ['that claims to have taken what was never sent', fragment(4, { taken: 77 }), /more than was sent/],
   ['above the limit', fragment(4, { totalBytes: 0xffffffff }), /is the limit/],
-  ['that only servers send', fragment(4, { type: MessageType.WELCOME }), /does not send welcome/],
-  ['announcing a write that is no JSON', fragment(4, { type: MessageType.WRITE }), /not JSON/],
+  ['that only servers send', fragment(4, { tag: ServiceTag.WELCOME }), /does not send welcome/],
+  ['announcing a write that is no JSON', fragment(4, { tag: ServiceTag.WRITE }), /not JSON/],
 ];
 
 for (const [what, bytes, reason] of BAD_MESSAGES) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { MessageType } from '../../src/connection/message-header.js';
-import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
+import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
+import { ServiceTag } from '../../src/cli/service/service-tags.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
@@ -34,7 +34,7 @@ test('messages of every size arrive whole and in order, in both directions', asy
   const sent = messages.map((message) => connection.send(message));
   for (const message of messages) {
     const echo = await connection.receive();
-    assert.equal(echo?.type, MessageType.ECHO);
+    assert.equal(echo?.tag, ServiceTag.ECHO);
     assert.equal(sha256(echo?.data ?? new Uint8Array(1)), sha256(message));
   }
   await Promise.all(sent);

@@ -1,7 +1,7 @@
 /** A server that closes finishes what it has begun, and only that. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ServiceClient } from '../../src/connection/message-service.js';
+import { ServiceClient } from '../../src/cli/service/message-service.js';
 import { connectTo, startServer } from '../../testkit/session-pair.js';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
+import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { RawClient } from '../../testkit/raw-client.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';

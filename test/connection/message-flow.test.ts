@@ -1,7 +1,7 @@
 /** Senders and receivers of messages against a peer that the test plays, fragment by fragment. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HEADER_BYTES, MessageType, writeHeader } from '../../src/connection/message-header.js';
+import { HEADER_BYTES, MessageKind, writeHeader } from '../../src/connection/message-header.js';
 import { CREDIT_RECEIVES } from '../../src/connection/message-receiver.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 
@@ -18,7 +18,7 @@ const PLAN: WorldPlan = {
 /** "I have taken so many of your fragments." */
 function credit(taken: number): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES);
-  writeHeader(bytes, 0, { type: MessageType.CREDIT, sequence: 0, taken, totalBytes: 0, offset: 0 });
+  writeHeader(bytes, 0, { kind: MessageKind.CREDIT, tag: 0, sequence: 0, taken, totalBytes: 0, offset: 0 });
   return bytes;
 }
 
@@ -26,7 +26,7 @@ function credit(taken: number): Uint8Array {
 function fragment(sequence: number, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + payload.length);
   const totalBytes = payload.length;
-  writeHeader(bytes, 0, { type: MessageType.DATA, sequence, taken: 0, totalBytes, offset: 0 });
+  writeHeader(bytes, 0, { kind: MessageKind.DATA, tag: 0, sequence, taken: 0, totalBytes, offset: 0 });
   bytes.set(payload, HEADER_BYTES);
   return bytes;
 }
@@ -96,7 +96,7 @@ test('receives that are given between the parameters and the link are told when 
 test('nothing is sent to a peer whose receives are all held back, until it gives them', async () => {
   const world = new MessageWorld({ ...PLAN, peerFreeSlots: 0 });
   world.attach(0);
-  world.send(MessageType.DATA, Uint8Array.of(1, 2, 3));
+  world.send(0, Uint8Array.of(1, 2, 3));
   assert.equal(world.qp.sends.length, 0);
   world.deliver(credit(PLAN.peerSlots));
   assert.equal(world.qp.sends.length, 1);
@@ -115,7 +115,7 @@ for (const peerSlotBytes of [1, HEADER_BYTES]) {
 test('one byte of a message fits into receives that are one byte longer than a header', async () => {
   const world = new MessageWorld({ ...PLAN, peerSlotBytes: HEADER_BYTES + 1 });
   world.attach(0);
-  world.send(MessageType.DATA, Uint8Array.of(1, 2, 3));
+  world.send(0, Uint8Array.of(1, 2, 3));
   await world.end();
   assert.deepEqual(
     world.outgoing.map(({ error }) => error),

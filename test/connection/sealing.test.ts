@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MessageType } from '../../src/connection/message-header.js';
+import { MessageKind } from '../../src/connection/message-header.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../src/connection/sealed-memory.js';
 import { Opener, Sealer, TAG_BYTES } from '../../src/connection/sealing.js';
@@ -142,19 +142,19 @@ test('an announcement that is repeated, or reaches outside, breaks the rules', a
   const [first] = announced;
   assert.ok(first);
   assert.throws(
-    () => served.onMessage(MessageType.SEALED_WRITE, Buffer.from(first)),
+    () => served.onMessage(MessageKind.SEALED_WRITE, Buffer.from(first)),
     /announced a sealed write twice/,
   );
   const outside = Buffer.from(first);
   outside.writeBigUInt64BE(9n, 0);
   outside.writeBigUInt64BE(995n, 8);
-  assert.throws(() => served.onMessage(MessageType.SEALED_WRITE, outside), /outside of what it may write/);
+  assert.throws(() => served.onMessage(MessageKind.SEALED_WRITE, outside), /outside of what it may write/);
   await assert.rejects(own.read(new RemoteBuffer(995n, 1, 10), new Uint8Array(10)), /may not read/);
 });
 
 test('memory that nobody asked for is refused, and reads end when the connection does', async () => {
   const { own } = memoryPair();
-  assert.throws(() => own.onMessage(MessageType.SEALED_DATA, Buffer.alloc(20)), /nobody asked for/);
+  assert.throws(() => own.onMessage(MessageKind.SEALED_DATA, Buffer.alloc(20)), /nobody asked for/);
   const silent = new SealedMemory({
     keys: { own: newKeys(), peer: newKeys() },
     maxMessageBytes: 1000,

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { test } from 'node:test';
 import { Script } from 'node:vm';
-import { ServiceClient } from '../../src/connection/message-service.js';
+import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
 import { DASHBOARD_SCRIPT } from '../../src/observe/dashboard/script.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';

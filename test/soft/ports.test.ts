@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ServiceClient, sha256 } from '../../src/connection/message-service.js';
+import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
 import { type ConnectionStep, StepName } from '../../src/connection/steps.js';
 import { parseSoftName } from '../../src/soft/soft-spec.js';
 import { connectTo, startServer } from '../../testkit/session-pair.js';

@@ -1,7 +1,7 @@
 /** A mixed sequence of sends, writes and reads with random content, each verified. */
 import { randomBytes, randomInt } from 'node:crypto';
-import { type ServiceClient, sha256 } from '../../connection/message-service.js';
 import { RdmaError } from '../../verbs/errors.js';
+import { type ServiceClient, sha256 } from '../service/message-service.js';
 
 const MAX_SEND_BYTES = 32 * 1024;
 const MAX_WRITE_BYTES = 256 * 1024;

@@ -1,11 +1,11 @@
 /** Carries out the commands of `queuepair connect` on one connection, and tells what came of them. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Connection } from '../../connection/connection.js';
-import { type ServiceClient, sha256 } from '../../connection/message-service.js';
 import { cleanText } from '../../session/clean-text.js';
 import { usageError } from '../../verbs/errors.js';
 import { formatBytes, formatHex24, formatMillis, plural, shortHash } from '../format.js';
 import type { Output } from '../output.js';
+import { type ServiceClient, sha256 } from '../service/message-service.js';
 import { rounded } from '../service.js';
 import { autoRun } from './auto-run.js';
 import { CLIENT_HELP, type ClientCommand } from './commands.js';

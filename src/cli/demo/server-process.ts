@@ -4,10 +4,10 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { loadOrCreateDevCertificates } from '../../certificates/dev-certificates.js';
-import { MessageType } from '../../connection/message-header.js';
 import type { Server } from '../../connection/server.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
+import { ServiceTag } from '../service/service-tags.js';
 import { type MessageHooks, startService, stopService } from '../service.js';
 import { openDemoDevice } from './demo-device.js';
 import { readAnnouncement } from './file-announcement.js';
@@ -74,8 +74,8 @@ interface FileInProgress {
 function fileHashes(tell: Tell): MessageHooks {
   const files = new Map<number, FileInProgress>();
   return {
-    onMessage({ id }, { type, data }) {
-      if (type !== MessageType.DATA) return;
+    onMessage({ id }, { tag, data }) {
+      if (tag !== ServiceTag.DATA) return;
       const announced = readAnnouncement(data);
       if (announced === undefined) files.get(id)?.sent.update(data);
       else

@@ -1,15 +1,25 @@
 /** Fragments as a peer would send them, one after the other, and by choice with something wrong. */
-import { HEADER_BYTES, MessageType, writeHeader } from '../../../../src/connection/message-header.js';
+import { HEADER_BYTES, MessageKind, writeHeader } from '../../../../src/connection/message-header.js';
 import type { Choices } from '../../choices.js';
 
-const TYPES = [1, 1, 1, 2, 4, 5, 6, 3] as const;
+/** Kind and tag. */
+const MESSAGES = [
+  [1, 0],
+  [1, 0],
+  [1, 1],
+  [1, 0xffff],
+  [2, 0],
+  [3, 0],
+  [4, 0],
+  [5, 0],
+] as const;
 const COUNTERS = [0, 1, 2, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff];
 
 export class FragmentCrafter {
   readonly bytes: Uint8Array;
   length = 0;
   readonly #maxMessageBytes: number;
-  #message: { type: number; totalBytes: number; sentBytes: number } | null = null;
+  #message: { kind: number; tag: number; totalBytes: number; sentBytes: number } | null = null;
   /** So that no two payloads are alike. */
   #serial = 0;
 
@@ -30,13 +40,13 @@ export class FragmentCrafter {
     const room = this.bytes.length - HEADER_BYTES;
     const rest = message.totalBytes - message.sentBytes;
     const length = Math.min(rest, choices.oneIn(3) ? 1 + choices.below(room) : room);
-    this.#write(message.type, sequence, taken, message.totalBytes, message.sentBytes, length);
+    this.#write(message.kind, message.tag, sequence, taken, message.totalBytes, message.sentBytes, length);
     message.sentBytes += length;
     if (message.sentBytes === message.totalBytes) this.#message = null;
   }
 
   credit(taken: number): void {
-    this.#write(MessageType.CREDIT, 0, taken, 0, 0, 0);
+    this.#write(MessageKind.CREDIT, 0, 0, taken, 0, 0, 0);
   }
 
   /** Damages the fragment that was made last. */
@@ -60,14 +70,30 @@ export class FragmentCrafter {
     for (let i = 0; i < this.length; i++) this.bytes[i] = choices.u8();
   }
 
-  #begin(choices: Choices): { type: number; totalBytes: number; sentBytes: number } {
+  #begin(choices: Choices): { kind: number; tag: number; totalBytes: number; sentBytes: number } {
     const max = this.#maxMessageBytes;
     const lengths = [9, 0, 1, 40, 41, 80, 200, max - 1, max, max + 1];
-    return { type: choices.pick(TYPES), totalBytes: Math.max(0, choices.pick(lengths)), sentBytes: 0 };
+    const [kind, tag] = choices.pick(MESSAGES);
+    return { kind, tag, totalBytes: Math.max(0, choices.pick(lengths)), sentBytes: 0 };
   }
 
-  #write(type: number, sequence: number, taken: number, total: number, offset: number, length: number): void {
-    writeHeader(this.bytes, 0, { type: type as MessageType, sequence, taken, totalBytes: total, offset });
+  #write(
+    kind: number,
+    tag: number,
+    sequence: number,
+    taken: number,
+    total: number,
+    offset: number,
+    length: number,
+  ): void {
+    writeHeader(this.bytes, 0, {
+      kind: kind as MessageKind,
+      tag,
+      sequence,
+      taken,
+      totalBytes: total,
+      offset,
+    });
     this.#serial++;
     for (let i = 0; i < length; i++) this.bytes[HEADER_BYTES + i] = this.#serial * 37 + i;
     this.length = HEADER_BYTES + length;

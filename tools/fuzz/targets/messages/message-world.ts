@@ -3,7 +3,7 @@
  * fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
 import { createHash } from 'node:crypto';
-import { HEADER_BYTES, MessageType, readHeader } from '../../../../src/connection/message-header.js';
+import { HEADER_BYTES, MessageKind, readHeader } from '../../../../src/connection/message-header.js';
 import {
   CREDIT_RECEIVES,
   type Message,
@@ -40,7 +40,7 @@ export type Tamper = (sealed: Uint8Array, earlier: readonly Uint8Array[]) => Uin
 interface Outgoing {
   readonly sequence: number;
   readonly data: Uint8Array;
-  readonly type: number;
+  readonly tag: number;
   /** Calls of `done`. */
   calls: number;
   error: unknown;
@@ -197,7 +197,7 @@ export class MessageWorld {
       },
     };
     const before = this.model.messages.length;
-    const isCredit = plain[1] === MessageType.CREDIT;
+    const isCredit = plain[1] === MessageKind.CREDIT;
     if (!isCredit && !this.flow.mayFill) return 'ERR_RDMA_PROTOCOL';
     const isRefused = this.model.take(plain, limits);
     for (const { data } of this.model.messages.slice(before)) this.flow.arrive(data.length);
@@ -250,17 +250,17 @@ export class MessageWorld {
   }
 
   /** The program sends a message. */
-  send(type: 1 | 2 | 4 | 5 | 6, data: Uint8Array): void {
+  send(tag: number, data: Uint8Array): void {
     const message: Outgoing = {
       sequence: this.outgoing.length,
       data,
-      type,
+      tag,
       calls: 0,
       error: undefined,
       arrived: false,
     };
     if (this.failure === undefined) this.outgoing.push(message);
-    this.sender.send(type, data, (error) => {
+    this.sender.send(MessageKind.DATA, tag, data, (error) => {
       message.calls++;
       message.error = error;
       must(message.calls === 1, 'a message is done once');
@@ -275,12 +275,12 @@ export class MessageWorld {
     if (request === undefined) return;
     const sge = request.sges?.[0] as Sge;
     const payloadBytes = (sge.length ?? 0) - this.#overheadBytes;
-    const { sequence, totalBytes, offset, type } = readHeader(
+    const { sequence, totalBytes, offset, kind } = readHeader(
       this.#sendMr.bytes,
       sge.offset ?? 0,
       HEADER_BYTES + payloadBytes,
     );
-    if (type !== 0 && offset + payloadBytes === totalBytes) {
+    if (kind !== 0 && offset + payloadBytes === totalBytes) {
       (this.outgoing[sequence] as Outgoing).arrived = true;
       this.peerReceived = sequence + 1;
     }
@@ -322,7 +322,7 @@ export class MessageWorld {
     for (const [i, message] of this.#delivered.entries()) {
       const expected = this.model.messages[i];
       must(expected !== undefined, 'a message that nobody sent was received');
-      must(message.type === expected.type, 'a message keeps its type');
+      must(message.tag === expected.tag, 'a message keeps its tag');
       must(Buffer.compare(message.data, expected.data) === 0, 'a message keeps its bytes');
     }
   }
@@ -398,7 +398,7 @@ export class MessageWorld {
     const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes + HEADER_BYTES);
     const payload = this.#openSent(this.#sendMr.bytes.subarray(at, at + length));
     must(header.taken === this.receiver.taken, 'a header tells what was taken');
-    if (header.type === 0) return;
+    if (header.kind === 0) return;
     this.sentFragments++;
     must(
       distance(this.takenByPeer, this.sentFragments) <= peerSlots,
@@ -426,7 +426,7 @@ export class MessageWorld {
       'fragments come in order',
     );
     must(
-      header.totalBytes === message.data.length && header.type === message.type,
+      header.totalBytes === message.data.length && header.tag === message.tag,
       'a message is announced right',
     );
     const expected = message.data.subarray(header.offset, header.offset + payload.length);

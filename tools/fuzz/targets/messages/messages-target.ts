@@ -18,7 +18,7 @@ const STEP_BYTES = 32;
 const MAX_STEPS = 96;
 /** The first kind of step that is a new link. */
 const RECONNECT = 240;
-const SEND_TYPES = [1, 2, 4, 5, 6] as const;
+const TAGS = [0, 1, 2, 0xff, 0xffff] as const;
 
 export class MessagesTarget implements Target {
   readonly name = 'messages';
@@ -146,7 +146,7 @@ function happen(world: MessageWorld, crafter: FragmentCrafter, kind: number, cho
   if (kind < 196) {
     const data = new Uint8Array(choices.pick([7, 0, 1, 39, 40, 41, 300, 2000]));
     for (let i = 0; i < data.length; i++) data[i] = i * 11 + kind;
-    world.send(choices.pick(SEND_TYPES), data);
+    world.send(choices.pick(TAGS), data);
   } else if (kind < 214) world.take();
   else if (kind < RECONNECT) for (let i = choices.below(6); i >= 0; i--) world.complete();
   else if (kind < 252) reconnect(world, crafter, choices);

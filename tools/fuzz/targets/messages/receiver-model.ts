@@ -1,7 +1,7 @@
 /** The rules of fragments, written down once more from the description in message-header.ts. */
 
 export interface ModelMessage {
-  readonly type: number;
+  readonly tag: number;
   readonly data: Uint8Array;
 }
 
@@ -13,11 +13,12 @@ export interface ModelLimits {
 
 const HEADER_BYTES = 24;
 const CREDIT = 0;
-export const QUIT = 3;
-const HIGHEST_TYPE = 6;
+const DATA = 1;
+const QUIT = 2;
+const HIGHEST_TYPE = 2;
 /** Of these the receiver hands messages to whoever keeps sealed memory. */
-const FIRST_SEALED_TYPE = 7;
-const HIGHEST_SEALED_TYPE = 9;
+const FIRST_SEALED_TYPE = 3;
+const HIGHEST_SEALED_TYPE = 5;
 
 export class ReceiverModel {
   /** Messages that are whole, without those that end the connection. */
@@ -26,7 +27,7 @@ export class ReceiverModel {
   sealed = 0;
   sequence = 0;
   readonly #highestType: number;
-  #partial: { type: number; data: Uint8Array; filled: number } | null = null;
+  #partial: { type: number; tag: number; data: Uint8Array; filled: number } | null = null;
 
   constructor(encrypted: boolean) {
     this.#highestType = encrypted ? HIGHEST_SEALED_TYPE : HIGHEST_TYPE;
@@ -42,16 +43,20 @@ export class ReceiverModel {
     if (bytes.length < HEADER_BYTES) return true;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const type = view.getUint8(1);
+    const tag = view.getUint16(2);
     const total = view.getUint32(12);
     const offset = view.getUint32(16);
     const payload = bytes.subarray(HEADER_BYTES);
-    if (view.getUint8(0) !== 1 || type > this.#highestType || offset + payload.length > total) return true;
-    if (type !== CREDIT && this.#append(type, view.getUint32(4), total, offset, payload, limits)) return true;
+    if (view.getUint8(0) !== 2 || type > this.#highestType || offset + payload.length > total) return true;
+    if ((tag !== 0 && type !== DATA) || view.getUint32(20) !== 0) return true;
+    if (type !== CREDIT && this.#append(type, tag, view.getUint32(4), total, offset, payload, limits))
+      return true;
     return !limits.mayHaveTaken(view.getUint32(8));
   }
 
   #append(
     type: number,
+    tag: number,
     sequence: number,
     total: number,
     offset: number,
@@ -59,9 +64,13 @@ export class ReceiverModel {
     limits: ModelLimits,
   ): boolean {
     if (sequence !== this.sequence || total > limits.maxMessageBytes) return true;
-    this.#partial ??= { type, data: new Uint8Array(total), filled: 0 };
+    this.#partial ??= { type, tag, data: new Uint8Array(total), filled: 0 };
     const partial = this.#partial;
-    const fits = partial.type === type && partial.data.length === total && partial.filled === offset;
+    const fits =
+      partial.type === type &&
+      partial.tag === tag &&
+      partial.data.length === total &&
+      partial.filled === offset;
     if (!fits || (payload.length === 0 && total > 0)) return true;
     partial.data.set(payload, offset);
     partial.filled += payload.length;
@@ -70,7 +79,7 @@ export class ReceiverModel {
     this.sequence = (this.sequence + 1) >>> 0;
     if (type === QUIT) this.quits++;
     else if (type >= FIRST_SEALED_TYPE) this.sealed++;
-    else this.messages.push({ type, data: partial.data });
+    else this.messages.push({ tag, data: partial.data });
     return false;
   }
 }

@@ -8,7 +8,7 @@
  * of ours end once, with what the peer answered; answers that are under way are bounded.
  */
 
-import { MessageType } from '../../../../src/connection/message-header.js';
+import { MessageKind } from '../../../../src/connection/message-header.js';
 import { RemoteBuffer } from '../../../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../../../src/connection/sealed-memory.js';
 import type { DirectionKeys } from '../../../../src/session/session-secrets.js';
@@ -41,7 +41,7 @@ class SealedWorld {
   /** What the memory must be. */
   readonly model = new Uint8Array(MEMORY_BYTES);
   readonly announced: Announced[] = [];
-  readonly sent: { readonly type: MessageType; readonly data: Buffer; readonly done: () => void }[] = [];
+  readonly sent: { readonly type: MessageKind; readonly data: Buffer; readonly done: () => void }[] = [];
   readonly reads: Promise<void>[] = [];
   readonly victim: SealedMemory;
   readonly peer: SealedMemory;
@@ -103,7 +103,7 @@ class SealedWorld {
   }
 
   /** Hands a message in; `write`: it is that one as the peer announced it. */
-  hear(type: MessageType, data: Buffer, write: Announced | null): void {
+  hear(type: MessageKind, data: Buffer, write: Announced | null): void {
     this.messages++;
     const isGood = this.isGood(write);
     try {
@@ -112,7 +112,7 @@ class SealedWorld {
       this.#checkRefusal(error, data, isGood);
       throw new Ended();
     }
-    if (type === MessageType.SEALED_WRITE) {
+    if (type === MessageKind.SEALED_WRITE) {
       must(isGood && write !== null, 'only a write as it was announced is opened, once and in order');
       this.model.set(write.plain, write.at);
       this.opened = this.announced.indexOf(write) + 1;
@@ -211,7 +211,7 @@ export class SealedTarget implements Target {
     const write = world.announced[world.opened + ahead];
     // A repetition of all of it: also of what lay in memory.
     if (write !== undefined && isWhole) world.put(write.at, write.sealed);
-    if (write !== undefined) world.hear(MessageType.SEALED_WRITE, write.data, write);
+    if (write !== undefined) world.hear(MessageKind.SEALED_WRITE, write.data, write);
   }
 
   /** A third party changes a sealed byte on its way. */
@@ -229,7 +229,7 @@ export class SealedTarget implements Target {
     const data = Buffer.from(write.data);
     const at = choices.below(data.length);
     data[at] = (data[at] as number) ^ (1 << choices.below(8));
-    world.hear(MessageType.SEALED_WRITE, data, null);
+    world.hear(MessageKind.SEALED_WRITE, data, null);
   }
 
   /** Nothing that was sealed, with every number near where it begins to be wrong. */
@@ -238,7 +238,7 @@ export class SealedTarget implements Target {
     data.writeBigUInt64BE(BigInt(choices.below(4) + world.announced.length), 0);
     data.writeBigUInt64BE(BASE + BigInt(choices.pick(EDGES)) - (choices.oneIn(4) ? 1n : 0n), 8);
     data.writeBigUInt64BE(BigInt(choices.pick(EDGES)), 16);
-    world.hear(MessageType.SEALED_WRITE, data, null);
+    world.hear(MessageKind.SEALED_WRITE, data, null);
   }
 
   /** The peer asks for our memory. */
@@ -249,7 +249,7 @@ export class SealedTarget implements Target {
     data.writeBigUInt64BE(BASE + BigInt(at) - (choices.oneIn(8) ? 1n : 0n), 4);
     data.writeUInt32BE(length, 12);
     const before = world.sent.length;
-    world.hear(MessageType.SEALED_READ, data, null);
+    world.hear(MessageKind.SEALED_READ, data, null);
     const answer = world.sent[before];
     const from = Number(data.readBigUInt64BE(4) - BASE);
     must(from >= 0 && from + length <= READABLE, 'what may not be read is refused');
@@ -261,7 +261,7 @@ export class SealedTarget implements Target {
   /** The peer answers a read of ours, rightly or not. */
   async #answer(world: SealedWorld, choices: Choices, isRight: boolean): Promise<void> {
     await turnOfPromises();
-    const asked = world.sent.find(({ type }) => type === MessageType.SEALED_READ);
+    const asked = world.sent.find(({ type }) => type === MessageKind.SEALED_READ);
     if (asked !== undefined) {
       world.sent.splice(world.sent.indexOf(asked), 1);
       asked.done();
@@ -277,7 +277,7 @@ export class SealedTarget implements Target {
       answer.readUInt32BE(0) === asked.data.readUInt32BE(0) &&
       answer.length - 4 === asked.data.readUInt32BE(12);
     world.answered = answer;
-    world.hear(MessageType.SEALED_DATA, answer, null);
+    world.hear(MessageKind.SEALED_DATA, answer, null);
     must(wasDue, 'memory that nobody asked for is refused');
   }
 }
@@ -298,9 +298,9 @@ async function expectRead(world: SealedWorld, choices: Choices): Promise<void> {
 }
 
 const turnOfPromises = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const isAnswer = ({ type }: { readonly type: MessageType }): boolean => type === MessageType.SEALED_DATA;
-const pickType = (choices: Choices): MessageType =>
-  choices.pick([MessageType.SEALED_WRITE, MessageType.SEALED_READ, MessageType.SEALED_DATA]);
+const isAnswer = ({ type }: { readonly type: MessageKind }): boolean => type === MessageKind.SEALED_DATA;
+const pickType = (choices: Choices): MessageKind =>
+  choices.pick([MessageKind.SEALED_WRITE, MessageKind.SEALED_READ, MessageKind.SEALED_DATA]);
 
 /** Mostly inside of what the peer may write. */
 function pickWrite(choices: Choices): [at: number, plain: Uint8Array] {

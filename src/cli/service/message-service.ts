@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import { RdmaError } from '../verbs/errors.js';
-import type { Connection } from './connection.js';
-import { MessageType, messageTypeName, violation } from './message-header.js';
-import type { Message } from './message-receiver.js';
-import type { ConnectionHandler } from './server.js';
+import type { Connection } from '../../connection/connection.js';
+import type { Message } from '../../connection/message-receiver.js';
+import type { ConnectionHandler } from '../../connection/server.js';
+import { RdmaError } from '../../verbs/errors.js';
+import { ServiceTag, serviceTagName } from './service-tags.js';
 
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const announcementSchema = v.strictObject({ offset, length: offset });
@@ -33,7 +33,7 @@ export interface ServiceOptions {
 export function messageService(options: ServiceOptions = {}): ConnectionHandler {
   return async (connection) => {
     const welcome = options.welcome?.(connection) ?? `welcome, client ${connection.id}`;
-    await connection.send(welcome, MessageType.WELCOME);
+    await connection.send(welcome, { tag: ServiceTag.WELCOME });
     for await (const message of connection) {
       options.onMessage?.(connection, message);
       await answer(connection, message, options);
@@ -42,12 +42,12 @@ export function messageService(options: ServiceOptions = {}): ConnectionHandler 
 }
 
 async function answer(connection: Connection, message: Message, options: ServiceOptions): Promise<void> {
-  if (message.type === MessageType.DATA) {
-    await connection.send(message.data, MessageType.ECHO);
+  if (message.tag === ServiceTag.DATA) {
+    await connection.send(message.data, { tag: ServiceTag.ECHO });
     return;
   }
-  if (message.type !== MessageType.WRITE)
-    throw violation(`a client does not send ${messageTypeName(message.type)}`);
+  if (message.tag !== ServiceTag.WRITE)
+    throw violation(`a client does not send ${serviceTagName(message.tag)}`);
   const announced = parse(announcementSchema, message);
   if (announced.offset + announced.length > connection.buffer.length) {
     throw violation('it announced a write outside of the buffer');
@@ -55,7 +55,7 @@ async function answer(connection: Connection, message: Message, options: Service
   const bytes = connection.buffer.subarray(announced.offset, announced.offset + announced.length);
   const acknowledgement = { ...announced, sha256: sha256(bytes) };
   options.onWrite?.(connection, bytes, acknowledgement);
-  await connection.send(JSON.stringify(acknowledgement), MessageType.WRITE_ACK);
+  await connection.send(JSON.stringify(acknowledgement), { tag: ServiceTag.WRITE_ACK });
 }
 
 /** The client's side of the service. Calls must not overlap: answers come in the order of the questions. */
@@ -68,13 +68,13 @@ export class ServiceClient {
 
   /** The welcome message, which comes first. */
   async welcome(): Promise<string> {
-    return Buffer.from((await this.#expect(MessageType.WELCOME)).data).toString();
+    return Buffer.from((await this.#expect(ServiceTag.WELCOME)).data).toString();
   }
 
   /** Sends DATA and returns what came back. */
   async echo(data: string | Uint8Array): Promise<Uint8Array> {
     await this.connection.send(data);
-    return (await this.#expect(MessageType.ECHO)).data;
+    return (await this.#expect(ServiceTag.ECHO)).data;
   }
 
   /**
@@ -85,8 +85,8 @@ export class ServiceClient {
   async write(data: Uint8Array, at = 0): Promise<WriteAcknowledgement> {
     await this.connection.write(this.#remote().at(at, data.length), data);
     const announcement = JSON.stringify({ offset: at, length: data.length });
-    await this.connection.send(announcement, MessageType.WRITE);
-    return parse(acknowledgementSchema, await this.#expect(MessageType.WRITE_ACK));
+    await this.connection.send(announcement, { tag: ServiceTag.WRITE });
+    return parse(acknowledgementSchema, await this.#expect(ServiceTag.WRITE_ACK));
   }
 
   /** Fetches a part of the server's buffer by RDMA read. */
@@ -100,18 +100,22 @@ export class ServiceClient {
     throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', 'the server has no buffer that clients may write or read');
   }
 
-  async #expect(type: MessageType): Promise<Message> {
+  async #expect(tag: ServiceTag): Promise<Message> {
     const message = await this.connection.receive();
     if (message === undefined) {
       throw new RdmaError(
         'ERR_RDMA_CONNECTION_LOST',
-        `the server quit before it sent ${messageTypeName(type)}`,
+        `the server quit before it sent ${serviceTagName(tag)}`,
       );
     }
-    if (message.type === type) return message;
-    throw violation(`it sent ${messageTypeName(message.type)} instead of ${messageTypeName(type)}`);
+    if (message.tag === tag) return message;
+    throw violation(`it sent ${serviceTagName(message.tag)} instead of ${serviceTagName(tag)}`);
   }
 }
+
+/** The peer does not speak the service's language. */
+const violation = (what: string): RdmaError =>
+  new RdmaError('ERR_RDMA_PROTOCOL', `the peer broke the rules of the service: ${what}`);
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -120,9 +124,9 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, message: Message)
   try {
     value = JSON.parse(Buffer.from(message.data).toString());
   } catch {
-    throw violation(`its ${messageTypeName(message.type)} message is not JSON`);
+    throw violation(`its ${serviceTagName(message.tag)} message is not JSON`);
   }
   const result = v.safeParse(schema, value);
-  if (!result.success) throw violation(`its ${messageTypeName(message.type)} message lacks what it must say`);
+  if (!result.success) throw violation(`its ${serviceTagName(message.tag)} message lacks what it must say`);
   return result.output;
 }
