@@ -19,8 +19,8 @@ export function chooseOwnGid(gids: readonly GidEntry[], reachedAt?: string): Gid
 }
 
 /** As `chooseOwnGid`. @throws RdmaError ERR_RDMA_NO_DEVICE when the device has none. */
-export async function ownGid(device: Device, reachedAt?: string): Promise<GidEntry> {
-  const found = chooseOwnGid(await device.queryGids(), reachedAt);
+export async function ownGid(device: Device, reachedAt?: string, port = 1): Promise<GidEntry> {
+  const found = chooseOwnGid(await device.queryGids(port), reachedAt);
   if (found !== undefined) return found;
   const message = `${device.name} has no RoCE v2 GID; give its port an IP address`;
   throw new RdmaError('ERR_RDMA_NO_DEVICE', message);

@@ -52,7 +52,14 @@ const IMPURE = [
   'export const e = process.env;',
 ];
 const PURE = ['export const m = Math.imul(2, 3);', 'export const a = new Uint8Array(1);'];
-const ENTRIES = ['../index.js', '../verbs.js', '../roce.js', 'queuepair', 'queuepair/verbs'];
+const ENTRIES = [
+  '../index.js',
+  '../endpoint.js',
+  '../verbs.js',
+  '../roce.js',
+  'queuepair',
+  'queuepair/verbs',
+];
 
 const CASES: readonly Case[] = [
   imports(
@@ -61,6 +68,7 @@ const CASES: readonly Case[] = [
     [
       '../connection/a.js',
       '../observe/a.js',
+      '../endpoint/a.js',
       '../open-device.js',
       '../session/a.js',
       '../verbs/a.js',
@@ -75,7 +83,7 @@ const CASES: readonly Case[] = [
   imports(
     'src/connection/x.ts',
     ['../cli/a.js', '../observe/a.js', '../soft/a.js', '../ibverbs/a.js', '../roce/a.js', ...ENTRIES],
-    ['./a.js', '../open-device.js', '../session/a.js', '../verbs/a.js', 'node:events'],
+    ['./a.js', '../endpoint/a.js', '../open-device.js', '../session/a.js', '../verbs/a.js', 'node:events'],
   ),
   imports(
     'src/connection/deep/x.ts',
@@ -84,7 +92,7 @@ const CASES: readonly Case[] = [
   ),
   imports(
     'src/open-device.ts',
-    ['./cli/a.js', './observe/a.js', './connection/a.js', './index.js', 'queuepair'],
+    ['./cli/a.js', './observe/a.js', './connection/a.js', './endpoint/a.js', './index.js', 'queuepair'],
     ['./soft/a.js', './ibverbs/a.js', './verbs/a.js'],
   ),
   imports(
@@ -99,8 +107,23 @@ const CASES: readonly Case[] = [
   ),
   imports('tools/sim/x.ts', ['../../test/roce/a.js'], ['../../testkit/a.js', '../../src/roce/a.js']),
   imports(
+    'src/endpoint/x.ts',
+    [
+      '../cli/a.js',
+      '../connection/a.js',
+      '../open-device.js',
+      '../session/a.js',
+      '../soft/a.js',
+      '../ibverbs/a.js',
+      '../roce/a.js',
+      ...ENTRIES,
+    ],
+    ['./a.js', './endpoint.js', '../verbs/a.js', 'node:crypto'],
+  ),
+  imports(
     'src/session/x.ts',
     [
+      '../endpoint/a.js',
       '../cli/a.js',
       '../certificates/a.js',
       '../observe/a.js',
@@ -117,6 +140,7 @@ const CASES: readonly Case[] = [
     'src/soft/x.ts',
     [
       '../cli/a.js',
+      '../endpoint/a.js',
       '../observe/a.js',
       '../connection/a.js',
       '../open-device.js',
@@ -130,6 +154,7 @@ const CASES: readonly Case[] = [
     'src/ibverbs/x.ts',
     [
       '../cli/a.js',
+      '../endpoint/a.js',
       '../observe/a.js',
       '../connection/a.js',
       '../open-device.js',
@@ -178,6 +203,11 @@ const CASES: readonly Case[] = [
     'src/verbs.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './ibverbs/a.js', './roce/a.js', './index.js'],
     ['./verbs/a.js', './open-device.js'],
+  ),
+  imports(
+    'src/endpoint.ts',
+    ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],
+    ['./endpoint/a.js', './verbs/a.js', './open-device.js'],
   ),
   imports(
     'src/roce.ts',
@@ -261,7 +291,7 @@ test('every folder and file of src has a layer', () => {
 });
 
 test('no room above the contract of devices names a kind of device', () => {
-  const rooms = ['verbs', 'session', 'connection', 'observe'];
+  const rooms = ['verbs', 'endpoint', 'session', 'connection', 'observe'];
   const files = rooms.flatMap((room) => {
     const paths = readdirSync(join(packageRoot(), 'src', room), { recursive: true, encoding: 'utf8' });
     return paths.filter((path) => path.endsWith('.ts')).map((path) => join('src', room, path));
