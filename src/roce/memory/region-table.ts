@@ -1,6 +1,8 @@
 /**
  * All registered memory of a NIC by key. Keys are random 32-bit numbers, never 0 and never derived from each other,
  * so that knowing one key says nothing about the next; virtual addresses are random pages for the same reason.
+ *
+ * Invariant: what ends with a region or a queue pair is found there; nothing walks what belongs to others.
  */
 import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
 import type { RandomU32 } from '../random.js';
@@ -14,6 +16,8 @@ export class RegionTable {
   readonly #random: RandomU32;
   readonly #lkeys = new Set<number>();
   readonly #grants = new Map<number, RemoteGrant>();
+  /** Windows of type 2 by queue pair. */
+  readonly #windows = new Map<number, Set<RemoteGrant>>();
 
   constructor(random: RandomU32) {
     this.#random = random;
@@ -30,7 +34,7 @@ export class RegionTable {
     this.#lkeys.add(lkey);
     if ((access & REMOTE_ACCESS) === 0) return { region, grant: null };
     const grant = new RemoteGrant(this.#newKey(), region, va, bytes.length, access, 0);
-    this.#grants.set(grant.rkey, grant);
+    this.addGrant(grant);
     return { region, grant };
   }
 
@@ -38,21 +42,31 @@ export class RegionTable {
   deregister(region: Region): void {
     region.invalidate();
     this.#lkeys.delete(region.lkey);
-    for (const grant of this.#grants.values()) if (grant.region === region) this.revoke(grant);
+    for (const grant of region.grants ?? []) this.revoke(grant);
   }
 
   addGrant(grant: RemoteGrant): void {
     this.#grants.set(grant.rkey, grant);
+    grant.region.grants ??= new Set();
+    grant.region.grants.add(grant);
+    if (grant.qpn === 0) return;
+    const windows = this.#windows.get(grant.qpn);
+    if (windows === undefined) this.#windows.set(grant.qpn, new Set([grant]));
+    else windows.add(grant);
   }
 
+  /** Nothing can use it from now on. Idempotent. */
   revoke(grant: RemoteGrant): void {
     grant.valid = false;
     if (this.#grants.get(grant.rkey) === grant) this.#grants.delete(grant.rkey);
+    grant.region.grants?.delete(grant);
+    const windows = grant.qpn === 0 ? undefined : this.#windows.get(grant.qpn);
+    if (windows?.delete(grant) === true && windows.size === 0) this.#windows.delete(grant.qpn);
   }
 
   /** The windows of a queue pair end with it: its number will belong to another one some day. */
   revokeAllOf(qpn: number): void {
-    for (const grant of this.#grants.values()) if (grant.qpn === qpn) this.revoke(grant);
+    for (const grant of this.#windows.get(qpn) ?? []) this.revoke(grant);
   }
 
   findGrant(rkey: number): RemoteGrant | undefined {

@@ -12,6 +12,8 @@ export class Region {
   /** Number of the protection domain. */
   readonly pd: number;
   readonly lkey: number;
+  /** What opens it at the moment, its own key and windows; `null` where nothing ever did. */
+  grants: Set<RemoteGrant> | null = null;
   /** What `bytes` must still have; -1, which they never have, after deregistration. */
   #usableLength: number;
   /** For the use of a port: what it calls this by, and which port that is. */
