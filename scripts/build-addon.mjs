@@ -4,9 +4,11 @@
  *
  * Invariants:
  * - The addon is optional. What is missing for it, or goes wrong, is said once and never fails a command.
- * - `build/native/.stamp` names the sources, tools and optional headers of the last attempt and how it ended. Nothing is
- *   compiled, and nothing said, until one of them changes: another source, a header that came or went, or, where that
- *   attempt failed, a compiler that was not there before.
+ * - `build/native/.stamp` names the sources, the surroundings (compiler, Node.js, flags, optional headers) and the tools
+ *   of the last attempt, and how it ended. Nothing is compiled, and nothing said, until the sources or the surroundings
+ *   change or, where that attempt failed, a tool is there that was not there before.
+ * - Objects that were made in other surroundings are never used again. `make` does not see the difference: it knows only
+ *   the headers that an object was made from, and not one that was missing then.
  * - The addon is renamed into place: processes that run with the old one keep it.
  */
 import { createHash } from 'node:crypto';
@@ -35,15 +37,31 @@ const PREBUILT = join(root, 'build', 'prebuilt');
 const ADDON = join(OUTPUT, 'queuepair.node');
 const STAMP = join(OUTPUT, '.stamp');
 const LOG = join(OUTPUT, 'build.log');
-const OPTIONAL_HEADERS = ['infiniband/verbs.h'];
+/** The sources ask for these with `__has_include`. */
+const OPTIONAL_HEADERS = ['infiniband/verbs.h', 'rdma/rdma_cma.h'];
+/** Variables that the compiler, the linker or node-gyp's makefiles read. */
+const FLAG_VARIABLES = [
+  'CC',
+  'CXX',
+  'CFLAGS',
+  'CXXFLAGS',
+  'CPPFLAGS',
+  'LDFLAGS',
+  'CPATH',
+  'CPLUS_INCLUDE_PATH',
+  'LIBRARY_PATH',
+];
 const SOURCE_FILE = /\.(cc|h|gyp)$/;
 
 /** Whether there is something to compile that was not tried with these tools already. */
 export function addonNeedsBuild() {
   if (process.platform !== 'linux' || !existsSync(join(SOURCES, 'binding.gyp'))) return false;
   const stamp = readStamp();
-  if (stamp.sources !== fingerprint() || stamp.headers !== describeHeaders()) return true;
-  return stamp.outcome === 'built' ? !existsSync(ADDON) : stamp.tools !== describeTools();
+  if (stamp.sources !== fingerprint()) return true;
+  const isChanged = stamp.surroundings !== surroundings();
+  if (stamp.outcome !== 'built') return isChanged || stamp.tools !== describeTools();
+  // A shell without a compiler must not lose the addon that another shell built.
+  return !existsSync(ADDON) || (isChanged && missingTools().length === 0);
 }
 
 /**
@@ -57,7 +75,7 @@ export async function buildAddon() {
   // An addon of older sources is worse than none.
   rmSync(ADDON, { force: true });
   // Taken before the compiler reads: an edit made while it runs leaves the build stale, not wrongly fresh.
-  const before = `${fingerprint()}\n${describeTools()}\n${describeHeaders()}`;
+  const before = `${fingerprint()}\n${describeTools()}\n${surroundings()}`;
   const { failure, signal } = await compileAddon({ sources: SOURCES, addon: ADDON, log: LOG });
   if (signal) return signal;
   writeFileSync(STAMP, `${before}\n${failure ?? 'built'}\n`);
@@ -98,10 +116,11 @@ export function removePrebuiltAddon() {
  * @returns {Promise<{ failure: string | null, signal?: NodeJS.Signals | null }>}
  */
 export async function compileAddon({ sources, addon, log, variables = [] }) {
-  const missing = TOOLS.filter(({ names }) => findTool(names) === undefined).map(({ title }) => title);
+  const missing = missingTools();
   if (missing.length > 0) return { failure: `${missing.join(' and ')} not found` };
   const nodeGyp = findNodeGyp();
   if (nodeGyp === undefined) return { failure: 'the node-gyp of npm was not found' };
+  discardForeignObjects(join(sources, 'build'), `${surroundings()} ${variables.join(' ')}\n`);
   const args = ['configure', 'build', '--jobs', String(availableParallelism())];
   // The headers beside this Node.js; without them node-gyp fetches them from nodejs.org.
   const prefix = dirname(dirname(realpathSync(process.execPath)));
@@ -120,8 +139,18 @@ export async function compileAddon({ sources, addon, log, variables = [] }) {
   return { failure: null };
 }
 
+/** Removes the folder of objects unless they were made as `how` says; writes down that what is made next is. */
+function discardForeignObjects(folder, how) {
+  const note = join(folder, '.made-with');
+  if (existsSync(note) && readFileSync(note, 'utf8') === how) return;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(note, how);
+}
+
+const COMPILER = { title: 'a C++ compiler (g++)', names: [process.env.CXX || 'g++', 'c++'] };
 const TOOLS = [
-  { title: 'a C++ compiler (g++)', names: [process.env.CXX || 'g++', 'c++'] },
+  COMPILER,
   { title: 'make', names: ['make', 'gmake'] },
   { title: 'Python 3', names: ['python3', 'python'] },
 ];
@@ -143,24 +172,41 @@ function findNodeGyp() {
   ].find((path) => path && existsSync(path));
 }
 
+function missingTools() {
+  return TOOLS.filter(({ names }) => findTool(names) === undefined).map(({ title }) => title);
+}
+
 function describeTools() {
   return [...TOOLS.map(({ names }) => findTool(names)), findNodeGyp()].join(' ');
 }
 
-/** Which of the headers are there that the sources ask for with `__has_include`. */
-function describeHeaders() {
+/** What decides, beside the sources, what is compiled: in one line. Files are told by size and time, to start no process. */
+function surroundings() {
+  const compiler = findTool(COMPILER.names);
+  const flags = FLAG_VARIABLES.map((name) => `${name}=${process.env[name] ?? ''}`);
+  const files = [compiler, ...optionalHeaders()].filter(Boolean).map(describeFile);
+  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, flags, files]));
+  return hash.digest('hex');
+}
+
+function optionalHeaders() {
   const named = [process.env.CPATH, process.env.CPLUS_INCLUDE_PATH].flatMap(
     (paths) => paths?.split(delimiter) ?? [],
   );
   return [...named, '/usr/local/include', '/usr/include']
     .flatMap((folder) => OPTIONAL_HEADERS.map((header) => join(folder, header)))
-    .filter((path) => existsSync(path))
-    .join(' ');
+    .filter((path) => existsSync(path));
+}
+
+/** Of the file that links lead to: `g++` is a link, and the version that it leads to changes. */
+function describeFile(path) {
+  const target = realpathSync(path);
+  const { size, mtimeMs } = statSync(target);
+  return `${path} ${target} ${size} ${mtimeMs}`;
 }
 
 function fingerprint() {
   const hash = createHash('sha256');
-  hash.update(`${process.version} ${process.arch}\n`);
   for (const path of sourceFiles(SOURCES)) {
     const { size, mtimeMs } = statSync(path);
     hash.update(`${path} ${size} ${mtimeMs}\n`);
@@ -180,8 +226,8 @@ function sourceFiles(folder) {
 
 function readStamp() {
   if (!existsSync(STAMP)) return {};
-  const [sources, tools, headers, outcome] = readFileSync(STAMP, 'utf8').split('\n');
-  return { sources, tools, headers, outcome };
+  const [sources, tools, surroundings, outcome] = readFileSync(STAMP, 'utf8').split('\n');
+  return { sources, tools, surroundings, outcome };
 }
 
 function firstError(output) {
