@@ -21,6 +21,20 @@ test('few hits are judged by their own distribution, not by a normal one', () =>
   assert.ok(!fitsBinomial(31, 200_000, 4 / 65_536));
 });
 
+test('many hits are judged as few are: the probability of none may be too small for a number', () => {
+  assert.ok(fitsBinomial(760, 1_000_000, 7.6e-4));
+  assert.ok(fitsBinomial(10_000, 1_000_000_000, 1e-5));
+  assert.ok(!fitsBinomial(640, 1_000_000, 7.6e-4));
+  assert.ok(!fitsBinomial(890, 1_000_000, 7.6e-4));
+  assert.ok(fitsWaiting(1_000_000, 760, 7.6e-4));
+});
+
+test('no hit at all and nothing but hits are hits, too', () => {
+  assert.ok(fitsBinomial(0, 1000, 1e-6));
+  assert.ok(fitsBinomial(1000, 1000, 1 - 1e-6));
+  assert.ok(!fitsBinomial(0, 1000, 0.5));
+});
+
 test('the mean of sweeps through half a space is not taken for that of the whole one', () => {
   assert.ok(fitsUniformMean(32_768, 24, 65_536));
   assert.ok(!fitsUniformMean(16_384, 24, 32_768 * 2));

@@ -1,4 +1,5 @@
 /** Whether what was counted is what theory expects. */
+import jStat from 'jstat';
 
 /**
  * What chance is given on each side: one honest run in 100,000 falls outside. The tails are those of the distributions
@@ -10,16 +11,8 @@ const CHANCE = 1e-5;
 const DEVIATIONS = 4.2;
 
 /** The probability of fewer than `hits` in `tries` independent tries that succeed with `probability` each. */
-function probabilityOfFewer(hits: number, tries: number, probability: number): number {
-  const odds = probability / (1 - probability);
-  let term = Math.exp(tries * Math.log1p(-probability));
-  let sum = 0;
-  for (let i = 0; i < hits; i++) {
-    sum += term;
-    term *= ((tries - i) / (i + 1)) * odds;
-  }
-  return Math.min(sum, 1);
-}
+const probabilityOfFewer = (hits: number, tries: number, probability: number): number =>
+  jStat.binomial.cdf(hits - 1, tries, probability);
 
 /** Whether `hits` fits `tries` independent tries that succeed with `probability` each. */
 export function fitsBinomial(hits: number, tries: number, probability: number): boolean {
