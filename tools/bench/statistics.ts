@@ -1,11 +1,4 @@
-/** Order statistics of small samples. Nothing here assumes a distribution: benchmarks have long tails. */
-
-/** The value below which the fraction `p` of the sample lies (nearest rank). NaN for an empty sample. */
-export function percentile(sample: ArrayLike<number>, p: number): number {
-  const sorted = Float64Array.from(sample).sort();
-  const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(p * sorted.length) - 1));
-  return sorted[rank] ?? Number.NaN;
-}
+/** What a handful of rounds says. Nothing here assumes a distribution: benchmarks have long tails. */
 
 /** The middle value, or the mean of the two middle ones. NaN for an empty sample. */
 export function median(sample: ArrayLike<number>): number {

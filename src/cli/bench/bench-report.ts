@@ -1,7 +1,7 @@
 /** What a measurement says, for people in perftest's manner: a head and a line for each. */
 import { formatBytes } from '../format.js';
 import { type BenchPlan, isLatency } from './bench-plan.js';
-import { type Distribution, distributionOf } from './distribution.js';
+import type { Distribution } from './distribution.js';
 import type { Measured } from './workloads.js';
 
 export interface LatencyResult extends Distribution {
@@ -25,11 +25,11 @@ export interface BenchResult {
   readonly bandwidth: BandwidthResult | null;
 }
 
-export function resultOf(plan: BenchPlan, count: number, { micros, seconds }: Measured): BenchResult {
+export function resultOf(plan: BenchPlan, count: number, { durations, seconds }: Measured): BenchResult {
   const { test, size, depth } = plan;
   const common = { test, size, count, depth };
   if (isLatency(test)) {
-    return { ...common, latency: { unit: 'us', ...distributionOf(micros) }, bandwidth: null };
+    return { ...common, latency: { unit: 'us', ...durations.micros() }, bandwidth: null };
   }
   const bytes = size * count;
   const bandwidth = {

@@ -5,10 +5,11 @@ import { WcOpcode, type WorkCompletion } from '../../verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest, WrOpcode } from '../../verbs/work-request.js';
 import { type BenchEnd, RECEIVES } from './bench-end.js';
 import { type BenchPlan, CONTROL_BYTES, isLatency, readPlan, writePlan } from './bench-plan.js';
+import { DurationSample } from './distribution.js';
 
 export interface Measured {
-  /** Of each operation, in order; only for latencies. */
-  readonly micros: Float64Array;
+  /** Of each operation; only for latencies. */
+  readonly durations: DurationSample;
   /** Of all operations that count, from the first post to the last completion. */
   readonly seconds: number;
 }
@@ -134,7 +135,7 @@ async function measureLatency(
   const request = operationOf(end, plan);
   const receive = { wrId: 0, sges: [{ mr: end.mr, offset: CONTROL_BYTES, length: size }] };
   const hasEcho = test === 'send-rtt';
-  const micros = new Float64Array(total - warmup);
+  const durations = new DurationSample();
   let startedAt = 0;
   let open = 0;
   const isDone = (): boolean => open === 0;
@@ -151,10 +152,10 @@ async function measureLatency(
     }
     end.qp.postSend(request);
     await end.until(isDone, take);
-    if (i >= warmup) micros[i - warmup] = (performance.now() - at) * 1000;
+    if (i >= warmup) durations.add(performance.now() - at);
     if (i % REPORT_EVERY === 0) onProgress(i);
   }
-  return { micros, seconds: (performance.now() - startedAt) / 1000 };
+  return { durations, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** As many at a time as the plan says. */
@@ -185,5 +186,5 @@ async function measureBandwidth(
     post();
     return done === total;
   }, take);
-  return { micros: new Float64Array(0), seconds: (performance.now() - startedAt) / 1000 };
+  return { durations: new DurationSample(), seconds: (performance.now() - startedAt) / 1000 };
 }

@@ -1,6 +1,7 @@
 /** A mixed sequence of sends, writes and reads with random content, each verified. */
 import { randomBytes, randomInt } from 'node:crypto';
 import { RdmaError } from '../../verbs/errors.js';
+import { DurationSample } from '../bench/distribution.js';
 import { type ServiceClient, sha256 } from '../service/message-service.js';
 
 const MAX_SEND_BYTES = 32 * 1024;
@@ -23,7 +24,7 @@ export async function autoRun(client: ServiceClient, count: number): Promise<Aut
   const bufferBytes = client.connection.remoteBuffer?.length ?? 0;
   if (bufferBytes === 0) throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', 'auto needs a server with a buffer');
   const counts = { send: 0, write: 0, read: 0 };
-  const times: number[] = [];
+  const durations = new DurationSample();
   let written: { offset: number; hash: string; length: number } | undefined;
   let bytes = 0;
   const startedAt = performance.now();
@@ -47,7 +48,7 @@ export async function autoRun(client: ServiceClient, count: number): Promise<Aut
       bytes += length;
     }
     counts[kind]++;
-    times.push(performance.now() - operationAt);
+    durations.add(performance.now() - operationAt);
   }
   return {
     operations: count,
@@ -56,7 +57,7 @@ export async function autoRun(client: ServiceClient, count: number): Promise<Aut
     reads: counts.read,
     bytes,
     millis: performance.now() - startedAt,
-    medianMillis: times.sort((a, b) => a - b)[times.length >> 1] ?? 0,
+    medianMillis: durations.medianMillis,
   };
 }
 

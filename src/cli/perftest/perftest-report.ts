@@ -1,17 +1,15 @@
 /** Results in the columns and units of the stock tools: microseconds, and MB of 2^20 bytes. */
-import { type Distribution, distributionOf } from '../bench/distribution.js';
+import { type Distribution, DurationSample } from '../bench/distribution.js';
 import type { Timeline } from './perftest-runs.js';
 import type { PerftestTraits } from './perftest-tests.js';
 import type { BandwidthReport } from './perftest-wire.js';
 
 /** Microseconds: half a round trip of messages, a whole one of READs. */
 export function latencyOf({ posted }: Timeline, { isRead }: PerftestTraits): Distribution {
-  const microsPerMilli = isRead ? 1000 : 500;
-  const sample = new Float64Array(posted.length - 1);
-  for (let i = 0; i < sample.length; i++) {
-    sample[i] = ((posted[i + 1] ?? 0) - (posted[i] ?? 0)) * microsPerMilli;
-  }
-  return distributionOf(sample);
+  const share = isRead ? 1 : 0.5;
+  const sample = new DurationSample();
+  for (let i = 1; i < posted.length; i++) sample.add(((posted[i] ?? 0) - (posted[i - 1] ?? 0)) * share);
+  return sample.micros();
 }
 
 /** Without a peak: 0, as the stock tools have it with -N. */

@@ -4,12 +4,12 @@
  */
 
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
+import { DurationSample } from '../../../src/cli/bench/distribution.js';
 import { connect } from '../../../src/connection/client.js';
 import { listen } from '../../../src/connection/server.js';
 import { StepName } from '../../../src/connection/steps.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { ConnectConfig } from '../peer-protocol.js';
-import { median, percentile } from '../statistics.js';
 import { type PeerLink, runPeer } from './peer.js';
 
 /** What a part is named, and the step that ends it. */
@@ -57,8 +57,10 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
   const { host, port } = (await link.exchange({})) as { host: string; port: number };
   await link.ready();
   const { count, warmup } = config;
-  const steps = new Map(PARTS.map(([, step]) => [step as string, new Float64Array(count)]));
+  const ready = new DurationSample();
+  const parts = PARTS.map(([name]) => ({ name, durations: new DurationSample() }));
   for (let i = -warmup; i < count; i++) {
+    const atMillis = new Map<string, number>();
     const connection = await connect({
       host,
       port,
@@ -66,26 +68,21 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
       cert: client.certPem,
       key: client.keyPem,
       device,
-      onStep: ({ name, atMillis }) => {
-        const times = steps.get(name);
-        if (i >= 0 && times !== undefined) times[i] = atMillis;
-      },
+      onStep: (step) => atMillis.set(step.name, step.atMillis),
     });
+    if (i >= 0) {
+      const times = PARTS.map(([, step]) => atMillis.get(step) ?? Number.NaN);
+      parts.forEach(({ durations }, part) => {
+        durations.add((times[part] ?? Number.NaN) - (times[part - 1] ?? 0));
+      });
+      ready.add(times.at(-1) ?? Number.NaN);
+    }
     await connection.close();
   }
-  const ready = steps.get(StepName.READY) ?? [];
-  link.result({ value: median(ready), p99: percentile(ready, 0.99), parts: partsOf(steps, count) });
+  link.result({
+    value: ready.medianMillis,
+    p99: ready.p99Millis,
+    parts: Object.fromEntries(parts.map(({ name, durations }) => [name, durations.medianMillis])),
+  });
   await device.close();
-}
-
-/** Medians of the differences between a step and the one before it. */
-function partsOf(steps: ReadonlyMap<string, Float64Array>, count: number): Record<string, number> {
-  const parts: Record<string, number> = {};
-  let before = new Float64Array(count);
-  for (const [name, step] of PARTS) {
-    const times = steps.get(step) ?? before;
-    parts[name] = median(times.map((time, i) => time - (before[i] ?? 0)));
-    before = times as Float64Array<ArrayBuffer>;
-  }
-  return parts;
 }

@@ -1,8 +1,8 @@
 /**
  * Measures while a peer runs. Nothing is allocated after construction: reading the clock once a batch is the only cost.
  */
+import { DurationSample } from '../../../src/cli/bench/distribution.js';
 import type { Load, PeerResult } from '../peer-protocol.js';
-import { median, percentile } from '../statistics.js';
 
 const MICROS_PER_MILLI = 1000;
 const BYTES_PER_MB = 1e6;
@@ -12,17 +12,15 @@ export class RoundTripRecorder {
   readonly total: number;
   readonly #batch: number;
   readonly #warmup: number;
-  readonly #samples: Float64Array;
+  readonly #samples = new DurationSample();
   #done = 0;
   #inBatch = 0;
-  #used = 0;
   #since = 0;
 
   constructor(load: Load) {
     this.total = load.warmup + load.count;
     this.#batch = load.batch;
     this.#warmup = load.warmup;
-    this.#samples = new Float64Array(Math.floor(load.count / load.batch));
   }
 
   /** One round trip is over. Returns whether it was the last. */
@@ -34,7 +32,7 @@ export class RoundTripRecorder {
     }
     if (++this.#inBatch === this.#batch) {
       const now = performance.now();
-      this.#samples[this.#used++] = ((now - this.#since) * MICROS_PER_MILLI) / this.#batch;
+      this.#samples.add((now - this.#since) / this.#batch);
       this.#since = now;
       this.#inBatch = 0;
     }
@@ -43,8 +41,8 @@ export class RoundTripRecorder {
 
   /** µs. */
   result(): PeerResult {
-    const samples = this.#samples.subarray(0, this.#used);
-    return { value: median(samples), p99: percentile(samples, 0.99) };
+    const { medianMillis, p99Millis } = this.#samples;
+    return { value: medianMillis * MICROS_PER_MILLI, p99: p99Millis * MICROS_PER_MILLI };
   }
 }
 

@@ -5,8 +5,8 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:tls';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
+import { DurationSample } from '../../../src/cli/bench/distribution.js';
 import type { ConnectConfig } from '../peer-protocol.js';
-import { median, percentile } from '../statistics.js';
 import { type PeerLink, runPeer } from './peer.js';
 
 const TLS_1_3 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
@@ -49,7 +49,7 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
   const { host, port } = (await link.exchange({})) as { host: string; port: number };
   await link.ready();
   const { count, warmup } = config;
-  const times = new Float64Array(count);
+  const times = new DurationSample();
   for (let i = -warmup; i < count; i++) {
     const start = performance.now();
     const socket = connect({
@@ -61,9 +61,9 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
       key: client.keyPem,
     });
     await once(socket, 'data');
-    if (i >= 0) times[i] = performance.now() - start;
+    if (i >= 0) times.add(performance.now() - start);
     socket.end();
     await once(socket, 'close');
   }
-  link.result({ value: median(times), p99: percentile(times, 0.99) });
+  link.result({ value: times.medianMillis, p99: times.p99Millis });
 }
