@@ -10,7 +10,8 @@
  * - the folders of build/ that come of sources hold nothing whose source was deleted.
  *
  * `node scripts/setup.mjs --pack` builds what goes into the package: from nothing, without source maps, because the
- * sources that they point to are not packed, and with a prebuilt addon for machines like this one.
+ * sources that they point to are not packed, without checks of invariants, and with a prebuilt addon for machines like
+ * this one.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -144,6 +145,11 @@ async function compile(pack) {
   }
   if (result.code !== 0) return failed('the build failed (tsc, see above)', result.signal);
   pruneOutputs(new Set(sources.map(withoutExtension)));
+  if (pack) {
+    // Loaded here because it needs what may just have been installed.
+    const { stripInvariants } = await import('./strip-invariants.mjs');
+    stripInvariants(join(BUILD, 'src'));
+  }
   if (!pack) writeFileSync(STAMP, stamp);
   return null;
 }

@@ -2,6 +2,7 @@
  * A binary heap of things that want to be woken at a time. Arming is cheap for the usual case, a timer that moves
  * into the future again and again: the entry keeps its old, earlier place, and whoever is woken too early arms again.
  */
+import { invariant } from '../verbs/invariant.js';
 
 /** Something that can be woken. It keeps its place in the heap itself. */
 export interface Timed {
@@ -41,12 +42,14 @@ export class Deadlines<T extends Timed> {
     const first = this.#heap[0];
     if (first === undefined || first.heapKey > now) return null;
     this.remove(first);
+    INVARIANT: invariant(this.next >= first.heapKey, 'the earliest deadline comes first');
     return first;
   }
 
   remove(item: T): void {
     const index = item.heapIndex;
     if (index < 0) return;
+    INVARIANT: invariant(this.#heap[index] === item, 'an item knows its place in the heap');
     item.heapIndex = -1;
     const last = this.#heap.pop() as T;
     if (last === item) return;

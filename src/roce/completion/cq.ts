@@ -2,6 +2,7 @@
  * A completion queue: a ring of entries in flat arrays, so that neither adding nor polling allocates. An entry
  * that finds no room is never lost in silence: the queue goes into overrun, stays there, and its owner is told.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
 
 /** What the queue reports to the NIC that owns it. */
@@ -96,6 +97,14 @@ export class Cq {
     }
     this.#count -= taken;
     this.#owner.completions -= taken;
+    INVARIANT: invariant(
+      this.#count >= 0 && this.#count <= this.capacity,
+      'a completion queue holds 0 to capacity entries',
+    );
+    INVARIANT: invariant(
+      this.#owner.completions >= this.#count,
+      'the NIC counts the entries of all its queues',
+    );
     return taken;
   }
 

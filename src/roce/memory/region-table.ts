@@ -4,7 +4,9 @@
  *
  * Invariant: what ends with a region or a queue pair is found there; nothing walks what belongs to others.
  */
+
 import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
+import { invariant } from '../../verbs/invariant.js';
 import type { RandomU32 } from '../random.js';
 import { Region, RemoteGrant } from './region.js';
 
@@ -43,9 +45,12 @@ export class RegionTable {
     region.invalidate();
     this.#lkeys.delete(region.lkey);
     for (const grant of region.grants ?? []) this.revoke(grant);
+    INVARIANT: invariant((region.grants?.size ?? 0) === 0, 'nothing opens a region that is deregistered');
   }
 
   addGrant(grant: RemoteGrant): void {
+    INVARIANT: invariant(!this.#grants.has(grant.rkey), 'a key opens one thing');
+    INVARIANT: invariant(grant.region.valid, 'only registered memory is opened');
     this.#grants.set(grant.rkey, grant);
     grant.region.grants ??= new Set();
     grant.region.grants.add(grant);

@@ -21,6 +21,8 @@
  *
  * Invariants: MIN_WINDOW <= window <= MAX_WINDOW; nothing is allocated; times are µs of the caller's clock.
  */
+import { invariant } from '../../verbs/invariant.js';
+
 const INITIAL_WINDOW = 16;
 export const MIN_WINDOW = 3;
 /** A round trip of 10 Gbit/s over 1 ms holds 300 packets of 4 KiB, or 1200 of 1 KiB. */
@@ -290,6 +292,10 @@ export class Congestion {
   #setWindow(window: number): void {
     this.#window = Math.min(MAX_WINDOW, Math.max(MIN_WINDOW, window));
     this.#wholeWindow = this.#window | 0;
+    INVARIANT: invariant(
+      this.#wholeWindow >= MIN_WINDOW && this.#wholeWindow <= MAX_WINDOW,
+      'the window is between its bounds',
+    );
     this.#setInterval();
   }
 

@@ -2,6 +2,7 @@
  * Queue pair numbers: random 24-bit numbers, so that none tells the next. A number that was given back rests before
  * it is used again, because late packets of its old queue pair may still be under way.
  */
+import { invariant } from '../../verbs/invariant.js';
 import type { RandomU32 } from '../random.js';
 
 const REST_MICROS = 60_000_000;
@@ -24,6 +25,7 @@ export class QpnAllocator {
     for (;;) {
       const qpn = this.#random() & 0xffffff;
       if (qpn < LOWEST || qpn > HIGHEST || this.#used.has(qpn) || this.#resting.has(qpn)) continue;
+      INVARIANT: invariant(!this.#resting.has(qpn), 'a number rests before it is used again');
       this.#used.add(qpn);
       return qpn;
     }

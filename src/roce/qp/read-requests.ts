@@ -6,6 +6,7 @@
  * Invariant: a request keeps its bounds when it is sent again, in whole or from the first missing packet on. The
  * responder remembers it by them and drops a repetition that reaches beyond.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { psnDiff, psnDistance } from '../psn.js';
 
 /**
@@ -87,6 +88,14 @@ export class ReadRequests {
   }
 
   push(firstPsn: number, endPsn: number): void {
+    INVARIANT: invariant(
+      this.#count < this.#limit,
+      'no more READs and atomics are unanswered than the peer remembers',
+    );
+    INVARIANT: invariant(
+      this.#count === 0 || psnDiff(firstPsn, this.#lastEnd()) >= 0,
+      'requests are remembered in the order of their PSNs',
+    );
     const index = (this.#head + this.#count) % this.#firstPsns.length;
     this.#firstPsns[index] = firstPsn;
     this.#endPsns[index] = endPsn;
@@ -124,5 +133,9 @@ export class ReadRequests {
 
   clear(): void {
     this.#count = 0;
+  }
+
+  #lastEnd(): number {
+    return this.#endPsns[(this.#head + this.#count - 1) % this.#endPsns.length] as number;
   }
 }

@@ -3,6 +3,7 @@
  * takes a receive out of the queue when it begins (`takeInto`), so that several queue pairs can be in the middle of
  * messages from one shared queue.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { SgeTable } from './sge-table.js';
 
 /** The receive that a message in progress fills. One a queue pair. */
@@ -46,6 +47,7 @@ export class ReceiveQueue {
 
   /** Takes the next free slot for `wrId` and returns it; the caller adds the pieces. Not to be called when full. */
   push(wrId: number): number {
+    INVARIANT: invariant(this.#count < this.maxWr, 'only a receive queue with room takes another receive');
     const end = this.#head + this.#count;
     const slot = end < this.maxWr ? end : end - this.maxWr;
     this.#count++;
@@ -57,6 +59,7 @@ export class ReceiveQueue {
   /** Moves the oldest receive into `current`; `false` when there is none. */
   takeInto(current: CurrentReceive): boolean {
     if (this.#count === 0) return false;
+    INVARIANT: invariant(!current.active, 'a message fills one receive at a time');
     current.wrId = this.#wrIds[this.#head] as number;
     current.capacity = this.sges.moveTo(current.sges, 0, this.#head);
     current.active = true;
@@ -81,6 +84,7 @@ export class ReceiveQueue {
   }
 
   #advance(): void {
+    INVARIANT: invariant(this.#count > 0, 'a receive leaves its queue once');
     this.#head = this.#head + 1 === this.maxWr ? 0 : this.#head + 1;
     this.#count--;
   }

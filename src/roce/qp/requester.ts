@@ -9,7 +9,9 @@
  * A request completes when `unackedPsn` passes its last PSN, in posting order. Answers to READs and atomics move
  * `unackedPsn` packet by packet; plain ACKs never move it over one that is not answered.
  */
+
 import { AccessFlags } from '../../verbs/access-flags.js';
+import { invariant } from '../../verbs/invariant.js';
 import { QpState } from '../../verbs/qp-state.js';
 import { WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
@@ -118,6 +120,7 @@ export class Requester implements RequesterHalf {
     while (left > 0 && batch.hasRoom) {
       if (!this.#sendNext(batch, now)) return false;
       left--;
+      INVARIANT: invariant(this.#isInOrder(), 'oldest unacknowledged <= next to send <= first never sent');
     }
     return this.#cursor !== this.queue.tail;
   }
@@ -279,6 +282,8 @@ export class Requester implements RequesterHalf {
 
   /** Everything up to `psn`, which must be in [unackedPsn, nextPsn), is done. */
   acknowledge(psn: number, now: number): void {
+    INVARIANT: invariant(psnDiff(psn, this.nextPsn) < 0, 'only what was sent is acknowledged');
+    INVARIANT: invariant(psnDiff(psn, this.unackedPsn) >= 0, 'acknowledgements only move ahead');
     const packets = psnDistance(this.unackedPsn, psn) + 1;
     this.unackedPsn = psnAdd(psn, 1);
     this.reads.finishBefore(this.unackedPsn);
@@ -290,6 +295,7 @@ export class Requester implements RequesterHalf {
     if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, roundTrips.wasClear, now);
     if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
     this.#timers.onProgress(this.idle, roundTrips.oldestLeftAt, now);
+    INVARIANT: invariant(this.#isInOrder(), 'oldest unacknowledged <= next to send <= first never sent');
     this.retire();
     this.#qp.schedule();
   }
@@ -327,6 +333,7 @@ export class Requester implements RequesterHalf {
     const start = this.reads.startOf(psn);
     if (start < 0) this.#moveTo(psn);
     else this.#moveTo(psnDiff(this.unackedPsn, start) > 0 ? this.unackedPsn : start);
+    INVARIANT: invariant(this.#isInOrder(), 'going back only moves what is sent next');
     this.#sentAgain.onGoBack(psn, this.sendPsn, now);
     this.congestion.onGoBack();
     this.#timers.startProbe(now, now);
@@ -437,6 +444,15 @@ export class Requester implements RequesterHalf {
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
+
+  /** The three PSNs and the cursor stand in their order. */
+  #isInOrder(): boolean {
+    const inFlight = psnDiff(this.nextPsn, this.unackedPsn);
+    const sent = psnDiff(this.sendPsn, this.unackedPsn);
+    return (
+      sent >= 0 && sent <= inFlight && this.#cursor >= this.queue.head && this.#cursor <= this.queue.tail
+    );
+  }
 
   /** Index of the element that `psn` belongs to. */
   #find(psn: number): number {

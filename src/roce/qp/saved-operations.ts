@@ -4,6 +4,7 @@
  * `max_dest_rd_atomic` places; the oldest is forgotten first.
  */
 
+import { invariant } from '../../verbs/invariant.js';
 import type { RemoteGrant } from '../memory/region.js';
 import { psnDiff } from '../psn.js';
 
@@ -44,6 +45,7 @@ export class SavedOperations {
     const kept = oldestFirst.filter((operation) => operation.used).slice(-capacity || oldestFirst.length);
     this.#next = kept.length === capacity ? 0 : kept.length;
     while (kept.length < capacity) kept.push(new SavedOperation());
+    INVARIANT: invariant(kept.length === capacity, 'a responder remembers as many operations as it was told');
     this.#ring = kept;
   }
 

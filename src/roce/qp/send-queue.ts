@@ -3,6 +3,7 @@
  * Indices count up for ever and are taken modulo the ring size; PSNs are given to an element when its first packet is
  * sent, and stay with it through every retransmission.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { WcStatus } from '../../verbs/work-completion.js';
 import type { Flow } from '../flow.js';
 import { Region } from '../memory/region.js';
@@ -91,11 +92,13 @@ export class SendQueue {
   }
 
   commit(): void {
+    INVARIANT: invariant(!this.full, 'only a send queue with room takes another element');
     this.tail++;
   }
 
   /** Copies inline data into the queue's own arena and makes it the element's only piece. */
   setInline(wqe: SendWqe, data: Uint8Array): void {
+    INVARIANT: invariant(data.length <= this.maxInline, 'inline data fits into its place in the arena');
     const at = wqe.slot * this.maxInline;
     this.#inlineArena.bytes.set(data, at);
     this.sges.add(wqe.slot, this.#inlineArena, at, data.length);
@@ -103,6 +106,7 @@ export class SendQueue {
 
   /** Gives the oldest element's slot back. */
   retire(): void {
+    INVARIANT: invariant(!this.empty, 'an element is retired once');
     const wqe = this.at(this.head);
     this.sges.clear(wqe.slot);
     wqe.bind = null;
