@@ -84,7 +84,6 @@ async function pingpong(host: string | undefined, flags: Flags, output: Output):
       checksData: flags.check,
       timeoutMillis: flags.timeout,
     });
-    await end.prepare();
     await meet(host, flags, end, output);
     if (host === undefined) await end.playServer();
     else await end.playClient();

@@ -4,7 +4,11 @@ import type { Device, PortAttributes } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
 import { PATH_MTUS, type PathMtu } from '../verbs/mtu.js';
 
-const ROCE_UDP_PORT = 4791;
+export const ROCE_UDP_PORT = 4791;
+
+/** What to look at when nothing comes in. */
+export const silenceHint = (common: string): string =>
+  `do both sides have the same ${common}, and do packets get through on UDP port ${ROCE_UDP_PORT}?`;
 
 /**
  * Whether the device can be reached by a stock tool; warns where its packets would be dropped.

@@ -129,7 +129,6 @@ async function withEnds(
       useEvents: true,
     } as const;
     const end = await PingPongEnd.open(device, { ...complete, timeoutMillis: TIMEOUT_MILLIS, ...options });
-    await end.prepare();
     ends.push(end);
   }
   const [server, client] = ends as [PingPongEnd, PingPongEnd];
@@ -196,7 +195,6 @@ async function withStubbornPeer(
     useEvents: false,
   } as const;
   const end = await PingPongEnd.open(device, { ...options, timeoutMillis: TIMEOUT_MILLIS, ...more });
-  await end.prepare();
   const pd = await other.allocPd();
   const cq = await other.createCq({ capacity: 8 });
   const qp = await pd.createQp({ sendCq: cq, recvCq: cq });

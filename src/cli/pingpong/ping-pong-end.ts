@@ -5,26 +5,22 @@
  * The client sends other bytes every time and takes nothing but these back. The server knows what the clients send:
  * ours the pattern of the round, the stock tool its first buffer, and after that what it got from us.
  */
-import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AccessFlags } from '../../verbs/access-flags.js';
-import { toPsn } from '../../verbs/brands.js';
-import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
-import type { Device, GidEntry, ProtectionDomain } from '../../verbs/device.js';
+import type { TakeCompletion } from '../../endpoint/completion-waiter.js';
+import { type Endpoint, openEndpoint } from '../../endpoint/endpoint.js';
+import type { Device } from '../../verbs/device.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
-import { chooseOwnGid } from '../../verbs/gid-choice.js';
-import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { PathMtu } from '../../verbs/mtu.js';
-import { QpState } from '../../verbs/qp-state.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
 import { WcOpcode } from '../../verbs/work-completion.js';
 import {
   type ReceiveWorkRequest,
   SendFlags,
   type SendWorkRequest,
+  type Sge,
   WrOpcode,
 } from '../../verbs/work-request.js';
-import { CompletionWait, type Take } from '../completion-wait.js';
+import { ROCE_UDP_PORT, silenceHint } from '../stock-tool.js';
 import type { PingpongAddress } from './address-exchange.js';
 
 export interface PingPongOptions {
@@ -45,6 +41,8 @@ export interface PingPongOptions {
 }
 
 const { RECV } = WcOpcode;
+/** The stock tool's, whose address does not say it. */
+const STOCK_RD_ATOMIC = 1;
 const RECEIVE = 1;
 const SEND = 2;
 /** Messages that differ, and how far apart they begin in the text that they are taken from. */
@@ -58,15 +56,10 @@ const LINGER_MILLIS = 300;
 
 export class PingPongEnd {
   readonly #options: PingPongOptions;
-  readonly #sgid: GidEntry;
-  readonly #pd: ProtectionDomain;
-  readonly #channel: CompletionChannel;
-  readonly #cq: CompletionQueue;
+  readonly #endpoint: Endpoint;
   readonly #qp: QueuePair;
-  readonly #received: MemoryRegion;
-  readonly #sent: MemoryRegion;
-  readonly #psn = toPsn(randomInt(2 ** 24));
-  readonly #wait: CompletionWait;
+  readonly #received: Uint8Array;
+  readonly #sent: Uint8Array;
   readonly #variants: readonly Uint8Array[];
   readonly #receiveRequest: ReceiveWorkRequest;
   /** Of the client's own bytes. */
@@ -84,106 +77,63 @@ export class PingPongEnd {
   #wantedSends = 0;
 
   static async open(device: Device, options: PingPongOptions): Promise<PingPongEnd> {
-    const gids = await device.queryGids();
-    const sgid =
-      options.gidIndex === undefined
-        ? chooseOwnGid(gids)
-        : gids.find(({ index }) => index === options.gidIndex);
-    if (sgid === undefined) throw usageError(`${device.name} has no such GID; see queuepair devices`);
-    const pd = await device.allocPd();
-    const channel = await device.createCompletionChannel();
-    const capacity = options.receiveDepth + 1;
-    const cq = await device.createCq({ capacity, channel });
-    const qp = await pd.createQp({
-      sendCq: cq,
-      recvCq: cq,
-      capacity: { maxSendWr: 1, maxRecvWr: options.receiveDepth },
+    const { receiveDepth, gidIndex, sizeBytes, mtu, useEvents, timeoutMillis } = options;
+    const endpoint = await openEndpoint(device, {
+      capacity: { maxSendWr: 1, maxRecvWr: receiveDepth },
+      memory: 2 * sizeBytes,
+      path: gidIndex === undefined ? {} : { gidIndex },
+      mtu,
+      rdAtomic: STOCK_RD_ATOMIC,
+      wait: { sleeps: useEvents, timeoutMillis, hint: silenceHint('-n and -m') },
     });
-    const register = (): Promise<MemoryRegion> =>
-      pd.regMr(new Uint8Array(options.sizeBytes), AccessFlags.LOCAL_WRITE);
-    return new PingPongEnd(
-      device.attributes.pollsPerTurn,
-      options,
-      sgid,
-      pd,
-      channel,
-      cq,
-      qp,
-      await register(),
-      await register(),
-    );
+    if (endpoint.address.mtu !== mtu) {
+      await endpoint.close();
+      throw usageError(
+        `${device.name} takes packets of ${endpoint.address.mtu} bytes at most, not ${mtu}: see -m`,
+      );
+    }
+    return new PingPongEnd(endpoint, options);
   }
 
-  private constructor(
-    pollsPerTurn: number,
-    options: PingPongOptions,
-    sgid: GidEntry,
-    pd: ProtectionDomain,
-    channel: CompletionChannel,
-    cq: CompletionQueue,
-    qp: QueuePair,
-    received: MemoryRegion,
-    sent: MemoryRegion,
-  ) {
-    this.#options = options;
-    this.#sgid = sgid;
-    this.#pd = pd;
-    this.#channel = channel;
-    this.#cq = cq;
+  private constructor(endpoint: Endpoint, options: PingPongOptions) {
+    const { sizeBytes } = options;
+    const { memory, qp } = endpoint;
+    this.#endpoint = endpoint;
     this.#qp = qp;
-    this.#received = received;
-    this.#sent = sent;
-    this.#wait = new CompletionWait(cq, channel, { ...options, pollsPerTurn, common: '-n and -m' });
-    this.#variants = variantsOf(options.sizeBytes);
-    this.#echoed = stockMessage(options.sizeBytes);
-    if (!options.checksData) sent.bytes.set(this.#echoed);
-    this.#receiveRequest = { wrId: RECEIVE, sges: [{ mr: received }] };
-    this.#sendRequest = sendRequest(sent);
+    this.#options = options;
+    this.#received = memory.bytes.subarray(0, sizeBytes);
+    this.#sent = memory.bytes.subarray(sizeBytes);
+    this.#variants = variantsOf(sizeBytes);
+    this.#echoed = stockMessage(sizeBytes);
+    if (!options.checksData) this.#sent.set(this.#echoed);
+    const received = { mr: memory, offset: 0, length: sizeBytes };
+    this.#receiveRequest = { wrId: RECEIVE, sges: [received] };
+    this.#sendRequest = sendRequest({ ...received, offset: sizeBytes });
     this.#echoRequest = sendRequest(received);
-  }
-
-  /** To INIT, with all receives posted: before the peer learns of this end. */
-  async prepare(): Promise<void> {
-    await this.#qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
     this.#postReceives();
   }
 
   get address(): PingpongAddress {
-    return { lid: 0, qpn: this.#qp.qpn, psn: this.#psn, gid: this.#sgid.gid };
+    const { qpn, psn, gid } = this.#endpoint.address;
+    return { lid: 0, qpn, psn, gid };
   }
 
-  /** To RTS, with the stock tool's values. */
-  async connect(remote: PingpongAddress): Promise<void> {
-    await this.#qp.modify({
-      state: QpState.RTR,
-      av: { dgid: remote.gid, sgidIndex: this.#sgid.index },
-      pathMtu: this.#options.mtu,
-      destQpn: remote.qpn,
-      rqPsn: remote.psn,
-      maxDestRdAtomic: 1,
-      minRnrTimer: 12,
-    });
-    await this.#qp.modify({
-      state: QpState.RTS,
-      sqPsn: this.#psn,
-      timeout: 14,
-      retryCount: 7,
-      rnrRetry: 7,
-      maxRdAtomic: 1,
-    });
+  /** To RTS. What the stock tool does not say is the same on both sides. */
+  connect({ qpn, psn, gid }: PingpongAddress): Promise<void> {
+    return this.#endpoint.connect({ ...this.#endpoint.address, udpPort: ROCE_UDP_PORT, qpn, psn, gid });
   }
 
   /** @throws RdmaError for a failed completion, for wrong data, and when nothing happens any more. */
   async playClient(): Promise<void> {
     const { iterations, warmup, checksData } = this.#options;
-    const { bytes } = this.#sent;
+    const bytes = this.#sent;
     for (let round = 0; round < iterations; round++) {
       if (round === warmup) this.#measuredFrom = performance.now();
       if (checksData) bytes.set(this.#variant(round));
       this.#send(this.#sendRequest);
       const waiting = this.#until(round + 1, round + 1);
       if (waiting !== undefined) await waiting;
-      if (checksData && Buffer.compare(this.#received.bytes, bytes) !== 0) throw wrongData(round);
+      if (checksData && Buffer.compare(this.#received, bytes) !== 0) throw wrongData(round);
     }
   }
 
@@ -201,7 +151,7 @@ export class PingPongEnd {
   }
 
   #checkAtServer(round: number): void {
-    const { bytes } = this.#received;
+    const bytes = this.#received;
     const isKnown =
       Buffer.compare(bytes, this.#variant(round)) === 0 || Buffer.compare(bytes, this.#echoed) === 0;
     if (!isKnown && !(round === 0 && isCheckedStockMessage(bytes))) throw wrongData(round);
@@ -219,13 +169,7 @@ export class PingPongEnd {
   }
 
   async close(): Promise<void> {
-    this.#wait.close();
-    await this.#qp.close();
-    await this.#cq.close();
-    await this.#channel.close();
-    await this.#received.close();
-    await this.#sent.close();
-    await this.#pd.close();
+    await this.#endpoint.close();
   }
 
   #variant(round: number): Uint8Array {
@@ -248,13 +192,13 @@ export class PingPongEnd {
   #until(messages: number, sends: number): Promise<void> | undefined {
     this.#wantedMessages = messages;
     this.#wantedSends = sends;
-    return this.#wait.until(this.#isThere, this.#take);
+    return this.#endpoint.until(this.#isThere, this.#take);
   }
 
   readonly #isThere = (): boolean =>
     this.#messages >= this.#wantedMessages && this.#sends >= this.#wantedSends;
 
-  readonly #take: Take = ({ opcode, byteLen }) => {
+  readonly #take: TakeCompletion = ({ opcode, byteLen }) => {
     if (opcode === RECV) this.#onMessage(byteLen);
     else this.#sends++;
   };
@@ -282,11 +226,11 @@ function variantsOf(sizeBytes: number): readonly Uint8Array[] {
   );
 }
 
-const sendRequest = (mr: MemoryRegion): SendWorkRequest => ({
+const sendRequest = (sge: Sge): SendWorkRequest => ({
   wrId: SEND,
   opcode: WrOpcode.SEND,
   flags: SendFlags.SIGNALED,
-  sges: [{ mr }],
+  sges: [sge],
 });
 
 const stockMessage = (sizeBytes: number): Uint8Array => new Uint8Array(sizeBytes).fill(STOCK_BYTE);
