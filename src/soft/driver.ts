@@ -77,9 +77,7 @@ export class Driver implements PortListener, Waiting {
     const hasReceived = this.#takeIn(this.#watch.notePoll());
     const deadline = nic.nextDeadline();
     if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
-      this.#takeKept();
-      nic.handleTimeout(nowMicros());
-      this.kick();
+      this.onDeadline(nowMicros());
     }
     if (nic.wantsTransmit && cq.count === 0) this.#transmit();
   }
@@ -110,8 +108,14 @@ export class Driver implements PortListener, Waiting {
     return this.#nic.nextDeadline();
   }
 
+  /**
+   * What was due before the look for packets is woken behind it: this process may have been held up since the look
+   * before, and what was waited for may be here.
+   */
   onDeadline(now: number): void {
-    this.#nic.handleTimeout(now);
+    for (let looks = 0; looks < MAX_RECEIVES_PER_TURN && this.#takeIn(1); looks++);
+    this.#takeKept();
+    if (!this.#stopped) this.#nic.handleTimeout(now);
     this.kick();
   }
 

@@ -45,7 +45,9 @@ export class Turning {
   wakeUps = 0;
   readonly #waiting: Waiting;
   readonly #maySpin: boolean;
+  readonly #canLook: boolean;
   readonly #wake = (): void => this.#onTimer();
+  readonly #timeUp = (): void => this.#onTimeUp();
   readonly #spin = (): void => this.#onSpin();
   #spinning: NodeJS.Immediate | null = null;
   #spinUntil = 0;
@@ -60,6 +62,7 @@ export class Turning {
   /** `canLook`: looking may find something. */
   constructor(waiting: Waiting, canLook: boolean) {
     this.#waiting = waiting;
+    this.#canLook = canLook;
     this.#maySpin = MAY_SPIN && canLook;
   }
 
@@ -121,6 +124,13 @@ export class Turning {
     this.#waiting.onDeadline(nowMicros());
   }
 
+  /** In a turn of the event loop timers come before sockets, which may have what is waited for. */
+  #onTimeUp(): void {
+    this.#timer = null;
+    if (this.#canLook) this.#onTimer();
+    else this.#immediate = setImmediate(this.#wake);
+  }
+
   #armTimer(): void {
     const deadline = this.#waiting.nextDeadline();
     if (deadline >= this.#timerAt) return;
@@ -128,7 +138,7 @@ export class Turning {
     this.#timerAt = deadline;
     const waitMicros = deadline - nowMicros();
     if (waitMicros < SHORT_WAIT_MICROS) this.#immediate = setImmediate(this.#wake);
-    else this.#timer = setTimeout(this.#wake, Math.ceil(waitMicros / 1000));
+    else this.#timer = setTimeout(this.#timeUp, Math.ceil(waitMicros / 1000));
   }
 
   #cancelTimer(): void {

@@ -1,11 +1,12 @@
 /** Lost packets that no NAK tells of: the requester looks after them long before the timeout, and spends no retry on that. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Requester } from '../../src/roce/qp/requester.js';
 import { RoundTrips } from '../../src/roce/qp/round-trips.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { type InFlight, NicPair } from '../../testkit/nic-pair.js';
+import { type InFlight, NicPair, seededRandom } from '../../testkit/nic-pair.js';
 
 const DELAY_MICROS = 50;
 const REMOTE = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;
@@ -30,18 +31,117 @@ function warmPair(retryCount = 7): { pair: NicPair; write: (id: number, packets:
   return { pair, write };
 }
 
+/** The same on a path that has lost a packet of late, as a probe has found out. */
+function lossyPair(retryCount = 7): ReturnType<typeof warmPair> {
+  const warm = warmPair(retryCount);
+  warm.write(50, 1);
+  loseOnce(warm.pair, ({ packet }) => packet.opcode === Opcode.RC_WRITE_ONLY);
+  const [a] = warm.pair.sides;
+  assert.deepEqual(a.statuses('send'), ['50:SUCCESS']);
+  assert.equal(a.nic.counters.probes, 1);
+  return warm;
+}
+
 /** Loses the packets that `isLost` picks, each once, and returns the µs until everything is done. */
 function loseOnce(pair: NicPair, isLost: (item: InFlight) => boolean, count = 1): number {
   let left = count;
   const start = pair.now;
   pair.tap = (item) => !(left > 0 && isLost(item) && left-- > 0);
+  pair.run(() => pair.sides[0].sendCq.count > 0);
+  const micros = pair.now - start;
+  // Timers that nobody needs any more.
   pair.run();
   assert.equal(left, 0, 'everything that was to be lost was sent');
-  return pair.now - start;
+  return micros;
 }
 
-test('the last packet of a message that is lost is sent again after little more than a round trip', () => {
+test('on a clean path answers that are some milliseconds late are waited for, and nothing is sent twice', () => {
   const { pair, write } = warmPair();
+  const [a, b] = pair.sides;
+  const random = seededRandom(5);
+  pair.tap = (item) => {
+    if (item.to === 0 && random() % 8 === 0) item.at += random() % 10_000;
+    return true;
+  };
+  for (let id = 0; id < 500; id++) {
+    write(100 + id, 1 + (random() % 32));
+    if (id % 16 === 15) pair.run();
+  }
+  pair.run();
+  assert.equal(a.statuses('send').filter((status) => status.endsWith('SUCCESS')).length, 256, 'all that fit');
+  assert.equal(a.nic.counters.retransmittedPackets, 0);
+  assert.equal(a.nic.counters.probes, 0);
+  assert.equal(b.nic.counters.duplicateRequests, 0);
+});
+
+test('a probe of a clean path is one packet, the newest, and its duplicate disturbs nothing', () => {
+  const { pair, write } = warmPair();
+  const [a, b] = pair.sides;
+  let isLate = true;
+  pair.tap = (item) => {
+    if (item.to === 0 && isLate) item.at += 20_000;
+    if (item.to === 0) isLate = false;
+    return true;
+  };
+  write(99, 12);
+  const first = pair.sent.length;
+  pair.run();
+  assert.deepEqual(a.statuses('send'), ['99:SUCCESS']);
+  assert.equal(a.nic.counters.probes, 1);
+  assert.equal(a.nic.counters.retransmittedPackets, 1);
+  assert.equal(b.nic.counters.duplicateRequests, 1);
+  const requests = pair.sent.slice(first).filter(({ to }) => to === 1);
+  assert.equal(requests.length, 13);
+  assert.equal(requests[12]?.packet.psn, requests[11]?.packet.psn);
+  assert.equal(a.nic.counters.timeouts, 0);
+});
+
+test('on a clean path too, the end of a message is looked after before the timeout, whatever of it was lost', () => {
+  const lost: [string, number, (item: InFlight) => boolean][] = [
+    ['the last packet', 1, ({ packet }) => packet.opcode === Opcode.RC_WRITE_LAST],
+    ['the last packets', 3, ({ packet, to }) => to === 1 && psnAt(packet.psn) >= 9],
+    ['all packets', 12, ({ to }) => to === 1],
+    ['the acknowledgement', 1, ({ to }) => to === 0],
+    ['two acknowledgements', 2, ({ to }) => to === 0],
+  ];
+  let firstPsn = 0;
+  const psnAt = (psn: number): number => (psn - firstPsn) & 0xffffff;
+  for (const [what, count, isLost] of lost) {
+    const { pair, write } = warmPair(1);
+    const [a] = pair.sides;
+    firstPsn = (a.qp.requester as Requester).nextPsn;
+    write(99, 12);
+    const micros = loseOnce(pair, isLost, count);
+    assert.deepEqual(a.statuses('send'), ['99:SUCCESS'], what);
+    assert.equal(micros < TIMEOUT_MICROS, true, `${what}: ${micros} µs`);
+    assert.equal(a.nic.counters.timeouts, 0, what);
+  }
+});
+
+test('on a clean path a READ whose end is lost is asked for again before the timeout', () => {
+  for (const opcode of [
+    Opcode.RC_READ_REQUEST,
+    Opcode.RC_READ_RESPONSE_LAST,
+    Opcode.RC_READ_RESPONSE_FIRST,
+  ]) {
+    const { pair } = warmPair(0);
+    const [a, b] = pair.sides;
+    const { region, grant } = b.region(1024, REMOTE, 7);
+    const target = a.region(1024).region;
+    a.post({ opcode: WrOpcode.RDMA_READ, wrId: 99, remoteVa: region.va, rkey: grant.rkey }, [
+      target,
+      0,
+      1024,
+    ]);
+    const micros = loseOnce(pair, ({ packet }) => packet.opcode === opcode);
+    assert.deepEqual(a.statuses('send'), ['99:SUCCESS']);
+    assert.deepEqual(target.bytes, region.bytes);
+    assert.equal(micros < TIMEOUT_MICROS / 2, true, `${micros} µs`);
+  }
+});
+
+test('the last packet of a message that is lost is sent again after little more than a round trip', () => {
+  const { pair, write } = lossyPair();
   const [a] = pair.sides;
   write(99, 1);
   const micros = loseOnce(pair, ({ packet }) => packet.opcode === Opcode.RC_WRITE_ONLY);
@@ -51,12 +151,12 @@ test('the last packet of a message that is lost is sent again after little more 
     true,
     `${micros} µs, and a round trip takes ${2 * DELAY_MICROS}`,
   );
-  assert.equal(a.nic.counters.probes, 1);
+  assert.equal(a.nic.counters.probes, 2);
   assert.equal(a.nic.counters.timeouts, 0);
 });
 
 test('a NAK that is lost does not cost a timeout either', () => {
-  const { pair, write } = warmPair();
+  const { pair, write } = lossyPair();
   const [a] = pair.sides;
   write(99, 12);
   let missed = false;
@@ -76,7 +176,7 @@ test('a NAK that is lost does not cost a timeout either', () => {
 });
 
 test('probes spend no retries: with retry_cnt 0 a lost packet is still repaired', () => {
-  const { pair, write } = warmPair(0);
+  const { pair, write } = lossyPair(0);
   const [a] = pair.sides;
   write(99, 1);
   loseOnce(pair, ({ packet }) => packet.opcode === Opcode.RC_WRITE_ONLY, 3);
@@ -84,7 +184,7 @@ test('probes spend no retries: with retry_cnt 0 a lost packet is still repaired'
 });
 
 test('a peer that is gone is probed a few times only, each twice as late, before the timeout decides', () => {
-  const { pair, write } = warmPair(0);
+  const { pair, write } = lossyPair(0);
   const [a] = pair.sides;
   const start = pair.now;
   const sentAt: number[] = [];
@@ -104,7 +204,7 @@ test('a peer that is gone is probed a few times only, each twice as late, before
 });
 
 test('a lost READ request is asked for again after little more than a round trip', () => {
-  const { pair } = warmPair();
+  const { pair } = lossyPair();
   const [a, b] = pair.sides;
   const { region, grant } = b.region(256, REMOTE, 7);
   const target = a.region(256).region;

@@ -48,6 +48,8 @@ const ALPHA_GAIN = 1 / 16;
 const SHORTEST_MICROS = 1_000_000;
 /** A probe never comes sooner than this: peers are event loops, and busy for a while now and then. */
 const MIN_PROBE_MICROS = 25;
+/** A path without loss for so long is clean. */
+const CLEAN_MICROS = 2_000_000;
 
 export class Congestion {
   #window = INITIAL_WINDOW;
@@ -82,6 +84,8 @@ export class Congestion {
   /** Packets of progress since that time; -1 = not counting. */
   #counted = 0;
   #countedFrom = -1;
+  /** When loss was last seen. */
+  #lostAt = Number.NEGATIVE_INFINITY;
 
   /** Whole packets. */
   get window(): number {
@@ -125,6 +129,12 @@ export class Congestion {
     this.#roundEnd = 0;
     this.#counted = 0;
     this.#countedFrom = -1;
+    this.#lostAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** No loss was seen for a while, if ever. */
+  isClean(now: number): boolean {
+    return now - this.#lostAt > CLEAN_MICROS;
   }
 
   // --- pacing -------------------------------------------------------------------------------------------------------
@@ -251,6 +261,7 @@ export class Congestion {
   /** A gap was reported. */
   onLoss(now: number): void {
     this.#hasLoss = true;
+    this.#lostAt = now;
     const queue = this.#queueAt(Math.min(this.#low, this.#lowBefore));
     // Whoever is to blame: where packets are lost, those that wait behind the lost one are sent in vain.
     this.#queueLimit = Math.max(MIN_QUEUE, Math.min(this.#queueLimit, queue) / 2);
@@ -263,6 +274,16 @@ export class Congestion {
     if (this.#hasNotice) return;
     this.#hasNotice = true;
     this.#setWindow(this.#window * (1 - this.#alpha / 2));
+  }
+
+  /**
+   * There is progress `micros` after a probe. If that is about a round trip, the probe has brought it, so that something
+   * had been lost; otherwise the answer to what left before was late. Where loss was seen, probes come so soon that this
+   * says nothing.
+   */
+  onProbeAnswer(micros: number, now: number): void {
+    if (this.isClean(now) && micros >= this.shortestMicros && micros <= 2 * this.#smoothed)
+      this.#lostAt = now;
   }
 
   /** No progress for longer than there should have been none, and no word from the peer either. */

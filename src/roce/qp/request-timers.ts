@@ -11,6 +11,12 @@ import type { Qp } from './qp.js';
 const NEVER = Number.POSITIVE_INFINITY;
 /** Probes without progress in between; what follows is the timeout's. */
 const MAX_PROBES = 6;
+/**
+ * A path that has lost nothing lately is looked after no sooner than that, or a part of the timeout: an answer that is
+ * late there was held up in a busy process, its own or the peer's, and a probe would only repeat what has arrived.
+ */
+const CLEAN_PROBE_MICROS = 20_000;
+const CLEAN_PROBE_SHARE = 1 / 4;
 
 export class RequestTimers {
   readonly #qp: Qp;
@@ -21,6 +27,8 @@ export class RequestTimers {
   #pacedUntil = NEVER;
   /** Probes since the last progress. */
   probes = 0;
+  /** When the last of them was due; -1 = there was none. */
+  probedAt = -1;
 
   constructor(qp: Qp, congestion: Congestion) {
     this.#qp = qp;
@@ -44,6 +52,7 @@ export class RequestTimers {
   /** `leftAt`: when the oldest packet left whose answer is due; -1 = unknown. */
   onProgress(isIdle: boolean, leftAt: number, now: number): void {
     this.probes = 0;
+    this.probedAt = -1;
     this.#retransmitAt = NEVER;
     this.#probeAt = NEVER;
     if (isIdle) return;
@@ -64,7 +73,11 @@ export class RequestTimers {
   startProbe(leftAt: number, now: number): void {
     this.#probeAt = NEVER;
     if (this.isPaused || this.probes >= MAX_PROBES) return;
-    const micros = this.#congestion.probeMicros * 2 ** this.probes;
+    let micros = this.#congestion.probeMicros;
+    if (this.#congestion.isClean(now)) {
+      micros = Math.max(micros, Math.min(CLEAN_PROBE_MICROS, this.#qp.timeoutMicros * CLEAN_PROBE_SHARE));
+    }
+    micros *= 2 ** this.probes;
     this.#probeAt = Math.max(leftAt + micros, now + micros / 4);
     this.#qp.armTimer(this.#probeAt);
   }
@@ -105,6 +118,7 @@ export class RequestTimers {
     if (this.#probeAt > now) return false;
     this.#probeAt = NEVER;
     this.probes++;
+    this.probedAt = now;
     return true;
   }
 
@@ -114,5 +128,6 @@ export class RequestTimers {
     this.#resumeAt = NEVER;
     this.#pacedUntil = NEVER;
     this.probes = 0;
+    this.probedAt = -1;
   }
 }

@@ -50,6 +50,8 @@ export class Requester implements RequesterHalf {
   #packetsSinceAckReq = 0;
   #retriesLeft = 0;
   #rnrRetriesLeft = 0;
+  /** The next packet to leave is a probe. */
+  #owesProbe = false;
   readonly #timers: RequestTimers;
   readonly #sentAgain = new Retransmissions();
 
@@ -127,6 +129,10 @@ export class Requester implements RequesterHalf {
 
   #sendNext(batch: TransmitBatch, now: number): boolean {
     if (this.waitsForReceiver) return false;
+    if (this.#owesProbe) {
+      this.#owesProbe = false;
+      if (this.#sendProbe(batch)) return true;
+    }
     while (this.#cursor !== this.queue.tail) {
       const wqe = this.queue.at(this.#cursor);
       if (!wqe.started && !this.#start(wqe)) return false;
@@ -186,7 +192,7 @@ export class Requester implements RequesterHalf {
   }
 
   #sendPacket(wqe: SendWqe, batch: TransmitBatch, now: number): boolean {
-    if (this.#isPaced(now)) return false;
+    if (this.#sentAgain.mustWait(this.sendPsn) || this.#isPaced(now)) return false;
     const inFlight = psnDistance(this.unackedPsn, this.sendPsn);
     const window = this.congestion.window;
     if (wqe.opcode === RDMA_READ) {
@@ -230,7 +236,8 @@ export class Requester implements RequesterHalf {
         isLast ||
         this.#packetsSinceAckReq >= Math.min(window >> 2, MAX_ACK_DISTANCE) ||
         inFlight + 1 >= window ||
-        (inFlight === 0 && isAgain);
+        (inFlight === 0 && isAgain) ||
+        this.#sentAgain.asksWith(this.sendPsn);
       if (ackReq) {
         this.#ackReqPsn = this.sendPsn;
         this.#packetsSinceAckReq = 0;
@@ -239,6 +246,28 @@ export class Requester implements RequesterHalf {
       writeRequest(this.#qp, this.queue, wqe, this.#cursorPacket, ackReq ? 1 : 0, batch);
     }
     this.#onSent(wqe, 1, now);
+    return true;
+  }
+
+  /**
+   * Sends one packet again, out of turn: the newest, whose answer says whether everything has arrived. While READs or
+   * atomics are open the oldest, as the loss of their answers shows in nothing else. Returns whether there was one.
+   */
+  #sendProbe(batch: TransmitBatch): boolean {
+    const psn = this.reads.count > 0 ? this.unackedPsn : psnAdd(this.sendPsn, -1);
+    if (psnDiff(psn, this.unackedPsn) < 0 || psnDiff(psn, this.sendPsn) >= 0) return false;
+    const wqe = this.queue.at(this.#find(psn));
+    const index = psnDistance(wqe.firstPsn, psn);
+    if (wqe.opcode === RDMA_READ) {
+      writeReadRequest(this.#qp, wqe, psn, index, psnDistance(psn, this.reads.endOf(psn)), batch);
+    } else if (isAtomic(wqe.opcode)) {
+      writeAtomicRequest(this.#qp, wqe, batch);
+    } else {
+      if (!this.queue.sges.allows(wqe.slot, this.#qp.pd, 0)) return false;
+      if (psnDiff(psn, this.#ackReqPsn) > 0) this.#ackReqPsn = psn;
+      writeRequest(this.#qp, this.queue, wqe, index, 1, batch);
+    }
+    this.#qp.counters.count('retransmittedPackets');
     return true;
   }
 
@@ -291,8 +320,13 @@ export class Requester implements RequesterHalf {
     this.refreshRetries();
     this.congestion.onProgress(packets, now);
     const { roundTrips } = this.#sentAgain;
+    const { probedAt } = this.#timers;
     const leftAt = roundTrips.finishUpTo(psn);
-    if (leftAt >= 0) this.congestion.onRoundTrip(now - leftAt, roundTrips.wasClear, now);
+    if (probedAt >= 0) this.congestion.onProbeAnswer(now - probedAt, now);
+    // What left before a probe may have been answered because of that: nobody knows how long its round trip was.
+    if (leftAt >= 0 && leftAt >= probedAt) {
+      this.congestion.onRoundTrip(now - leftAt, roundTrips.wasClear, now);
+    }
     if (psnDiff(this.unackedPsn, this.sendPsn) > 0) this.#moveTo(this.unackedPsn);
     this.#timers.onProgress(this.idle, roundTrips.oldestLeftAt, now);
     INVARIANT: invariant(this.#isInOrder(), 'oldest unacknowledged <= next to send <= first never sent');
@@ -378,7 +412,7 @@ export class Requester implements RequesterHalf {
     this.goBack(psn, now);
   }
 
-  /** The peer has no receive for `psn`: pause, then send it again. */
+  /** The peer has no receive for `psn`: pause, then send it again, and what is behind it once the peer has taken it. */
   onReceiverNotReady(psn: number, pauseMicros: number, now: number): void {
     if (this.#qp.rnrRetry !== 7) {
       if (this.#rnrRetriesLeft === 0) {
@@ -388,6 +422,7 @@ export class Requester implements RequesterHalf {
       this.#rnrRetriesLeft--;
     }
     this.goBack(psn, now);
+    this.#sentAgain.askWith(psn);
     this.#timers.pauseUntil(now + pauseMicros);
   }
 
@@ -415,14 +450,25 @@ export class Requester implements RequesterHalf {
   }
 
   /**
-   * The answer is late for this path, but not so late that it costs a retry: a few packets are sent again, in case the
-   * last ones of a message, or what the peer said about them, were lost.
+   * The answer is late for this path, but not so late that it costs a retry: the last packets of a message, or what the
+   * peer said about them, may be lost.
    */
   #onProbe(now: number): void {
+    const { probes } = this.#timers;
     this.#qp.counters.count('probes');
     // Where a gap was reported since the last progress, what was sent again has been lost again: the path is alive.
-    if (this.#timers.probes > 1) this.congestion.onSilence();
-    this.#repeat(now);
+    if (probes > 1) this.congestion.onSilence();
+    if (!this.congestion.isClean(now)) {
+      this.#repeat(now);
+    } else if (probes > 1) {
+      // A peer that has sent its one NAK answers to the oldest packet alone. The rest follows the answer.
+      this.#repeat(now);
+      this.#sentAgain.askWith(this.unackedPsn);
+    } else {
+      this.#owesProbe = true;
+      this.#timers.startProbe(now, now);
+      this.#qp.schedule();
+    }
   }
 
   /** Goes back to the oldest packet, of which nobody knows whether it arrived. */
@@ -480,6 +526,7 @@ export class Requester implements RequesterHalf {
     this.reads.clear();
     this.unackedPsn = this.nextPsn;
     this.sendPsn = this.nextPsn;
+    this.#owesProbe = false;
     this.#timers.stop();
     this.#sentAgain.clear();
   }

@@ -19,9 +19,12 @@ export class Retransmissions {
   /** Until this PSN, answers may be to transmissions before the last one, as nobody knows whether those were lost. */
   #ambiguousEnd = 0;
   #isAmbiguous = false;
+  /** Nothing behind this packet leaves before it is answered; -1 = there is none such. */
+  #askingPsn = -1;
 
   start(sqPsn: number): void {
     this.#reachedPsn = sqPsn;
+    this.#askingPsn = -1;
   }
 
   /** Begins to measure a round trip; `isNew`: the packet was never sent before. */
@@ -33,6 +36,21 @@ export class Retransmissions {
     if (psnDiff(unackedPsn, this.#reachedPsn) > 0) this.#reachedPsn = unackedPsn;
     this.#repeatedPsn = -1;
     if (this.#isAmbiguous && psnDiff(unackedPsn, this.#ambiguousEnd) >= 0) this.#isAmbiguous = false;
+    if (this.#askingPsn >= 0 && psnDiff(unackedPsn, this.#askingPsn) > 0) this.#askingPsn = -1;
+  }
+
+  /** Nothing behind `psn` leaves before it is answered: sent again in vain, that would only be dropped again. */
+  askWith(psn: number): void {
+    this.#askingPsn = psn;
+  }
+
+  asksWith(psn: number): boolean {
+    return psn === this.#askingPsn;
+  }
+
+  /** Whether `psn` is behind the packet that must be answered first. */
+  mustWait(psn: number): boolean {
+    return this.#askingPsn >= 0 && psnDiff(psn, this.#askingPsn) > 0;
   }
 
   /** `psn` was missed; sending goes on at `sendPsn`. */
@@ -89,6 +107,7 @@ export class Retransmissions {
     this.#repeatedPsn = -1;
     this.#backPsn = -1;
     this.#isAmbiguous = false;
+    this.#askingPsn = -1;
     this.roundTrips.clear();
   }
 }

@@ -408,7 +408,56 @@ test('RNR NAK(p): pause for at least the coded time, then resend from p; sequenc
   peer.wait(10_239);
   assert.deepEqual(peer.take(), []);
   peer.wait(2);
-  assert.deepEqual(peer.take(), ['SEND_ONLY 1 ack', 'SEND_ONLY 2 ack']);
+  assert.deepEqual(peer.take(), ['SEND_ONLY 1 ack'], 'what is behind it waits for the answer');
+  answer(peer, 1);
+  assert.deepEqual(peer.take(), ['SEND_ONLY 2 ack']);
+});
+
+test('while the peer has no receive, one packet asks for it after each pause, and the rest follows at once when it has', () => {
+  const peer = newPeer({ rnrRetry: 7 });
+  for (let id = 1; id <= 8; id++) send(peer, id);
+  send(peer, 9, 3 * MTU);
+  assert.equal(peer.take().length, 11);
+  for (let i = 0; i < 5; i++) {
+    assert.equal(answer(peer, 0, RNR | 1), '');
+    peer.wait(20);
+    assert.deepEqual(peer.take(), ['SEND_ONLY 0 ack']);
+  }
+  answer(peer, 0);
+  assert.equal(peer.take().length, 10);
+  answer(peer, 7);
+  assert.equal(answer(peer, 8, RNR | 1), '', 'the first packet of a message of several');
+  peer.wait(20);
+  assert.deepEqual(peer.take(), ['SEND_FIRST 8 ack']);
+  answer(peer, 8);
+  assert.deepEqual(peer.take(), ['SEND_MIDDLE 9 ack', 'SEND_LAST 10 ack']);
+  answer(peer, 10);
+  assert.equal(peer.sendStatuses().length, 9);
+});
+
+test('the last packet of a WRITE with immediate data that is refused is sent again alone, and so is a READ in front of it', () => {
+  const peer = newPeer();
+  const { region } = peer.side.region(2 * MTU, 0, 1);
+  const target = read(peer, 1, 8);
+  const remote = { remoteVa: REMOTE_VA, rkey: 7 };
+  peer.side.post({ opcode: WrOpcode.RDMA_WRITE_WITH_IMM, wrId: 2, ...remote }, [region, 0, 2 * MTU]);
+  send(peer, 3);
+  peer.take();
+  assert.equal(answer(peer, 2, RNR | 1), '');
+  peer.wait(20);
+  assert.deepEqual(peer.take(), ['WRITE_LAST_IMM 2 ack']);
+  assert.equal(answer(peer, 2), 'response_gap', 'taken, and the answer to the READ was lost');
+  assert.deepEqual(peer.take(REMOTE_VA), [
+    'READ_REQUEST 0 va+0 8 ack',
+    'WRITE_FIRST 1 va+0 512',
+    'WRITE_LAST_IMM 2 ack',
+  ]);
+  data(peer, Opcode.RC_READ_RESPONSE_ONLY, 0, pattern(8));
+  answer(peer, 2);
+  assert.deepEqual(peer.take(), ['SEND_ONLY 3 ack']);
+  answer(peer, 3);
+  assert.deepEqual(peer.sendStatuses(), ['1:SUCCESS', '2:SUCCESS', '3:SUCCESS']);
+  assert.deepEqual(target, pattern(8));
 });
 
 test('rnr_retry n allows n pauses, then RNR_RETRY_EXC_ERR; a sequence NAK costs none of them', () => {
