@@ -2,6 +2,7 @@
 import type { ConnectionStatistics } from '../connection/connection.js';
 import type { ServerCensus } from '../connection/server.js';
 import type { StepName } from '../connection/steps.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { StepDetails } from './step-text.js';
 
 export interface ErrorText {
@@ -62,7 +63,13 @@ export type ServiceEvent =
       readonly error: ErrorText | null;
       readonly statistics: ConnectionStatistics;
     }
-  | { readonly event: 'refused'; readonly address: string; readonly port: number; readonly reason: string }
+  | {
+      readonly event: 'refused';
+      readonly address: string;
+      readonly port: number;
+      readonly kind: RefusalKind;
+      readonly reason: string;
+    }
   | { readonly event: 'handler-error'; readonly client: number; readonly message: string }
   | { readonly event: 'closing'; readonly signal: string }
   | CensusEvent;

@@ -65,7 +65,9 @@ function tellEvents(server: Server, emit: Emit): void {
     const told = error === undefined ? null : { code: error.code, message: error.message };
     emit({ event: 'disconnected', client: id, error: told, statistics });
   });
-  server.on('refused', (refusal) => emit({ event: 'refused', ...refusal }));
+  server.on('refused', ({ address, port, kind, reason }) =>
+    emit({ event: 'refused', address, port, kind, reason }),
+  );
   server.on('handlerError', (connection, error) => {
     const message = error instanceof Error ? error.message : String(error);
     emit({ event: 'handler-error', client: connection.id, message });

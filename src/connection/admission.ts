@@ -7,6 +7,7 @@
 import type { ControlChannel } from '../session/control-channel.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import {
   type Authorize,
   authorizeClient,
@@ -18,13 +19,14 @@ import type { DataPathLimits } from './options.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';
 
-/** Why a client does not get in; the message is for our log, the answer for the client. */
+/** Why a client does not get in; the message is for our log, kind and answer for the client. */
 export class Refused extends RdmaError {
-  readonly answer: { readonly code: string; readonly message: string };
+  declare readonly refusal: RefusalKind;
+  readonly answer: string;
 
-  constructor(code: string, message: string, told = message) {
-    super('ERR_RDMA_REFUSED', message);
-    this.answer = { code, message: told };
+  constructor(refusal: RefusalKind, message: string, options: { told?: string; cause?: unknown } = {}) {
+    super('ERR_RDMA_REFUSED', message, { refusal, cause: options.cause });
+    this.answer = options.told ?? message;
   }
 }
 
@@ -68,7 +70,7 @@ export class Admission {
     const usual = peer === null ? undefined : this.#options.maxPerIdentity;
     const max = terms.maxConnections ?? usual ?? Number.POSITIVE_INFINITY;
     if (!this.#identities.enter(peer, max)) {
-      throw new Refused('ERR_RDMA_NO_SLOT', `this client has its ${max} connections already`);
+      throw new Refused('quota', `this client has its ${max} connections already`);
     }
     const slot = await this.#takeSlot();
     if (slot !== undefined && !this.#isClosed) return { slot, limits, peer };
@@ -76,7 +78,7 @@ export class Admission {
     if (slot !== undefined) this.#options.slots.free(slot);
     this.#checkOpen();
     const { total } = this.#options.slots;
-    throw new Refused('ERR_RDMA_NO_SLOT', `all ${total} slots of this server are in use; try again later`);
+    throw new Refused('no-slot', `all ${total} slots of this server are in use; try again later`);
   }
 
   release({ slot, peer }: Admitted): void {
@@ -85,7 +87,7 @@ export class Admission {
   }
 
   #checkOpen(): void {
-    if (this.#isClosed) throw new Refused('ERR_RDMA_CLOSED', 'this server is closing');
+    if (this.#isClosed) throw new Refused('closing', 'this server is closing');
   }
 
   async #decide(
@@ -96,8 +98,8 @@ export class Admission {
       const terms = await authorizeClient(this.#options.authorize, peer, address);
       return { terms, limits: limitsFor(this.#options.limits, terms) };
     } catch (error) {
-      const message = (error as RdmaError).message;
-      throw new Refused('ERR_RDMA_NOT_AUTHORIZED', message, 'this client is not authorized');
+      const { message, cause = error } = error as RdmaError;
+      throw new Refused('not-authorized', message, { told: 'this client is not authorized', cause });
     }
   }
 

@@ -3,6 +3,7 @@
  * granted and taken back, how it ended. No PSN, key or payload is in any of them.
  */
 import type { PeerIdentity } from '../session/peer-identity.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { MemoryRights } from './options.js';
 
 /** Who a record is about. */
@@ -22,7 +23,7 @@ export type AuditEvent =
       readonly rights: MemoryRights;
       readonly encrypted: boolean;
     }
-  | { readonly event: 'refused'; readonly reason: string }
+  | { readonly event: 'refused'; readonly kind: RefusalKind; readonly reason: string }
   | {
       readonly event: 'granted';
       readonly grant: number;

@@ -73,6 +73,7 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
     throw new RdmaError(
       'ERR_RDMA_REFUSED',
       'the server does not let connections recover from a lost session',
+      { refusal: 'resumption' },
     );
   }
   const channel = await connectTls(target);

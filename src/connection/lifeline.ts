@@ -13,7 +13,7 @@ import type { ControlChannel } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
 import type { Frame, SessionParameters } from '../session/frames.js';
 import { generatePsn } from '../session/psn-source.js';
-import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import { asRdmaError, RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { DataPath } from './data-path.js';
 import { FrameSource } from './frame-source.js';
 import { KeepAlive } from './keep-alive.js';
@@ -127,7 +127,7 @@ export class Lifeline {
     try {
       await this.#runSession(first);
     } catch (error) {
-      const failure = asRdmaError(error);
+      const failure = asRdmaError(error, 'the connection failed');
       await dataPath.destroy(failure);
       this.#channel.fail(failure, peerAnswer(failure));
       throw error;
@@ -219,7 +219,7 @@ export class Lifeline {
     } catch (error) {
       if (era !== this.#era) return;
       await this.#lastAnswers();
-      if (era === this.#era) this.#onTrouble(asRdmaError(error));
+      if (era === this.#era) this.#onTrouble(asRdmaError(error, 'the connection failed'));
     }
   }
 
@@ -321,7 +321,7 @@ export class Lifeline {
         if (failure !== undefined && this.#timeLeftMillis() <= 0) throw failure;
       }
     } catch (error) {
-      this.abort(asRdmaError(error));
+      this.abort(asRdmaError(error, 'the connection failed'));
     }
   }
 
@@ -343,7 +343,7 @@ export class Lifeline {
       if (this.#channel.end !== undefined) await this.#replaceChannel(attempt.signal);
       await this.#runSession();
     } catch (error) {
-      const failure = asRdmaError(error);
+      const failure = asRdmaError(error, 'the connection failed');
       if (this.#peerSaidBye) this.#endByPeer();
       if (this.#ending !== undefined) return undefined;
       if (RETRYABLE.includes(failure.code)) return failure;
@@ -419,17 +419,10 @@ export class Lifeline {
 const tooSlow = (): RdmaError =>
   new RdmaError('ERR_RDMA_TIMEOUT', 'the peer did not come back within the time for recovery');
 
-function asRdmaError(error: unknown): RdmaError {
-  if (error instanceof RdmaError) return error;
-  return new RdmaError('ERR_RDMA_INVALID_STATE', 'the connection failed on an internal error', {
-    cause: error,
-  });
-}
-
-/** What the peer is told: the code, and for its own faults the reason; never more of this side than that. */
-function peerAnswer(error: RdmaError): { code: string; message: string } {
+/** What the peer is told: for its own faults the reason; never more of this side than that. */
+function peerAnswer(error: RdmaError): string {
   const told = error.fault === 'peer' || error.code === 'ERR_RDMA_COMPLETION';
-  return { code: error.code, message: told ? error.message : 'the other side ended the connection' };
+  return told ? error.message : 'the other side ended the connection';
 }
 
 /** Waits for `promise` to settle, either way, but not longer than `millis`; returns whether it did. */

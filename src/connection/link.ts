@@ -6,7 +6,7 @@
  * acknowledged it, so the peer will not send it again.
  */
 import type { AsyncEvent } from '../verbs/async-event.js';
-import { RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { createCompletions, WcStatus } from '../verbs/work-completion.js';
@@ -86,7 +86,7 @@ export class Link {
       if (failure !== undefined) this.#fail(failure);
       else if (this.#isFlushed) this.#failSoon();
     } catch (error) {
-      this.#fail(error instanceof RdmaError ? error : internal(error));
+      this.#fail(asRdmaError(error, 'the connection failed'));
     }
   }
 
@@ -152,6 +152,3 @@ export class Link {
     this.#listener.onFailure(error);
   }
 }
-
-const internal = (cause: unknown): RdmaError =>
-  new RdmaError('ERR_RDMA_INVALID_STATE', 'the connection failed on an internal error', { cause });

@@ -49,10 +49,7 @@ export class ResumePoint {
   /** The connection is over: who came too late for it learns so at once. */
   end(): void {
     const message = 'the connection ended before this session could take it up';
-    this.#offered?.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message), {
-      code: 'ERR_RDMA_NO_CONNECTION',
-      message,
-    });
+    this.#offered?.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'resumption' }));
     this.#offered = undefined;
   }
 

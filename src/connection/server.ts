@@ -12,7 +12,8 @@ import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
-import { RdmaError, usageError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError, usageError } from '../verbs/errors.js';
+import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit, type AuditListener } from './audit.js';
 import type { Authorize } from './authorization.js';
@@ -149,8 +150,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       onChannel: (channel) => this.#onChannel(channel),
       onRefused: (refusal) => {
         this.emit('refused', refusal);
-        const { address, reason } = refusal;
-        this.#audit.record({ connection: null, address, peer: null }, { event: 'refused', reason });
+        const { address, kind, reason } = refusal;
+        this.#audit.record({ connection: null, address, peer: null }, { event: 'refused', kind, reason });
       },
     });
   }
@@ -228,7 +229,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       first = await channel.receive();
     } catch (error) {
-      this.#report(channel, (error as RdmaError).message);
+      this.#report(channel, asRdmaError(error, 'the first frame was not read'));
       return;
     }
     if (first.type === 'resume') this.#resume(channel, first.token);
@@ -238,7 +239,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   #resume(channel: ControlChannel, token: string): void {
     if (this.#closing === undefined && this.#resumptions.resume(token, channel)) return;
     const message = 'there is no connection that this session could take up';
-    this.#refuse(channel, new Refused('ERR_RDMA_NO_CONNECTION', message));
+    this.#refuse(channel, new Refused('resumption', message));
   }
 
   async #admit(channel: ControlChannel, first: Frame): Promise<void> {
@@ -246,7 +247,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       admitted = await this.#admission.admit(channel);
     } catch (error) {
-      const refused = error instanceof Refused ? error : new Refused('ERR_RDMA_REFUSED', String(error));
+      const refused = error instanceof Refused ? error : internalRefusal(error);
       this.#refuse(channel, refused);
       return;
     }
@@ -254,14 +255,18 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   #refuse(channel: ControlChannel, refused: Refused): void {
-    this.#report(channel, refused.message);
+    this.#report(channel, refused);
     channel.fail(refused, refused.answer);
   }
 
-  #report(channel: ControlChannel, reason: string): void {
+  #report(channel: ControlChannel, error: RdmaError): void {
     const { remoteAddress: address, remotePort: port, peer } = channel;
-    this.emit('refused', { address, port, reason });
-    this.#audit.record({ connection: null, address, peer }, { event: 'refused', reason });
+    // A session that nobody but this server ended in order.
+    const isOurs = error.code === 'ERR_RDMA_CLOSED' && this.#closing !== undefined;
+    const kind = isOurs ? 'closing' : refusalKindOf(error);
+    const reason = error.message;
+    this.emit('refused', { address, port, kind, reason, cause: error });
+    this.#audit.record({ connection: null, address, peer }, { event: 'refused', kind, reason });
   }
 
   async #serve(channel: ControlChannel, admitted: Admitted, first: Frame): Promise<void> {
@@ -299,7 +304,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       await lifeline.establish(first);
     } catch (error) {
-      this.#report(channel, error instanceof RdmaError ? error.message : String(error));
+      this.#report(channel, asRdmaError(error, 'the session was not established'));
       return;
     }
     const connection = new Connection(reporter.connection, lifeline, dataPath);
@@ -350,3 +355,9 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     await Promise.race([handled, connection.closed]);
   }
 }
+
+const internalRefusal = (error: unknown): Refused =>
+  new Refused('internal', `the client could not be admitted: ${String(error)}`, {
+    told: 'internal error of the server',
+    cause: error,
+  });

@@ -2,7 +2,7 @@
  * The requests that a connection has in the send queue of one link: gives each a number and calls back when it
  * completes. All of it ends exactly once: with its completion, or with the error that ended the link.
  */
-import { RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest } from '../verbs/work-request.js';
@@ -39,7 +39,7 @@ export class WorkTracker {
       this.#qp.postSend({ ...work, wrId, flags: (work.flags ?? 0) | SendFlags.SIGNALED });
     } catch (error) {
       this.#open.delete(wrId);
-      queueMicrotask(() => done(asRdmaError(error)));
+      queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));
     }
   }
 
@@ -58,11 +58,6 @@ export class WorkTracker {
     this.#open.clear();
     for (const done of open) done(error);
   }
-}
-
-function asRdmaError(error: unknown): RdmaError {
-  if (error instanceof RdmaError) return error;
-  return new RdmaError('ERR_RDMA_INVALID_STATE', 'the request could not be posted', { cause: error });
 }
 
 const EXPLANATIONS = new Map<number, string>([

@@ -7,7 +7,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Connection } from '../connection/connection.js';
 import type { Server } from '../connection/server.js';
-import { REFUSAL_KINDS, refusalKind } from './refusal-kind.js';
+import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
 
 const PREFIX = 'queuepair_';
 const DROP = 'drop_';
@@ -66,7 +66,7 @@ export class ServerMetrics {
       ended.inc({ outcome: error?.code ?? 'orderly' });
       add(this.#ended, connection);
     });
-    this.#server.on('refused', ({ reason }) => refused.inc({ kind: refusalKind(reason) }));
+    this.#server.on('refused', ({ kind }) => refused.inc({ kind }));
     this.#server.on('handlerError', () => failed.inc());
   }
 

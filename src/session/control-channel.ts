@@ -9,9 +9,10 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { closedError, RdmaError } from '../verbs/errors.js';
+import { refusalKindOf, toldRefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { FrameDecoder } from './frame-decoder.js';
-import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame } from './frames.js';
+import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame, type FrameOf } from './frames.js';
 import type { SessionRole } from './handshake.js';
 import type { HandshakeDeadline } from './handshake-deadline.js';
 import { type PeerIdentity, peerIdentity } from './peer-identity.js';
@@ -153,10 +154,10 @@ export class ControlChannel implements AsyncDisposable {
     await this.closed;
   }
 
-  /** Ends the session because of `error`; the peer gets `answer`, by default the error's own code and message. */
-  fail(error: RdmaError, answer: { code: string; message: string } = error): void {
+  /** Ends the session because of `error`; the peer gets the kind of the refusal and `told`. */
+  fail(error: RdmaError, told = error.message): void {
     if (this.#end !== undefined) return;
-    this.#socket.write(encodeFrame(errorFrame(answer.code, answer.message)));
+    this.#socket.write(encodeFrame(errorFrame(refusalKindOf(error), told)));
     this.#finish(error);
   }
 
@@ -206,13 +207,12 @@ export class ControlChannel implements AsyncDisposable {
   #accept(decoded: DecodedFrame): void {
     if (!decoded.ok) {
       const { reason, message } = decoded.violation;
-      this.fail(this.#violation(reason, message), { code: reason, message });
+      this.fail(this.#violation(reason, message), `${reason}: ${message}`);
       return;
     }
     const { frame } = decoded;
     if (frame.type === 'error') {
-      const text = `${cleanText(frame.message, 512)} (${cleanText(frame.code, 64)})`;
-      this.#finish(new RdmaError('ERR_RDMA_REFUSED', `${this.peerName} ended the session: ${text}`));
+      this.#finish(this.#refusedBy(frame));
       return;
     }
     const waiter = this.#waiter;
@@ -263,6 +263,13 @@ export class ControlChannel implements AsyncDisposable {
 
   #endError(): RdmaError {
     return this.#end?.error ?? closedError(`the session with ${this.peerName}`);
+  }
+
+  /** A server says why it refuses; a client that leaves has left, whatever it calls that. */
+  #refusedBy({ code, message }: FrameOf<'error'>): RdmaError {
+    const refusal = this.role === 'client' ? toldRefusalKind(code) : 'left';
+    const text = `${this.peerName} ended the session: ${cleanText(message, 512)}`;
+    return new RdmaError('ERR_RDMA_REFUSED', text, { refusal });
   }
 
   #violation(reason: string, message: string): RdmaError {

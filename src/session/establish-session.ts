@@ -3,7 +3,7 @@
  * that the `Handshake` demands. No verbs object is asked for before the peer's PSN has arrived.
  */
 import type { Psn } from '../verbs/brands.js';
-import { RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { cleanText } from './clean-text.js';
 import type { ControlChannel } from './control-channel.js';
 import type { Frame, SessionParameters } from './frames.js';
@@ -76,19 +76,15 @@ function checkBinding(channel: ControlChannel, attributes: SessionAttributes): S
   return { ...attributes, peer: told };
 }
 
-/** The peer learns that a step failed here and its code, but not the message: that may name our files and devices. */
+/** The peer learns that a step failed here and of what kind the failure is, but not the message: that may name our files and devices. */
 async function ownStep<Result>(channel: ControlChannel, run: () => Promise<Result>): Promise<Result> {
   try {
     return await run();
   } catch (error) {
     // A step that failed because the session ended has nothing new to say.
     if (channel.end?.error !== undefined) throw channel.end.error;
-    const code = error instanceof RdmaError ? error.code : 'ERR_RDMA_INVALID_STATE';
-    const failure =
-      error instanceof RdmaError
-        ? error
-        : new RdmaError(code, 'a step of the session failed', { cause: error });
-    channel.fail(failure, { code, message: `the ${channel.role} could not set up its queue pair` });
+    const failure = asRdmaError(error, 'a step of the session failed');
+    channel.fail(failure, `the ${channel.role} could not set up its queue pair`);
     throw failure;
   }
 }
@@ -101,7 +97,7 @@ function endedBy(channel: ControlChannel, event: SessionEnd): RdmaError {
       'ERR_RDMA_PROTOCOL',
       `${channel.peerName} broke the session protocol (${event.reason}): ${event.message}`,
     );
-    channel.fail(error, { code: event.reason, message: event.message });
+    channel.fail(error, `${event.reason}: ${event.message}`);
     return error;
   }
   const reason =

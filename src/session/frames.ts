@@ -11,6 +11,7 @@ import * as v from 'valibot';
 import { PSN_MASK, type Psn, QPN_MASK, type Qpn, type RKey, toPsn, toQpn, toRKey } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
 import { PATH_MTUS } from '../verbs/mtu.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 
 export const FRAME_VERSION = 1;
@@ -131,7 +132,7 @@ const FRAME_SCHEMAS = {
   /** Asks for a `pong`, to see that the peer is alive. */
   ping: v.strictObject({ type: v.literal('ping') }),
   pong: v.strictObject({ type: v.literal('pong') }),
-  /** The sender ends the session because of a fault. */
+  /** The sender ends the session because of a fault; the code is the kind of the refusal. */
   error: v.strictObject({
     type: v.literal('error'),
     code: text(MAX_CODE_CHARS),
@@ -192,9 +193,9 @@ export function encodeFrame(frame: Frame): Buffer {
 }
 
 /** An `error` frame that is always valid, whatever the texts hold. */
-export const errorFrame = (code: string, message: string): Frame => ({
+export const errorFrame = (code: RefusalKind, message: string): Frame => ({
   type: 'error',
-  code: cleanText(code, MAX_CODE_CHARS),
+  code,
   message: cleanText(message, MAX_MESSAGE_CHARS),
 });
 

@@ -12,6 +12,7 @@
  */
 import type { Psn } from '../verbs/brands.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { byeFrame, errorFrame, type Frame, type SessionParameters } from './frames.js';
 
 export type SessionRole = 'server' | 'client';
@@ -33,7 +34,7 @@ export const HandshakeState = {
 } as const;
 export type HandshakeState = (typeof HandshakeState)[keyof typeof HandshakeState];
 
-/** What a frame out of order is called in the `error` frame that answers it. */
+/** What a frame out of order is called. */
 export const UNEXPECTED_FRAME = 'unexpected_frame';
 
 /** What the queue pair needs for INIT → RTR → RTS. */
@@ -148,7 +149,7 @@ export class Handshake {
   }
 
   /** Ends the session because of a fault on this side. */
-  fail(code: string, message: string): HandshakeStep {
+  fail(code: RefusalKind, message: string): HandshakeStep {
     if (this.#over) return NOTHING;
     this.#state = HandshakeState.FAILED;
     return { send: [errorFrame(code, message)], event: undefined };
@@ -191,7 +192,7 @@ export class Handshake {
   #refuse(frame: Frame): HandshakeStep {
     const event = this.#violation(frame);
     this.#state = HandshakeState.FAILED;
-    return { send: [errorFrame(event.reason, event.message)], event };
+    return { send: [errorFrame('protocol', `${event.reason}: ${event.message}`)], event };
   }
 
   #violation(frame: Frame): HandshakeEvent & { type: 'violation' } {

@@ -93,9 +93,13 @@ function contextOf(credentials: ClientCredentials): SecureContext {
 
 function verdict(socket: TLSSocket, target: string): RdmaError | undefined {
   if (!socket.authorized)
-    return new RdmaError('ERR_RDMA_TLS', `the certificate of ${target} was not verified`);
+    return new RdmaError('ERR_RDMA_TLS', `the certificate of ${target} was not verified`, {
+      refusal: 'certificate',
+    });
   if (speaksOurProtocol(socket)) return undefined;
-  return new RdmaError('ERR_RDMA_TLS', `${target} does not speak ${ALPN_PROTOCOL} (ALPN)`);
+  return new RdmaError('ERR_RDMA_TLS', `${target} does not speak ${ALPN_PROTOCOL} (ALPN)`, {
+    refusal: 'no-tls',
+  });
 }
 
 /**
@@ -110,6 +114,7 @@ function silentEndOf(target: string, cert: string | undefined): { silentEnd?: ()
         'ERR_RDMA_TLS',
         `${target} closed the connection right after TLS, as a server does that refused our certificate: ` +
           `${describeCertificate(cert)}; the server's log says why`,
+        { refusal: 'certificate' },
       ),
   };
 }

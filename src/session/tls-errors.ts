@@ -2,7 +2,8 @@
  * Sentences for what goes wrong in TLS. OpenSSL and Node name their failures by codes; here each code becomes what the
  * reader can act on, as seen by the side that reads it. Text of the peer is cleaned before it enters a message.
  */
-import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import { RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { ALPN_PROTOCOL } from './tls-protocol.js';
 
@@ -41,24 +42,30 @@ const NO_TLS13 = 'offers no TLS 1.3, which is required';
 const NO_ALPN = `does not speak ${ALPN_PROTOCOL} (ALPN)`;
 const NO_TLS = 'does not speak TLS';
 
+/** A failure, as a word for programs and a sentence for people. */
+export interface TlsFault {
+  readonly kind: RefusalKind;
+  readonly sentence: string;
+}
+
 /** What is wrong with the peer as such. */
-const PEER_FAULTS: Readonly<Record<string, string>> = {
-  ERR_SSL_UNSUPPORTED_PROTOCOL: NO_TLS13,
-  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: NO_TLS13,
-  ERR_SSL_UNSUPPORTED_SSL_VERSION: NO_TLS13,
-  ERR_SSL_NO_APPLICATION_PROTOCOL: NO_ALPN,
-  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: NO_ALPN,
-  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
-  ERR_SSL_HTTP_REQUEST: NO_TLS,
-  ERR_SSL_HTTPS_PROXY_REQUEST: NO_TLS,
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
-  ERR_SSL_RECORD_LAYER_FAILURE: NO_TLS,
-  ERR_SSL_NO_SHARED_CIPHER: 'shares no TLS cipher with us',
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: 'shares no TLS cipher with us',
-  ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR: 'had an internal error in TLS',
-  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: 'could not verify our part of TLS',
-  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: 'sent a TLS record that was changed on the way',
-  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: 'received a TLS record that was changed on the way',
+const PEER_FAULTS: Readonly<Record<string, readonly [RefusalKind, string]>> = {
+  ERR_SSL_UNSUPPORTED_PROTOCOL: ['tls-version', NO_TLS13],
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: ['tls-version', NO_TLS13],
+  ERR_SSL_UNSUPPORTED_SSL_VERSION: ['tls-version', NO_TLS13],
+  ERR_SSL_NO_APPLICATION_PROTOCOL: ['no-tls', NO_ALPN],
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: ['no-tls', NO_ALPN],
+  ERR_SSL_WRONG_VERSION_NUMBER: ['no-tls', NO_TLS],
+  ERR_SSL_HTTP_REQUEST: ['no-tls', NO_TLS],
+  ERR_SSL_HTTPS_PROXY_REQUEST: ['no-tls', NO_TLS],
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: ['no-tls', NO_TLS],
+  ERR_SSL_RECORD_LAYER_FAILURE: ['no-tls', NO_TLS],
+  ERR_SSL_NO_SHARED_CIPHER: ['tls', 'shares no TLS cipher with us'],
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: ['tls', 'shares no TLS cipher with us'],
+  ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR: ['tls', 'had an internal error in TLS'],
+  ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: ['tls', 'could not verify our part of TLS'],
+  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: ['tls', 'sent a TLS record that was changed on the way'],
+  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: ['tls', 'received a TLS record that was changed on the way'],
 };
 
 /** Failures below TLS. */
@@ -81,33 +88,47 @@ export function explainTlsError(error: Error, peerName: string): RdmaError {
   const code = errorCode(error);
   const socketFault = SOCKET_FAULTS[code];
   if (socketFault !== undefined) {
-    return fault('ERR_RDMA_CONNECTION_LOST', `${peerName} ${socketFault}`, error);
+    return new RdmaError('ERR_RDMA_CONNECTION_LOST', `${peerName} ${socketFault}`, { cause: error });
   }
-  return fault('ERR_RDMA_TLS', tlsSentence(error, code, peerName), error);
+  const { kind, sentence } = tlsFault(error, code, peerName);
+  return new RdmaError('ERR_RDMA_TLS', sentence, { cause: error, refusal: kind });
 }
 
 /** Why a server refused a client during TLS; `verifyCode` is Node's verdict about the client's certificate. */
-export function refusalReason(error: Error, verifyCode: string | undefined): string {
-  if (verifyCode !== undefined) return certificateSentence('the client', verifyCode);
+export function refusalReason(error: Error, verifyCode: string | undefined): TlsFault {
+  if (verifyCode !== undefined) return certificateFault('the client', verifyCode);
   const code = errorCode(error);
-  if (code === 'ECONNRESET') return 'the client hung up during TLS; it may not accept our certificate';
-  return tlsSentence(error, code, 'the client');
-}
-
-function tlsSentence(error: Error, code: string, peerName: string): string {
-  const alert = CERTIFICATE_ALERTS[code];
-  if (alert !== undefined) return `${peerName} refused our certificate: ${alert}`;
-  const peerFault = PEER_FAULTS[code];
-  if (peerFault !== undefined) return `${peerName} ${peerFault}`;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `the certificate of ${peerName} does not name that host: ${cleanText(reasonOf(error), 256)}`;
+  if (code === 'ECONNRESET') {
+    return { kind: 'left', sentence: 'the client hung up during TLS; it may not accept our certificate' };
   }
-  if (CERTIFICATE_FAULTS[code] !== undefined) return certificateSentence(peerName, code);
-  return `TLS with ${peerName} failed: ${cleanText(reasonOf(error), 256)} (${cleanText(code, 64)})`;
+  const socketFault = SOCKET_FAULTS[code];
+  if (socketFault !== undefined) return { kind: 'left', sentence: `the client ${socketFault}` };
+  return tlsFault(error, code, 'the client');
 }
 
-const certificateSentence = (peerName: string, code: string): string =>
-  `the certificate of ${peerName} ${CERTIFICATE_FAULTS[code] ?? `cannot be verified (${code})`}`;
+function tlsFault(error: Error, code: string, peerName: string): TlsFault {
+  const alert = CERTIFICATE_ALERTS[code];
+  if (alert !== undefined) {
+    return { kind: 'certificate', sentence: `${peerName} refused our certificate: ${alert}` };
+  }
+  const peerFault = PEER_FAULTS[code];
+  if (peerFault !== undefined) return { kind: peerFault[0], sentence: `${peerName} ${peerFault[1]}` };
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const names = cleanText(reasonOf(error), 256);
+    return {
+      kind: 'certificate',
+      sentence: `the certificate of ${peerName} does not name that host: ${names}`,
+    };
+  }
+  if (CERTIFICATE_FAULTS[code] !== undefined) return certificateFault(peerName, code);
+  const sentence = `TLS with ${peerName} failed: ${cleanText(reasonOf(error), 256)} (${cleanText(code, 64)})`;
+  return { kind: 'tls', sentence };
+}
+
+const certificateFault = (peerName: string, code: string): TlsFault => ({
+  kind: 'certificate',
+  sentence: `the certificate of ${peerName} ${CERTIFICATE_FAULTS[code] ?? `cannot be verified (${code})`}`,
+});
 
 /** Newer OpenSSL says `SSL/TLS alert` where older ones said `sslv3 alert`. */
 function errorCode(error: Error): string {
@@ -120,6 +141,3 @@ function reasonOf(error: Error): string {
   const { reason } = error as Error & { reason?: unknown };
   return typeof reason === 'string' ? reason : error.message;
 }
-
-const fault = (code: RdmaErrorCode, message: string, cause: Error): RdmaError =>
-  new RdmaError(code, message, { cause });

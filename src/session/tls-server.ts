@@ -10,18 +10,22 @@
 import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { RdmaError } from '../verbs/errors.js';
+import { internalError, RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
-import { refusalReason } from './tls-errors.js';
+import { refusalReason, type TlsFault } from './tls-errors.js';
 import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
 /** A peer that never became a channel. `address` is empty and `port` 0 where the system no longer knew them. */
 export interface TlsRefusal {
   readonly address: string;
   readonly port: number;
+  readonly kind: RefusalKind;
   readonly reason: string;
+  /** What failed, where something did: an error of TLS, of the session or of `authorize`. */
+  readonly cause?: unknown;
 }
 
 export interface TlsServerOptions {
@@ -47,8 +51,16 @@ interface PendingHandshake {
   readonly port: number;
   readonly deadline: HandshakeDeadline;
   /** Why we dropped it; otherwise the reason is what TLS reports. */
-  verdict?: string;
+  verdict?: TlsFault;
 }
+
+const CLOSING: TlsFault = { kind: 'closing', sentence: 'the server is closing' };
+const TOO_MANY: TlsFault = {
+  kind: 'overload',
+  sentence: 'too many TLS handshakes at once, and this one was the oldest',
+};
+const UNVERIFIED = 'the certificate of the client was not verified';
+const NO_ALPN = `the client does not speak ${ALPN_PROTOCOL} (ALPN)`;
 
 /** @throws RdmaError ERR_RDMA_CERTIFICATE if the certificate, key or authority is unusable. */
 export const createTlsServer = (options: TlsServerOptions): TlsServer => new TlsServer(options);
@@ -97,7 +109,12 @@ export class TlsServer implements AsyncDisposable {
         this.#server.off('error', refused);
         // From here on an error means that one connection could not be accepted, say for want of descriptors.
         this.#server.on('error', (error) =>
-          this.#report('', 0, `cannot accept connections: ${error.message}`),
+          this.#report(
+            '',
+            0,
+            { kind: 'overload', sentence: `cannot accept connections: ${error.message}` },
+            error,
+          ),
         );
         resolve(this.#server.address() as AddressInfo);
       };
@@ -140,7 +157,7 @@ export class TlsServer implements AsyncDisposable {
 
   async #close(reason: string | undefined): Promise<void> {
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const handshake of [...this.#pending]) this.#drop(handshake, 'the server is closing');
+    for (const handshake of [...this.#pending]) this.#drop(handshake, CLOSING);
     await Promise.all([...this.#channels].map((channel) => channel.close(reason)));
     await stopped;
   }
@@ -153,20 +170,23 @@ export class TlsServer implements AsyncDisposable {
     if (refusal === undefined) this.#makeRoom();
     const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
     const deadline = new HandshakeDeadline(totalMillis, () =>
-      this.#drop(handshake, `the client did not finish TLS within ${totalMillis} ms`),
+      this.#drop(handshake, {
+        kind: 'timeout',
+        sentence: `the client did not finish TLS within ${totalMillis} ms`,
+      }),
     );
     const handshake: PendingHandshake = { raw, address, port: raw.remotePort ?? 0, deadline };
     this.#pending.add(handshake);
     this.#pendingByRaw.set(raw, handshake);
     raw.once('close', () => this.#leave(handshake));
-    if (this.#closing !== undefined) this.#drop(handshake, 'the server is closing');
-    else if (refusal !== undefined) this.#drop(handshake, refusal);
+    if (this.#closing !== undefined) this.#drop(handshake, CLOSING);
+    else if (refusal !== undefined) this.#drop(handshake, { kind: 'overload', sentence: refusal });
   }
 
   #makeRoom(): void {
     for (const oldest of this.#pending) {
       if (this.#pending.size < this.#limits.maxHandshakes) break;
-      this.#drop(oldest, 'too many TLS handshakes at once, and this one was the oldest');
+      this.#drop(oldest, TOO_MANY);
     }
   }
 
@@ -178,11 +198,11 @@ export class TlsServer implements AsyncDisposable {
     }
     // Node has refused unverified clients before; that it did is worth one more look.
     if (this.#options.clientCa !== undefined && !socket.authorized) {
-      this.#drop(handshake, 'the certificate of the client was not verified', socket);
+      this.#drop(handshake, { kind: 'certificate', sentence: UNVERIFIED }, { socket });
       return;
     }
     if (!speaksOurProtocol(socket)) {
-      this.#drop(handshake, `the client does not speak ${ALPN_PROTOCOL} (ALPN)`, socket);
+      this.#drop(handshake, { kind: 'no-tls', sentence: NO_ALPN }, { socket });
       return;
     }
     this.#pending.delete(handshake);
@@ -196,25 +216,20 @@ export class TlsServer implements AsyncDisposable {
     try {
       await this.#options.onChannel(channel);
     } catch (error) {
-      const known = error instanceof RdmaError;
-      channel.fail(
-        known
-          ? error
-          : new RdmaError('ERR_RDMA_INVALID_STATE', 'the channel handler failed', { cause: error }),
-        known ? error : { code: 'ERR_RDMA_INVALID_STATE', message: 'internal error of the server' },
-      );
+      if (error instanceof RdmaError) channel.fail(error);
+      else channel.fail(internalError('the channel handler failed', error), 'internal error of the server');
     }
   }
 
   #onTlsError(error: Error, socket: TLSSocket): void {
     const handshake = this.#handshakeOf(socket);
     const verifyCode = socket.authorizationError as unknown;
-    const reason = refusalReason(error, typeof verifyCode === 'string' ? verifyCode : undefined);
+    const fault = refusalReason(error, typeof verifyCode === 'string' ? verifyCode : undefined);
     if (handshake !== undefined) {
-      this.#drop(handshake, reason, socket);
+      this.#drop(handshake, fault, { socket, cause: error });
       return;
     }
-    this.#report('', 0, reason);
+    this.#report('', 0, fault, error);
     this.#destroy(socket, handshake);
   }
 
@@ -231,13 +246,17 @@ export class TlsServer implements AsyncDisposable {
   }
 
   /** `socket` is the TLS socket over the connection, where the caller has it. */
-  #drop(handshake: PendingHandshake, reason: string, socket?: TLSSocket): void {
+  #drop(
+    handshake: PendingHandshake,
+    fault: TlsFault,
+    { socket, cause }: { readonly socket?: TLSSocket; readonly cause?: unknown } = {},
+  ): void {
     if (socket !== undefined) this.#destroy(socket, handshake);
     else if (handshake.verdict === undefined) handshake.raw.destroy();
     this.#leave(handshake);
     if (handshake.verdict !== undefined) return;
-    handshake.verdict = reason;
-    this.#report(handshake.address, handshake.port, reason);
+    handshake.verdict = fault;
+    this.#report(handshake.address, handshake.port, fault, cause);
   }
 
   /**
@@ -254,8 +273,14 @@ export class TlsServer implements AsyncDisposable {
     if (this.#pending.delete(handshake)) handshake.deadline.disarm();
   }
 
-  #report(address: string, port: number, reason: string): void {
-    this.#options.onRefused?.({ address, port, reason });
+  #report(address: string, port: number, { kind, sentence }: TlsFault, cause?: unknown): void {
+    this.#options.onRefused?.({
+      address,
+      port,
+      kind,
+      reason: sentence,
+      ...(cause === undefined ? {} : { cause }),
+    });
   }
 }
 

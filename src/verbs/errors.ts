@@ -4,8 +4,13 @@
  * thrown: they arrive as a work completion with a status, as the verbs define it.
  */
 
-/** Who is at fault: the calling program, the peer, the network between, or this machine's device and limits. */
-export type RdmaFault = 'usage' | 'peer' | 'network' | 'device';
+import type { RefusalKind } from './refusal-kind.js';
+
+/**
+ * Who is at fault: the calling program, the peer, the network between, this machine's device and limits, or this
+ * package itself.
+ */
+export type RdmaFault = 'usage' | 'peer' | 'network' | 'device' | 'internal';
 
 const FAULTS = {
   ERR_RDMA_INVALID_ARGUMENT: 'usage',
@@ -31,16 +36,58 @@ const FAULTS = {
   ERR_RDMA_CONNECTION_LOST: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',
   ERR_RDMA_ABORTED: 'usage',
+  /** A mistake of this package: please report it, with its cause. */
+  ERR_RDMA_INTERNAL: 'internal',
 } as const satisfies Record<`ERR_RDMA_${string}`, RdmaFault>;
 
 /** Stable error codes; programs may compare against them. */
 export type RdmaErrorCode = keyof typeof FAULTS;
 
+/** Whose fault a failed request is, by the status of its completion; the network's where nothing is said. */
+const STATUS_FAULTS: ReadonlyMap<string, RdmaFault> = new Map(
+  Object.entries<RdmaFault>({
+    LOC_LEN_ERR: 'usage',
+    LOC_QP_OP_ERR: 'usage',
+    LOC_EEC_OP_ERR: 'usage',
+    LOC_PROT_ERR: 'usage',
+    MW_BIND_ERR: 'usage',
+    BAD_RESP_ERR: 'peer',
+    LOC_ACCESS_ERR: 'peer',
+    REM_INV_REQ_ERR: 'peer',
+    REM_ACCESS_ERR: 'peer',
+    REM_OP_ERR: 'peer',
+    RNR_RETRY_EXC_ERR: 'peer',
+    REM_ABORT_ERR: 'peer',
+    FATAL_ERR: 'device',
+    GENERAL_ERR: 'device',
+    QP_FATAL: 'device',
+    QP_REQ_ERR: 'peer',
+    QP_ACCESS_ERR: 'peer',
+  }),
+);
+
 export interface RdmaErrorOptions {
   cause?: unknown;
   /** Name of the work completion status, where the error came from a completion. */
   status?: string;
+  refusal?: RefusalKind;
 }
+
+/** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
+export interface PlainError {
+  readonly name: string;
+  readonly code?: string;
+  readonly message: string;
+  readonly status?: string;
+  readonly refusal?: string;
+  readonly stack?: string;
+  readonly cause?: PlainError | string;
+}
+
+/** The same symbol in every copy of this package. */
+const MARK = Symbol.for('queuepair.RdmaError');
+/** Causes of causes beyond this are cut off; one may be its own. */
+const MAX_CAUSES = 8;
 
 export class RdmaError extends Error {
   override readonly name = 'RdmaError';
@@ -48,17 +95,93 @@ export class RdmaError extends Error {
   readonly fault: RdmaFault;
   /** Name of the work completion status (`RETRY_EXC_ERR`, …), where the error came from a completion. */
   readonly status: string | undefined;
+  /** Why the peer refused or ended the session, as a word to decide by: `no-slot` is worth another try. */
+  readonly refusal: RefusalKind | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.fault = FAULTS[code];
+    this.fault =
+      code === 'ERR_RDMA_COMPLETION'
+        ? (STATUS_FAULTS.get(options.status ?? '') ?? FAULTS[code])
+        : FAULTS[code];
     this.status = options.status;
+    this.refusal = options.refusal;
   }
+
+  /** Errors of another copy of this package count as well, so that programs can tell them whoever threw them. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false;
+    // biome-ignore lint/complexity/noThisInStatic: a class derived from this one has instances of its own.
+    return this === RdmaError ? MARK in value : Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+
+  /** What `fromJSON` makes this error of again, in another thread or process. */
+  toJSON(): PlainError {
+    return plainError(this, 0);
+  }
+
+  /** The error that `plain` was; class, code, fault, status, refusal and cause are as they were. */
+  static fromJSON(plain: PlainError): RdmaError {
+    const error = errorOf(plain, 0);
+    return error instanceof RdmaError
+      ? error
+      : new RdmaError('ERR_RDMA_INTERNAL', plain.message, { cause: error });
+  }
+}
+
+Object.defineProperty(RdmaError.prototype, MARK, { value: true });
+
+function plainError(error: Error, depth: number): PlainError {
+  const { code, status, refusal } = error as Error & { code?: unknown; status?: unknown; refusal?: unknown };
+  const { cause } = error;
+  return {
+    name: error.name,
+    message: error.message,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof status === 'string' ? { status } : {}),
+    ...(typeof refusal === 'string' ? { refusal } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(cause === undefined || depth >= MAX_CAUSES
+      ? {}
+      : { cause: cause instanceof Error ? plainError(cause, depth + 1) : String(cause) }),
+  };
+}
+
+function errorOf(plain: PlainError, depth: number): Error {
+  const { name, code, message, status, refusal, stack } = plain;
+  const cause =
+    typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
+  const error =
+    name === 'RdmaError' && code !== undefined && Object.hasOwn(FAULTS, code)
+      ? new RdmaError(code as RdmaErrorCode, message, {
+          cause,
+          ...(status === undefined ? {} : { status }),
+          ...(refusal === undefined ? {} : { refusal: refusal as RefusalKind }),
+        })
+      : Object.assign(
+          new Error(message, cause === undefined ? undefined : { cause }),
+          { name },
+          code === undefined ? {} : { code },
+        );
+  // Where it happened, not where it was read.
+  if (stack !== undefined)
+    Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
+  return error;
 }
 
 /** An argument that can never be right. */
 export const usageError = (message: string): RdmaError => new RdmaError('ERR_RDMA_INVALID_ARGUMENT', message);
+
+/** A mistake of this package itself. */
+export const internalError = (message: string, cause?: unknown): RdmaError =>
+  new RdmaError('ERR_RDMA_INTERNAL', `${message}; this is a mistake of queuepair, please report it`, {
+    cause,
+  });
+
+/** Any error as one of ours: what no part of this package threw on purpose is a mistake of it. */
+export const asRdmaError = (error: unknown, what: string): RdmaError =>
+  error instanceof RdmaError ? error : internalError(what, error);
 
 /** The object was closed before the call. */
 export const closedError = (what: string): RdmaError =>

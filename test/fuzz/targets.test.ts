@@ -174,7 +174,7 @@ test('frames: an error frame that tells our PSN', async () => {
     'fail',
     (original) =>
       function (this: ControlChannel, error) {
-        original.call(this, error, { code: error.code, message: `my PSN is ${OWN_PSN}` });
+        original.call(this, error, `my PSN is ${OWN_PSN}`);
       },
     () => firstObjection('frames'),
   );

@@ -36,7 +36,7 @@ test('every frame type comes back from its bytes as it was', () => {
     { type: 'resume', token: TOKEN },
     { type: 'ping' },
     { type: 'pong' },
-    { type: 'error', code: 'not_valid', message: 'no' },
+    { type: 'error', code: 'protocol', message: 'no' },
     { type: 'bye' },
     { type: 'bye', reason: 'done' },
   ];
@@ -192,7 +192,7 @@ test('error and bye frames fit and are valid whatever their texts hold', () => {
     '',
   ];
   for (const text of texts) {
-    for (const frame of [errorFrame(text, text), byeFrame(text)]) {
+    for (const frame of [errorFrame('protocol', text), byeFrame(text)]) {
       const bytes = encodeFrame(frame);
       assert.ok(bytes.length <= MAX_FRAME_BODY_BYTES + 4);
       assert.ok(parseFrameBody(bytes.subarray(4)).ok);

@@ -119,7 +119,7 @@ for (const { name, state, moves, accepts } of SITUATIONS) {
       assert.ok(event?.type === 'violation', `${type} was accepted`);
       assert.equal(event.reason, 'unexpected_frame');
       assert.match(event.message, new RegExp(`^the client sent "${type}", but in state "${state}" `));
-      const answer = { type: 'error', code: 'unexpected_frame', message: event.message };
+      const answer = { type: 'error', code: 'protocol', message: `unexpected_frame: ${event.message}` };
       assert.deepEqual(send, [answer]);
       assert.equal(handshake.state, 'failed');
     }
@@ -153,7 +153,7 @@ for (const { name, state, moves, accepts } of SITUATIONS) {
 }
 
 test('a session that is over answers nothing, whatever comes', () => {
-  const over: Move[] = [receive('bye'), receive('error'), (h) => h.close(), (h) => h.fail('c', 'm')];
+  const over: Move[] = [receive('bye'), receive('error'), (h) => h.close(), (h) => h.fail('internal', 'm')];
   for (const end of over) {
     for (const type of TYPES) {
       const handshake = inSituation([receive('psn'), end]);
@@ -162,7 +162,7 @@ test('a session that is over answers nothing, whatever comes', () => {
       assert.deepEqual(step.send, []);
       assert.equal(step.event?.type, 'violation');
       assert.deepEqual(
-        [handshake.close(), handshake.fail('c', 'm')].flatMap((ended) => ended.send),
+        [handshake.close(), handshake.fail('internal', 'm')].flatMap((ended) => ended.send),
         [],
       );
       assert.equal(handshake.state, state);

@@ -36,10 +36,31 @@ test('a failure that has no sentence keeps its reason, as clean text, and its ca
 
 test('the verdict about a certificate comes before the error that it caused', () => {
   const reset = failure('ECONNRESET');
-  assert.equal(refusalReason(reset, 'CERT_HAS_EXPIRED'), 'the certificate of the client has expired');
-  assert.equal(
-    refusalReason(reset, 'NEW_CODE'),
-    'the certificate of the client cannot be verified (NEW_CODE)',
-  );
-  assert.match(refusalReason(reset, undefined), /^the client hung up during TLS/);
+  assert.deepEqual(refusalReason(reset, 'CERT_HAS_EXPIRED'), {
+    kind: 'certificate',
+    sentence: 'the certificate of the client has expired',
+  });
+  assert.deepEqual(refusalReason(reset, 'NEW_CODE'), {
+    kind: 'certificate',
+    sentence: 'the certificate of the client cannot be verified (NEW_CODE)',
+  });
+});
+
+test('a death in TLS is of the kind that it was', () => {
+  for (const [code, kind] of [
+    ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'tls-version'],
+    ['ERR_SSL_NO_APPLICATION_PROTOCOL', 'no-tls'],
+    ['ERR_SSL_HTTP_REQUEST', 'no-tls'],
+    ['ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE', 'certificate'],
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'certificate'],
+    ['ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC', 'tls'],
+    ['ERR_SSL_SOMETHING_NEW', 'tls'],
+    ['ECONNRESET', 'left'],
+    ['EPIPE', 'left'],
+  ] as const) {
+    assert.equal(refusalReason(failure(code), undefined).kind, kind, code);
+  }
+  const refused = explainTlsError(failure('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'), SERVER);
+  assert.equal(refused.refusal, 'certificate');
+  assert.equal(explainTlsError(failure('ECONNREFUSED'), SERVER).refusal, undefined);
 });

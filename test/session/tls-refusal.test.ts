@@ -91,6 +91,8 @@ for (const [name, { certificate, serverSays, clientSays }] of Object.entries(CLI
     assert.equal(refusal.address, '127.0.0.1');
     assert.ok(refusal.port > 0);
     assert.match(refusal.reason, serverSays);
+    assert.equal(refusal.kind, 'certificate');
+    assert.equal(error.refusal, 'certificate');
     assert.equal(server.refusals.length, 1, 'one refusal is reported once');
   });
 }
@@ -207,7 +209,7 @@ test('a peer that is silent after TLS is told, and gone at the same deadline', a
   assert.match(error?.message ?? '', /did not finish the handshake within 150 ms/);
   const [answer] = await frames;
   assert.ok(answer?.type === 'error');
-  assert.equal(answer.code, 'ERR_RDMA_TIMEOUT');
+  assert.equal(answer.code, 'timeout');
 });
 
 test('an established session outlives the deadline of its handshake', async () => {

@@ -1,0 +1,80 @@
+/**
+ * Why a peer did not get, or did not keep, a connection: a word for programs, set where the refusal happens and carried
+ * from there to the client's `error.refusal`, to metrics, audit and log. Stable: dashboards and alarms name them.
+ *
+ * Invariant: a server counts by its own words only; what a client says about itself is always `left`.
+ */
+import type { RdmaErrorCode } from './errors.js';
+
+export const REFUSAL_KINDS = [
+  /** The certificate is missing, not trusted or not valid. */
+  'certificate',
+  /** A name in the certificate holds characters that people cannot see. */
+  'name',
+  'tls-version',
+  /** Something else than TLS, or not our protocol over it. */
+  'no-tls',
+  /** TLS failed for another reason. */
+  'tls',
+  /** More connections from one address, or in TLS, than are allowed. */
+  'overload',
+  /** This identity has all its connections. */
+  'quota',
+  /** All slots are taken: try again later. */
+  'no-slot',
+  'not-authorized',
+  'protocol',
+  /** There is no connection that the session could take up. */
+  'resumption',
+  'timeout',
+  'closing',
+  /** The peer ended it, or is gone. */
+  'left',
+  /** The program on the other side ended the connection. */
+  'aborted',
+  /** The other side could not make its objects. */
+  'resources',
+  /** The data path failed. */
+  'failed',
+  /** The other side made a mistake. */
+  'internal',
+  'other',
+] as const;
+
+export type RefusalKind = (typeof REFUSAL_KINDS)[number];
+
+/** What the end of a session by an error is, where the error does not say so itself. */
+const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
+  ERR_RDMA_INVALID_ARGUMENT: 'internal',
+  ERR_RDMA_INVALID_STATE: 'internal',
+  ERR_RDMA_CLOSED: 'left',
+  ERR_RDMA_IN_USE: 'resources',
+  ERR_RDMA_QUEUE_FULL: 'internal',
+  ERR_RDMA_NOT_SUPPORTED: 'resources',
+  ERR_RDMA_NO_DEVICE: 'resources',
+  ERR_RDMA_NO_LIBRARY: 'resources',
+  ERR_RDMA_NO_MEMORY: 'resources',
+  ERR_RDMA_LIMIT: 'resources',
+  ERR_RDMA_ADDRESS: 'resources',
+  ERR_RDMA_COMPLETION: 'failed',
+  ERR_RDMA_MESSAGE_TOO_LARGE: 'internal',
+  ERR_RDMA_CERTIFICATE: 'certificate',
+  ERR_RDMA_TLS: 'tls',
+  ERR_RDMA_REFUSED: 'other',
+  ERR_RDMA_PROTOCOL: 'protocol',
+  ERR_RDMA_INTEGRITY: 'failed',
+  ERR_RDMA_TIMEOUT: 'timeout',
+  ERR_RDMA_CONNECTION_LOST: 'left',
+  ERR_RDMA_OUTCOME_UNKNOWN: 'failed',
+  ERR_RDMA_ABORTED: 'aborted',
+  ERR_RDMA_INTERNAL: 'internal',
+};
+
+export const refusalKindOf = (error: {
+  readonly code: RdmaErrorCode;
+  readonly refusal: RefusalKind | undefined;
+}): RefusalKind => error.refusal ?? KINDS[error.code];
+
+/** The kind that a server told; a word that is none of ours is `other`. */
+export const toldRefusalKind = (word: string): RefusalKind =>
+  REFUSAL_KINDS.find((kind) => kind === word) ?? 'other';
