@@ -91,5 +91,9 @@ export class Deadlines<T extends Timed> {
   #place(item: T, index: number): void {
     this.#heap[index] = item;
     item.heapIndex = index;
+    INVARIANT: invariant(
+      index === 0 || (this.#heap[(index - 1) >> 1] as T).heapKey <= item.heapKey,
+      'nothing is due before its parent in the heap',
+    );
   }
 }

@@ -7,14 +7,14 @@ const FAULTS: readonly CheckedFault[] = [
     file: 'qp/responder',
     find: 'if (order < 0)\n            return this.#onDuplicate(packet, now);',
     replace: '',
-    checkers: /receive completions|memory|statuses|atomics/,
+    checkers: /receive completions|memory|statuses|atomics|exception/,
   },
   {
     name: 'a packet ahead of the expected one is executed',
     file: 'qp/responder',
     find: 'if (order > 0)\n            return this.#onGap(packet.psn);',
     replace: '',
-    checkers: /receive completions|memory|statuses/,
+    checkers: /receive completions|memory|statuses|exception/,
   },
   {
     name: 'a repeated atomic is carried out twice',

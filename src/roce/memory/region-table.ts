@@ -72,6 +72,7 @@ export class RegionTable {
   /** The windows of a queue pair end with it: its number will belong to another one some day. */
   revokeAllOf(qpn: number): void {
     for (const grant of this.#windows.get(qpn) ?? []) this.revoke(grant);
+    INVARIANT: invariant(!this.#windows.has(qpn), 'no window outlives its queue pair');
   }
 
   findGrant(rkey: number): RemoteGrant | undefined {

@@ -4,7 +4,9 @@
  * An answer counts only inside [oldest unacknowledged, last sent]: anything else is a ghost of the past or a forgery,
  * is counted and has no effect. READ data must come in order, byte for byte as asked for.
  */
+
 import { AccessFlags } from '../../verbs/access-flags.js';
+import { invariant } from '../../verbs/invariant.js';
 import { WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import { DropReason } from '../drop-reason.js';
@@ -129,6 +131,10 @@ export class Completer {
     // Data for this PSN means that everything before it was carried out.
     if (psnDiff(expected, requester.unackedPsn) > 0) requester.acknowledge(psnAdd(expected, -1), now);
     const wqe = requester.queue.at(requester.queue.head);
+    INVARIANT: invariant(
+      wqe.started && psnDistance(wqe.firstPsn, expected) < wqe.packets,
+      'the oldest request is the one that data answers',
+    );
     const status = this.#checkData(packet, wqe);
     if (status !== WcStatus.SUCCESS) {
       requester.failAt(expected, status);

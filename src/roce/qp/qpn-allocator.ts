@@ -33,6 +33,7 @@ export class QpnAllocator {
 
   release(qpn: number, now: number): void {
     this.#wake(now);
+    INVARIANT: invariant(this.#used.has(qpn), 'a queue pair number is given back once');
     if (this.#used.delete(qpn)) this.#resting.set(qpn, now + REST_MICROS);
   }
 

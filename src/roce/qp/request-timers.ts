@@ -5,6 +5,7 @@
  * Invariants: during a pause neither timeout nor probe runs. The timeout starts with the first packet and again with all
  * progress, and nothing else moves it, so that it bounds how long a peer may be silent.
  */
+import { invariant } from '../../verbs/invariant.js';
 import type { Congestion } from './congestion.js';
 import type { Qp } from './qp.js';
 
@@ -36,6 +37,10 @@ export class RequestTimers {
   }
 
   get next(): number {
+    INVARIANT: invariant(
+      !this.isPaused || (this.#retransmitAt === NEVER && this.#probeAt === NEVER),
+      'during a pause neither timeout nor probe runs',
+    );
     return Math.min(this.#retransmitAt, this.#probeAt, this.#resumeAt, this.#pacedUntil);
   }
 

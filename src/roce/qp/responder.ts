@@ -7,7 +7,9 @@
  *
  * The responder puts its answers into a `ResponseQueue`; `sendResponses` makes packets of them.
  */
+
 import { AccessFlags } from '../../verbs/access-flags.js';
+import { invariant } from '../../verbs/invariant.js';
 import { WcStatus } from '../../verbs/work-completion.js';
 import type { Datagram } from '../datagram.js';
 import { DropReason } from '../drop-reason.js';
@@ -108,8 +110,8 @@ export class Responder implements ResponderHalf {
     this.#nakSent = false;
     this.#limit.settle();
     this.#message.reset();
-    this.#saved.clear();
     this.responses.clear();
+    this.#saved.clear();
   }
 
   flush(): void {
@@ -229,6 +231,7 @@ export class Responder implements ResponderHalf {
   // --- execution ----------------------------------------------------------------------------------------------------
 
   #execute(packet: PacketView): DropReason {
+    INVARIANT: invariant(packet.psn === this.#expectedPsn, 'only the packet that is expected is executed');
     const flags = packet.flags;
     if ((flags & READ) !== 0) return this.#executeRead(packet);
     if ((flags & ATOMIC) !== 0) return this.#executeAtomic(packet);

@@ -5,6 +5,7 @@
  * Answers are in the order of their PSNs, each operation has one at most, and the queue is bounded. READ responses are made packet by packet when there is room to send, from the memory as it is
  * then; their entry holds where they stand.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { psnAdd, psnDiff } from '../psn.js';
 import { Syndrome } from '../wire/aeth.js';
 import type { SavedOperation } from './saved-operations.js';
@@ -77,7 +78,10 @@ export class ResponseQueue {
 
   shift(): void {
     const response = this.first;
-    if (response.operation !== null) response.operation.pending--;
+    if (response.operation !== null) {
+      response.operation.pending--;
+      INVARIANT: invariant(response.operation.pending === 0, 'an operation has one answer at most');
+    }
     response.operation = null;
     this.#head = this.#head + 1 === this.#ring.length ? 0 : this.#head + 1;
     this.#count--;
@@ -193,6 +197,10 @@ export class ResponseQueue {
   #append(kind: ResponseKind): Response {
     const response = this.#at(this.#count);
     this.#count++;
+    INVARIANT: invariant(
+      this.#count <= this.#ring.length,
+      'no more answers are queued than there are places',
+    );
     response.kind = kind;
     response.operation = null;
     return response;

@@ -2,6 +2,7 @@
  * Scatter/gather lists of a queue's slots in flat arrays: `maxSge` pieces a slot, set when a request is posted and
  * read while its packets are made or received. Pieces may be of any length, 0 included.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { copyBytes } from '../copy.js';
 import type { Region } from '../memory/region.js';
 import type { TransmitBatch } from '../transmit-batch.js';
@@ -33,6 +34,7 @@ export class SgeTable {
   /** Appends a piece. The caller keeps to `maxSge`. */
   add(slot: number, region: Region, offset: number, length: number): void {
     const count = this.#counts[slot] as number;
+    INVARIANT: invariant(count < this.maxSge, 'a list has no more than maxSge pieces');
     const index = slot * this.maxSge + count;
     this.#regions[index] = region;
     this.#offsets[index] = offset;
@@ -44,6 +46,7 @@ export class SgeTable {
   moveTo(target: SgeTable, targetSlot: number, slot: number): number {
     target.clear(targetSlot);
     const count = this.#counts[slot] as number;
+    INVARIANT: invariant(count <= target.maxSge, 'a list moves to a table that allows as many pieces');
     let from = slot * this.maxSge;
     let to = targetSlot * target.maxSge;
     let total = 0;
@@ -90,6 +93,10 @@ export class SgeTable {
     let skip = at;
     let left = length;
     while (left > 0) {
+      INVARIANT: invariant(
+        index < slot * this.maxSge + (this.#counts[slot] as number),
+        'what is gathered is listed',
+      );
       const pieceLength = this.#lengths[index] as number;
       if (skip >= pieceLength) {
         skip -= pieceLength;
@@ -110,6 +117,10 @@ export class SgeTable {
     let from = sourceAt;
     const end = sourceAt + length;
     while (from < end) {
+      INVARIANT: invariant(
+        index < slot * this.maxSge + (this.#counts[slot] as number),
+        'what arrives fits the list',
+      );
       const pieceLength = this.#lengths[index] as number;
       if (skip >= pieceLength) {
         skip -= pieceLength;
