@@ -7,7 +7,7 @@ import type { Server } from '../src/connection/server.js';
 import { openDevice } from '../src/open-device.js';
 import type { ControlChannel } from '../src/session/control-channel.js';
 import { establishSession } from '../src/session/establish-session.js';
-import type { SessionParameters } from '../src/session/frames.js';
+import type { Terms } from '../src/session/terms.js';
 import { connectTls } from '../src/session/tls-client.js';
 import { AccessFlags } from '../src/verbs/access-flags.js';
 import type { CompletionQueue } from '../src/verbs/completion-queue.js';
@@ -35,7 +35,8 @@ export class RawClient {
   readonly pd: ProtectionDomain;
   readonly cq: CompletionQueue;
   readonly qp: QueuePair;
-  readonly peer: SessionParameters;
+  /** What the server promises. */
+  readonly terms: Terms;
   readonly #regions: MemoryRegion[];
 
   static async connect(server: Server, identity: ClientIdentity = {}): Promise<RawClient> {
@@ -47,24 +48,27 @@ export class RawClient {
     const port = await device.queryPort();
     const gid = (await device.queryGids())[0]?.gid ?? '';
     const regions: MemoryRegion[] = [];
-    const { peer } = await establishSession(channel, {
+    const { terms } = await establishSession(channel, {
       createObjects: async () => ({
-        qpn: qp.qpn,
-        gid,
-        lid: 0,
-        udpPort: port.udpPort,
-        pathMtu: port.activeMtu,
-        maxRdAtomic: 4,
-        maxDestRdAtomic: 4,
-        receive: { slots: RECEIVES, slotBytes: RECEIVE_BYTES },
-        buffer: null,
-        received: 0,
-        device: 'raw',
+        path: {
+          qpn: qp.qpn,
+          gid,
+          lid: 0,
+          udpPort: port.udpPort,
+          mtu: port.activeMtu,
+          rdAtomic: 4,
+        },
+        terms: {
+          receive: { slots: RECEIVES, slotBytes: RECEIVE_BYTES },
+          buffer: null,
+          received: 0,
+          device: 'raw',
+        },
       }),
-      async transition({ peer, rqPsn, sqPsn }) {
+      async transition({ own: { psn: sqPsn }, peer }) {
         await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
         const av = { dgid: peer.gid, udpPort: peer.udpPort };
-        const { pathMtu, qpn: destQpn } = peer;
+        const { mtu: pathMtu, qpn: destQpn, psn: rqPsn } = peer;
         await qp.modify({
           state: QpState.RTR,
           av,
@@ -89,7 +93,7 @@ export class RawClient {
         }
       },
     });
-    return new RawClient(device, channel, pd, cq, qp, peer, regions);
+    return new RawClient(device, channel, pd, cq, qp, terms, regions);
   }
 
   private constructor(
@@ -98,7 +102,7 @@ export class RawClient {
     pd: ProtectionDomain,
     cq: CompletionQueue,
     qp: QueuePair,
-    peer: SessionParameters,
+    terms: Terms,
     regions: MemoryRegion[],
   ) {
     this.#regions = regions;
@@ -107,7 +111,7 @@ export class RawClient {
     this.pd = pd;
     this.cq = cq;
     this.qp = qp;
-    this.peer = peer;
+    this.terms = terms;
   }
 
   /** Polls until the request `wrId` has completed; returns its status. */

@@ -54,7 +54,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
       dataPath,
       reporter,
       limits: recoveryLimits(options),
-      nextChannel: (signal) => resume(lifeline.peer?.resumeToken, { ...target, signal }),
+      nextChannel: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, signal }),
     });
     if (owned !== undefined) lifeline.onEnd(() => device.close());
     await lifeline.establish();

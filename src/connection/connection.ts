@@ -86,9 +86,8 @@ export class Connection
     super();
     this.id = id;
     this.peer = lifeline.channel.peer;
-    const buffer = lifeline.peer?.buffer ?? null;
-    this.remoteBuffer =
-      buffer === null ? null : new RemoteBuffer(BigInt(`0x${buffer.addr}`), buffer.rkey, buffer.length);
+    const buffer = lifeline.peerTerms?.buffer ?? null;
+    this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
     this.closed = lifeline.closed;
     this.#lifeline = lifeline;
     this.#dataPath = dataPath;

@@ -4,13 +4,15 @@
  *
  *     prepare → connect → open … disconnect → prepare → connect → open … destroy
  */
-import type { SessionParameters } from '../session/frames.js';
+import type { PeerFault } from '../session/establish-session.js';
+import type { SessionParameters, ToldPath } from '../session/frames.js';
 import type { SessionAttributes } from '../session/handshake.js';
 import { deriveKeys, type KeyExporter } from '../session/session-secrets.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
 import { ownGid } from '../verbs/gid-choice.js';
+import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
@@ -20,6 +22,7 @@ import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
+import { PeerCheck } from './peer-check.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
@@ -52,6 +55,7 @@ export class DataPath {
   /** Of the link that is coming up, when the connection is encrypted. */
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
+  readonly #peerCheck = new PeerCheck();
   #isDestroyed = false;
 
   constructor(device: Device, limits: DataPathLimits, reporter: StepReporter, revealPsns: boolean) {
@@ -100,8 +104,9 @@ export class DataPath {
    *
    * @throws RdmaError of the verbs.
    */
-  async prepare(reachedAt: string): Promise<SessionParameters> {
-    this.#port ??= await this.#device.queryPort();
+  async prepare(reachedAt: string, exporter: KeyExporter): Promise<SessionParameters> {
+    const { port } = this.#limits.path;
+    this.#port ??= await this.#device.queryPort(port);
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
       const { sendMr, sendSlots } = this.#resources;
@@ -116,7 +121,14 @@ export class DataPath {
       await this.#resources.renewQp();
     }
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
-    return this.#describe(this.#resources, this.#port, reachedAt);
+    const parameters = await this.#describe(this.#resources, this.#port, reachedAt);
+    await this.#noteOwn(parameters.path, this.#port, exporter);
+    return parameters;
+  }
+
+  /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
+  peerFault(peer: PeerPath, sessionAddress: string): PeerFault | undefined {
+    return this.#peerCheck.fault(peer, this.#limits.path.peerAddress === 'any' ? null : sessionAddress);
   }
 
   /** Whether messages and memory are sealed. */
@@ -165,13 +177,9 @@ export class DataPath {
       `connection ${this.#reporter.connection}: QPN ${hex(resources.qp.qpn)} at ${this.#device.name}, ` +
         `QPN ${hex(peer.qpn)} at ${peer.gid}`,
     );
-    const pathMtu = this.#port?.activeMtu ?? peer.pathMtu;
-    await bringUp(
-      resources.qp,
-      session,
-      { pathMtu, rights: this.#limits.rights, revealPsns: this.#revealPsns },
-      this.#reporter,
-    );
+    const { rights, path } = this.#limits;
+    const options = { path, rights, revealPsns: this.#revealPsns };
+    await bringUp(resources.qp, session.own, peer, options, this.#reporter);
     this.#link = new Link(resources, {
       onFragment: (slot, length) => this.receiver.onFragment(slot, length),
       onProgress: () => this.listener?.onProgress(),
@@ -190,7 +198,7 @@ export class DataPath {
   open(session: SessionAttributes): void {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
-    const { receive, received } = session.peer;
+    const { receive, received } = session.terms;
     this.sender.attach({
       tracker: link.tracker,
       peerSlots: receive.slots,
@@ -232,21 +240,21 @@ export class DataPath {
     this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
+    this.#peerCheck.release();
     await this.grants.endAll('the connection has ended');
     await this.#resources?.destroy();
   }
 
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
   #makeKeys(session: SessionAttributes, exporter: KeyExporter): Opener | null {
-    const isWanted = (this.#limits.encryption ?? session.peer.encryption) !== undefined;
+    const isWanted = (this.#limits.encryption ?? session.terms.encryption) !== undefined;
     if (this.isEncrypted && !isWanted) throw violation('it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
-    const { qpn } = this.resources.qp;
-    const { own, peer } = deriveKeys(exporter, 'messages', session, qpn);
+    const { own, peer } = deriveKeys(exporter, 'messages', session);
     this.#sealer = new Sealer(own);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({
-      keys: deriveKeys(exporter, 'memory', session, qpn),
+      keys: deriveKeys(exporter, 'memory', session),
       maxMessageBytes: this.#limits.maxMessageBytes,
       send: (kind, data) => this.sender.sendWhole(kind, 0, data),
       write: (remote, data, repeatable) =>
@@ -273,6 +281,11 @@ export class DataPath {
     }
   }
 
+  async #noteOwn(path: ToldPath, port: PortAttributes, exporter: KeyExporter): Promise<void> {
+    const gids = await this.#device.queryGids(this.#limits.path.port);
+    this.#peerCheck.note({ path, gids: gids.map(({ gid }) => gid), isExclusive: port.isExclusive }, exporter);
+  }
+
   #onSealedMemory(kind: MessageKind, data: Buffer): void {
     this.#sealedMemory?.onMessage(kind, data);
   }
@@ -282,33 +295,36 @@ export class DataPath {
     port: PortAttributes,
     reachedAt: string,
   ): Promise<SessionParameters> {
-    const gid = await ownGid(this.#device, reachedAt);
+    const { port: portNumber, gidIndex: index } = this.#limits.path;
+    const gid = await ownGid(this.#device, reachedAt, portNumber, index);
     const { qp, bufferMr } = resources;
     const { receiveSlots: slots, slotBytes } = this.#limits;
     const free = this.receiver.promise();
-    return {
+    const path = {
       qpn: qp.qpn,
       gid: gid.gid,
       lid: port.lid,
       udpPort: port.udpPort,
-      pathMtu: port.activeMtu,
-      maxRdAtomic: RD_ATOMIC_DEPTH,
-      maxDestRdAtomic: RD_ATOMIC_DEPTH,
+      mtu: port.activeMtu,
+      rdAtomic: RD_ATOMIC_DEPTH,
+    };
+    const terms = {
       receive: free === slots ? { slots, slotBytes } : { slots, slotBytes, free },
       buffer:
-        bufferMr === null
-          ? null
-          : { addr: bufferMr.addr.toString(16), rkey: bufferMr.rkey, length: bufferMr.length },
+        bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
       received: this.receiver.received,
       ...(this.#limits.encryption === undefined ? {} : { encryption: this.#limits.encryption }),
       device: this.#device.name.slice(0, 64),
     };
+    return { path, terms };
   }
 }
 
-function describePeer(session: SessionAttributes, revealPsns: boolean): Record<string, string | number> {
-  const { peer } = session;
-  const psns = revealPsns ? { localPsn: session.sqPsn, remotePsn: session.rqPsn } : {};
+function describePeer(
+  { own, peer }: SessionAttributes,
+  revealPsns: boolean,
+): Record<string, string | number> {
+  const psns = revealPsns ? { localPsn: own.psn, remotePsn: peer.psn } : {};
   return { peerQpn: peer.qpn, peerGid: peer.gid, peerUdpPort: peer.udpPort, ...psns };
 }
 

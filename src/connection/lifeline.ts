@@ -11,8 +11,9 @@
  */
 import type { ControlChannel } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
-import type { Frame, SessionParameters } from '../session/frames.js';
+import type { Frame } from '../session/frames.js';
 import { generatePsn } from '../session/psn-source.js';
+import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { DataPath } from './data-path.js';
 import { FrameSource } from './frame-source.js';
@@ -56,8 +57,8 @@ export class Lifeline {
   listener: LifelineListener | null = null;
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
-  /** What the peer told last. */
-  peer: SessionParameters | undefined;
+  /** What the peer promised last. */
+  peerTerms: Terms | undefined;
   readonly #options: LifelineOptions;
   /**
    * Ends the attempt to recover that is running. Kept here and not made of other signals: those of `AbortSignal.any` can be
@@ -169,21 +170,24 @@ export class Lifeline {
       given = undefined;
       return Promise.resolve(frame);
     };
-    const { localAddress } = this.#channel;
+    const channel = this.#channel;
+    const { localAddress } = channel;
     const session = await establishSession(
       this.#channel,
       {
         async createObjects() {
           reporter.report(StepName.PSN_EXCHANGED);
-          const parameters = await dataPath.prepare(localAddress);
-          return resumeToken === undefined ? parameters : { ...parameters, resumeToken };
+          const parameters = await dataPath.prepare(localAddress, channel);
+          const { path, terms } = parameters;
+          return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
         },
+        checkPeer: ({ peer }) => dataPath.peerFault(peer, this.#channel.remoteAddress),
         transition: (attributes) => dataPath.connect(attributes, this.#channel),
       },
       generatePsn(),
       nextFrame,
     );
-    this.peer = session.peer;
+    this.peerTerms = session.terms;
     dataPath.open(session);
   }
 

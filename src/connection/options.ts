@@ -1,6 +1,7 @@
 /** Options that servers and clients share, with their defaults. */
 import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
+import { type ConnectionPathOptions, type PathSettings, pathSettings } from './path-options.js';
 import type { ConnectionStep } from './steps.js';
 
 export const DEFAULT_PORT = 4433;
@@ -27,6 +28,8 @@ export interface DataPathOptions {
    * It is on when either side says so. Sizes, times, message headers, addresses and keys of memory stay visible.
    */
   readonly encryption?: 'aes-256-gcm';
+  /** How packets travel and how long they are waited for. */
+  readonly path?: ConnectionPathOptions;
 }
 
 export interface CommonOptions extends DataPathOptions {
@@ -65,6 +68,7 @@ export interface DataPathLimits {
   readonly bufferBytes: number;
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
+  readonly path: PathSettings;
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
@@ -76,6 +80,7 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     bufferBytes: options.bufferBytes ?? 1024 * 1024,
     rights: { read: true, write: true },
     encryption: options.encryption,
+    path: pathSettings(options.path),
   });
 
 /** Header and tag of a fragment take 40 bytes of a slot; the peer refuses what its frames cannot tell. */

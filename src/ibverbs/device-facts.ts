@@ -108,6 +108,7 @@ export async function queryPortFacts(
       linkLayer: linkLayer === LINK_LAYER_ETHERNET ? 'Ethernet' : 'InfiniBand',
       lid,
       udpPort: ROCE_UDP_PORT,
+      isExclusive: false,
       exactIcrc: true,
     },
     gidTableLength,

@@ -11,9 +11,17 @@ import { Handshake, type HandshakeEvent, type SessionAttributes } from './handsh
 import { generatePsn } from './psn-source.js';
 import { bindParameters, isBound } from './session-secrets.js';
 
+/** A breach of the session protocol: a name for it, and the rest of the sentence "the client broke …: it …". */
+export interface PeerFault {
+  readonly reason: string;
+  readonly message: string;
+}
+
 export interface SessionSteps {
   /** Makes PD, CQs, QP, buffers and MRs. `signal` aborts when the session ends meanwhile. */
   createObjects(signal: AbortSignal): Promise<SessionParameters>;
+  /** Looks at what the peer told, before anything is done with it; returns what it may not tell. */
+  checkPeer?(attributes: SessionAttributes): PeerFault | undefined;
   /** INIT → RTR(rqPsn) → RTS(sqPsn), and posts the receives. */
   transition(attributes: SessionAttributes, signal: AbortSignal): Promise<void>;
 }
@@ -50,7 +58,10 @@ export async function establishSession(
       });
       step = handshake.setLocalParameters(parameters);
     } else if (event.type === 'transition') {
-      const wanted = checkBinding(channel, event.attributes);
+      const wanted = event.attributes;
+      checkBinding(channel, wanted, event.binding);
+      const fault = steps.checkPeer?.(wanted);
+      if (fault !== undefined) throw endedBy(channel, { type: 'violation', ...fault });
       await ownStep(channel, () => steps.transition(wanted, abort.signal));
       attributes = wanted;
       step = handshake.setReady();
@@ -63,17 +74,16 @@ export async function establishSession(
   }
 }
 
-/** The attributes without the binding, which has done its work. */
-function checkBinding(channel: ControlChannel, attributes: SessionAttributes): SessionAttributes {
-  const { peer, rqPsn } = attributes;
+function checkBinding(
+  channel: ControlChannel,
+  { peer, terms }: SessionAttributes,
+  binding: string | undefined,
+): void {
   if (channel.end?.error !== undefined) throw channel.end.error;
-  if (!isBound(channel, rqPsn, peer)) {
-    const message = 'its parameters do not belong to this TLS session';
-    const reason = 'not_bound';
-    throw endedBy(channel, { type: 'violation', reason, message });
-  }
-  const { binding: _, ...told } = peer;
-  return { ...attributes, peer: told };
+  const { psn, ...path } = peer;
+  if (isBound(channel, psn, { path, terms }, binding)) return;
+  const message = 'its parameters do not belong to this TLS session';
+  throw endedBy(channel, { type: 'violation', reason: 'not_bound', message });
 }
 
 /** The peer learns that a step failed here and of what kind the failure is, but not the message: that may name our files and devices. */

@@ -8,11 +8,14 @@
  */
 import { isIPv6 } from 'node:net';
 import * as v from 'valibot';
-import { PSN_MASK, type Psn, QPN_MASK, type Qpn, type RKey, toPsn, toQpn, toRKey } from '../verbs/brands.js';
+import { PSN_MASK, type Psn, QPN_MASK, type Qpn, toPsn, toQpn } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
 import { PATH_MTUS } from '../verbs/mtu.js';
+import type { PeerPath } from '../verbs/peer-path.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
+import { integer, TOKEN_RULE, text } from './schema-rules.js';
+import { addressesAsHex, type Terms, termsSchema } from './terms.js';
 
 export const FRAME_VERSION = 1;
 export const FRAME_PREFIX_BYTES = 4;
@@ -21,77 +24,31 @@ export const MAX_FRAME_BODY_BYTES = 4096;
 const MAX_CODE_CHARS = 64;
 const MAX_MESSAGE_CHARS = 512;
 const MAX_REASON_CHARS = 256;
-const MAX_RECEIVE_SLOTS = 65_536;
-/** The largest message of a reliable connection. */
-const MAX_SLOT_BYTES = 2 ** 31;
-const ADDRESS_SPACE_BYTES = 1n << 64n;
-
-/** Every rule carries its own sentence, because the library's default one repeats the refused value. */
-function integer(min: number, max: number) {
-  const rule = `must be an integer from ${min} to ${max}`;
-  return v.pipe(v.number(rule), v.integer(rule), v.minValue(min, rule), v.maxValue(max, rule));
-}
-
-function text(maxChars: number) {
-  const rule = `must be a text of at most ${maxChars} characters`;
-  return v.pipe(v.string(rule), v.maxLength(maxChars, rule));
-}
 
 const psn: v.GenericSchema<number, Psn> = v.pipe(integer(0, PSN_MASK), v.transform(toPsn));
 const qpn: v.GenericSchema<number, Qpn> = v.pipe(integer(0, QPN_MASK), v.transform(toQpn));
-const rkey: v.GenericSchema<number, RKey> = v.pipe(integer(0, 0xffffffff), v.transform(toRKey));
 
 const isGid = (value: string): boolean => isIPv6(value) && !value.includes('%');
 const GID_RULE = 'must be an IPv6 address in text';
-const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
-const TOKEN_RULE = 'must be a text of 64 lower-case hexadecimal digits';
-const BINDING_RULE = 'must be a text of 64 lower-case hexadecimal digits';
-const ENCRYPTION_RULE = "must be 'aes-256-gcm' or left out";
-const DEVICE_RULE = 'must be a text of 1 to 64 printable ASCII characters';
 
-/** The buffer that the peer may write and read by itself. */
-export interface BufferGrant {
-  /** Virtual address, hexadecimal without prefix. */
-  readonly addr: string;
-  readonly rkey: RKey;
-  /** Bytes. */
-  readonly length: number;
+/** A path as the `parameters` frame tells it: the PSN came before, in a frame of its own. */
+export type ToldPath = Omit<SessionPath, 'psn'>;
+
+export interface SessionPath extends PeerPath {
+  /** 0 on Ethernet. */
+  readonly lid: number;
 }
 
-const buffer: v.GenericSchema<unknown, BufferGrant> = v.pipe(
-  v.strictObject(
-    {
-      addr: v.pipe(v.string(ADDR_RULE), v.regex(/^[0-9a-f]{1,16}$/i, ADDR_RULE)),
-      rkey,
-      length: integer(1, Number.MAX_SAFE_INTEGER),
-    },
-    'must be an object or null',
-  ),
-  v.check(
-    ({ addr, length }) => BigInt(`0x${addr}`) + BigInt(length) <= ADDRESS_SPACE_BYTES,
-    'must end inside the 64-bit address space',
-  ),
-);
-
-/** The receives that the peer may fill. */
-export interface ReceiveGrant {
-  readonly slots: number;
-  /** Bytes of each. */
-  readonly slotBytes: number;
-  /** How many of them are posted before the sender says `ready`; all when left out. */
-  readonly free?: number | undefined;
-}
-
-const receive: v.GenericSchema<unknown, ReceiveGrant> = v.pipe(
-  v.strictObject(
-    {
-      slots: integer(1, MAX_RECEIVE_SLOTS),
-      slotBytes: integer(1, MAX_SLOT_BYTES),
-      free: v.optional(integer(0, MAX_RECEIVE_SLOTS)),
-    },
-    'must be an object',
-  ),
-  v.check(({ slots, free = slots }) => free <= slots, 'must not have more free receives than receives'),
+const path: v.GenericSchema<unknown, ToldPath> = v.strictObject(
+  {
+    qpn,
+    gid: v.pipe(v.string(GID_RULE), v.check(isGid, GID_RULE)),
+    lid: integer(0, 0xffff),
+    udpPort: integer(1, 0xffff),
+    mtu: v.picklist(PATH_MTUS, `must be one of ${PATH_MTUS.join(', ')}`),
+    rdAtomic: integer(0, 255),
+  },
+  'must be an object',
 );
 
 const FRAME_SCHEMAS = {
@@ -102,25 +59,10 @@ const FRAME_SCHEMAS = {
   }),
   parameters: v.strictObject({
     type: v.literal('parameters'),
-    qpn,
-    gid: v.pipe(v.string(GID_RULE), v.check(isGid, GID_RULE)),
-    lid: integer(0, 0xffff),
-    udpPort: integer(1, 0xffff),
-    pathMtu: v.picklist(PATH_MTUS, `must be one of ${PATH_MTUS.join(', ')}`),
-    maxRdAtomic: integer(0, 255),
-    maxDestRdAtomic: integer(0, 255),
-    receive,
-    buffer: v.nullable(buffer),
-    /** Messages of the peer that the sender has received whole, modulo 2^32: 0 but when a connection recovers. */
-    received: integer(0, 0xffffffff),
-    /** Server only: what resumes the connection over a new session. */
-    resumeToken: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),
-    /** The sender insists that messages and memory be sealed. */
-    encryption: v.optional(v.picklist(['aes-256-gcm'], ENCRYPTION_RULE)),
+    path,
+    terms: termsSchema,
     /** Ties all of it to this TLS connection. */
-    binding: v.optional(v.pipe(v.string(BINDING_RULE), v.regex(/^[0-9a-f]{64}$/, BINDING_RULE))),
-    /** Short name of the sender's device, for messages and logs. */
-    device: v.pipe(v.string(DEVICE_RULE), v.regex(/^[\x20-\x7e]{1,64}$/, DEVICE_RULE)),
+    binding: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),
   }),
   /** The sender's queue pair is in RTS and its receives are posted. */
   ready: v.strictObject({ type: v.literal('ready') }),
@@ -146,8 +88,11 @@ type Schemas = typeof FRAME_SCHEMAS;
 export type FrameType = keyof Schemas;
 export type FrameOf<Type extends FrameType> = Readonly<v.InferOutput<Schemas[Type]>>;
 export type Frame = { [Type in FrameType]: FrameOf<Type> }[FrameType];
-/** What each side tells about its queue pair. */
-export type SessionParameters = Omit<FrameOf<'parameters'>, 'type'>;
+/** What each side tells about its queue pair and promises. */
+export interface SessionParameters {
+  readonly path: ToldPath;
+  readonly terms: Terms;
+}
 
 /** Why bytes are not a frame. */
 export const FrameFault = {
@@ -178,9 +123,10 @@ export function violation(reason: FrameFault, message: string): DecodedFrame {
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a frame that the peer would refuse.
  */
 export function encodeFrame(frame: Frame): Buffer {
-  const result = v.safeParse(FRAME_SCHEMAS[frame.type], frame, { abortEarly: true });
+  const fields = JSON.stringify(frame, addressesAsHex);
+  const result = v.safeParse(FRAME_SCHEMAS[frame.type], JSON.parse(fields), { abortEarly: true });
   if (!result.success) throw usageError(`cannot send this ${describeIssue(frame.type, result.issues[0])}`);
-  const body = Buffer.from(JSON.stringify({ v: FRAME_VERSION, ...frame }), 'utf8');
+  const body = Buffer.from(`{"v":${FRAME_VERSION},${fields.slice(1)}`, 'utf8');
   if (body.length > MAX_FRAME_BODY_BYTES) {
     throw usageError(
       `a "${frame.type}" frame of ${body.length} bytes is too large; ${MAX_FRAME_BODY_BYTES} fit`,

@@ -13,7 +13,16 @@
 import type { Psn } from '../verbs/brands.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
-import { byeFrame, errorFrame, type Frame, type SessionParameters } from './frames.js';
+import {
+  byeFrame,
+  errorFrame,
+  type Frame,
+  type FrameOf,
+  type SessionParameters,
+  type SessionPath,
+  type ToldPath,
+} from './frames.js';
+import type { Terms } from './terms.js';
 
 export type SessionRole = 'server' | 'client';
 
@@ -37,20 +46,25 @@ export type HandshakeState = (typeof HandshakeState)[keyof typeof HandshakeState
 /** What a frame out of order is called. */
 export const UNEXPECTED_FRAME = 'unexpected_frame';
 
-/** What the queue pair needs for INIT → RTR → RTS. */
+/** What two ends know of each other: paths for INIT → RTR → RTS, and terms. */
 export interface SessionAttributes {
-  readonly peer: SessionParameters;
-  /** The peer's PSN: `rqPsn` of RTR. */
-  readonly rqPsn: Psn;
-  /** Our own PSN: `sqPsn` of RTS. */
-  readonly sqPsn: Psn;
+  /** Our own end; its PSN is `sqPsn` of RTS. */
+  readonly own: SessionPath;
+  /** The peer's end; its PSN is `rqPsn` of RTR. */
+  readonly peer: SessionPath;
+  /** What the peer promises. */
+  readonly terms: Terms;
 }
 
 export type HandshakeEvent =
   /** Make PD, CQs, QP, buffers and MRs, then call `setLocalParameters`. */
   | { readonly type: 'create-objects' }
-  /** Bring the queue pair to RTS, post the receives, then call `setReady`. */
-  | { readonly type: 'transition'; readonly attributes: SessionAttributes }
+  /** Bring the queue pair to RTS, post the receives, then call `setReady`. `binding`: what the peer's parameters carried. */
+  | {
+      readonly type: 'transition';
+      readonly attributes: SessionAttributes;
+      readonly binding: string | undefined;
+    }
   | { readonly type: 'established' }
   | { readonly type: 'closed'; readonly reason: string | undefined }
   /** The peer sent an `error` frame; its texts are as the peer wrote them. */
@@ -72,7 +86,8 @@ export class Handshake {
   #state: HandshakeState = HandshakeState.PSN;
   #started = false;
   #peerPsn: Psn | undefined;
-  #peerParameters: SessionParameters | undefined;
+  #ownPath: ToldPath | undefined;
+  #peerParameters: FrameOf<'parameters'> | undefined;
   #peerReady = false;
 
   constructor(role: SessionRole, psn: Psn) {
@@ -119,11 +134,12 @@ export class Handshake {
   }
 
   /** The verbs objects exist; tell the peer about them. */
-  setLocalParameters(parameters: SessionParameters): HandshakeStep {
+  setLocalParameters(parameters: SessionParameters & { readonly binding?: string }): HandshakeStep {
     if (this.#state !== HandshakeState.OBJECTS) {
       throw this.#misuse('setLocalParameters()', 'after the "create-objects" event, once');
     }
     const send: Frame[] = [{ type: 'parameters', ...parameters }];
+    this.#ownPath = parameters.path;
     if (this.#peerParameters === undefined) {
       this.#state = HandshakeState.PARAMETERS;
       return { send, event: undefined };
@@ -166,7 +182,7 @@ export class Handshake {
     return just({ type: 'create-objects' });
   }
 
-  #receiveParameters({ type: _, ...parameters }: Frame & { type: 'parameters' }): HandshakeStep | undefined {
+  #receiveParameters(parameters: FrameOf<'parameters'>): HandshakeStep | undefined {
     if (this.#peerParameters !== undefined) return undefined;
     if (this.#state !== HandshakeState.OBJECTS && this.#state !== HandshakeState.PARAMETERS) return undefined;
     this.#peerParameters = parameters;
@@ -182,11 +198,12 @@ export class Handshake {
     return just({ type: 'established' });
   }
 
-  #transition(peer: SessionParameters): HandshakeEvent {
-    // The peer's PSN is what moved the state beyond `psn`, so it is here.
-    const rqPsn = this.#peerPsn as Psn;
+  #transition({ path, terms, binding }: FrameOf<'parameters'>): HandshakeEvent {
+    // The peer's PSN and our own path are what moved the state to where it is, so they are here.
+    const peer = { ...path, psn: this.#peerPsn as Psn };
+    const own = { ...(this.#ownPath as ToldPath), psn: this.#localPsn };
     this.#state = HandshakeState.TRANSITIONS;
-    return { type: 'transition', attributes: { peer, rqPsn, sqPsn: this.#localPsn } };
+    return { type: 'transition', attributes: { own, peer, terms }, binding };
   }
 
   #refuse(frame: Frame): HandshakeStep {

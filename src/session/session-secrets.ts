@@ -7,6 +7,7 @@ import type { Psn } from '../verbs/brands.js';
 import type { ControlChannel } from './control-channel.js';
 import type { SessionParameters } from './frames.js';
 import type { SessionAttributes, SessionRole } from './handshake.js';
+import { addressesAsHex } from './terms.js';
 
 export type KeyExporter = Pick<ControlChannel, 'role' | 'sessionsBefore' | 'exportKeyingMaterial'>;
 
@@ -25,18 +26,23 @@ export function bindParameters(
   psn: Psn,
   parameters: SessionParameters,
 ): string {
-  const { binding: _, ...told } = parameters;
+  const { path, terms } = parameters;
   const context = createHash('sha256')
-    .update(`${teller} ${exporter.sessionsBefore} ${psn} ${canonical(told)}`)
+    .update(`${teller} ${exporter.sessionsBefore} ${psn} ${canonical({ path, terms })}`)
     .digest();
   return exporter.exportKeyingMaterial(BINDING_BYTES, BINDING_LABEL, context).toString('hex');
 }
 
 /** Whether the peer's parameters were told in this session by this peer. */
-export function isBound(exporter: KeyExporter, psn: Psn, parameters: SessionParameters): boolean {
+export function isBound(
+  exporter: KeyExporter,
+  psn: Psn,
+  parameters: SessionParameters,
+  binding: string | undefined,
+): boolean {
   const teller = exporter.role === 'server' ? 'client' : 'server';
   const wanted = Buffer.from(bindParameters(exporter, teller, psn, parameters));
-  const given = Buffer.from(parameters.binding ?? '');
+  const given = Buffer.from(binding ?? '');
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
@@ -59,13 +65,12 @@ export interface KeyPair {
 export function deriveKeys(
   exporter: KeyExporter,
   purpose: string,
-  session: SessionAttributes,
-  ownQpn: number,
+  { own, peer }: Pick<SessionAttributes, 'own' | 'peer'>,
 ): KeyPair {
   const isServer = exporter.role === 'server';
-  const ofServer = isServer ? [session.sqPsn, ownQpn] : [session.rqPsn, session.peer.qpn];
-  const ofClient = isServer ? [session.rqPsn, session.peer.qpn] : [session.sqPsn, ownQpn];
-  const context = Buffer.from([exporter.sessionsBefore, ...ofServer, ...ofClient].join(' '));
+  const [ofServer, ofClient] = isServer ? [own, peer] : [peer, own];
+  const numbers = [exporter.sessionsBefore, ofServer.psn, ofServer.qpn, ofClient.psn, ofClient.qpn];
+  const context = Buffer.from(numbers.join(' '));
   const derive = (sender: SessionRole): DirectionKeys => {
     const label = `EXPORTER-queuepair-${purpose}-${sender}`;
     const bytes = exporter.exportKeyingMaterial(KEY_BYTES + IV_BYTES, label, context);
@@ -78,9 +83,9 @@ export function deriveKeys(
 
 /** JSON whose text does not depend on the order in which fields were set. */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
+  return JSON.stringify(value, (key, inner: unknown) =>
     typeof inner === 'object' && inner !== null
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
+      : addressesAsHex(key, inner),
   );
 }

@@ -91,6 +91,7 @@ export class SoftDevice implements Device {
       linkLayer: 'Ethernet',
       lid: 0,
       udpPort: address.port,
+      isExclusive: true,
       exactIcrc: this.#port.exactIcrc,
     };
   }

@@ -47,6 +47,8 @@ export interface PortAttributes {
   readonly lid: number;
   /** UDP port that peers must send to. 4791 but for soft devices that share a host. */
   readonly udpPort: number;
+  /** Whether nobody but this process can have queue pairs at the port's addresses: it owns the UDP port. */
+  readonly isExclusive: boolean;
   /**
    * Whether packets leave with exactly the ICRC that the wire format asks for. `false` where the operating system
    * hides an input of it (the IPv4 identification, over node:dgram): such a device still talks to others of its

@@ -18,9 +18,24 @@ export function chooseOwnGid(gids: readonly GidEntry[], reachedAt?: string): Gid
   return usable.find(({ gid }) => gid === wanted) ?? usable.find(({ gid }) => !isLinkLocal(gid)) ?? usable[0];
 }
 
-/** As `chooseOwnGid`. @throws RdmaError ERR_RDMA_NO_DEVICE when the device has none. */
-export async function ownGid(device: Device, reachedAt?: string, port = 1): Promise<GidEntry> {
-  const found = chooseOwnGid(await device.queryGids(port), reachedAt);
+/**
+ * As `chooseOwnGid`, or the entry with this `index`.
+ *
+ * @throws RdmaError ERR_RDMA_NO_DEVICE when the device does not have it.
+ */
+export async function ownGid(
+  device: Device,
+  reachedAt?: string,
+  port = 1,
+  index?: number,
+): Promise<GidEntry> {
+  const gids = await device.queryGids(port);
+  if (index !== undefined) {
+    const wanted = gids.find((entry) => entry.index === index && entry.type !== 'RoCE v1');
+    if (wanted !== undefined) return wanted;
+    throw new RdmaError('ERR_RDMA_NO_DEVICE', `${device.name} has no RoCE v2 GID with the index ${index}`);
+  }
+  const found = chooseOwnGid(gids, reachedAt);
   if (found !== undefined) return found;
   const message = `${device.name} has no RoCE v2 GID; give its port an IP address`;
   throw new RdmaError('ERR_RDMA_NO_DEVICE', message);

@@ -112,7 +112,7 @@ test('a SEND above the receive is LOC_LEN_ERR here, REM_INV_REQ_ERR there, and h
   await client.welcome();
   const raw = await RawClient.connect(server);
   const reported = nextReason(server);
-  await raw.send(new Uint8Array(raw.peer.receive.slotBytes + 1));
+  await raw.send(new Uint8Array(raw.terms.receive.slotBytes + 1));
   assert.equal(await raw.statusOf(1), 'REM_INV_REQ_ERR');
   assert.match(await reported, /ERR_RDMA_COMPLETION (LOC_LEN_ERR|QP_REQ_ERR)/);
   await raw.vanish();

@@ -328,7 +328,7 @@ test('a session with the right token but another certificate does not get the co
   };
   await using server = await startServer(undefined, { clientCa: authority.certPem });
   const owner = await RawClient.connect(server, await issue('owner'));
-  const token = owner.peer.resumeToken ?? '';
+  const token = owner.terms.resumeToken ?? '';
   assert.match(token, /^[0-9a-f]{64}$/);
   const thief = await openChannel(server, await issue('thief'));
   thief.send({ type: 'resume', token });

@@ -99,6 +99,7 @@ test('attributes, port and GIDs are those of the library; inline data is what it
     linkLayer: 'Ethernet',
     lid: 0,
     udpPort: 4791,
+    isExclusive: false,
     exactIcrc: true,
   });
   assert.deepEqual(gids, [{ index: 3, gid: '::ffff:192.0.2.1', type: 'RoCE v2' }]);

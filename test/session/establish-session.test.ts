@@ -49,8 +49,8 @@ async function pair(): Promise<{ client: ControlChannel; served: ControlChannel 
   return { client, served: await arrived.channel };
 }
 
-const SERVER: SessionParameters = { ...PARAMETERS, qpn: toQpn(83) };
-const CLIENT: SessionParameters = { ...PARAMETERS, qpn: toQpn(84), buffer: null };
+const SERVER: SessionParameters = { ...PARAMETERS, path: { ...PARAMETERS.path, qpn: toQpn(83) } };
+const CLIENT: SessionParameters = { path: PARAMETERS.path, terms: { ...PARAMETERS.terms, buffer: null } };
 
 /** Steps that write down when they ran. */
 const loggedSteps = (who: string, parameters: SessionParameters, log: string[]): SessionSteps => ({
@@ -70,8 +70,10 @@ test('both sides end with the parameters of the other and with each PSN where it
     establishSession(served, loggedSteps('server', SERVER, log), PSN_A),
     establishSession(client, loggedSteps('client', CLIENT, log), PSN_B),
   ]);
-  assert.deepEqual(ofServer, { peer: CLIENT, rqPsn: PSN_B, sqPsn: PSN_A });
-  assert.deepEqual(ofClient, { peer: SERVER, rqPsn: PSN_A, sqPsn: PSN_B });
+  const serverPath = { ...SERVER.path, psn: PSN_A };
+  const clientPath = { ...CLIENT.path, psn: PSN_B };
+  assert.deepEqual(ofServer, { own: serverPath, peer: clientPath, terms: CLIENT.terms });
+  assert.deepEqual(ofClient, { own: clientPath, peer: serverPath, terms: SERVER.terms });
   assert.equal(log.indexOf('server objects') < log.indexOf('server transition'), true);
   assert.equal(log.length, 4);
   // The channel is free for what comes after the handshake.
@@ -87,9 +89,9 @@ test('without a PSN of the caller each side draws its own', async () => {
     establishSession(served, loggedSteps('server', SERVER, [])),
     establishSession(client, loggedSteps('client', CLIENT, [])),
   ]);
-  assert.equal(ofServer.sqPsn, ofClient.rqPsn);
-  assert.equal(ofServer.rqPsn, ofClient.sqPsn);
-  assert.notEqual(ofServer.sqPsn, ofServer.rqPsn);
+  assert.equal(ofServer.own.psn, ofClient.peer.psn);
+  assert.equal(ofServer.peer.psn, ofClient.own.psn);
+  assert.notEqual(ofServer.own.psn, ofServer.peer.psn);
   await client.close();
   await served.closed;
 });

@@ -16,7 +16,22 @@ const TOKEN = '0123456789abcdef'.repeat(4);
 const BAD_TOKENS = ['', TOKEN.slice(1), `${TOKEN}0`, TOKEN.toUpperCase(), 'g'.repeat(64), 1];
 
 const parse = (value: unknown) => parseFrameBody(Buffer.from(JSON.stringify(value)));
-const parameters = { v: 1, type: 'parameters', ...PARAMETERS };
+const { buffer } = PARAMETERS.terms;
+/** As they are in JSON. */
+const parameters = {
+  v: 1,
+  type: 'parameters',
+  path: PARAMETERS.path,
+  terms: { ...PARAMETERS.terms, buffer: { ...buffer, addr: '7f00deadbeef' } },
+};
+
+/** The parameters with other fields, each at its place. */
+function changed(fields: Readonly<Record<string, unknown>>): object {
+  const path: Record<string, unknown> = { ...parameters.path };
+  const terms: Record<string, unknown> = { ...parameters.terms };
+  for (const [name, value] of Object.entries(fields)) (name in path ? path : terms)[name] = value;
+  return { ...parameters, path, terms };
+}
 
 function refused(value: unknown): string {
   const result = parse(value);
@@ -30,8 +45,16 @@ test('every frame type comes back from its bytes as it was', () => {
     { type: 'psn', psn: toPsn(0) },
     { type: 'psn', psn: toPsn(0xffffff) },
     { type: 'parameters', ...PARAMETERS },
-    { type: 'parameters', ...PARAMETERS, buffer: null, gid: '2001:db8::1' },
-    { type: 'parameters', ...PARAMETERS, received: 0xffffffff, resumeToken: TOKEN },
+    {
+      type: 'parameters',
+      path: { ...PARAMETERS.path, gid: '2001:db8::1' },
+      terms: { ...PARAMETERS.terms, buffer: null },
+    },
+    {
+      type: 'parameters',
+      ...PARAMETERS,
+      terms: { ...PARAMETERS.terms, received: 0xffffffff, resumeToken: TOKEN },
+    },
     { type: 'ready' },
     { type: 'resume', token: TOKEN },
     { type: 'ping' },
@@ -93,9 +116,12 @@ test('a field too many is not_valid, also one that Object.prototype has', () => 
 });
 
 test('a field too few is not_valid and named', () => {
-  for (const field of Object.keys(PARAMETERS)) {
-    const { [field as keyof typeof PARAMETERS]: _, ...rest } = parameters;
-    assert.match(refused(rest), new RegExp(`^not_valid: .*"${field}" is missing`));
+  for (const part of ['path', 'terms'] as const) {
+    for (const field of Object.keys(PARAMETERS[part])) {
+      const rest = Object.fromEntries(Object.entries(parameters[part]).filter(([name]) => name !== field));
+      const message = refused({ ...parameters, [part]: rest });
+      assert.match(message, new RegExp(`^not_valid: .*"${part}.${field}" is missing`));
+    }
   }
 });
 
@@ -104,9 +130,8 @@ const BAD_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
   gid: ['127.0.0.1', 'fe80::1%eth0', '::1::', '', 'x'.repeat(4000), 1],
   lid: [-1, 0x10000, 0.5],
   udpPort: [0, 65_536, -4791],
-  pathMtu: [0, 1000, 8192, '1024', 1],
-  maxRdAtomic: [-1, 256],
-  maxDestRdAtomic: [-1, 256],
+  mtu: [0, 1000, 8192, '1024', 1],
+  rdAtomic: [-1, 256],
   receive: [
     null,
     {},
@@ -138,20 +163,26 @@ const BAD_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
 
 test('each field of the parameters has its bounds', () => {
   for (const [field, values] of Object.entries(BAD_FIELDS)) {
-    for (const value of values) assert.match(refused({ ...parameters, [field]: value }), /^not_valid/);
+    for (const value of values) assert.match(refused(changed({ [field]: value })), /^not_valid/);
   }
 });
 
 test('the bounds themselves are inside', () => {
   const edges = [
-    { qpn: 0, lid: 0xffff, udpPort: 1, maxRdAtomic: 0, maxDestRdAtomic: 255, pathMtu: 256 },
-    { qpn: 0xffffff, udpPort: 65_535, receive: { slots: 65_536, slotBytes: 2 ** 31 }, pathMtu: 4096 },
+    { qpn: 0, lid: 0xffff, udpPort: 1, rdAtomic: 255, mtu: 256 },
+    {
+      qpn: 0xffffff,
+      udpPort: 65_535,
+      receive: { slots: 65_536, slotBytes: 2 ** 31 },
+      rdAtomic: 0,
+      mtu: 4096,
+    },
     { buffer: { addr: 'FFFFFFFFFFFFFFFF', rkey: 0xffffffff, length: 1 } },
     { buffer: { addr: '0', rkey: 0, length: Number.MAX_SAFE_INTEGER } },
     { receive: { slots: 4, slotBytes: 1, free: 0 } },
     { receive: { slots: 65_536, slotBytes: 1, free: 65_536 } },
   ];
-  for (const edge of edges) assert.ok(parse({ ...parameters, ...edge }).ok, JSON.stringify(edge));
+  for (const edge of edges) assert.ok(parse(changed(edge)).ok, JSON.stringify(edge));
 });
 
 test('a PSN of more than 24 bits is refused, and the answer does not repeat it', () => {
@@ -174,7 +205,7 @@ test('a token that does not have its form is refused, and the answer does not re
 });
 
 test('a frame that the peer would refuse is not sent', () => {
-  const tooLong = { ...PARAMETERS, device: 'x'.repeat(65) };
+  const tooLong = { ...PARAMETERS, terms: { ...PARAMETERS.terms, device: 'x'.repeat(65) } };
   assert.throws(() => encodeFrame({ type: 'parameters', ...tooLong }), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
   assert.throws(() => encodeFrame({ type: 'error', code: 'c', message: 'm'.repeat(5000) }), {
     code: 'ERR_RDMA_INVALID_ARGUMENT',

@@ -91,10 +91,11 @@ test('the steps come in the order of the design, each with what it needs', () =>
   assert.equal(handshake.state, 'objects');
   assert.deepEqual(handshake.setLocalParameters(PARAMETERS), { send: [FRAMES.parameters], event: undefined });
   assert.equal(handshake.state, 'parameters');
-  const attributes = { peer: PARAMETERS, rqPsn: PSN_B, sqPsn: PSN_A };
+  const { path, terms } = PARAMETERS;
+  const attributes = { own: { ...path, psn: PSN_A }, peer: { ...path, psn: PSN_B }, terms };
   assert.deepEqual(handshake.receive(FRAMES.parameters), {
     send: [],
-    event: { type: 'transition', attributes },
+    event: { type: 'transition', attributes, binding: undefined },
   });
   assert.equal(handshake.state, 'transitions');
   assert.deepEqual(handshake.setReady(), { send: [FRAMES.ready], event: undefined });

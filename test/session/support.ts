@@ -28,17 +28,20 @@ export const PSN_A = toPsn(0xabcde1);
 export const PSN_B = toPsn(0x123457);
 
 export const PARAMETERS: SessionParameters = {
-  qpn: toQpn(0x84),
-  gid: '::ffff:127.0.0.1',
-  lid: 0,
-  udpPort: 4791,
-  pathMtu: 1024,
-  maxRdAtomic: 16,
-  maxDestRdAtomic: 16,
-  receive: { slots: 64, slotBytes: 65_536 },
-  buffer: { addr: '7f00deadbeef', rkey: toRKey(0xfffffffe), length: 1_048_576 },
-  received: 0,
-  device: 'soft:127.0.0.1',
+  path: {
+    qpn: toQpn(0x84),
+    gid: '::ffff:127.0.0.1',
+    lid: 0,
+    udpPort: 4791,
+    mtu: 1024,
+    rdAtomic: 16,
+  },
+  terms: {
+    receive: { slots: 64, slotBytes: 65_536 },
+    buffer: { addr: 0x7f00deadbeefn, rkey: toRKey(0xfffffffe), length: 1_048_576 },
+    received: 0,
+    device: 'soft:127.0.0.1',
+  },
 };
 
 /** Validity from `from` to `until`, in days from now. */

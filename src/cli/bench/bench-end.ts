@@ -10,9 +10,10 @@ import type { TakeCompletion } from '../../endpoint/completion-waiter.js';
 import { type Endpoint, openEndpoint } from '../../endpoint/endpoint.js';
 import type { ControlChannel } from '../../session/control-channel.js';
 import { establishSession } from '../../session/establish-session.js';
-import type { BufferGrant, SessionParameters } from '../../session/frames.js';
+import type { SessionParameters } from '../../session/frames.js';
 import type { SessionAttributes } from '../../session/handshake.js';
 import { generatePsn } from '../../session/psn-source.js';
+import type { LentBuffer } from '../../session/terms.js';
 import { AccessFlags } from '../../verbs/access-flags.js';
 import type { RKey } from '../../verbs/brands.js';
 import type { Device } from '../../verbs/device.js';
@@ -31,7 +32,7 @@ export class BenchEnd {
   readonly qp: QueuePair;
   readonly mr: MemoryRegion;
   readonly #endpoint: Endpoint;
-  readonly #remote: BufferGrant | null;
+  readonly #remote: LentBuffer | null;
   /** Resolves when the other side has ended the session. */
   readonly left: Promise<void>;
 
@@ -52,14 +53,13 @@ export class BenchEnd {
         postControlReceive(endpoint);
         return parametersOf(endpoint);
       },
-      async transition({ peer, rqPsn }: SessionAttributes) {
-        const { pathMtu: mtu, maxDestRdAtomic: rdAtomic } = peer;
-        await endpoint?.connect({ ...peer, psn: rqPsn, mtu, rdAtomic });
+      async transition({ peer }: SessionAttributes) {
+        await endpoint?.connect(peer);
       },
     };
     try {
-      const { peer } = await establishSession(channel, steps, psn);
-      return new BenchEnd(channel, endpoint as unknown as Endpoint, peer.buffer);
+      const { terms } = await establishSession(channel, steps, psn);
+      return new BenchEnd(channel, endpoint as unknown as Endpoint, terms.buffer);
     } catch (error) {
       await endpoint?.close();
       await channel.close('measured');
@@ -67,7 +67,7 @@ export class BenchEnd {
     }
   }
 
-  private constructor(channel: ControlChannel, endpoint: Endpoint, remote: BufferGrant | null) {
+  private constructor(channel: ControlChannel, endpoint: Endpoint, remote: LentBuffer | null) {
     this.channel = channel;
     this.#endpoint = endpoint;
     this.#remote = remote;
@@ -79,7 +79,7 @@ export class BenchEnd {
   /** Where the data of the peer begins. */
   get remoteData(): { readonly remoteAddr: bigint; readonly rkey: RKey } {
     if (this.#remote === null) throw new RdmaError('ERR_RDMA_PROTOCOL', 'the peer lends no memory');
-    return { remoteAddr: BigInt(`0x${this.#remote.addr}`) + BigInt(CONTROL_BYTES), rkey: this.#remote.rkey };
+    return { remoteAddr: this.#remote.addr + BigInt(CONTROL_BYTES), rkey: this.#remote.rkey };
   }
 
   /** The data of the measurement at this end. */
@@ -119,18 +119,12 @@ function postControlReceive({ qp, memory }: Endpoint): void {
 
 async function parametersOf({ address, device, memory }: Endpoint): Promise<SessionParameters> {
   const { lid } = await device.queryPort();
-  const { gid, udpPort, qpn, mtu, rdAtomic } = address;
-  return {
-    qpn,
-    gid,
-    lid,
-    udpPort,
-    pathMtu: mtu,
-    maxRdAtomic: rdAtomic,
-    maxDestRdAtomic: rdAtomic,
+  const { psn: _, ...path } = address;
+  const terms = {
     receive: { slots: 1, slotBytes: CONTROL_BYTES },
-    buffer: { addr: memory.addr.toString(16), rkey: memory.rkey, length: memory.length },
+    buffer: { addr: memory.addr, rkey: memory.rkey, length: memory.length },
     received: 0,
     device: device.name.slice(0, 64),
   };
+  return { path: { ...path, lid }, terms };
 }

@@ -153,17 +153,20 @@ async function resumeSession(all: Listening): Promise<boolean> {
 
 const PSN = toPsn(0x123456);
 const PARAMETERS: SessionParameters = {
-  qpn: toQpn(0x84),
-  gid: `::ffff:${HOSTS.client}`,
-  lid: 0,
-  udpPort: 4791,
-  pathMtu: 1024,
-  maxRdAtomic: 4,
-  maxDestRdAtomic: 4,
-  receive: { slots: 16, slotBytes: 4096 },
-  buffer: null,
-  received: 0,
-  device: 'attacker',
+  path: {
+    qpn: toQpn(0x84),
+    gid: `::ffff:${HOSTS.client}`,
+    lid: 0,
+    udpPort: 4791,
+    mtu: 1024,
+    rdAtomic: 4,
+  },
+  terms: {
+    receive: { slots: 16, slotBytes: 4096 },
+    buffer: null,
+    received: 0,
+    device: 'attacker',
+  },
 };
 
 /** The same frames are right in their own session, and refused in the next one of the same client. */

@@ -102,27 +102,46 @@ const DEVICE: FieldValues = {
   wrong: ['', 'x'.repeat(65), 'a\nb', 'é', '\u007f', '\u0000', ...NO_TEXT],
 };
 
+/** An object in which at most one field is not the usual one, or not right. */
+function object(fields: Readonly<Record<string, FieldValues>>): FieldValues {
+  const entries = Object.entries(fields);
+  const needed = entries.filter(([, { optional }]) => optional !== true);
+  const usual = Object.fromEntries(needed.map(([name, { right }]) => [name, right[0]]));
+  const withOne = (which: 'right' | 'wrong'): object[] =>
+    entries.flatMap(([name, values]) => values[which].map((value) => ({ ...usual, [name]: value })));
+  const without = needed.map(([missing]) =>
+    Object.fromEntries(Object.entries(usual).filter(([name]) => name !== missing)),
+  );
+  return {
+    right: [usual, ...withOne('right')],
+    wrong: [...withOne('wrong'), ...without, { ...usual, more: 1 }, [], {}, null, 7, 'path'],
+  };
+}
+
 export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, FieldValues>>>> = {
   psn: { psn: integer(0, 0xffffff, 0x123456) },
   parameters: {
-    qpn: integer(0, 0xffffff, 0x654321),
-    gid: GID,
-    lid: integer(0, 0xffff, 0),
-    udpPort: integer(1, 0xffff, 4791),
-    pathMtu: PATH_MTU,
-    maxRdAtomic: integer(0, 255, 16),
-    maxDestRdAtomic: integer(0, 255, 16),
-    receive: RECEIVE,
-    buffer: BUFFER,
-    received: integer(0, 0xffffffff, 0),
-    resumeToken: { ...TOKEN, optional: true },
-    encryption: {
-      right: ['aes-256-gcm'],
-      wrong: ['', 'aes-128-gcm', 'AES-256-GCM', 'none', ...NO_TEXT],
-      optional: true,
-    },
+    path: object({
+      qpn: integer(0, 0xffffff, 0x654321),
+      gid: GID,
+      lid: integer(0, 0xffff, 0),
+      udpPort: integer(1, 0xffff, 4791),
+      mtu: PATH_MTU,
+      rdAtomic: integer(0, 255, 16),
+    }),
+    terms: object({
+      receive: RECEIVE,
+      buffer: BUFFER,
+      received: integer(0, 0xffffffff, 0),
+      resumeToken: { ...TOKEN, optional: true },
+      encryption: {
+        right: ['aes-256-gcm'],
+        wrong: ['', 'aes-128-gcm', 'AES-256-GCM', 'none', ...NO_TEXT],
+        optional: true,
+      },
+      device: DEVICE,
+    }),
     binding: { ...TOKEN, optional: true },
-    device: DEVICE,
   },
   ready: {},
   resume: { token: TOKEN },

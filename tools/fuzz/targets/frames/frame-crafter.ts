@@ -6,6 +6,7 @@ import {
   FRAME_PREFIX_BYTES,
   type FrameType,
   MAX_FRAME_BODY_BYTES,
+  parseFrameBody,
   type SessionParameters,
 } from '../../../../src/session/frames.js';
 import type { Choices } from '../../choices.js';
@@ -52,8 +53,7 @@ export class FrameCrafter {
     const type = IN_ORDER[Math.min(this.#number++, IN_ORDER.length - 1)] as FrameType;
     const fields = rightFields(type, choices);
     if (type === 'psn') this.#psn = fields['psn'] as number;
-    if (type === 'parameters')
-      fields['binding'] = this.#bind(this.#psn, fields as unknown as SessionParameters);
+    if (type === 'parameters') fields['binding'] = this.#bind(this.#psn, fromJson({ v: 1, type, ...fields }));
     return fromObject({ v: 1, type, ...fields }, true);
   }
 
@@ -157,6 +157,13 @@ export class FrameCrafter {
     for (let i = 0; i < bytes.length; i++) bytes[i] = choices.u8();
     return { bytes, valid: undefined };
   }
+}
+
+/** Parameters as a session knows them. */
+function fromJson(fields: unknown): SessionParameters {
+  const decoded = parseFrameBody(Buffer.from(JSON.stringify(fields)));
+  if (decoded.ok && decoded.frame.type === 'parameters') return decoded.frame;
+  throw new Error('these parameters must be right');
 }
 
 function rightFields(type: FrameType, choices: Choices): Record<string, unknown> {

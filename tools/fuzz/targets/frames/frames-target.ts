@@ -211,10 +211,14 @@ function checkHandshake({ session, disturbed }: Peer, model: StreamModel, wasSer
   must(session.objectsMade <= 1 && transitions.length <= 1, 'each step is asked for once');
   if (session.objectsMade > 0)
     must(handshake.psn !== undefined, 'objects are made after the PSN of the peer');
-  for (const { rqPsn, sqPsn, peer } of transitions) {
-    must(rqPsn === handshake.psn?.psn && sqPsn === OWN_PSN, 'a queue pair gets the PSNs that were exchanged');
-    const { type: _, binding: __, ...parameters } = handshake.parameters ?? { type: 'parameters' };
-    must(isDeepStrictEqual(peer, parameters), 'a queue pair gets the parameters that the peer sent');
+  for (const { own, peer, terms } of transitions) {
+    const { psn, ...path } = peer;
+    must(psn === handshake.psn?.psn && own.psn === OWN_PSN, 'a queue pair gets the PSNs that were exchanged');
+    const told = handshake.parameters;
+    must(
+      isDeepStrictEqual([path, terms], [told?.path, told?.terms]),
+      'a queue pair gets the parameters that the peer sent',
+    );
   }
   if (established !== undefined) must(handshake.established, 'a session is established by frames in order');
   if (error !== undefined) must(error instanceof RdmaError, `a session ends with an RdmaError, not ${error}`);

@@ -17,17 +17,20 @@ import { MemorySocket } from './memory-socket.js';
 export const OWN_PSN: Psn = toPsn(9_173_551);
 
 const OWN_PARAMETERS: SessionParameters = {
-  qpn: toQpn(0x84),
-  gid: '::ffff:192.0.2.1',
-  lid: 0,
-  udpPort: 4791,
-  pathMtu: 1024,
-  maxRdAtomic: 16,
-  maxDestRdAtomic: 16,
-  receive: { slots: 64, slotBytes: 65_536 },
-  buffer: { addr: '7f00deadbeef', rkey: toRKey(0xfffffffe), length: 1_048_576 },
-  received: 0,
-  device: 'soft:192.0.2.1',
+  path: {
+    qpn: toQpn(0x84),
+    gid: '::ffff:192.0.2.1',
+    lid: 0,
+    udpPort: 4791,
+    mtu: 1024,
+    rdAtomic: 16,
+  },
+  terms: {
+    receive: { slots: 64, slotBytes: 65_536 },
+    buffer: { addr: 0x7f00deadbeefn, rkey: toRKey(0xfffffffe), length: 1_048_576 },
+    received: 0,
+    device: 'soft:192.0.2.1',
+  },
 };
 
 export interface SessionPlan {

@@ -1,0 +1,113 @@
+/**
+ * Whether a queue pair may be tied to the path that a peer tells: a peer that lies could tie this side to itself, to
+ * another connection of this process, or send its packets to third parties.
+ *
+ * A peer may well be in this process, and even on the same device. Then it names a queue pair of this device, and it is
+ * the right one only if the other end of the same session told it: each end notes its queue pair here, under a secret
+ * that the two ends of one TLS connection share and nobody else has, before it tells its path.
+ */
+import { timingSafeEqual } from 'node:crypto';
+import type { PeerFault } from '../session/establish-session.js';
+import type { KeyExporter } from '../session/session-secrets.js';
+import { formatGid, parseGid } from '../verbs/address.js';
+import type { PeerPath } from '../verbs/peer-path.js';
+
+const LABEL = 'EXPORTER-queuepair-ends';
+const SECRET_BYTES = 32;
+const RESERVED_QPNS: readonly number[] = [0, 1, 0xffffff];
+
+type Told = Pick<PeerPath, 'qpn' | 'udpPort'>;
+
+/** Where a queue pair of this process is. */
+interface LocalEnd {
+  readonly own: Told;
+  /** All addresses of its port. */
+  readonly gids: ReadonlySet<string>;
+  readonly role: KeyExporter['role'];
+  readonly secret: Buffer;
+}
+
+/** By queue pair number. */
+const localEnds = new Map<number, Set<LocalEnd>>();
+
+export interface OwnEnd {
+  readonly path: Told;
+  /** All addresses of the port. */
+  readonly gids: readonly string[];
+  /** Nobody but this process has queue pairs at these addresses and this UDP port. */
+  readonly isExclusive: boolean;
+}
+
+export class PeerCheck {
+  #end: LocalEnd | undefined;
+  #isExclusive = false;
+
+  /** Call it before the path is told: the peer may be here, too. */
+  note(own: OwnEnd, exporter: KeyExporter): void {
+    this.release();
+    const secret = exporter.exportKeyingMaterial(SECRET_BYTES, LABEL);
+    const gids = new Set(own.gids.map(canonical));
+    this.#end = { own: own.path, gids, role: exporter.role, secret };
+    this.#isExclusive = own.isExclusive;
+    const { qpn } = own.path;
+    const ends = localEnds.get(qpn);
+    if (ends === undefined) localEnds.set(qpn, new Set([this.#end]));
+    else ends.add(this.#end);
+  }
+
+  /** `sessionAddress`: where the peer's end of the session is; `null` when its device may be elsewhere. */
+  fault(peer: PeerPath, sessionAddress: string | null): PeerFault | undefined {
+    if (RESERVED_QPNS.includes(peer.qpn))
+      return fault('reserved_qpn', `no connection can have the queue pair number ${peer.qpn}`);
+    const gid = canonical(peer.gid);
+    if (!isUnicast(gid)) return fault('impossible_gid', 'the GID is not the address of one machine');
+    const end = this.#end;
+    if (end !== undefined && peer.udpPort === end.own.udpPort && end.gids.has(gid)) {
+      const ends = localEnds.get(peer.qpn) ?? new Set();
+      for (const other of ends) if (isOtherEnd(end, other, gid)) return undefined;
+      const isOurs = [...ends].some(({ gids }) => gids.has(gid));
+      if (isOurs || this.#isExclusive)
+        return fault('own_queue_pair', 'the queue pair belongs to the side that was told of it');
+    }
+    if (sessionAddress !== null && canonical(sessionAddress) !== gid) {
+      const hint = "set path.peerAddress to 'any' if its device has another address than its session";
+      return fault('foreign_gid', `the GID is not the address of its end of the session; ${hint}`);
+    }
+    return undefined;
+  }
+
+  /** The queue pair is gone. */
+  release(): void {
+    const end = this.#end;
+    if (end === undefined) return;
+    this.#end = undefined;
+    const ends = localEnds.get(end.own.qpn);
+    ends?.delete(end);
+    if (ends?.size === 0) localEnds.delete(end.own.qpn);
+  }
+}
+
+const isOtherEnd = (end: LocalEnd, other: LocalEnd, gid: string): boolean =>
+  other !== end &&
+  other.role !== end.role &&
+  other.own.udpPort === end.own.udpPort &&
+  other.gids.has(gid) &&
+  timingSafeEqual(other.secret, end.secret);
+
+const fault = (reason: string, message: string): PeerFault => ({ reason, message });
+
+/** One text for each address. A zone says how this machine reaches it and is no part of it. */
+function canonical(address: string): string {
+  const [text = ''] = address.split('%');
+  const parsed = parseGid(text);
+  return parsed === undefined ? text : formatGid(parsed);
+}
+
+/** Neither unspecified, nor multicast, nor broadcast. */
+function isUnicast(gid: string): boolean {
+  if (gid === '::' || /^ff/.test(gid)) return false;
+  const ipv4 = /^::ffff:(\d+)\./.exec(gid);
+  if (ipv4 === null) return true;
+  const first = Number(ipv4[1]);
+  return first !== 0 && first < 224;
+}
