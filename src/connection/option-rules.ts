@@ -9,6 +9,7 @@ import { usageError } from '../verbs/errors.js';
 import type { ClientTerms } from './authorization.js';
 import type { ConnectOptions } from './client.js';
 import type { CommonOptions, MemoryRights } from './options.js';
+import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
 import type { ListenOptions } from './server.js';
 
@@ -68,8 +69,21 @@ const SIZES = {
   bufferBytes: integer(0, 2 ** 40),
 };
 
+const PATH: Rules<ConnectionPathOptions> = {
+  port: integer(1, 255),
+  gidIndex: integer(0, 0xffff),
+  trafficClass: integer(0, 255),
+  flowLabel: integer(0, 0xfffff),
+  hopLimit: integer(1, 255),
+  timeout: integer(1, 31),
+  retryCount: integer(0, 7),
+  minRnrTimer: integer(0, 31),
+  peerAddress: (value) => (value === 'session' || value === 'any' ? undefined : "'session' or 'any'"),
+};
+
 const COMMON: Rules<CommonOptions> = {
   ...SIZES,
+  path: inside(PATH, 'path'),
   encryption,
   device,
   handshakeDeadlineMillis: integer(1, MAX_MILLIS),

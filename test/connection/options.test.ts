@@ -63,6 +63,8 @@ const LISTEN_NAMES: readonly (keyof ListenOptions)[] = [
   'maxMessageBytes',
   'bufferBytes',
   'encryption',
+  'path',
+  'path',
 ];
 
 const CONNECT_NAMES: readonly (keyof ConnectOptions)[] = [
