@@ -7,7 +7,18 @@ import { packageRoot as findRoot } from './temporary-project.js';
 
 const packageRoot = findRoot();
 
-const FOLDERS = ['src', 'test', 'testkit', 'tools', 'docs', 'scripts', 'native', '.ci', '.github'];
+const FOLDERS = [
+  'src',
+  'examples',
+  'test',
+  'testkit',
+  'tools',
+  'docs',
+  'scripts',
+  'native',
+  '.ci',
+  '.github',
+];
 /** Made by builds: what is in them is no part of the project. */
 const MADE = new Set(['node_modules', 'build', 'prebuilds']);
 const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g;
