@@ -51,6 +51,8 @@ export class SealedMemory {
   readonly #requests = new Map<number, Request>();
   readonly #waiting: (() => void)[] = [];
   #writes = 0n;
+  /** All writes until now were announced, or failed. */
+  #announced: Promise<void> = Promise.resolve();
   #lastOpened = 0n;
   #nextRequest = 0;
   #answering = 0;
@@ -72,8 +74,10 @@ export class SealedMemory {
     const sealed = cipher.update(data);
     cipher.final();
     announcement.set(cipher.getAuthTag(), 24);
-    await this.#options.write(remote, sealed, repeatable);
-    await this.#options.send(MessageKind.SEALED_WRITE, announcement);
+    await this.#inTurn(
+      () => this.#options.write(remote, sealed, repeatable),
+      () => this.#options.send(MessageKind.SEALED_WRITE, announcement),
+    );
   }
 
   /** @throws RdmaError as `Connection.read`; a refused access ends the connection. */
@@ -108,6 +112,25 @@ export class SealedMemory {
     for (const { reject } of this.#requests.values()) reject(error);
     this.#requests.clear();
     for (const go of this.#waiting.splice(0)) go();
+  }
+
+  /**
+   * The peer takes announcements in the order of their counters alone. Writes may come to their end in another one: their
+   * memory is registered at the same time.
+   */
+  async #inTurn(write: () => Promise<void>, announce: () => Promise<void>): Promise<void> {
+    const before = this.#announced;
+    const written = write();
+    let announced: Promise<void> | undefined;
+    const turn = Promise.allSettled([before, written]).then(([, { status }]) => {
+      if (status === 'fulfilled') announced = announce();
+      // Its failure is seen below, but perhaps not at once.
+      announced?.catch(() => undefined);
+    });
+    this.#announced = turn;
+    await written;
+    await turn;
+    await announced;
   }
 
   #open(data: Buffer): void {

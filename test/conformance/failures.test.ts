@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toQpn, toRKey } from '../../src/verbs/brands.js';
-import type { PathOptions } from '../../src/verbs/bring-up.js';
 import type { Device } from '../../src/verbs/device.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
@@ -25,8 +24,7 @@ interface Row {
   readonly requester: readonly string[];
   /** Status of the responder's posted receive; `null` when it stays posted. */
   readonly receive: readonly string[] | null;
-  readonly access?: number;
-  readonly path?: PathOptions;
+  readonly attributes?: Partial<QpAttributes>;
   /** The request with wrId 1. `target` grants everything; the receive has room for `BYTES`. */
   readonly request: (scene: Scene) => Promise<Partial<SendWorkRequest>> | Partial<SendWorkRequest>;
   readonly noReceive?: boolean;
@@ -95,20 +93,20 @@ const ROWS: readonly Row[] = [
   {
     name: 'WRITE on a queue pair that lacks REMOTE_WRITE',
     ...INVALID,
-    access: REMOTE_READ,
+    attributes: { accessFlags: REMOTE_READ },
     request: ({ target }) => write(at(target)),
   },
   {
     name: 'READ on a queue pair that lacks REMOTE_READ',
     ...INVALID,
-    access: REMOTE_WRITE,
+    attributes: { accessFlags: REMOTE_WRITE },
     request: ({ target }) => read(at(target)),
   },
   {
     name: 'atomic on a queue pair that lacks REMOTE_ATOMIC',
     needsAtomics: true,
     ...INVALID,
-    access: REMOTE_READ | REMOTE_WRITE,
+    attributes: { accessFlags: REMOTE_READ | REMOTE_WRITE },
     request: ({ source, target }) => add({ ...at(target), ...eight(source) }),
   },
   {
@@ -126,7 +124,7 @@ const ROWS: readonly Row[] = [
     requester: ['RNR_RETRY_EXC_ERR'],
     receive: null,
     noReceive: true,
-    path: { rnrRetry: 1, minRnrTimer: 1 },
+    attributes: { rnrRetry: 1, minRnrTimer: 1 },
     request: () => ({ opcode: WrOpcode.SEND }),
   },
   {
@@ -151,8 +149,8 @@ for (const row of ROWS) {
   test(`${row.name}: ${row.requester.join(' or ')}`, (t) =>
     withDevice(async (device) => {
       if (row.needsAtomics && skipUnless(device.attributes.atomics, t, 'atomics')) return;
-      const { access = remoteAccess(device) & ~LOCAL_WRITE } = row;
-      await withPair(device, { access, path: { retryCount: 3, ...row.path } }, async (pair) => {
+      const attributes = { retryCount: 3, ...row.attributes };
+      await withPair(device, { attributes }, async (pair) => {
         const { a, b } = pair;
         const source = await a.register(pattern(BYTES, 1));
         const target = await b.register(new Uint8Array(BYTES));
@@ -186,7 +184,7 @@ for (const row of ROWS) {
 
 test('nobody answers: RETRY_EXC_ERR after the retries, and everything behind it is flushed', () =>
   withDevice((device) =>
-    withPair(device, { path: { timeout: 10, retryCount: 2 } }, async ({ a, b }) => {
+    withPair(device, { attributes: { timeout: 10, retryCount: 2 } }, async ({ a, b }) => {
       await b.qp.modify({ state: QpState.ERR });
       for (const wrId of [1, 2, 3]) a.qp.postSend({ wrId, opcode: WrOpcode.SEND });
       assert.deepEqual(await a.statuses(3), ['1:RETRY_EXC_ERR', '2:WR_FLUSH_ERR', '3:WR_FLUSH_ERR']);

@@ -136,6 +136,35 @@ test('bytes that were changed in the memory before their announcement are wiped,
   assert.deepEqual(memory, new Uint8Array(1000));
 });
 
+test('writes are announced in the order in which they were asked for, whichever is there first', async () => {
+  const announced: number[] = [];
+  const open: { settle: (error?: Error) => void }[] = [];
+  const own = new SealedMemory({
+    keys: { own: newKeys(), peer: newKeys() },
+    maxMessageBytes: 1000,
+    send: async (_kind, data) => {
+      announced.push(Number(Buffer.from(data).readBigUInt64BE(0)));
+    },
+    write: () =>
+      new Promise((resolve, reject) => {
+        open.push({ settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      }),
+    find: () => undefined,
+  });
+  const writes = [10n, 20n, 30n].map((addr) =>
+    own.write(new RemoteBuffer(addr, 1, 8), randomBytes(8), false),
+  );
+  const lost = new Error('lost');
+  const second = assert.rejects(writes[1] as Promise<void>, lost);
+  open[2]?.settle();
+  open[1]?.settle(lost);
+  await second;
+  assert.deepEqual(announced, []);
+  open[0]?.settle();
+  await Promise.all([writes[0], writes[2]]);
+  assert.deepEqual(announced, [1, 3]);
+});
+
 test('an announcement that is repeated, or reaches outside, breaks the rules', async () => {
   const { own, served, announced } = memoryPair();
   await own.write(new RemoteBuffer(0n, 1, 10), randomBytes(10), false);

@@ -5,9 +5,9 @@ import { Syndrome } from '../../src/roce/wire/aeth.js';
 import { ICRC_LENGTH } from '../../src/roce/wire/bth.js';
 import { Icrc, writeIcrc } from '../../src/roce/wire/icrc.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
+import { EventQueue } from '../../testkit/event-queue.js';
 import { Random } from '../../testkit/random.js';
 import { SharedWord } from '../../tools/sim/checks/atomics.js';
-import { EventQueue } from '../../tools/sim/event-queue.js';
 import { SimFailure } from '../../tools/sim/failure.js';
 import { generateScenario } from '../../tools/sim/generate.js';
 import type { Packet } from '../../tools/sim/network.js';
@@ -169,7 +169,7 @@ test('events come in the order of their time, and those of one time as they were
   );
 });
 
-test('shrinking keeps the checker that failed and leaves out what it does not need', () => {
+test('shrinking keeps the checker that failed and leaves out what it does not need', async () => {
   const scenario = generateScenario(5);
   // Nobody can complete anything in a world whose receives never come.
   for (const connection of scenario.connections) connection.tinyCq = 0;
@@ -184,7 +184,7 @@ test('shrinking keeps the checker that failed and leaves out what it does not ne
   first.window = null;
   const { failure } = runScenario(scenario);
   assert.match(failure ?? '', /^statuses/);
-  const shrunk = shrink(scenario, failure ?? '', 10_000);
+  const shrunk = await shrink(scenario, failure ?? '', 10_000);
   assert.match(shrunk.failure, /^statuses/);
   const operations = shrunk.scenario.connections.flatMap((c) => c.epochs.flatMap((e) => e.operations));
   assert.equal(operations.length, 1);
@@ -193,6 +193,7 @@ test('shrinking keeps the checker that failed and leaves out what it does not ne
 test('the command line refuses what makes no sense', () => {
   assert.deepEqual(parseOptions(['--seed', '7']).last, 7);
   assert.equal(parseOptions(['--seeds', '3..9']).first, 3);
+  assert.equal(parseOptions(['--connections']).connections, true);
   for (const args of [['--seeds', '9..3'], ['--seeds', 'x'], ['--jobs', '0'], ['--what']]) {
     assert.throws(() => parseOptions(args), args.join(' '));
   }

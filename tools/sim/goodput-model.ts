@@ -10,8 +10,8 @@ import type { PathMtu } from '../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { createCompletions, WcStatus } from '../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
+import { EventQueue } from '../../testkit/event-queue.js';
 import { Random } from '../../testkit/random.js';
-import { EventQueue } from './event-queue.js';
 import { fillDatagram, Network, type NetworkListener, newDatagram, type Packet } from './network.js';
 import { ALL_RIGHTS, type Scenario } from './scenario.js';
 

@@ -1,13 +1,11 @@
 /**
- * `npm run sim`: runs seeds of the network simulator on worker threads, and says which promises the engine broke and
- * what no seed has reached. Exit code 1 for either; what was not reached is judged from 500 seeds on.
+ * `npm run sim`: runs seeds of the simulation of queue pairs, or of connections, on worker threads, and says which promises
+ * were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
  */
 import { Worker } from 'node:worker_threads';
-import { generateScenario } from './generate.js';
 import { Marks } from './marks.js';
-import { SEEDS_FOR_MARKS, WANTED } from './marks-wanted.js';
+import { CONNECTIONS, type Mode, QUEUE_PAIRS } from './mode.js';
 import { type Options, parseOptions, USAGE } from './options.js';
-import { shrink } from './shrink.js';
 
 const SHRINK_MILLIS = 30_000;
 const PROGRESS_MILLIS = 1000;
@@ -28,9 +26,9 @@ interface Summary {
   done: number;
 }
 
-const replay = (seed: number): string => `npm run sim -- --seed ${seed} --shrink`;
+const replay = (mode: Mode, seed: number): string => `npm run sim -- ${mode.flag}--seed ${seed} --shrink`;
 
-function runAll(options: Options, summary: Summary): Promise<void> {
+function runAll(mode: Mode, options: Options, summary: Summary): Promise<void> {
   const total = options.last - options.first + 1;
   let next = options.first;
   let shownAt = Date.now();
@@ -40,9 +38,12 @@ function runAll(options: Options, summary: Summary): Promise<void> {
     summary.marks.add(report.marks);
     if (report.failure !== null) {
       summary.failures.push({ seed: report.seed, failure: report.failure });
-      if (options.json) print({ seed: report.seed, failure: report.failure, replay: replay(report.seed) });
+      if (options.json)
+        print({ seed: report.seed, failure: report.failure, replay: replay(mode, report.seed) });
       else if (summary.failures.length <= SHOWN_FAILURES)
-        process.stderr.write(`\nseed ${report.seed}: ${report.failure}\n  replay: ${replay(report.seed)}\n`);
+        process.stderr.write(
+          `\nseed ${report.seed}: ${report.failure}\n  replay: ${replay(mode, report.seed)}\n`,
+        );
     }
     if (Date.now() - shownAt < PROGRESS_MILLIS) return;
     shownAt = Date.now();
@@ -51,7 +52,7 @@ function runAll(options: Options, summary: Summary): Promise<void> {
   return new Promise((resolve, reject) => {
     let running = 0;
     for (let i = 0; i < Math.min(options.jobs, total); i++) {
-      const worker = new Worker(new URL('./worker.js', import.meta.url));
+      const worker = new Worker(mode.worker);
       running++;
       const feed = (): void => {
         if (next <= options.last) {
@@ -75,10 +76,10 @@ const print = (value: object): void => {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 };
 
-function shrinkFirst(summary: Summary, options: Options): void {
+async function shrinkFirst(mode: Mode, summary: Summary, options: Options): Promise<void> {
   const [first] = summary.failures;
   if (first === undefined) return;
-  const { scenario, failure } = shrink(generateScenario(first.seed), first.failure, SHRINK_MILLIS);
+  const { scenario, failure } = await mode.shrink(first.seed, first.failure, SHRINK_MILLIS);
   if (options.json) print({ shrunk: scenario, failure });
   else process.stderr.write(`\nshrunk: ${failure}\n${JSON.stringify(scenario, null, 1)}\n`);
 }
@@ -86,12 +87,13 @@ function shrinkFirst(summary: Summary, options: Options): void {
 async function main(options: Options): Promise<number> {
   const started = Date.now();
   const summary: Summary = { failures: [], marks: new Marks(), packets: 0, done: 0 };
-  await runAll(options, summary);
+  const mode = options.connections ? CONNECTIONS : QUEUE_PAIRS;
+  await runAll(mode, options, summary);
   process.stderr.write('\n');
-  if (options.shrink) shrinkFirst(summary, options);
+  if (options.shrink) await shrinkFirst(mode, summary, options);
   const { counts } = summary.marks;
-  const isJudged = summary.done >= SEEDS_FOR_MARKS;
-  const unhit = WANTED.filter((name) => !counts.has(name));
+  const isJudged = summary.done >= mode.seedsForMarks;
+  const unhit = mode.wanted.filter((name) => !counts.has(name));
   const seconds = (Date.now() - started) / 1000;
   const marks = Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
   const failures = summary.failures.length;
@@ -109,8 +111,8 @@ async function main(options: Options): Promise<number> {
     if (options.verbose)
       for (const [name, count] of Object.entries(marks)) process.stdout.write(`${name}: ${count}\n`);
     const reached = isJudged
-      ? `${WANTED.length - unhit.length} of ${WANTED.length} marks hit`
-      : `marks are judged from ${SEEDS_FOR_MARKS} seeds on`;
+      ? `${mode.wanted.length - unhit.length} of ${mode.wanted.length} marks hit`
+      : `marks are judged from ${mode.seedsForMarks} seeds on`;
     const others = failures - SHOWN_FAILURES;
     if (others > 0) process.stderr.write(`and ${others} more seeds that failed\n`);
     process.stdout.write(

@@ -10,8 +10,8 @@ import { packetLength, writePacket } from '../../src/roce/packet-writer.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
 import { copyAddress, type UdpAddress } from '../../src/verbs/address.js';
+import type { EventQueue } from '../../testkit/event-queue.js';
 import type { Random } from '../../testkit/random.js';
-import type { EventQueue } from './event-queue.js';
 import type { LinkProfile, PortProfile, Scenario } from './scenario.js';
 
 /** One packet under way. */

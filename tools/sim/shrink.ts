@@ -1,29 +1,49 @@
 /**
- * Makes a failing scenario smaller: leaves out connections, epochs, operations and actions, and calms the network, piece
- * by piece, and keeps every change after which the same checker still fails. Bounded in time.
+ * Makes a failing scenario smaller, piece by piece, and keeps every change after which the same checker still fails.
+ * Bounded in time. What can be left out of a scenario of queue pairs: connections, epochs, operations, actions and faults
+ * of the network.
  */
-import { runScenario } from './run-seed.js';
+import { runScenario, type SeedResult } from './run-seed.js';
 import type { Scenario } from './scenario.js';
 
-type Change = (scenario: Scenario) => boolean;
+/** Changes a scenario in place; returns whether anything is different then. */
+export type ChangeOf<S> = (scenario: S) => boolean;
+type Change = ChangeOf<Scenario>;
 
 const checkerOf = (failure: string): string => failure.slice(0, failure.indexOf(':'));
 
-export interface Shrunk {
-  readonly scenario: Scenario;
+export interface Shrunk<S> {
+  readonly scenario: S;
   readonly failure: string;
 }
 
-export function shrink(original: Scenario, failure: string, budgetMillis: number): Shrunk {
+export interface Shrinking<S> {
+  run(scenario: S): SeedResult | Promise<SeedResult>;
+  /** Big steps first. Each is tried on the best scenario so far; those that no longer fit change nothing. */
+  changesOf(scenario: S): Iterable<ChangeOf<S>>;
+}
+
+export const shrink = (
+  original: Scenario,
+  failure: string,
+  budgetMillis: number,
+): Promise<Shrunk<Scenario>> => shrinkBy({ run: runScenario, changesOf }, original, failure, budgetMillis);
+
+export async function shrinkBy<S>(
+  { run, changesOf: changes }: Shrinking<S>,
+  original: S,
+  failure: string,
+  budgetMillis: number,
+): Promise<Shrunk<S>> {
   const end = Date.now() + budgetMillis;
-  let best: Shrunk = { scenario: original, failure };
+  let best: Shrunk<S> = { scenario: original, failure };
   for (let improved = true; improved; ) {
     improved = false;
-    for (const change of changesOf(best.scenario)) {
+    for (const change of changes(best.scenario)) {
       if (Date.now() > end) return best;
       const candidate = structuredClone(best.scenario);
       if (!change(candidate)) continue;
-      const result = runScenario(candidate);
+      const result = await run(candidate);
       if (result.failure === null || checkerOf(result.failure) !== checkerOf(best.failure)) continue;
       best = { scenario: candidate, failure: result.failure };
       improved = true;
@@ -32,7 +52,6 @@ export function shrink(original: Scenario, failure: string, budgetMillis: number
   return best;
 }
 
-/** Big steps first. Each is tried on the best scenario so far; those that no longer fit change nothing. */
 function* changesOf(scenario: Scenario): Generator<Change> {
   for (let i = scenario.connections.length - 1; i >= 0; i--) {
     yield (s) => s.connections.length > 1 && s.connections.splice(i, 1).length > 0;

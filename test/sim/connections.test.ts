@@ -1,0 +1,50 @@
+/** The simulation of connections itself: seeds replay, nothing of this thread stays replaced, shrinking keeps the failure. */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { generateScenario } from '../../tools/sim/connections/generate.js';
+import { runScenario, runSeed } from '../../tools/sim/connections/run-seed.js';
+import { shrink } from '../../tools/sim/connections/shrink.js';
+
+const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
+
+test('connections keep their promises in the first seeds', async () => {
+  for (const seed of SEEDS) {
+    const { failure } = await runSeed(seed);
+    assert.equal(failure, null, `npm run sim -- --connections --seed ${seed} --shrink`);
+  }
+});
+
+test('a seed is a whole run, whatever ran before it', async () => {
+  for (const seed of [3, 17, 42]) {
+    const first: string[] = [];
+    await runScenario(generateScenario(seed), (line) => first.push(line));
+    await runSeed(seed + 100);
+    const second: string[] = [];
+    await runScenario(generateScenario(seed), (line) => second.push(line));
+    assert.deepEqual(second, first);
+  }
+});
+
+test('a scenario survives being written down as JSON', async () => {
+  const scenario = generateScenario(11);
+  assert.deepEqual(await runScenario(JSON.parse(JSON.stringify(scenario))), await runScenario(scenario));
+});
+
+test('clocks, timers and random numbers are those of the machine again after a run', async () => {
+  const before = [setTimeout, clearTimeout, performance.now, Date.now, Math.random, randomInt];
+  await runSeed(1);
+  assert.deepEqual([setTimeout, clearTimeout, performance.now, Date.now, Math.random, randomInt], before);
+});
+
+test('shrinking leaves out what the failure does not need', async () => {
+  const scenario = generateScenario(2);
+  // A world whose patience was over before it began.
+  const late = { ...scenario, healAt: -1_000_000 };
+  const { failure } = await runScenario(late);
+  assert.match(failure ?? '', /^liveness/);
+  const shrunk = await shrink(late, failure ?? '', 5000);
+  assert.match(shrunk.failure, /^liveness/);
+  assert.equal(shrunk.scenario.plans.length, 1);
+  assert.ok(shrunk.scenario.faults.length <= scenario.faults.length);
+});

@@ -1,0 +1,183 @@
+/** A scenario for a seed. */
+import { StepName } from '../../../src/connection/steps.js';
+import { Random } from '../../../testkit/random.js';
+import { ControlVerb } from '../../../testkit/virtual-device.js';
+import type {
+  ConnectionPlan,
+  Direction,
+  EndOptions,
+  Fault,
+  FaultKind,
+  Operation,
+  Scenario,
+  Side,
+  Trigger,
+} from './scenario.js';
+
+const SIDES = ['client', 'server'] as const;
+const DIRECTIONS: readonly Direction[] = ['both', 'toClient', 'toServer'];
+
+/** Steps during which something may go wrong. */
+const STEPS: readonly StepName[] = [
+  StepName.TLS,
+  StepName.PSN_EXCHANGED,
+  StepName.OBJECTS_CREATED,
+  StepName.PARAMETERS_EXCHANGED,
+  StepName.INIT,
+  StepName.RTR,
+  StepName.RTS,
+  StepName.RECEIVES_POSTED,
+  StepName.READY,
+  StepName.RECOVERING,
+  StepName.RECOVERED,
+  StepName.QUIT,
+  StepName.MEMORY_DEREGISTERED,
+];
+
+export function generateScenario(seed: number): Scenario {
+  const random = new Random(seed);
+  const spanMillis = random.pick([50, 300, 2000, 6000]);
+  const plans = Array.from({ length: random.chance(0.75) ? 1 : random.int(2, 3) }, (_, i) =>
+    generatePlan(random, i, spanMillis),
+  );
+  const faultCount = random.chance(0.15) ? 0 : random.int(1, random.pick([1, 2, 3, 6]));
+  const faults = Array.from({ length: faultCount }, () => generateFault(random, plans.length, spanMillis));
+  const delayMillis = random.pick([0.01, 0.05, 0.5, 5]);
+  const lossy = random.chance(0.3);
+  return {
+    seed,
+    server: generateOptions(random),
+    slots: random.chance(0.2) ? 1 : 4,
+    plans,
+    faults,
+    path: {
+      delayMillis,
+      jitterMillis: random.chance(0.3) ? delayMillis : 0,
+      loss: lossy ? random.pick([0.01, 0.05]) : 0,
+      duplicate: lossy && random.chance(0.3) ? 0.05 : 0,
+      reorder: random.chance(0.15) ? 0.05 : 0,
+    },
+    verbMillis: random.pick([0, 0, 1, 20]),
+    healAt: spanMillis + random.int(0, 3000),
+  };
+}
+
+function generateOptions(random: Random): EndOptions {
+  const slotBytes = random.pick([64, 200, 1024]);
+  return {
+    receiveSlots: random.pick([1, 2, 3, 8, 16]),
+    slotBytes,
+    maxMessageBytes: random.pick([4096, 65_536]),
+    bufferBytes: random.chance(0.8) ? 4096 : 0,
+    encryption: random.chance(0.25),
+    recoveryMillis: Number(random.weighted({ '0': 1, '300': 2, '3000': 3, '10000': 4 })),
+    keepAliveMillis: random.pick([0, 50, 500, 5000]),
+  };
+}
+
+function generatePlan(random: Random, index: number, spanMillis: number): ConnectionPlan {
+  const client = generateOptions(random);
+  const takeMillis = { client: takingOf(random), server: takingOf(random) };
+  return {
+    startAt: index === 0 ? 0 : random.int(0, spanMillis),
+    host: random.chance(0.3) ? 0 : index,
+    client,
+    operations: {
+      client: generateOperations(random, spanMillis, true),
+      server: generateOperations(random, spanMillis, false),
+    },
+    takeMillis,
+  };
+}
+
+const takingOf = (random: Random): number => random.pick([0, 0, 0, 1, 30]);
+
+function generateOperations(random: Random, spanMillis: number, isClient: boolean): Operation[] {
+  const operations: Operation[] = [];
+  const when = (): number => Math.round(random.unit() * spanMillis * 100) / 100;
+  const bytes = (): number =>
+    random.weighted({ none: 1, tiny: 4, slot: 3, some: 3, many: 1 }) === 'many'
+      ? random.int(2000, 4096)
+      : random.pick([0, 1, 3, 4, 20, 40, 64, 160, 176, 177, 500, 984, 1000, 1500]);
+  const count = random.pick([0, 3, 10, 30]);
+  const burstAt = when();
+  for (let i = 0; i < count; i++) {
+    operations.push({ kind: 'send', at: random.chance(0.4) ? burstAt : when(), bytes: bytes() });
+  }
+  if (random.chance(0.01)) operations.push({ kind: 'send', at: when(), bytes: 70_000 });
+  const oneSided = random.pick([0, 0, 2, 6]);
+  for (let i = 0; i < oneSided; i++) {
+    const kind = random.pick(['write', 'read'] as const);
+    operations.push({
+      kind,
+      at: random.chance(0.4) ? burstAt : when(),
+      bytes: random.pick([8, 16, 100, 256]),
+      repeatable: random.chance(0.5),
+      wrong: random.chance(0.06),
+    });
+  }
+  const grants = random.pick([0, 0, 0, 1, 3]);
+  for (let i = 0; i < grants; i++) {
+    const revokeAfter = random.pick([null, 0, 1, 20, 200]);
+    operations.push({ kind: 'grant', at: when(), bytes: random.pick([8, 64, 256]), revokeAfter });
+  }
+  if (random.chance(0.2))
+    operations.push({ kind: 'sleep', at: when(), millis: random.pick([50, 500, 4000]) });
+  if (random.chance(isClient ? 0.15 : 0.1)) operations.push({ kind: 'close', at: when() });
+  if (random.chance(0.05)) operations.push({ kind: 'abort', at: when() });
+  return operations.sort((a, b) => a.at - b.at);
+}
+
+function generateFault(random: Random, plans: number, spanMillis: number): Fault {
+  return {
+    plan: random.int(0, plans - 1),
+    trigger: generateTrigger(random, spanMillis),
+    lasts: random.pick([1, 20, 100, 600, 1500, 4000, 12_000]),
+    what: generateFaultKind(random),
+  };
+}
+
+function generateTrigger(random: Random, spanMillis: number): Trigger {
+  if (random.chance(0.4)) return { at: Math.round(random.unit() * spanMillis * 100) / 100 };
+  return {
+    side: random.pick(SIDES),
+    step: random.pick(STEPS),
+    count: Number(random.weighted({ '1': 6, '2': 3, '3': 1 })),
+    after: random.pick([0, 0, 0.02, 0.3, 2]),
+  };
+}
+
+function generateFaultKind(random: Random): FaultKind {
+  const side: Side = random.pick(SIDES);
+  const kind = random.weighted({
+    dark: 4,
+    loss: 1,
+    stall: 3,
+    blackout: 2,
+    reset: 5,
+    queuePair: 4,
+    verb: 2,
+    restart: 1,
+    ghost: 2,
+    closeServer: 0.7,
+  });
+  switch (kind) {
+    case 'dark':
+    case 'stall':
+      return { kind, direction: random.pick(DIRECTIONS) };
+    case 'loss':
+      return { kind, direction: random.pick(DIRECTIONS), probability: random.pick([0.1, 0.4]) };
+    case 'reset':
+      return { kind, whoLearns: random.pick(['both', 'both', 'client', 'server'] as const) };
+    case 'queuePair':
+      return { kind, side, withEvent: random.chance(0.3) };
+    case 'verb':
+      return { kind, side, verb: random.pick(Object.values(ControlVerb)), times: random.pick([1, 1, 2, 8]) };
+    case 'ghost':
+      return { kind, goesOn: random.chance(0.5) };
+    case 'blackout':
+    case 'restart':
+    case 'closeServer':
+      return { kind };
+  }
+}

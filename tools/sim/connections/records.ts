@@ -1,0 +1,55 @@
+/** What the programs of a simulation did and what came of it, for the checks at the end. */
+import type { RdmaError } from '../../../src/verbs/errors.js';
+
+/** How a promise settled. `null`: with success. */
+export interface Outcome {
+  readonly error: RdmaError | null;
+  readonly at: number;
+}
+
+interface Asked {
+  /** The connection had ended for its program by then, or was about to. */
+  readonly wasEnding: boolean;
+  readonly at: number;
+  outcome: Outcome | undefined;
+}
+
+export interface SendRecord extends Asked {
+  /** Position among the messages of its direction. */
+  readonly number: number;
+  readonly data: Uint8Array;
+  /** Tells of memory that the sender lends. */
+  readonly isGrant: boolean;
+}
+
+export interface OneSidedRecord extends Asked {
+  readonly kind: 'write' | 'read';
+  readonly number: number;
+  readonly repeatable: boolean;
+  /** Asks for what it may not have, or what may be taken from it any time. */
+  readonly isRefusable: boolean;
+  /** How often the connection had gone down before. */
+  readonly failuresBefore: number;
+  /** Where it shows in the peer's memory that it was carried out; `null` for reads. */
+  readonly trace: { readonly memory: Uint8Array; readonly at: number; readonly magic: number } | null;
+  executions: number;
+}
+
+export interface GrantRecord extends Asked {
+  readonly memory: Uint8Array;
+  /** The memory as it was when the grant was over. */
+  after: Uint8Array | undefined;
+}
+
+/** Bytes that tell their place: a message or a piece of memory filled with them is like no other. */
+export function pattern(length: number, ...seeds: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = seeds.reduce((hash, seed) => Math.imul(hash ^ seed, 0x9e3779b1) ^ (hash >>> 15), 0x2545f491);
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

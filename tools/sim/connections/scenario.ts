@@ -1,0 +1,81 @@
+/** What happens in one simulation of connections, as data: JSON in and out, so that a scenario can be made smaller. */
+import type { StepName } from '../../../src/connection/steps.js';
+import type { ControlVerb } from '../../../testkit/virtual-device.js';
+
+export type Side = 'client' | 'server';
+export const otherSide = (side: Side): Side => (side === 'client' ? 'server' : 'client');
+
+export interface EndOptions {
+  receiveSlots: number;
+  slotBytes: number;
+  maxMessageBytes: number;
+  bufferBytes: number;
+  encryption: boolean;
+  recoveryMillis: number;
+  keepAliveMillis: number;
+}
+
+/** Something that the program at one end does. Times count from when the connection is up. */
+export type Operation =
+  | { kind: 'send'; at: number; bytes: number }
+  /** Into the peer's lent buffer. `wrong`: beyond its end, or with a key that opens nothing. */
+  | { kind: 'write'; at: number; bytes: number; repeatable: boolean; wrong: boolean }
+  | { kind: 'read'; at: number; bytes: number; repeatable: boolean; wrong: boolean }
+  /** Lends memory to the peer, who writes and reads it; `revokeAt` after it was made, `null` = never. */
+  | { kind: 'grant'; at: number; bytes: number; revokeAfter: number | null }
+  /** Takes no messages for a while. */
+  | { kind: 'sleep'; at: number; millis: number }
+  | { kind: 'close'; at: number }
+  | { kind: 'abort'; at: number };
+
+export interface ConnectionPlan {
+  /** When the client begins to connect. */
+  startAt: number;
+  /** Clients of one host share its device. */
+  host: number;
+  client: EndOptions;
+  operations: Record<Side, Operation[]>;
+  /** Time between two messages that a program takes. */
+  takeMillis: Record<Side, number>;
+}
+
+export type Direction = 'both' | 'toClient' | 'toServer';
+
+/** A fault hits one connection plan (`plan`), and whatever shares its path or device. */
+export type FaultKind =
+  | { kind: 'dark'; direction: Direction }
+  | { kind: 'loss'; direction: Direction; probability: number }
+  | { kind: 'stall'; direction: Direction }
+  | { kind: 'blackout' }
+  | { kind: 'reset'; whoLearns: 'both' | Side }
+  | { kind: 'queuePair'; side: Side; withEvent: boolean }
+  | { kind: 'verb'; side: Side; verb: ControlVerb; times: number }
+  /** The server's machine dies with all that it knows, and another takes its place. */
+  | { kind: 'restart' }
+  /** Somebody with the client's certificate and token comes back as well. */
+  | { kind: 'ghost'; goesOn: boolean }
+  /** The server closes, and nobody takes its place. */
+  | { kind: 'closeServer' };
+
+/** At a time, or when an end of the plan's connection has reported a step so often. */
+export type Trigger = { at: number } | { side: Side; step: StepName; count: number; after: number };
+
+export interface Fault {
+  plan: number;
+  trigger: Trigger;
+  lasts: number;
+  what: FaultKind;
+}
+
+export interface Scenario {
+  readonly seed: number;
+  server: EndOptions;
+  slots: number;
+  plans: ConnectionPlan[];
+  faults: Fault[];
+  path: { delayMillis: number; jitterMillis: number; loss: number; duplicate: number; reorder: number };
+  /** The longest that a control verb takes. */
+  verbMillis: number;
+  /** When all faults are over. */
+  healAt: number;
+}

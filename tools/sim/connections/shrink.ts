@@ -1,0 +1,50 @@
+/** Makes a failing scenario of connections smaller: leaves out clients, faults and operations, and calms the network. */
+import { type ChangeOf, type Shrunk, shrinkBy } from '../shrink.js';
+import { runScenario } from './run-seed.js';
+import type { Scenario, Side } from './scenario.js';
+
+type Change = ChangeOf<Scenario>;
+const SIDES: readonly Side[] = ['client', 'server'];
+
+export const shrink = (
+  original: Scenario,
+  failure: string,
+  budgetMillis: number,
+): Promise<Shrunk<Scenario>> =>
+  shrinkBy({ run: (scenario) => runScenario(scenario), changesOf }, original, failure, budgetMillis);
+
+function* changesOf({ plans, faults }: Scenario): Generator<Change> {
+  for (let i = plans.length - 1; i > 0; i--) yield (s) => withoutLastPlan(s, i);
+  for (let i = faults.length - 1; i >= 0; i--) yield (s) => s.faults.splice(i, 1).length > 0;
+  for (const field of ['loss', 'duplicate', 'reorder', 'jitterMillis'] as const) {
+    yield (s) => {
+      const changed = s.path[field] > 0;
+      s.path[field] = 0;
+      return changed;
+    };
+  }
+  yield (s) => {
+    const changed = s.verbMillis > 0;
+    s.verbMillis = 0;
+    return changed;
+  };
+  for (const [p, plan] of plans.entries()) {
+    for (const side of SIDES) yield* withoutOperations(p, side, plan.operations[side].length);
+  }
+}
+
+/** Faults name plans by their number, so only the last one can go. */
+function withoutLastPlan(scenario: Scenario, index: number): boolean {
+  if (index !== scenario.plans.length - 1) return false;
+  scenario.plans.pop();
+  scenario.faults = scenario.faults.filter(({ plan }) => plan < index);
+  return true;
+}
+
+function* withoutOperations(p: number, side: Side, count: number): Generator<Change> {
+  for (let size = Math.ceil(count / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let at = 0; at < count; at += size) {
+      yield (s) => (s.plans[p]?.operations[side].splice(at, size).length ?? 0) > 0;
+    }
+  }
+}

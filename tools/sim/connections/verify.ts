@@ -1,0 +1,204 @@
+/** What must hold: between two events, and when all is over. */
+import type { RdmaErrorCode } from '../../../src/verbs/errors.js';
+import { SimFailure } from '../failure.js';
+import type { EndProgram } from './end-program.js';
+import { type OneSidedRecord, sameBytes } from './records.js';
+import { type Operation, otherSide } from './scenario.js';
+import type { Course, World } from './world.js';
+
+const SIDES = ['client', 'server'] as const;
+
+/** With these a message was refused at once: it must never arrive. */
+const NEVER_SENT: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_INVALID_ARGUMENT',
+  'ERR_RDMA_MESSAGE_TOO_LARGE',
+  'ERR_RDMA_QUEUE_FULL',
+];
+/** Nobody here breaks a rule: an error that says so is not true. */
+const NEVER: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_INTERNAL',
+  'ERR_RDMA_PROTOCOL',
+  'ERR_RDMA_INTEGRITY',
+  'ERR_RDMA_INVALID_STATE',
+  'ERR_RDMA_INVALID_ARGUMENT',
+  'ERR_RDMA_QUEUE_FULL',
+  'ERR_RDMA_IN_USE',
+  'ERR_RDMA_LIMIT',
+];
+
+export function verifyStep(world: World): void {
+  for (const { programs } of world.courses) {
+    for (const side of SIDES) {
+      const program = programs[side];
+      if (program !== null) for (const record of program.oneSided) watch(program, record);
+    }
+  }
+  for (const { device, connections } of world.clients.values()) {
+    if (device.queuePairs.size > connections)
+      throw new SimFailure('recoveries', 'a client has more queue pairs than connections');
+  }
+}
+
+/** Sees that a write was carried out, and takes the trace away, so that doing it again would show. */
+function watch(program: EndProgram, record: OneSidedRecord): void {
+  const { trace } = record;
+  if (trace === null) return;
+  const { memory, at, magic } = trace;
+  const value = ((memory[at] as number) << 24) | ((memory[at + 1] as number) << 16);
+  if ((value | ((memory[at + 2] as number) << 8) | (memory[at + 3] as number)) >>> 0 !== magic) return;
+  memory.fill(0, at, at + 4);
+  record.executions++;
+  if (record.executions > 1 && !record.repeatable)
+    throw new SimFailure('one-sided', `${program.name}: write ${record.number} was carried out twice`);
+  if (record.executions > 1 + program.failures)
+    throw new SimFailure(
+      'one-sided',
+      `${program.name}: write ${record.number} was carried out once too often`,
+    );
+}
+
+export function verifyEnd(world: World): void {
+  for (const course of world.courses) {
+    for (const side of SIDES) {
+      const program = course.programs[side];
+      if (program === null || program.connection === null) continue;
+      verifySettled(program);
+      verifyMessages(program, course.programs[otherSide(side)]);
+      verifyOneSided(program);
+      verifyGrants(program);
+      verifyErrors(world, course, program);
+    }
+    verifySurvival(world, course);
+  }
+  verifyNothingLeft(world);
+}
+
+function verifySettled(program: EndProgram): void {
+  const { unsettled } = program;
+  if (unsettled.length > 0)
+    throw new SimFailure('promises', `${program.name}: never settled: ${unsettled.join(', ')}`);
+}
+
+/** Of what `sender` sent, against what `receiver` took. */
+function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
+  const arrived = new Set(receiver?.received ?? []);
+  const last = receiver?.received.at(-1) ?? -1;
+  const tookAll =
+    receiver !== null && receiver.drained !== 'no' && !receiver.endedItself && !receiver.hasCrashed;
+  for (const { number, outcome, wasEnding } of sender.sends) {
+    const code = outcome?.error?.code;
+    const wasRefused =
+      code !== undefined && (NEVER_SENT.includes(code) || (wasEnding && code === 'ERR_RDMA_CLOSED'));
+    if (wasRefused && arrived.has(number))
+      throw new SimFailure('messages', `${sender.name}: message ${number} was refused and came all the same`);
+    if (!wasRefused && number < last && !arrived.has(number))
+      throw new SimFailure('messages', `${sender.name}: message ${number} is missing before ${last}`);
+    if (code === undefined && tookAll && !arrived.has(number))
+      throw new SimFailure(
+        'messages',
+        `${sender.name}: message ${number} counts as delivered and never came`,
+      );
+    if (wasEnding && code === undefined)
+      throw new SimFailure('messages', `${sender.name}: message ${number} was taken after the end`);
+  }
+}
+
+function verifyOneSided(program: EndProgram): void {
+  const isSealed = program.connection?.isEncrypted === true;
+  const peerIsWell = program.peer?.hasCrashed === false && program.peer.end?.error === null;
+  for (const record of program.oneSided) {
+    const { kind, number, outcome, executions, trace, repeatable, failuresBefore, isRefusable } = record;
+    const error = outcome?.error ?? null;
+    const what = `${program.name}: ${kind} ${number}`;
+    if (error === null && trace !== null && executions === 0 && (!isSealed || peerIsWell))
+      throw new SimFailure('one-sided', `${what} counts as done and was never carried out`);
+    if (error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN') {
+      if (repeatable) throw new SimFailure('truth', `${what} is repeatable, but its outcome is unknown`);
+      if (program.failures === failuresBefore)
+        throw new SimFailure('truth', `${what}: nothing failed, but its outcome is unknown`);
+    }
+    const isRefusal = error?.status === 'REM_ACCESS_ERR' || error?.status === 'REM_INV_REQ_ERR';
+    if (isRefusal && !isRefusable && !program.oneSided.some((other) => other.isRefusable))
+      throw new SimFailure('truth', `${what} was refused: ${error?.message}`);
+  }
+}
+
+function verifyGrants(program: EndProgram): void {
+  for (const { memory, after } of program.grants) {
+    if (after !== undefined && !sameBytes(memory, after))
+      throw new SimFailure('grants', `${program.name}: memory changed after its grant was over`);
+  }
+}
+
+function verifyErrors(world: World, course: Course, program: EndProgram): void {
+  if (mayBreakRules(world, course) || program.hasCrashed) return;
+  const records = [...program.sends, ...program.oneSided, ...program.grants];
+  const errors = [program.end, ...records.map(({ outcome }) => outcome)].map((outcome) => outcome?.error);
+  for (const error of errors) {
+    if (error !== undefined && error !== null && NEVER.includes(error.code))
+      throw new SimFailure('truth', `${program.name}: nobody did anything wrong, but: ${error.stack}`);
+  }
+}
+
+/** Whether a program of this plan asks for what ends a connection, as the rules say. */
+function mayBreakRules({ scenario }: World, { plan, programs }: Course): boolean {
+  const isSealed = plan.client.encryption || scenario.server.encryption;
+  const all = [...plan.operations.client, ...plan.operations.server];
+  const tooLong = Math.min(plan.client.maxMessageBytes, scenario.server.maxMessageBytes);
+  return (
+    all.some(
+      (operation) =>
+        (operation.kind === 'send' && operation.bytes > tooLong) ||
+        (isSealed && (operation.kind === 'grant' || ('wrong' in operation && operation.wrong))),
+    ) || programs.server === null
+  );
+}
+
+/** A connection that nobody ended comes through faults that are short beside the time that it has to recover. */
+function verifySurvival(world: World, course: Course): void {
+  const { scenario } = world;
+  const { plan, programs } = course;
+  if (mayBreakRules(world, course) || scenario.plans.length > scenario.slots) return;
+  const recovery = Math.min(plan.client.recoveryMillis, scenario.server.recoveryMillis);
+  const isFatal = scenario.faults.some(
+    ({ what }) =>
+      ['verb', 'restart', 'closeServer', 'ghost'].includes(what.kind) ||
+      // The end that hears nothing goes on with a session that only it has, until its time is over.
+      (what.kind === 'reset' && what.whoLearns !== 'both'),
+  );
+  const { client, server } = plan.operations;
+  const operations = [...client, ...server];
+  // Each answers the other's forbidden request by giving up the queue pair, and so gets no answer to its own, for ever.
+  if (mayBeRefused(client) && mayBeRefused(server)) return;
+  if (isFatal || recovery < 3000 || operations.some(({ kind }) => kind === 'abort')) return;
+  const troubled = scenario.faults.reduce((sum, { lasts }) => sum + lasts + 400, 0);
+  if (troubled > recovery / 3) return;
+  const error = course.connectError ?? programs.client?.end?.error ?? programs.server?.end?.error ?? null;
+  if (error !== null && scenario.faults.length === 0)
+    throw new SimFailure('survival', `connection ${course.number}: no fault, but ${error.stack}`);
+  if (error !== null && course.connectError === undefined)
+    throw new SimFailure('survival', `connection ${course.number} ended by short faults: ${error.stack}`);
+}
+
+const mayBeRefused = (operations: readonly Operation[]): boolean =>
+  operations.some((operation) => operation.kind === 'grant' || ('wrong' in operation && operation.wrong));
+
+function verifyNothingLeft(world: World): void {
+  const { time, tls } = world;
+  const [timer] = time.timers;
+  if (timer !== undefined)
+    throw new SimFailure('left over', `${time.timers.length} timers, one of which runs ${timer.run}`);
+  if (tls.connections.size > 0) throw new SimFailure('left over', `${tls.connections.size} TCP connections`);
+  const hosts = [...world.servers.map(({ host }) => host), ...world.clients.values()];
+  for (const { ip, device } of hosts) {
+    const census = Object.entries(device.device.census()).filter(([, count]) => count > 0);
+    if (census.length > 0)
+      throw new SimFailure('left over', `at ${ip}: ${census.map(([kind, count]) => `${count} ${kind}`)}`);
+    if (device.listeners > 0) throw new SimFailure('left over', `at ${ip}: ${device.listeners} listeners`);
+  }
+  for (const { server } of world.servers) {
+    const { slots, controlChannels } = server.census();
+    if (slots > 0 || controlChannels > 0)
+      throw new SimFailure('left over', `${slots} slots, ${controlChannels} control channels of a server`);
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * One simulation of connections: a server and its clients, the code that programs use and the embedded device under it,
+ * in virtual time over a virtual network and virtual TLS. Faults hit them as the scenario says; then everything heals, the
+ * programs come to their end, and nothing may be left.
+ */
+import { connect } from '../../../src/connection/client.js';
+import type { Connection } from '../../../src/connection/connection.js';
+import { listen, type Server } from '../../../src/connection/server.js';
+import type { ConnectionStep } from '../../../src/connection/steps.js';
+import { Icrc } from '../../../src/roce/wire/icrc.js';
+import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
+import { Random } from '../../../testkit/random.js';
+import { VirtualNetwork } from '../../../testkit/virtual-network.js';
+import { VirtualTime } from '../../../testkit/virtual-time.js';
+import { hostCertificate, VirtualTls } from '../../../testkit/virtual-tls.js';
+import { SimFailure } from '../failure.js';
+import { Marks } from '../marks.js';
+import { EndProgram } from './end-program.js';
+import { FaultInjector } from './fault-injector.js';
+import { Host } from './host.js';
+import type { ConnectionPlan, EndOptions, Scenario, Side } from './scenario.js';
+import { verifyEnd, verifyStep } from './verify.js';
+
+export const SERVER_IP = '10.0.0.1';
+export const SERVER_PORT = 4433;
+export const clientIp = (host: number): string => `10.0.1.${host + 1}`;
+const clientName = (plan: number): string => `client-${plan}`;
+
+/** All comes to its end within this, whatever happened before. */
+const PATIENCE_MILLIS = 120_000;
+const MAX_STEPS = 400_000;
+
+/** What is known of a plan while it runs. */
+export interface Course {
+  readonly number: number;
+  readonly plan: ConnectionPlan;
+  readonly programs: Record<Side, EndProgram | null>;
+  readonly lastStep: Record<Side, string>;
+  readonly identity: string;
+  connectError: RdmaError | undefined;
+  isOver: boolean;
+}
+
+export class World {
+  readonly scenario: Scenario;
+  readonly trace: (text: string) => void;
+  readonly time = new VirtualTime();
+  readonly random: Random;
+  readonly network: VirtualNetwork;
+  readonly tls: VirtualTls;
+  readonly marks = new Marks();
+  readonly courses: Course[];
+  readonly clients = new Map<number, Host>();
+  /** All servers, those that died as well; the last one is the present one. */
+  readonly servers: { readonly host: Host; readonly server: Server }[] = [];
+  readonly faults: FaultInjector;
+  readonly #restores: (() => void)[] = [];
+  #isOver = false;
+  /** A fault closed the server. */
+  #closing: Promise<void> | undefined;
+
+  /** `trace` gets a line for everything that happens, for people. */
+  constructor(scenario: Scenario, trace: (line: string) => void = () => {}) {
+    this.scenario = scenario;
+    this.trace = (text) => trace(`${this.time.now.toFixed(2)} ${text}`);
+    this.random = new Random(scenario.seed * 2 + 1);
+    this.network = new VirtualNetwork(this.time, this.random.fork(), new Icrc(fastCrc32));
+    this.tls = new VirtualTls(this.time);
+    this.courses = scenario.plans.map((plan, number) => ({
+      number,
+      plan,
+      programs: { client: null, server: null },
+      lastStep: { client: 'none', server: 'none' },
+      identity: clientName(number),
+      connectError: undefined,
+      isOver: false,
+    }));
+    this.faults = new FaultInjector(this);
+  }
+
+  /** @throws SimFailure, or whatever the code under test threw. */
+  async run(): Promise<void> {
+    this.#restores.push(this.time.install(this.random.fork()), this.tls.install());
+    const onStray = (error: unknown): void => this.time.fail(error);
+    process.on('unhandledRejection', onStray);
+    process.on('uncaughtException', onStray);
+    try {
+      this.#preparePaths();
+      this.#main().catch((error: unknown) => this.time.fail(error));
+      await this.time.run(
+        () => this.#isOver,
+        () => this.#look(),
+      );
+      if (!this.#isOver) throw new SimFailure('liveness', `nothing more happens, but ${this.#waiting()}`);
+      // What is left over has a moment to go.
+      await this.time.run(() => this.time.timers.length === 0 && this.tls.connections.size === 0);
+      verifyEnd(this);
+    } finally {
+      for (const restore of this.#restores.reverse()) restore();
+      process.off('unhandledRejection', onStray);
+      process.off('uncaughtException', onStray);
+    }
+  }
+
+  get server(): Server {
+    return (this.servers.at(-1) as { server: Server }).server;
+  }
+
+  get serverHost(): Host {
+    return (this.servers.at(-1) as { host: Host }).host;
+  }
+
+  /** Another server in the place of the one that died, or the first. */
+  async startServer(): Promise<void> {
+    const { server: options, slots, verbMillis } = this.scenario;
+    const host = new Host(this.network, SERVER_IP, this.random.fork(), verbMillis);
+    const server = await listen(
+      {
+        ...limitsOf(options),
+        host: SERVER_IP,
+        port: SERVER_PORT,
+        device: host.device.device,
+        cert: hostCertificate('server'),
+        key: hostCertificate('server'),
+        clientCa: hostCertificate('authority'),
+        slots,
+        onStep: (step) => this.#onServerStep(step),
+      },
+      (connection) => this.#serve(connection),
+    );
+    server.on('handlerError', (_, error) => this.time.fail(error));
+    server.on('refused', ({ reason }) => {
+      this.marks.hit(`refused: ${kindOf(reason)}`);
+      this.trace(`refused: ${reason}`);
+    });
+    this.servers.push({ host, server });
+  }
+
+  /** The machine of the server dies with all that it knows. */
+  killServer(): void {
+    const { host, server } = this.servers.at(-1) as { host: Host; server: Server };
+    for (const course of this.courses) {
+      const program = course.programs.server;
+      if (program !== null) program.hasCrashed = true;
+    }
+    host.device.port.unplug();
+    this.tls.forget(SERVER_IP);
+    for (const connection of [...this.tls.connections]) connection.reset('both');
+    // What runs on in this process is a ghost that nobody hears; it has to clean up all the same.
+    server.abort();
+    void server.close();
+  }
+
+  closeServer(): Promise<void> {
+    for (const { programs } of this.courses) if (programs.server !== null) programs.server.endedItself = true;
+    this.#closing ??= this.server.close();
+    return this.#closing;
+  }
+
+  hostOf({ plan }: Course): Host {
+    let host = this.clients.get(plan.host);
+    if (host === undefined) {
+      host = new Host(this.network, clientIp(plan.host), this.random.fork(), this.scenario.verbMillis);
+      this.clients.set(plan.host, host);
+    }
+    return host;
+  }
+
+  async #main(): Promise<void> {
+    const { time, scenario } = this;
+    const pass = (millis: number): Promise<void> => new Promise((resolve) => time.in(millis, resolve));
+    await this.startServer();
+    this.faults.begin();
+    const courses = this.courses.map(async (course) => {
+      await pass(course.plan.startAt);
+      await this.#connect(course);
+      course.isOver = true;
+    });
+    await pass(scenario.healAt);
+    await this.faults.heal();
+    await Promise.all(courses);
+    await this.closeServer();
+    for (const { programs } of this.courses) {
+      await programs.client?.taken;
+      await programs.server?.taken;
+    }
+    for (const { server } of this.servers) await server.close();
+    for (const { host } of this.servers) await host.device.device.close();
+    for (const { device } of this.clients.values()) await device.device.close();
+    this.#isOver = true;
+  }
+
+  async #connect(course: Course): Promise<void> {
+    const { plan, identity } = course;
+    const host = this.hostOf(course);
+    const program = this.#programOf(course, 'client');
+    let connection: Connection;
+    host.connections++;
+    try {
+      connection = await connect({
+        ...limitsOf(plan.client),
+        host: SERVER_IP,
+        port: SERVER_PORT,
+        device: host.device.device,
+        ca: hostCertificate(host.ip),
+        cert: hostCertificate(identity),
+        key: hostCertificate(identity),
+        onStep: (step) => this.#onStep(course, 'client', step),
+      });
+    } catch (error) {
+      if (!(error instanceof RdmaError)) throw error;
+      this.marks.hit(`connect: ${error.code}`);
+      this.trace(`client ${course.number} could not connect: ${error.message}`);
+      course.connectError = error;
+      host.connections--;
+      return;
+    }
+    await program.run(connection);
+    await program.close();
+    await connection.closed;
+    host.connections--;
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    const name = connection.peer?.subject;
+    const course = this.courses.find(({ identity }) => `CN=${identity}` === name);
+    if (course === undefined) throw new SimFailure('identity', `a connection of nobody: ${name}`);
+    if (course.programs.server !== null) throw new SimFailure('identity', `two connections of ${name}`);
+    const program = this.#programOf(course, 'server');
+    await Promise.race([program.run(connection).then(() => program.taken), program.taken]);
+    program.endedItself = true;
+  }
+
+  #programOf(course: Course, side: Side): EndProgram {
+    const { number, plan, programs } = course;
+    const { time, marks, trace } = this;
+    const program = new EndProgram({
+      time,
+      marks,
+      trace,
+      seed: this.scenario.seed,
+      planNumber: number,
+      plan,
+      side,
+    });
+    programs[side] = program;
+    const { client, server } = programs;
+    if (client !== null && server !== null) {
+      client.peer = server;
+      server.peer = client;
+    }
+    return program;
+  }
+
+  #onServerStep(step: ConnectionStep): void {
+    const peer = step.details['peer'];
+    if (step.name === 'tls') this.#serverSteps.set(step.connection, String(peer));
+    const ip = this.#serverSteps.get(step.connection);
+    const course = this.courses.find(({ plan }) => clientIp(plan.host) === ip);
+    if (course !== undefined) this.#onStep(course, 'server', step);
+  }
+
+  readonly #serverSteps = new Map<number, string>();
+
+  #onStep(course: Course, side: Side, { name, details }: ConnectionStep): void {
+    course.lastStep[side] = name;
+    this.marks.hit(`${side} step ${name}`);
+    this.trace(`${side} ${course.number} ${name} ${JSON.stringify(details)}`);
+    if (name === 'recovering') {
+      const { code, status, qpState } = details;
+      this.marks.hit(`${side} recovering from ${code}${status === '' ? '' : ` ${status}`}`);
+      this.marks.hit(`recovering with the queue pair in ${qpState}`);
+    }
+    this.faults.onStep(course.number, side, name);
+  }
+
+  #preparePaths(): void {
+    const { path } = this.scenario;
+    for (const { plan } of this.courses) {
+      const ip = clientIp(plan.host);
+      Object.assign(this.network.path(ip, SERVER_IP), path);
+      Object.assign(this.network.path(SERVER_IP, ip), path);
+    }
+  }
+
+  #look(): void {
+    verifyStep(this);
+    if (this.time.steps > MAX_STEPS) throw new SimFailure('liveness', 'it runs and runs');
+    const { healAt } = this.scenario;
+    if (this.time.now > healAt + PATIENCE_MILLIS) {
+      throw new SimFailure('liveness', `${PATIENCE_MILLIS} ms after all was healed ${this.#waiting()}`);
+    }
+  }
+
+  #waiting(): string {
+    const waiting: string[] = [];
+    for (const { programs, number, isOver, lastStep } of this.courses) {
+      for (const side of ['client', 'server'] as const) {
+        const open = programs[side]?.unsettled ?? [];
+        if (open.length > 0)
+          waiting.push(`the ${side} of ${number} (${lastStep[side]}) waits for ${open.join(', ')}`);
+      }
+      if (!isOver) waiting.push(`client ${number} is not done (${lastStep.client})`);
+    }
+    return waiting.length === 0 ? 'the server does not close' : waiting.join('; ');
+  }
+}
+
+const limitsOf = ({ encryption, ...limits }: EndOptions) => ({
+  ...limits,
+  ...(encryption ? { encryption: 'aes-256-gcm' as const } : {}),
+});
+
+/** A reason without what is different in each case. */
+const kindOf = (reason: string): string => reason.replaceAll(/\d[\d.:]*/g, 'N').slice(0, 60);

@@ -1,0 +1,40 @@
+/** What can be simulated, for the one tool that runs both. */
+
+import { generateScenario as generateConnections } from './connections/generate.js';
+import {
+  WANTED as CONNECTION_MARKS,
+  SEEDS_FOR_MARKS as CONNECTION_SEEDS,
+} from './connections/marks-wanted.js';
+import { shrink as shrinkConnections } from './connections/shrink.js';
+import { generateScenario } from './generate.js';
+import { SEEDS_FOR_MARKS, WANTED } from './marks-wanted.js';
+import { shrink } from './shrink.js';
+
+export interface Mode {
+  /** Runs seeds that it gets as messages. */
+  readonly worker: URL;
+  /** Selects the mode on the command line. */
+  readonly flag: string;
+  /** Marks that a long run must hit, and from how many seeds on a run is long. */
+  readonly wanted: readonly string[];
+  readonly seedsForMarks: number;
+  /** Makes the scenario of a failing seed smaller. */
+  shrink(seed: number, failure: string, budgetMillis: number): Promise<{ scenario: object; failure: string }>;
+}
+
+export const QUEUE_PAIRS: Mode = {
+  worker: new URL('./worker.js', import.meta.url),
+  flag: '',
+  wanted: WANTED,
+  seedsForMarks: SEEDS_FOR_MARKS,
+  shrink: (seed, failure, budgetMillis) => shrink(generateScenario(seed), failure, budgetMillis),
+};
+
+export const CONNECTIONS: Mode = {
+  worker: new URL('./connections/worker.js', import.meta.url),
+  flag: '--connections ',
+  wanted: CONNECTION_MARKS,
+  seedsForMarks: CONNECTION_SEEDS,
+  shrink: (seed, failure, budgetMillis) =>
+    shrinkConnections(generateConnections(seed), failure, budgetMillis),
+};
