@@ -1,42 +1,30 @@
 /**
- * The life of a connection: establishes it over a control channel, watches channel and data path, recovers from the
- * failure of either, and ends it.
+ * The life of a connection: does what its machine says over a control channel and a data path, and tells the machine
+ * what became of it. What is decided is decided in lifeline-machine.ts; nothing is decided here.
  *
  * A failed queue pair is replaced over the session that is still open, with fresh PSNs and a fresh number; a lost
  * session by a new one, which the client opens and the server recognises by its token. Either side may begin: a PSN
  * that comes while a connection is up means that the peer starts over.
  *
- * Invariants: it ends once, for one reason; then everything is freed, the socket last. Failures that are the peer's
- * fault or a refusal end it; only the network's are recovered from, and only while the time for that lasts.
+ * Invariants: outputs are carried out in the order in which the machine gave them, also when carrying out one leads to
+ * more. After the end everything is freed, the socket last. Time comes from the clock alone, so that a simulation can
+ * run it.
  */
 import type { ControlChannel } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
-import type { Frame } from '../session/frames.js';
-import { generatePsn } from '../session/psn-source.js';
 import type { Terms } from '../session/terms.js';
-import { asRdmaError, RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { type Clock, systemClock } from './clock.js';
 import type { DataPath } from './data-path.js';
-import { FrameSource } from './frame-source.js';
-import { KeepAlive } from './keep-alive.js';
+import {
+  type ChannelState,
+  type LifelineInput,
+  LifelineMachine,
+  type LifelineOutput,
+} from './lifeline-machine.js';
 import { MessageKind } from './message-header.js';
 import type { RecoveryLimits } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
-
-/** An orderly end in which nothing moves for this long becomes an abrupt one. */
-const QUIT_MILLIS = 1500;
-const FIRST_PAUSE_MILLIS = 5;
-const LONGEST_PAUSE_MILLIS = 200;
-/** How long what the data path says of a request may come after the end of the session. */
-const LAST_ANSWER_MILLIS = 20;
-
-/** What an attempt to recover may fail with and be tried again. */
-const RETRYABLE: readonly RdmaErrorCode[] = [
-  'ERR_RDMA_COMPLETION',
-  'ERR_RDMA_CONNECTION_LOST',
-  'ERR_RDMA_TIMEOUT',
-];
-/** What a connection recovers from. TLS that broke is mended by a new session, which verifies the peer anew. */
-const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
 
 export interface LifelineOptions {
   readonly dataPath: DataPath;
@@ -46,6 +34,9 @@ export interface LifelineOptions {
   readonly resumeToken?: string;
   /** Gets another channel to the peer after the first one was lost. Rejects when the signal aborts. */
   readonly nextChannel: (signal: AbortSignal) => Promise<ControlChannel>;
+  readonly clock?: Clock;
+  /** From 0 to 1, for pauses. Default `Math.random`. */
+  readonly random?: () => number;
 }
 
 export interface LifelineListener {
@@ -60,6 +51,12 @@ export class Lifeline {
   /** What the peer promised last. */
   peerTerms: Terms | undefined;
   readonly #options: LifelineOptions;
+  readonly #clock: Clock;
+  readonly #machine: LifelineMachine;
+  readonly #outputs: LifelineOutput[] = [];
+  #isCarryingOut = false;
+  #stopTimer: (() => void) | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
   /**
    * Ends the attempt to recover that is running. Kept here and not made of other signals: those of `AbortSignal.any` can be
    * collected as garbage, with whoever waits for them, while their sources live.
@@ -67,35 +64,27 @@ export class Lifeline {
   #attempt = new AbortController();
   readonly #afterEnd: (() => Promise<void>)[] = [];
   #channel: ControlChannel;
-  #frames: FrameSource;
+  /** A new number whenever frames are watched, so that the watch of before falls silent. */
+  #watches = 0;
+  #first: { resolve(): void; reject(error: unknown): void } | undefined;
   #resolveClosed: (error: RdmaError | undefined) => void = () => {};
-  /** A new number whenever the connection goes up or down, so that watchers of the past fall silent. */
-  #era = 0;
-  #isUp = false;
-  #peerQuit = false;
-  #failedAgain: RdmaError | undefined;
-  #recovering: Promise<void> | undefined;
-  #troubleSince: number | undefined;
-  #upSince = 0;
-  #attempts = 0;
-  #keepAlive: KeepAlive | undefined;
-  /** Grows with every sign that the data path works. */
-  #progress = 0;
-  /** The orderly end has begun; the connection may still recover, to bring it to its end. */
-  #closing: Promise<void> | undefined;
-  #ending: Promise<void> | undefined;
 
   constructor(channel: ControlChannel, options: LifelineOptions) {
     this.#channel = channel;
-    this.#frames = new FrameSource(channel);
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#machine = new LifelineMachine({
+      limits: options.limits,
+      random: options.random ?? Math.random,
+      peerName: () => this.#channel.peerName,
+    });
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     options.dataPath.listener = {
-      onLinkFailure: (error) => this.#onTrouble(error),
-      onProgress: () => this.#onProgress(),
-      onQuit: () => this.#onPeerQuit(),
+      onLinkFailure: (error) => this.#input({ type: 'link-failed', error }),
+      onProgress: () => this.#machine.progress(),
+      onQuit: () => this.#input({ type: 'peer-quit' }),
     };
   }
 
@@ -105,36 +94,29 @@ export class Lifeline {
 
   /** Nothing new is taken any more. */
   get isEnding(): boolean {
-    return this.#closing !== undefined || this.#ending !== undefined;
+    return this.#machine.isEnding;
   }
 
   /** The end is under way or reached: nothing will bring the connection up again. */
   get isOver(): boolean {
-    return this.#ending !== undefined;
+    return this.#machine.isOver;
   }
 
   /** The session is lost, and the peer has not come back yet. */
   get isAbsent(): boolean {
-    return this.#recovering !== undefined && this.#channel.end !== undefined;
+    return this.#machine.state.name === 'down' && this.#channel.end !== undefined;
   }
 
   /**
-   * Brings the connection up for the first time. `first`: a frame that was taken from the channel before.
+   * Brings the connection up for the first time.
    *
    * @throws RdmaError why it failed; everything is freed then, and the channel has ended.
    */
-  async establish(first?: Frame): Promise<void> {
-    const { dataPath, reporter } = this.#options;
-    try {
-      await this.#runSession(first);
-    } catch (error) {
-      const failure = asRdmaError(error, 'the connection failed');
-      await dataPath.destroy(failure);
-      this.#channel.fail(failure, peerAnswer(failure));
-      throw error;
-    }
-    reporter.report(StepName.READY);
-    this.#goUp();
+  establish(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#first = { resolve, reject };
+      this.#input({ type: 'start' });
+    });
   }
 
   /** The peer came back over a new session, which `nextChannel` will give: the present one is over. */
@@ -150,293 +132,196 @@ export class Lifeline {
 
   /** Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. Idempotent. */
   async close(): Promise<void> {
-    this.#closing ??= this.#endInOrder();
+    this.#input({ type: 'close' });
     await this.closed;
   }
 
   /** Ends the connection at once because of `error`. Idempotent. */
   abort(error: RdmaError): void {
-    this.#ending ??= this.#end(error);
+    this.#input({ type: 'abort', error });
   }
 
-  // --- up -----------------------------------------------------------------------------------------------------------
+  get #channelState(): ChannelState {
+    const { end } = this.#channel;
+    if (end === undefined) return 'open';
+    return end.error === undefined ? 'left' : 'lost';
+  }
 
-  async #runSession(first?: Frame): Promise<void> {
-    const { dataPath, reporter, resumeToken } = this.#options;
-    let given = first;
-    const nextFrame = (): Promise<Frame> => {
-      if (given === undefined) return this.#frames.take();
-      const frame = given;
-      given = undefined;
-      return Promise.resolve(frame);
-    };
-    const channel = this.#channel;
-    const { localAddress } = channel;
-    const session = await establishSession(
-      this.#channel,
-      {
-        async createObjects() {
-          reporter.report(StepName.PSN_EXCHANGED);
-          const parameters = await dataPath.prepare(localAddress, channel);
-          const { path, terms } = parameters;
-          return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
-        },
-        checkPeer: ({ peer }) => dataPath.peerFault(peer, this.#channel.remoteAddress),
-        transition: (attributes) => dataPath.connect(attributes, this.#channel),
-      },
-      generatePsn(),
-      nextFrame,
+  #input(input: LifelineInput): void {
+    this.#carryOut(this.#machine.handle(input, this.#clock.now(), this.#channelState));
+  }
+
+  #carryOut(outputs: readonly LifelineOutput[]): void {
+    this.#outputs.push(...outputs);
+    this.#setTimer();
+    if (this.#isCarryingOut) return;
+    this.#isCarryingOut = true;
+    try {
+      for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) this.#do(next);
+    } finally {
+      this.#isCarryingOut = false;
+    }
+  }
+
+  #setTimer(): void {
+    const at = this.#machine.nextDeadline;
+    if (at === this.#timerAt) return;
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    this.#timerAt = at;
+    if (at === Number.POSITIVE_INFINITY) return;
+    const delayMillis = Math.max(0, Math.ceil(at - this.#clock.now()));
+    this.#stopTimer = this.#clock.setTimer(delayMillis, () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#channelState));
+    });
+  }
+
+  #do(output: LifelineOutput): void {
+    const { dataPath, reporter } = this.#options;
+    switch (output.type) {
+      case 'run-session':
+        this.#answer(this.#runSession(), { type: 'session-up' }, 'session-failed');
+        break;
+      case 'next-channel':
+        this.#answer(this.#replaceChannel(), { type: 'new-channel' }, 'no-channel');
+        break;
+      case 'stop-attempt':
+        this.#attempt.abort();
+        break;
+      case 'disconnect':
+        this.#answer(dataPath.disconnect(output.cause), { type: 'disconnected' }, 'disconnected');
+        break;
+      case 'send-ping':
+        this.#channel.send({ type: 'ping' });
+        break;
+      case 'send-pong':
+        this.#channel.send({ type: 'pong' });
+        break;
+      case 'drop-channel':
+        this.#channel.drop(silent(this.#channel.peerName, output.silentMillis));
+        break;
+      case 'fail-channel':
+        this.#channel.fail(output.error, peerAnswer(output.error));
+        break;
+      case 'leave-channel':
+        void this.#channel.close('quit');
+        return;
+      case 'send-quit':
+        dataPath.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () =>
+          this.#input({ type: 'quit-done' }),
+        );
+        break;
+      case 'end-receiving':
+        dataPath.receiver.end();
+        break;
+      case 'destroy':
+        void dataPath.destroy(output.error).then(() => this.#input({ type: 'destroyed' }));
+        return;
+      case 'finish':
+        void this.#finish(output.error);
+        return;
+      case 'report':
+        this.#report(output.step);
+        break;
+      case 'reconnecting':
+        reporter.report(StepName.RECOVERING, recoveringDetails(output.cause, dataPath.qpState));
+        this.listener?.onReconnecting(output.cause);
+        break;
+      case 'reconnected':
+        this.listener?.onReconnected();
+        break;
+      case 'watch':
+        void this.#watch();
+    }
+  }
+
+  #answer(
+    running: Promise<void>,
+    done: LifelineInput,
+    failed: 'session-failed' | 'no-channel' | 'disconnected',
+  ): void {
+    void running.then(
+      () => this.#input(done),
+      (error: unknown) => this.#input({ type: failed, error: asRdmaError(error, FAILED) }),
     );
+  }
+
+  #report(step: 'ready' | 'recovered' | 'quit'): void {
+    const names = { ready: StepName.READY, recovered: StepName.RECOVERED, quit: StepName.QUIT } as const;
+    this.#options.reporter.report(names[step]);
+    if (step === 'ready') this.#first?.resolve();
+  }
+
+  async #runSession(): Promise<void> {
+    const { dataPath, reporter, resumeToken } = this.#options;
+    const channel = this.#channel;
+    const session = await establishSession(channel, {
+      async createObjects() {
+        reporter.report(StepName.PSN_EXCHANGED);
+        const { path, terms } = await dataPath.prepare(channel.localAddress, channel);
+        return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
+      },
+      checkPeer: ({ peer }) => dataPath.peerFault(peer, channel.remoteAddress),
+      transition: (attributes) => dataPath.connect(attributes, channel),
+    });
     this.peerTerms = session.terms;
     dataPath.open(session);
   }
 
-  #goUp(): void {
-    this.#isUp = true;
-    this.#era++;
-    this.#upSince = performance.now();
-    this.#keepAlive = new KeepAlive(this.#channel, this.#options.limits.keepAliveMillis);
-    void this.#watch(this.#era);
-    const failure = this.#failedAgain;
-    this.#failedAgain = undefined;
-    if (failure !== undefined) this.#onTrouble(failure);
-  }
-
-  /** Reads the channel until something else takes over. */
-  async #watch(era: number): Promise<void> {
-    const frames = this.#frames;
-    try {
-      for (;;) {
-        const frame = await frames.peek();
-        if (era !== this.#era) return;
-        this.#keepAlive?.heard();
-        if (frame.type === 'psn') {
-          // It is left for the session that begins with it.
-          await this.#lastAnswers();
-          if (era !== this.#era) return;
-          this.#onTrouble(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer starts over'));
-          return;
-        }
-        await frames.take();
-        this.#onFrame(frame);
-      }
-    } catch (error) {
-      if (era !== this.#era) return;
-      await this.#lastAnswers();
-      if (era === this.#era) this.#onTrouble(asRdmaError(error, 'the connection failed'));
-    }
-  }
-
-  /**
-   * A peer that refused a request gives up its queue pair. What the request itself was answered says more, and left the
-   * peer first, but by another way: give it a moment to arrive.
-   */
-  async #lastAnswers(): Promise<void> {
-    if (this.#options.dataPath.isBusy) await settledWithin(this.closed, LAST_ANSWER_MILLIS);
-  }
-
-  #onFrame(frame: Frame): void {
-    if (frame.type === 'ping') {
-      if (this.#channel.end === undefined) this.#channel.send({ type: 'pong' });
-    } else if (frame.type === 'bye') {
-      this.#endByPeer();
-    } else if (frame.type !== 'pong') {
-      const message = `${this.#channel.peerName} sent "${frame.type}" after the session was established`;
-      this.abort(new RdmaError('ERR_RDMA_PROTOCOL', message));
-    }
-  }
-
-  #onProgress(): void {
-    this.#progress++;
-    this.#troubleSince = undefined;
-    this.#attempts = 0;
-  }
-
-  /** The last message of the peer is here. */
-  #onPeerQuit(): void {
-    if (this.#peerQuit) return;
-    this.#notePeerQuit();
-    this.#options.dataPath.receiver.end();
-  }
-
-  /** The peer said bye. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
-  #endByPeer(): void {
-    this.#notePeerQuit();
-    this.#ending ??= this.#end(undefined);
-  }
-
-  /** A peer that only answers our own goodbye is no news. */
-  #notePeerQuit(): void {
-    if (!this.#peerQuit && this.#closing === undefined) this.#options.reporter.report(StepName.QUIT);
-    this.#peerQuit = true;
-  }
-
-  // --- trouble ------------------------------------------------------------------------------------------------------
-
-  #onTrouble(error: RdmaError): void {
-    if (this.#ending !== undefined) return;
-    if (!this.#isUp) {
-      this.#failedAgain = error;
-      return;
-    }
-    this.#goDown();
-    if (!this.#mayRecoverFrom(error)) return;
-    const recovering = this.#recover(error).finally(() => {
-      // The next one may have begun meanwhile.
-      if (this.#recovering === recovering) this.#recovering = undefined;
-    });
-    this.#recovering = recovering;
-  }
-
-  /** Ends the connection unless this is a failure that it recovers from. */
-  #mayRecoverFrom(error: RdmaError): boolean {
-    if (this.#peerSaidBye) this.#endByPeer();
-    else if (this.#options.limits.recoveryMillis === 0 || !RECOVERABLE.includes(error.code))
-      this.abort(error);
-    else return true;
-    return false;
-  }
-
-  get #peerSaidBye(): boolean {
-    return this.#channel.end !== undefined && this.#channel.end.error === undefined;
-  }
-
-  #goDown(): void {
-    this.#isUp = false;
-    this.#era++;
-    this.#keepAlive?.stop();
-  }
-
-  async #recover(cause: RdmaError): Promise<void> {
-    const { dataPath, reporter, limits } = this.#options;
-    const now = performance.now();
-    if (now - this.#upSince > limits.recoveryMillis) this.#onProgress();
-    this.#troubleSince ??= now;
-    const { code, status = '' } = cause;
-    reporter.report(StepName.RECOVERING, { code, status, qpState: dataPath.qpState });
-    this.listener?.onReconnecting(cause);
-    try {
-      for (let failure: RdmaError | undefined = cause; failure !== undefined; ) {
-        await dataPath.disconnect(failure);
-        // Of the link that is gone.
-        this.#failedAgain = undefined;
-        await this.#pause();
-        failure = await this.#tryOnce();
-        if (failure !== undefined && this.#timeLeftMillis() <= 0) throw failure;
-      }
-    } catch (error) {
-      this.abort(asRdmaError(error, 'the connection failed'));
-    }
-  }
-
-  /**
-   * Returns why it did not work this time; `undefined` when the connection is up, which it may no longer be when the
-   * caller hears of it, or at its end. Throws what no further attempt can mend.
-   */
-  async #tryOnce(): Promise<RdmaError | undefined> {
-    if (this.#ending !== undefined) return undefined;
-    const { reporter } = this.#options;
+  async #replaceChannel(): Promise<void> {
     const attempt = new AbortController();
     this.#attempt = attempt;
-    const giveUp = (): void => {
-      attempt.abort();
-      this.#channel.fail(tooSlow());
-    };
-    const timer = setTimeout(giveUp, Math.max(1, this.#timeLeftMillis()));
-    try {
-      if (this.#channel.end !== undefined) await this.#replaceChannel(attempt.signal);
-      await this.#runSession();
-    } catch (error) {
-      const failure = asRdmaError(error, 'the connection failed');
-      if (this.#peerSaidBye) this.#endByPeer();
-      if (this.#ending !== undefined) return undefined;
-      if (RETRYABLE.includes(failure.code)) return failure;
-      throw this.#timeLeftMillis() > 0 ? failure : tooSlow();
-    } finally {
-      clearTimeout(timer);
-    }
-    if (this.#ending !== undefined) return undefined;
-    const failure = this.#failedAgain;
-    // The new link is broken already, and this recovery is the one that goes on.
-    if (failure !== undefined) return this.#mayRecoverFrom(failure) ? failure : undefined;
-    reporter.report(StepName.RECOVERED);
-    this.#goUp();
-    this.listener?.onReconnected();
-    return undefined;
-  }
-
-  async #replaceChannel(signal: AbortSignal): Promise<void> {
-    this.#channel = await this.#options.nextChannel(signal);
-    this.#frames = new FrameSource(this.#channel);
+    this.#channel = await this.#options.nextChannel(attempt.signal);
     this.#options.reporter.report(StepName.TLS, { peer: this.#channel.remoteAddress });
   }
 
-  /** None before the first attempt, then longer and longer, with jitter. */
-  async #pause(): Promise<void> {
-    const attempt = this.#attempts++;
-    if (attempt === 0) return;
-    const longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** attempt);
-    await settledWithin(this.closed, longest * (0.5 + Math.random() / 2));
+  /** Reads the channel while the connection is up. */
+  async #watch(): Promise<void> {
+    const watch = ++this.#watches;
+    const channel = this.#channel;
+    const isOver = (): boolean => watch !== this.#watches || !this.#machine.isUp;
+    const { dataPath } = this.#options;
+    try {
+      while (!isOver()) {
+        const frame = await channel.peek();
+        if (isOver()) return;
+        // A PSN is left for the session that begins with it.
+        if (frame.type !== 'psn') await channel.receive();
+        this.#input({ type: 'frame', frame: frame.type, isBusy: dataPath.isBusy });
+        if (frame.type === 'psn') return;
+      }
+    } catch (error) {
+      if (isOver()) return;
+      this.#input({ type: 'channel-ended', error: asRdmaError(error, FAILED), isBusy: dataPath.isBusy });
+    }
   }
 
-  #timeLeftMillis(): number {
-    const since = this.#troubleSince ?? performance.now();
-    return since + this.#options.limits.recoveryMillis - performance.now();
-  }
-
-  // --- the end ------------------------------------------------------------------------------------------------------
-
-  async #endInOrder(): Promise<void> {
-    if (!this.#peerQuit) await this.#sayQuit();
-    this.#ending ??= this.#end(undefined);
-  }
-
-  /** Until the peer has all that was sent and knows that nothing more will come, or until nothing moves any more. */
-  async #sayQuit(): Promise<void> {
-    const quit = new Promise<void>((resolve) => {
-      this.#options.dataPath.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () => resolve());
-    });
-    let seen: number;
-    do {
-      seen = this.#progress;
-      if (await settledWithin(quit, QUIT_MILLIS)) return;
-    } while (this.#ending === undefined && (this.#recovering !== undefined || this.#progress > seen));
-  }
-
-  async #end(error: RdmaError | undefined): Promise<void> {
-    const { dataPath, reporter } = this.#options;
-    this.#goDown();
-    this.#attempt.abort();
-    // Tell the peer first: it should not wait while this side cleans up. The socket itself goes last.
-    if (error !== undefined) this.#channel.fail(error, peerAnswer(error));
-    else if (this.#recovering !== undefined) void this.#channel.close('quit');
-    // Objects that are being made can only be freed when they exist.
-    await this.#recovering;
-    await dataPath.destroy(error);
+  async #finish(error: RdmaError | undefined): Promise<void> {
     await this.#channel.close('quit');
-    reporter.report(StepName.TLS_CLOSED);
+    this.#first?.reject(
+      error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
+    );
+    this.#options.reporter.report(StepName.TLS_CLOSED);
     for (const release of this.#afterEnd) await release();
+    this.#input({ type: 'finished' });
     this.#resolveClosed(error);
   }
 }
 
-const tooSlow = (): RdmaError =>
-  new RdmaError('ERR_RDMA_TIMEOUT', 'the peer did not come back within the time for recovery');
+const FAILED = 'the connection failed on an internal error';
+
+const silent = (peerName: string, silentMillis: number): RdmaError =>
+  new RdmaError('ERR_RDMA_TIMEOUT', `${peerName} has been silent for ${Math.round(silentMillis)} ms`);
+
+const recoveringDetails = ({ code, status = '' }: RdmaError, qpState: string): Record<string, string> => ({
+  code,
+  status,
+  qpState,
+});
 
 /** What the peer is told: for its own faults the reason; never more of this side than that. */
 function peerAnswer(error: RdmaError): string {
   const told = error.fault === 'peer' || error.code === 'ERR_RDMA_COMPLETION';
   return told ? error.message : 'the other side ended the connection';
-}
-
-/** Waits for `promise` to settle, either way, but not longer than `millis`; returns whether it did. */
-async function settledWithin(promise: Promise<unknown>, millis: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, millis, false);
-  });
-  const isSettled = (): boolean => true;
-  const settled = await Promise.race([promise.then(isSettled, isSettled), timeout]);
-  clearTimeout(timer);
-  return settled;
 }

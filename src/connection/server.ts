@@ -227,22 +227,24 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   async #receive(channel: ControlChannel): Promise<void> {
     let first: Frame;
     try {
-      first = await channel.receive();
+      first = await channel.peek();
     } catch (error) {
       this.#report(channel, asRdmaError(error, 'the first frame was not read'));
       return;
     }
     if (first.type === 'resume') this.#resume(channel, first.token);
-    else await this.#admit(channel, first);
+    else await this.#admit(channel);
   }
 
   #resume(channel: ControlChannel, token: string): void {
+    // Taken: the session begins with what follows.
+    void channel.receive();
     if (this.#closing === undefined && this.#resumptions.resume(token, channel)) return;
     const message = 'there is no connection that this session could take up';
     this.#refuse(channel, new Refused('resumption', message));
   }
 
-  async #admit(channel: ControlChannel, first: Frame): Promise<void> {
+  async #admit(channel: ControlChannel): Promise<void> {
     let admitted: Admitted;
     try {
       admitted = await this.#admission.admit(channel);
@@ -251,7 +253,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#refuse(channel, refused);
       return;
     }
-    await this.#serve(channel, admitted, first);
+    await this.#serve(channel, admitted);
   }
 
   #refuse(channel: ControlChannel, refused: Refused): void {
@@ -269,12 +271,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#audit.record({ connection: null, address, peer }, { event: 'refused', kind, reason });
   }
 
-  async #serve(channel: ControlChannel, admitted: Admitted, first: Frame): Promise<void> {
+  async #serve(channel: ControlChannel, admitted: Admitted): Promise<void> {
     const reporter = new StepReporter(++this.#lastId, this.#options.onStep);
     reporter.report(StepName.TLS, { peer: channel.remoteAddress, slot: admitted.slot });
     const point = this.#resumptions.create();
     try {
-      await this.#serveConnection(channel, admitted, reporter, point, first);
+      await this.#serveConnection(channel, admitted, reporter, point);
     } finally {
       this.#resumptions.delete(point);
       // The socket goes before the slot, as the last thing that a client holds.
@@ -289,7 +291,6 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     admitted: Admitted,
     reporter: StepReporter,
     point: ResumePoint,
-    first: Frame,
   ): Promise<void> {
     const { limits } = admitted;
     const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
@@ -302,7 +303,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     });
     point.lifeline = lifeline;
     try {
-      await lifeline.establish(first);
+      await lifeline.establish();
     } catch (error) {
       this.#report(channel, asRdmaError(error, 'the session was not established'));
       return;

@@ -62,6 +62,7 @@ export class ControlChannel implements AsyncDisposable {
   readonly #incoming: Frame[] = [];
   #undecoded: Generator<DecodedFrame, void, void> | undefined;
   #waiter: Waiter | undefined;
+  #peeked: Promise<Frame> | undefined;
   #end: ChannelEnd | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
   #heardFromPeer = false;
@@ -130,10 +131,29 @@ export class ControlChannel implements AsyncDisposable {
    * @throws RdmaError ERR_RDMA_PROTOCOL, ERR_RDMA_REFUSED, ERR_RDMA_TIMEOUT, ERR_RDMA_TLS, ERR_RDMA_CONNECTION_LOST;
    *   ERR_RDMA_CLOSED after a `bye`; ERR_RDMA_INVALID_STATE while another `receive()` waits.
    */
-  async receive(): Promise<Frame> {
+  receive(): Promise<Frame> {
+    const next = this.peek();
+    this.#peeked = undefined;
+    return next;
+  }
+
+  /**
+   * The next frame, which stays the next one: it tells who shall read it. May be asked for again, and another reader may
+   * take the frame while this one waits for it.
+   *
+   * @throws RdmaError as `receive`.
+   */
+  peek(): Promise<Frame> {
+    if (this.#peeked !== undefined) return this.#peeked;
     if (this.#waiter !== undefined) {
-      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'a receive() is waiting already; await it first');
+      const message = 'a receive() is waiting already; await it first';
+      return Promise.reject(new RdmaError('ERR_RDMA_INVALID_STATE', message));
     }
+    this.#peeked = this.#next();
+    return this.#peeked;
+  }
+
+  async #next(): Promise<Frame> {
     const frame = this.#incoming.shift();
     if (frame !== undefined) {
       this.#decode();

@@ -6,7 +6,7 @@ import type { Psn } from '../verbs/brands.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { cleanText } from './clean-text.js';
 import type { ControlChannel } from './control-channel.js';
-import type { Frame, SessionParameters } from './frames.js';
+import type { SessionParameters } from './frames.js';
 import { Handshake, type HandshakeEvent, type SessionAttributes } from './handshake.js';
 import { generatePsn } from './psn-source.js';
 import { bindParameters, isBound } from './session-secrets.js';
@@ -29,8 +29,7 @@ export interface SessionSteps {
 /**
  * Resolves when both sides are ready. Rejects only after a step that was running has settled, so that the caller can
  * then free what its steps made; the channel has ended (or is ending) by then. May be called again on a session that is
- * established, by both sides: then new PSNs and parameters are exchanged. `nextFrame` gives the frames, for callers who
- * wait for one already.
+ * established, by both sides: then new PSNs and parameters are exchanged.
  *
  * @throws RdmaError why the channel ended (see `ControlChannel.receive`), or what a step threw.
  */
@@ -38,7 +37,6 @@ export async function establishSession(
   channel: ControlChannel,
   steps: SessionSteps,
   psn: Psn = generatePsn(),
-  nextFrame: () => Promise<Frame> = () => channel.receive(),
 ): Promise<SessionAttributes> {
   const handshake = new Handshake(channel.role, psn);
   const abort = new AbortController();
@@ -50,7 +48,7 @@ export async function establishSession(
     if (event?.type === 'violation') throw endedBy(channel, event);
     for (const frame of send) channel.send(frame);
     if (event === undefined) {
-      step = handshake.receive(await nextFrame());
+      step = handshake.receive(await channel.receive());
     } else if (event.type === 'create-objects') {
       const parameters = await ownStep(channel, async () => {
         const made = await steps.createObjects(abort.signal);

@@ -1,0 +1,45 @@
+/** The timers of a connection's life, in one table: each runs once or not at all. Times are milliseconds of the caller. */
+
+export const LifelineTimer = {
+  /** Ask a silent peer whether it is there. */
+  KEEP_ALIVE: 0,
+  /** What the data path says of a request may come until then. */
+  LAST_ANSWERS: 1,
+  /** An orderly end in which nothing moves becomes an abrupt one. */
+  QUIT: 2,
+  /** The next attempt to recover begins. */
+  PAUSE: 3,
+  /** The time for recovery is over. */
+  RECOVERY: 4,
+} as const;
+export type LifelineTimer = (typeof LifelineTimer)[keyof typeof LifelineTimer];
+
+const TIMERS: readonly LifelineTimer[] = Object.values(LifelineTimer);
+
+export class LifelineTimers {
+  readonly #deadlines: number[] = TIMERS.map(() => Number.POSITIVE_INFINITY);
+
+  set(timer: LifelineTimer, at: number): void {
+    this.#deadlines[timer] = at;
+  }
+
+  stop(...timers: readonly LifelineTimer[]): void {
+    for (const timer of timers) this.#deadlines[timer] = Number.POSITIVE_INFINITY;
+  }
+
+  stopAll(): void {
+    this.stop(...TIMERS);
+  }
+
+  /** When the next one expires; infinity when none runs. */
+  next(): number {
+    return Math.min(...this.#deadlines);
+  }
+
+  /** Takes out one that has expired. */
+  takeExpired(now: number): LifelineTimer | undefined {
+    const expired = TIMERS.find((timer) => (this.#deadlines[timer] ?? now + 1) <= now);
+    if (expired !== undefined) this.stop(expired);
+    return expired;
+  }
+}

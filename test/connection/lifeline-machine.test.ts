@@ -1,0 +1,376 @@
+/** The machine of a connection's life: each state with what may happen in it, the rules of recovery, and random lives. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type ChannelState,
+  LAST_ANSWER_MILLIS,
+  type LifelineInput,
+  LifelineMachine,
+  QUIT_MILLIS,
+} from '../../src/connection/lifeline-machine.js';
+import { RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
+import { Random } from '../../testkit/random.js';
+
+const RECOVERY_MILLIS = 1000;
+const KEEP_ALIVE_MILLIS = 100;
+const fail = (code: RdmaErrorCode = 'ERR_RDMA_COMPLETION', message = 'it broke'): RdmaError =>
+  new RdmaError(code, message);
+
+/** A machine with its clock and its channel; `does` gives the names of what it wants done. */
+class Life {
+  now = 0;
+  channel: ChannelState = 'open';
+  readonly machine: LifelineMachine;
+
+  constructor(recoveryMillis = RECOVERY_MILLIS) {
+    const limits = { recoveryMillis, keepAliveMillis: KEEP_ALIVE_MILLIS };
+    this.machine = new LifelineMachine({ limits, random: () => 1, peerName: () => 'the peer' });
+  }
+
+  does(input: LifelineInput | LifelineInput['type']): string {
+    const given = typeof input === 'string' ? ({ type: input } as LifelineInput) : input;
+    return names(this.machine.handle(given, this.now, this.channel));
+  }
+
+  /** Lets time pass; returns what the machine does meanwhile. */
+  passes(millis: number): string {
+    const until = this.now + millis;
+    const done: string[] = [];
+    while (this.machine.nextDeadline <= until) {
+      this.now = this.machine.nextDeadline;
+      done.push(names(this.machine.handleTimeout(this.now, this.channel)));
+    }
+    this.now = until;
+    return done.join(' ').trim();
+  }
+
+  where(): string {
+    const { state } = this.machine;
+    return state.name === 'down' ? `down ${state.phase}` : state.name;
+  }
+}
+
+const names = (outputs: readonly { type: string }[]): string => outputs.map(({ type }) => type).join(' ');
+
+const linkFailed = (error = fail()): LifelineInput => ({ type: 'link-failed', error });
+const sessionFailed = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
+  type: 'session-failed',
+  error,
+});
+const frame = (name: string, isBusy = false): LifelineInput => ({ type: 'frame', frame: name, isBusy });
+const ABORT: LifelineInput = { type: 'abort', error: fail('ERR_RDMA_ABORTED') };
+
+/** A life in each state. */
+const SITUATIONS: Readonly<Record<string, () => Life>> = {
+  establishing: () => after(new Life(), 'start'),
+  up: () => after(new Life(), 'start', 'session-up'),
+  'down disconnecting': () => after(SITUATIONS['up']?.() as Life, linkFailed()),
+  'down session': () => after(SITUATIONS['down disconnecting']?.() as Life, 'disconnected'),
+  'down pausing': () => after(SITUATIONS['down session']?.() as Life, sessionFailed(), 'disconnected'),
+  'down channel': () => {
+    const life = SITUATIONS['down disconnecting']?.() as Life;
+    life.channel = 'lost';
+    return after(life, 'disconnected');
+  },
+  ending: () => after(SITUATIONS['up']?.() as Life, ABORT),
+  ended: () => after(SITUATIONS['ending']?.() as Life, 'destroyed', 'finished'),
+};
+
+function after(life: Life, ...inputs: readonly (LifelineInput | LifelineInput['type'])[]): Life {
+  for (const input of inputs) life.does(input);
+  return life;
+}
+
+/** For each state: input, what is done, where it leads. */
+const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['type'], string, string][]>> = {
+  establishing: [
+    ['session-up', 'report watch', 'up'],
+    [sessionFailed(), 'destroy', 'ending'],
+    [linkFailed(), '', 'establishing'],
+    [ABORT, 'stop-attempt fail-channel', 'ending'],
+    ['close', 'stop-attempt fail-channel', 'ending'],
+  ],
+  up: [
+    [frame('ping'), 'send-pong', 'up'],
+    [frame('pong'), '', 'up'],
+    [frame('psn'), 'reconnecting disconnect', 'down disconnecting'],
+    [frame('psn', true), '', 'up'],
+    [frame('bye'), 'report destroy', 'ending'],
+    [frame('ready'), 'fail-channel destroy', 'ending'],
+    [linkFailed(), 'reconnecting disconnect', 'down disconnecting'],
+    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-channel destroy', 'ending'],
+    [linkFailed(fail('ERR_RDMA_INTEGRITY')), 'fail-channel destroy', 'ending'],
+    [
+      { type: 'channel-ended', error: fail('ERR_RDMA_TLS'), isBusy: false },
+      'reconnecting disconnect',
+      'down disconnecting',
+    ],
+    [
+      { type: 'channel-ended', error: fail('ERR_RDMA_REFUSED'), isBusy: false },
+      'fail-channel destroy',
+      'ending',
+    ],
+    ['peer-quit', 'report end-receiving', 'up'],
+    ['close', 'send-quit', 'up'],
+    ['quit-done', '', 'up'],
+    [ABORT, 'fail-channel destroy', 'ending'],
+  ],
+  'down disconnecting': [
+    ['disconnected', 'run-session', 'down session'],
+    [{ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }, 'fail-channel destroy', 'ending'],
+    [linkFailed(), '', 'down disconnecting'],
+    [frame('bye'), '', 'down disconnecting'],
+    ['close', 'send-quit', 'down disconnecting'],
+    ['peer-quit', 'report end-receiving', 'down disconnecting'],
+    [ABORT, 'stop-attempt fail-channel', 'ending'],
+  ],
+  'down session': [
+    ['session-up', 'report watch reconnected', 'up'],
+    [sessionFailed(), 'disconnect', 'down disconnecting'],
+    [sessionFailed(fail('ERR_RDMA_REFUSED')), 'fail-channel destroy', 'ending'],
+    [linkFailed(), '', 'down session'],
+    [ABORT, 'stop-attempt fail-channel', 'ending'],
+  ],
+  'down pausing': [
+    [linkFailed(), '', 'down pausing'],
+    ['close', 'send-quit', 'down pausing'],
+    [ABORT, 'fail-channel destroy', 'ending'],
+  ],
+  'down channel': [
+    ['new-channel', 'run-session', 'down session'],
+    [{ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
+    [{ type: 'no-channel', error: fail('ERR_RDMA_REFUSED') }, 'fail-channel destroy', 'ending'],
+    [ABORT, 'stop-attempt fail-channel', 'ending'],
+  ],
+  ending: [
+    ['destroyed', 'fail-channel finish', 'ending'],
+    [linkFailed(), '', 'ending'],
+    [frame('bye'), '', 'ending'],
+    ['close', '', 'ending'],
+    ['quit-done', '', 'ending'],
+    [ABORT, '', 'ending'],
+  ],
+  ended: [
+    [linkFailed(), '', 'ended'],
+    ['close', '', 'ended'],
+    [ABORT, '', 'ended'],
+  ],
+};
+
+for (const [name, rows] of Object.entries(TABLE)) {
+  test(`${name}: each input does what it must and leads where it must`, () => {
+    for (const [input, does, leadsTo] of rows) {
+      const life = SITUATIONS[name]?.() as Life;
+      assert.equal(life.where(), name);
+      const what = JSON.stringify(input);
+      assert.equal(life.does(input), does, what);
+      assert.equal(life.where(), leadsTo, what);
+    }
+  });
+}
+
+test('the end waits for what is under way, and then goes on with it alone', () => {
+  for (const [name, settles] of [
+    ['establishing', 'session-up'],
+    ['establishing', sessionFailed()],
+    ['down disconnecting', 'disconnected'],
+    ['down session', 'session-up'],
+    ['down channel', 'new-channel'],
+  ] as const) {
+    const life = after(SITUATIONS[name]?.() as Life, ABORT);
+    assert.equal(life.does(settles), 'fail-channel destroy', name);
+    assert.equal(life.does('destroyed'), 'fail-channel finish');
+    assert.equal(life.does('finished'), '');
+    assert.equal(life.where(), 'ended');
+    assert.equal(life.machine.nextDeadline, Number.POSITIVE_INFINITY);
+  }
+});
+
+test('a failure before the connection first went up counts as soon as it is up', () => {
+  const life = after(new Life(), 'start', linkFailed());
+  assert.equal(life.does('session-up'), 'report watch reconnecting disconnect');
+});
+
+test('a link that fails before its recovery is done goes on with that recovery, or ends it', () => {
+  const life = after(SITUATIONS['down session']?.() as Life, linkFailed());
+  assert.equal(life.does('session-up'), 'disconnect');
+  const other = after(SITUATIONS['down session']?.() as Life, linkFailed(fail('ERR_RDMA_PROTOCOL')));
+  assert.equal(other.does('session-up'), 'fail-channel destroy');
+});
+
+test('the time for recovery begins with the first failure, however many follow, and its end tells of that one', () => {
+  const life = after(SITUATIONS['up']?.() as Life, linkFailed(fail('ERR_RDMA_COMPLETION', 'the first')));
+  let attempts = 0;
+  life.does('disconnected');
+  while (life.where() !== 'ending') {
+    attempts++;
+    assert.ok(life.now <= RECOVERY_MILLIS + 200, 'it gives up');
+    // Comes up, and fails at once without having moved anything.
+    if (attempts % 2 === 0) after(life, 'session-up', linkFailed());
+    else life.does(sessionFailed());
+    life.does('disconnected');
+    life.passes(200);
+  }
+  const { state } = life.machine;
+  assert.ok(state.name === 'ending' && state.error !== undefined);
+  assert.match(state.error.message, /the trouble began with: the first/);
+  assert.equal((state.error.cause as RdmaError).message, 'the first');
+  assert.ok(life.now >= RECOVERY_MILLIS, `after ${life.now} ms`);
+});
+
+test('what moved makes the next failure new trouble', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  for (let i = 0; i < 20; i++) {
+    after(life, linkFailed(), 'disconnected');
+    life.passes(RECOVERY_MILLIS / 2);
+    after(life, 'session-up');
+    life.machine.progress();
+  }
+  assert.equal(life.where(), 'up');
+});
+
+test('an attempt is stopped when the time for recovery is over', () => {
+  const life = SITUATIONS['down channel']?.() as Life;
+  assert.equal(life.passes(RECOVERY_MILLIS - 1), '');
+  assert.equal(life.passes(1), 'stop-attempt fail-channel');
+  assert.equal(life.does({ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }), 'fail-channel destroy');
+});
+
+test('without time for recovery the first failure ends the connection', () => {
+  const life = after(new Life(0), 'start', 'session-up');
+  assert.equal(life.does(linkFailed()), 'fail-channel destroy');
+});
+
+test('attempts are paused longer and longer, the first one not at all', () => {
+  const life = SITUATIONS['down session']?.() as Life;
+  const pauses: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    after(life, sessionFailed(), 'disconnected');
+    pauses.push(life.machine.nextDeadline - life.now);
+    assert.equal(life.passes(pauses.at(-1) ?? 0), 'run-session');
+  }
+  assert.deepEqual(pauses, [10, 20, 40, 80, 160, 200, 200, 200]);
+});
+
+test('a silent peer is asked, and given up after three intervals', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'send-ping');
+  life.does(frame('pong'));
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'send-ping send-ping send-ping');
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-channel');
+  life.channel = 'lost';
+  const ended: LifelineInput = { type: 'channel-ended', error: fail('ERR_RDMA_TIMEOUT'), isBusy: false };
+  assert.equal(life.does(ended), 'reconnecting disconnect');
+  assert.equal(life.does('disconnected'), 'next-channel');
+});
+
+test('the last answers get a moment, and what they say counts', () => {
+  const lost: LifelineInput = {
+    type: 'channel-ended',
+    error: fail('ERR_RDMA_CONNECTION_LOST'),
+    isBusy: true,
+  };
+  const silent = after(SITUATIONS['up']?.() as Life, lost);
+  assert.equal(silent.passes(LAST_ANSWER_MILLIS), 'reconnecting disconnect');
+  const told = after(SITUATIONS['up']?.() as Life, lost);
+  assert.equal(told.does(linkFailed(fail('ERR_RDMA_PROTOCOL'))), 'fail-channel destroy');
+});
+
+test('an orderly end waits while something moves or recovers, and not longer', () => {
+  const life = after(SITUATIONS['up']?.() as Life, 'close');
+  assert.ok(life.machine.isEnding && !life.machine.isOver);
+  life.machine.progress();
+  life.passes(QUIT_MILLIS);
+  assert.equal(life.where(), 'up');
+  after(life, linkFailed());
+  life.passes(QUIT_MILLIS);
+  assert.equal(life.where(), 'down disconnecting');
+  after(life, 'disconnected', 'session-up');
+  life.passes(QUIT_MILLIS);
+  assert.equal(life.where(), 'ending');
+  const prompt = after(SITUATIONS['up']?.() as Life, 'close');
+  assert.equal(prompt.does('quit-done'), 'destroy');
+});
+
+test('a peer that quit first is not told again; its bye ends a recovery in order', () => {
+  const life = after(SITUATIONS['up']?.() as Life, 'peer-quit');
+  assert.equal(life.does('close'), 'destroy');
+  const gone = SITUATIONS['down session']?.() as Life;
+  gone.channel = 'left';
+  assert.equal(gone.does(sessionFailed()), 'report leave-channel destroy');
+});
+
+test('a connection that ends can no longer be taken up, one that closes can', () => {
+  assert.equal(SITUATIONS['ending']?.().machine.isOver, true);
+  assert.equal(SITUATIONS['ended']?.().machine.isOver, true);
+  assert.equal(after(SITUATIONS['up']?.() as Life, 'close').machine.isOver, false);
+});
+
+/** What is asked for and answered once, with its answers. */
+const ANSWERS: Readonly<Record<string, readonly (() => LifelineInput)[]>> = {
+  'run-session': [
+    () => ({ type: 'session-up' }),
+    () => sessionFailed(),
+    () => sessionFailed(fail('ERR_RDMA_PROTOCOL')),
+  ],
+  'next-channel': [
+    () => ({ type: 'new-channel' }),
+    () => ({ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }),
+  ],
+  disconnect: [
+    () => ({ type: 'disconnected' }),
+    () => ({ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }),
+  ],
+  destroy: [() => ({ type: 'destroyed' })],
+  finish: [() => ({ type: 'finished' })],
+};
+
+const SURPRISES: readonly (() => LifelineInput)[] = [
+  () => linkFailed(),
+  () => linkFailed(),
+  () => frame('ping'),
+  () => frame('psn', true),
+  () => ({ type: 'channel-ended', error: fail('ERR_RDMA_CONNECTION_LOST'), isBusy: true }),
+  () => ({ type: 'peer-quit' }),
+  () => ({ type: 'close' }),
+];
+
+test('random lives: one thing at a time, freed once and last, and over in bounded time after an abort', () => {
+  const seed = Number(process.env['SEED'] ?? 1);
+  for (let i = 0; i < 3000; i++) {
+    const random = new Random(seed + i);
+    const pick = <T>(values: readonly T[]): T => values[random.int(0, values.length - 1)] as T;
+    const life = new Life();
+    const running = new Set<string>();
+    const counts: Record<string, number> = {};
+    const take = (does: string): void => {
+      for (const name of does.split(' ').filter((word) => word in ANSWERS)) {
+        assert.equal(running.size, 0, `seed ${seed + i}: ${name} beside ${[...running]}`);
+        running.add(name);
+        counts[name] = (counts[name] ?? 0) + 1;
+      }
+    };
+    const settle = (isLast: boolean): void => {
+      const [name] = running;
+      if (name === undefined) return;
+      running.delete(name);
+      const answers = ANSWERS[name] as readonly (() => LifelineInput)[];
+      const answer = (isLast ? answers.at(-1) : pick(answers))?.() as LifelineInput;
+      if (answer.type === 'new-channel') life.channel = 'open';
+      take(life.does(answer));
+    };
+    take(life.does('start'));
+    for (let step = 0; step < 60; step++) {
+      if (random.int(0, 9) === 0) life.channel = pick(['open', 'lost', 'lost', 'left']);
+      if (random.int(0, 3) === 0) life.machine.progress();
+      const what = random.int(0, 2);
+      if (what === 0) settle(false);
+      else if (what === 1) take(life.does(pick(SURPRISES)()));
+      else take(life.passes(random.int(0, 100)));
+    }
+    take(life.does(ABORT));
+    for (let step = 0; step < 4; step++) settle(true);
+    assert.equal(life.where(), 'ended', `seed ${seed + i}`);
+    assert.deepEqual([counts['destroy'], counts['finish']], [1, 1], `seed ${seed + i}`);
+  }
+});
