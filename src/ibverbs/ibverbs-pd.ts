@@ -6,6 +6,7 @@ import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { ProtectionDomain } from '../verbs/device.js';
 import { notSupported, RdmaError, usageError } from '../verbs/errors.js';
+import { checkDestination } from '../verbs/peer-address.js';
 import { QpType, qpTypeName } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
 import { newPlaces, readCapacity, readQpn, writeAddress, writeCapacity } from './attribute-array.js';
@@ -139,6 +140,7 @@ export class IbverbsPd implements ProtectionDomain {
 
   async createAh(av: AddressVector): Promise<IbverbsAh> {
     this.#control.checkOpen();
+    checkDestination(av, true);
     const { device } = this;
     const port = 1;
     return await this.#child('ahs', async () => {

@@ -2,6 +2,7 @@
 import type { Flow } from '../roce/flow.js';
 import type { Nic } from '../roce/nic.js';
 import type { AddressHandle, AddressVector } from '../verbs/address-handle.js';
+import { checkDestination } from '../verbs/peer-address.js';
 import type { MemoryOwner } from './soft-memory.js';
 
 export class SoftAh implements AddressHandle {
@@ -11,6 +12,7 @@ export class SoftAh implements AddressHandle {
   #closed = false;
 
   constructor(owner: MemoryOwner, av: AddressVector) {
+    checkDestination(av, false);
     this.av = av;
     this.flow = owner.nic.createFlow(av);
     this.#owner = owner;

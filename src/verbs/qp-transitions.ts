@@ -4,6 +4,7 @@
  * with the same words, and the message names the attribute that is missing or out of place.
  */
 import { RdmaError, usageError } from './errors.js';
+import { checkPeer } from './peer-address.js';
 import type { QpAttributes } from './qp-attributes.js';
 import { QpState, QpType, qpStateName, qpTypeName } from './qp-state.js';
 
@@ -101,7 +102,7 @@ function findTransition(type: QpType, from: QpState, to: QpState): Transition | 
  * Checks a `modify` call of a queue pair that is in state `from`, and returns the state to go to.
  *
  * @throws RdmaError ERR_RDMA_INVALID_STATE for a transition that does not exist or a wrong `curState`,
- * ERR_RDMA_INVALID_ARGUMENT for an attribute that is missing or not allowed; the message names it.
+ * ERR_RDMA_INVALID_ARGUMENT for an attribute that is missing or not allowed, and for a peer that cannot be; the message names it.
  */
 export function checkTransition(type: QpType, from: QpState, attributes: QpAttributes): QpState {
   const to = attributes.state ?? from;
@@ -126,5 +127,6 @@ export function checkTransition(type: QpType, from: QpState, attributes: QpAttri
       throw usageError(`${step} does not take the attribute ${name}`);
     }
   }
+  checkPeer(type, attributes);
   return to;
 }

@@ -1,6 +1,7 @@
 /** Queue pair states: the transition table, what each state lets a program post, flushing, query. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Qpn } from '../../src/verbs/brands.js';
 import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
 import { QpState, QpType, qpStateName, qpTypeName } from '../../src/verbs/qp-state.js';
 import type { QueuePair } from '../../src/verbs/queue-pair.js';
@@ -221,3 +222,42 @@ test('SQD holds what is posted, and after RTS it goes out before what comes late
       );
     }),
   ));
+
+for (const type of [QpType.RC, QpType.UC]) {
+  test(`${qpTypeName(type)}: a peer that no queue pair can be is refused with the reason, and nothing changes`, () =>
+    withDevice(async (device) => {
+      const end = await End.open(device, { qp: { type } });
+      const gid = await ownGid(device);
+      const { init, rtr } = steps(end.qp, end.qp, await device.queryPort(), gid, device);
+      await end.qp.modify(init);
+      const groups = [
+        '224.0.0.1',
+        '239.255.255.255',
+        '::ffff:224.0.0.1',
+        '::ffff:e801:203',
+        'ff02::1',
+        'FF0E::101',
+      ];
+      const nobody = ['0.0.0.0', '::ffff:0.0.0.0', '::', '0:0::0'];
+      for (const [dgids, message] of [
+        [groups, /multicast/],
+        [['255.255.255.255', '::ffff:255.255.255.255'], /broadcast/],
+        [nobody, /unspecified/],
+      ] as const) {
+        for (const dgid of dgids) {
+          const av = { ...rtr.av, dgid };
+          await assert.rejects(end.qp.modify({ ...rtr, av }), { code: 'ERR_RDMA_INVALID_ARGUMENT', message });
+        }
+      }
+      for (const destQpn of [0, 1, 0xffffff] as Qpn[]) {
+        await assert.rejects(end.qp.modify({ ...rtr, destQpn }), {
+          code: 'ERR_RDMA_INVALID_ARGUMENT',
+          message: /reserved/,
+        });
+      }
+      assert.equal(end.qp.state, INIT);
+      await end.qp.modify(rtr);
+      assert.equal(end.qp.state, RTR);
+      await end.close();
+    }));
+}

@@ -129,5 +129,11 @@ test('an address handle to nowhere is refused with the address in the message', 
       code: 'ERR_RDMA_INVALID_ARGUMENT',
       message: /not an address/,
     });
+    for (const dgid of ['::', '0.0.0.0', '::ffff:0.0.0.0', '255.255.255.255']) {
+      await assert.rejects(pd.createAh({ dgid }), {
+        code: 'ERR_RDMA_INVALID_ARGUMENT',
+        message: /no datagram can go/,
+      });
+    }
     await pd.close();
   }));

@@ -186,7 +186,7 @@ test('a full send queue, a resizable buffer and a wrong UDP port are refused in 
 }, () => {
   const code = `${OBJECTS}
     const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
-    const rtr = { state: 2, av: { dgid: '192.0.2.9' }, pathMtu: 1024, destQpn: 1, rqPsn: 1, maxDestRdAtomic: 1, minRnrTimer: 1 };
+    const rtr = { state: 2, av: { dgid: '192.0.2.9' }, pathMtu: 1024, destQpn: 17, rqPsn: 1, maxDestRdAtomic: 1, minRnrTimer: 1 };
     await qp.modify(init);
     const port = await fail(qp.modify({ ...rtr, av: { dgid: '192.0.2.9', udpPort: 5000 } }));
     await qp.modify(rtr);

@@ -155,3 +155,13 @@ test('random datagrams are dropped, counted by reason, and disturb nothing', asy
   await once(socket, 'close');
   await device.close();
 });
+
+test('an address handle to a multicast group is refused: the device would send to all of it', async () => {
+  const device = await openDevice('soft:127.0.0.1?port=0');
+  const pd = await device.allocPd();
+  for (const dgid of ['::ffff:224.0.0.1', '239.1.2.3', 'ff02::1']) {
+    await assert.rejects(pd.createAh({ dgid }), { code: 'ERR_RDMA_INVALID_ARGUMENT', message: /multicast/ });
+  }
+  await pd.close();
+  await device.close();
+});
