@@ -4,7 +4,7 @@
  */
 import { copyAddress, UdpAddress } from '../verbs/address.js';
 import { bthOpcode } from './wire/bth.js';
-import { Opcode } from './wire/opcodes.js';
+import { Opcode, OpcodeFlag, opcodeFlags } from './wire/opcodes.js';
 
 export class Datagram {
   bytes: Uint8Array = new Uint8Array(0);
@@ -48,3 +48,7 @@ export function keepDatagram(from: Datagram): Datagram {
   kept.at = 0;
   return kept;
 }
+
+/** Whether it says that it answers a request; nothing of it is checked. */
+export const isResponse = ({ bytes, at, length }: Datagram): boolean =>
+  length > 0 && ((opcodeFlags[bthOpcode(bytes, at)] as number) & OpcodeFlag.RESPONSE) !== 0;

@@ -10,7 +10,7 @@
  * Sending and telling happen in the order of flush-order.ts.
  */
 import type { Cq } from '../roce/completion/cq.js';
-import { Datagram, isAcknowledgement } from '../roce/datagram.js';
+import { Datagram, isAcknowledgement, isResponse } from '../roce/datagram.js';
 import type { Nic } from '../roce/nic.js';
 import { TransmitBatch } from '../roce/transmit-batch.js';
 import { ArrivalWatch } from './arrival-watch.js';
@@ -36,8 +36,6 @@ export class Driver implements PortListener, Waiting {
   readonly #turning: Turning;
   #hasTaken = false;
   #receivedAt = 0;
-  /** `#datagram` is still to be given to the NIC. */
-  #hasKept = false;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -114,7 +112,6 @@ export class Driver implements PortListener, Waiting {
    */
   onDeadline(now: number): void {
     for (let looks = 0; looks < MAX_RECEIVES_PER_TURN && this.#takeIn(1); looks++);
-    this.#takeKept();
     if (!this.#stopped) this.#nic.handleTimeout(now);
     this.kick();
   }
@@ -127,34 +124,46 @@ export class Driver implements PortListener, Waiting {
   #takeIn(looks: number): boolean {
     if (this.#stopped) return false;
     const port = this.#port;
-    if (this.#hasKept) this.#takeKept();
     const count = port.receive(looks);
     if (count === 0) return false;
-    const nic = this.#nic;
-    const datagram = this.#datagram;
     const arrival = port.arrivalMicros;
-    let now = arrival > this.#receivedAt ? arrival : nowMicros();
-    for (let i = 0; i < count; i++) {
-      port.read(i, datagram);
-      // The acknowledgement behind a message: the program has the message first, and answers it.
-      if (i > 0 && i === count - 1 && nic.completions > 0 && isAcknowledgement(datagram)) {
-        this.#hasKept = true;
-        break;
-      }
-      if (i > 0 && i % BURST_DATAGRAMS === 0) now = nowMicros();
-      nic.receive(datagram, now);
-    }
-    this.#receivedAt = now;
+    this.#receivedAt = arrival > this.#receivedAt ? arrival : nowMicros();
+    port.read(count - 1, this.#datagram);
+    if (count === 1) this.#nic.receive(this.#datagram, this.#receivedAt);
+    else if (isAcknowledgement(this.#datagram)) this.#takeAnswersFirst(count);
+    else this.#takeAll(count);
     this.kick();
     return true;
   }
 
-  /** Gives the NIC the acknowledgement that waited; its time is that of those before it. */
-  #takeKept(): void {
-    if (!this.#hasKept) return;
-    this.#hasKept = false;
-    this.#nic.receive(this.#datagram, this.#receivedAt);
-    this.kick();
+  #takeAll(count: number): void {
+    const datagram = this.#datagram;
+    for (let i = 0; i < count; i++) {
+      if (i > 0 && i % BURST_DATAGRAMS === 0) this.#receivedAt = nowMicros();
+      this.#port.read(i, datagram);
+      this.#nic.receive(datagram, this.#receivedAt);
+    }
+  }
+
+  /**
+   * A peer that answers a message sends the acknowledgement behind its answer, in one burst. The program has sent its
+   * message before it gets the answer to it, and is told so in that order.
+   */
+  #takeAnswersFirst(count: number): void {
+    const datagram = this.#datagram;
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      this.#port.read(i, datagram);
+      if (!isResponse(datagram)) continue;
+      this.#nic.receive(datagram, this.#receivedAt);
+      taken++;
+    }
+    for (let i = 0; taken < count; i++) {
+      this.#port.read(i, datagram);
+      if (isResponse(datagram)) continue;
+      this.#nic.receive(datagram, this.#receivedAt);
+      taken++;
+    }
   }
 
   #run(): void {
@@ -163,7 +172,6 @@ export class Driver implements PortListener, Waiting {
     // A program that was told of an event may post something that can leave with the rest.
     if (this.#order.mayPutOff(this.#tell())) return;
     this.#transmit();
-    this.#takeKept();
     this.#tell();
     this.#turning.wait();
   }
