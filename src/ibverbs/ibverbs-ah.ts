@@ -1,30 +1,28 @@
 /** Address handles over libibverbs. */
 import type { AddressHandle, AddressVector } from '../verbs/address-handle.js';
-import { ControlQueue } from './control-queue.js';
+import type { ObjectLife } from '../verbs/object-life.js';
 import type { IbverbsPd } from './ibverbs-pd.js';
 
 export class IbverbsAh implements AddressHandle {
   readonly pd: IbverbsPd;
   readonly handle: number;
   readonly av: AddressVector;
-  readonly #control = new ControlQueue('the address handle');
+  readonly #life: ObjectLife;
 
-  constructor(pd: IbverbsPd, handle: number, av: AddressVector) {
+  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, av: AddressVector) {
+    this.#life = life;
+    life.owner = this;
     this.pd = pd;
     this.handle = handle;
     this.av = av;
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.#life.closed;
   }
 
-  async close(): Promise<void> {
-    await this.#control.close(async () => {
-      await this.pd.device.destroy(this.handle, 'the address handle');
-      this.pd.children--;
-      this.pd.device.live.ahs--;
-    });
+  close(): Promise<void> {
+    return this.#life.close(() => this.pd.device.destroy(this.handle, this.#life.name));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

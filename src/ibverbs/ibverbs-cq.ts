@@ -3,8 +3,8 @@
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import { RdmaError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
+import type { ObjectLife } from '../verbs/object-life.js';
 import { WcFlags, WcOpcode, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
-import { ControlQueue } from './control-queue.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
 import { MAX_COMPLETIONS, type RequestBuffer } from './request-buffer.js';
 import { verbError } from './verbs-error.js';
@@ -19,14 +19,20 @@ export class IbverbsCq implements CompletionQueue {
   readonly capacity: number;
   readonly channel: IbverbsChannel | null;
   readonly device: IbverbsDevice;
-  /** Queue pairs that complete into it. */
-  users = 0;
+  readonly life: ObjectLife;
   /** The device said that it lost completions. */
   overrun = false;
-  readonly #control = new ControlQueue('the completion queue');
   readonly #buffer: RequestBuffer;
 
-  constructor(device: IbverbsDevice, handle: number, capacity: number, channel: IbverbsChannel | null) {
+  constructor(
+    life: ObjectLife,
+    device: IbverbsDevice,
+    handle: number,
+    capacity: number,
+    channel: IbverbsChannel | null,
+  ) {
+    this.life = life;
+    life.owner = this;
     this.device = device;
     this.handle = handle;
     this.capacity = capacity;
@@ -36,11 +42,11 @@ export class IbverbsCq implements CompletionQueue {
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.life.closed;
   }
 
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     const wanted = max < into.length ? max : into.length;
     let taken = 0;
     while (taken < wanted) {
@@ -60,7 +66,7 @@ export class IbverbsCq implements CompletionQueue {
   }
 
   reqNotify(solicitedOnly = false): void {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     if (this.channel === null) {
       throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
     }
@@ -68,15 +74,10 @@ export class IbverbsCq implements CompletionQueue {
     if (errno !== 0) throw verbError(`arming a completion queue of ${this.device.name}`, errno);
   }
 
-  async close(): Promise<void> {
-    if (this.users > 0 && !this.closed) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the completion queue first');
-    }
-    await this.#control.close(async () => {
-      await this.device.destroy(this.handle, 'the completion queue');
+  close(): Promise<void> {
+    return this.life.close(async () => {
+      await this.device.destroy(this.handle, this.life.name);
       this.device.cqs.delete(this.handle);
-      this.device.live.cqs--;
-      if (this.channel !== null) this.channel.users--;
     });
   }
 
@@ -104,22 +105,19 @@ export class IbverbsCq implements CompletionQueue {
 export class IbverbsChannel extends EventQueue implements CompletionChannel {
   readonly device: IbverbsDevice;
   handle = 0;
-  users = 0;
-  readonly #control = new ControlQueue('the completion channel');
+  readonly life: ObjectLife;
 
-  constructor(device: IbverbsDevice) {
+  constructor(life: ObjectLife, device: IbverbsDevice) {
     super();
+    this.life = life;
+    life.owner = this;
     this.device = device;
   }
 
-  async close(): Promise<void> {
-    if (this.users > 0 && !this.#control.closed) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the completion queues that use the channel first');
-    }
-    this.end();
-    await this.#control.close(async () => {
-      await this.device.destroy(this.handle, 'the completion channel');
-      this.device.live.channels--;
+  close(): Promise<void> {
+    return this.life.close(() => {
+      this.end();
+      return this.device.destroy(this.handle, this.life.name);
     });
   }
 

@@ -10,12 +10,19 @@ import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
-import type { Device, DeviceAttributes, DeviceCensus, GidEntry, PortAttributes } from '../verbs/device.js';
-import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import type {
+  CloseOptions,
+  Device,
+  DeviceAttributes,
+  DeviceCensus,
+  GidEntry,
+  PortAttributes,
+} from '../verbs/device.js';
+import { RdmaError, usageError } from '../verbs/errors.js';
 import { LiveObjects } from '../verbs/live-objects.js';
+import { makeObject, type ObjectKind, ObjectLife, UNCOUNTED } from '../verbs/object-life.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import { asyncEventOf } from './async-events.js';
-import { ControlQueue } from './control-queue.js';
 import { type DeviceFacts, probeInline, queryFacts, queryPortFacts, readGids } from './device-facts.js';
 import { chooseGid, parseDgid, ROCE_UDP_PORT } from './gid-table.js';
 import { IbverbsChannel, IbverbsCq } from './ibverbs-cq.js';
@@ -42,7 +49,7 @@ export class IbverbsDevice implements Device {
   readonly qps = new Map<number, IbverbsQp>();
   readonly #handle: number;
   readonly #facts: DeviceFacts;
-  readonly #control: ControlQueue;
+  readonly #life: ObjectLife;
   readonly #listeners = new Set<(event: AsyncEvent) => void>();
 
   /**
@@ -78,11 +85,11 @@ export class IbverbsDevice implements Device {
     this.#facts = facts;
     this.attributes = { ...facts.attributes, maxInlineData };
     this.buffer = requestBuffer(addon);
-    this.#control = new ControlQueue(name);
+    this.#life = new ObjectLife('devices', UNCOUNTED, [], name);
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.#life.closed;
   }
 
   get checksChecksums(): boolean {
@@ -94,27 +101,27 @@ export class IbverbsDevice implements Device {
   }
 
   async queryPort(port = 1): Promise<PortAttributes> {
-    this.#control.checkOpen();
+    this.#life.checkOpen();
     return (await this.#queryPort(port)).attributes;
   }
 
   async queryGids(port = 1): Promise<readonly GidEntry[]> {
-    this.#control.checkOpen();
+    this.#life.checkOpen();
     const { gidTableLength } = await this.#queryPort(port);
     return readGids(this.addon, this.#handle, this.name, port, gidTableLength * this.#facts.ports);
   }
 
   async allocPd(): Promise<IbverbsPd> {
-    this.#control.checkOpen();
-    return await this.#child('pds', async () => {
+    this.#life.checkOpen();
+    return await this.#child('pds', [], async (life) => {
       const handle = await this.addon.allocPd(this.#handle);
       if (handle < 0) throw verbError(`allocating a protection domain on ${this.name}`, -handle);
-      return new IbverbsPd(this, handle);
+      return new IbverbsPd(life, this, handle);
     });
   }
 
   async createCq(options: CompletionQueueOptions): Promise<IbverbsCq> {
-    this.#control.checkOpen();
+    this.#life.checkOpen();
     const { capacity } = options;
     const { maxCqe } = this.attributes;
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > maxCqe) {
@@ -127,28 +134,22 @@ export class IbverbsDevice implements Device {
     ) {
       throw usageError('channel must be an open completion channel of this device');
     }
-    if (channel !== null) channel.users++;
-    try {
-      return await this.#child('cqs', async () => {
-        const out = new Float64Array(1);
-        const handle = await this.addon.createCq(this.#handle, capacity, channel?.handle ?? 0, out);
-        if (handle < 0) {
-          throw verbError(`creating a completion queue of ${capacity} entries on ${this.name}`, -handle, {
-            invalid: `at most ${maxCqe} entries are possible`,
-          });
-        }
-        return new IbverbsCq(this, handle, out[0] ?? capacity, channel);
-      });
-    } catch (error) {
-      if (channel !== null) channel.users--;
-      throw error;
-    }
+    return await this.#child('cqs', channel === null ? [] : [channel.life], async (life) => {
+      const out = new Float64Array(1);
+      const handle = await this.addon.createCq(this.#handle, capacity, channel?.handle ?? 0, out);
+      if (handle < 0) {
+        throw verbError(`creating a completion queue of ${capacity} entries on ${this.name}`, -handle, {
+          invalid: `at most ${maxCqe} entries are possible`,
+        });
+      }
+      return new IbverbsCq(life, this, handle, out[0] ?? capacity, channel);
+    });
   }
 
   async createCompletionChannel(): Promise<IbverbsChannel> {
-    this.#control.checkOpen();
-    return await this.#child('channels', async () => {
-      const channel = new IbverbsChannel(this);
+    this.#life.checkOpen();
+    return await this.#child('channels', [], async (life) => {
+      const channel = new IbverbsChannel(life, this);
       const handle = await this.addon.createChannel(this.#handle, (cqHandle) => {
         const cq = this.cqs.get(cqHandle);
         if (cq !== undefined) channel.deliver(cq);
@@ -176,13 +177,10 @@ export class IbverbsDevice implements Device {
   /** Packets of an RNIC are not captured here. */
   annotate(_text: string): void {}
 
-  async close(): Promise<void> {
-    if (this.live.total > 0 && !this.closed) {
-      const open = Object.entries(this.census()).filter(([, count]) => count > 0);
-      const list = open.map(([kind, count]) => `${count} ${kind}`).join(', ');
-      throw new RdmaError('ERR_RDMA_IN_USE', `close these objects of ${this.name} first: ${list}`);
-    }
-    await this.#control.close(() => this.destroy(this.#handle, this.name));
+  async close({ force = false }: CloseOptions = {}): Promise<void> {
+    if (force && !this.closed) await this.live.closeAll();
+    if (!this.closed) this.live.checkNone(this.name);
+    await this.#life.close(() => this.destroy(this.#handle, this.name));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -240,15 +238,14 @@ export class IbverbsDevice implements Device {
     return await queryPortFacts(this.addon, this.#handle, this.name, port);
   }
 
-  async #child<T>(name: 'pds' | 'cqs' | 'channels', make: () => Promise<T>): Promise<T> {
-    if (this.closed) throw closedError(this.name);
-    this.live[name]++;
-    try {
-      return await make();
-    } catch (error) {
-      this.live[name]--;
-      throw error;
-    }
+  /** The last moment to see that the device is being closed. */
+  async #child<T>(
+    kind: ObjectKind,
+    needs: readonly ObjectLife[],
+    make: (life: ObjectLife) => Promise<T>,
+  ): Promise<T> {
+    this.#life.checkOpen();
+    return await makeObject(kind, this.live, needs, make);
   }
 }
 

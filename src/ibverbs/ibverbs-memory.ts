@@ -4,10 +4,9 @@
  */
 
 import type { LKey, RKey } from '../verbs/brands.js';
-import { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
-import { ControlQueue } from './control-queue.js';
+import type { ObjectLife } from '../verbs/object-life.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
 import type { IbverbsPd } from './ibverbs-pd.js';
 import type { RegionAddress } from './request-buffer.js';
@@ -26,9 +25,10 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
   readonly baseLow: number;
   readonly baseHigh: number;
   readonly lkeyWord: number;
-  readonly #control = new ControlQueue('the memory region');
+  readonly #life: ObjectLife;
 
   constructor(
+    life: ObjectLife,
     pd: IbverbsPd,
     handle: number,
     bytes: Uint8Array,
@@ -36,6 +36,8 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
     base: number,
     keys: Float64Array,
   ) {
+    this.#life = life;
+    life.owner = this;
     this.pd = pd;
     this.device = pd.device;
     this.handle = handle;
@@ -55,19 +57,12 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.#life.closed;
   }
 
-  async close(): Promise<void> {
-    await this.#control.close(async () => {
-      await this.pd.device.destroy(
-        this.handle,
-        'the memory region',
-        'close the memory windows bound to it first',
-      );
-      this.pd.children--;
-      this.pd.device.live.mrs--;
-    });
+  close(): Promise<void> {
+    const busy = 'close the memory windows bound to it first';
+    return this.#life.close(() => this.device.destroy(this.handle, this.#life.name, busy));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -79,30 +74,28 @@ export class IbverbsMw implements MemoryWindow {
   readonly pd: IbverbsPd;
   readonly handle: number;
   rkey: RKey;
-  readonly #control = new ControlQueue('the memory window');
+  readonly #life: ObjectLife;
 
-  constructor(pd: IbverbsPd, handle: number, rkey: number) {
+  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, rkey: number) {
+    this.#life = life;
+    life.owner = this;
     this.pd = pd;
     this.handle = handle;
     this.rkey = rkey as RKey;
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.#life.closed;
   }
 
   /** `ibv_inc_rkey`: the low byte is the program's, the rest names the window. */
   nextRkey(): RKey {
-    if (this.closed) throw new RdmaError('ERR_RDMA_CLOSED', 'the memory window is closed; open a new one');
+    this.#life.checkOpen();
     return (((this.rkey & 0xffffff00) | ((this.rkey + 1) & 0xff)) >>> 0) as RKey;
   }
 
-  async close(): Promise<void> {
-    await this.#control.close(async () => {
-      await this.pd.device.destroy(this.handle, 'the memory window');
-      this.pd.children--;
-      this.pd.device.live.mws--;
-    });
+  close(): Promise<void> {
+    return this.#life.close(() => this.pd.device.destroy(this.handle, this.#life.name));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

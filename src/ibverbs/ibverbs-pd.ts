@@ -5,12 +5,12 @@ import { AccessFlags, checkRegionAccess } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { ProtectionDomain } from '../verbs/device.js';
-import { notSupported, RdmaError, usageError } from '../verbs/errors.js';
+import { notSupported, type RdmaError, usageError } from '../verbs/errors.js';
+import { makeObject, type ObjectKind, type ObjectLife } from '../verbs/object-life.js';
 import { checkDestination } from '../verbs/peer-address.js';
 import { QpType, qpTypeName } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
 import { newPlaces, readCapacity, readQpn, writeAddress, writeCapacity } from './attribute-array.js';
-import { ControlQueue } from './control-queue.js';
 import { IbverbsAh } from './ibverbs-ah.js';
 import { IbverbsCq } from './ibverbs-cq.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
@@ -23,21 +23,20 @@ import { Errno, memlockLimit, verbError } from './verbs-error.js';
 /** Memory may come free: another connection of this process, or another process, may be about to deregister. */
 const MEMORY_WAITS_MILLIS = [20, 50, 100, 200];
 
-type CountName = 'mrs' | 'mws' | 'qps' | 'srqs' | 'ahs';
-
 export class IbverbsPd implements ProtectionDomain {
   readonly device: IbverbsDevice;
   readonly handle: number;
-  children = 0;
-  readonly #control = new ControlQueue('the protection domain');
+  readonly life: ObjectLife;
 
-  constructor(device: IbverbsDevice, handle: number) {
+  constructor(life: ObjectLife, device: IbverbsDevice, handle: number) {
+    this.life = life;
+    life.owner = this;
     this.device = device;
     this.handle = handle;
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.life.closed;
   }
 
   get buffer(): RequestBuffer {
@@ -50,7 +49,7 @@ export class IbverbsPd implements ProtectionDomain {
    * cannot be prevented: do not use it on registered memory.
    */
   async regMr(buffer: Uint8Array | ArrayBuffer | SharedArrayBuffer, access: number): Promise<IbverbsMr> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     checkRegionAccess(access);
     const bytes = ArrayBuffer.isView(buffer)
       ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
@@ -65,11 +64,11 @@ export class IbverbsPd implements ProtectionDomain {
       }
       markAsUntransferable(memory);
     }
-    return await this.#child('mrs', () => this.#register(bytes, access));
+    return await this.#child('mrs', [], (life) => this.#register(life, bytes, access));
   }
 
   async createQp(options: QueuePairOptions): Promise<IbverbsQp> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     const { device } = this;
     const type = options.type ?? QpType.RC;
     const capacity = resolveCapacity(options.capacity ?? {}, device.attributes);
@@ -83,47 +82,40 @@ export class IbverbsPd implements ProtectionDomain {
     }
     const places = newPlaces();
     writeCapacity(places, srq === null ? capacity : { ...capacity, maxRecvWr: 0, maxRecvSge: 0 });
-    // Counted from now on, so that nobody closes them while the verb runs.
-    const users = srq === null ? [sendCq, recvCq] : [sendCq, recvCq, srq];
-    for (const user of users) user.users++;
-    try {
-      return await this.#child('qps', async () => {
-        const handle = await device.addon.createQp(
-          this.handle,
-          type,
-          sendCq.handle,
-          recvCq.handle,
-          srq?.handle ?? 0,
-          options.signalAll === true ? 1 : 0,
-          places,
-        );
-        if (handle < 0) throw createQpError(type, device.name, -handle);
-        const made = {
-          handle,
-          qpn: readQpn(places),
-          type,
-          capacity: readCapacity(places),
-          sendCq,
-          recvCq,
-          srq,
-        };
-        return new IbverbsQp(this, made);
-      });
-    } catch (error) {
-      for (const user of users) user.users--;
-      throw error;
-    }
+    const queues = srq === null ? [sendCq, recvCq] : [sendCq, recvCq, srq];
+    return await this.#child('qps', queues, async (life) => {
+      const handle = await device.addon.createQp(
+        this.handle,
+        type,
+        sendCq.handle,
+        recvCq.handle,
+        srq?.handle ?? 0,
+        options.signalAll === true ? 1 : 0,
+        places,
+      );
+      if (handle < 0) throw createQpError(type, device.name, -handle);
+      const made = {
+        handle,
+        qpn: readQpn(places),
+        type,
+        capacity: readCapacity(places),
+        sendCq,
+        recvCq,
+        srq,
+      };
+      return new IbverbsQp(life, this, made);
+    });
   }
 
   async createSrq(options: SharedReceiveQueueOptions): Promise<IbverbsSrq> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     const { device } = this;
     if (device.attributes.maxSrqs === 0) throw notSupported('shared receive queues', device.name);
     const maxSge = options.maxSge ?? Math.min(16, device.maxSrqSge);
     checkCount('maxWr', options.maxWr, 1, device.attributes.maxSrqWr);
     checkCount('maxSge', maxSge, 0, device.maxSrqSge);
     const sizes = Float64Array.of(options.maxWr, maxSge);
-    return await this.#child('srqs', async () => {
+    return await this.#child('srqs', [], async (life) => {
       const handle = await device.addon.createSrq(this.handle, sizes);
       if (handle < 0) {
         throw verbError(
@@ -134,21 +126,21 @@ export class IbverbsPd implements ProtectionDomain {
           },
         );
       }
-      return new IbverbsSrq(this, handle, sizes[0] ?? 0, sizes[1] ?? 0);
+      return new IbverbsSrq(life, this, handle, sizes[0] ?? 0, sizes[1] ?? 0);
     });
   }
 
   async createAh(av: AddressVector): Promise<IbverbsAh> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     checkDestination(av, true);
     const { device } = this;
     const port = 1;
-    return await this.#child('ahs', async () => {
+    return await this.#child('ahs', [], async (life) => {
       const sgidIndex = await device.resolveSgid(av, port);
       const places = newPlaces();
       writeAddress(places, av, port, sgidIndex);
       const handle = await device.addon.createAh(this.handle, places);
-      if (handle > 0) return new IbverbsAh(this, handle, av);
+      if (handle > 0) return new IbverbsAh(life, this, handle, av);
       throw verbError(
         `an address handle to ${av.dgid} from GID index ${sgidIndex} of ${device.name}`,
         -handle,
@@ -161,53 +153,42 @@ export class IbverbsPd implements ProtectionDomain {
   }
 
   async allocMw(): Promise<IbverbsMw> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     const { device } = this;
     if (device.attributes.maxMws === 0) throw notSupported('memory windows of type 2', device.name);
-    return await this.#child('mws', async () => {
+    return await this.#child('mws', [], async (life) => {
       const out = new Float64Array(1);
       const handle = await device.addon.allocMw(this.handle, out);
       if (handle < 0) throw verbError(`allocating a memory window on ${device.name}`, -handle);
-      return new IbverbsMw(this, handle, out[0] ?? 0);
+      return new IbverbsMw(life, this, handle, out[0] ?? 0);
     });
   }
 
-  async close(): Promise<void> {
-    if (this.children > 0 && !this.closed) {
-      const message = `close the ${this.children} objects of the protection domain first`;
-      throw new RdmaError('ERR_RDMA_IN_USE', message);
-    }
-    await this.#control.close(async () => {
-      await this.device.destroy(this.handle, 'the protection domain');
-      this.device.live.pds--;
-    });
+  close(): Promise<void> {
+    return this.life.close(() => this.device.destroy(this.handle, this.life.name));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** Counts a child from before it is made, so that the domain stays while the verb runs. */
-  async #child<T>(name: CountName, make: () => Promise<T>): Promise<T> {
-    this.children++;
-    this.device.live[name]++;
-    try {
-      return await make();
-    } catch (error) {
-      this.children--;
-      this.device.live[name]--;
-      throw error;
-    }
+  #child<T>(
+    kind: ObjectKind,
+    queues: readonly { readonly life: ObjectLife }[],
+    make: (life: ObjectLife) => Promise<T>,
+  ): Promise<T> {
+    const needs = [this.life, ...queues.map(({ life }) => life)];
+    return makeObject(kind, this.device.live, needs, make);
   }
 
-  async #register(bytes: Uint8Array, access: number): Promise<IbverbsMr> {
+  async #register(life: ObjectLife, bytes: Uint8Array, access: number): Promise<IbverbsMr> {
     const out = new Float64Array(3);
     const { addon, name } = this.device;
     for (const waitMillis of [...MEMORY_WAITS_MILLIS, 0]) {
       const handle = await addon.regMr(this.handle, bytes, access, out);
       if (handle > 0) {
         const base = (access & AccessFlags.ZERO_BASED) !== 0 ? 0 : (out[0] ?? 0);
-        return new IbverbsMr(this, handle, bytes, access, base, out);
+        return new IbverbsMr(life, this, handle, bytes, access, base, out);
       }
       if (-handle !== Errno.ENOMEM || waitMillis === 0) {
         throw registrationError(bytes.length, access, name, -handle);

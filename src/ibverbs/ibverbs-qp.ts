@@ -8,6 +8,7 @@
 import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { Qpn } from '../verbs/brands.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import type { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import {
   mayPostRecv,
@@ -21,7 +22,6 @@ import { checkTransition } from '../verbs/qp-transitions.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { type ReceiveWorkRequest, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
 import { newPlaces, QUERY_MASK, readSnapshot, readState, writeAttributes } from './attribute-array.js';
-import { ControlQueue } from './control-queue.js';
 import type { IbverbsCq } from './ibverbs-cq.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
 import type { IbverbsMw } from './ibverbs-memory.js';
@@ -65,18 +65,18 @@ export class IbverbsQp implements QueuePair {
   readonly #device: IbverbsDevice;
   readonly #addon: VerbsAddon;
   readonly #buffer: RequestBuffer;
-  readonly #pd: IbverbsPd;
   readonly #srq: IbverbsSrq | null;
   readonly #limits: SendLimits;
-  readonly #control = new ControlQueue('the queue pair');
+  readonly #life: ObjectLife;
   #state: QpState = RESET;
   /** The kernel may have moved it to ERR, or not: see above. */
   #isSuspect = false;
   #isFlushing = false;
   #port = 1;
 
-  constructor(pd: IbverbsPd, made: NewQp) {
-    this.#pd = pd;
+  constructor(life: ObjectLife, pd: IbverbsPd, made: NewQp) {
+    this.#life = life;
+    life.owner = this;
     this.#device = pd.device;
     this.#addon = pd.device.addon;
     this.#buffer = pd.device.buffer;
@@ -101,11 +101,11 @@ export class IbverbsQp implements QueuePair {
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.#life.closed;
   }
 
   modify(attributes: QpAttributes): Promise<void> {
-    return this.#control.run(() => this.#modify(attributes));
+    return this.#life.run(() => this.#modify(attributes));
   }
 
   /** The kernel counts for the port, see `Device.counters`. */
@@ -114,7 +114,7 @@ export class IbverbsQp implements QueuePair {
   }
 
   query(): Promise<QpSnapshot> {
-    return this.#control.run(async () => {
+    return this.#life.run(async () => {
       const places = await this.#query();
       return readSnapshot(places, this.type, this.capacity);
     });
@@ -161,15 +161,10 @@ export class IbverbsQp implements QueuePair {
   }
 
   close(): Promise<void> {
-    return this.#control.close(async () => {
-      await this.#device.destroy(this.handle, 'the queue pair');
+    return this.#life.close(async () => {
+      await this.#device.destroy(this.handle, this.#life.name);
       this.#device.qps.delete(this.qpn);
       this.#device.qpHandles.delete(this.handle);
-      this.#device.live.qps--;
-      this.#pd.children--;
-      this.sendCq.users--;
-      this.recvCq.users--;
-      if (this.#srq !== null) this.#srq.users--;
     });
   }
 
@@ -212,7 +207,7 @@ export class IbverbsQp implements QueuePair {
       if (this.#state === ERR) await this.#modify({ state: ERR });
     };
     // Closed meanwhile, or refused: then there is nothing more to flush.
-    this.#control.run(flush).catch(() => {});
+    this.#life.run(flush).catch(() => {});
   }
 
   async #query(): Promise<Float64Array> {
@@ -245,7 +240,7 @@ export class IbverbsQp implements QueuePair {
   }
 
   #checkSend(request: SendWorkRequest): void {
-    this.#control.checkOpen();
+    this.#life.checkOpen();
     if (!maySend(this.#state)) {
       const state = qpStateName(this.#state);
       throw new RdmaError(
@@ -258,7 +253,7 @@ export class IbverbsQp implements QueuePair {
   }
 
   #checkReceive(request: ReceiveWorkRequest): void {
-    this.#control.checkOpen();
+    this.#life.checkOpen();
     if (this.#srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
     if (!mayPostRecv(this.#state)) {
       throw new RdmaError(

@@ -1,10 +1,9 @@
 /** Shared receive queues over libibverbs. */
 
 import { checkCount } from '../verbs/capacity.js';
-import { RdmaError } from '../verbs/errors.js';
+import type { ObjectLife } from '../verbs/object-life.js';
 import type { SharedReceiveQueue } from '../verbs/queue-pair.js';
 import type { ReceiveWorkRequest } from '../verbs/work-request.js';
-import { ControlQueue } from './control-queue.js';
 import type { IbverbsPd } from './ibverbs-pd.js';
 import { checkReceive, postError, writeReceive } from './request-writer.js';
 import { verbError } from './verbs-error.js';
@@ -14,11 +13,11 @@ export class IbverbsSrq implements SharedReceiveQueue {
   readonly handle: number;
   readonly maxWr: number;
   readonly maxSge: number;
-  /** Queue pairs that receive through it. */
-  users = 0;
-  readonly #control = new ControlQueue('the shared receive queue');
+  readonly life: ObjectLife;
 
-  constructor(pd: IbverbsPd, handle: number, maxWr: number, maxSge: number) {
+  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, maxWr: number, maxSge: number) {
+    this.life = life;
+    life.owner = this;
     this.pd = pd;
     this.handle = handle;
     this.maxWr = maxWr;
@@ -27,11 +26,11 @@ export class IbverbsSrq implements SharedReceiveQueue {
   }
 
   get closed(): boolean {
-    return this.#control.closed;
+    return this.life.closed;
   }
 
   postRecv(request: ReceiveWorkRequest): void {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     checkReceive(request, this.maxSge);
     const { buffer, device } = this.pd;
     writeReceive(buffer, device, request);
@@ -39,7 +38,7 @@ export class IbverbsSrq implements SharedReceiveQueue {
   }
 
   postRecvBatch(requests: readonly ReceiveWorkRequest[]): void {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     const { buffer, device } = this.pd;
     try {
       for (const request of requests) {
@@ -53,23 +52,18 @@ export class IbverbsSrq implements SharedReceiveQueue {
   }
 
   async setLimit(limit: number): Promise<void> {
-    this.#control.checkOpen();
+    this.life.checkOpen();
     checkCount('the limit', limit, 0, this.maxWr);
-    await this.#control.run(async () => {
+    await this.life.run(async () => {
       const result = await this.pd.device.addon.setSrqLimit(this.handle, limit);
       if (result < 0) throw verbError(`setting the limit of a shared receive queue to ${limit}`, -result);
     });
   }
 
-  async close(): Promise<void> {
-    if (this.users > 0 && !this.closed) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the shared receive queue first');
-    }
-    await this.#control.close(async () => {
-      await this.pd.device.destroy(this.handle, 'the shared receive queue');
+  close(): Promise<void> {
+    return this.life.close(async () => {
+      await this.pd.device.destroy(this.handle, this.life.name);
       this.pd.device.srqHandles.delete(this.handle);
-      this.pd.children--;
-      this.pd.device.live.srqs--;
     });
   }
 

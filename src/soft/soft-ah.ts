@@ -2,6 +2,7 @@
 import type { Flow } from '../roce/flow.js';
 import type { Nic } from '../roce/nic.js';
 import type { AddressHandle, AddressVector } from '../verbs/address-handle.js';
+import { ObjectLife } from '../verbs/object-life.js';
 import { checkDestination } from '../verbs/peer-address.js';
 import type { MemoryOwner } from './soft-memory.js';
 
@@ -9,26 +10,23 @@ export class SoftAh implements AddressHandle {
   readonly av: AddressVector;
   readonly flow: Flow;
   readonly #owner: MemoryOwner;
-  #closed = false;
+  readonly #life: ObjectLife;
 
   constructor(owner: MemoryOwner, av: AddressVector) {
     checkDestination(av, false);
     this.av = av;
     this.flow = owner.nic.createFlow(av);
     this.#owner = owner;
-    owner.children++;
-    owner.live.ahs++;
+    this.#life = new ObjectLife('ahs', owner.live, [owner.life]);
+    this.#life.owner = this;
   }
 
   belongsTo(nic: Nic): boolean {
     return this.#owner.nic === nic;
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#owner.children--;
-    this.#owner.live.ahs--;
+  close(): Promise<void> {
+    return this.#life.closeNow(() => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,9 +2,10 @@
 import type { Cq } from '../roce/completion/cq.js';
 import { CqArm } from '../roce/completion/cq.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
-import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { RdmaError, usageError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
+import { ObjectLife } from '../verbs/object-life.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import type { Driver } from './driver.js';
 
@@ -13,7 +14,7 @@ export class SoftCq implements CompletionQueue {
   readonly channel: SoftChannel | null;
   readonly #live: LiveObjects;
   readonly #driver: Driver;
-  #closed = false;
+  readonly life: ObjectLife;
 
   constructor(engine: Cq, channel: SoftChannel | null, live: LiveObjects, driver: Driver) {
     this.engine = engine;
@@ -21,8 +22,8 @@ export class SoftCq implements CompletionQueue {
     this.#live = live;
     this.#driver = driver;
     engine.context = this;
-    live.cqs++;
-    if (channel !== null) channel.users++;
+    this.life = new ObjectLife('cqs', live, channel === null ? [] : [channel.life]);
+    this.life.owner = this;
   }
 
   get capacity(): number {
@@ -30,7 +31,7 @@ export class SoftCq implements CompletionQueue {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.life.closed;
   }
 
   /** Whether it is of the device with these objects. */
@@ -44,7 +45,7 @@ export class SoftCq implements CompletionQueue {
    * leaves as one batch when they are all taken.
    */
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
-    if (this.#closed) throw closedError('the completion queue');
+    this.life.checkOpen();
     if (this.engine.overrun && this.engine.count === 0) {
       throw new RdmaError(
         'ERR_RDMA_INVALID_STATE',
@@ -59,7 +60,7 @@ export class SoftCq implements CompletionQueue {
   }
 
   reqNotify(solicitedOnly = false): void {
-    if (this.#closed) throw closedError('the completion queue');
+    this.life.checkOpen();
     if (this.channel === null) {
       throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
     }
@@ -68,15 +69,8 @@ export class SoftCq implements CompletionQueue {
     else if (this.engine.arm === CqArm.NONE) this.engine.arm = CqArm.SOLICITED;
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    if (this.engine.users > 0) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the completion queue first');
-    }
-    this.#closed = true;
-    this.engine.clear();
-    this.#live.cqs--;
-    if (this.channel !== null) this.channel.users--;
+  close(): Promise<void> {
+    return this.life.closeNow(() => this.engine.clear());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -85,26 +79,22 @@ export class SoftCq implements CompletionQueue {
 }
 
 export class SoftChannel extends EventQueue implements CompletionChannel {
-  users = 0;
+  readonly life: ObjectLife;
   readonly #live: LiveObjects;
 
   constructor(live: LiveObjects) {
     super();
     this.#live = live;
-    live.channels++;
+    this.life = new ObjectLife('channels', live);
+    this.life.owner = this;
   }
 
   belongsTo(live: LiveObjects): boolean {
     return this.#live === live;
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return;
-    if (this.users > 0) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the completion queues that use the channel first');
-    }
-    this.#live.channels--;
-    this.end();
+  close(): Promise<void> {
+    return this.life.closeNow(() => this.end());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -11,7 +11,14 @@ import { Icrc } from '../roce/wire/icrc.js';
 import { formatGid, formatIp } from '../verbs/address.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
-import type { Device, DeviceAttributes, DeviceCensus, GidEntry, PortAttributes } from '../verbs/device.js';
+import type {
+  CloseOptions,
+  Device,
+  DeviceAttributes,
+  DeviceCensus,
+  GidEntry,
+  PortAttributes,
+} from '../verbs/device.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { LiveObjects } from '../verbs/live-objects.js';
 import { activeMtuFor } from '../verbs/mtu.js';
@@ -144,13 +151,10 @@ export class SoftDevice implements Device {
     this.#port.annotate(text);
   }
 
-  async close(): Promise<void> {
+  async close({ force = false }: CloseOptions = {}): Promise<void> {
     if (this.#closed) return;
-    if (this.live.total > 0) {
-      const open = Object.entries(this.census()).filter(([, count]) => count > 0);
-      const list = open.map(([kind, count]) => `${count} ${kind}`).join(', ');
-      throw new RdmaError('ERR_RDMA_IN_USE', `close these objects of ${this.name} first: ${list}`);
-    }
+    if (force) await this.live.closeAll();
+    this.live.checkNone(this.name);
     this.#closed = true;
     this.#driver.stop();
     await this.#port.close();

@@ -6,27 +6,29 @@ import type { LKey, RKey } from '../verbs/brands.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
+import { ObjectLife } from '../verbs/object-life.js';
 
 /** What regions and windows need of the domain that made them. */
 export interface MemoryOwner {
   readonly nic: Nic;
   readonly live: LiveObjects;
   readonly number: number;
-  children: number;
+  readonly life: ObjectLife;
 }
 
 export class SoftMr implements MemoryRegion {
   readonly region: Region;
   readonly #grant: RemoteGrant | null;
   readonly #owner: MemoryOwner;
+  readonly #life: ObjectLife;
 
   constructor(owner: MemoryOwner, bytes: Uint8Array, access: number) {
     const { region, grant } = owner.nic.regions.register(bytes, access, owner.number);
     this.region = region;
     this.#grant = grant;
     this.#owner = owner;
-    owner.children++;
-    owner.live.mrs++;
+    this.#life = new ObjectLife('mrs', owner.live, [owner.life]);
+    this.#life.owner = this;
   }
 
   get bytes(): Uint8Array {
@@ -61,11 +63,8 @@ export class SoftMr implements MemoryRegion {
     return this.#owner.nic === nic;
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.#owner.nic.regions.deregister(this.region);
-    this.#owner.children--;
-    this.#owner.live.mrs--;
+  close(): Promise<void> {
+    return this.#life.closeNow(() => this.#owner.nic.regions.deregister(this.region));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -76,12 +75,13 @@ export class SoftMr implements MemoryRegion {
 export class SoftMw implements MemoryWindow {
   readonly window: Window;
   readonly #owner: MemoryOwner;
+  readonly #life: ObjectLife;
 
   constructor(owner: MemoryOwner) {
     this.#owner = owner;
     this.window = new Window(owner.number, owner.nic.regions.reserveKey());
-    owner.children++;
-    owner.live.mws++;
+    this.#life = new ObjectLife('mws', owner.live, [owner.life]);
+    this.#life.owner = this;
   }
 
   get rkey(): RKey {
@@ -100,13 +100,12 @@ export class SoftMw implements MemoryWindow {
     return this.#owner.nic.regions.reserveKey() as RKey;
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.window.valid = false;
-    if (this.window.grant !== null) this.#owner.nic.regions.revoke(this.window.grant);
-    this.window.grant = null;
-    this.#owner.children--;
-    this.#owner.live.mws--;
+  close(): Promise<void> {
+    return this.#life.closeNow(() => {
+      this.window.valid = false;
+      if (this.window.grant !== null) this.#owner.nic.regions.revoke(this.window.grant);
+      this.window.grant = null;
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

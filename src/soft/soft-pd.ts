@@ -5,8 +5,9 @@ import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
-import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { usageError } from '../verbs/errors.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
+import { ObjectLife } from '../verbs/object-life.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
 import { SoftAh } from './soft-ah.js';
@@ -19,13 +20,13 @@ import { nowMicros } from './turning.js';
 export class SoftPd implements ProtectionDomain, MemoryOwner {
   readonly softDevice: SoftDevice;
   readonly number: number;
-  children = 0;
-  #closed = false;
+  readonly life: ObjectLife;
 
   constructor(device: SoftDevice, number: number) {
     this.softDevice = device;
     this.number = number;
-    device.live.pds++;
+    this.life = new ObjectLife('pds', device.live);
+    this.life.owner = this;
   }
 
   get device(): Device {
@@ -41,11 +42,11 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.life.closed;
   }
 
   async regMr(buffer: Uint8Array | ArrayBuffer | SharedArrayBuffer, access: number): Promise<SoftMr> {
-    this.#checkOpen();
+    this.life.checkOpen();
     checkRegionAccess(access);
     this.softDevice.checkLimit('maxMrs', this.live.mrs);
     const bytes = ArrayBuffer.isView(buffer)
@@ -56,7 +57,7 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
   }
 
   async createQp(options: QueuePairOptions): Promise<SoftQp> {
-    this.#checkOpen();
+    this.life.checkOpen();
     const { attributes } = this.softDevice;
     this.softDevice.checkLimit('maxQps', this.live.qps);
     const capacity = resolveCapacity(options.capacity ?? {}, attributes);
@@ -84,7 +85,7 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
   }
 
   async createSrq(options: SharedReceiveQueueOptions): Promise<SoftSrq> {
-    this.#checkOpen();
+    this.life.checkOpen();
     const { attributes } = this.softDevice;
     this.softDevice.checkLimit('maxSrqs', this.live.srqs);
     const maxSge = options.maxSge ?? attributes.maxSge;
@@ -94,24 +95,18 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
   }
 
   async createAh(av: AddressVector): Promise<SoftAh> {
-    this.#checkOpen();
+    this.life.checkOpen();
     return new SoftAh(this, av);
   }
 
   async allocMw(): Promise<SoftMw> {
-    this.#checkOpen();
+    this.life.checkOpen();
     this.softDevice.checkLimit('maxMws', this.live.mws);
     return new SoftMw(this);
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    if (this.children > 0) {
-      const message = `close the ${this.children} objects of the protection domain first`;
-      throw new RdmaError('ERR_RDMA_IN_USE', message);
-    }
-    this.#closed = true;
-    this.live.pds--;
+  close(): Promise<void> {
+    return this.life.closeNow(() => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -120,9 +115,5 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
 
   #mayUse(cq: CompletionQueue): cq is SoftCq {
     return cq instanceof SoftCq && cq.belongsTo(this.live) && !cq.closed;
-  }
-
-  #checkOpen(): void {
-    if (this.#closed) throw closedError('the protection domain');
   }
 }

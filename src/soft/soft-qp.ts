@@ -7,7 +7,8 @@ import { isAtomic } from '../roce/qp/request-opcodes.js';
 import type { SendQueue, SendWqe } from '../roce/qp/send-queue.js';
 import type { Srq } from '../roce/qp/srq.js';
 import type { Qpn } from '../verbs/brands.js';
-import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { RdmaError, usageError } from '../verbs/errors.js';
+import { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import { mayPostRecv, mayPostSend, type QpState, type QpType, qpStateName } from '../verbs/qp-state.js';
 import type { QueuePair, QueuePairProgress, SharedReceiveQueue } from '../verbs/queue-pair.js';
@@ -35,6 +36,7 @@ export class SoftQp implements QueuePair {
   readonly recvCq: SoftCq;
   readonly #pd: SoftPd;
   readonly #srq: SoftSrq | null;
+  readonly #life: ObjectLife;
 
   constructor(pd: SoftPd, engine: Qp, sendCq: SoftCq, recvCq: SoftCq, srq: SoftSrq | null) {
     this.#pd = pd;
@@ -43,8 +45,9 @@ export class SoftQp implements QueuePair {
     this.recvCq = recvCq;
     this.#srq = srq;
     engine.context = this;
-    pd.children++;
-    pd.live.qps++;
+    const queues = srq === null ? [sendCq, recvCq] : [sendCq, recvCq, srq];
+    this.#life = new ObjectLife('qps', pd.live, [pd.life, ...queues.map(({ life }) => life)]);
+    this.#life.owner = this;
   }
 
   get qpn(): Qpn {
@@ -112,11 +115,8 @@ export class SoftQp implements QueuePair {
     }
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.#pd.nic.destroyQp(this.engine, nowMicros());
-    this.#pd.children--;
-    this.#pd.live.qps--;
+  close(): Promise<void> {
+    return this.#life.closeNow(() => this.#pd.nic.destroyQp(this.engine, nowMicros()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -124,7 +124,7 @@ export class SoftQp implements QueuePair {
   }
 
   #checkOpen(): void {
-    if (this.closed) throw closedError('the queue pair');
+    this.#life.checkOpen();
   }
 
   #enqueueSend(request: SendWorkRequest): void {
@@ -215,14 +215,14 @@ export class SoftQp implements QueuePair {
 export class SoftSrq implements SharedReceiveQueue {
   readonly engine: Srq;
   readonly #pd: SoftPd;
-  #closed = false;
+  readonly life: ObjectLife;
 
   constructor(pd: SoftPd, engine: Srq) {
     this.#pd = pd;
     this.engine = engine;
     engine.context = this;
-    pd.children++;
-    pd.live.srqs++;
+    this.life = new ObjectLife('srqs', pd.live, [pd.life]);
+    this.life.owner = this;
   }
 
   get maxWr(): number {
@@ -238,11 +238,11 @@ export class SoftSrq implements SharedReceiveQueue {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.life.closed;
   }
 
   postRecv(request: ReceiveWorkRequest): void {
-    if (this.#closed) throw closedError('the shared receive queue');
+    this.life.checkOpen();
     pushReceive(this.engine.receives, request, this.#pd, 'shared receive queue');
   }
 
@@ -251,21 +251,15 @@ export class SoftSrq implements SharedReceiveQueue {
   }
 
   async setLimit(limit: number): Promise<void> {
-    if (this.#closed) throw closedError('the shared receive queue');
+    this.life.checkOpen();
     if (!Number.isInteger(limit) || limit < 0 || limit > this.maxWr) {
       throw usageError(`the limit must be an integer from 0 to ${this.maxWr}, not ${limit}`);
     }
     this.engine.limit = limit;
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    if (this.engine.users > 0) {
-      throw new RdmaError('ERR_RDMA_IN_USE', 'close the queue pairs that use the shared receive queue first');
-    }
-    this.#closed = true;
-    this.#pd.children--;
-    this.#pd.live.srqs--;
+  close(): Promise<void> {
+    return this.life.closeNow(() => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {

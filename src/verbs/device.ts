@@ -76,6 +76,11 @@ export interface DeviceCensus {
   readonly ahs: number;
 }
 
+export interface CloseOptions {
+  /** Close all objects of the device first, those that use others before what they use. Default false. */
+  readonly force?: boolean;
+}
+
 export interface ProtectionDomain extends AsyncDisposable {
   readonly device: Device;
   readonly closed: boolean;
@@ -113,5 +118,5 @@ export interface Device extends AsyncDisposable {
   /** Adds a comment to the packet capture that the device writes, if it does. */
   annotate(text: string): void;
   /** @throws RdmaError ERR_RDMA_IN_USE while protection domains, queues or channels are open. Idempotent. */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }

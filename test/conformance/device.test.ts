@@ -1,6 +1,8 @@
 /** Devices, ports, GIDs, protection domains and what a device says about itself. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openEndpoint } from '../../src/endpoint/endpoint.js';
+import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { PATH_MTUS } from '../../src/verbs/mtu.js';
 import { deviceName, End, ownGid, withDevice } from './harness.js';
@@ -90,6 +92,21 @@ test('closing is idempotent, and what is closed says so', () =>
     await assert.rejects(pd.regMr(new Uint8Array(1), 0), closed);
     await assert.rejects(pd.createAh({ dgid: '::1' }), closed);
   }));
+
+test('a device that is closed by force closes its objects first', async () => {
+  const device = await openDevice(deviceName);
+  const endpoint = await openEndpoint(device, { memory: 64 });
+  await endpoint.register(new Uint8Array(16));
+  const pd = await device.allocPd();
+  if (device.attributes.maxSrqs > 0) await pd.createSrq({ maxWr: 4 });
+  await assert.rejects(device.close(), { code: 'ERR_RDMA_IN_USE' });
+  await device.close({ force: true });
+  assert.deepEqual(new Set(Object.values(device.census())), new Set([0]));
+  const { qp, memory, recvCq, channel } = endpoint;
+  for (const object of [qp, memory, recvCq, channel, pd, device]) assert.equal(object.closed, true);
+  // Those who close what is closed already do no harm.
+  await endpoint.close();
+});
 
 test('a closed device refuses everything', async () => {
   let escaped: Awaited<Parameters<Parameters<typeof withDevice>[0]>[0]> | undefined;

@@ -22,7 +22,8 @@ const noLibrary = noAddon || (compileNoOp(library, 'library') ?? false);
 
 /** Runs `code` in a process that has `openDevice`, `listDevices` and `whyNoIbverbs`; its last value is printed. */
 function play(code: string, environment: NodeJS.ProcessEnv = {}): unknown {
-  const program = `const { openDevice, listDevices, whyNoIbverbs } = await import('${OPEN_DEVICE}');
+  const program = `const { openDevice, listDevices, lookAround } = await import('${OPEN_DEVICE}');
+    const whyNoIbverbs = async () => (await lookAround()).find(({ kind }) => kind === 'ibverbs').missing;
     const fail = (run) => run.then(() => 'no error', ({ code, message }) => ({ code, message }));
     const result = await (async () => { ${code} })();
     process.stdout.write(JSON.stringify(result ?? null));`;
