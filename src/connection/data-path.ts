@@ -6,8 +6,7 @@
  */
 import type { PeerFault } from '../session/establish-session.js';
 import type { SessionParameters, ToldPath } from '../session/frames.js';
-import type { SessionAttributes } from '../session/handshake.js';
-import { deriveKeys, type KeyExporter } from '../session/session-secrets.js';
+import type { Terms } from '../session/terms.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
@@ -15,9 +14,10 @@ import { ownGid } from '../verbs/gid-choice.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEnd } from './data-plane.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { type MessageKind, violation } from './message-header.js';
+import { MessageKind, violation } from './message-header.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
@@ -30,20 +30,11 @@ import { Opener, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
 
-export interface DataPathListener {
-  /** The link has failed; disconnect it. */
-  onLinkFailure(error: RdmaError): void;
-  /** Something was completed or received: the path works. */
-  onProgress(): void;
-  /** The peer wants to end the connection in order. */
-  onQuit(): void;
-}
-
-export class DataPath {
+export class DataPath implements DataPlane {
   readonly receiver: MessageReceiver;
   readonly operations = new OneSidedOperations();
   readonly grants: Grants;
-  listener: DataPathListener | null = null;
+  listener: DataPlaneListener | null = null;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
   readonly #reporter: StepReporter;
@@ -104,7 +95,7 @@ export class DataPath {
    *
    * @throws RdmaError of the verbs.
    */
-  async prepare(reachedAt: string, exporter: KeyExporter): Promise<SessionParameters> {
+  async prepare({ reachedAt, end }: PrepareOptions): Promise<SessionParameters> {
     const { port } = this.#limits.path;
     this.#port ??= await this.#device.queryPort(port);
     if (this.#resources === undefined) {
@@ -122,7 +113,7 @@ export class DataPath {
     }
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
     const parameters = await this.#describe(this.#resources, this.#port, reachedAt);
-    await this.#noteOwn(parameters.path, this.#port, exporter);
+    await this.#noteOwn(parameters.path, this.#port, end);
     return parameters;
   }
 
@@ -168,8 +159,8 @@ export class DataPath {
     throw cannotGrantNow(this.#isDestroyed);
   }
 
-  /** Brings the queue pair to RTS and posts the receives: the peer may send. `exporter`: the session's TLS connection. */
-  async connect(session: SessionAttributes, exporter: KeyExporter): Promise<void> {
+  /** Brings the queue pair to RTS and posts the receives: the peer may send. */
+  async connect(session: LinkTerms): Promise<void> {
     const { resources } = this;
     const { peer } = session;
     this.#reporter.report(StepName.PARAMETERS_EXCHANGED, describePeer(session, this.#revealPsns));
@@ -185,7 +176,7 @@ export class DataPath {
       onProgress: () => this.listener?.onProgress(),
       onFailure: (error) => this.listener?.onLinkFailure(error),
     });
-    this.receiver.attach(resources.qp, resources.recvMr, this.#makeKeys(session, exporter));
+    this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
     this.#link.start();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
   }
@@ -195,10 +186,9 @@ export class DataPath {
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
    */
-  open(session: SessionAttributes): void {
+  open({ receive, received }: Terms): void {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
-    const { receive, received } = session.terms;
     this.sender.attach({
       tracker: link.tracker,
       peerSlots: receive.slots,
@@ -229,6 +219,14 @@ export class DataPath {
     }
   }
 
+  quit(): void {
+    this.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () => this.listener?.onQuitDone());
+  }
+
+  endReceiving(): void {
+    this.receiver.end();
+  }
+
   /** Frees everything. What waits ends with `error`, or in order if there is none. */
   async destroy(error: RdmaError | undefined): Promise<void> {
     this.#isDestroyed = true;
@@ -246,15 +244,14 @@ export class DataPath {
   }
 
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
-  #makeKeys(session: SessionAttributes, exporter: KeyExporter): Opener | null {
-    const isWanted = (this.#limits.encryption ?? session.terms.encryption) !== undefined;
+  #useKeys({ terms, keys }: LinkTerms): Opener | null {
+    const isWanted = (this.#limits.encryption ?? terms.encryption) !== undefined;
     if (this.isEncrypted && !isWanted) throw violation('it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
-    const { own, peer } = deriveKeys(exporter, 'messages', session);
-    this.#sealer = new Sealer(own);
+    this.#sealer = new Sealer(keys.messages.own);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({
-      keys: deriveKeys(exporter, 'memory', session),
+      keys: keys.memory,
       maxMessageBytes: this.#limits.maxMessageBytes,
       send: (kind, data) => this.sender.sendWhole(kind, 0, data),
       write: (remote, data, repeatable) =>
@@ -262,7 +259,7 @@ export class DataPath {
       find: (addr, length, right) =>
         this.resources.reachable(addr, length, right) ?? this.grants.reachable(addr, length, right),
     });
-    return new Opener(peer);
+    return new Opener(keys.messages.peer);
   }
 
   async #transferInClear(
@@ -281,9 +278,9 @@ export class DataPath {
     }
   }
 
-  async #noteOwn(path: ToldPath, port: PortAttributes, exporter: KeyExporter): Promise<void> {
+  async #noteOwn(path: ToldPath, port: PortAttributes, end: SessionEnd): Promise<void> {
     const gids = await this.#device.queryGids(this.#limits.path.port);
-    this.#peerCheck.note({ path, gids: gids.map(({ gid }) => gid), isExclusive: port.isExclusive }, exporter);
+    this.#peerCheck.note({ path, gids: gids.map(({ gid }) => gid), isExclusive: port.isExclusive }, end);
   }
 
   #onSealedMemory(kind: MessageKind, data: Buffer): void {
@@ -320,10 +317,7 @@ export class DataPath {
   }
 }
 
-function describePeer(
-  { own, peer }: SessionAttributes,
-  revealPsns: boolean,
-): Record<string, string | number> {
+function describePeer({ own, peer }: LinkTerms, revealPsns: boolean): Record<string, string | number> {
   const psns = revealPsns ? { localPsn: own.psn, remotePsn: peer.psn } : {};
   return { peerQpn: peer.qpn, peerGid: peer.gid, peerUdpPort: peer.udpPort, ...psns };
 }

@@ -12,22 +12,23 @@
  */
 import type { ControlChannel } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
+import type { SessionAttributes } from '../session/handshake.js';
+import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { type Clock, systemClock } from './clock.js';
-import type { DataPath } from './data-path.js';
+import type { DataPlane, LinkKeys } from './data-plane.js';
 import {
   type ChannelState,
   type LifelineInput,
   LifelineMachine,
   type LifelineOutput,
 } from './lifeline-machine.js';
-import { MessageKind } from './message-header.js';
 import type { RecoveryLimits } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
 
 export interface LifelineOptions {
-  readonly dataPath: DataPath;
+  readonly dataPath: DataPlane;
   readonly reporter: StepReporter;
   readonly limits: RecoveryLimits;
   /** Server: goes to the client with the parameters. */
@@ -85,6 +86,7 @@ export class Lifeline {
       onLinkFailure: (error) => this.#input({ type: 'link-failed', error }),
       onProgress: () => this.#machine.progress(),
       onQuit: () => this.#input({ type: 'peer-quit' }),
+      onQuitDone: () => this.#input({ type: 'quit-done' }),
     };
   }
 
@@ -208,12 +210,10 @@ export class Lifeline {
         void this.#channel.close('quit');
         return;
       case 'send-quit':
-        dataPath.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () =>
-          this.#input({ type: 'quit-done' }),
-        );
+        dataPath.quit();
         break;
       case 'end-receiving':
-        dataPath.receiver.end();
+        dataPath.endReceiving();
         break;
       case 'destroy':
         void dataPath.destroy(output.error).then(() => this.#input({ type: 'destroyed' }));
@@ -256,17 +256,18 @@ export class Lifeline {
   async #runSession(): Promise<void> {
     const { dataPath, reporter, resumeToken } = this.#options;
     const channel = this.#channel;
+    const end = { role: channel.role, secret: endSecret(channel) };
     const session = await establishSession(channel, {
       async createObjects() {
         reporter.report(StepName.PSN_EXCHANGED);
-        const { path, terms } = await dataPath.prepare(channel.localAddress, channel);
+        const { path, terms } = await dataPath.prepare({ reachedAt: channel.localAddress, end });
         return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
       },
       checkPeer: ({ peer }) => dataPath.peerFault(peer, channel.remoteAddress),
-      transition: (attributes) => dataPath.connect(attributes, channel),
+      transition: (met) => dataPath.connect({ ...met, keys: linkKeys(channel, met) }),
     });
     this.peerTerms = session.terms;
-    dataPath.open(session);
+    dataPath.open(session.terms);
   }
 
   async #replaceChannel(): Promise<void> {
@@ -310,6 +311,11 @@ export class Lifeline {
 }
 
 const FAILED = 'the connection failed on an internal error';
+
+const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => ({
+  messages: deriveKeys(channel, 'messages', met),
+  memory: deriveKeys(channel, 'memory', met),
+});
 
 const silent = (peerName: string, silentMillis: number): RdmaError =>
   new RdmaError('ERR_RDMA_TIMEOUT', `${peerName} has been silent for ${Math.round(silentMillis)} ms`);

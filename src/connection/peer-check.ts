@@ -8,12 +8,10 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { PeerFault } from '../session/establish-session.js';
-import type { KeyExporter } from '../session/session-secrets.js';
 import { formatGid, parseGid } from '../verbs/address.js';
 import type { PeerPath } from '../verbs/peer-path.js';
+import type { SessionEnd } from './data-plane.js';
 
-const LABEL = 'EXPORTER-queuepair-ends';
-const SECRET_BYTES = 32;
 const RESERVED_QPNS: readonly number[] = [0, 1, 0xffffff];
 
 type Told = Pick<PeerPath, 'qpn' | 'udpPort'>;
@@ -23,8 +21,7 @@ interface LocalEnd {
   readonly own: Told;
   /** All addresses of its port. */
   readonly gids: ReadonlySet<string>;
-  readonly role: KeyExporter['role'];
-  readonly secret: Buffer;
+  readonly end: SessionEnd;
 }
 
 /** By queue pair number. */
@@ -43,11 +40,10 @@ export class PeerCheck {
   #isExclusive = false;
 
   /** Call it before the path is told: the peer may be here, too. */
-  note(own: OwnEnd, exporter: KeyExporter): void {
+  note(own: OwnEnd, end: SessionEnd): void {
     this.release();
-    const secret = exporter.exportKeyingMaterial(SECRET_BYTES, LABEL);
     const gids = new Set(own.gids.map(canonical));
-    this.#end = { own: own.path, gids, role: exporter.role, secret };
+    this.#end = { own: own.path, gids, end };
     this.#isExclusive = own.isExclusive;
     const { qpn } = own.path;
     const ends = localEnds.get(qpn);
@@ -89,10 +85,10 @@ export class PeerCheck {
 
 const isOtherEnd = (end: LocalEnd, other: LocalEnd, gid: string): boolean =>
   other !== end &&
-  other.role !== end.role &&
+  other.end.role !== end.end.role &&
   other.own.udpPort === end.own.udpPort &&
   other.gids.has(gid) &&
-  timingSafeEqual(other.secret, end.secret);
+  timingSafeEqual(other.end.secret, end.end.secret);
 
 const fault = (reason: string, message: string): PeerFault => ({ reason, message });
 

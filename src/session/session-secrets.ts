@@ -12,6 +12,7 @@ import { addressesAsHex } from './terms.js';
 export type KeyExporter = Pick<ControlChannel, 'role' | 'sessionsBefore' | 'exportKeyingMaterial'>;
 
 const BINDING_LABEL = 'EXPORTER-queuepair-parameters';
+const ENDS_LABEL = 'EXPORTER-queuepair-ends';
 const BINDING_BYTES = 32;
 const KEY_BYTES = 32;
 const IV_BYTES = 12;
@@ -45,6 +46,10 @@ export function isBound(
   const given = Buffer.from(binding ?? '');
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
+
+/** A value that only the two ends of this TLS connection know, by which they find each other in one process. */
+export const endSecret = (exporter: KeyExporter): Buffer =>
+  exporter.exportKeyingMaterial(BINDING_BYTES, ENDS_LABEL);
 
 /** Key and initial nonce of one direction. */
 export interface DirectionKeys {

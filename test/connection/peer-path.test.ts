@@ -1,13 +1,14 @@
 /** What a peer may tell of its queue pair, and that path options reach the queue pair. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { SessionEnd } from '../../src/connection/data-plane.js';
 import { pathSettings } from '../../src/connection/path-options.js';
 import { PeerCheck } from '../../src/connection/peer-check.js';
 import { StepReporter } from '../../src/connection/steps.js';
 import { bringUp } from '../../src/connection/transitions.js';
 import { openDevice } from '../../src/open-device.js';
 import { generatePsn } from '../../src/session/psn-source.js';
-import { bindParameters, type KeyExporter } from '../../src/session/session-secrets.js';
+import { bindParameters } from '../../src/session/session-secrets.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
 import type { PeerPath } from '../../src/verbs/peer-path.js';
 import { openChannel } from '../../testkit/raw-client.js';
@@ -23,10 +24,9 @@ const path = (qpn: number, changes: Partial<PeerPath> = {}): PeerPath => ({
   rdAtomic: 16,
   ...changes,
 });
-const exporter = (role: 'server' | 'client', session: number): KeyExporter => ({
+const endOf = (role: 'server' | 'client', session: number): SessionEnd => ({
   role,
-  sessionsBefore: 0,
-  exportKeyingMaterial: (length) => Buffer.alloc(length, session),
+  secret: Buffer.alloc(32, session),
 });
 
 function checks(
@@ -35,7 +35,7 @@ function checks(
 ): PeerCheck[] {
   return ends.map(([qpn, role, session]) => {
     const check = new PeerCheck();
-    check.note({ path: path(qpn), gids: [HERE, 'fe80::1'], isExclusive }, exporter(role, session));
+    check.note({ path: path(qpn), gids: [HERE, 'fe80::1'], isExclusive }, endOf(role, session));
     return check;
   });
 }

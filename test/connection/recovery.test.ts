@@ -84,7 +84,15 @@ const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
     ({ clientDevice, serverDevice }) =>
       Promise.all([clientDevice.failQueuePairs(), serverDevice.failQueuePairs()]),
   ],
-  ['the session is cut', async ({ tcp }) => tcp.cut()],
+  [
+    'the session is cut',
+    async ({ tcp, client }) => {
+      // The link goes on while the cut is not noticed: all messages may pass before the next one.
+      const isBack = once(client, 'reconnected');
+      tcp.cut();
+      await isBack;
+    },
+  ],
   [
     'session and queue pair fail at once',
     async ({ tcp, clientDevice }) => {
