@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { renderInterop } from '../../tools/lab/interop-document.js';
-import { type CaseResult, exitCodeOf, ResultCollector, SkipCase } from '../../tools/lab/results.js';
+import {
+  type CaseResult,
+  exitCodeOf,
+  OneReason,
+  ResultCollector,
+  SkipCase,
+} from '../../tools/lab/results.js';
 
 function collector(only = ''): { results: ResultCollector; seen: CaseResult[] } {
   const seen: CaseResult[] = [];
@@ -42,6 +48,29 @@ test('a case that was not asked for neither runs nor counts', async () => {
   assert.equal(outcome, undefined);
   assert.equal(await results.run('READ 1', {}, async () => {}), 'passed');
   assert.equal(seen.length, 1);
+});
+
+test('when the first three cases fail for one reason the scenario ends, with that reason', async () => {
+  const { results, seen } = collector();
+  const fail = (reason: string) => () => Promise.reject(new Error(reason));
+  await results.run('first', {}, fail('no such device'));
+  await results.run('second', {}, fail('no such device'));
+  await assert.rejects(
+    results.run('third', {}, fail('no such device')),
+    (error) => error instanceof OneReason && error.message === 'no such device',
+  );
+  assert.equal(seen.length, 3);
+  assert.equal(exitCodeOf(results.summary()), 1);
+});
+
+test('cases that fail for reasons of their own, or beside one that passes, end nothing', async () => {
+  const fail = (reason: string) => () => Promise.reject(new Error(reason));
+  for (const first of [fail('another reason'), async () => 'fine']) {
+    const { results } = collector();
+    await results.run('first', {}, first);
+    for (let i = 0; i < 5; i++) await results.run(`next ${i}`, {}, fail('no such device'));
+    assert.equal(results.results.length, 6);
+  }
 });
 
 test('a run in which something failed, or that had no case at all, ends with 1', () => {

@@ -7,7 +7,7 @@ import { Machine } from './machine.js';
 import { setUpNetwork } from './network.js';
 import { type LabOptions, parseOptions, type ScenarioName } from './options.js';
 import { createReport, type Report } from './report.js';
-import { exitCodeOf, ResultCollector, type Summary } from './results.js';
+import { exitCodeOf, OneReason, ResultCollector, type Summary } from './results.js';
 import type { Scenario } from './scenario.js';
 import { boot } from './scenarios/boot.js';
 import { conformance } from './scenarios/conformance.js';
@@ -42,6 +42,9 @@ async function runScenario(image: GuestImage, options: LabOptions, report: Repor
   try {
     report.say(`booted in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     await SCENARIOS[options.scenario]({ machine, results, options, say: report.say });
+  } catch (error) {
+    if (!(error instanceof OneReason)) throw error;
+    report.say(`stopped, as every case fails for one reason: ${error.message}`);
   } finally {
     await machine.close();
   }

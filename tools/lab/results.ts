@@ -1,6 +1,7 @@
 /**
  * Collects what a scenario finds, case by case. A case that throws has failed, one that throws `SkipCase` was
- * skipped, and neither ends the scenario.
+ * skipped, and neither ends the scenario, unless the first cases all fail for one reason: then that reason is what
+ * there is to say, and the other cases would say it again.
  */
 
 export type Outcome = 'passed' | 'failed' | 'skipped';
@@ -25,6 +26,12 @@ export interface Summary {
 /** Thrown by a case that cannot run here; the message is the reason. */
 export class SkipCase extends Error {}
 
+/** Every case so far has failed, and for this one reason. */
+export class OneReason extends Error {}
+
+/** So many cases that fail for one reason are no chance. */
+const CASES_FOR_ONE_REASON = 3;
+
 export class ResultCollector {
   readonly results: CaseResult[] = [];
   readonly #scenario: string;
@@ -48,7 +55,11 @@ export class ResultCollector {
     return name.includes(this.#only);
   }
 
-  /** Runs one case, unless `--only` leaves it out; `work` returns the detail to tell, if any. */
+  /**
+   * Runs one case, unless `--only` leaves it out; `work` returns the detail to tell, if any.
+   *
+   * @throws OneReason to end the scenario
+   */
   async run(
     name: string,
     facts: Readonly<Record<string, string | number>>,
@@ -68,6 +79,9 @@ export class ResultCollector {
     const result = { name, outcome, detail, millis: Math.round(this.#nowMillis() - start), facts };
     this.results.push(result);
     this.#onResult(result);
+    if (this.results.length === CASES_FOR_ONE_REASON && this.results.every(isFailure(detail))) {
+      throw new OneReason(detail);
+    }
     return outcome;
   }
 
@@ -82,6 +96,11 @@ export class ResultCollector {
     };
   }
 }
+
+const isFailure =
+  (reason: string) =>
+  ({ outcome, detail }: CaseResult): boolean =>
+    outcome === 'failed' && detail === reason;
 
 /** A run without any case has proved nothing; one that skipped all of them has said why. */
 export const exitCodeOf = ({ passed, failed, skipped }: Summary): number =>
