@@ -3,10 +3,8 @@
  * piece of text that must occur exactly once in one file, so that a change of the engine that a fault no longer fits is
  * found as well.
  */
-import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
@@ -19,31 +17,13 @@ export interface Fault {
   readonly replace: string;
 }
 
-/** A fault, and the checkers of which one must object. */
-export interface CheckedFault extends Fault {
-  readonly checkers: RegExp;
-}
-
 export interface Verdict {
   /** The first seed that failed; -1 = none. */
   readonly seed: number;
   readonly failure: string;
 }
 
-/** Enough for the rarest of the faults. */
-export const SEEDS = 100;
-
 const BUILD = new URL('../../', import.meta.url);
-
-export function testFaults(faults: readonly CheckedFault[]): void {
-  for (const fault of faults) {
-    test(`found: ${fault.name}`, async () => {
-      const { seed, failure } = await firstFailure(fault, SEEDS);
-      assert.notEqual(seed, -1, `no checker objects in ${SEEDS} seeds`);
-      assert.match(failure.slice(0, failure.indexOf(':')), fault.checkers, `seed ${seed}: ${failure}`);
-    });
-  }
-}
 
 /** Runs seeds from 1 on against the engine with the fault in it, until one fails. */
 export async function firstFailure(fault: Fault | null, seeds: number): Promise<Verdict> {

@@ -1,0 +1,21 @@
+/** All faults that are planted. */
+import type { Fault } from './fault.js';
+import { CONNECTION_FAULTS } from './faults/connection.js';
+import { ENGINE_FAULTS } from './faults/engine.js';
+import { LIFELINE_FAULTS } from './faults/lifeline.js';
+import { REQUESTER_FAULTS } from './faults/requester.js';
+import { RESPONDER_FAULTS } from './faults/responder.js';
+import { SEALING_FAULTS } from './faults/sealing.js';
+import { SESSION_FAULTS } from './faults/session.js';
+import { SOFT_FAULTS } from './faults/soft.js';
+
+export const FAULTS: readonly Fault[] = [
+  ...REQUESTER_FAULTS,
+  ...RESPONDER_FAULTS,
+  ...ENGINE_FAULTS,
+  ...SOFT_FAULTS,
+  ...CONNECTION_FAULTS,
+  ...LIFELINE_FAULTS,
+  ...SESSION_FAULTS,
+  ...SEALING_FAULTS,
+];

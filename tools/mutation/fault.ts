@@ -1,0 +1,29 @@
+/** A fault that is planted in the sources, by hand, to see whether the tests notice it. */
+
+export const ROOMS = ['engine', 'soft', 'connection', 'session', 'sealing'] as const;
+export type Room = (typeof ROOMS)[number];
+
+/**
+ * What should notice a fault:
+ * - `test/FOLDER/NAME`: a test file, without its extension, or a folder of tests;
+ * - `sim` or `sim:A..B`: seeds of the simulator of queue pairs; `connections` or `connections:A..B`: of connections;
+ * - `fuzz:TARGET`: a target of the fuzzer, with its share of a run of 100,000.
+ */
+export type Judge = string;
+
+export interface Fault {
+  /** Short, in kebab-case, unique. */
+  readonly id: string;
+  readonly room: Room;
+  /** What the code does wrong. */
+  readonly wrong: string;
+  /** Under src/, without extension. */
+  readonly file: string;
+  /** Text that stands exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+  /** In the order in which they are asked; the first that objects ends it. */
+  readonly judges: readonly Judge[];
+  /** Why nobody can notice: the code does the same with it. Such a fault is not planted and does not count. */
+  readonly equivalent?: string;
+}

@@ -1,0 +1,234 @@
+/** Faults of the recovery and the end of a connection. */
+import { faultsOf } from '../fault-list.js';
+
+export const LIFELINE_FAULTS = faultsOf(
+  'connection',
+  ['test/connection/lifeline-machine', 'connections:1..150', 'test/connection/recovery'],
+  [
+    {
+      id: 'time-begins-anew',
+      wrong: 'The time for recovery begins anew with every failure.',
+      file: 'connection/lifeline-machine',
+      find: 'this.#trouble ??= { since: this.#now, cause: error };',
+      replace: 'this.#trouble = { since: this.#now, cause: error };',
+    },
+    {
+      id: 'early-failure-forgotten',
+      wrong: 'A failure before the connection first went up is forgotten.',
+      file: 'connection/lifeline-machine',
+      find: `    if (failure !== undefined) this.#onTrouble(failure);
+`,
+      replace: '',
+    },
+    {
+      id: 'early-failure-of-recovery-forgotten',
+      wrong: 'A failure before a recovery came up is forgotten.',
+      file: 'connection/lifeline-machine',
+      find: `      this.#failedEarly ??= error;
+      return;`,
+      replace: '      return;',
+    },
+    {
+      id: 'old-failure-counts',
+      wrong: 'A failure of the link that is gone counts for the next.',
+      file: 'connection/lifeline-machine',
+      find: `      // Of the link that is gone.
+      this.#failedEarly = undefined;
+`,
+      replace: '',
+    },
+    {
+      id: 'ending-not-over',
+      wrong: 'A connection that is ending is not over.',
+      file: 'connection/lifeline-machine',
+      find: "return this.#state.name === 'ending' || this.#state.name === 'ended';",
+      replace: "return this.#state.name === 'ended';",
+    },
+    {
+      id: 'recovers-from-faults',
+      wrong: 'A connection recovers from a breach of the rules.',
+      file: 'connection/lifeline-machine',
+      find: ' || !RECOVERABLE.includes(error.code)',
+      replace: '',
+    },
+    {
+      id: 'attempt-any-failure',
+      wrong: 'A refusal is tried again.',
+      file: 'connection/lifeline-machine',
+      find: 'else if (RETRYABLE.includes(error.code)) this.#again(error);',
+      replace: 'else if (error !== undefined) this.#again(error);',
+    },
+    {
+      id: 'no-time-limit',
+      wrong: 'Recovery never gives up.',
+      file: 'connection/lifeline-machine',
+      find: `    if (this.#timeLeftMillis() > 0) {
+      this.#disconnect(failure);`,
+      replace: `    if (this.#timeLeftMillis() > Number.NEGATIVE_INFINITY) {
+      this.#disconnect(failure);`,
+    },
+    {
+      id: 'recovery-timer-kept',
+      wrong: 'The timer of an attempt runs on when it succeeded.',
+      file: 'connection/lifeline-machine',
+      find: `    const isFirst = this.#state.name === 'establishing';
+    this.#timers.stop(LifelineTimer.RECOVERY);`,
+      replace: "    const isFirst = this.#state.name === 'establishing';",
+    },
+    {
+      id: 'recovery-timer-kept-failed',
+      wrong: 'The timer of an attempt runs on when it failed.',
+      file: 'connection/lifeline-machine',
+      find: `    this.#timers.stop(LifelineTimer.RECOVERY);
+    this.#settled`,
+      replace: '    this.#settled',
+    },
+    {
+      id: 'keep-alive-while-down',
+      wrong: 'Keep-alive goes on while the connection is down.',
+      file: 'connection/lifeline-machine',
+      find: 'this.#timers.stop(LifelineTimer.KEEP_ALIVE, LifelineTimer.LAST_ANSWERS);',
+      replace: 'this.#timers.stop(LifelineTimer.LAST_ANSWERS);',
+    },
+    {
+      id: 'silent-for-ever',
+      wrong: 'A silent peer is never taken for lost.',
+      file: 'connection/lifeline-machine',
+      find: 'if (silentMillis > SILENT_INTERVALS * this.#options.limits.keepAliveMillis) {',
+      replace: 'if (false) {',
+    },
+    {
+      id: 'frames-not-heard',
+      wrong: 'Frames of the peer are no sign of life.',
+      file: 'connection/lifeline-machine',
+      find: `    if (!this.isUp) return;
+    this.#heardAt = this.#now;`,
+      replace: '    if (!this.isUp) return;',
+    },
+    {
+      id: 'ping-once',
+      wrong: 'One ping is all.',
+      file: 'connection/lifeline-machine',
+      find: `      this.#do({ type: 'send-ping' });
+      this.#setKeepAlive();`,
+      replace: "      this.#do({ type: 'send-ping' });",
+    },
+    {
+      id: 'pong-to-lost',
+      wrong: 'A pong is sent over a channel that has ended.',
+      file: 'connection/lifeline-machine',
+      find: "if (this.#channel === 'open') this.#do({ type: 'send-pong' });",
+      replace: "this.#do({ type: 'send-pong' });",
+    },
+    {
+      id: 'last-answers-not-awaited',
+      wrong: 'The last answers of a peer that gives up its queue pair are not waited for.',
+      file: 'connection/lifeline-machine',
+      find: `    if (!isBusy) {
+      this.#onTrouble(error);`,
+      replace: `    if (isBusy || !isBusy) {
+      this.#onTrouble(error);`,
+    },
+    {
+      id: 'no-pause',
+      wrong: 'Attempts follow each other without a pause.',
+      file: 'connection/lifeline-machine',
+      find: `    if (attempt === 0) {
+      this.#attempt();`,
+      replace: `    if (attempt >= 0) {
+      this.#attempt();`,
+    },
+    {
+      id: 'attempts-not-reset',
+      wrong: 'Progress does not shorten the next pause.',
+      file: 'connection/lifeline-machine',
+      find: `    this.#hasProgressed = false;
+    this.#attempts = 0;`,
+      replace: '    this.#hasProgressed = false;',
+    },
+    {
+      id: 'old-trouble-kept',
+      wrong: 'A connection that was up for long has the trouble of before.',
+      file: 'connection/lifeline-machine',
+      find: `      this.#trouble = undefined;
+      this.#attempts = 0;`,
+      replace: '      this.#attempts = 0;',
+    },
+    {
+      id: 'progress-ends-no-trouble',
+      wrong: 'Progress does not end the trouble.',
+      file: 'connection/lifeline-machine',
+      find: `    if (name !== 'down') this.#trouble = undefined;
+    else if`,
+      replace: '    if',
+    },
+    {
+      id: 'lost-channel-used',
+      wrong: 'A session is run over a channel that is lost.',
+      file: 'connection/lifeline-machine',
+      find: `    if (this.#channel === 'open') {
+      this.#runSession();`,
+      replace: `    if (this.#channel !== 'left') {
+      this.#runSession();`,
+    },
+    {
+      id: 'quit-told-twice',
+      wrong: 'The goodbye of the peer is reported twice.',
+      file: 'connection/lifeline-machine',
+      find: `    if (this.#peerQuit) return;
+    this.#notePeerQuit();`,
+      replace: '    this.#notePeerQuit();',
+    },
+    {
+      id: 'goodbye-is-news',
+      wrong: 'A peer that answers our goodbye is reported.',
+      file: 'connection/lifeline-machine',
+      find: 'if (!this.#peerQuit && !this.#isClosing)',
+      replace: 'if (!this.#peerQuit)',
+    },
+    {
+      id: 'close-cuts-off',
+      wrong: 'A close does not wait while messages move.',
+      file: 'connection/lifeline-machine',
+      find: "if (this.#state.name === 'down' || this.#progress > this.#progressAtQuit) this.#waitForQuit();",
+      replace: "if (this.#state.name === 'down') this.#waitForQuit();",
+    },
+    {
+      id: 'close-down-cuts-off',
+      wrong: 'A close does not wait for a recovery.',
+      file: 'connection/lifeline-machine',
+      find: "if (this.#state.name === 'down' || this.#progress > this.#progressAtQuit) this.#waitForQuit();",
+      replace: 'if (this.#progress > this.#progressAtQuit) this.#waitForQuit();',
+    },
+    {
+      id: 'bye-recovers',
+      wrong: 'A peer that said bye is looked for again.',
+      file: 'connection/lifeline-machine',
+      find: `if (this.#channel === 'left') this.#endByPeer();
+    else if (this.#options`,
+      replace: 'if (this.#options',
+    },
+    {
+      id: 'receiving-not-ended',
+      wrong: 'A program is not told that the peer has quit.',
+      file: 'connection/lifeline-machine',
+      find: `    this.#do({ type: 'end-receiving' });
+`,
+      replace: '',
+    },
+    {
+      id: 'closing-not-ending',
+      wrong: 'A connection that closes still takes messages.',
+      file: 'connection/lifeline-machine',
+      find: 'return this.#isClosing || this.isOver;',
+      replace: 'return this.isOver;',
+    },
+    {
+      id: 'first-cause-lost',
+      wrong: 'The last error of a recovery forgets its first cause.',
+      file: 'connection/lifeline-machine',
+      find: 'if (first === undefined || first === failure) return failure;',
+      replace: 'if (first !== null) return failure;',
+    },
+  ],
+);

@@ -1,0 +1,101 @@
+/**
+ * Plants faults one after the other in copies of the build, one copy a job, and asks their judges.
+ *
+ * Invariants:
+ * - Every fault fits its source, and every judge has nothing to object to the code as it is; otherwise nothing is planted.
+ * - A fault is noticed when a judge objects, and not when a judge only ran out of time.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BuildCopy } from './build-copy.js';
+import type { Fault, Judge } from './fault.js';
+import { askJudge, type Verdict } from './judge.js';
+import { plant, toJavaScript } from './plant.js';
+
+export interface HarnessOptions {
+  /** The folder that has src/ with the sources and build/ with the code. */
+  readonly root: string;
+  readonly jobs: number;
+  /** How long one judge may take. */
+  readonly limitMillis: number;
+}
+
+export interface Outcome extends Verdict {
+  readonly fault: Fault;
+  /** The judge that objected. */
+  readonly by: Judge | null;
+  readonly millis: number;
+}
+
+/** What is wrong with the faults or the judges themselves. */
+export class CannotJudge extends Error {}
+
+/** @throws CannotJudge */
+export async function tryFaults(
+  faults: readonly Fault[],
+  options: HarnessOptions,
+  onOutcome: (outcome: Outcome) => void,
+): Promise<readonly Outcome[]> {
+  const code = new Map<Fault, string>();
+  for (const fault of faults) code.set(fault, await mutate(fault, options.root));
+  const judges = [...new Set(faults.flatMap((fault) => fault.judges))];
+  const outcomes: Outcome[] = [];
+  await inCopies(options, judges, async (copy, judge) => {
+    const { noticed, sign } = await askJudge(copy, judge, options.limitMillis);
+    if (noticed || sign !== NOTHING) throw new CannotJudge(`without a fault, ${judge} says: ${sign}`);
+  });
+  await inCopies(options, faults, async (copy, fault) => {
+    const outcome = await tryFault(copy, fault, code.get(fault) ?? '', options.limitMillis);
+    outcomes.push(outcome);
+    onOutcome(outcome);
+  });
+  return outcomes;
+}
+
+const NOTHING = 'nothing objected';
+
+async function mutate(fault: Fault, root: string): Promise<string> {
+  try {
+    return await toJavaScript(plant(fault, readFileSync(join(root, 'src', `${fault.file}.ts`), 'utf8')));
+  } catch (error) {
+    throw new CannotJudge(`${fault.id}: ${(error as Error).message}`);
+  }
+}
+
+async function tryFault(copy: BuildCopy, fault: Fault, code: string, limitMillis: number): Promise<Outcome> {
+  const start = performance.now();
+  const signs: string[] = [];
+  const by = await copy.with(fault.file, code, async () => {
+    for (const judge of fault.judges) {
+      const { noticed, sign } = await askJudge(copy, judge, limitMillis);
+      signs.push(sign);
+      if (noticed) return judge;
+    }
+    return null;
+  });
+  const millis = Math.round(performance.now() - start);
+  const sign = by === null ? [...new Set(signs)].join('; ') : (signs.at(-1) ?? '');
+  return { fault, noticed: by !== null, by, sign, millis };
+}
+
+/** Does `work` for all items, in as many copies at once as there are jobs. */
+async function inCopies<T>(
+  { root, jobs }: HarnessOptions,
+  items: readonly T[],
+  work: (copy: BuildCopy, item: T) => Promise<void>,
+): Promise<void> {
+  const left = [...items];
+  await Promise.all(
+    Array.from({ length: Math.min(jobs, items.length) }, async () => {
+      const copy = new BuildCopy(root);
+      try {
+        for (let item = left.shift(); item !== undefined; item = left.shift()) await work(copy, item);
+      } catch (error) {
+        left.length = 0;
+        throw error;
+      } finally {
+        copy.remove();
+      }
+    }),
+  );
+}

@@ -1,0 +1,78 @@
+/**
+ * `npm run mutate`: how many of the faults that were planted by hand the tests notice. Exit code 1 when one was not
+ * noticed, 2 when a fault no longer fits its source or a judge objects without any.
+ */
+import { fileURLToPath } from 'node:url';
+import { Random } from '../../testkit/random.js';
+import { FAULTS } from './catalog.js';
+import { type Fault, ROOMS, type Room } from './fault.js';
+import { CannotJudge, type HarnessOptions, type Outcome, tryFaults } from './harness.js';
+import { type MutateOptions, parseOptions, USAGE } from './options.js';
+
+const HARNESS: Omit<HarnessOptions, 'jobs'> = {
+  root: fileURLToPath(new URL('../../../', import.meta.url)),
+  limitMillis: 120_000,
+};
+
+function chosen({ only, sample, seed }: MutateOptions): readonly Fault[] {
+  const faults = FAULTS.filter(
+    ({ id, room, equivalent }) => equivalent === undefined && (only === '' || id === only || room === only),
+  );
+  if (faults.length === 0) throw new Error(`there is no room and no fault '${only}'`);
+  const random = new Random(seed);
+  const left = [...faults];
+  const drawn: Fault[] = [];
+  while (drawn.length < Math.min(sample, faults.length)) {
+    drawn.push(...left.splice(Math.floor(random.unit() * left.length), 1));
+  }
+  return drawn;
+}
+
+function scoreOf(outcomes: readonly Outcome[]): { planted: number; noticed: number } {
+  return { planted: outcomes.length, noticed: outcomes.filter(({ noticed }) => noticed).length };
+}
+
+function summarize(outcomes: readonly Outcome[], { json }: MutateOptions): void {
+  const ofRoom = (room: Room): readonly Outcome[] => outcomes.filter(({ fault }) => fault.room === room);
+  const rooms = ROOMS.filter((room) => ofRoom(room).length > 0);
+  const byRoom = Object.fromEntries(rooms.map((room) => [room, scoreOf(ofRoom(room))]));
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ ...scoreOf(outcomes), byRoom })}\n`);
+    return;
+  }
+  for (const [room, { planted, noticed }] of Object.entries(byRoom)) {
+    process.stdout.write(`${room.padEnd(12)}${noticed} of ${planted} noticed\n`);
+  }
+}
+
+async function main(options: MutateOptions): Promise<number> {
+  const faults = chosen(options);
+  let done = 0;
+  let missed = 0;
+  const onOutcome = ({ fault, noticed, by, sign, millis }: Outcome): void => {
+    done++;
+    if (!noticed) missed++;
+    const { id, room, wrong, file } = fault;
+    if (options.json) {
+      process.stdout.write(`${JSON.stringify({ id, room, noticed, by, sign, millis })}\n`);
+    } else if (!noticed) {
+      process.stdout.write(`not noticed: ${id} (${file}): ${wrong}: ${sign}\n`);
+    }
+    process.stderr.write(`\r${done} of ${faults.length} faults, ${missed} not noticed `);
+  };
+  process.stderr.write(`${faults.length} faults; first the judges look at the code without any\n`);
+  const outcomes = await tryFaults(faults, { ...HARNESS, jobs: options.jobs }, onOutcome);
+  process.stderr.write('\n');
+  summarize(outcomes, options);
+  return missed === 0 ? 0 : 1;
+}
+
+let options: MutateOptions | undefined;
+try {
+  options = parseOptions(process.argv.slice(2));
+  process.exitCode = await main(options);
+} catch (error) {
+  const isOurs = error instanceof CannotJudge || options !== undefined;
+  process.stderr.write(`${(error as Error).message}\n${isOurs ? '' : `\n${USAGE}`}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,49 @@
+/** The command line of `npm run mutate`. */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { ROOMS } from './fault.js';
+
+export interface MutateOptions {
+  readonly json: boolean;
+  /** A room or the id of a fault; empty = all. */
+  readonly only: string;
+  /** How many of the faults, drawn by `seed`; all by default. */
+  readonly sample: number;
+  readonly seed: number;
+  readonly jobs: number;
+}
+
+export const USAGE = `usage: npm run mutate -- [--only ROOM|ID] [--sample N] [--seed S] [--jobs N] [--json]
+
+Plants faults in copies of the sources, one at a time, and asks the tests that should notice.
+
+  --only ROOM|ID   faults of a room (${ROOMS.join(', ')}) or one fault
+  --sample N       N faults drawn at random instead of all
+  --seed S         which; default 1
+  --jobs N         how many at once; default the number of processors
+  --json           one JSON object a line on standard output
+`;
+
+/** @throws Error for arguments that make no sense. */
+export function parseOptions(args: readonly string[]): MutateOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      json: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      sample: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: String(availableParallelism()) },
+    },
+  });
+  const sample = values.sample === undefined ? Number.POSITIVE_INFINITY : natural('sample', values.sample, 1);
+  const seed = natural('seed', values.seed, 0);
+  return { json: values.json, only: values.only, sample, seed, jobs: natural('jobs', values.jobs, 1) };
+}
+
+function natural(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new Error(`--${name} takes a number from ${least} up`);
+  return value;
+}
