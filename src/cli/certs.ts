@@ -8,7 +8,7 @@ import {
   defaultCertificateDir,
   loadOrCreateDevCertificates,
 } from '../certificates/dev-certificates.js';
-import { distinguishedName, subjectAltNames } from '../session/peer-identity.js';
+import { distinguishedName, shownName, subjectAltNames } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { collect } from './arguments.js';
 import { ExitCode } from './failure.js';
@@ -98,7 +98,7 @@ function show(set: DevCertificates, member: (typeof MEMBERS)[number], output: Ou
     role,
     path: join(set.dir, member.cert),
     keyPath: join(set.dir, member.key),
-    subject: distinguishedName(certificate.subject),
+    subject: shownName(distinguishedName(certificate.subject)),
     sans: subjectAltNames(certificate),
     fingerprint256: certificate.fingerprint256,
     validTo: new Date(certificate.validTo).toISOString(),

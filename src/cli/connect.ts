@@ -8,6 +8,7 @@ import {
   DEFAULT_RECOVERY_MILLIS,
 } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
+import { shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { millisArgument, millisOrNeverArgument, type Target, targetArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
@@ -165,7 +166,12 @@ async function converse(connection: Connection, source: CommandSource, output: O
   try {
     const welcome = await client.welcome();
     const bufferBytes = connection.remoteBuffer?.length ?? 0;
-    output.event({ event: 'welcome', text: welcome, peer: connection.peer?.subject ?? null, bufferBytes });
+    output.event({
+      event: 'welcome',
+      text: welcome,
+      peer: connection.peer && shownName(connection.peer.subject),
+      bufferBytes,
+    });
     output.line(`server: ${output.style.green(cleanText(welcome, MAX_WELCOME_CHARS))}`);
     if (source.interactive) {
       output.line(

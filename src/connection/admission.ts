@@ -5,7 +5,7 @@
  * connections of its identity, until `release`.
  */
 import type { ControlChannel } from '../session/control-channel.js';
-import type { PeerIdentity } from '../session/peer-identity.js';
+import { hiddenName, type PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import {
@@ -65,6 +65,7 @@ export class Admission {
   /** @throws Refused. */
   async admit({ peer, remoteAddress }: ControlChannel): Promise<Admitted> {
     this.#checkOpen();
+    checkNames(peer);
     const { terms, limits } = await this.#decide(peer, remoteAddress);
     // Without a certificate clients cannot be told apart: only explicit terms count them.
     const usual = peer === null ? undefined : this.#options.maxPerIdentity;
@@ -117,4 +118,14 @@ export class Admission {
     await new Promise(setImmediate);
     return slots.take();
   }
+}
+
+/** Two names that look the same to people must not be two clients. */
+function checkNames(peer: PeerIdentity | null): void {
+  const hidden = peer === null ? undefined : hiddenName(peer);
+  if (hidden === undefined) return;
+  const what = 'holds characters that people cannot see, or is longer than they are shown';
+  throw new Refused('name', `a name in the certificate of the client ${what}; it looks like "${hidden}"`, {
+    told: `a name in this client's certificate ${what}`,
+  });
 }

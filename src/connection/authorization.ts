@@ -2,8 +2,9 @@
  * What a server lets a client do, decided from who the client is. The decision is asked for when TLS has verified the
  * client and before it gets a slot or any object of the device.
  */
-import type { PeerIdentity } from '../session/peer-identity.js';
+import { type PeerIdentity, shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
+import { checkTerms } from './option-rules.js';
 import { checkLimits, type DataPathLimits, type MemoryRights } from './options.js';
 
 /** Terms for one client; what is left out is as the server's options say. */
@@ -30,7 +31,7 @@ export type Authorize = (
   address: string,
 ) => ClientTerms | boolean | Promise<ClientTerms | boolean>;
 
-/** @throws RdmaError ERR_RDMA_REFUSED. */
+/** @throws RdmaError ERR_RDMA_REFUSED; ERR_RDMA_INVALID_ARGUMENT for terms that are none. */
 export async function authorizeClient(
   authorize: Authorize | undefined,
   peer: PeerIdentity | null,
@@ -48,10 +49,12 @@ export async function authorizeClient(
   if (terms === false) {
     throw new RdmaError(
       'ERR_RDMA_REFUSED',
-      `${peer?.subject ?? 'a client without a certificate'} is not authorized`,
+      `${peer === null ? 'a client without a certificate' : shownName(peer.subject)} is not authorized`,
     );
   }
-  return terms === true ? {} : terms;
+  if (terms === true) return {};
+  checkTerms(terms);
+  return terms;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The client: connects to a server, verifies it, and brings a connection up. */
 import { openDevice } from '../open-device.js';
+import type { ClientCredentials } from '../session/client-credentials.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
@@ -7,7 +8,9 @@ import { RdmaError } from '../verbs/errors.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
+import { checkConnect } from './option-rules.js';
 import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { type PemSource, pemText } from './pem.js';
 import { StepName, StepReporter } from './steps.js';
 
 export interface ConnectOptions extends CommonOptions {
@@ -16,10 +19,10 @@ export interface ConnectOptions extends CommonOptions {
   /** TCP port. Default 4433. */
   readonly port?: number;
   /** PEM: the authority that signed the server's certificate. Default: the public ones that Node trusts. */
-  readonly ca?: string;
+  readonly ca?: PemSource;
   /** PEM: our certificate and key, for servers that ask for them. */
-  readonly cert?: string;
-  readonly key?: string;
+  readonly cert?: PemSource;
+  readonly key?: PemSource;
   readonly servername?: string;
   /** Aborts connecting, and later the connection. */
   readonly signal?: AbortSignal;
@@ -34,13 +37,15 @@ let lastId = 0;
  * ERR_RDMA_CONNECTION_LOST, ERR_RDMA_CERTIFICATE, ERR_RDMA_ADDRESS, ERR_RDMA_ABORTED.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
+  checkConnect(options);
+  const limits = withDefaults(options);
   const reporter = new StepReporter(++lastId, options.onStep);
   const target = {
-    ...pick(options, ['ca', 'cert', 'key', 'servername', 'handshakeDeadlineMillis']),
+    ...pick(options, ['servername', 'handshakeDeadlineMillis']),
+    ...credentialsOf(options),
     host: options.host ?? '127.0.0.1',
     port: options.port ?? DEFAULT_PORT,
   };
-  const limits = withDefaults(options);
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
   reporter.report(StepName.TLS, { peer: `${channel.remoteAddress}:${channel.remotePort}` });
   let owned: Device | undefined;
@@ -88,6 +93,11 @@ function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {
   };
   signal.addEventListener('abort', abort, { once: true });
   void lifeline.closed.then(() => signal.removeEventListener('abort', abort));
+}
+
+function credentialsOf({ ca, cert, key }: ConnectOptions): ClientCredentials {
+  const text = (source: PemSource | undefined) => (source === undefined ? undefined : pemText(source));
+  return { ca: text(ca), cert: text(cert), key: text(key) };
 }
 
 function pick<T extends object, K extends keyof T>(object: T, keys: readonly K[]): Partial<Pick<T, K>> {

@@ -1,4 +1,5 @@
 /** Options that servers and clients share, with their defaults. */
+import { totalmem } from 'node:os';
 import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
 import { type ConnectionPathOptions, type PathSettings, pathSettings } from './path-options.js';
@@ -83,21 +84,24 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     path: pathSettings(options.path),
   });
 
-/** Header and tag of a fragment take 40 bytes of a slot; the peer refuses what its frames cannot tell. */
-const RANGES = {
-  receiveSlots: [1, 65_536],
-  slotBytes: [64, 2 ** 31],
-  maxMessageBytes: [0, 2 ** 32 - 1],
-  bufferBytes: [0, 2 ** 40],
-} as const;
-
-/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the option. */
+/**
+ * Checks that what a connection allocates can be allocated here.
+ *
+ * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the option.
+ */
 export function checkLimits(limits: DataPathLimits): DataPathLimits {
-  for (const [name, [min, max]] of Object.entries(RANGES)) {
-    const value = limits[name as keyof typeof RANGES];
-    if (!Number.isInteger(value) || value < min || value > max) {
-      throw usageError(`${name} must be an integer from ${min} to ${max}, not ${value}`);
-    }
+  const { bufferBytes, receiveSlots, slotBytes } = limits;
+  const slots = receiveSlots * slotBytes;
+  const machine = totalmem();
+  if (bufferBytes > machine) {
+    throw usageError(
+      `bufferBytes must fit into memory: ${bufferBytes} bytes are more than the ${machine} of this machine`,
+    );
+  }
+  if (slots > machine) {
+    throw usageError(
+      `receiveSlots × slotBytes must fit into memory: ${slots} bytes are more than the ${machine} of this machine`,
+    );
   }
   return limits;
 }

@@ -9,7 +9,6 @@
  * seldom waits for this timeout on the soft device, which asks after an answer that is late.
  */
 import type { PathOptions } from '../verbs/bring-up.js';
-import { usageError } from '../verbs/errors.js';
 
 /** For 4.096 µs × 2^timeout the default is 16, which is 268 ms. */
 export interface ConnectionPathOptions
@@ -29,28 +28,8 @@ export type PathSettings = PathOptions & Required<Pick<ConnectionPathOptions, 'p
 /** RNR retries go on for ever: flow control keeps messages from coming without a receive. */
 const DEFAULTS: PathSettings = { port: 1, timeout: 16, retryCount: 7, rnrRetry: 7, peerAddress: 'session' };
 
-const RANGES = {
-  port: [1, 255],
-  gidIndex: [0, 0xffff],
-  flowLabel: [0, 0xfffff],
-  trafficClass: [0, 255],
-  hopLimit: [1, 255],
-  timeout: [1, 31],
-  retryCount: [0, 7],
-  minRnrTimer: [0, 31],
-} as const;
-
-/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the option. */
+/** The options were checked (option-rules.ts). */
 export function pathSettings(options: ConnectionPathOptions = {}): PathSettings {
-  for (const [name, [min, max]] of Object.entries(RANGES)) {
-    const value = options[name as keyof typeof RANGES];
-    if (value === undefined) continue;
-    if (!Number.isInteger(value) || value < min || value > max)
-      throw usageError(`path.${name} must be an integer from ${min} to ${max}, not ${String(value)}`);
-  }
-  const { peerAddress = 'session' } = options;
-  if (peerAddress !== 'session' && peerAddress !== 'any')
-    throw usageError(`path.peerAddress must be 'session' or 'any', not ${String(peerAddress)}`);
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...DEFAULTS, ...Object.fromEntries(given) };
 }

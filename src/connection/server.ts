@@ -10,9 +10,10 @@ import { openDevice } from '../open-device.js';
 import type { AdmissionLimits } from '../session/connect-gate.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
+import { shownIdentity } from '../session/peer-identity.js';
 import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
-import { asRdmaError, RdmaError, usageError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit, type AuditListener } from './audit.js';
@@ -20,7 +21,9 @@ import type { Authorize } from './authorization.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
+import { checkCertificates, checkListen } from './option-rules.js';
 import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { type PemSource, pemText } from './pem.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
@@ -35,10 +38,10 @@ export interface ListenOptions extends CommonOptions {
   /** TCP port. Default 4433; 0 = any free one. */
   readonly port?: number;
   /** PEM: the server's certificate and key. */
-  readonly cert: string;
-  readonly key: string;
+  readonly cert: PemSource;
+  readonly key: PemSource;
   /** PEM: with it, clients must show a certificate that this authority signed. */
-  readonly clientCa?: string;
+  readonly clientCa?: PemSource;
   /** Clients at a time. Default 10. */
   readonly slots?: number;
   /** Decides from who a client is whether it gets in, and on which terms. Default: all are taken. */
@@ -49,8 +52,8 @@ export interface ListenOptions extends CommonOptions {
   readonly admission?: AdmissionLimits;
 }
 
-/** Serves one client. When it returns, the connection is closed; when it throws, it is aborted. */
-export type ConnectionHandler = (connection: Connection) => Promise<void>;
+/** Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when it throws, it is aborted. */
+export type ConnectionHandler = (connection: Connection) => unknown;
 
 export interface ServerEvents {
   connection: [Connection];
@@ -58,7 +61,7 @@ export interface ServerEvents {
   disconnection: [Connection, RdmaError | undefined];
   /** A peer that never became a connection, and why. */
   refused: [TlsRefusal];
-  /** A handler threw something that was not the connection's own failure. */
+  /** A handler threw something that was not the connection's own failure. Without a listener it becomes a warning. */
   handlerError: [Connection, unknown];
 }
 
@@ -74,8 +77,9 @@ export interface ServerCensus extends DeviceCensus {
  * @throws RdmaError ERR_RDMA_ADDRESS, ERR_RDMA_CERTIFICATE, ERR_RDMA_NO_DEVICE.
  */
 export async function listen(options: ListenOptions, handler: ConnectionHandler): Promise<Server> {
+  checkListen(options, handler);
+  withDefaults(options);
   const slots = options.slots ?? DEFAULT_SLOTS;
-  if (!Number.isInteger(slots) || slots < 1) throw usageError(`slots must be 1 or more, not ${slots}`);
   const host = options.host ?? '127.0.0.1';
   const owned =
     typeof options.device === 'object' ? undefined : await openDevice(options.device, { near: host });
@@ -140,11 +144,9 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       limits: withDefaults(options),
       maxPerIdentity: options.admission?.maxPerIdentity,
     });
-    const { cert, key, clientCa, handshakeDeadlineMillis, admission } = options;
+    const { handshakeDeadlineMillis, admission } = options;
     this.#tls = createTlsServer({
-      cert,
-      key,
-      ...(clientCa === undefined ? {} : { clientCa }),
+      ...certificatesOf(options),
       ...(handshakeDeadlineMillis === undefined ? {} : { handshakeDeadlineMillis }),
       ...(admission === undefined ? {} : { admission }),
       onChannel: (channel) => this.#onChannel(channel),
@@ -179,7 +181,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
    * @throws RdmaError ERR_RDMA_CERTIFICATE when they are unusable; the old ones stay in use then.
    */
   setCertificates(certificates: Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>): void {
-    this.#tls.setCertificates(certificates);
+    checkCertificates(certificates);
+    this.#tls.setCertificates(certificatesOf(certificates));
   }
 
   /**
@@ -268,7 +271,10 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const kind = isOurs ? 'closing' : refusalKindOf(error);
     const reason = error.message;
     this.emit('refused', { address, port, kind, reason, cause: error });
-    this.#audit.record({ connection: null, address, peer }, { event: 'refused', kind, reason });
+    this.#audit.record(
+      { connection: null, address, peer: shownIdentity(peer) },
+      { event: 'refused', kind, reason },
+    );
   }
 
   async #serve(channel: ControlChannel, admitted: Admitted): Promise<void> {
@@ -341,12 +347,14 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     void connection.closed.then(() => {
       ended = true;
     });
-    const handled = this.#handler(connection).then(
+    // A handler that throws at once is one that rejects.
+    const serve = async (): Promise<unknown> => this.#handler(connection);
+    const handled = serve().then(
       () => connection.close(),
       (error: unknown) => {
         // What a handler gets from a connection that is gone is no fault of the handler.
-        const ownFailure = ended || error instanceof RdmaError;
-        if (!ownFailure) this.emit('handlerError', connection, error);
+        const ownFailure = ended || (error instanceof RdmaError && !isMisuse(error));
+        if (!ownFailure) this.#tellHandlerError(connection, error);
         const failure =
           error instanceof RdmaError ? error : new RdmaError('ERR_RDMA_ABORTED', 'the handler failed');
         connection.abort(failure);
@@ -355,6 +363,28 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     // A handler that ignores the end of its connection must not keep the slot.
     await Promise.race([handled, connection.closed]);
   }
+
+  #tellHandlerError(connection: Connection, error: unknown): void {
+    if (this.emit('handlerError', connection, error)) return;
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.emitWarning(`the handler of connection ${connection.id} failed: ${detail}`, {
+      type: 'RdmaHandlerWarning',
+      code: 'RDMA_HANDLER_ERROR',
+      detail: 'listen to handlerError of the server to deal with this',
+    });
+  }
+}
+
+/** The handler called something wrongly: its own bug, although the error is ours. */
+const isMisuse = ({ code }: RdmaError): boolean =>
+  code === 'ERR_RDMA_INVALID_ARGUMENT' || code === 'ERR_RDMA_INVALID_STATE' || code === 'ERR_RDMA_INTERNAL';
+
+function certificatesOf({ cert, key, clientCa }: Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>) {
+  return {
+    cert: pemText(cert),
+    key: pemText(key),
+    ...(clientCa === undefined ? {} : { clientCa: pemText(clientCa) }),
+  };
 }
 
 const internalRefusal = (error: unknown): Refused =>

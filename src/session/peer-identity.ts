@@ -1,12 +1,18 @@
-/** Who the peer is, as its verified certificate says. */
+/**
+ * Who the peer is, as its verified certificate says.
+ *
+ * Invariant: names are exactly those of the certificate, because decisions hang on them; text for people is made of them
+ * by `shownName`. A server lets nobody in whose names would not look to people as they are (`hiddenName`).
+ */
 import type { X509Certificate } from 'node:crypto';
+import { isIPv6, SocketAddress } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { cleanText } from './clean-text.js';
 
 export interface PeerIdentity {
-  /** `CN=storage-7, O=Example`. */
+  /** `CN=storage-7, O=Example`, exactly as the certificate has it. */
   readonly subject: string;
-  /** `DNS:localhost`, `IP:127.0.0.1`, `URI:spiffe://…`. */
+  /** `DNS:localhost`, `IP:127.0.0.1`, `URI:spiffe://…`; IPv6 in its canonical text. */
   readonly sans: readonly string[];
   /** SHA-256 of the certificate, upper-case hex with colons. */
   readonly fingerprint256: string;
@@ -21,14 +27,29 @@ export function peerIdentity(socket: TLSSocket): PeerIdentity | null {
   if (certificate === undefined) return null;
   return {
     subject: distinguishedName(certificate.subject),
-    sans: subjectAltNames(certificate).map((name) => cleanText(name, MAX_NAME_CHARS)),
+    sans: subjectAltNames(certificate),
     fingerprint256: certificate.fingerprint256,
   };
 }
 
-/** Node writes one attribute a line; one line reads better in a message. */
-export const distinguishedName = (lines: string | undefined): string =>
-  cleanText((lines ?? '').replaceAll('\n', ', '), MAX_NAME_CHARS);
+/** A name as people may see it. */
+export const shownName = (name: string): string => cleanText(name, MAX_NAME_CHARS);
+
+/** An identity as people may see it, for logs and audits. */
+export const shownIdentity = (peer: PeerIdentity | null): PeerIdentity | null =>
+  peer && { ...peer, subject: shownName(peer.subject), sans: peer.sans.map(shownName) };
+
+/**
+ * The first name that people would see otherwise than it is, as they would see it: it holds characters that are
+ * invisible or blank, or is too long.
+ */
+export function hiddenName({ subject, sans }: PeerIdentity): string | undefined {
+  const hidden = [subject, ...sans].find((name) => shownName(name) !== name);
+  return hidden === undefined ? undefined : shownName(hidden);
+}
+
+/** Node writes one attribute a line, and line breaks inside of a value as `\0A`. */
+export const distinguishedName = (lines: string | undefined): string => (lines ?? '').replaceAll('\n', ', ');
 
 /** `TYPE:value` or, where the value holds a separator, `TYPE:"value as a JSON string"`. */
 const ALT_NAME = /([^:,]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy;
@@ -37,10 +58,14 @@ const ALT_NAME = /([^:,]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy;
 export function subjectAltNames(certificate: X509Certificate): string[] {
   const names: string[] = [];
   for (const [, type = '', value = ''] of (certificate.subjectAltName ?? '').matchAll(ALT_NAME)) {
-    names.push(`${type === 'IP Address' ? 'IP' : type}:${value.startsWith('"') ? unquote(value) : value}`);
+    const exact = value.startsWith('"') ? unquote(value) : value;
+    names.push(type === 'IP Address' ? `IP:${canonicalAddress(exact)}` : `${type}:${exact}`);
   }
   return names;
 }
+
+const canonicalAddress = (address: string): string =>
+  isIPv6(address) ? new SocketAddress({ address, family: 'ipv6' }).address : address;
 
 function unquote(value: string): string {
   try {

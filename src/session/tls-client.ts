@@ -9,7 +9,7 @@ import { RdmaError, usageError } from '../verbs/errors.js';
 import { type ClientCredentials, secureContextFor } from './client-credentials.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
-import { distinguishedName } from './peer-identity.js';
+import { distinguishedName, shownName } from './peer-identity.js';
 import { explainTlsError } from './tls-errors.js';
 import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
@@ -122,8 +122,8 @@ function silentEndOf(target: string, cert: string | undefined): { silentEnd?: ()
 function describeCertificate(pem: string): string {
   const certificate = new X509Certificate(pem);
   const until = Date.parse(certificate.validTo) < Date.now() ? 'expired since' : 'valid until';
-  const subject = distinguishedName(certificate.subject);
-  return `${subject}, signed by ${distinguishedName(certificate.issuer)}, ${until} ${certificate.validTo}`;
+  const subject = shownName(distinguishedName(certificate.subject));
+  return `${subject}, signed by ${shownName(distinguishedName(certificate.issuer))}, ${until} ${certificate.validTo}`;
 }
 
 function unusable(cause: unknown): RdmaError {

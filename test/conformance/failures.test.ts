@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toQpn, toRKey } from '../../src/verbs/brands.js';
+import type { PathOptions } from '../../src/verbs/bring-up.js';
 import type { Device } from '../../src/verbs/device.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
@@ -24,7 +25,8 @@ interface Row {
   readonly requester: readonly string[];
   /** Status of the responder's posted receive; `null` when it stays posted. */
   readonly receive: readonly string[] | null;
-  readonly attributes?: Partial<QpAttributes>;
+  readonly access?: number;
+  readonly path?: PathOptions;
   /** The request with wrId 1. `target` grants everything; the receive has room for `BYTES`. */
   readonly request: (scene: Scene) => Promise<Partial<SendWorkRequest>> | Partial<SendWorkRequest>;
   readonly noReceive?: boolean;
@@ -93,20 +95,20 @@ const ROWS: readonly Row[] = [
   {
     name: 'WRITE on a queue pair that lacks REMOTE_WRITE',
     ...INVALID,
-    attributes: { accessFlags: REMOTE_READ },
+    access: REMOTE_READ,
     request: ({ target }) => write(at(target)),
   },
   {
     name: 'READ on a queue pair that lacks REMOTE_READ',
     ...INVALID,
-    attributes: { accessFlags: REMOTE_WRITE },
+    access: REMOTE_WRITE,
     request: ({ target }) => read(at(target)),
   },
   {
     name: 'atomic on a queue pair that lacks REMOTE_ATOMIC',
     needsAtomics: true,
     ...INVALID,
-    attributes: { accessFlags: REMOTE_READ | REMOTE_WRITE },
+    access: REMOTE_READ | REMOTE_WRITE,
     request: ({ source, target }) => add({ ...at(target), ...eight(source) }),
   },
   {
@@ -124,7 +126,7 @@ const ROWS: readonly Row[] = [
     requester: ['RNR_RETRY_EXC_ERR'],
     receive: null,
     noReceive: true,
-    attributes: { rnrRetry: 1, minRnrTimer: 1 },
+    path: { rnrRetry: 1, minRnrTimer: 1 },
     request: () => ({ opcode: WrOpcode.SEND }),
   },
   {
@@ -149,8 +151,8 @@ for (const row of ROWS) {
   test(`${row.name}: ${row.requester.join(' or ')}`, (t) =>
     withDevice(async (device) => {
       if (row.needsAtomics && skipUnless(device.attributes.atomics, t, 'atomics')) return;
-      const attributes = { retryCount: 3, ...row.attributes };
-      await withPair(device, { attributes }, async (pair) => {
+      const { access = remoteAccess(device) & ~LOCAL_WRITE } = row;
+      await withPair(device, { access, path: { retryCount: 3, ...row.path } }, async (pair) => {
         const { a, b } = pair;
         const source = await a.register(pattern(BYTES, 1));
         const target = await b.register(new Uint8Array(BYTES));
@@ -184,7 +186,7 @@ for (const row of ROWS) {
 
 test('nobody answers: RETRY_EXC_ERR after the retries, and everything behind it is flushed', () =>
   withDevice((device) =>
-    withPair(device, { attributes: { timeout: 10, retryCount: 2 } }, async ({ a, b }) => {
+    withPair(device, { path: { timeout: 10, retryCount: 2 } }, async ({ a, b }) => {
       await b.qp.modify({ state: QpState.ERR });
       for (const wrId of [1, 2, 3]) a.qp.postSend({ wrId, opcode: WrOpcode.SEND });
       assert.deepEqual(await a.statuses(3), ['1:RETRY_EXC_ERR', '2:WR_FLUSH_ERR', '3:WR_FLUSH_ERR']);

@@ -8,16 +8,15 @@
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import { type Endpoint, type EndpointOptions, openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
-import { toPsn, toQKey } from '../../src/verbs/brands.js';
+import { type Psn, toPsn, toQKey } from '../../src/verbs/brands.js';
+import type { PathOptions } from '../../src/verbs/bring-up.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
-import type { Device, GidEntry, PortAttributes, ProtectionDomain } from '../../src/verbs/device.js';
+import type { Device, GidEntry, ProtectionDomain } from '../../src/verbs/device.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
-import { toPathMtu } from '../../src/verbs/mtu.js';
-import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
-import { QpState, QpType } from '../../src/verbs/qp-state.js';
-import type { QueuePair, QueuePairOptions } from '../../src/verbs/queue-pair.js';
+import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { createCompletions, statusName, WorkCompletion } from '../../src/verbs/work-completion.js';
 
 export const deviceName = process.env['QUEUEPAIR_CONFORMANCE_DEVICE'] ?? 'soft:127.0.0.1';
@@ -63,57 +62,60 @@ export async function ownGid(device: Device): Promise<GidEntry> {
 }
 
 export interface EndOptions {
-  readonly qp?: Partial<Omit<QueuePairOptions, 'sendCq' | 'recvCq'>>;
+  readonly qp?: Pick<EndpointOptions, 'type' | 'capacity' | 'signalAll' | 'srq'>;
   readonly cqCapacity?: number;
   /** An open protection domain to use, which stays open. Default: a new one. */
   readonly pd?: ProtectionDomain;
+  /** What the peer may do through the queue pair. Default: all that the device offers. */
+  readonly access?: number;
+  readonly path?: PathOptions;
 }
 
-/** A queue pair with everything that it needs of its own. */
+/** An endpoint in INIT, with what tests want of it. */
 export class End {
+  readonly endpoint: Endpoint;
   readonly device: Device;
   readonly pd: ProtectionDomain;
   readonly channel: CompletionChannel;
   readonly cq: CompletionQueue;
   readonly qp: QueuePair;
-  readonly #opened: AsyncDisposable[] = [];
 
   static async open(device: Device, options: EndOptions = {}): Promise<End> {
-    const domain = options.pd ?? (await device.allocPd());
-    const channel = await device.createCompletionChannel();
-    const cq = await device.createCq({ capacity: options.cqCapacity ?? CQ_ENTRIES, channel });
-    const qp = await domain.createQp({ sendCq: cq, recvCq: cq, ...options.qp });
-    return new End(device, domain, channel, cq, qp, options.pd === undefined);
+    const { qp, pd, path, cqCapacity = CQ_ENTRIES, access = remoteAccess(device) & ~LOCAL_WRITE } = options;
+    const gidIndex = (await ownGid(device)).index;
+    return new End(
+      await openEndpoint(device, {
+        ...qp,
+        ...(pd === undefined ? {} : { pd }),
+        cqCapacity,
+        access,
+        psn: nextPsn(),
+        path: { retryCount: 6, qkey: QKEY, gidIndex, ...path },
+        wait: { timeoutMillis: WAIT_MILLIS },
+      }),
+    );
   }
 
-  private constructor(
-    device: Device,
-    pd: ProtectionDomain,
-    channel: CompletionChannel,
-    cq: CompletionQueue,
-    qp: QueuePair,
-    ownsPd: boolean,
-  ) {
-    this.device = device;
-    this.pd = pd;
-    this.channel = channel;
-    this.cq = cq;
-    this.qp = qp;
-    if (ownsPd) this.#opened.push(pd);
+  private constructor(endpoint: Endpoint) {
+    this.endpoint = endpoint;
+    this.device = endpoint.device;
+    this.pd = endpoint.pd;
+    this.channel = endpoint.channel;
+    this.cq = endpoint.recvCq;
+    this.qp = endpoint.qp;
   }
 
   /** Registers memory that is deregistered with the end. */
-  async register(
+  register(
     bytes: Uint8Array | ArrayBuffer | SharedArrayBuffer,
     access = remoteAccess(this.device),
   ): Promise<MemoryRegion> {
-    return this.keep(await this.pd.regMr(bytes, access));
+    return this.endpoint.register(bytes, access);
   }
 
-  /** Closes `object` with the end, before what was opened earlier. */
+  /** Closes `object` with the end, before what was kept earlier. */
   keep<T extends AsyncDisposable>(object: T): T {
-    this.#opened.push(object);
-    return object;
+    return this.endpoint.keep(object);
   }
 
   /**
@@ -123,15 +125,12 @@ export class End {
    */
   async completions(count: number): Promise<WorkCompletion[]> {
     const found: WorkCompletion[] = [];
-    const deadline = Date.now() + WAIT_MILLIS;
     while (found.length < count) {
-      this.cq.reqNotify();
       const batch = createCompletions(count - found.length);
-      const polled = this.cq.poll(batch);
-      found.push(...batch.slice(0, polled));
-      if (polled > 0) continue;
-      const event = await this.#event(deadline - Date.now());
-      assert.ok(event, `waited for ${count} completions, got ${found.map(describe).join(', ') || 'none'}`);
+      const taken = await this.endpoint.take(batch);
+      const so = found.map(describe).join(', ') || 'none';
+      assert.ok(taken > 0, `waited for ${count} completions, got ${so}`);
+      found.push(...batch.slice(0, taken));
     }
     return found;
   }
@@ -148,24 +147,8 @@ export class End {
     return wc;
   }
 
-  /** `false` when none came in time. */
-  #event(timeoutMillis: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const end = (came: boolean): void => {
-        clearTimeout(timer);
-        this.channel.onEvent = null;
-        resolve(came);
-      };
-      const timer = setTimeout(end, timeoutMillis, false);
-      this.channel.onEvent = () => end(true);
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.qp.close();
-    await this.cq.close();
-    await this.channel.close();
-    for (const object of this.#opened.reverse()) await object[Symbol.asyncDispose]();
+  close(): Promise<void> {
+    return this.endpoint.close();
   }
 }
 
@@ -180,8 +163,6 @@ export interface Pair {
 export interface PairOptions extends EndOptions {
   /** For the second end only. */
   readonly b?: EndOptions;
-  /** Changes to what both ends are brought up with. */
-  readonly attributes?: Partial<QpAttributes>;
 }
 
 /** Two connected ends for the time of `run`. */
@@ -192,16 +173,10 @@ export async function withPair(
 ): Promise<void> {
   const a = await End.open(device, options);
   const b = await End.open(device, { ...options, ...options.b });
-  const port = await device.queryPort();
-  const gid = await ownGid(device);
-  for (const [own, peer] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    await bringUp(own, peer.qp, port, gid, options.attributes);
-  }
   try {
-    await run({ a, b, mtu: options.attributes?.pathMtu ?? port.activeMtu });
+    await a.endpoint.connect(b.endpoint.address);
+    await b.endpoint.connect(a.endpoint.address);
+    await run({ a, b, mtu: a.endpoint.address.mtu });
   } catch (error) {
     // What stays open would keep the process alive; why the test failed is what counts.
     await Promise.allSettled([a.close(), b.close()]);
@@ -211,63 +186,9 @@ export async function withPair(
   await b.close();
 }
 
-/** First PSN of a queue pair in these tests: close enough to the end for every longer test to wrap. */
-export const firstPsn = (qp: QueuePair): number => (0xfffff0 + qp.qpn) & 0xffffff;
-
-/** The attributes of every step from RESET to RTS for a queue pair of type RC or UC. */
-export function steps(
-  qp: QueuePair,
-  peer: Pick<QueuePair, 'qpn'> & QueuePair,
-  port: PortAttributes,
-  gid: GidEntry,
-  device: Device,
-  changes: Partial<QpAttributes> = {},
-): { init: QpAttributes; rtr: QpAttributes; rts: QpAttributes } {
-  const isReliable = qp.type === QpType.RC;
-  const { maxQpRdAtom, maxQpInitRdAtom } = device.attributes;
-  const pick = (attributes: QpAttributes): QpAttributes => {
-    const chosen: Record<string, unknown> = { ...attributes };
-    for (const [name, value] of Object.entries(changes)) if (name in attributes) chosen[name] = value;
-    return chosen as QpAttributes;
-  };
-  const depth = Math.min(16, maxQpRdAtom, maxQpInitRdAtom);
-  return {
-    init: pick({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: remoteAccess(device) }),
-    rtr: pick({
-      state: QpState.RTR,
-      av: { dgid: gid.gid, sgidIndex: gid.index, udpPort: port.udpPort },
-      pathMtu: toPathMtu(port.activeMtu),
-      destQpn: peer.qpn,
-      rqPsn: toPsn(firstPsn(peer)),
-      ...(isReliable ? { maxDestRdAtomic: depth, minRnrTimer: 12 } : {}),
-    }),
-    rts: pick({
-      state: QpState.RTS,
-      sqPsn: toPsn(firstPsn(qp)),
-      ...(isReliable ? { timeout: 14, retryCount: 6, rnrRetry: 7, maxRdAtomic: depth } : {}),
-    }),
-  };
-}
-
-async function bringUp(
-  own: End,
-  peer: QueuePair,
-  port: PortAttributes,
-  gid: GidEntry,
-  changes?: Partial<QpAttributes>,
-): Promise<void> {
-  const { init, rtr, rts } = steps(own.qp, peer, port, gid, own.device, changes);
-  await own.qp.modify(init);
-  await own.qp.modify(rtr);
-  await own.qp.modify(rts);
-}
-
-/** Takes a UD queue pair to RTS. */
-export async function bringUpDatagram(qp: QueuePair): Promise<void> {
-  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, qkey: QKEY });
-  await qp.modify({ state: QpState.RTR });
-  await qp.modify({ state: QpState.RTS, sqPsn: toPsn(firstPsn(qp)) });
-}
+let opened = 0;
+/** Close enough to the end for every longer test to wrap. */
+const nextPsn = (): Psn => toPsn(0xfffff0 + (opened++ & 15));
 
 /** Bytes that differ from place to place and from seed to seed. */
 export function pattern(length: number, seed: number): Uint8Array {

@@ -1,14 +1,54 @@
 /** Queue pair states: the transition table, what each state lets a program post, flushing, query. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Qpn } from '../../src/verbs/brands.js';
+import { type Qpn, toPsn } from '../../src/verbs/brands.js';
+import type { Device } from '../../src/verbs/device.js';
 import type { QpAttributes } from '../../src/verbs/qp-attributes.js';
 import { QpState, QpType, qpStateName, qpTypeName } from '../../src/verbs/qp-state.js';
 import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
-import { End, firstPsn, ownGid, QKEY, steps, withDevice, withPair } from './harness.js';
+import { End, ownGid, QKEY, remoteAccess, withDevice, withPair } from './harness.js';
 
 const { RESET, INIT, RTR, RTS, SQD, ERR } = QpState;
+
+const PSN = toPsn(0xfffff0);
+
+/** A queue pair alone: these tests take it from state to state themselves. */
+async function openReset(device: Device, type: QpType) {
+  const pd = await device.allocPd();
+  const cq = await device.createCq({ capacity: 256 });
+  const qp = await pd.createQp({ type, sendCq: cq, recvCq: cq });
+  const close = async (): Promise<void> => {
+    await qp.close();
+    await cq.close();
+    await pd.close();
+  };
+  return { device, qp, close };
+}
+
+/** The attributes of every step from RESET to RTS, tied to itself. */
+async function stepsOf({ device, qp }: Awaited<ReturnType<typeof openReset>>) {
+  const { activeMtu, udpPort } = await device.queryPort();
+  const { gid, index } = await ownGid(device);
+  const { maxQpRdAtom, maxQpInitRdAtom } = device.attributes;
+  const depth = Math.min(16, maxQpRdAtom, maxQpInitRdAtom);
+  const isReliable = qp.type === QpType.RC;
+  const init: QpAttributes = { state: INIT, pkeyIndex: 0, port: 1, accessFlags: remoteAccess(device) };
+  const rtr: QpAttributes = {
+    state: RTR,
+    av: { dgid: gid, sgidIndex: index, udpPort },
+    pathMtu: activeMtu,
+    destQpn: qp.qpn,
+    rqPsn: PSN,
+    ...(isReliable ? { maxDestRdAtomic: depth, minRnrTimer: 12 } : {}),
+  };
+  const rts: QpAttributes = {
+    state: RTS,
+    sqPsn: PSN,
+    ...(isReliable ? { timeout: 14, retryCount: 6, rnrRetry: 7, maxRdAtomic: depth } : {}),
+  };
+  return { init, rtr, rts };
+}
 
 async function walk(qp: QueuePair, path: readonly QpAttributes[]): Promise<void> {
   for (const attributes of path) {
@@ -20,14 +60,8 @@ async function walk(qp: QueuePair, path: readonly QpAttributes[]): Promise<void>
 for (const type of [QpType.RC, QpType.UC]) {
   test(`${qpTypeName(type)}: RESET, INIT, RTR, RTS, ERR, RESET and again, each step as asked`, () =>
     withDevice(async (device) => {
-      const end = await End.open(device, { qp: { type } });
-      const { init, rtr, rts } = steps(
-        end.qp,
-        end.qp,
-        await device.queryPort(),
-        await ownGid(device),
-        device,
-      );
+      const end = await openReset(device, type);
+      const { init, rtr, rts } = await stepsOf(end);
       assert.equal(end.qp.type, type);
       assert.equal(end.qp.state, RESET);
       for (let round = 0; round < 2; round++) {
@@ -38,14 +72,8 @@ for (const type of [QpType.RC, QpType.UC]) {
 
   test(`${qpTypeName(type)}: a missing attribute is named, and so is one too many`, () =>
     withDevice(async (device) => {
-      const end = await End.open(device, { qp: { type } });
-      const { init, rtr, rts } = steps(
-        end.qp,
-        end.qp,
-        await device.queryPort(),
-        await ownGid(device),
-        device,
-      );
+      const end = await openReset(device, type);
+      const { init, rtr, rts } = await stepsOf(end);
       for (const step of [init, rtr, rts]) {
         for (const name of Object.keys(step) as (keyof QpAttributes)[]) {
           if (name === 'state') continue;
@@ -67,8 +95,8 @@ for (const type of [QpType.RC, QpType.UC]) {
 
 test('steps that do not exist are refused, and change nothing', () =>
   withDevice(async (device) => {
-    const end = await End.open(device);
-    const { init, rtr, rts } = steps(end.qp, end.qp, await device.queryPort(), await ownGid(device), device);
+    const end = await openReset(device, QpType.RC);
+    const { init, rtr, rts } = await stepsOf(end);
     const illegal = { code: 'ERR_RDMA_INVALID_STATE' };
     await assert.rejects(end.qp.modify(rtr), illegal);
     await assert.rejects(end.qp.modify(rts), illegal);
@@ -84,12 +112,12 @@ test('steps that do not exist are refused, and change nothing', () =>
 
 test('UD goes to RTS without a peer, and needs its Q_Key', () =>
   withDevice(async (device) => {
-    const end = await End.open(device, { qp: { type: QpType.UD } });
+    const end = await openReset(device, QpType.UD);
     await assert.rejects(end.qp.modify({ state: INIT, pkeyIndex: 0, port: 1 }), { message: /qkey/ });
     await walk(end.qp, [
       { state: INIT, pkeyIndex: 0, port: 1, qkey: QKEY },
       { state: RTR },
-      { state: RTS, sqPsn: firstPsn(end.qp) as never },
+      { state: RTS, sqPsn: PSN },
       { state: ERR },
       { state: RESET },
     ]);
@@ -100,14 +128,14 @@ test('query returns what modify set', () =>
   withDevice((device) =>
     withPair(
       device,
-      { attributes: { minRnrTimer: 14, timeout: 15, retryCount: 5, rnrRetry: 6 } },
+      { path: { minRnrTimer: 14, timeout: 15, retryCount: 5, rnrRetry: 6 } },
       async ({ a, b, mtu }) => {
         const snapshot = await a.qp.query();
         assert.equal(snapshot.state, RTS);
         assert.equal(snapshot.destQpn, b.qp.qpn);
         assert.equal(snapshot.pathMtu, mtu);
-        assert.equal(snapshot.sqPsn, firstPsn(a.qp));
-        assert.equal(snapshot.rqPsn, firstPsn(b.qp));
+        assert.equal(snapshot.sqPsn, a.endpoint.address.psn);
+        assert.equal(snapshot.rqPsn, b.endpoint.address.psn);
         assert.equal(snapshot.minRnrTimer, 14);
         assert.equal(snapshot.timeout, 15);
         assert.equal(snapshot.retryCount, 5);
@@ -154,8 +182,8 @@ test('the granted capacity is at least what was asked', () =>
 
 test('receives may be posted from INIT on, sends from RTS on', () =>
   withDevice(async (device) => {
-    const end = await End.open(device);
-    const { init, rtr, rts } = steps(end.qp, end.qp, await device.queryPort(), await ownGid(device), device);
+    const end = await openReset(device, QpType.RC);
+    const { init, rtr, rts } = await stepsOf(end);
     const send = { wrId: 2, opcode: WrOpcode.SEND, inlineData: new Uint8Array(1) } as const;
     const early = { code: 'ERR_RDMA_INVALID_STATE' };
     assert.throws(() => end.qp.postRecv({ wrId: 1 }), early);
@@ -226,9 +254,8 @@ test('SQD holds what is posted, and after RTS it goes out before what comes late
 for (const type of [QpType.RC, QpType.UC]) {
   test(`${qpTypeName(type)}: a peer that no queue pair can be is refused with the reason, and nothing changes`, () =>
     withDevice(async (device) => {
-      const end = await End.open(device, { qp: { type } });
-      const gid = await ownGid(device);
-      const { init, rtr } = steps(end.qp, end.qp, await device.queryPort(), gid, device);
+      const end = await openReset(device, type);
+      const { init, rtr } = await stepsOf(end);
       await end.qp.modify(init);
       const groups = [
         '224.0.0.1',

@@ -4,17 +4,7 @@ import { test } from 'node:test';
 import { QpType } from '../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
-import {
-  assertSameBytes,
-  bringUpDatagram,
-  End,
-  GRH_BYTES,
-  ownGid,
-  pattern,
-  QKEY,
-  withDevice,
-  withPair,
-} from './harness.js';
+import { assertSameBytes, End, GRH_BYTES, ownGid, pattern, QKEY, withDevice, withPair } from './harness.js';
 
 const { SIGNALED } = SendFlags;
 
@@ -50,7 +40,7 @@ test('UC and UD refuse what only RC can do, and UD refuses WRITE', () =>
       assert.throws(() => a.qp.postSend(read), { ...invalid, message: /UC.*RDMA_READ/ });
     });
     const end = await End.open(device, { qp: { type: QpType.UD } });
-    await bringUpDatagram(end.qp);
+    await end.endpoint.connect(null);
     const write = { wrId: 1, opcode: WrOpcode.RDMA_WRITE, remoteAddr: 1 };
     assert.throws(() => end.qp.postSend(write), { ...invalid, message: /UD.*RDMA_WRITE/ });
     assert.throws(() => end.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND }), { ...invalid, message: /ah/ });
@@ -61,8 +51,8 @@ test('UD carries a datagram to whoever the address handle names, behind 40 bytes
   withDevice(async (device) => {
     const a = await End.open(device, { qp: { type: QpType.UD } });
     const b = await End.open(device, { qp: { type: QpType.UD } });
-    await bringUpDatagram(a.qp);
-    await bringUpDatagram(b.qp);
+    await a.endpoint.connect(null);
+    await b.endpoint.connect(null);
     const gid = await ownGid(device);
     const { udpPort, activeMtu } = await device.queryPort();
     const ah = a.keep(await a.pd.createAh({ dgid: gid.gid, sgidIndex: gid.index, udpPort }));
@@ -99,8 +89,8 @@ test('UD drops what has the wrong Q_Key, and delivers what comes next', () =>
   withDevice(async (device) => {
     const a = await End.open(device, { qp: { type: QpType.UD } });
     const b = await End.open(device, { qp: { type: QpType.UD } });
-    await bringUpDatagram(a.qp);
-    await bringUpDatagram(b.qp);
+    await a.endpoint.connect(null);
+    await b.endpoint.connect(null);
     const gid = await ownGid(device);
     const { udpPort } = await device.queryPort();
     const ah = a.keep(await a.pd.createAh({ dgid: gid.gid, sgidIndex: gid.index, udpPort }));

@@ -46,6 +46,34 @@ test('authorize sees who the client is, and refuses without saying why', async (
   await server.close();
 });
 
+test('a name that looks like another to people is refused before anybody decides about it', async () => {
+  const seen: string[] = [];
+  const audit: AuditRecord[] = [];
+  const server = await startServer(undefined, {
+    ...MUTUAL,
+    authorize: (peer) => seen.push(peer?.subject ?? '') > 0,
+    onAudit: (record) => void audit.push(record),
+  });
+  for (const name of ['alice\u200b', '\u00adalice', 'al\u2060ice']) {
+    await assert.rejects(connectTo(server, identity(await issue(name))), {
+      refusal: 'name',
+      message: /characters that people cannot see/,
+    });
+  }
+  assert.deepEqual(seen, []);
+  assert.deepEqual(
+    audit.map((record) => record.event === 'refused' && [record.kind, record.peer?.subject]),
+    [
+      ['name', 'CN=alice'],
+      ['name', 'CN= alice'],
+      ['name', 'CN=al ice'],
+    ],
+  );
+  await (await connectTo(server, alice)).close();
+  assert.deepEqual(seen, ['CN=alice']);
+  await server.close();
+});
+
 test('a decision that fails refuses, and tells the log but not the client', async () => {
   const reasons: string[] = [];
   const server = await startServer(undefined, {
@@ -128,6 +156,9 @@ test('certificates rotate while connections go on', async () => {
     ...validity,
   });
   assert.throws(() => server.setCertificates({ cert: 'rubbish', key: next.keyPem }), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+  });
+  assert.throws(() => server.setCertificates({ cert: next.certPem, key: authority.keyPem }), {
     code: 'ERR_RDMA_CERTIFICATE',
   });
   await (await connectTo(server)).close();

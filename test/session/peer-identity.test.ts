@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
-import { distinguishedName, subjectAltNames } from '../../src/session/peer-identity.js';
+import {
+  distinguishedName,
+  hiddenName,
+  shownName,
+  subjectAltNames,
+} from '../../src/session/peer-identity.js';
 import { days } from './support.js';
 
 async function altNames(names: readonly string[]): Promise<string[]> {
@@ -27,8 +32,26 @@ test('a name that contains a separator stays one name, and cannot pose as anothe
   assert.deepEqual(await altNames([quoted, 'own.test']), [`DNS:${quoted}`, 'DNS:own.test']);
 });
 
+test('an IPv6 address has its canonical text', async () => {
+  assert.deepEqual(await altNames(['2001:db8:0:0:0:0:0:1', '::1']), ['IP:2001:db8::1', 'IP:::1']);
+});
+
+test('a name that people would see otherwise than it is, is hidden', () => {
+  const identity = (subject: string, ...sans: string[]) => ({ subject, sans, fingerprint256: '' });
+  for (const name of ['CN=storage-7', 'CN=Zoë, O=Süd GmbH', 'CN=日本']) {
+    assert.equal(hiddenName(identity(name, 'DNS:a.test')), undefined, name);
+  }
+  for (const char of ['\u200b', '\u00ad', '\u2028', '\u202e', '\u0000', '\u00a0', '  ']) {
+    for (const name of [`CN=storage${char}-7`, `CN=storage-7${char}`, `CN=${char}storage-7`]) {
+      assert.notEqual(hiddenName(identity(name)), undefined, JSON.stringify(name));
+      assert.notEqual(hiddenName(identity('CN=x', `DNS:${name}`)), undefined, JSON.stringify(name));
+    }
+  }
+  assert.notEqual(hiddenName(identity(`CN=${'x'.repeat(300)}`)), undefined);
+});
+
 test('a distinguished name is one clean line', () => {
   assert.equal(distinguishedName('C=DE\nO=Example\nCN=storage-7'), 'C=DE, O=Example, CN=storage-7');
-  assert.equal(distinguishedName('CN=\u001b[31mred'), 'CN= [31mred');
+  assert.equal(shownName(distinguishedName('CN=\u001b[31mred')), 'CN= [31mred');
   assert.equal(distinguishedName(undefined), '');
 });

@@ -7,57 +7,42 @@ import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises';
+import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import { loadAddon } from '../../src/native/addon.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import type { Device } from '../../src/verbs/device.js';
-import { QpState } from '../../src/verbs/qp-state.js';
 import { createCompletions, WcStatus } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 
 const addon = loadAddon();
 const skip = typeof addon === 'string' ? addon : false;
 const PSN = toPsn(0xfffff0);
-const ACCESS = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE;
 
-async function openEnd(io: 'native' | 'dgram', sharesCq = true) {
+async function openEnd(io: 'native' | 'dgram', separateCqs = false) {
   const device = await openDevice(`soft:127.0.0.1?port=0&io=${io}`);
-  const pd = await device.allocPd();
-  const channel = await device.createCompletionChannel();
-  const cq = await device.createCq({ capacity: 64, channel });
-  const sendCq = await device.createCq({ capacity: 64, channel });
-  const qp = await pd.createQp({ sendCq: sharesCq ? cq : sendCq, recvCq: cq });
-  const mr = await pd.regMr(new Uint8Array(256 * 1024), ACCESS);
+  const endpoint = await openEndpoint(device, {
+    memory: 256 * 1024,
+    access: AccessFlags.REMOTE_WRITE,
+    cqCapacity: 64,
+    separateCqs,
+    psn: PSN,
+    rdAtomic: 1,
+    path: { minRnrTimer: 1, retryCount: 2 },
+  });
+  const { channel, recvCq: cq, sendCq, qp, memory: mr } = endpoint;
   const close = async () => {
-    await qp.close();
-    await cq.close();
-    await sendCq.close();
-    await channel.close();
-    await mr.close();
-    await pd.close();
+    await endpoint.close();
     await device.close();
   };
-  return { device, channel, cq, sendCq, qp, mr, close };
+  return { device, endpoint, channel, cq, sendCq, qp, mr, close };
 }
 
 type End = Awaited<ReturnType<typeof openEnd>>;
 
-async function bringUp(end: End, peer: End, timeout = 14): Promise<void> {
-  const dgid = (await peer.device.queryGids())[0]?.gid as string;
-  const { udpPort } = await peer.device.queryPort();
-  await end.qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: ACCESS });
-  const rtr = {
-    pathMtu: 4096,
-    destQpn: peer.qp.qpn,
-    rqPsn: PSN,
-    maxDestRdAtomic: 1,
-    minRnrTimer: 1,
-  } as const;
-  await end.qp.modify({ state: QpState.RTR, av: { dgid, udpPort }, ...rtr });
-  const rts = { sqPsn: PSN, timeout, retryCount: 2, rnrRetry: 7, maxRdAtomic: 1 };
-  await end.qp.modify({ state: QpState.RTS, ...rts });
-}
+const bringUp = (end: End, peer: End, timeout = 14): Promise<void> =>
+  end.endpoint.connect(peer.endpoint.address, { timeout });
 
 async function openPair(io: 'native' | 'dgram' = 'native'): Promise<[End, End]> {
   const [a, b] = [await openEnd(io), await openEnd(io)];
@@ -139,7 +124,7 @@ test('who has polled in vain for long and then awaits is told of what comes', {
 test('answers to messages that came together leave together, also when the program polls its send queue after each', {
   skip,
 }, async () => {
-  const [a, b] = [await openEnd('native'), await openEnd('native', false)];
+  const [a, b] = [await openEnd('native'), await openEnd('native', true)];
   await bringUp(a, b);
   await bringUp(b, a);
   const MESSAGES = 8;

@@ -2,82 +2,36 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { type Endpoint, openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn } from '../../src/verbs/brands.js';
-import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
-import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
-import { QpState } from '../../src/verbs/qp-state.js';
-import type { QueuePair } from '../../src/verbs/queue-pair.js';
-import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
+import { createCompletions, statusName, WorkCompletion } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 
-const REMOTE =
-  AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;
+const { LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE, REMOTE_ATOMIC } = AccessFlags;
+const REMOTE = LOCAL_WRITE | REMOTE_READ | REMOTE_WRITE | REMOTE_ATOMIC;
 
-interface End {
-  device: Device;
-  pd: ProtectionDomain;
-  channel: CompletionChannel;
-  cq: CompletionQueue;
-  qp: QueuePair;
+async function openEnd(name: string): Promise<Endpoint> {
+  const access = REMOTE & ~LOCAL_WRITE;
+  return openEndpoint(await openDevice(name), { cqCapacity: 64, access, psn: toPsn(0xfffff0) });
 }
 
-async function openEnd(name: string): Promise<End> {
-  const device = await openDevice(name);
-  const pd = await device.allocPd();
-  const channel = await device.createCompletionChannel();
-  const cq = await device.createCq({ capacity: 64, channel });
-  const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
-  return { device, pd, channel, cq, qp };
+async function connect(a: Endpoint, b: Endpoint): Promise<void> {
+  await a.connect(b.address);
+  await b.connect(a.address);
 }
 
-async function connect(a: End, b: End): Promise<void> {
-  const psns = [toPsn(0xfffff0), toPsn(0x10)] as const;
-  const ends = [a, b] as const;
-  for (const i of [0, 1] as const) {
-    const peer = ends[1 - i] as End;
-    const gid = (await peer.device.queryGids())[0]?.gid as string;
-    const { udpPort } = await peer.device.queryPort();
-    const { qp } = ends[i];
-    await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 15 });
-    await qp.modify({
-      state: QpState.RTR,
-      av: { dgid: gid, udpPort },
-      pathMtu: 4096,
-      destQpn: peer.qp.qpn,
-      rqPsn: psns[1 - i] as (typeof psns)[0],
-      maxDestRdAtomic: 16,
-      minRnrTimer: 12,
-    });
-    await qp.modify({
-      state: QpState.RTS,
-      sqPsn: psns[i],
-      timeout: 14,
-      retryCount: 7,
-      rnrRetry: 7,
-      maxRdAtomic: 16,
-    });
-  }
-}
-
-async function closeEnd(end: End): Promise<void> {
-  await end.qp.close();
-  await end.cq.close();
-  await end.channel.close();
-  await end.pd.close();
+async function closeEnd(end: Endpoint): Promise<void> {
+  await end.close();
   assert.deepEqual(new Set(Object.values(end.device.census())), new Set([0]));
   await end.device.close();
 }
 
-/** The next completion, found as a program should: arm, poll, wait. */
-async function nextCompletion(end: End) {
-  const [wc] = createCompletions(1);
-  for (;;) {
-    end.cq.reqNotify();
-    if (wc !== undefined && end.cq.poll([wc]) === 1) return wc;
-    await end.channel.next();
-  }
+async function nextCompletion(end: Endpoint) {
+  const [wc = new WorkCompletion()] = createCompletions(1);
+  assert.equal(await end.take([wc]), 1);
+  return wc;
 }
 
 for (const host of ['127.0.0.1', '::1']) {
@@ -116,7 +70,7 @@ test('a device that still has objects refuses to close and says which', async ()
     message: /1 pds, 1 cqs, 1 channels, 1 qps/,
   });
   await assert.rejects(a.pd.close(), { code: 'ERR_RDMA_IN_USE' });
-  await assert.rejects(a.cq.close(), { code: 'ERR_RDMA_IN_USE' });
+  await assert.rejects(a.recvCq.close(), { code: 'ERR_RDMA_IN_USE' });
   await closeEnd(a);
 });
 

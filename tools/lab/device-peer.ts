@@ -1,14 +1,11 @@
 /** An end on a device of this process: the soft device, or any other that `openDevice` knows. */
+import { type Endpoint, openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags, REMOTE_ACCESS } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
-import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
-import { ownGid } from '../../src/verbs/gid-choice.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import { toPathMtu } from '../../src/verbs/mtu.js';
-import { QpState } from '../../src/verbs/qp-state.js';
-import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { createCompletions, type WorkCompletion } from '../../src/verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest, type Sge, type WrOpcode } from '../../src/verbs/work-request.js';
 import { HERE } from './network.js';
@@ -28,6 +25,8 @@ import {
 } from './peer.js';
 import { softDeviceName } from './soft-device.js';
 
+const ROCE_UDP_PORT = 4791;
+
 /** A region and the place in the buffer where it begins. */
 interface PlacedRegion {
   readonly mr: MemoryRegion;
@@ -43,10 +42,8 @@ export class DevicePeer implements Peer {
   readonly #view: DataView;
   readonly #regions: PlacedRegion[] = [];
   readonly #events: string[] = [];
-  #domains: ProtectionDomain[] = [];
-  #channel!: CompletionChannel;
-  #cq!: CompletionQueue;
-  #qp!: QueuePair;
+  #endpoint!: Endpoint;
+  #otherDomain!: ProtectionDomain;
   #invalid!: MemoryRegion;
 
   static async open(options: PeerOptions): Promise<DevicePeer> {
@@ -67,22 +64,23 @@ export class DevicePeer implements Peer {
 
   async #setUp(): Promise<void> {
     const { device } = this;
-    this.#domains = [await device.allocPd(), await device.allocPd()];
-    const whole = await this.#domain(0).regMr(this.#buffer, AccessFlags.LOCAL_WRITE | REMOTE_ACCESS);
-    this.#regions.push({ mr: whole, offset: 0 });
-    this.#invalid = await this.#domain(0).regMr(this.#buffer, AccessFlags.LOCAL_WRITE);
-    await this.#invalid.close();
-    this.#channel = await device.createCompletionChannel();
-    this.#cq = await device.createCq({ capacity: 4096, channel: this.#channel });
-    this.#qp = await this.#domain(0).createQp({
-      sendCq: this.#cq,
-      recvCq: this.#cq,
+    const { access, mtu, rdAtomic, ip, ...path } = { ...PEER_DEFAULTS, ...this.#options };
+    this.#endpoint = await openEndpoint(device, {
       capacity: { maxSendWr: 512, maxRecvWr: 512 },
+      cqCapacity: 4096,
+      access: access & REMOTE_ACCESS,
+      mtu: toPathMtu(mtu),
+      rdAtomic,
+      near: HERE[ip],
+      path,
     });
-    const accessFlags = this.#options.access ?? PEER_DEFAULTS.access;
-    await this.#qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags });
-    const { gid } = await ownGid(device, HERE[this.#options.ip]);
-    this.address = { gid, qpn: this.#qp.qpn, psn: Math.floor(Math.random() * 2 ** 24) };
+    const whole = await this.#endpoint.register(this.#buffer, AccessFlags.LOCAL_WRITE | REMOTE_ACCESS);
+    this.#regions.push({ mr: whole, offset: 0 });
+    this.#invalid = await this.#endpoint.register(this.#buffer, AccessFlags.LOCAL_WRITE);
+    await this.#invalid.close();
+    this.#otherDomain = await device.allocPd();
+    const { gid, qpn, psn } = this.#endpoint.address;
+    this.address = { gid, qpn, psn };
   }
 
   get bufferAddr(): bigint {
@@ -93,31 +91,24 @@ export class DevicePeer implements Peer {
     return this.#region(0).mr.rkey;
   }
 
-  async connect(remote: PeerAddress): Promise<void> {
-    const options = { ...PEER_DEFAULTS, ...this.#options };
-    await this.#qp.modify({
-      state: QpState.RTR,
-      av: { dgid: remote.gid },
-      pathMtu: toPathMtu(options.mtu),
-      destQpn: toQpn(remote.qpn),
-      rqPsn: toPsn(remote.psn),
-      maxDestRdAtomic: options.rdAtomic,
-      minRnrTimer: options.minRnrTimer,
-    });
-    await this.#qp.modify({
-      state: QpState.RTS,
-      sqPsn: toPsn(this.address.psn),
-      timeout: options.timeout,
-      retryCount: options.retryCount,
-      rnrRetry: options.rnrRetry,
-      maxRdAtomic: options.rdAtomic,
+  /** Both ends have the same MTU and depths. */
+  connect({ gid, qpn, psn }: PeerAddress): Promise<void> {
+    const { mtu, rdAtomic } = this.#endpoint.address;
+    return this.#endpoint.connect({
+      gid,
+      udpPort: ROCE_UDP_PORT,
+      qpn: toQpn(qpn),
+      psn: toPsn(psn),
+      mtu,
+      rdAtomic,
     });
   }
 
   async addRegion(options: PeerRegionOptions): Promise<PeerRegion> {
     const { offset, length, access } = options;
     const bytes = this.#buffer.subarray(offset, offset + length);
-    const mr = await this.#domain(options.otherDomain === true ? 1 : 0).regMr(bytes, access);
+    const pd = options.otherDomain === true ? this.#otherDomain : this.#endpoint.pd;
+    const mr = this.#endpoint.keep(await pd.regMr(bytes, access));
     this.#regions.push({ mr, offset });
     return { index: this.#regions.length - 1, rkey: mr.rkey };
   }
@@ -139,7 +130,7 @@ export class DevicePeer implements Peer {
   }
 
   async postRecv(wrId: number, sges: readonly PeerSge[]): Promise<void> {
-    this.#qp.postRecv({ wrId, sges: sges.map((sge) => this.#toSge(sge)) });
+    this.#endpoint.qp.postRecv({ wrId, sges: sges.map((sge) => this.#toSge(sge)) });
   }
 
   async postSend(send: PeerSend): Promise<void> {
@@ -154,23 +145,17 @@ export class DevicePeer implements Peer {
     if (send.imm !== undefined) request.imm = send.imm;
     if (send.compareAdd !== undefined) request.compareAdd = send.compareAdd;
     if (send.swap !== undefined) request.swap = send.swap;
-    this.#qp.postSend(request);
+    this.#endpoint.qp.postSend(request);
   }
 
   async poll(max: number, timeoutMillis: number): Promise<PeerCompletion[]> {
     const found = createCompletions(max);
-    const deadline = Date.now() + timeoutMillis;
-    for (;;) {
-      this.#cq.reqNotify();
-      const count = this.#cq.poll(found);
-      if (count > 0) return found.slice(0, count).map(toCompletion);
-      if (Date.now() >= deadline) return [];
-      await this.#nextEvent(deadline - Date.now());
-    }
+    const count = await this.#endpoint.take(found, timeoutMillis);
+    return found.slice(0, count).map(toCompletion);
   }
 
   async state(): Promise<number> {
-    return (await this.#qp.query()).state;
+    return (await this.#endpoint.qp.query()).state;
   }
 
   async events(): Promise<string[]> {
@@ -178,30 +163,9 @@ export class DevicePeer implements Peer {
   }
 
   async close(): Promise<void> {
-    await this.#qp.close();
-    await this.#cq.close();
-    await this.#channel.close();
-    for (const { mr } of this.#regions) await mr.close();
-    for (const domain of this.#domains) await domain.close();
+    await this.#endpoint.close();
+    await this.#otherDomain.close();
     await this.device.close();
-  }
-
-  #nextEvent(timeoutMillis: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        this.#channel.onEvent = null;
-        resolve();
-      };
-      const timer = setTimeout(end, timeoutMillis);
-      this.#channel.onEvent = end;
-    });
-  }
-
-  #domain(index: number): ProtectionDomain {
-    const domain = this.#domains[index];
-    if (domain === undefined) throw new Error(`no protection domain ${index}`);
-    return domain;
   }
 
   #region(index: number): PlacedRegion {

@@ -7,10 +7,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
-import { AccessFlags } from '../../src/verbs/access-flags.js';
-import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
-import { QpState } from '../../src/verbs/qp-state.js';
+import { toRKey } from '../../src/verbs/brands.js';
 import { createCompletions } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 import { compileNoOp } from './no-op-library.js';
@@ -46,28 +45,10 @@ async function fromJavaScript(folder: string): Promise<Cost> {
   if (problem !== undefined) throw new Error(problem);
   process.env['QUEUEPAIR_LIBIBVERBS'] = library;
   const device = await openDevice('noop0');
-  const pd = await device.allocPd();
-  const cq = await device.createCq({ capacity: 16 });
-  const qp = await pd.createQp({ sendCq: cq, recvCq: cq, capacity: { maxSendSge: 1, maxRecvSge: 1 } });
-  const mr = await pd.regMr(new Uint8Array(64), AccessFlags.LOCAL_WRITE);
-  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
-  await qp.modify({
-    state: QpState.RTR,
-    av: { dgid: '192.0.2.1' },
-    pathMtu: 1024,
-    destQpn: toQpn(1),
-    rqPsn: toPsn(1),
-    maxDestRdAtomic: 1,
-    minRnrTimer: 1,
-  });
-  await qp.modify({
-    state: QpState.RTS,
-    sqPsn: toPsn(1),
-    timeout: 1,
-    retryCount: 1,
-    rnrRetry: 1,
-    maxRdAtomic: 1,
-  });
+  const capacity = { maxSendSge: 1, maxRecvSge: 1 };
+  const endpoint = await openEndpoint(device, { capacity, cqCapacity: 16, memory: 64, rdAtomic: 1 });
+  const { qp, sendCq: cq, memory: mr } = endpoint;
+  await endpoint.connect(endpoint.address);
   const request = {
     wrId: 1,
     opcode: WrOpcode.RDMA_WRITE,
@@ -92,10 +73,7 @@ async function fromJavaScript(folder: string): Promise<Cost> {
     postAndPoll = Math.min(postAndPoll, ((middle - start) * 1000) / ROUNDS);
     emptyPoll = Math.min(emptyPoll, ((cpuMicros() - middle) * 1000) / ROUNDS);
   }
-  await qp.close();
-  await mr.close();
-  await cq.close();
-  await pd.close();
+  await endpoint.close();
   await device.close();
   return { postAndPoll, emptyPoll };
 }

@@ -6,6 +6,7 @@ import type { ServerResponse } from 'node:http';
 import type { Connection } from '../../connection/connection.js';
 import type { Server } from '../../connection/server.js';
 import { cleanText } from '../../session/clean-text.js';
+import { shownName } from '../../session/peer-identity.js';
 import { snapshotOf } from '../server-snapshot.js';
 
 const EVERY_MILLIS = 250;
@@ -61,7 +62,7 @@ export class EventStream {
 
   #watch(connection: Connection): void {
     const { id, peer, remoteAddress } = connection;
-    this.#tell('good', `client ${id} connected: ${peer?.subject ?? remoteAddress}`);
+    this.#tell('good', `client ${id} connected: ${peer === null ? remoteAddress : shownName(peer.subject)}`);
     connection.on('reconnecting', (cause) => this.#tell('bad', `client ${id} recovers: ${cause.message}`));
     connection.on('reconnected', () =>
       this.#tell('good', `client ${id} is back, with new PSNs and a new queue pair`),

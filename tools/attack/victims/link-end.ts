@@ -1,12 +1,11 @@
 /** One end of a victim's link: a queue pair with its queues and memory, and the completions that it has had. */
+import { type Endpoint, openEndpoint } from '../../../src/endpoint/endpoint.js';
 import type { SoftDevice } from '../../../src/soft/soft-device.js';
 import type { SoftQp } from '../../../src/soft/soft-qp.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
-import { toPsn, toQpn } from '../../../src/verbs/brands.js';
-import type { CompletionQueue } from '../../../src/verbs/completion-queue.js';
-import type { ProtectionDomain } from '../../../src/verbs/device.js';
+import { toPsn } from '../../../src/verbs/brands.js';
 import type { MemoryRegion } from '../../../src/verbs/memory-region.js';
-import { QpState } from '../../../src/verbs/qp-state.js';
+import type { PeerPath } from '../../../src/verbs/peer-path.js';
 import { createCompletions, statusName, WcStatus } from '../../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../../src/verbs/work-request.js';
 
@@ -14,14 +13,8 @@ export const SLOTS = 64;
 export const SLOT_BYTES = 4096;
 export const WINDOW_BYTES = 64 * 1024;
 const RD_ATOMIC = 4;
-
-export interface PeerParameters {
-  readonly gid: string;
-  readonly udpPort: number;
-  readonly qpn: number;
-  /** The first PSN that the peer sends. */
-  readonly psn: number;
-}
+const MIN_RNR_TIMER = 1;
+const { REMOTE_READ, REMOTE_WRITE } = AccessFlags;
 
 export class LinkEnd {
   readonly device: SoftDevice;
@@ -33,64 +26,40 @@ export class LinkEnd {
   /** The beginning of each message that came, until `takeReceived`. */
   readonly #messages: Uint8Array[] = [];
   readonly failures: string[] = [];
-  readonly #pd: ProtectionDomain;
-  readonly #cqs: readonly [CompletionQueue, CompletionQueue];
+  readonly #endpoint: Endpoint;
   readonly #buffer: MemoryRegion;
   readonly #completions = createCompletions(32);
   #posted = 0;
 
-  static async create(device: SoftDevice): Promise<LinkEnd> {
-    const pd = await device.allocPd();
-    const cqs = [
-      await device.createCq({ capacity: 4 * SLOTS }),
-      await device.createCq({ capacity: 4 * SLOTS }),
-    ] as const;
-    const qp = await pd.createQp({ sendCq: cqs[0], recvCq: cqs[1] });
-    const { LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE } = AccessFlags;
-    const buffer = await pd.regMr(new Uint8Array(2 * SLOTS * SLOT_BYTES), LOCAL_WRITE);
-    const window = await pd.regMr(new Uint8Array(WINDOW_BYTES), LOCAL_WRITE | REMOTE_READ | REMOTE_WRITE);
-    return new LinkEnd(device, pd, cqs, qp as SoftQp, buffer, window);
+  /** `psn`: the first that it sends. */
+  static async create(device: SoftDevice, psn: number): Promise<LinkEnd> {
+    const endpoint = await openEndpoint(device, {
+      memory: WINDOW_BYTES,
+      access: REMOTE_READ | REMOTE_WRITE,
+      separateCqs: true,
+      psn: toPsn(psn),
+      rdAtomic: RD_ATOMIC,
+      path: { minRnrTimer: MIN_RNR_TIMER },
+    });
+    return new LinkEnd(device, endpoint, await endpoint.register(2 * SLOTS * SLOT_BYTES));
   }
 
-  private constructor(
-    device: SoftDevice,
-    pd: ProtectionDomain,
-    cqs: readonly [CompletionQueue, CompletionQueue],
-    qp: SoftQp,
-    buffer: MemoryRegion,
-    window: MemoryRegion,
-  ) {
+  private constructor(device: SoftDevice, endpoint: Endpoint, buffer: MemoryRegion) {
     this.device = device;
-    this.#pd = pd;
-    this.#cqs = cqs;
-    this.qp = qp;
+    this.#endpoint = endpoint;
+    this.qp = endpoint.qp as SoftQp;
     this.#buffer = buffer;
-    this.window = window;
+    this.window = endpoint.memory;
+    for (let slot = 0; slot < SLOTS; slot++) this.#postRecv(slot);
   }
 
-  /** To RTS, with receives posted. `timeout` as in `QpAttributes`. */
-  async connect(ownPsn: number, peer: PeerParameters, timeout: number): Promise<void> {
-    const { REMOTE_READ, REMOTE_WRITE } = AccessFlags;
-    const accessFlags = REMOTE_READ | REMOTE_WRITE;
-    await this.qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags });
-    await this.qp.modify({
-      state: QpState.RTR,
-      av: { dgid: peer.gid, udpPort: peer.udpPort },
-      pathMtu: 4096,
-      destQpn: toQpn(peer.qpn),
-      rqPsn: toPsn(peer.psn),
-      maxDestRdAtomic: RD_ATOMIC,
-      minRnrTimer: 1,
-    });
-    await this.qp.modify({
-      state: QpState.RTS,
-      sqPsn: toPsn(ownPsn),
-      timeout,
-      retryCount: 7,
-      rnrRetry: 7,
-      maxRdAtomic: RD_ATOMIC,
-    });
-    for (let slot = 0; slot < SLOTS; slot++) this.#postRecv(slot);
+  get address(): PeerPath {
+    return this.#endpoint.address;
+  }
+
+  /** To RTS. `timeout` as in `QpAttributes`. */
+  connect(peer: PeerPath, timeout: number): Promise<void> {
+    return this.#endpoint.connect(peer, { timeout });
   }
 
   /** Posts a SEND of `bytes`, 4 KiB at most. */
@@ -113,9 +82,10 @@ export class LinkEnd {
 
   /** Takes completions; receives are posted again at once. */
   poll(): void {
-    for (const [index, cq] of this.#cqs.entries()) {
+    const { sendCq, recvCq } = this.#endpoint;
+    for (const cq of [sendCq, recvCq]) {
       for (let count = cq.poll(this.#completions); count > 0; count = cq.poll(this.#completions)) {
-        for (let i = 0; i < count; i++) this.#onCompletion(index === 0, i);
+        for (let i = 0; i < count; i++) this.#onCompletion(cq === sendCq, i);
       }
     }
   }
@@ -125,12 +95,8 @@ export class LinkEnd {
     return this.#messages.splice(0);
   }
 
-  async close(): Promise<void> {
-    await this.qp.close();
-    await this.#buffer.close();
-    await this.window.close();
-    for (const cq of this.#cqs) await cq.close();
-    await this.#pd.close();
+  close(): Promise<void> {
+    return this.#endpoint.close();
   }
 
   #onCompletion(isSend: boolean, index: number): void {

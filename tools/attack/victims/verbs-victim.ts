@@ -3,7 +3,6 @@
  * pairs whose PSNs come from a space of the attack's choice. The attacker is told more than it may use, so that the
  * attack can be scored.
  */
-import type { Nic } from '../../../src/roce/nic.js';
 import type { Requester } from '../../../src/roce/qp/requester.js';
 import type { RandomU32 } from '../../../src/roce/random.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
@@ -11,7 +10,6 @@ import { openPort } from '../../../src/soft/open-port.js';
 import { randomU32 } from '../../../src/soft/random.js';
 import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
-import { formatGid } from '../../../src/verbs/address.js';
 import { QpState, qpStateName } from '../../../src/verbs/qp-state.js';
 import { Random } from '../../fuzz/random.js';
 import { LinkEnd, SLOT_BYTES, SLOTS } from './link-end.js';
@@ -86,14 +84,14 @@ export class VerbsVictim {
 
   /** A new link, beside those that there are. `timeout` 0: the client never repeats anything. */
   async connect(timeout = 14): Promise<Target> {
-    const server = await LinkEnd.create(await this.#device('server'));
-    const client = await LinkEnd.create(await this.#device('client'));
     const clientPsn = this.#nextPsn();
     const serverPsn = this.#nextPsn();
-    await server.connect(serverPsn, await this.#describe(client, clientPsn), timeout);
-    await client.connect(clientPsn, await this.#describe(server, serverPsn), timeout);
+    const server = await LinkEnd.create(await this.#device('server'), serverPsn);
+    const client = await LinkEnd.create(await this.#device('client'), clientPsn);
+    await server.connect(client.address, timeout);
+    await client.connect(server.address, timeout);
     this.#links.push([server, client]);
-    const { udpPort: clientPort } = await client.device.queryPort();
+    const { udpPort: clientPort } = client.address;
     return {
       serverQpn: server.qp.qpn,
       clientQpn: client.qp.qpn,
@@ -209,15 +207,6 @@ export class VerbsVictim {
     const link = this.#links.at(-1);
     if (link === undefined) throw new Error('there is no link');
     return link[which === 'server' ? 0 : 1];
-  }
-
-  async #describe(
-    end: LinkEnd,
-    psn: number,
-  ): Promise<{ gid: string; udpPort: number; qpn: number; psn: number }> {
-    const { udpPort } = await end.device.queryPort();
-    const gid = formatGid(end.device.nic.addresses[0] as Nic['addresses'][0]);
-    return { gid, udpPort, qpn: end.qp.qpn, psn };
   }
 
   async #device(which: Which): Promise<SoftDevice> {

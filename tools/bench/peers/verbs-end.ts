@@ -3,36 +3,30 @@
  * what the other end said in its hello. PSNs travel through the orchestrator here, because it is the same machine and
  * the same user; connections exchange theirs over TLS.
  */
+import { type Endpoint, openEndpoint } from '../../../src/endpoint/endpoint.js';
 import { openDevice } from '../../../src/open-device.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
-import { generatePsn } from '../../../src/session/psn-source.js';
 import { DgramPort } from '../../../src/soft/dgram-port.js';
 import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { isSoftName, parseSoftName } from '../../../src/soft/soft-spec.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import { parseGid } from '../../../src/verbs/address.js';
-import { type RKey, toPsn, toQpn, toRKey } from '../../../src/verbs/brands.js';
-import type { CompletionChannel, CompletionQueue } from '../../../src/verbs/completion-queue.js';
+import { type RKey, toRKey } from '../../../src/verbs/brands.js';
 import type { Device } from '../../../src/verbs/device.js';
-import { ownGid } from '../../../src/verbs/gid-choice.js';
 import type { MemoryRegion } from '../../../src/verbs/memory-region.js';
 import { toPathMtu } from '../../../src/verbs/mtu.js';
-import { QpState } from '../../../src/verbs/qp-state.js';
+import { toPeerPath } from '../../../src/verbs/peer-path.js';
 import type { QueuePair } from '../../../src/verbs/queue-pair.js';
 import { statusName, type WorkCompletion } from '../../../src/verbs/work-completion.js';
 import type { VerbsConfig } from '../peer-protocol.js';
 import type { PeerLink } from './peer.js';
 
-const ACCESS = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;
-const RD_ATOMIC_DEPTH = 16;
+const { REMOTE_READ, REMOTE_WRITE } = AccessFlags;
+/** As short as a peer may ask for: receives are never missing for long. */
+const MIN_RNR_TIMER = 1;
 
-export interface VerbsEnd {
-  readonly channel: CompletionChannel;
-  /** The same queue, unless the workload wants them apart. */
-  readonly sendCq: CompletionQueue;
-  readonly recvCq: CompletionQueue;
-  readonly qp: QueuePair;
+export interface VerbsEnd extends Pick<Endpoint, 'channel' | 'sendCq' | 'recvCq' | 'qp'> {
   readonly buffer: MemoryRegion;
   /** The other end's buffer. */
   readonly remoteAddr: number;
@@ -53,56 +47,22 @@ export async function openEnd(
   link: PeerLink,
   prepare: (qp: QueuePair, buffer: MemoryRegion) => void,
 ): Promise<VerbsEnd> {
-  const device = await openBenchDevice(config);
-  const pd = await device.allocPd();
-  const channel = await device.createCompletionChannel();
-  const capacity = needs.sends + needs.receives;
-  const sendCq = await device.createCq({ capacity, channel });
-  const recvCq = needs.separateCqs ? await device.createCq({ capacity, channel }) : sendCq;
-  const qp = await pd.createQp({
-    sendCq,
-    recvCq,
-    capacity: { maxSendWr: needs.sends, maxRecvWr: needs.receives, maxSendSge: 1, maxRecvSge: 1 },
+  const { bufferBytes, sends, receives, separateCqs } = needs;
+  const endpoint = await openEndpoint(await openBenchDevice(config), {
+    capacity: { maxSendWr: sends, maxRecvWr: receives, maxSendSge: 1, maxRecvSge: 1 },
+    memory: bufferBytes,
+    access: REMOTE_READ | REMOTE_WRITE,
+    separateCqs,
+    mtu: toPathMtu(config.mtu),
+    path: { minRnrTimer: MIN_RNR_TIMER },
   });
-  const buffer = await pd.regMr(new ArrayBuffer(needs.bufferBytes), ACCESS);
-  const { peer, psn, mtu } = await introduce(config, device, qp, buffer, link);
-  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: ACCESS });
-  prepare(qp, buffer);
-  await qp.modify({
-    state: QpState.RTR,
-    av: { dgid: String(peer['gid']), udpPort: Number(peer['udpPort']) },
-    pathMtu: toPathMtu(mtu),
-    destQpn: toQpn(Number(peer['qpn'])),
-    rqPsn: toPsn(Number(peer['psn'])),
-    maxDestRdAtomic: RD_ATOMIC_DEPTH,
-    minRnrTimer: 1,
-  });
-  await qp.modify({
-    state: QpState.RTS,
-    sqPsn: psn,
-    timeout: 14,
-    retryCount: 7,
-    rnrRetry: 7,
-    maxRdAtomic: RD_ATOMIC_DEPTH,
-  });
+  const { channel, sendCq, recvCq, qp, memory, address } = endpoint;
+  prepare(qp, memory);
+  const hello = await link.exchange({ ...address, addr: String(memory.addr), rkey: memory.rkey });
+  await endpoint.connect(toPeerPath(hello));
   await link.ready();
-  const remote = { remoteAddr: Number(peer['addr']), rkey: toRKey(Number(peer['rkey'])) };
-  return { channel, sendCq, recvCq, qp, buffer, ...remote };
-}
-
-async function introduce(
-  config: VerbsConfig,
-  device: Device,
-  qp: QueuePair,
-  buffer: MemoryRegion,
-  link: PeerLink,
-) {
-  const { udpPort, activeMtu } = await device.queryPort();
-  const { gid } = await ownGid(device);
-  const psn = generatePsn();
-  const own = { qpn: qp.qpn, psn, gid, udpPort, mtu: Math.min(activeMtu, config.mtu) };
-  const peer = await link.exchange({ ...own, addr: String(buffer.addr), rkey: buffer.rkey });
-  return { peer, psn, mtu: Math.min(own.mtu, Number(peer['mtu'])) };
+  const remote = { remoteAddr: Number(hello['addr']), rkey: toRKey(Number(hello['rkey'])) };
+  return { channel, sendCq, recvCq, qp, buffer: memory, ...remote };
 }
 
 /** What wire-cost asks for is put together here: no device name chooses a port or leaves out the ICRC. */
