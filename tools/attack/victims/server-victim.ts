@@ -70,6 +70,8 @@ export class ServerVictim {
         slots,
         handshakeDeadlineMillis,
         bufferBytes,
+        // Some attackers have their device beside the address that their session comes from.
+        path: { peerAddress: 'any' },
       },
       (connection) => this.#serve(connection),
     );
