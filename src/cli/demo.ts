@@ -57,5 +57,8 @@ async function demo(flags: DemoFlags): Promise<number> {
   const played = runDemo(options, output, new DemoNarrator(output), abort.signal).then(({ passed }) =>
     passed ? ExitCode.OK : ExitCode.FAILED,
   );
-  return await Promise.race([interrupted, played]);
+  const code = await Promise.race([interrupted, played]);
+  // Its processes and files are gone then, interrupted or not.
+  await Promise.allSettled([played]);
+  return code;
 }

@@ -13,6 +13,7 @@ import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
 import { serveCommand } from './serve.js';
+import { onOutputError } from './shutdown.js';
 
 const EXAMPLES = `
 Examples:
@@ -66,8 +67,3 @@ const helpTopic = (command: Command, program: Command): string =>
 /** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
 const usageExitCode = (error: CommanderError): number =>
   error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
-
-/** `queuepair demo | head` is no failure: whoever read has seen enough. */
-function onOutputError(error: NodeJS.ErrnoException): void {
-  process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
-}

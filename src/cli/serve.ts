@@ -23,7 +23,7 @@ import { ServeNarrator } from './serve-narrator.js';
 import { startService, stopService } from './service.js';
 import type { ServiceEvent } from './service-events.js';
 import { logServiceEvent } from './service-log.js';
-import { firstSignal } from './shutdown.js';
+import { firstSignal, signalExitCode } from './shutdown.js';
 
 const MAX_SLOTS = 65536;
 /** The process ends by then, whatever clients do. */
@@ -153,14 +153,17 @@ async function serve(flags: ServeFlags): Promise<number> {
   process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
   const observer = await observe(server, flags.metrics);
   if (observer !== undefined) emit({ event: 'observing', url: observer.url });
-  emit({ event: 'closing', signal: await signalled });
+  const signal = await signalled;
+  if (signal === 'SIGPIPE') process.stderr.write('queuepair: standard output was closed; the server ends\n');
+  emit({ event: 'closing', signal });
   setTimeout(() => {
     process.stderr.write(`queuepair: not everything closed within ${CLOSE_LIMIT_MILLIS} ms\n`);
     process.exit(ExitCode.FAILED);
   }, CLOSE_LIMIT_MILLIS).unref();
   await observer?.close();
   const { leaked } = await stopService(server, emit);
-  return leaked === 0 ? ExitCode.OK : ExitCode.FAILED;
+  if (leaked > 0) return ExitCode.FAILED;
+  return signal === 'SIGPIPE' ? signalExitCode(signal) : ExitCode.OK;
 }
 
 /** Reads the certificates again; when they are unusable, the old ones stay in use. */

@@ -1,22 +1,41 @@
-/** Signals that ask the program to end: the first is kept as a promise, the second ends the process at once. */
+/**
+ * What asks the program to end: a signal, or that nobody reads its standard output any more, which counts as SIGPIPE.
+ * The first is kept as a promise, so that a command can end in order; a second signal ends the process at once.
+ */
 import { constants } from 'node:os';
+import { ExitCode } from './failure.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-export type EndSignal = (typeof SIGNALS)[number];
+export type EndSignal = (typeof SIGNALS)[number] | 'SIGPIPE';
 
 /** What a shell reports of a process that a signal ended. */
 export const signalExitCode = (signal: EndSignal): number => 128 + constants.signals[signal];
 
-/** Resolves with the first of these signals. Call once a process. */
+let endInOrder: ((signal: EndSignal) => void) | undefined;
+
+/** Resolves with the first of these signals, or when standard output is lost. Call once a process. */
 export function firstSignal(signals: readonly EndSignal[] = SIGNALS): Promise<EndSignal> {
   return new Promise((resolve) => {
     let first: EndSignal | undefined;
+    endInOrder = (signal) => {
+      first ??= signal;
+      resolve(first);
+    };
     for (const signal of signals) {
       process.on(signal, () => {
-        if (first !== undefined) process.exit(signalExitCode(signal));
+        if (first !== undefined && first !== 'SIGPIPE') process.exit(signalExitCode(signal));
         first = signal;
         resolve(signal);
       });
     }
   });
+}
+
+/**
+ * Standard output failed, once for each write. Commands that hold something end in order; of the others, as of
+ * `queuepair devices | head`, whoever read has seen enough.
+ */
+export function onOutputError(error: NodeJS.ErrnoException): void {
+  if (endInOrder !== undefined) endInOrder('SIGPIPE');
+  else process.exit(error.code === 'EPIPE' ? ExitCode.OK : ExitCode.FAILED);
 }

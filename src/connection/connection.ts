@@ -48,6 +48,12 @@ export interface SendOptions {
   readonly tag?: number;
 }
 
+export interface ConnectionQueuePair {
+  readonly qpn: number;
+  /** `RTS`, `ERR`, … */
+  readonly state: string;
+}
+
 export interface OneSidedOptions {
   /**
    * Whether the operation may be carried out twice. When the connection fails before the peer has answered, a
@@ -126,13 +132,18 @@ export class Connection
 
   /** How far the present queue pair has come; `null` where the device cannot tell. */
   get progress(): QueuePairProgress | null {
-    return this.#dataPath.resources.qp.progress ?? null;
+    return this.#dataPath.resources.currentQp?.progress ?? null;
+  }
+
+  /** The present queue pair; `null` while there is none, as in the middle of a recovery. */
+  get queuePair(): ConnectionQueuePair | null {
+    const qp = this.#dataPath.resources.currentQp;
+    return qp === undefined ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };
   }
 
   /** For people: addresses, queue pair and its state. */
   describe(): Readonly<Record<string, string | number>> {
-    const { qp } = this.#dataPath.resources;
-    return { id: this.id, remote: this.remoteAddress, qpn: qp.qpn, state: qpStateName(qp.state) };
+    return { id: this.id, remote: this.remoteAddress, ...this.queuePair };
   }
 
   /**

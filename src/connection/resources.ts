@@ -77,6 +77,11 @@ export class ConnectionResources {
     return present(this.#recvCq);
   }
 
+  /** `undefined` before it is made and after it was closed. */
+  get currentQp(): QueuePair | undefined {
+    return this.#qp;
+  }
+
   get qp(): QueuePair {
     return present(this.#qp);
   }

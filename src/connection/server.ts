@@ -25,7 +25,7 @@ import { checkCertificates, checkListen } from './option-rules.js';
 import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
-import { Slots } from './slots.js';
+import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
 
 export const DEFAULT_SLOTS = 10;
@@ -94,7 +94,7 @@ export async function listen(options: ListenOptions, handler: ConnectionHandler)
 
 export class Server extends EventEmitter<ServerEvents> implements AsyncDisposable {
   readonly device: Device;
-  readonly slots: Slots;
+  readonly #slots: Slots;
   readonly #options: ListenOptions;
   readonly #handler: ConnectionHandler;
   readonly #ownsDevice: boolean;
@@ -132,7 +132,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   ) {
     super();
     this.device = device;
-    this.slots = slots;
+    this.#slots = slots;
     this.#options = options;
     this.#handler = handler;
     this.#ownsDevice = ownsDevice;
@@ -163,6 +163,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     return this.#address;
   }
 
+  /** Places for clients: how many there are, and how many are taken now. */
+  get slots(): SlotUse {
+    return { total: this.#slots.total, used: this.#slots.used };
+  }
+
   get connections(): ReadonlySet<Connection> {
     return this.#connections;
   }
@@ -170,7 +175,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   census(): ServerCensus {
     return {
       ...this.device.census(),
-      slots: this.slots.used,
+      slots: this.#slots.used,
       controlChannels: this.#tls.channels + this.#tls.tlsHandshakes,
     };
   }

@@ -1,5 +1,10 @@
 /** The places that a server has for clients. Touched on one event loop only, which stands for the mutex of a C server. */
 
+export interface SlotUse {
+  readonly total: number;
+  readonly used: number;
+}
+
 export class Slots {
   readonly total: number;
   readonly #taken: boolean[];

@@ -77,7 +77,8 @@ export class HttpObserver implements AsyncDisposable {
       plain(response, 405, 'this server can only be read');
       return;
     }
-    switch (request.url) {
+    // What stands behind the question mark is for others, such as a cache.
+    switch (request.url?.split('?', 1)[0]) {
       case '/':
         page(response);
         return;

@@ -47,25 +47,21 @@ export function snapshotOf(server: Server): ServerSnapshot {
   };
 }
 
-/** `undefined` for one that is just going. */
+/** `undefined` for one that has no queue pair: it is recovering, or just going. */
 function connectionSnapshot(connection: Connection): ConnectionSnapshot | undefined {
-  try {
-    const { qpn, state, remote } = connection.describe();
-    const { messagesReceived, messagesSent, bytesReceived, bytesSent, recoveries } = connection.statistics;
-    return {
-      id: connection.id,
-      peer: cleanText(connection.peer?.subject ?? String(remote), MAX_NAME_CHARS),
-      qpn: Number(qpn),
-      state: String(state),
-      encrypted: connection.isEncrypted,
-      progress: connection.progress,
-      messagesIn: messagesReceived,
-      messagesOut: messagesSent,
-      bytesIn: bytesReceived,
-      bytesOut: bytesSent,
-      recoveries,
-    };
-  } catch {
-    return undefined;
-  }
+  const { queuePair } = connection;
+  if (queuePair === null) return undefined;
+  const { messagesReceived, messagesSent, bytesReceived, bytesSent, recoveries } = connection.statistics;
+  return {
+    id: connection.id,
+    peer: cleanText(connection.peer?.subject ?? connection.remoteAddress, MAX_NAME_CHARS),
+    ...queuePair,
+    encrypted: connection.isEncrypted,
+    progress: connection.progress,
+    messagesIn: messagesReceived,
+    messagesOut: messagesSent,
+    bytesIn: bytesReceived,
+    bytesOut: bytesSent,
+    recoveries,
+  };
 }

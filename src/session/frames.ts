@@ -16,6 +16,7 @@ import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { integer, TOKEN_RULE, text } from './schema-rules.js';
 import { addressesAsHex, type Terms, termsSchema } from './terms.js';
+import { hasUniqueKeys } from './unique-keys.js';
 
 export const FRAME_VERSION = 1;
 export const FRAME_PREFIX_BYTES = 4;
@@ -153,14 +154,19 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The frame in one body, without its prefix. */
 export function parseFrameBody(body: Uint8Array): DecodedFrame {
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(body));
+    text = utf8.decode(body);
+    value = JSON.parse(text);
   } catch {
     return violation(FrameFault.NOT_JSON, 'a control frame must be JSON in UTF-8');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return violation(FrameFault.NOT_VALID, 'a control frame must be a JSON object');
+  }
+  if (!hasUniqueKeys(text, value)) {
+    return violation(FrameFault.NOT_VALID, 'a control frame must not name a field twice');
   }
   const { v: version, ...fields } = value as Record<string, unknown>;
   if (version !== FRAME_VERSION) {

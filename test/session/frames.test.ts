@@ -115,6 +115,24 @@ test('a field too many is not_valid, also one that Object.prototype has', () => 
   assert.equal(proto.ok ? 'accepted' : proto.violation.reason, 'not_valid');
 });
 
+test('a field that is named twice is refused, wherever it stands and however it is written', () => {
+  for (const body of [
+    '{"v":1,"type":"psn","psn":1,"psn":2}',
+    '{"v":1,"v":1,"type":"ready"}',
+    '{"v":1,"type":"bye","reason":"a:b","re\\u0061son":"c"}',
+    '{"v":1,"type":"error","code":"x","message":"\\":","type":"error"}',
+    '{"v":1,"type":"ready","x":[{"a":1,"a":1}]}',
+  ]) {
+    const result = parseFrameBody(Buffer.from(body));
+    assert.equal(
+      result.ok ? 'accepted' : result.violation.message,
+      'a control frame must not name a field twice',
+    );
+  }
+  const colons = '{ "v" : 1, "type" : "bye", "reason" : "a:b\\":\\\\" }';
+  assert.ok(parseFrameBody(Buffer.from(colons)).ok, 'colons in texts are no fields');
+});
+
 test('a field too few is not_valid and named', () => {
   for (const part of ['path', 'terms'] as const) {
     for (const field of Object.keys(PARAMETERS[part])) {

@@ -25,6 +25,8 @@ help                              this
 quit                              end the connection in order
 Several commands go on one line with ; between them. Text with a ; or with blanks at its ends goes in quotes.`;
 
+/** Somebody meant an offset. */
+const WRONG_OFFSET = /^[-+]\d+\w*$/;
 const DEFAULT_AUTO = 30;
 const MAX_AUTO = 1_000_000;
 
@@ -56,7 +58,7 @@ export function parseCommand(line: string): ClientCommand {
 /** One quoted word, or the rest of the line as it was typed. */
 function textOf(line: string, words: readonly Word[], usage: string): string {
   const [first, second] = words;
-  if (first === undefined) throw usageError(`write: ${usage}`);
+  if (first === undefined) throw usageError(`usage: ${usage}`);
   return first.quoted && second === undefined ? first.text : line.slice(first.at);
 }
 
@@ -64,12 +66,15 @@ function parseWrite(line: string, words: readonly Word[]): ClientCommand {
   const usage = 'write TEXT [OFFSET] or write @FILE [OFFSET]';
   const last = words.at(-1);
   const offset = words.length > 1 && last?.quoted === false ? readBytes(last.text) : undefined;
+  if (words.length > 1 && last?.quoted === false && offset === undefined && WRONG_OFFSET.test(last.text)) {
+    throw usageError(`'${last.text}' is no offset; a text that ends with it goes in quotes; usage: ${usage}`);
+  }
   const content = offset === undefined ? words : words.slice(0, -1);
   const typed = offset === undefined || last === undefined ? line : line.slice(0, last.at).trimEnd();
   const text = textOf(typed, content, usage);
   const [first] = content;
   const isFile = first?.quoted === false && text.startsWith('@');
-  if (isFile && text.length === 1) throw usageError(`write: ${usage}`);
+  if (isFile && text.length === 1) throw usageError(`usage: ${usage}`);
   const source = isFile ? { path: text.slice(1) } : { text };
   return { name: 'write', source, offset: offset ?? 0 };
 }
@@ -79,10 +84,10 @@ function parseRead(words: readonly Word[]): ClientCommand {
   const arrow = words.findIndex(({ text, quoted }) => text === '>' && !quoted);
   const numbers = arrow < 0 ? words : words.slice(0, arrow);
   const target = arrow < 0 ? [] : words.slice(arrow + 1);
-  if (numbers.length > 2 || (arrow >= 0 && target.length !== 1)) throw usageError(`write: ${usage}`);
+  if (numbers.length > 2 || (arrow >= 0 && target.length !== 1)) throw usageError(`usage: ${usage}`);
   const [offset, length] = numbers.map(({ text }) => {
     const value = readBytes(text);
-    if (value === undefined) throw usageError(`'${text}' is no number of bytes; write: ${usage}`);
+    if (value === undefined) throw usageError(`'${text}' is no number of bytes; usage: ${usage}`);
     return value;
   });
   return { name: 'read', offset: offset ?? 0, length, path: target[0]?.text };
@@ -93,5 +98,5 @@ function parseCount(words: readonly Word[]): number {
   if (word === undefined) return DEFAULT_AUTO;
   const count = Number(word.text);
   if (extra === undefined && Number.isInteger(count) && count >= 1 && count <= MAX_AUTO) return count;
-  throw usageError(`write: auto N, with N from 1 to ${MAX_AUTO}`);
+  throw usageError(`usage: auto N, with N from 1 to ${MAX_AUTO}`);
 }

@@ -35,7 +35,8 @@ export async function runDemo(
   signal: AbortSignal,
 ): Promise<{ passed: boolean }> {
   const dir = await mkdtemp(join(tmpdir(), 'queuepair-demo-'));
-  const removeDir = (): void => rmSync(dir, { recursive: true, force: true });
+  // A process that is being killed may still add files.
+  const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   process.on('exit', removeDir);
   const files = await Promise.all(
     Array.from({ length: options.clients }, (_, index) => demoFiles(index + 1, dir)),
@@ -43,9 +44,11 @@ export async function runDemo(
   const demo = new Demo(options, dir, files, output, narrator);
   signal.addEventListener('abort', () => demo.kill());
   try {
+    signal.throwIfAborted();
     return await demo.play();
   } finally {
     demo.kill();
+    await demo.left();
     removeDir();
     process.off('exit', removeDir);
   }
@@ -83,6 +86,11 @@ class Demo {
 
   kill(): void {
     this.#cast.kill();
+  }
+
+  /** Resolves when all processes are gone. */
+  left(): Promise<void> {
+    return this.#cast.left();
   }
 
   async play(): Promise<{ passed: boolean }> {

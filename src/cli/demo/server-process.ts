@@ -52,6 +52,8 @@ async function serve(order: Extract<ServerOrder, { order: 'serve' }>, tell: Tell
     clientCa: caPem,
     device,
     slots: order.slots,
+    // Each client's device has a loopback address of its own, and its session another one.
+    path: { peerAddress: 'any' } as const,
     revealPsns: order.revealPsns,
   };
   return { server: await startService(options, tell, fileHashes(tell)), device, capture: order.capture };
