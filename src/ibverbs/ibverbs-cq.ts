@@ -1,8 +1,8 @@
 /** Completion queues and channels over libibverbs. */
 
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
-import { RdmaError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
+import { overrun, unarmable } from '../verbs/misuse.js';
 import type { ObjectLife } from '../verbs/object-life.js';
 import { WcFlags, WcOpcode, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 import type { IbverbsDevice } from './ibverbs-device.js';
@@ -61,14 +61,14 @@ export class IbverbsCq implements CompletionQueue {
       taken += count;
       if (count < MOST) break;
     }
-    if (this.overrun && taken === 0) throw this.#overrunError();
+    if (this.overrun && taken === 0) throw overrun(this.capacity);
     return taken;
   }
 
   reqNotify(solicitedOnly = false): void {
     this.life.checkOpen();
     if (this.channel === null) {
-      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
+      throw unarmable();
     }
     const errno = this.#buffer.reqNotify(this.handle, solicitedOnly);
     if (errno !== 0) throw verbError(`arming a completion queue of ${this.device.name}`, errno);
@@ -92,13 +92,6 @@ export class IbverbsCq implements CompletionQueue {
   #withoutChecksum({ flags, opcode }: WorkCompletion): number {
     const isInvalidation = !this.device.checksChecksums && opcode === WcOpcode.RECV;
     return (flags & ~CHECKSUM_FLAG) | (isInvalidation ? WcFlags.WITH_INV : 0);
-  }
-
-  #overrunError(): RdmaError {
-    return new RdmaError(
-      'ERR_RDMA_INVALID_STATE',
-      `the completion queue overran its ${this.capacity} entries and lost completions; create a larger one`,
-    );
   }
 }
 

@@ -20,6 +20,7 @@ import type {
 } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { LiveObjects } from '../verbs/live-objects.js';
+import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { makeObject, type ObjectKind, ObjectLife, UNCOUNTED } from '../verbs/object-life.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import { asyncEventOf } from './async-events.js';
@@ -125,14 +126,14 @@ export class IbverbsDevice implements Device {
     const { capacity } = options;
     const { maxCqe } = this.attributes;
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > maxCqe) {
-      throw usageError(`a completion queue holds 1 to ${maxCqe} entries, not ${capacity}`);
+      throw wrongCqCapacity(capacity, maxCqe);
     }
     const channel = options.channel ?? null;
     if (
       channel !== null &&
       (!(channel instanceof IbverbsChannel) || channel.device !== this || channel.closed)
     ) {
-      throw usageError('channel must be an open completion channel of this device');
+      throw foreignChannel();
     }
     return await this.#child('cqs', channel === null ? [] : [channel.life], async (life) => {
       const out = new Float64Array(1);

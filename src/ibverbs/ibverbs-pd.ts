@@ -1,4 +1,5 @@
 /** Protection domains over libibverbs: the parent of regions, windows, queue pairs, SRQs and address handles. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { markAsUntransferable } from 'node:worker_threads';
 import { AccessFlags, checkRegionAccess } from '../verbs/access-flags.js';
@@ -6,6 +7,7 @@ import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { ProtectionDomain } from '../verbs/device.js';
 import { notSupported, type RdmaError, usageError } from '../verbs/errors.js';
+import { emptyRegion, foreignCq, foreignSrq } from '../verbs/misuse.js';
 import { makeObject, type ObjectKind, type ObjectLife } from '../verbs/object-life.js';
 import { checkDestination } from '../verbs/peer-address.js';
 import { QpType, qpTypeName } from '../verbs/qp-state.js';
@@ -54,7 +56,7 @@ export class IbverbsPd implements ProtectionDomain {
     const bytes = ArrayBuffer.isView(buffer)
       ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
       : new Uint8Array(buffer);
-    if (bytes.length === 0) throw usageError('a memory region needs at least one byte');
+    if (bytes.length === 0) throw emptyRegion();
     const memory = bytes.buffer;
     if (memory instanceof ArrayBuffer) {
       if ((memory as { resizable?: boolean }).resizable === true) {
@@ -75,10 +77,10 @@ export class IbverbsPd implements ProtectionDomain {
     const { sendCq, recvCq } = options;
     const srq = options.srq ?? null;
     if (!isOpenCq(sendCq, device) || !isOpenCq(recvCq, device)) {
-      throw usageError('sendCq and recvCq must be open completion queues of this device');
+      throw foreignCq();
     }
     if (srq !== null && (!(srq instanceof IbverbsSrq) || srq.pd.device !== device || srq.closed)) {
-      throw usageError('srq must be an open shared receive queue of this device');
+      throw foreignSrq();
     }
     const places = newPlaces();
     writeCapacity(places, srq === null ? capacity : { ...capacity, maxRecvWr: 0, maxRecvSge: 0 });

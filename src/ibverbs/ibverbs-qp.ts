@@ -7,7 +7,8 @@
 
 import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { Qpn } from '../verbs/brands.js';
-import { RdmaError, usageError } from '../verbs/errors.js';
+import type { RdmaError } from '../verbs/errors.js';
+import { receivesAreShared, tooEarlyToReceive, tooEarlyToSend } from '../verbs/misuse.js';
 import type { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import {
@@ -242,11 +243,7 @@ export class IbverbsQp implements QueuePair {
   #checkSend(request: SendWorkRequest): void {
     this.#life.checkOpen();
     if (!maySend(this.#state)) {
-      const state = qpStateName(this.#state);
-      throw new RdmaError(
-        'ERR_RDMA_INVALID_STATE',
-        `postSend needs a queue pair in RTS, this one is in ${state}`,
-      );
+      throw tooEarlyToSend(this.#state);
     }
     check(request, this.#limits);
     if (request.opcode === RDMA_READ) this.#device.checkReadSges(request.sges?.length ?? 0);
@@ -254,12 +251,9 @@ export class IbverbsQp implements QueuePair {
 
   #checkReceive(request: ReceiveWorkRequest): void {
     this.#life.checkOpen();
-    if (this.#srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
+    if (this.#srq !== null) throw receivesAreShared();
     if (!mayPostRecv(this.#state)) {
-      throw new RdmaError(
-        'ERR_RDMA_INVALID_STATE',
-        'postRecv needs a queue pair in INIT or later, this one is in RESET',
-      );
+      throw tooEarlyToReceive();
     }
     checkReceive(request, this.capacity.maxRecvSge);
   }

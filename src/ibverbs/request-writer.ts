@@ -1,5 +1,15 @@
 /** Writes verbs requests into the shared buffer, after the checks that all devices make. */
+
 import { RdmaError, usageError } from '../verbs/errors.js';
+import {
+  foreignAddressHandle,
+  foreignBinding,
+  foreignRegion,
+  tooLong,
+  tooManySges,
+  tooMuchInline,
+  wrongWrId,
+} from '../verbs/misuse.js';
 import type { QpType } from '../verbs/qp-state.js';
 import { checkSendRequest, sgeLength } from '../verbs/request-checks.js';
 import type { ReceiveWorkRequest, SendWorkRequest, Sge, WindowBinding } from '../verbs/work-request.js';
@@ -49,11 +59,11 @@ export function checkSend(request: SendWorkRequest, limits: SendLimits): void {
   checkRequest(request, limits.type);
   const inline = request.inlineData;
   if (inline !== undefined && inline.length > limits.maxInline) {
-    throw usageError(`inlineData has ${inline.length} bytes, but maxInlineData is ${limits.maxInline}`);
+    throw tooMuchInline(inline.length, limits.maxInline);
   }
   const sges = request.sges;
   if (sges !== undefined && sges.length > limits.maxSge) {
-    throw usageError(`the request has ${sges.length} SGEs, but maxSendSge is ${limits.maxSge}`);
+    throw tooManySges(sges.length, 'maxSendSge', limits.maxSge);
   }
 }
 
@@ -69,9 +79,9 @@ export function writeReceive(
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkReceive(request: ReceiveWorkRequest, maxSge: number): void {
-  if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
+  if (!Number.isSafeInteger(request.wrId)) throw wrongWrId();
   const count = request.sges?.length ?? 0;
-  if (count > maxSge) throw usageError(`the request has ${count} SGEs, but the limit is ${maxSge}`);
+  if (count > maxSge) throw tooManySges(count, 'the limit', maxSge);
 }
 
 function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sge[]): void {
@@ -84,17 +94,15 @@ function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sg
     // In this order: once the device was read, compiled code knows what `mr` is, and need not search its prototypes.
     if ((mr as IbverbsMr).device !== device || !(mr instanceof Region)) throw foreignRegion();
     total += length;
-    if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
+    if (total > MAX_MESSAGE_BYTES) throw tooLong(total);
     buffer.addSge(mr, sge.offset ?? 0, length);
   }
 }
 
-const foreignRegion = (): RdmaError => usageError('the memory region of an SGE belongs to another device');
-
 function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
   const { ah } = request;
   if (!(ah instanceof IbverbsAh) || ah.pd.device !== device) {
-    throw usageError('the address handle belongs to another device');
+    throw foreignAddressHandle();
   }
   if (ah.closed) throw new RdmaError('ERR_RDMA_CLOSED', 'the address handle is closed; open a new one');
   buffer.setDatagram(ah.handle, request.remoteQpn ?? 0, request.remoteQkey ?? 0);
@@ -108,7 +116,7 @@ function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: Window
     !(mr instanceof IbverbsMr) ||
     mr.device !== device
   ) {
-    throw usageError('the memory window or region of a BIND_MW belongs to another device');
+    throw foreignBinding();
   }
   if (mw.closed || mr.closed) {
     throw new RdmaError('ERR_RDMA_CLOSED', 'the memory window or region of a BIND_MW is closed');

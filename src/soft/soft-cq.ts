@@ -1,10 +1,12 @@
 /** Completion queues and channels of the soft device. */
+
 import type { Cq } from '../roce/completion/cq.js';
 import { CqArm } from '../roce/completion/cq.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
-import { RdmaError, usageError } from '../verbs/errors.js';
+import { usageError } from '../verbs/errors.js';
 import { EventQueue } from '../verbs/event-queue.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
+import { overrun, unarmable } from '../verbs/misuse.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import type { Driver } from './driver.js';
@@ -47,10 +49,7 @@ export class SoftCq implements CompletionQueue {
   poll(into: readonly WorkCompletion[], max: number = into.length): number {
     this.life.checkOpen();
     if (this.engine.overrun && this.engine.count === 0) {
-      throw new RdmaError(
-        'ERR_RDMA_INVALID_STATE',
-        `the completion queue overran its ${this.capacity} entries and lost completions; create a larger one`,
-      );
+      throw overrun(this.capacity);
     }
     if (!Number.isInteger(max) || max < 0) throw usageError(`poll takes 0 or more completions, not ${max}`);
     if (this.engine.count === 0 && max > 0) this.#driver.poll(this.engine);
@@ -62,7 +61,7 @@ export class SoftCq implements CompletionQueue {
   reqNotify(solicitedOnly = false): void {
     this.life.checkOpen();
     if (this.channel === null) {
-      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the completion queue was created without a channel');
+      throw unarmable();
     }
     // A queue armed for everything stays so.
     if (!solicitedOnly) this.engine.arm = CqArm.ALL;

@@ -4,6 +4,7 @@
  * It implements the verbs contract over the pure engine and owns what the engine does not: the port, time, randomness
  * from the CSPRNG, and the delivery of events.
  */
+
 import type { Cq } from '../roce/completion/cq.js';
 import { Nic, type NicEvent } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
@@ -21,6 +22,7 @@ import type {
 } from '../verbs/device.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { LiveObjects } from '../verbs/live-objects.js';
+import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { activeMtuFor } from '../verbs/mtu.js';
 import { Driver } from './driver.js';
 import { linkMtuBytes } from './link-mtu.js';
@@ -119,12 +121,12 @@ export class SoftDevice implements Device {
     this.checkLimit('maxCqs', this.live.cqs);
     const { capacity } = options;
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > ATTRIBUTES.maxCqe) {
-      throw usageError(`a completion queue holds 1 to ${ATTRIBUTES.maxCqe} entries, not ${capacity}`);
+      throw wrongCqCapacity(capacity, ATTRIBUTES.maxCqe);
     }
     const channel = options.channel ?? null;
     const isOwn = channel instanceof SoftChannel && channel.belongsTo(this.live);
     if (channel !== null && (!isOwn || channel.closed)) {
-      throw usageError('channel must be an open completion channel of this device');
+      throw foreignChannel();
     }
     return new SoftCq(this.nic.createCq(capacity), channel, this.live, this.#driver);
   }

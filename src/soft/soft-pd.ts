@@ -1,12 +1,13 @@
 /** Protection domains of the soft device: the parent of regions, windows, queue pairs, SRQs and address handles. */
+
 import type { Nic } from '../roce/nic.js';
 import { checkRegionAccess } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
 import type { CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
-import { usageError } from '../verbs/errors.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
+import { emptyRegion, foreignCq, foreignSrq } from '../verbs/misuse.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
@@ -52,7 +53,7 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
     const bytes = ArrayBuffer.isView(buffer)
       ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
       : new Uint8Array(buffer);
-    if (bytes.length === 0) throw usageError('a memory region needs at least one byte');
+    if (bytes.length === 0) throw emptyRegion();
     return new SoftMr(this, bytes, access);
   }
 
@@ -64,10 +65,10 @@ export class SoftPd implements ProtectionDomain, MemoryOwner {
     const { sendCq, recvCq } = options;
     const srq = options.srq ?? null;
     if (!this.#mayUse(sendCq) || !this.#mayUse(recvCq)) {
-      throw usageError('sendCq and recvCq must be open completion queues of this device');
+      throw foreignCq();
     }
     if (srq !== null && (!(srq instanceof SoftSrq) || !srq.belongsTo(this.nic) || srq.closed)) {
-      throw usageError('srq must be an open shared receive queue of this device');
+      throw foreignSrq();
     }
     const engine = this.nic.createQp(
       {

@@ -2,9 +2,11 @@
  * What is wrong with a work request before any device looks at it. Every device checks posted requests here, so that
  * all of them refuse the same calls with the same words.
  */
+
 import { REMOTE_ACCESS } from './access-flags.js';
 import { QPN_MASK } from './brands.js';
 import { usageError } from './errors.js';
+import { wrongWrId } from './misuse.js';
 import { QpType, qpTypeName } from './qp-state.js';
 import { type SendWorkRequest, type Sge, type WindowBinding, WrOpcode } from './work-request.js';
 
@@ -27,7 +29,7 @@ const { RC } = QpType;
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the field. */
 export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
   const { opcode } = request;
-  if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
+  if (!Number.isSafeInteger(request.wrId)) throw wrongWrId();
   if (!Number.isSafeInteger(opcode) || opcode < 0 || opcode > LAST_OPCODE) throw notOpcode(opcode);
   if (type !== RC) checkUnreliable(request, type);
   checkNumbers(request);
