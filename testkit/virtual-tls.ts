@@ -24,6 +24,9 @@ type Item = { readonly bytes: Buffer } | { readonly event: () => void };
 /** A text that passes for a certificate here. */
 export const hostCertificate = (name: string): string =>
   `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
+/** And for its key. */
+export const hostKey = (name: string): string =>
+  `-----BEGIN PRIVATE KEY-----\n${name}\n-----END PRIVATE KEY-----\n`;
 const nameIn = (pem: unknown): string => String(pem).split('\n')[1] ?? '';
 
 export class VirtualTls {

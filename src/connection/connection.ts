@@ -57,7 +57,8 @@ export interface ConnectionQueuePair {
 export interface OneSidedOptions {
   /**
    * Whether the operation may be carried out twice. When the connection fails before the peer has answered, a
-   * repeatable one is posted again; any other is rejected with ERR_RDMA_OUTCOME_UNKNOWN.
+   * repeatable one is posted again; any other is rejected with ERR_RDMA_OUTCOME_UNKNOWN, and so is a repeatable one under
+   * which eight queue pairs ended because of what the peer asked for.
    */
   readonly repeatable?: boolean;
 }

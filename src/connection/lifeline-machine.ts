@@ -128,6 +128,7 @@ export class LifelineMachine {
   #awaited: RdmaError | undefined;
   #trouble: Trouble | undefined;
   #attempts = 0;
+  #attemptedAt = 0;
   #heardAt = 0;
   /** Grows with every sign that the data path works. */
   #progress = 0;
@@ -276,6 +277,9 @@ export class LifelineMachine {
       case LifelineTimer.PAUSE:
         this.#attempt();
         break;
+      case LifelineTimer.OLD_CHANNEL:
+        this.#do({ type: 'drop-channel', silentMillis: this.#now - this.#attemptedAt });
+        break;
       case LifelineTimer.RECOVERY:
         this.#do({ type: 'stop-attempt' }, { type: 'fail-channel', error: tooSlow() });
         break;
@@ -290,7 +294,7 @@ export class LifelineMachine {
       return;
     }
     const isFirst = this.#state.name === 'establishing';
-    this.#timers.stop(LifelineTimer.RECOVERY);
+    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);
     const failure = this.#failedEarly;
     this.#failedEarly = undefined;
     // The new link is broken already, and this recovery is the one that goes on.
@@ -419,8 +423,16 @@ export class LifelineMachine {
 
   #attempt(): void {
     if (this.#state.name !== 'down') return;
-    this.#timers.set(LifelineTimer.RECOVERY, this.#now + Math.max(1, this.#timeLeftMillis()));
+    if (this.#channel === 'left') {
+      this.#endByPeer();
+      return;
+    }
+    const leftMillis = Math.max(1, this.#timeLeftMillis());
+    this.#attemptedAt = this.#now;
+    this.#timers.set(LifelineTimer.RECOVERY, this.#now + leftMillis);
     if (this.#channel === 'open') {
+      // The peer may have lost the channel without this side having heard: there must be time for another.
+      this.#timers.set(LifelineTimer.OLD_CHANNEL, this.#now + leftMillis / 2);
       this.#runSession();
       return;
     }
@@ -438,7 +450,7 @@ export class LifelineMachine {
       this.#failFirst(error);
       return;
     }
-    this.#timers.stop(LifelineTimer.RECOVERY);
+    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);
     this.#settled(() => {
       this.#state = { name: 'down', phase: 'pausing' };
       if (this.#channel === 'left') this.#endByPeer();

@@ -11,6 +11,8 @@ export const LifelineTimer = {
   PAUSE: 3,
   /** The time for recovery is over. */
   RECOVERY: 4,
+  /** The session over the channel of before does not come to its end: another channel is needed. */
+  OLD_CHANNEL: 5,
 } as const;
 export type LifelineTimer = (typeof LifelineTimer)[keyof typeof LifelineTimer];
 

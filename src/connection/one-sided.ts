@@ -1,10 +1,17 @@
 /**
  * One-sided operations of a connection, over all its links. An operation that was posted when its link ended may or may
- * not have been carried out: one that may be repeated is posted again on the next link, any other is rejected with
- * ERR_RDMA_OUTCOME_UNKNOWN.
+ * not have been carried out: one that may be repeated is posted again on the next link, in its place, any other is
+ * rejected with ERR_RDMA_OUTCOME_UNKNOWN.
  */
 import { RdmaError } from '../verbs/errors.js';
 import type { Work, WorkTracker } from './work-tracker.js';
+
+/**
+ * How many links may end under an operation because of what the peer asked for. Two sides that both ask for what they may
+ * not have never get an answer: each gives up its queue pair before it hears what became of its own request.
+ */
+const MAX_BREAKS = 8;
+const BREAKS: readonly (string | undefined)[] = ['QP_ACCESS_ERR', 'QP_REQ_ERR'];
 
 /** Operations in the send queue at a time; the rest of its places belong to messages. */
 export const MAX_POSTED_OPERATIONS = 64;
@@ -12,12 +19,16 @@ export const MAX_POSTED_OPERATIONS = 64;
 interface Operation {
   readonly work: Work;
   readonly repeatable: boolean;
+  /** Links that ended under it because of what the peer asked for. */
+  breaks: number;
   resolve(): void;
   reject(error: RdmaError): void;
 }
 
 export class OneSidedOperations {
   readonly #waiting: Operation[] = [];
+  /** Posted on the link that is ending, and to be posted again before those that wait. */
+  readonly #unanswered: Operation[] = [];
   #posted = 0;
   #tracker: WorkTracker | null = null;
   #failure: RdmaError | undefined;
@@ -30,7 +41,7 @@ export class OneSidedOperations {
   run(work: Work, repeatable: boolean): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ work, repeatable, resolve, reject });
+      this.#waiting.push({ work, repeatable, breaks: 0, resolve, reject });
       this.#pump();
     });
   }
@@ -39,6 +50,7 @@ export class OneSidedOperations {
   attach(tracker: WorkTracker): void {
     this.#tracker = tracker;
     this.#posted = 0;
+    this.#waiting.unshift(...this.#unanswered.splice(0));
     this.#pump();
   }
 
@@ -51,7 +63,8 @@ export class OneSidedOperations {
   fail(error: RdmaError): void {
     this.#failure ??= error;
     this.#tracker = null;
-    for (const operation of this.#waiting.splice(0)) operation.reject(error);
+    const open = [...this.#unanswered.splice(0), ...this.#waiting.splice(0)];
+    for (const operation of open) operation.reject(error);
   }
 
   #pump(): void {
@@ -71,10 +84,15 @@ export class OneSidedOperations {
   #settle(operation: Operation, error: RdmaError | undefined): void {
     if (error === undefined) operation.resolve();
     else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);
-    else if (!operation.repeatable) operation.reject(error);
+    else if (!operation.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);
     else if (this.#failure !== undefined) operation.reject(this.#failure);
-    else this.#waiting.push(operation);
+    else this.#unanswered.push(operation);
   }
+}
+
+function isBrokenTooOften(operation: Operation, { cause }: RdmaError): boolean {
+  if (cause instanceof RdmaError && BREAKS.includes(cause.status)) operation.breaks++;
+  return operation.breaks === MAX_BREAKS;
 }
 
 /** How a link ends the operations whose outcome it cannot tell. */

@@ -298,6 +298,24 @@ test('a peer that quit first is not told again; its bye ends a recovery in order
   const gone = SITUATIONS['down session']?.() as Life;
   gone.channel = 'left';
   assert.equal(gone.does(sessionFailed()), 'report leave-channel destroy');
+  // It may come while nobody reads the channel.
+  const unread = SITUATIONS['down disconnecting']?.() as Life;
+  unread.channel = 'left';
+  assert.equal(unread.does('disconnected'), 'report leave-channel destroy');
+});
+
+test('a channel that the peer may have lost without this side knowing gets half of the time, then another one', () => {
+  const life = SITUATIONS['down session']?.() as Life;
+  assert.equal(life.passes(RECOVERY_MILLIS / 2 - 1), '');
+  assert.equal(life.passes(1), 'drop-channel');
+  life.channel = 'lost';
+  assert.equal(life.does(sessionFailed(fail('ERR_RDMA_TIMEOUT'))), 'disconnect');
+  after(life, 'disconnected');
+  assert.equal(life.passes(10), 'next-channel');
+  assert.equal(life.does('new-channel'), 'run-session');
+  // The new one has all that is left.
+  assert.equal(life.passes(RECOVERY_MILLIS / 2 - 11), '');
+  assert.equal(life.passes(1), 'stop-attempt fail-channel');
 });
 
 test('a connection that ends can no longer be taken up, one that closes can', () => {

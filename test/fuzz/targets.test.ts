@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Opener, TAG_BYTES } from '../../src/connection/sealing.js';
@@ -123,7 +124,7 @@ test('wire: the length of a packet that nobody checks', async () => {
     () => () => 0,
     () => firstObjection('wire'),
   );
-  assert.match(objection ?? '', /Error|Finding/);
+  assert.match(objection ?? '', /Error|Finding|InvariantViolation/);
 });
 
 test('wire: a request that completes twice', async () => {
@@ -293,4 +294,17 @@ test('messages: a seal that nobody looks at', async () => {
     () => firstObjection('messages'),
   );
   assert.match(objection ?? '', /should end in ERR_RDMA_INTEGRITY/);
+});
+
+test('lifeline: a machine that does not hear of what was freed', async () => {
+  const objection = await sabotaged(
+    LifelineMachine.prototype,
+    'handle',
+    (original) =>
+      function (this: LifelineMachine, input, now, channel) {
+        return input.type === 'destroyed' ? [] : original.call(this, input, now, channel);
+      },
+    () => firstObjection('lifeline'),
+  );
+  assert.match(objection ?? '', /Finding: nothing will happen any more/);
 });

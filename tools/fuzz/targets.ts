@@ -6,7 +6,7 @@ import type { TargetCatalog } from './target.js';
 
 export const TARGETS: TargetCatalog = {
   wire: {
-    share: 40,
+    share: 35,
     create: async () => new (await import('./targets/wire/wire-target.js')).WireTarget(true),
   },
   'wire-noicrc': {
@@ -24,6 +24,10 @@ export const TARGETS: TargetCatalog = {
   messages: {
     share: 12,
     create: async () => new (await import('./targets/messages/messages-target.js')).MessagesTarget(),
+  },
+  lifeline: {
+    share: 5,
+    create: async () => new (await import('./targets/lifeline/lifeline-target.js')).LifelineTarget(),
   },
   sealed: {
     share: 3,

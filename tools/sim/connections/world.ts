@@ -13,7 +13,7 @@ import { RdmaError } from '../../../src/verbs/errors.js';
 import { Random } from '../../../testkit/random.js';
 import { VirtualNetwork } from '../../../testkit/virtual-network.js';
 import { VirtualTime } from '../../../testkit/virtual-time.js';
-import { hostCertificate, VirtualTls } from '../../../testkit/virtual-tls.js';
+import { hostCertificate, hostKey, VirtualTls } from '../../../testkit/virtual-tls.js';
 import { SimFailure } from '../failure.js';
 import { Marks } from '../marks.js';
 import { EndProgram } from './end-program.js';
@@ -122,7 +122,7 @@ export class World {
         port: SERVER_PORT,
         device: host.device.device,
         cert: hostCertificate('server'),
-        key: hostCertificate('server'),
+        key: hostKey('server'),
         clientCa: hostCertificate('authority'),
         slots,
         onStep: (step) => this.#onServerStep(step),
@@ -205,7 +205,7 @@ export class World {
         device: host.device.device,
         ca: hostCertificate(host.ip),
         cert: hostCertificate(identity),
-        key: hostCertificate(identity),
+        key: hostKey(identity),
         onStep: (step) => this.#onStep(course, 'client', step),
       });
     } catch (error) {

@@ -1,0 +1,79 @@
+/** One-sided operations over links that fail: what is repeated, in which order, and how often. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MAX_POSTED_OPERATIONS, OneSidedOperations, outcomeUnknown } from '../../src/connection/one-sided.js';
+import type { Work, WorkDone, WorkTracker } from '../../src/connection/work-tracker.js';
+import { toRKey } from '../../src/verbs/brands.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { WrOpcode } from '../../src/verbs/work-request.js';
+
+/** What was posted on a link, to be answered here. */
+class Link {
+  readonly posted: { readonly work: Work; readonly done: WorkDone }[] = [];
+
+  get tracker(): WorkTracker {
+    return this as unknown as WorkTracker;
+  }
+
+  get addresses(): number[] {
+    return this.posted.map(({ work }) => Number(work.remoteAddr));
+  }
+
+  post(work: Work, done: WorkDone): void {
+    this.posted.push({ work, done });
+  }
+
+  fail(cause: RdmaError): void {
+    for (const { done } of this.posted.splice(0)) done(outcomeUnknown(cause));
+  }
+}
+
+const workAt = (remoteAddr: number): Work => ({ opcode: WrOpcode.RDMA_WRITE, remoteAddr, rkey: toRKey(1) });
+const lost = new RdmaError('ERR_RDMA_COMPLETION', 'nobody answers', { status: 'RETRY_EXC_ERR' });
+const asked = new RdmaError('ERR_RDMA_COMPLETION', 'the peer asked for too much', {
+  status: 'QP_ACCESS_ERR',
+});
+
+test('operations that are repeated keep their place before those that wait', () => {
+  const operations = new OneSidedOperations();
+  const first = new Link();
+  operations.attach(first.tracker);
+  for (let i = 0; i < MAX_POSTED_OPERATIONS + 2; i++) void operations.run(workAt(i), true);
+  assert.equal(first.posted.length, MAX_POSTED_OPERATIONS);
+  first.fail(lost);
+  operations.detach();
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.deepEqual(
+    second.addresses,
+    Array.from({ length: MAX_POSTED_OPERATIONS }, (_, i) => i),
+  );
+});
+
+test('an operation under which link after link ends because of what the peer asked for is given up', async () => {
+  const operations = new OneSidedOperations();
+  const running = operations.run(workAt(1), true);
+  const ended = assert.rejects(running, { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
+  let links = 0;
+  for (; links < 20; links++) {
+    const link = new Link();
+    operations.attach(link.tracker);
+    if (link.posted.length === 0) break;
+    link.fail(asked);
+    operations.detach();
+  }
+  assert.equal(links, 8);
+  await ended;
+});
+
+test('links that the network ends are no reason to give up', () => {
+  const operations = new OneSidedOperations();
+  void operations.run(workAt(1), true);
+  for (let i = 0; i < 20; i++) {
+    const link = new Link();
+    operations.attach(link.tracker);
+    assert.equal(link.posted.length, 1);
+    link.fail(lost);
+    operations.detach();
+  }
+});

@@ -1,0 +1,125 @@
+/**
+ * The machine that decides over the life of a connection, whole: sessions and channels that come, fail and take their
+ * time, frames of the peer, failures of the link, time, closing and aborting, in any order.
+ *
+ * What it insists on is in lifeline-world.ts; and that a connection that was told to end comes to its end, whatever
+ * happened before.
+ */
+import { RdmaError, type RdmaErrorCode } from '../../../../src/verbs/errors.js';
+import { Choices } from '../../choices.js';
+import { must, type Target } from '../../target.js';
+import { LifelineWorld } from './lifeline-world.js';
+
+const STEP_BYTES = 4;
+const MAX_STEPS = 96;
+const RECOVERY = [10_000, 0, 300, 50];
+const KEEP_ALIVE = [5000, 0, 50];
+const FRAMES = ['pong', 'ping', 'psn', 'bye', 'parameters', 'ready', 'resume'];
+const CODES: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_CONNECTION_LOST',
+  'ERR_RDMA_COMPLETION',
+  'ERR_RDMA_TIMEOUT',
+  'ERR_RDMA_TLS',
+  'ERR_RDMA_PROTOCOL',
+  'ERR_RDMA_REFUSED',
+  'ERR_RDMA_NO_MEMORY',
+];
+const TIMES = [0, 1, 20, 70, 300, 1500, 6000, 20_000];
+
+export class LifelineTarget implements Target {
+  readonly name = 'lifeline';
+  readonly stepBytes = STEP_BYTES;
+  readonly maxSteps = MAX_STEPS;
+
+  /** A life without trouble, one with a lost link, one with a lost session, one that closes while it is down. */
+  seeds(): readonly Uint8Array[] {
+    const steps = (...list: readonly number[][]): Uint8Array =>
+      Uint8Array.from(list.flatMap((step) => [...step, 0, 0, 0, 0].slice(0, STEP_BYTES)));
+    const up = [[0], [0]];
+    return [
+      steps(...up, [2], [1, 4], [6], [3], [0], [0]),
+      steps(...up, [4], [0], [0], [2], [1, 7]),
+      steps(...up, [8, 1], [5], [0], [0], [0], [2]),
+      steps(...up, [4], [6], [0, 1], [1, 3], [0], [0], [3]),
+    ];
+  }
+
+  run(input: Uint8Array): number {
+    const choices = new Choices();
+    choices.reset(input, 0, STEP_BYTES);
+    const recoveryMillis = choices.pick(RECOVERY);
+    const keepAliveMillis = choices.pick(KEEP_ALIVE);
+    const jitter = choices.u8() / 256;
+    const world = new LifelineWorld(recoveryMillis, keepAliveMillis, () => jitter);
+    for (let at = STEP_BYTES; at < input.length; at += STEP_BYTES) {
+      choices.reset(input, at, at + STEP_BYTES);
+      step(world, choices);
+    }
+    end(world);
+    return world.inputs;
+  }
+}
+
+function step(world: LifelineWorld, choices: Choices): void {
+  const isBusy = (): boolean => choices.oneIn(2);
+  switch (choices.below(10)) {
+    case 0:
+      world.answer(choices.oneIn(3) ? errorOf(choices) : undefined);
+      break;
+    case 1:
+      world.pass(choices.pick(TIMES));
+      break;
+    case 2:
+      world.progress();
+      break;
+    case 3:
+      world.give({ type: 'quit-done' });
+      break;
+    case 4:
+      world.give({ type: 'link-failed', error: errorOf(choices) });
+      break;
+    case 5:
+      if (world.channel !== 'open') break;
+      world.channel = 'lost';
+      world.give({ type: 'channel-ended', error: errorOf(choices), isBusy: isBusy() });
+      break;
+    case 6:
+      world.give({ type: 'close' });
+      break;
+    case 7:
+      frame(world, choices.pick(FRAMES), isBusy());
+      break;
+    case 8:
+      // The channel ends, and nobody reads it at the moment.
+      if (world.channel === 'open') world.channel = choices.pick(['lost', 'left']);
+      break;
+    case 9:
+      // What is freed has nothing more to tell.
+      if (world.isEnded) break;
+      if (choices.oneIn(2)) world.give({ type: 'abort', error: errorOf(choices) });
+      else world.give({ type: 'peer-quit' });
+      break;
+  }
+}
+
+/** Frames are read while the connection is up; at other times those of the session are not given to the machine. */
+function frame(world: LifelineWorld, type: string, isBusy: boolean): void {
+  if (!world.machine.isUp || world.channel !== 'open') return;
+  if (type === 'bye') world.channel = 'left';
+  world.give({ type: 'frame', frame: type, isBusy });
+}
+
+const errorOf = (choices: Choices): RdmaError => new RdmaError(choices.pick(CODES), 'something went wrong');
+
+/** Everything fails from now on, and the program closes: it comes to its end, with time alone. */
+function end(world: LifelineWorld): void {
+  world.give({ type: 'close' });
+  const lost = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'nobody is there');
+  for (let turns = 0; !world.isEnded; turns++) {
+    must(turns < 1000, 'a connection that closes comes to its end');
+    const { asked } = world;
+    if (asked === null) world.pass(1000);
+    else world.answer(asked === 'run-session' || asked === 'next-channel' ? lost : undefined);
+    if (asked === 'run-session' && world.channel === 'open') world.channel = 'lost';
+  }
+}
