@@ -10,10 +10,10 @@ import { establishSession } from '../src/session/establish-session.js';
 import type { Terms } from '../src/session/terms.js';
 import { connectTls } from '../src/session/tls-client.js';
 import { AccessFlags } from '../src/verbs/access-flags.js';
+import { toInit, toRtr, toRts } from '../src/verbs/bring-up.js';
 import type { CompletionQueue } from '../src/verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../src/verbs/device.js';
 import type { MemoryRegion } from '../src/verbs/memory-region.js';
-import { QpState } from '../src/verbs/qp-state.js';
 import type { QueuePair } from '../src/verbs/queue-pair.js';
 import { createCompletions, statusName } from '../src/verbs/work-completion.js';
 import { WrOpcode } from '../src/verbs/work-request.js';
@@ -65,27 +65,10 @@ export class RawClient {
           device: 'raw',
         },
       }),
-      async transition({ own: { psn: sqPsn }, peer }) {
-        await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
-        const av = { dgid: peer.gid, udpPort: peer.udpPort };
-        const { mtu: pathMtu, qpn: destQpn, psn: rqPsn } = peer;
-        await qp.modify({
-          state: QpState.RTR,
-          av,
-          pathMtu,
-          destQpn,
-          rqPsn,
-          maxDestRdAtomic: 4,
-          minRnrTimer: 12,
-        });
-        await qp.modify({
-          state: QpState.RTS,
-          sqPsn,
-          timeout: 14,
-          retryCount: 7,
-          rnrRetry: 7,
-          maxRdAtomic: 4,
-        });
+      async transition({ own, peer }) {
+        await toInit(qp, 0);
+        await toRtr(qp, own, peer);
+        await toRts(qp, own, peer);
         const mr = await pd.regMr(new Uint8Array(RECEIVES * RECEIVE_BYTES), AccessFlags.LOCAL_WRITE);
         regions.push(mr);
         for (let i = 0; i < RECEIVES; i++) {

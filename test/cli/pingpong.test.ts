@@ -10,11 +10,10 @@ import {
   parseAddress,
 } from '../../src/cli/pingpong/address-exchange.js';
 import { PingPongEnd, type PingPongOptions } from '../../src/cli/pingpong/ping-pong-end.js';
+import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
-import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
 import type { Device } from '../../src/verbs/device.js';
-import { QpState } from '../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
 
 const ADDRESS: PingpongAddress = {
@@ -195,26 +194,18 @@ async function withStubbornPeer(
     useEvents: false,
   } as const;
   const end = await PingPongEnd.open(device, { ...options, timeoutMillis: TIMEOUT_MILLIS, ...more });
-  const pd = await other.allocPd();
-  const cq = await other.createCq({ capacity: 8 });
-  const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
-  const mr = await pd.regMr(new Uint8Array(64).fill(byte), 0);
-  const sink = await pd.regMr(new Uint8Array(64), AccessFlags.LOCAL_WRITE);
-  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: 0 });
-  qp.postRecv({ wrId: 1, sges: [{ mr: sink }] });
-  const { gid, qpn, psn } = end.address;
-  const path = { av: { dgid: gid }, pathMtu: 1024, destQpn: qpn, rqPsn: psn } as const;
-  await qp.modify({ state: QpState.RTR, ...path, maxDestRdAtomic: 1, minRnrTimer: 12 });
-  await end.connect({ lid: 0, qpn: qp.qpn, psn: toPsn(7), gid: '::ffff:127.0.0.62' });
-  const retries = { timeout: 14, retryCount: 7, rnrRetry: 7, maxRdAtomic: 1 } as const;
-  await qp.modify({ state: QpState.RTS, sqPsn: toPsn(7), ...retries });
-  qp.postSend({ wrId: 2, opcode: WrOpcode.SEND, sges: [{ mr }] });
+  const peer = await openEndpoint(other, { memory: 2 * 64, mtu: 1024, rdAtomic: 1 });
+  const { qp, memory: mr, address } = peer;
+  mr.bytes.fill(byte, 0, 64);
+  qp.postRecv({ wrId: 1, sges: [{ mr, offset: 64 }] });
+  await peer.connect({ ...address, ...end.address, udpPort: 4791 });
+  await end.connect({ ...address, lid: 0 });
+  qp.postSend({ wrId: 2, opcode: WrOpcode.SEND, sges: [{ mr, length: 64 }] });
   try {
     await use(end);
   } finally {
     await end.close();
-    await qp.close();
-    for (const thing of [mr, sink, cq, pd, device, other]) await thing.close();
+    for (const thing of [peer, device, other]) await thing.close();
   }
 }
 

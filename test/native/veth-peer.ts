@@ -6,13 +6,12 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
+import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
 import type { Device } from '../../src/verbs/device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { QpState } from '../../src/verbs/qp-state.js';
-import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 
 export interface Hello {
@@ -42,13 +41,17 @@ const address = process.argv[2] as string;
 const device = await openWhenUp(`soft:${address}?io=${process.argv[3] ?? 'native'}&port=4791`);
 const events: string[] = [];
 device.onAsyncEvent((event) => 'port' in event && events.push(event.type));
-const pd = await device.allocPd();
-const channel = await device.createCompletionChannel();
-const cq = await device.createCq({ capacity: 64, channel });
-const qp = await pd.createQp({ sendCq: cq, recvCq: cq });
-const buffer = new Uint8Array(BUFFER_BYTES);
-const mr = await pd.regMr(buffer, AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE);
-const inbox = await pd.regMr(new Uint8Array(64), AccessFlags.LOCAL_WRITE);
+const endpoint = await openEndpoint(device, {
+  memory: BUFFER_BYTES,
+  access: AccessFlags.REMOTE_WRITE,
+  psn: PSN,
+  mtu: PATH_MTU,
+  // 0.5 s: a link that was made a moment ago may not know its neighbour for a second.
+  path: { timeout: 17 },
+});
+const { qp, memory: mr } = endpoint;
+const buffer = mr.bytes;
+const inbox = await endpoint.register(64);
 let peer: Hello | undefined;
 
 /** An address of an interface that was made a moment ago may need another one. */
@@ -67,25 +70,9 @@ async function openWhenUp(name: string): Promise<Device> {
 
 async function connect(hello: Hello): Promise<void> {
   peer = hello;
-  await qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: AccessFlags.REMOTE_WRITE });
-  await qp.modify({
-    state: QpState.RTR,
-    av: { dgid: hello.gid },
-    pathMtu: PATH_MTU,
-    destQpn: toQpn(hello.qpn),
-    rqPsn: PSN,
-    maxDestRdAtomic: 1,
-    minRnrTimer: 12,
-  });
-  await qp.modify({
-    state: QpState.RTS,
-    sqPsn: PSN,
-    // 0.5 s: a link that was made a moment ago may not know its neighbour for a second.
-    timeout: 17,
-    retryCount: 7,
-    rnrRetry: 7,
-    maxRdAtomic: 1,
-  });
+  const { gid, qpn } = hello;
+  // Both ends are alike, but for where they are.
+  await endpoint.connect({ ...endpoint.address, gid, qpn: toQpn(qpn) });
   qp.postRecv({ wrId: 99, sges: [{ mr: inbox }] });
 }
 
@@ -99,23 +86,17 @@ async function transfer(kind: 'send' | 'write'): Promise<void> {
     const remote = { remoteAddr: BigInt(addr), rkey: toRKey(rkey) };
     qp.postSend({ wrId: 1, opcode: WrOpcode.RDMA_WRITE, flags, sges: [{ mr }], ...remote });
   }
-  const [wc] = createCompletions(1);
-  if (wc === undefined) return;
-  for (;;) {
-    cq.reqNotify();
-    if (cq.poll([wc]) === 0) await channel.next();
-    else if (wc.wrId === 1) break;
-  }
-  if (wc.status !== 0) throw new Error(`the ${kind} ended with ${statusName(wc.status)}`);
+  let isDone = false;
+  await endpoint.until(
+    () => isDone,
+    ({ wrId }) => {
+      isDone ||= wrId === 1;
+    },
+  );
 }
 
 async function end(): Promise<void> {
-  await qp.close();
-  await cq.close();
-  await channel.close();
-  await mr.close();
-  await inbox.close();
-  await pd.close();
+  await endpoint.close();
   await device.close();
   process.disconnect();
 }
@@ -134,5 +115,5 @@ async function obey(order: Order): Promise<Report | string | null> {
 process.on('message', (order: Order) => {
   void obey(order).then((report) => process.connected && process.send?.(report));
 });
-const gid = (await device.queryGids())[0]?.gid as string;
-process.send?.({ gid, qpn: qp.qpn, addr: String(mr.addr), rkey: mr.rkey } satisfies Hello);
+const { gid, qpn } = endpoint.address;
+process.send?.({ gid, qpn, addr: String(mr.addr), rkey: mr.rkey } satisfies Hello);

@@ -4,10 +4,11 @@ import { after, before, test } from 'node:test';
 import { openDevice } from '../../src/open-device.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
+import { toInit, toRtr, toRts } from '../../src/verbs/bring-up.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../../src/verbs/device.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
-import { QpState, QpType } from '../../src/verbs/qp-state.js';
+import { QpType } from '../../src/verbs/qp-state.js';
 import type { QueuePair } from '../../src/verbs/queue-pair.js';
 import { createCompletions, statusName } from '../../src/verbs/work-completion.js';
 import { type SendWorkRequest, WrOpcode } from '../../src/verbs/work-request.js';
@@ -39,13 +40,12 @@ async function openSide(): Promise<Side> {
 /** A queue pair in RTS; nobody is at the other end. */
 async function connectNowhere(type: QpType): Promise<QueuePair> {
   const made = await own.pd.createQp({ type, sendCq: own.cq, recvCq: own.cq });
-  const rights = type === QpType.UD ? { qkey: 1 as never } : { accessFlags: 15 };
-  await made.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, ...rights });
-  const path = { av: { dgid: '::ffff:127.0.0.1', udpPort: 9 }, pathMtu: 1024 as const, destQpn: toQpn(5) };
-  const rtr = { ...path, rqPsn: toPsn(0), maxDestRdAtomic: 4, minRnrTimer: 12 };
-  await made.modify({ state: QpState.RTR, ...(type === QpType.UD ? {} : rtr) });
-  const rts = { timeout: 0, retryCount: 7, rnrRetry: 7, maxRdAtomic: 4 };
-  await made.modify({ state: QpState.RTS, sqPsn: toPsn(0), ...(type === QpType.UD ? {} : rts) });
+  const psn = toPsn(0);
+  const path = { psn, mtu: 1024 as const, rdAtomic: 4 };
+  const nobody = { ...path, gid: '::ffff:127.0.0.1', udpPort: 9, qpn: toQpn(5) };
+  await toInit(made, 15, { qkey: 1 as never });
+  await toRtr(made, path, nobody);
+  await toRts(made, path, nobody, { timeout: 0 });
   return made;
 }
 
