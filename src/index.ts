@@ -1,10 +1,23 @@
-/** `queuepair`: servers, clients and connections. */
-export type { AuditListener, AuditRecord } from './connection/audit.js';
+/**
+ * `queuepair`: servers, clients and connections. What is exported here is a promise; test/package/exports.test.ts has
+ * the list.
+ */
+export type { AuditEvent, AuditListener, AuditRecord, AuditSubject } from './connection/audit.js';
 export type { Authorize, ClientTerms } from './connection/authorization.js';
 export { type ConnectOptions, connect } from './connection/client.js';
-export { Connection, type ConnectionStatistics, type SendOptions } from './connection/connection.js';
-export { Grant, type GrantOptions } from './connection/grants.js';
+export type {
+  Connection,
+  ConnectionEvents,
+  ConnectionQueuePair,
+  ConnectionStatistics,
+  OneSidedOptions,
+  SendOptions,
+} from './connection/connection.js';
+export type { Grant, GrantOptions } from './connection/grants.js';
 export type { Message } from './connection/message-receiver.js';
+export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';
+export type { ConnectionPathOptions } from './connection/path-options.js';
+export type { Pem, PemSource } from './connection/pem.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export {
   type ConnectionHandler,
@@ -14,7 +27,20 @@ export {
   type ServerCensus,
   type ServerEvents,
 } from './connection/server.js';
+export type { SlotUse } from './connection/slots.js';
 export { type ConnectionStep, StepName } from './connection/steps.js';
 export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
+export type { AdmissionLimits } from './session/connect-gate.js';
+export type { PeerIdentity } from './session/peer-identity.js';
+export type { TlsRefusal } from './session/tls-server.js';
+export type { Device, DeviceCensus } from './verbs/device.js';
 export type { OpenDeviceOptions } from './verbs/device-provider.js';
-export { RdmaError, type RdmaErrorCode, type RdmaFault } from './verbs/errors.js';
+export {
+  type PlainError,
+  RdmaError,
+  type RdmaErrorCode,
+  type RdmaErrorOptions,
+  type RdmaFault,
+} from './verbs/errors.js';
+export type { QueuePairProgress } from './verbs/queue-pair.js';
+export { REFUSAL_KINDS, type RefusalKind } from './verbs/refusal-kind.js';

@@ -1,19 +1,80 @@
-/** `queuepair/verbs`: the verbs vocabulary and contract. */
-export * from './verbs/access-flags.js';
-export * from './verbs/address-handle.js';
-export * from './verbs/async-event.js';
-export * from './verbs/brands.js';
-export * from './verbs/bring-up.js';
-export * from './verbs/completion-queue.js';
-export * from './verbs/device.js';
-export * from './verbs/errors.js';
-export * from './verbs/memory-region.js';
-export * from './verbs/memory-window.js';
-export * from './verbs/mtu.js';
-export * from './verbs/peer-path.js';
-export * from './verbs/qp-attributes.js';
-export * from './verbs/qp-state.js';
-export * from './verbs/qp-transitions.js';
-export * from './verbs/queue-pair.js';
-export * from './verbs/work-completion.js';
-export * from './verbs/work-request.js';
+/**
+ * `queuepair/verbs`: the verbs vocabulary and contract. What is exported here is a promise; test/package/exports.test.ts
+ * has the list.
+ */
+export { AccessFlags } from './verbs/access-flags.js';
+export type { AddressHandle, AddressVector } from './verbs/address-handle.js';
+export type { AsyncEvent } from './verbs/async-event.js';
+export {
+  type LKey,
+  PSN_MASK,
+  type Psn,
+  type QKey,
+  QPN_MASK,
+  type Qpn,
+  type RKey,
+  toPsn,
+  toQKey,
+  toQpn,
+  toRKey,
+} from './verbs/brands.js';
+export {
+  commonMtu,
+  type OwnPath,
+  PATH_DEFAULTS,
+  type PathOptions,
+  toInit,
+  toRtr,
+  toRts,
+} from './verbs/bring-up.js';
+export type {
+  CompletionChannel,
+  CompletionQueue,
+  CompletionQueueOptions,
+} from './verbs/completion-queue.js';
+export type {
+  CloseOptions,
+  Device,
+  DeviceAttributes,
+  DeviceCensus,
+  GidEntry,
+  PortAttributes,
+  ProtectionDomain,
+} from './verbs/device.js';
+export {
+  type PlainError,
+  RdmaError,
+  type RdmaErrorCode,
+  type RdmaErrorOptions,
+  type RdmaFault,
+} from './verbs/errors.js';
+export type { MemoryRegion } from './verbs/memory-region.js';
+export type { MemoryWindow } from './verbs/memory-window.js';
+export { activeMtuFor, PATH_MTUS, type PathMtu, ROCE_OVERHEAD_BYTES, toPathMtu } from './verbs/mtu.js';
+export { type PeerPath, toPeerPath } from './verbs/peer-path.js';
+export type { QpAttributes, QpCapacity, QpSnapshot } from './verbs/qp-attributes.js';
+export { QpState, QpType, qpStateName, qpTypeName } from './verbs/qp-state.js';
+export type {
+  QueuePair,
+  QueuePairOptions,
+  QueuePairProgress,
+  SharedReceiveQueue,
+  SharedReceiveQueueOptions,
+} from './verbs/queue-pair.js';
+export type { RefusalKind } from './verbs/refusal-kind.js';
+export {
+  createCompletions,
+  statusName,
+  WcFlags,
+  WcOpcode,
+  WcStatus,
+  WorkCompletion,
+} from './verbs/work-completion.js';
+export {
+  type ReceiveWorkRequest,
+  SendFlags,
+  type SendWorkRequest,
+  type Sge,
+  type WindowBinding,
+  WrOpcode,
+} from './verbs/work-request.js';

@@ -76,10 +76,10 @@ test('the first command that fails ends a script with exit code 1 and one line t
   const server = await serve();
   for (const [command, reason] of [
     ['bogus', /^queuepair: there is no command 'bogus'; type help for those that there are\n$/],
-    ['write', /^queuepair: write: write TEXT \[OFFSET\] or write @FILE \[OFFSET\]\n$/],
+    ['write', /^queuepair: usage: write TEXT \[OFFSET\] or write @FILE \[OFFSET\]\n$/],
     ['write @/no/such/file', /^queuepair: cannot read the file \/no\/such\/file: ENOENT.*\n$/],
     ['read 1MiB 1', /^queuepair: bytes 1048576 to 1048577 are not inside the remote buffer of 1048576\n$/],
-    ['auto 0', /^queuepair: write: auto N, with N from 1 to 1000000\n$/],
+    ['auto 0', /^queuepair: usage: auto N, with N from 1 to 1000000\n$/],
   ] as const) {
     const client = await runProgram([...clientFlags(server), '--exec', `${command}; send never`]);
     assert.equal(client.code, 1, command);

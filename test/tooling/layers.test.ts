@@ -204,6 +204,7 @@ const CASES: readonly Case[] = [
     ['./connection/a.js', './session/a.js', './soft/a.js', './ibverbs/a.js', './roce/a.js', './index.js'],
     ['./verbs/a.js', './open-device.js'],
   ),
+  imports('src/certificates.ts', ['./verbs/a.js', './session/a.js', './index.js'], ['./certificates/a.js']),
   imports(
     'src/endpoint.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],

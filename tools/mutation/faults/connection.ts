@@ -766,12 +766,38 @@ export const CONNECTION_FAULTS = faultsOf(
       judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
     },
     {
+      id: 'repeatable-not-repeated',
+      wrong: 'An operation that may be repeated is given up with its link.',
+      file: 'connection/one-sided',
+      find: 'else if (!operation.repeatable) operation.reject(error);',
+      replace: 'else if (operation.repeatable) operation.reject(error);',
+      judges: ['test/connection/recovery'],
+    },
+    {
       id: 'operations-unbounded',
       wrong: 'One-sided operations take the places of messages.',
       file: 'connection/one-sided',
       find: 'this.#posted < MAX_POSTED_OPERATIONS',
       replace: 'this.#posted < MAX_POSTED_OPERATIONS * 64',
-      judges: ['test/connection/one-sided', 'test/connection/connection', 'test/connection/recovery'],
+      judges: ['test/connection/connection', 'test/connection/recovery'],
+    },
+    {
+      id: 'posted-survives-link',
+      wrong: 'Operations of an old link take places on the next.',
+      file: 'connection/one-sided',
+      find: `    this.#posted = 0;
+    this.#pump();`,
+      replace: '    this.#pump();',
+      judges: ['test/connection/recovery'],
+    },
+    {
+      id: 'waiting-operations-hang',
+      wrong: 'Operations that wait do not end with the connection.',
+      file: 'connection/one-sided',
+      find: `    for (const operation of this.#waiting.splice(0)) operation.reject(error);
+`,
+      replace: '',
+      judges: ['test/connection/recovery'],
     },
   ],
 );

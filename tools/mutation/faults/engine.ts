@@ -3,7 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 export const ENGINE_FAULTS = faultsOf(
   'engine',
-  ['test/roce/rules', 'sim:1..40', 'test/roce'],
+  ['test/roce', 'sim:1..100'],
   [
     {
       id: 'cq-fires-always',

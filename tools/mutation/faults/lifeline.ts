@@ -68,6 +68,22 @@ export const LIFELINE_FAULTS = faultsOf(
       this.#disconnect(failure);`,
     },
     {
+      id: 'recovery-timer-kept',
+      wrong: 'The timer of an attempt runs on when it succeeded.',
+      file: 'connection/lifeline-machine',
+      find: `    const isFirst = this.#state.name === 'establishing';
+    this.#timers.stop(LifelineTimer.RECOVERY);`,
+      replace: "    const isFirst = this.#state.name === 'establishing';",
+    },
+    {
+      id: 'recovery-timer-kept-failed',
+      wrong: 'The timer of an attempt runs on when it failed.',
+      file: 'connection/lifeline-machine',
+      find: `    this.#timers.stop(LifelineTimer.RECOVERY);
+    this.#settled`,
+      replace: '    this.#settled',
+    },
+    {
       id: 'keep-alive-while-down',
       wrong: 'Keep-alive goes on while the connection is down.',
       file: 'connection/lifeline-machine',
@@ -145,6 +161,15 @@ export const LIFELINE_FAULTS = faultsOf(
       find: `    if (name !== 'down') this.#trouble = undefined;
     else if`,
       replace: '    if',
+    },
+    {
+      id: 'lost-channel-used',
+      wrong: 'A session is run over a channel that is lost.',
+      file: 'connection/lifeline-machine',
+      find: `    if (this.#channel === 'open') {
+      this.#runSession();`,
+      replace: `    if (this.#channel !== 'left') {
+      this.#runSession();`,
     },
     {
       id: 'quit-told-twice',

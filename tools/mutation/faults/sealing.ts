@@ -3,15 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 export const SEALING_FAULTS = faultsOf(
   'sealing',
-  [
-    'test/session/session-secrets',
-    'test/connection/sealed-memory',
-    'test/connection/sealing',
-    'test/connection/sealing-vectors',
-    'test/session/establish-session',
-    'test/connection/encryption',
-    'fuzz:sealed',
-  ],
+  ['test/connection/sealing', 'test/session/establish-session', 'test/connection/encryption', 'fuzz:sealed'],
   [
     {
       id: 'one-key-for-both',
@@ -168,10 +160,7 @@ export const SEALING_FAULTS = faultsOf(
       replace: `    decipher.setAAD(new Uint8Array(24));
 `,
       judges: [
-        'test/session/session-secrets',
-        'test/connection/sealed-memory',
         'test/connection/sealing',
-        'test/connection/sealing-vectors',
         'test/session/establish-session',
         'test/connection/encryption',
         'fuzz:messages',
@@ -184,10 +173,7 @@ export const SEALING_FAULTS = faultsOf(
       find: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce, { authTagLength: TAG_BYTES })',
       replace: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce)',
       judges: [
-        'test/session/session-secrets',
-        'test/connection/sealed-memory',
         'test/connection/sealing',
-        'test/connection/sealing-vectors',
         'test/session/establish-session',
         'test/connection/encryption',
         'fuzz:sealed',

@@ -4,7 +4,6 @@ import { faultsOf } from '../fault-list.js';
 export const SESSION_FAULTS = faultsOf(
   'session',
   [
-    'test/session/corners',
     'test/session/handshake',
     'test/session/frames',
     'test/session/frame-decoder',
@@ -25,9 +24,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'if (lengthBytes > MAX_FRAME_BODY_BYTES) {',
       replace: 'if (lengthBytes > MAX_FRAME_BODY_BYTES + 1) {',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -39,9 +38,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'this.#bodyBytes += part.length;',
       replace: 'this.#bodyBytes = part.length;',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -53,9 +52,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'this.#prefix.set(part, this.#prefixBytes);',
       replace: 'this.#prefix.set(part, 0);',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -68,9 +67,9 @@ export const SESSION_FAULTS = faultsOf(
 `,
       replace: '',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -82,9 +81,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'return this.#prefixBytes > 0;',
       replace: 'return this.#body !== undefined;',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -97,9 +96,9 @@ export const SESSION_FAULTS = faultsOf(
       replace:
         'if (this.#body !== undefined && this.#bodyBytes > 0 && this.#bodyBytes === this.#body.length)',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -111,9 +110,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'if (this.#state !== HandshakeState.PSN) return undefined;',
       replace: 'if (this.#over) return undefined;',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -280,9 +279,9 @@ export const SESSION_FAULTS = faultsOf(
       find: 'fatal: true, ignoreBOM: true',
       replace: 'fatal: false, ignoreBOM: true',
       judges: [
-        'test/session/corners',
         'test/session/handshake',
         'test/session/frames',
+        'test/session/frame-decoder',
         'test/session/control-channel',
         'fuzz:frames',
       ],
@@ -396,22 +395,6 @@ export const SESSION_FAULTS = faultsOf(
       file: 'session/tls-server',
       find: 'if (handshake === undefined || handshake.verdict !== undefined || this.#closing !== undefined) {',
       replace: 'if (handshake === undefined || handshake.verdict !== undefined) {',
-      judges: [
-        'test/session/corners',
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/connect-gate',
-        'test/session/client-credentials',
-        'test/session/peer-identity',
-        'test/session/tls-errors',
-        'test/session/control-channel',
-        'test/session/tls-client',
-        'test/session/tls-refusal',
-        'test/session/establish-session',
-      ],
-      equivalent:
-        'what is in TLS when a server closes gets a verdict then, and what comes later gets one at once',
     },
     {
       id: 'unverified-client',
@@ -486,22 +469,6 @@ export const SESSION_FAULTS = faultsOf(
       find: `  if (!socket.authorized) return null;
 `,
       replace: '',
-      judges: [
-        'test/session/corners',
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/connect-gate',
-        'test/session/client-credentials',
-        'test/session/peer-identity',
-        'test/session/tls-errors',
-        'test/session/control-channel',
-        'test/session/tls-client',
-        'test/session/tls-refusal',
-        'test/session/establish-session',
-      ],
-      equivalent:
-        'no side gets a certificate without verifying it: a server without an authority asks for none',
     },
   ],
 );

@@ -1,0 +1,114 @@
+/**
+ * What programs may import, name by name. A name that is missing here is no promise; one that is here may not go or
+ * change its kind without a word in CHANGELOG.md.
+ */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+interface Face {
+  readonly entry: string;
+  readonly values: string;
+  /** Types and interfaces only. */
+  readonly types: string;
+}
+
+const FACES: readonly Face[] = [
+  {
+    entry: 'queuepair',
+    values: `
+      REFUSAL_KINDS RdmaError RemoteBuffer StepName connect listDevices listen openDevice
+    `,
+    types: `
+      AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize ClientTerms
+      CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
+      ConnectionQueuePair ConnectionStatistics ConnectionStep DataPathOptions Device DeviceCensus
+      DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions
+      OpenDeviceOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
+      RdmaErrorOptions RdmaFault RefusalKind SendOptions Server ServerCensus ServerEvents SlotUse
+      TlsRefusal
+    `,
+  },
+  {
+    entry: 'queuepair/verbs',
+    values: `
+      AccessFlags PATH_DEFAULTS PATH_MTUS PSN_MASK QPN_MASK QpState QpType ROCE_OVERHEAD_BYTES
+      RdmaError SendFlags WcFlags WcOpcode WcStatus WorkCompletion WrOpcode activeMtuFor commonMtu
+      createCompletions qpStateName qpTypeName statusName toInit toPathMtu toPeerPath toPsn toQKey
+      toQpn toRKey toRtr toRts
+    `,
+    types: `
+      AddressHandle AddressVector AsyncEvent CloseOptions CompletionChannel CompletionQueue
+      CompletionQueueOptions Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
+      MemoryWindow OwnPath PathMtu PathOptions PeerPath PlainError PortAttributes ProtectionDomain Psn
+      QKey QpAttributes QpCapacity QpSnapshot Qpn QueuePair QueuePairOptions QueuePairProgress RKey
+      RdmaErrorCode RdmaErrorOptions RdmaFault ReceiveWorkRequest RefusalKind SendWorkRequest Sge
+      SharedReceiveQueue SharedReceiveQueueOptions WindowBinding
+    `,
+  },
+  {
+    entry: 'queuepair/endpoint',
+    values: `
+      CompletionWaiter openDevice openEndpoint toPeerPath
+    `,
+    types: `
+      Endpoint EndpointOptions MemorySource OpenDeviceOptions PathOptions PeerPath TakeCompletion
+      WaitOptions WaiterQueues
+    `,
+  },
+  {
+    entry: 'queuepair/certificates',
+    values: `
+      defaultCertificateDir loadOrCreateDevCertificates
+    `,
+    types: `
+      DevCertificates KeyedCertificate
+    `,
+  },
+  {
+    entry: 'queuepair/roce',
+    values: `
+      Datagram DropReason Icrc Nic Opcode OpcodeFlag PacketView ROCE_PORT TransmitBatch UdpAddress
+      dropReasonName formatGid formatIp isIpv4 opcodeFlags opcodeName packetLength parseGid
+      parsePacket writePacket
+    `,
+    types: `
+      NicEvent NicOptions
+    `,
+  },
+];
+
+const words = (list: string): string[] => list.split(/\s+/).filter((word) => word !== '');
+
+/** The names that the declarations of an entry export as types only. */
+async function typesOf(entry: string): Promise<string[]> {
+  const path = fileURLToPath(import.meta.resolve(entry)).replace(/\.js$/, '.d.ts');
+  const text = (await readFile(path, 'utf8')).replace(/\/\*[\s\S]*?\*\//g, '');
+  const statements = [...text.matchAll(/export (type )?\{([^}]*)\} from '[^']+';/g)];
+  assert.equal(
+    statements.map(([all]) => all).join('\n').length,
+    text.replace(/^\/\/.*$/gm, '').trim().length,
+    text,
+  );
+  return statements.flatMap(([, onlyTypes, names = '']) =>
+    names
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '' && (onlyTypes !== undefined || name.startsWith('type ')))
+      .map((name) => name.replace(/^type /, '')),
+  );
+}
+
+for (const { entry, values, types } of FACES) {
+  test(`${entry} exports exactly what is promised`, async () => {
+    const module = (await import(entry)) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(module).sort(), words(values).sort(), 'values');
+    assert.deepEqual((await typesOf(entry)).sort(), words(types).sort(), 'types');
+  });
+}
+
+test('the insides of a server and a connection cannot be made or changed from outside', async () => {
+  const module = (await import('queuepair')) as Record<string, unknown>;
+  for (const name of ['Connection', 'Server', 'Grant', 'Slots']) assert.equal(module[name], undefined, name);
+});
