@@ -7,13 +7,14 @@ import { issueCertificate, makeAuthority } from '../../src/certificates/certific
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
+const authority = await makeAuthority('clients', validity);
+
+async function issue(commonName: string): Promise<{ cert: string; key: string }> {
+  const { certPem, keyPem } = await issueCertificate(authority, { commonName, use: 'client', ...validity });
+  return { cert: certPem, key: keyPem };
+}
 
 test('one certificate has no more connections than admission says, another still gets in', async () => {
-  const authority = await makeAuthority('clients', validity);
-  const issue = async (commonName: string) => {
-    const { certPem, keyPem } = await issueCertificate(authority, { commonName, use: 'client', ...validity });
-    return { cert: certPem, key: keyPem };
-  };
   const [greedy, modest] = [await issue('greedy'), await issue('modest')];
   const server = await startServer(undefined, {
     clientCa: authority.certPem,
@@ -64,5 +65,63 @@ test('an address with all its connections is refused more, without a trace of th
   await honest.close();
   for (const socket of held) socket.destroy();
   await serverIsEmpty(server);
+  await server.close();
+});
+
+test('a client about whom the decision falls when the server has begun to close does not get in', async () => {
+  let decide: (terms: boolean) => void = () => {};
+  let asked: () => void = () => {};
+  const wasAsked = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  let finish: () => void = () => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const served: string[] = [];
+  const server = await startServer(
+    async (connection) => {
+      served.push(connection.peer?.subject ?? '');
+      await finished;
+    },
+    {
+      clientCa: authority.certPem,
+      authorize: (peer) => {
+        if (peer?.subject === 'CN=early') return true;
+        asked();
+        return new Promise((resolve) => {
+          decide = resolve;
+        });
+      },
+    },
+  );
+  const early = await connectTo(server, await issue('early'));
+  const late = connectTo(server, await issue('late'));
+  late.catch(() => {});
+  await wasAsked;
+  // It waits for the handler of the first client, and so the session of the second one is still open.
+  const closed = server.close(60_000);
+  decide(true);
+  await assert.rejects(late, { code: 'ERR_RDMA_REFUSED', refusal: 'closing' });
+  finish();
+  await closed;
+  assert.deepEqual(served, ['CN=early']);
+  await early.closed;
+});
+
+test('a client that got no slot is not counted for its identity', async () => {
+  const [holder, waiting] = [await issue('holder'), await issue('waiting')];
+  const server = await startServer(undefined, {
+    clientCa: authority.certPem,
+    slots: 1,
+    admission: { maxPerIdentity: 1 },
+  });
+  const first = await connectTo(server, holder);
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    await assert.rejects(connectTo(server, waiting), { refusal: 'no-slot' }, `attempt ${attempt}`);
+  }
+  await first.close();
+  await serverIsEmpty(server);
+  await (await connectTo(server, waiting)).close();
   await server.close();
 });
