@@ -14,7 +14,8 @@ export type {
   SendOptions,
 } from './connection/connection.js';
 export type { Grant, GrantOptions } from './connection/grants.js';
-export type { Message } from './connection/message-receiver.js';
+export type { Message } from './connection/message-inbox.js';
+export type { SendQueue } from './connection/message-sender.js';
 export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';
 export type { Pem, PemSource } from './connection/pem.js';

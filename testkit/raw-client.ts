@@ -60,6 +60,8 @@ export class RawClient {
         },
         terms: {
           receive: { slots: RECEIVES, slotBytes: RECEIVE_BYTES },
+          messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
+          streams: { open: 0, windowBytes: 65_536 },
           buffer: null,
           received: 0,
           device: 'raw',

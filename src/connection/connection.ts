@@ -15,8 +15,8 @@ import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
-import { MessageKind } from './message-header.js';
-import type { Message } from './message-receiver.js';
+import type { Message } from './message-inbox.js';
+import type { SendQueue } from './message-sender.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
 export interface ConnectionStatistics {
@@ -127,6 +127,16 @@ export class Connection
     return this.#dataPath.resources.bufferMr?.bytes ?? new Uint8Array(0);
   }
 
+  /** Bytes of the longest message that the peer takes. */
+  get maxMessageBytes(): number {
+    return this.#dataPath.sender.maxMessageBytes;
+  }
+
+  /** What `send` was given and the peer does not have yet. */
+  get sendQueue(): SendQueue {
+    return this.#dataPath.sender.queue;
+  }
+
   get statistics(): ConnectionStatistics {
     return { ...this.#statistics };
   }
@@ -152,7 +162,8 @@ export class Connection
    * arrive once and in the order of the calls, also when the connection recovers meanwhile. `data` must not change
    * until then.
    *
-   * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost.
+   * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost; ERR_RDMA_MESSAGE_TOO_LARGE above
+   * `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before. The connection goes on then.
    */
   send(data: string | Uint8Array, { tag = 0 }: SendOptions = {}): Promise<void> {
     if (!Number.isInteger(tag) || tag < 0 || tag > 0xffff) {
@@ -160,9 +171,11 @@ export class Connection
     }
     if (this.#lifeline.isEnding) return Promise.reject(closedError('the connection'));
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    this.#statistics.messagesSent++;
-    this.#statistics.bytesSent += bytes.length;
-    return this.#dataPath.sender.sendWhole(MessageKind.DATA, tag, bytes);
+    return new Promise((resolve, reject) => {
+      this.#dataPath.sender.send(tag, bytes, (error) => (error === undefined ? resolve() : reject(error)));
+      this.#statistics.messagesSent++;
+      this.#statistics.bytesSent += bytes.length;
+    });
   }
 
   /** The next message; `undefined` when the peer has quit. */

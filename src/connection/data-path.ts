@@ -6,7 +6,7 @@
  */
 import type { PeerFault } from '../session/establish-session.js';
 import type { SessionParameters, ToldPath } from '../session/frames.js';
-import type { Terms } from '../session/terms.js';
+import { MAX_WINDOW_BYTES, type Terms } from '../session/terms.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
@@ -17,24 +17,32 @@ import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEnd } from './data-plane.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { MessageKind, violation } from './message-header.js';
+import { MessageFault, type MessageKind, violation } from './message-header.js';
+import { MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
+import { Outbox } from './outbox.js';
 import { PeerCheck } from './peer-check.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
+import { StreamTable } from './stream-table.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
+
+/** Programs cannot open streams yet, so peers may not either. */
+const STREAM_TERMS = { open: 0, windowBytes: 256 * 1024 } as const;
 
 export class DataPath implements DataPlane {
   readonly receiver: MessageReceiver;
   readonly operations = new OneSidedOperations();
   readonly grants: Grants;
   listener: DataPlaneListener | null = null;
+  readonly #outbox = new Outbox();
+  readonly #streams: StreamTable;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
   readonly #reporter: StepReporter;
@@ -55,13 +63,27 @@ export class DataPath implements DataPlane {
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
     this.grants = new Grants(limits.rights);
+    const outbox = this.#outbox;
+    this.#streams = new StreamTable({
+      outbox,
+      events: { onOpened() {}, onReadable() {}, onReset() {} },
+      streams: STREAM_TERMS.open,
+      windowBytes: STREAM_TERMS.windowBytes,
+    });
+    const { maxMessageBytes } = limits;
     this.receiver = new MessageReceiver({
       slots: limits.receiveSlots,
       slotBytes: limits.slotBytes,
-      maxMessageBytes: limits.maxMessageBytes,
-      highWaterBytes: limits.receiveSlots * limits.slotBytes,
-      onPeerTaken: (taken) => this.#sender?.onPeerTaken(taken),
-      onTaken: () => this.#sender?.advertise(),
+      maxMessageBytes,
+      inbox: new MessageInbox({
+        maxMessageBytes,
+        windowBytes: messageWindow(limits),
+        tell: (control) => outbox.control(control),
+      }),
+      streams: this.#streams,
+      onPeerLimit: (limit) => this.#sender?.onPeerLimit(limit),
+      onMessageLimit: (limit) => this.#sender?.onMessageLimit(limit),
+      onReceiveGiven: () => this.#sender?.advertise(),
       onQuit: () => this.listener?.onQuit(),
       onSealedMemory: (kind, data) => this.#onSealedMemory(kind, Buffer.from(data.buffer, 0, data.length)),
     });
@@ -106,7 +128,10 @@ export class DataPath implements DataPlane {
         slots: sendSlots,
         slotBytes: this.#limits.slotBytes,
         ownSlots: this.#limits.receiveSlots,
-        taken: () => this.receiver.taken,
+        window: this.receiver.window,
+        outbox: this.#outbox,
+        streams: this.#streams,
+        maxQueuedBytes: this.#limits.sendQueueBytes,
       });
     } else {
       await this.#resources.renewQp();
@@ -186,15 +211,20 @@ export class DataPath implements DataPlane {
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
    */
-  open({ receive, received }: Terms): void {
+  open({ receive, received, messages, streams }: Terms): void {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
     this.sender.attach({
       tracker: link.tracker,
       peerSlots: receive.slots,
-      peerFreeSlots: receive.free ?? receive.slots,
       peerSlotBytes: receive.slotBytes,
       peerReceived: received,
+      terms: {
+        maxMessageBytes: messages.maxBytes,
+        messageWindowBytes: messages.windowBytes,
+        streams: streams.open,
+        streamWindowBytes: streams.windowBytes,
+      },
       sealer: this.#sealer,
     });
     this.operations.attach(link.tracker);
@@ -220,7 +250,7 @@ export class DataPath implements DataPlane {
   }
 
   quit(): void {
-    this.sender.send(MessageKind.QUIT, 0, new Uint8Array(0), () => this.listener?.onQuitDone());
+    this.sender.quit(() => this.listener?.onQuitDone());
   }
 
   endReceiving(): void {
@@ -246,14 +276,15 @@ export class DataPath implements DataPlane {
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
   #useKeys({ terms, keys }: LinkTerms): Opener | null {
     const isWanted = (this.#limits.encryption ?? terms.encryption) !== undefined;
-    if (this.isEncrypted && !isWanted) throw violation('it no longer wants the connection to be encrypted');
+    if (this.isEncrypted && !isWanted)
+      throw violation(MessageFault.TERMS, 'it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
     this.#sealer = new Sealer(keys.messages.own);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({
       keys: keys.memory,
       maxMessageBytes: this.#limits.maxMessageBytes,
-      send: (kind, data) => this.sender.sendWhole(kind, 0, data),
+      send: (kind, data) => this.sender.sendSealed(kind, data),
       write: (remote, data, repeatable) =>
         this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
       find: (addr, length, right) =>
@@ -295,8 +326,7 @@ export class DataPath implements DataPlane {
     const { port: portNumber, gidIndex: index } = this.#limits.path;
     const gid = await ownGid(this.#device, reachedAt, portNumber, index);
     const { qp, bufferMr } = resources;
-    const { receiveSlots: slots, slotBytes } = this.#limits;
-    const free = this.receiver.promise();
+    const { receiveSlots: slots, slotBytes, maxMessageBytes: maxBytes } = this.#limits;
     const path = {
       qpn: qp.qpn,
       gid: gid.gid,
@@ -306,7 +336,9 @@ export class DataPath implements DataPlane {
       rdAtomic: RD_ATOMIC_DEPTH,
     };
     const terms = {
-      receive: free === slots ? { slots, slotBytes } : { slots, slotBytes, free },
+      receive: { slots, slotBytes },
+      messages: { maxBytes, windowBytes: messageWindow(this.#limits) },
+      streams: STREAM_TERMS,
       buffer:
         bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
       received: this.receiver.received,
@@ -316,6 +348,10 @@ export class DataPath implements DataPlane {
     return { path, terms };
   }
 }
+
+/** Cost of the messages that may wait for the program. */
+const messageWindow = ({ receiveSlots, slotBytes }: DataPathLimits): number =>
+  Math.min(MAX_WINDOW_BYTES, receiveSlots * slotBytes);
 
 function describePeer({ own, peer }: LinkTerms, revealPsns: boolean): Record<string, string | number> {
   const psns = revealPsns ? { localPsn: own.psn, remotePsn: peer.psn } : {};

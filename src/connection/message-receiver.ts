@@ -1,13 +1,10 @@
 /**
- * Receives messages: keeps receives posted, puts fragments together and hands messages out in order. When the program
- * does not take its messages, receives are not given back, so that the sender comes to a halt instead of memory
- * growing.
+ * Takes fragments out of the receives of a link, in their order, and gives each to what it is for: messages to the inbox,
+ * bytes to their stream, limits to the sender. Whoever gets a fragment copies it, within a limit that the peer was told, so
+ * that its receive is given back at once: no reader stops another.
  *
- * It outlives links. One that begins while too much waits for the program gets no receives but those for CREDIT
- * messages; the peer is told so beforehand, and counts the others as filled, as this side does. So a peer gains nothing
- * by letting its links fail, and one that fills receives which it was not given is refused. A message that was half
- * received when a link ended is forgotten, because its sender will send all of it again; `received` tells the sender
- * from where.
+ * It outlives links: fragments are numbered over the life of the connection, and the peer is told, before a link begins,
+ * which one comes next. A message that was half received goes on there.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
@@ -16,35 +13,36 @@ import type { QueuePair } from '../verbs/queue-pair.js';
 import {
   HEADER_BYTES,
   isSealedMemory,
+  MessageFault,
   type MessageHeader,
   MessageKind,
   readHeader,
   unknownKind,
   violation,
 } from './message-header.js';
+import { type Message, MessageAssembler, type MessageInbox } from './message-inbox.js';
+import type { ReceiveWindow } from './receive-window.js';
 import { integrityError, type Opener } from './sealing.js';
+import { serialAdd, serialDistance } from './serial-number.js';
+import type { StreamTable } from './stream-table.js';
 
-/** Receives beyond those that the peer may fill with fragments: for its CREDIT messages. */
-export const CREDIT_RECEIVES = 2;
-
-/** A message of the peer. */
-export interface Message {
-  /** What the peer's program gave it: 0 unless it says otherwise. */
-  readonly tag: number;
-  /** The program's own copy. */
-  readonly data: Uint8Array;
-}
+/** Receives beyond those that the peer may fill with fragments: for its LIMIT messages. */
+export const LIMIT_RECEIVES = 2;
+/** Messages about sealed memory of this length are taken whatever the limit for the program's is. */
+const SMALL_MESSAGE_BYTES = 64;
 
 export interface ReceiverOptions {
   readonly slots: number;
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
-  /** Above it, receives are held back until the program takes messages. */
-  readonly highWaterBytes: number;
-  /** A header of the peer told how many of our fragments it has taken. */
-  readonly onPeerTaken: (taken: number) => void;
-  /** Receives were given back: the peer may want to know. */
-  readonly onTaken: () => void;
+  readonly inbox: MessageInbox;
+  readonly streams: StreamTable;
+  /** Every header tells how many fragments of ours the peer takes. */
+  readonly onPeerLimit: (limit: number) => void;
+  /** The cost of messages of ours that the peer takes. */
+  readonly onMessageLimit: (limit: number) => void;
+  /** A receive was given back: the peer may want to know. */
+  readonly onReceiveGiven: () => void;
   /** The peer wants to end the connection in order. */
   readonly onQuit: () => void;
   /**
@@ -53,74 +51,50 @@ export interface ReceiverOptions {
    * @throws RdmaError when the peer broke the rules.
    */
   readonly onSealedMemory: (kind: MessageKind, data: Uint8Array) => void;
-}
-
-interface Waiter {
-  resolve(message: Message | undefined): void;
-  reject(error: RdmaError): void;
+  /** Number of the first fragment; other than 0 in tests only. */
+  readonly firstSequence?: number;
 }
 
 export class MessageReceiver {
+  readonly window: ReceiveWindow;
   readonly #options: ReceiverOptions;
+  readonly #sealed = new MessageAssembler();
   #qp: QueuePair | null = null;
   #mr: MemoryRegion | null = null;
   #opener: Opener | null = null;
-  readonly #ready: Message[] = [];
-  readonly #heldSlots: number[] = [];
-  readonly #waiters: Waiter[] = [];
-  /** Bytes of the messages that nobody has taken, and a header for each: empty ones must not pile up either. */
-  #readyBytes = 0;
-  #partial: { header: MessageHeader; data: Uint8Array; receivedBytes: number } | null = null;
-  #nextSequence = 0;
-  #taken = 0;
-  /** Receives that the peer was promised for the link that comes next. */
-  #promised: number;
-  #ended = false;
-  #failure: RdmaError | undefined;
+  #nextSequence: number;
+  #hasQuit = false;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
-    this.#promised = options.slots;
+    this.#nextSequence = options.firstSequence ?? 0;
+    const limit = serialAdd(this.#nextSequence, options.slots);
+    this.window = { limit, told: limit };
   }
 
-  /** Fragments taken so far, modulo 2^32. */
-  get taken(): number {
-    return this.#taken;
-  }
-
-  /** Messages received whole so far, over all links, modulo 2^32. */
+  /** Number of the fragment that comes next, which is how many came, modulo 2^32. The peer must be told. */
   get received(): number {
     return this.#nextSequence;
   }
 
-  /** How many of the receives for fragments will be free when the next link begins. The peer must be told. */
-  promise(): number {
-    this.#promised = this.#isFull() ? 0 : this.#options.slots;
-    return this.#promised;
-  }
-
   /**
-   * A link is coming up: posts the receives that were promised, before the peer may send. `mr` is the receive buffer:
-   * `slots + CREDIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
+   * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
+   * `slots + LIMIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
    */
   attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null): void {
     this.#qp = qp;
     this.#mr = mr;
     this.#opener = opener;
-    this.#taken = 0;
     const { slots } = this.#options;
-    const held = slots - this.#promised;
-    for (let slot = 0; slot < held; slot++) this.#heldSlots.push(slot);
-    for (let slot = held; slot < slots + CREDIT_RECEIVES; slot++) this.#repost(slot);
-    // The program may have taken messages since the promise.
-    this.#giveHeldSlots();
+    this.window.limit = serialAdd(this.#nextSequence, slots);
+    // The peer knows how many receives there are, and from where on they count.
+    this.window.told = this.window.limit;
+    for (let slot = 0; slot < slots + LIMIT_RECEIVES; slot++) this.#repost(slot);
   }
 
   /** The link is over, and everything that it had received was handed in. */
   detach(): void {
     this.#qp = null;
-    this.#partial = null;
-    this.#heldSlots.length = 0;
   }
 
   /**
@@ -133,117 +107,93 @@ export class MessageReceiver {
     if (bytes === undefined) return;
     const at = slot * this.#options.slotBytes;
     const payload = this.#open(bytes.subarray(at, at + length));
-    const header = readHeader(bytes, at, HEADER_BYTES + payload.length);
-    if (isSealedMemory(header.kind) && this.#opener === null) throw unknownKind(header.kind);
-    if (header.kind === MessageKind.CREDIT) this.#repost(slot);
-    else this.#takeIn(slot, header, payload);
-    this.#options.onPeerTaken(header.taken);
-    this.#options.onTaken();
+    const header = readHeader(bytes, at, payload.length);
+    if (header.sequence !== this.#nextSequence)
+      throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
+    if (header.kind !== MessageKind.LIMIT) this.#takeIn(header, payload);
+    this.#repost(slot);
+    this.#options.onPeerLimit(header.limit);
+    this.#options.onReceiveGiven();
   }
 
   /** The next message; `undefined` when the peer has quit and nothing is left. */
   next(): Promise<Message | undefined> {
-    const message = this.#ready.shift();
-    if (message !== undefined) {
-      this.#readyBytes -= HEADER_BYTES + message.data.length;
-      this.#giveHeldSlots();
-      return Promise.resolve(message);
-    }
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#ended) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    return this.#options.inbox.next();
   }
 
   /** No message will come any more; those that are here can still be taken. */
   end(): void {
-    this.#ended = true;
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);
+    this.#options.inbox.end();
   }
 
-  /** The connection is lost: whoever waits learns why. Messages that arrived whole can still be taken. */
+  /** The connection is lost: whoever waits learns why. */
   fail(error: RdmaError): void {
-    if (this.#ended || this.#failure !== undefined) return;
-    this.#failure = error;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#options.inbox.fail(error);
   }
 
   /** What follows the header of a fragment. */
   #open(fragment: Uint8Array): Uint8Array {
-    const header = fragment.subarray(0, HEADER_BYTES);
-    if (header.length < HEADER_BYTES) {
-      throw violation(`a message of ${fragment.length} bytes has no room for its header`);
+    if (fragment.length < HEADER_BYTES) {
+      const sentence = `a message of ${fragment.length} bytes has no room for its header`;
+      throw violation(MessageFault.TOO_SHORT, sentence);
     }
     const payload = fragment.subarray(HEADER_BYTES);
     if (this.#opener === null) return payload;
-    const plain = this.#opener.open(header, payload);
+    const plain = this.#opener.open(fragment.subarray(0, HEADER_BYTES), payload);
     if (plain === undefined) throw integrityError('a message');
     return plain;
   }
 
-  #takeIn(slot: number, header: MessageHeader, payload: Uint8Array): void {
-    if (this.#heldSlots.length === this.#options.slots)
-      throw violation('it sent more than there are receives');
-    this.#append(header, payload);
-    if (this.#isFull()) this.#heldSlots.push(slot);
-    else this.#give(slot);
+  #takeIn(header: MessageHeader, payload: Uint8Array): void {
+    const { window } = this;
+    if (serialDistance(this.#nextSequence, window.told) === 0)
+      throw violation(MessageFault.BEYOND_LIMIT, 'it sent more than there are receives');
+    this.#dispatch(header, payload);
+    this.#nextSequence = serialAdd(this.#nextSequence, 1);
+    window.limit = serialAdd(window.limit, 1);
   }
 
-  #isFull(): boolean {
-    return this.#readyBytes > this.#options.highWaterBytes;
-  }
-
-  #append(header: MessageHeader, fragment: Uint8Array): void {
-    if (header.sequence !== this.#nextSequence) throw violation('a message is out of sequence');
-    if (header.totalBytes > this.#options.maxMessageBytes) {
-      const limit = this.#options.maxMessageBytes;
-      throw violation(`it sent a message of ${header.totalBytes} bytes, but ${limit} is the limit`);
-    }
-    this.#partial ??= { header, data: new Uint8Array(header.totalBytes), receivedBytes: 0 };
-    const partial = this.#partial;
-    const { kind, tag, totalBytes } = partial.header;
-    if (
-      header.offset !== partial.receivedBytes ||
-      header.kind !== kind ||
-      header.tag !== tag ||
-      header.totalBytes !== totalBytes
-    ) {
-      throw violation('the fragments of a message do not fit together');
-    }
-    if (fragment.length === 0 && totalBytes > 0) throw violation('a fragment is empty');
-    partial.data.set(fragment, header.offset);
-    partial.receivedBytes += fragment.length;
-    if (partial.receivedBytes === totalBytes) this.#finish(kind, tag, partial.data);
-  }
-
-  #finish(kind: MessageKind, tag: number, data: Uint8Array): void {
-    this.#partial = null;
-    this.#nextSequence = (this.#nextSequence + 1) >>> 0;
-    if (kind === MessageKind.QUIT) {
-      this.#options.onQuit();
-      return;
-    }
+  #dispatch(header: MessageHeader, payload: Uint8Array): void {
+    const { inbox, streams } = this.#options;
+    const { kind } = header;
     if (isSealedMemory(kind)) {
-      this.#options.onSealedMemory(kind, data);
+      this.#takeSealed(header, payload);
       return;
     }
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) {
-      waiter.resolve({ tag, data });
-    } else {
-      this.#ready.push({ tag, data });
-      this.#readyBytes += HEADER_BYTES + data.length;
+    if (
+      this.#hasQuit &&
+      (kind === MessageKind.DATA || kind === MessageKind.STREAM || kind === MessageKind.QUIT)
+    )
+      throw violation(MessageFault.AFTER_END, 'it sent something after it had quit');
+    switch (kind) {
+      case MessageKind.DATA:
+        inbox.append(header, payload);
+        break;
+      case MessageKind.STREAM:
+        streams.onBytes(header, payload);
+        break;
+      case MessageKind.RESET:
+        streams.onReset(header);
+        break;
+      case MessageKind.STREAM_LIMIT:
+        if (header.stream === 0) this.#options.onMessageLimit(header.value);
+        else streams.onLimit(header);
+        break;
+      case MessageKind.OPEN_LIMIT:
+        streams.onOpenLimit(header);
+        break;
+      case MessageKind.QUIT:
+        this.#hasQuit = true;
+        this.#options.onQuit();
+        break;
     }
   }
 
-  #giveHeldSlots(): void {
-    if (this.#heldSlots.length === 0 || this.#isFull()) return;
-    for (const slot of this.#heldSlots.splice(0)) this.#give(slot);
-    this.#options.onTaken();
-  }
-
-  #give(slot: number): void {
-    this.#taken = (this.#taken + 1) >>> 0;
-    this.#repost(slot);
+  #takeSealed(header: MessageHeader, payload: Uint8Array): void {
+    if (this.#opener === null) throw unknownKind(header.kind);
+    const maxBytes = Math.max(SMALL_MESSAGE_BYTES, this.#options.maxMessageBytes);
+    const data = this.#sealed.append(header, payload, maxBytes);
+    if (data !== undefined) this.#options.onSealedMemory(header.kind, data);
   }
 
   #repost(slot: number): void {

@@ -1,29 +1,21 @@
 /**
- * Sends messages: cuts them into fragments, copies each with its header into a slot of the send buffer and posts it,
- * as far as slots and the peer's receives allow. A message is done when the peer's device has acknowledged its last
- * fragment, that is, when all of it is in the peer's memory.
+ * Sends fragments: copies each with its header into a slot of the send buffer and posts it, as far as slots and the peer's
+ * limit allow. Which one comes next, the outbox says.
  *
- * It outlives links. Until a message is done it is kept; when a link ends, those that are not done wait for the next
- * one and are sent again under the same sequence numbers, but for those that the peer then says it has.
+ * It outlives links. Fragments are numbered over the life of the connection; those that the peer did not get before a link
+ * ended are cut anew on the next one, from the number on that the peer says comes next.
  */
-import type { RdmaError } from '../verbs/errors.js';
+import { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { WrOpcode } from '../verbs/work-request.js';
-import { counterDistance, HEADER_BYTES, MessageKind, violation, writeHeader } from './message-header.js';
+import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
+import { MessageQueue, type OutgoingMessage, type SendDone } from './message-queue.js';
+import { Cut, type FragmentSource, type Outbox } from './outbox.js';
+import type { ReceiveWindow } from './receive-window.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
+import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
+import type { StreamTable } from './stream-table.js';
 import type { WorkTracker } from './work-tracker.js';
-
-/** Called once, with `undefined` when the peer has the message. */
-export type MessageDone = (error: RdmaError | undefined) => void;
-
-interface OutgoingMessage {
-  readonly kind: MessageKind;
-  readonly tag: number;
-  readonly data: Uint8Array;
-  readonly sequence: number;
-  readonly done: MessageDone;
-  sentBytes: number;
-}
 
 export interface SenderOptions {
   /** The send buffer: `slots` pieces of `slotBytes`. */
@@ -32,45 +24,93 @@ export interface SenderOptions {
   readonly slotBytes: number;
   /** Receives that this side gives its peer. */
   readonly ownSlots: number;
-  /** Fragments of the peer that were taken so far, to be told in every header. */
-  readonly taken: () => number;
+  /** The fragments that this side takes, to be told in every header. */
+  readonly window: ReceiveWindow;
+  readonly outbox: Outbox;
+  readonly streams: StreamTable;
+  /** Bytes that may wait to be sent, with QUEUED_MESSAGE_BYTES for each message. */
+  readonly maxQueuedBytes: number;
+  /** Number of the first fragment; other than 0 in tests only. */
+  readonly firstSequence?: number;
+  /** Where the counting of messages' cost begins; other than 0 in tests only. */
+  readonly messageStart?: number;
+}
+
+/** What the peer promises for the life of the connection; what the first link brings holds. */
+export interface PeerMessageTerms {
+  readonly maxMessageBytes: number;
+  /** Cost of messages that may be sent before the peer says more. */
+  readonly messageWindowBytes: number;
+  /** Streams that may be opened before the peer says more. */
+  readonly streams: number;
+  /** Bytes that may be sent on each stream before the peer says more. */
+  readonly streamWindowBytes: number;
 }
 
 /** What a link brings: its work, and the peer's receives. */
 export interface SenderLink {
   readonly tracker: WorkTracker;
+  /** Receives that the peer has posted. */
   readonly peerSlots: number;
-  /** How many of them are free as the link begins. */
-  readonly peerFreeSlots: number;
   readonly peerSlotBytes: number;
-  /** Messages that the peer has received whole, over all links, modulo 2^32. */
+  /** Number of the fragment that the peer expects next. */
   readonly peerReceived: number;
+  readonly terms: PeerMessageTerms;
   /** Seals fragments; `null` on connections that are not encrypted. */
   readonly sealer: Sealer | null;
 }
 
+/** What a program has given to be sent and the peer does not have yet. */
+export interface SendQueue {
+  readonly messages: number;
+  /** Their bytes, and QUEUED_MESSAGE_BYTES for each. */
+  readonly bytes: number;
+  /** A message that would take `bytes` beyond it is refused. */
+  readonly maxBytes: number;
+}
+
+/** About what a message that waits takes of this side's memory beside its data. */
+export const QUEUED_MESSAGE_BYTES = 512;
+
 export class MessageSender {
   readonly #options: SenderOptions;
-  /** Messages of which not all was posted on this link. */
-  readonly #queue: OutgoingMessage[] = [];
-  /** Messages of which all was posted, and that are not done. */
-  readonly #posted: OutgoingMessage[] = [];
+  readonly #messages: MessageQueue;
+  readonly #sealed = new MessageQueue(null);
+  readonly #cuts: readonly Cut[];
+  /** Slots whose fragment the peer may not have, in their order. */
+  readonly #unacknowledged: number[] = [];
+  readonly #quit = new QuitSource();
   #freeSlots: number[] = [];
   #link: SenderLink | null = null;
+  #terms: PeerMessageTerms | null = null;
   #fragmentBytes = 0;
-  #nextSequence = 0;
-  #sentFragments = 0;
-  #takenByPeer = 0;
-  #advertisedTaken = 0;
+  #nextSequence: number;
+  #peerLimit = 0;
+  #queuedBytes = 0;
   #failure: RdmaError | undefined;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#nextSequence = options.firstSequence ?? 0;
+    const start = options.messageStart ?? 0;
+    this.#messages = new MessageQueue(start, start);
+    this.#cuts = Array.from({ length: options.slots }, () => new Cut());
+    options.outbox.onReady = () => this.pump();
   }
 
   /** Messages that are not done. */
   get pending(): number {
-    return this.#queue.length + this.#posted.length;
+    return this.#messages.pending + this.#sealed.pending;
+  }
+
+  get queue(): SendQueue {
+    const { maxQueuedBytes: maxBytes } = this.#options;
+    return { messages: this.#messages.pending, bytes: this.#queuedBytes, maxBytes };
+  }
+
+  /** Bytes of the longest message that the peer takes; 0 before the first link. */
+  get maxMessageBytes(): number {
+    return this.#terms?.maxMessageBytes ?? 0;
   }
 
   /**
@@ -80,93 +120,116 @@ export class MessageSender {
    * are too small for any message.
    */
   attach(link: SenderLink): void {
-    const oldest = this.#queue[0]?.sequence ?? this.#nextSequence;
-    const received = counterDistance(oldest, link.peerReceived);
-    if (received > this.#queue.length)
-      throw violation('it claims to have received messages that were never sent');
+    this.#settle(link.peerReceived);
     const overheadBytes = HEADER_BYTES + (link.sealer === null ? 0 : TAG_BYTES);
-    if (link.peerSlotBytes <= overheadBytes)
-      throw violation(`its receives of ${link.peerSlotBytes} bytes have no room for a message`);
-    for (const message of this.#queue.splice(0, received)) message.done(undefined);
+    if (link.peerSlotBytes <= overheadBytes) {
+      const sentence = `its receives of ${link.peerSlotBytes} bytes have no room for a message`;
+      throw violation(MessageFault.TERMS, sentence);
+    }
+    if (this.#terms === null) this.#takeTerms(link.terms);
     this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
     this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
-    // Receives that the peer holds back count as filled, until it says that they are not.
-    this.#sentFragments = link.peerSlots - link.peerFreeSlots;
-    this.#takenByPeer = 0;
-    this.#advertisedTaken = 0;
+    this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
     this.#link = link;
     this.pump();
-    // What this side has given since it told the peer of its receives.
     this.advertise();
   }
 
-  /** The link is over: what is not done waits for the next one. */
+  /** The link is over: what the peer does not have waits for the next one. */
   detach(): void {
     this.#link = null;
-    this.#queue.unshift(...this.#posted.splice(0));
-    for (const message of this.#queue) message.sentBytes = 0;
-  }
-
-  /** Queues a message. `data` must not change until `done` is called. */
-  send(kind: MessageKind, tag: number, data: Uint8Array, done: MessageDone): void {
-    if (this.#failure !== undefined) {
-      const failure = this.#failure;
-      queueMicrotask(() => done(failure));
-      return;
-    }
-    this.#queue.push({ kind, tag, data, sequence: this.#nextSequence, done, sentBytes: 0 });
-    this.#nextSequence = (this.#nextSequence + 1) >>> 0;
-    this.pump();
-  }
-
-  /** As `send`, with a promise. */
-  sendWhole(kind: MessageKind, tag: number, data: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.send(kind, tag, data, (error) => (error === undefined ? resolve() : reject(error)));
-    });
   }
 
   /**
-   * A header of the peer told how many fragments it has taken.
+   * Queues a message of the program. `data` must not change until `done` is called.
    *
-   * @throws RdmaError ERR_RDMA_PROTOCOL when that is more than were sent.
+   * @throws RdmaError ERR_RDMA_MESSAGE_TOO_LARGE, ERR_RDMA_QUEUE_FULL; then nothing has happened.
    */
-  onPeerTaken(taken: number): void {
-    if (this.#link === null) return;
-    if (counterDistance(this.#takenByPeer, taken) > counterDistance(this.#takenByPeer, this.#sentFragments)) {
-      throw violation('it claims to have taken more than was sent');
+  send(tag: number, data: Uint8Array, done: SendDone): OutgoingMessage {
+    const { maxQueuedBytes } = this.#options;
+    if (this.#terms !== null && data.length > this.maxMessageBytes)
+      throw tooLarge(data, this.maxMessageBytes);
+    const cost = QUEUED_MESSAGE_BYTES + data.length;
+    if (this.#queuedBytes > 0 && this.#queuedBytes + cost > maxQueuedBytes) throw queueFull(this.queue);
+    this.#queuedBytes += cost;
+    return this.#add(this.#messages, MessageKind.DATA, tag, data, (error) => {
+      this.#queuedBytes -= cost;
+      done(error);
+    });
+  }
+
+  /** Sends a message about sealed memory; resolves when the peer has it. */
+  sendSealed(kind: MessageKind, data: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#add(this.#sealed, kind, 0, data, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  /** Takes back a message of which nothing has left, and calls nobody; returns whether it could. */
+  withdraw(message: OutgoingMessage): boolean {
+    if (!this.#messages.withdraw(message)) return false;
+    this.#queuedBytes -= QUEUED_MESSAGE_BYTES + message.data.length;
+    return true;
+  }
+
+  /** Tells the peer, after all that was queued before, that nothing more will come. */
+  quit(done: SendDone): void {
+    if (this.#failure !== undefined) {
+      done(this.#failure);
+      return;
     }
-    this.#takenByPeer = taken;
+    this.#quit.wanted.push(done);
     this.pump();
+  }
+
+  /**
+   * A header of the peer told how many fragments it takes.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the limit went back.
+   */
+  onPeerLimit(limit: number): void {
+    if (this.#link === null) return;
+    if (!mayAdvance(this.#peerLimit, limit)) throw limitWentBack('fragments');
+    this.#peerLimit = limit;
+    this.pump();
+  }
+
+  /** The peer told how much of messages it takes. */
+  onMessageLimit(limit: number): void {
+    if (!mayAdvance(this.#messages.limit, limit)) throw limitWentBack('messages');
+    this.#messages.limit = limit;
+    this.#options.outbox.wake(this.#messages);
   }
 
   /** Tells the peer of free receives when nothing else would, before it runs out of them. */
   advertise(): void {
-    const { ownSlots, taken } = this.#options;
-    if (this.#link === null || counterDistance(this.#advertisedTaken, taken()) * 2 < ownSlots) return;
+    const { ownSlots, window } = this.#options;
+    const link = this.#link;
+    if (link === null || serialDistance(window.told, window.limit) * 2 < ownSlots) return;
     const slot = this.#freeSlots.pop();
     if (slot === undefined) return;
-    this.#post(this.#link, slot, MessageKind.CREDIT, 0, 0, new Uint8Array(0), 0, 0, undefined);
+    const cut = this.#cuts[slot] as Cut;
+    cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
+    cut.sequence = this.#nextSequence;
+    this.#post(link, slot, cut, false);
   }
 
   /** Sends what can be sent now. */
   pump(): void {
-    const link = this.#link;
-    if (link === null) return;
-    for (let message = this.#queue[0]; message !== undefined; message = this.#queue[0]) {
-      if (counterDistance(this.#takenByPeer, this.#sentFragments) >= link.peerSlots) return;
+    const { outbox } = this.#options;
+    for (let link = this.#link; link !== null; link = this.#link) {
+      if (serialDistance(this.#nextSequence, this.#peerLimit) === 0) return;
       const slot = this.#freeSlots.pop();
       if (slot === undefined) return;
-      const { kind, tag, data, sequence, sentBytes } = message;
-      const length = Math.min(this.#fragmentBytes, data.length - sentBytes);
-      message.sentBytes += length;
-      const isLast = message.sentBytes === data.length;
-      if (isLast) {
-        this.#queue.shift();
-        this.#posted.push(message);
+      const cut = this.#cuts[slot] as Cut;
+      if (!outbox.cut(cut, this.#fragmentBytes) && !this.#cutQuit(cut)) {
+        this.#freeSlots.push(slot);
+        return;
       }
-      this.#sentFragments = (this.#sentFragments + 1) >>> 0;
-      this.#post(link, slot, kind, tag, sequence, data, sentBytes, length, isLast ? message : undefined);
+      cut.sequence = this.#nextSequence;
+      this.#nextSequence = serialAdd(this.#nextSequence, 1);
+      this.#unacknowledged.push(slot);
+      this.#post(link, slot, cut, true);
     }
   }
 
@@ -175,25 +238,73 @@ export class MessageSender {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.detach();
-    for (const message of this.#queue.splice(0)) message.done(error);
+    for (const slot of this.#unacknowledged.splice(0)) this.#cuts[slot]?.release();
+    this.#messages.fail(error);
+    this.#sealed.fail(error);
+    this.#options.streams.fail(error);
+    this.#quit.fail(error);
   }
 
-  #post(
-    link: SenderLink,
-    slot: number,
+  #add(
+    queue: MessageQueue,
     kind: MessageKind,
     tag: number,
-    sequence: number,
     data: Uint8Array,
-    offset: number,
-    length: number,
-    completes: OutgoingMessage | undefined,
-  ): void {
-    const { mr, slotBytes } = this.#options;
+    done: SendDone,
+  ): OutgoingMessage {
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      queueMicrotask(() => done(failure));
+      return { kind, tag, data, done, sentBytes: 0, hasBegun: true };
+    }
+    const message = queue.add(kind, tag, data, done);
+    this.#options.outbox.wake(queue);
+    return message;
+  }
+
+  /** The fragments before `peerReceived` have arrived; the rest is cut anew. */
+  #settle(peerReceived: number): void {
+    const { outbox } = this.#options;
+    const oldest = serialAdd(this.#nextSequence, -this.#unacknowledged.length);
+    const received = serialDistance(oldest, peerReceived);
+    if (received > this.#unacknowledged.length) {
+      const sentence = 'it claims to have received fragments that were never sent';
+      throw violation(MessageFault.NEVER_SENT, sentence);
+    }
+    const arrived = this.#unacknowledged.splice(0, received);
+    for (const slot of this.#unacknowledged.splice(0).reverse()) {
+      const cut = this.#cuts[slot] as Cut;
+      const { source } = cut;
+      source?.rewind(cut);
+      cut.release();
+      if (source !== null && source !== this.#quit) outbox.enter(source);
+    }
+    this.#nextSequence = peerReceived;
+    for (const slot of arrived) this.#arrived(this.#cuts[slot] as Cut);
+  }
+
+  #takeTerms(terms: PeerMessageTerms): void {
+    this.#terms = terms;
+    this.#messages.limit = serialAdd(this.#messages.limit, terms.messageWindowBytes);
+    this.#options.streams.takeTerms(terms.streams, terms.streamWindowBytes);
+    this.#options.outbox.enter(this.#messages);
+  }
+
+  /** QUIT leaves when nothing else waits, also nothing that the peer does not take yet. */
+  #cutQuit(cut: Cut): boolean {
+    const isLast = this.#messages.waiting === 0 && this.#sealed.waiting === 0;
+    if (!this.#quit.isReady || !isLast || this.#options.streams.hasUnsent) return false;
+    this.#quit.take(cut);
+    cut.source = this.#quit;
+    return true;
+  }
+
+  #post(link: SenderLink, slot: number, cut: Cut, isNumbered: boolean): void {
+    const { mr, slotBytes, window } = this.#options;
     const at = slot * slotBytes;
-    const taken = this.#options.taken();
-    this.#advertisedTaken = taken;
-    writeHeader(mr.bytes, at, { kind, tag, sequence, taken, totalBytes: data.length, offset });
+    window.told = window.limit;
+    const { kind, flags, sequence, stream, tag, value, data, offset, length } = cut;
+    writeHeader(mr.bytes, at, { kind, flags, sequence, limit: window.limit, stream, tag, value });
     const payload = data.subarray(offset, offset + length);
     const { sealer } = link;
     if (sealer === null) mr.bytes.set(payload, at + HEADER_BYTES);
@@ -201,23 +312,62 @@ export class MessageSender {
     const sealBytes = sealer === null ? 0 : TAG_BYTES;
     const sges = [{ mr, offset: at, length: HEADER_BYTES + length + sealBytes }];
     link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => {
-      if (error !== undefined) return;
-      if (completes !== undefined) this.#finish(completes);
-      // A link that is over may still tell what it had delivered, but its slots are no longer ours.
-      if (link !== this.#link) return;
+      // What a link that is over did not answer, the next one tells.
+      if (error !== undefined || link !== this.#link) return;
+      if (isNumbered) {
+        this.#unacknowledged.shift();
+        this.#arrived(cut);
+      }
       this.#freeSlots.push(slot);
       this.pump();
       this.advertise();
     });
   }
 
-  #finish(message: OutgoingMessage): void {
-    for (const list of [this.#posted, this.#queue]) {
-      const index = list.indexOf(message);
-      if (index < 0) continue;
-      list.splice(index, 1);
-      message.done(undefined);
-      return;
-    }
+  #arrived(cut: Cut): void {
+    cut.source?.arrived(cut);
+    cut.release();
   }
 }
+
+class QuitSource implements FragmentSource {
+  isQueued = false;
+  readonly wanted: SendDone[] = [];
+  #hasLeft = false;
+
+  get isReady(): boolean {
+    return this.wanted.length > 0 && !this.#hasLeft;
+  }
+
+  take(cut: Cut): void {
+    this.#hasLeft = true;
+    cut.describe(MessageKind.QUIT, 0, 0, 0, 0);
+  }
+
+  rewind(): void {
+    this.#hasLeft = false;
+  }
+
+  arrived(): void {
+    for (const done of this.wanted.splice(0)) done(undefined);
+  }
+
+  fail(error: RdmaError): void {
+    for (const done of this.wanted.splice(0)) done(error);
+  }
+}
+
+const limitWentBack = (of: string): RdmaError =>
+  violation(MessageFault.LIMIT_WENT_BACK, `its limit of ${of} went back, or too far ahead`);
+
+const tooLarge = (data: Uint8Array, maxBytes: number): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_MESSAGE_TOO_LARGE',
+    `the peer takes messages of ${maxBytes} bytes, not ${data.length}; send it in parts (connection.maxMessageBytes)`,
+  );
+
+const queueFull = ({ messages, bytes }: SendQueue): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_QUEUE_FULL',
+    `${messages} messages (${bytes} bytes) wait to be sent; await send() before you send more`,
+  );

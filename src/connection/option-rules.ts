@@ -65,7 +65,8 @@ const RIGHTS: Rules<MemoryRights> = { read: truth, write: truth };
 const SIZES = {
   receiveSlots: integer(1, 65_536),
   slotBytes: integer(64, 2 ** 31),
-  maxMessageBytes: integer(0, 2 ** 32 - 1),
+  maxMessageBytes: integer(0, 2 ** 30),
+  sendQueueBytes: integer(0, 2 ** 40),
   bufferBytes: integer(0, 2 ** 40),
 };
 

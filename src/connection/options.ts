@@ -22,6 +22,11 @@ export interface DataPathOptions {
   readonly slotBytes?: number;
   /** Messages of the peer above this are refused. Default 16 MiB. */
   readonly maxMessageBytes?: number;
+  /**
+   * Bytes of messages that may wait to be sent, with 512 for each message. Beyond it `send` rejects with
+   * ERR_RDMA_QUEUE_FULL: await it. One message is always taken. Default 64 MiB.
+   */
+  readonly sendQueueBytes?: number;
   /** Bytes of the buffer that the peer may write and read by itself. 0 = none. Default 1 MiB. */
   readonly bufferBytes?: number;
   /**
@@ -66,6 +71,7 @@ export interface DataPathLimits {
   readonly receiveSlots: number;
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
+  readonly sendQueueBytes: number;
   readonly bufferBytes: number;
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
@@ -78,6 +84,7 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     receiveSlots: options.receiveSlots ?? 64,
     slotBytes: options.slotBytes ?? 16 * 1024,
     maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
+    sendQueueBytes: options.sendQueueBytes ?? 64 * 1024 * 1024,
     bufferBytes: options.bufferBytes ?? 1024 * 1024,
     rights: { read: true, write: true },
     encryption: options.encryption,

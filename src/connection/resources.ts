@@ -15,7 +15,7 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { BufferPool } from './buffer-pool.js';
-import { CREDIT_RECEIVES } from './message-receiver.js';
+import { LIMIT_RECEIVES } from './message-receiver.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
 import { StepName, type StepReporter } from './steps.js';
 import { remoteAccess } from './transitions.js';
@@ -141,7 +141,7 @@ export class ConnectionResources {
 
   async #create(device: Device): Promise<void> {
     const { receiveSlots, slotBytes, bufferBytes } = this.limits;
-    const receives = receiveSlots + CREDIT_RECEIVES;
+    const receives = receiveSlots + LIMIT_RECEIVES;
     this.#channel = await device.createCompletionChannel();
     const channel = this.#channel;
     this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
@@ -157,7 +157,7 @@ export class ConnectionResources {
   }
 
   #createQp(sendCq: CompletionQueue, recvCq: CompletionQueue): Promise<QueuePair> {
-    const maxRecvWr = this.limits.receiveSlots + CREDIT_RECEIVES;
+    const maxRecvWr = this.limits.receiveSlots + LIMIT_RECEIVES;
     const capacity = {
       maxSendWr: MAX_SEND_WR,
       maxRecvWr,

@@ -10,7 +10,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { KeyPair } from '../session/session-secrets.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
-import { MessageKind, violation } from './message-header.js';
+import { MessageFault, MessageKind, violation } from './message-header.js';
 import type { MemoryRights } from './options.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { integrityError, TAG_BYTES } from './sealing.js';
@@ -134,12 +134,15 @@ export class SealedMemory {
   }
 
   #open(data: Buffer): void {
-    if (data.length !== ANNOUNCEMENT_BYTES) throw violation('it announced a sealed write wrongly');
+    if (data.length !== ANNOUNCEMENT_BYTES)
+      throw violation(MessageFault.SEALED_MEMORY, 'it announced a sealed write wrongly');
     const counter = data.readBigUInt64BE(0);
-    if (counter <= this.#lastOpened) throw violation('it announced a sealed write twice');
+    if (counter <= this.#lastOpened)
+      throw violation(MessageFault.SEALED_MEMORY, 'it announced a sealed write twice');
     const length = Number(data.readBigUInt64BE(16));
     const memory = this.#options.find(data.readBigUInt64BE(8), length, 'write');
-    if (memory === undefined) throw violation('it announced a sealed write outside of what it may write');
+    if (memory === undefined)
+      throw violation(MessageFault.SEALED_MEMORY, 'it announced a sealed write outside of what it may write');
     const { key, iv } = this.#options.keys.peer;
     const decipher = createDecipheriv(CIPHER, key, nonceOf(iv, counter), { authTagLength: TAG_BYTES });
     decipher.setAAD(data.subarray(8, 24));
@@ -158,10 +161,11 @@ export class SealedMemory {
 
   #answer(data: Buffer): void {
     if (data.length !== REQUEST_BYTES || this.#answering >= MAX_ANSWERS) {
-      throw violation('it asked for memory wrongly, or for too much at once');
+      throw violation(MessageFault.SEALED_MEMORY, 'it asked for memory wrongly, or for too much at once');
     }
     const memory = this.#options.find(data.readBigUInt64BE(NUMBER_BYTES), data.readUInt32BE(12), 'read');
-    if (memory === undefined) throw violation('it asked for memory that it may not read');
+    if (memory === undefined)
+      throw violation(MessageFault.SEALED_MEMORY, 'it asked for memory that it may not read');
     const answer = Buffer.alloc(NUMBER_BYTES + memory.length);
     data.copy(answer, 0, 0, NUMBER_BYTES);
     answer.set(memory, NUMBER_BYTES);
@@ -177,7 +181,7 @@ export class SealedMemory {
     const number = data.length < NUMBER_BYTES ? -1 : data.readUInt32BE(0);
     const request = this.#requests.get(number);
     if (request === undefined || data.length - NUMBER_BYTES !== request.into.length) {
-      throw violation('it sent memory that nobody asked for');
+      throw violation(MessageFault.SEALED_MEMORY, 'it sent memory that nobody asked for');
     }
     this.#requests.delete(number);
     request.into.set(data.subarray(NUMBER_BYTES));

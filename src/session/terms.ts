@@ -10,6 +10,12 @@ import { integer, TOKEN_RULE } from './schema-rules.js';
 const MAX_RECEIVE_SLOTS = 65_536;
 /** The largest message of a reliable connection. */
 const MAX_SLOT_BYTES = 2 ** 31;
+/** Differences of counters modulo 2^32 stay below 2^31. */
+const MAX_MESSAGE_BYTES = 2 ** 30;
+export const MAX_WINDOW_BYTES = 2 ** 30 - 1;
+/** An empty message costs 24 bytes, and one with a byte must fit as well. */
+const MIN_MESSAGE_WINDOW_BYTES = 25;
+const MAX_STREAMS = 2 ** 31 - 1;
 const ADDRESS_SPACE_BYTES = 1n << 64n;
 const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
 const ENCRYPTION_RULE = "must be 'aes-256-gcm' or left out";
@@ -29,15 +35,31 @@ export interface ReceiveTerms {
   readonly slots: number;
   /** Bytes of each. */
   readonly slotBytes: number;
-  /** How many of them are posted before the sender says `ready`; all when left out. */
-  readonly free?: number | undefined;
+}
+
+/** What holds for messages over the life of the connection; the first session's terms count. */
+export interface MessageTerms {
+  /** Bytes of the longest message that the teller takes. */
+  readonly maxBytes: number;
+  /** What messages may cost before the teller says more. */
+  readonly windowBytes: number;
+}
+
+/** What holds for streams; the first session's terms count. */
+export interface StreamTerms {
+  /** Streams that may be opened before the teller says more. */
+  readonly open: number;
+  /** Bytes that may be sent on each before the teller says more. */
+  readonly windowBytes: number;
 }
 
 export interface Terms {
   readonly receive: ReceiveTerms;
+  readonly messages: MessageTerms;
+  readonly streams: StreamTerms;
   /** `null` when the peer may reach no memory. */
   readonly buffer: LentBuffer | null;
-  /** Messages of the peer that the teller has received whole, modulo 2^32: 0 but when a connection recovers. */
+  /** Fragments of the peer that the teller has received, modulo 2^32: 0 but when a connection recovers. */
   readonly received: number;
   /** Server only: what resumes the connection over a new session. */
   readonly resumeToken?: string | undefined;
@@ -68,22 +90,30 @@ const buffer: v.GenericSchema<unknown, LentBuffer> = v.pipe(
   ),
 );
 
-const receive: v.GenericSchema<unknown, ReceiveTerms> = v.pipe(
-  v.strictObject(
-    {
-      slots: integer(1, MAX_RECEIVE_SLOTS),
-      slotBytes: integer(1, MAX_SLOT_BYTES),
-      free: v.optional(integer(0, MAX_RECEIVE_SLOTS)),
-    },
-    'must be an object',
-  ),
-  v.check(({ slots, free = slots }) => free <= slots, 'must not have more free receives than receives'),
+const receive: v.GenericSchema<unknown, ReceiveTerms> = v.strictObject(
+  { slots: integer(1, MAX_RECEIVE_SLOTS), slotBytes: integer(1, MAX_SLOT_BYTES) },
+  'must be an object',
+);
+
+const messages: v.GenericSchema<unknown, MessageTerms> = v.strictObject(
+  {
+    maxBytes: integer(0, MAX_MESSAGE_BYTES),
+    windowBytes: integer(MIN_MESSAGE_WINDOW_BYTES, MAX_WINDOW_BYTES),
+  },
+  'must be an object',
+);
+
+const streams: v.GenericSchema<unknown, StreamTerms> = v.strictObject(
+  { open: integer(0, MAX_STREAMS), windowBytes: integer(1, MAX_WINDOW_BYTES) },
+  'must be an object',
 );
 
 /** From JSON. */
 export const termsSchema: v.GenericSchema<unknown, Terms> = v.strictObject(
   {
     receive,
+    messages,
+    streams,
     buffer: v.nullable(buffer),
     received: integer(0, 0xffffffff),
     resumeToken: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),

@@ -6,7 +6,12 @@ import { test } from 'node:test';
 import { connect as connectRawTls, type TLSSocket } from 'node:tls';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import { ServiceTag } from '../../src/cli/service/service-tags.js';
-import { HEADER_BYTES, MessageKind, writeHeader } from '../../src/connection/message-header.js';
+import {
+  HEADER_BYTES,
+  type MessageHeader,
+  MessageKind,
+  writeHeader,
+} from '../../src/connection/message-header.js';
 import type { Server } from '../../src/connection/server.js';
 import { openChannel, RawClient } from '../../testkit/raw-client.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
@@ -122,38 +127,29 @@ test('a SEND above the receive is LOC_LEN_ERR here, REM_INV_REQ_ERR there, and h
   await server.close();
 });
 
-const fragment = (
-  bytes: number,
-  fields: {
-    kind?: number;
-    tag?: number;
-    sequence?: number;
-    taken?: number;
-    totalBytes?: number;
-    offset?: number;
-  },
-) => {
+const fragment = (bytes: number, fields: Partial<MessageHeader> = {}) => {
   const data = new Uint8Array(HEADER_BYTES + bytes);
-  writeHeader(data, 0, {
-    kind: (fields.kind ?? MessageKind.DATA) as MessageKind,
-    tag: fields.tag ?? 0,
-    sequence: fields.sequence ?? 0,
-    taken: fields.taken ?? 0,
-    totalBytes: fields.totalBytes ?? bytes,
-    offset: fields.offset ?? 0,
-  });
+  const usual = { kind: MessageKind.DATA, flags: 0, sequence: 0, limit: 16, stream: 0, tag: 0, value: bytes };
+  writeHeader(data, 0, { ...usual, ...fields });
   return data;
 };
 
 const BAD_MESSAGES: readonly [string, Uint8Array, RegExp][] = [
   ['without room for its header', new Uint8Array(HEADER_BYTES - 1), /no room for its header/],
   ['of an unknown version', fragment(4, {}).fill(9, 0, 1), /version 9/],
-  ['of an unknown kind', fragment(4, { kind: 200 }), /unknown kind 200/],
+  ['of an unknown kind', fragment(4, { kind: 200 as MessageKind }), /unknown kind 200/],
   ['out of sequence', fragment(4, { sequence: 5 }), /out of sequence/],
-  ['that reaches beyond its message', fragment(40, { totalBytes: 4 }), /beyond its message/],
-  ['that begins in the middle', fragment(4, { totalBytes: 40, offset: 8 }), /do not fit together/],
-  ['that claims to have taken what was never sent', fragment(4, { taken: 77 }), /more than was sent/],
-  ['above the limit', fragment(4, { totalBytes: 0xffffffff }), /is the limit/],
+  ['that reaches beyond its message', fragment(40, { value: 4 }), /beyond its message/],
+  ['with an unknown flag', fragment(4, { flags: 64 }), /unknown_flag/],
+  ['with reserved bits', fragment(4).fill(1, 3, 4), /reserved_bits/],
+  ['that names a stream', fragment(4, { stream: 1 }), /unused_field/],
+  [
+    'on a stream that it may not open',
+    fragment(4, { kind: MessageKind.STREAM, stream: 1, value: 0 }),
+    /too_many_streams/,
+  ],
+  ['with a limit that went back', fragment(4, { limit: 15 }), /limit_went_back/],
+  ['above the limit', fragment(4, { value: 0xffffffff }), /is the limit/],
   ['that only servers send', fragment(4, { tag: ServiceTag.WELCOME }), /does not send welcome/],
   ['announcing a write that is no JSON', fragment(4, { tag: ServiceTag.WRITE }), /not JSON/],
 ];
@@ -175,7 +171,7 @@ test('a client that vanishes in the middle of its work is freed, and its slot ca
   const server = await startServer(undefined, { slots: 1 });
   const raw = await RawClient.connect(server);
   const reported = nextReason(server);
-  await raw.send(fragment(1000, { totalBytes: 100_000 }));
+  await raw.send(fragment(1000, { value: 100_000 }));
   await raw.vanish();
   await reported;
   await serverIsEmpty(server);

@@ -135,15 +135,39 @@ test('a write beyond the end of the buffer is refused before it leaves, and by t
   await server.close();
 });
 
-test('a message above the limit of the receiver ends the connection with the reason', async () => {
+test('a message above the limit of the receiver is refused before it leaves, and hurts no other', async () => {
   const server = await startServer(undefined, { maxMessageBytes: 1000 });
   const connection = await connectTo(server);
-  await connection.send(new Uint8Array(1000));
-  await connection.send(new Uint8Array(1001)).catch(() => {});
-  const error = await connection.closed;
-  assert.equal(error?.code, 'ERR_RDMA_REFUSED');
-  assert.match(error?.message ?? '', /message of 1001 bytes, but 1000 is the limit/);
+  const client = new ServiceClient(connection);
+  await client.welcome();
+  assert.equal(connection.maxMessageBytes, 1000);
+  const before = connection.send(new Uint8Array(1000));
+  await assert.rejects(connection.send(new Uint8Array(1001)), { code: 'ERR_RDMA_MESSAGE_TOO_LARGE' });
+  await before;
+  assert.equal((await connection.receive())?.data.length, 1000);
+  assert.equal(connection.statistics.messagesSent, 1, 'what was refused was not sent');
+  assert.equal(Buffer.from(await client.echo('still here')).toString(), 'still here');
+  await connection.close();
   await serverIsEmpty(server);
+  await server.close();
+});
+
+test('a loop that does not await its sends is refused when too much waits, and nothing before is lost', async () => {
+  const server = await startServer();
+  const connection = await connectTo(server, { sendQueueBytes: 20_000 });
+  await connection.receive();
+  const sends = Array.from({ length: 100 }, (_, i) => connection.send(Buffer.alloc(1000, i)));
+  const { messages, bytes, maxBytes } = connection.sendQueue;
+  assert.ok(messages > 0 && bytes <= maxBytes && maxBytes === 20_000);
+  const results = await Promise.allSettled(sends);
+  const refused = results.filter((result) => result.status === 'rejected');
+  assert.ok(refused.length > 0);
+  for (const { reason } of refused) assert.equal(reason.code, 'ERR_RDMA_QUEUE_FULL');
+  for (const [i, { status }] of results.entries()) {
+    if (status === 'fulfilled') assert.equal((await connection.receive())?.data[0], i);
+  }
+  assert.equal(connection.sendQueue.bytes, 0);
+  await connection.close();
   await server.close();
 });
 

@@ -1,124 +1,172 @@
 /** Senders and receivers of messages against a peer that the test plays, fragment by fragment. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HEADER_BYTES, MessageKind, writeHeader } from '../../src/connection/message-header.js';
-import { CREDIT_RECEIVES } from '../../src/connection/message-receiver.js';
+import {
+  HEADER_BYTES,
+  type MessageHeader,
+  MessageKind,
+  type MessageViolation,
+  writeHeader,
+} from '../../src/connection/message-header.js';
+import { LIMIT_RECEIVES } from '../../src/connection/message-receiver.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 
 const PLAN: WorldPlan = {
   slots: 4,
   slotBytes: 64,
   maxMessageBytes: 300,
+  messageWindowBytes: 256,
+  streams: 2,
+  streamWindowBytes: 100,
   peerSlots: 4,
-  peerFreeSlots: 4,
   peerSlotBytes: 64,
+  peerMaxMessageBytes: 2000,
+  peerMessageWindowBytes: 1000,
+  peerStreams: 2,
+  peerStreamWindowBytes: 100,
   encrypted: false,
 };
 
-/** "I have taken so many of your fragments." */
-function credit(taken: number): Uint8Array {
-  const bytes = new Uint8Array(HEADER_BYTES);
-  writeHeader(bytes, 0, { kind: MessageKind.CREDIT, tag: 0, sequence: 0, taken, totalBytes: 0, offset: 0 });
-  return bytes;
-}
-
-/** A whole message in one fragment. */
-function fragment(sequence: number, payload: Uint8Array): Uint8Array {
+function fragment(header: Partial<MessageHeader>, payload = new Uint8Array(0)): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + payload.length);
-  const totalBytes = payload.length;
-  writeHeader(bytes, 0, { kind: MessageKind.DATA, tag: 0, sequence, taken: 0, totalBytes, offset: 0 });
+  const usual = { kind: MessageKind.DATA, flags: 0, sequence: 0, limit: PLAN.peerSlots, stream: 0, tag: 0 };
+  writeHeader(bytes, 0, { ...usual, value: payload.length, ...header });
   bytes.set(payload, HEADER_BYTES);
   return bytes;
 }
 
-test('empty messages that nobody takes end with the receives, and go on when they are taken', async () => {
-  const world = new MessageWorld(PLAN);
+const reasonOf = (world: MessageWorld): string | undefined => (world.failure as MessageViolation).reason;
+
+function worldWithLink(plan: Partial<WorldPlan> = {}): MessageWorld {
+  const world = new MessageWorld({ ...PLAN, ...plan });
   world.attach(0);
+  return world;
+}
+
+/** Empty messages, as many as the peer may send. */
+function flood(world: MessageWorld, limit: () => number): number {
+  const { model } = world;
   let sent = 0;
-  while (sent < 1000 && world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
-  assert.ok(sent < 20, `${sent} messages of no bytes were taken in`);
+  let cost = 0;
+  while (sent < 1000 && cost + 24 <= model.messageTold) {
+    world.deliver(fragment({ sequence: model.sequence, limit: limit() }));
+    for (let i = 0; i < 4; i++) world.complete();
+    sent++;
+    cost += 24;
+  }
+  return sent;
+}
+
+test('empty messages that nobody takes end with the window, and go on when they are taken', async () => {
+  const world = worldWithLink();
+  const sent = flood(world, () => world.model.peerLimit);
+  assert.equal(sent, 10, 'messages of 24 bytes each, in a window of 256');
+  assert.equal(world.model.messageTold, 256);
   for (let i = 0; i < sent; i++) {
     world.take();
     await settle();
   }
-  assert.ok(world.qp.receives.length >= PLAN.slots);
+  assert.ok(world.model.messageTold > 256, 'the peer is told that it may send more');
   await world.end();
 });
 
-test('a peer that fills the receives of its CREDIT messages with others is refused', async () => {
-  const world = new MessageWorld(PLAN);
-  world.attach(0);
-  let sent = 0;
-  while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
-  assert.equal(world.qp.receives.length, CREDIT_RECEIVES);
-  world.deliver(fragment(sent, new Uint8Array(0)));
-  assert.equal((world.failure as { code: string }).code, 'ERR_RDMA_PROTOCOL');
+test('a peer that sends more messages than it may is refused', async () => {
+  const world = worldWithLink();
+  flood(world, () => world.model.peerLimit);
+  world.deliver(fragment({ sequence: world.model.sequence, limit: world.model.peerLimit }));
+  assert.equal(reasonOf(world), 'beyond_stream_limit');
   await world.end();
 });
 
 test('messages that nobody takes do not pile up over links that fail again and again', async () => {
-  const world = new MessageWorld(PLAN);
-  let sent = 0;
-  for (let link = 0; link < 50; link++) {
-    world.attach(0);
-    while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
+  const world = worldWithLink();
+  const sent = flood(world, () => world.model.peerLimit);
+  for (let link = 0; link < 20; link++) {
     world.detach();
+    world.attach(world.sent.received);
   }
-  assert.ok(sent < 20, `${sent} messages of no bytes were taken in`);
-  world.attach(0);
-  assert.equal(world.qp.receives.length, CREDIT_RECEIVES);
-  while (world.unread > 0) {
-    world.take();
-    await settle();
-  }
-  assert.equal(world.qp.receives.length, PLAN.slots + CREDIT_RECEIVES);
-  const taken = world.qp.sends.map(() => world.receiver.taken);
-  assert.deepEqual(taken, [PLAN.slots], 'the peer is told of its receives');
+  world.deliver(fragment({ sequence: sent, limit: world.model.peerLimit }));
+  assert.equal(reasonOf(world), 'beyond_stream_limit');
   await world.end();
 });
 
-test('receives that are given between the parameters and the link are told when the link is up', async () => {
-  const world = new MessageWorld(PLAN);
-  world.attach(0);
-  let sent = 0;
-  while (world.flow.mayFill) world.deliver(fragment(sent++, new Uint8Array(0)));
+test('a message that nobody takes stops no stream, and a stream that nobody reads no message', async () => {
+  const world = worldWithLink();
+  flood(world, () => world.model.peerLimit);
+  const limit = world.model.peerLimit;
+  const next = (header: Partial<MessageHeader>, bytes: number): void => {
+    world.deliver(fragment({ sequence: world.model.sequence, limit, ...header }, new Uint8Array(bytes)));
+  };
+  next({ kind: MessageKind.STREAM, stream: 1, value: 0 }, 40);
+  next({ kind: MessageKind.STREAM, stream: 1, value: 40 }, 40);
+  next({ kind: MessageKind.STREAM, stream: 1, value: 80 }, 20);
+  next({ kind: MessageKind.STREAM, stream: 2, value: 0 }, 40);
+  assert.equal(world.failure, undefined);
+  assert.equal(world.streams.unreadBytes(-1), 100);
+  assert.equal(world.qp.receives.length, PLAN.slots + LIMIT_RECEIVES, 'no receive is held back');
+  await world.end();
+});
+
+test('a half-received message goes on after a new link where it stopped', async () => {
+  const world = worldWithLink();
+  const all = Uint8Array.from({ length: 60 }, (_, i) => i);
+  world.deliver(fragment({ value: 60 }, all.subarray(0, 40)));
   world.detach();
-  while (world.unread > 0) {
-    world.take();
-    await settle();
-  }
   world.attach(0);
-  assert.equal(world.qp.receives.length, PLAN.slots + CREDIT_RECEIVES);
-  assert.equal(world.qp.sends.length, 1, 'a CREDIT message');
+  assert.equal(world.receiver.received, 1);
+  world.deliver(fragment({ sequence: 1, value: 60 }, all.subarray(40)));
+  world.take();
+  await settle();
+  world.checkDelivered();
+  assert.equal(world.unread, 0);
   await world.end();
 });
 
-test('nothing is sent to a peer whose receives are all held back, until it gives them', async () => {
-  const world = new MessageWorld({ ...PLAN, peerFreeSlots: 0 });
-  world.attach(0);
-  world.send(0, Uint8Array.of(1, 2, 3));
+test('nothing is sent beyond the limit of the peer, until it says more', async () => {
+  const world = worldWithLink({ peerSlots: 1 });
+  world.send(0, Uint8Array.of(1));
+  world.send(0, Uint8Array.of(2));
+  world.complete();
   assert.equal(world.qp.sends.length, 0);
-  world.deliver(credit(PLAN.peerSlots));
+  world.deliver(fragment({ kind: MessageKind.LIMIT, limit: 2 }));
   assert.equal(world.qp.sends.length, 1);
   await world.end();
 });
 
+for (const [what, header, reason] of [
+  ['a limit that goes back', { kind: MessageKind.LIMIT, limit: 3 }, 'limit_went_back'],
+  ['a limit that runs half way around', { kind: MessageKind.LIMIT, limit: 4 + 2 ** 31 }, 'limit_went_back'],
+  ['a limit of messages that goes back', { kind: MessageKind.STREAM_LIMIT, value: 999 }, 'limit_went_back'],
+  ['a limit of streams that goes back', { kind: MessageKind.OPEN_LIMIT, value: 1 }, 'limit_went_back'],
+  ['a stream that leaves one out', { kind: MessageKind.STREAM, stream: 2 }, 'unknown_stream'],
+  ['a stream of ours that is not open', { kind: MessageKind.STREAM, stream: 1, flags: 2 }, 'unknown_stream'],
+  ['a gap in the sequence', { sequence: 1 }, 'out_of_sequence'],
+  ['a gap in a stream', { kind: MessageKind.STREAM, stream: 1, value: 1 }, 'wrong_offset'],
+  ['a QUIT with a value', { kind: MessageKind.QUIT, value: 1 }, 'unused_field'],
+  ['a RESET with FIN', { kind: MessageKind.RESET, stream: 1, flags: 1 }, 'unknown_flag'],
+] as const) {
+  test(`${what} is refused as ${reason}`, async () => {
+    const world = worldWithLink();
+    world.deliver(fragment({ value: 0, ...header }));
+    assert.equal(reasonOf(world), reason);
+    await world.end();
+  });
+}
+
 for (const peerSlotBytes of [1, HEADER_BYTES]) {
   test(`a peer whose receives hold ${peerSlotBytes} bytes is refused, as no message fits`, async () => {
-    const world = new MessageWorld({ ...PLAN, peerSlotBytes });
-    world.attach(0);
-    assert.equal((world.failure as { code: string }).code, 'ERR_RDMA_PROTOCOL');
+    const world = worldWithLink({ peerSlotBytes });
+    assert.equal(reasonOf(world), 'terms');
     await world.end();
   });
 }
 
 test('one byte of a message fits into receives that are one byte longer than a header', async () => {
-  const world = new MessageWorld({ ...PLAN, peerSlotBytes: HEADER_BYTES + 1 });
-  world.attach(0);
+  const world = worldWithLink({ peerSlotBytes: HEADER_BYTES + 1 });
   world.send(0, Uint8Array.of(1, 2, 3));
   await world.end();
   assert.deepEqual(
-    world.outgoing.map(({ error }) => error),
+    world.sent.messages.map(({ error }) => error),
     [undefined],
   );
 });

@@ -61,6 +61,7 @@ const LISTEN_NAMES: readonly (keyof ListenOptions)[] = [
   'receiveSlots',
   'slotBytes',
   'maxMessageBytes',
+  'sendQueueBytes',
   'bufferBytes',
   'encryption',
   'path',
@@ -84,6 +85,7 @@ const CONNECT_NAMES: readonly (keyof ConnectOptions)[] = [
   'receiveSlots',
   'slotBytes',
   'maxMessageBytes',
+  'sendQueueBytes',
   'bufferBytes',
   'encryption',
 ];

@@ -262,7 +262,7 @@ test('messages: a receiver that overlooks what is against the rules', async () =
 test('messages: a sender that does not hear what the peer has taken', async () => {
   const objection = await sabotaged(
     MessageSender.prototype,
-    'onPeerTaken',
+    'onPeerLimit',
     () => () => {},
     () => firstObjection('messages'),
   );

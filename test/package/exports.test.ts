@@ -26,7 +26,7 @@ const FACES: readonly Face[] = [
       ConnectionQueuePair ConnectionStatistics ConnectionStep DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions
       OpenDeviceOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
-      RdmaErrorOptions RdmaFault RefusalKind SendOptions Server ServerCensus ServerEvents SlotUse
+      RdmaErrorOptions RdmaFault RefusalKind SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
       TlsRefusal
     `,
   },

@@ -158,9 +158,23 @@ const BAD_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
     { slots: 65_537, slotBytes: 1 },
     { slots: 1, slotBytes: 2 ** 31 + 1 },
     { slots: 1, slotBytes: 1, more: 1 },
-    { slots: 4, slotBytes: 1, free: 5 },
-    { slots: 4, slotBytes: 1, free: -1 },
-    { slots: 4, slotBytes: 1, free: null },
+    { slots: 4, slotBytes: 1, free: 4 },
+  ],
+  messages: [
+    null,
+    {},
+    { maxBytes: 2 ** 30 + 1, windowBytes: 25 },
+    { maxBytes: -1, windowBytes: 25 },
+    { maxBytes: 0, windowBytes: 24 },
+    { maxBytes: 0, windowBytes: 2 ** 30 },
+    { maxBytes: 0, windowBytes: 25, more: 1 },
+  ],
+  streams: [
+    null,
+    { open: 2 ** 31, windowBytes: 1 },
+    { open: 0, windowBytes: 0 },
+    { open: 0.5, windowBytes: 1 },
+    { open: 0, windowBytes: 1, more: 1 },
   ],
   buffer: [
     1,
@@ -197,8 +211,8 @@ test('the bounds themselves are inside', () => {
     },
     { buffer: { addr: 'FFFFFFFFFFFFFFFF', rkey: 0xffffffff, length: 1 } },
     { buffer: { addr: '0', rkey: 0, length: Number.MAX_SAFE_INTEGER } },
-    { receive: { slots: 4, slotBytes: 1, free: 0 } },
-    { receive: { slots: 65_536, slotBytes: 1, free: 65_536 } },
+    { messages: { maxBytes: 2 ** 30, windowBytes: 25 } },
+    { streams: { open: 2 ** 31 - 1, windowBytes: 1 } },
   ];
   for (const edge of edges) assert.ok(parse(changed(edge)).ok, JSON.stringify(edge));
 });

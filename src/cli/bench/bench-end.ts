@@ -122,6 +122,8 @@ async function parametersOf({ address, device, memory }: Endpoint): Promise<Sess
   const { psn: _, ...path } = address;
   const terms = {
     receive: { slots: 1, slotBytes: CONTROL_BYTES },
+    messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
+    streams: { open: 0, windowBytes: 65_536 },
     buffer: { addr: memory.addr, rkey: memory.rkey, length: memory.length },
     received: 0,
     device: device.name.slice(0, 64),

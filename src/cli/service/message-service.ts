@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Connection } from '../../connection/connection.js';
-import type { Message } from '../../connection/message-receiver.js';
+import type { Message } from '../../connection/message-inbox.js';
 import type { ConnectionHandler } from '../../connection/server.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { ServiceTag, serviceTagName } from './service-tags.js';

@@ -163,6 +163,8 @@ const PARAMETERS: SessionParameters = {
   },
   terms: {
     receive: { slots: 16, slotBytes: 4096 },
+    messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
+    streams: { open: 0, windowBytes: 65_536 },
     buffer: null,
     received: 0,
     device: 'attacker',

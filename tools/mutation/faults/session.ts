@@ -308,11 +308,11 @@ export const SESSION_FAULTS = faultsOf(
       replace: '',
     },
     {
-      id: 'free-above-slots',
-      wrong: 'More receives may be free than there are.',
+      id: 'window-of-no-message',
+      wrong: 'A peer may give messages a window that takes none.',
       file: 'session/terms',
-      find: 'free <= slots',
-      replace: 'free <= slots + 1',
+      find: 'const MIN_MESSAGE_WINDOW_BYTES = 25;',
+      replace: 'const MIN_MESSAGE_WINDOW_BYTES = 24;',
     },
     {
       id: 'refused-value-told',

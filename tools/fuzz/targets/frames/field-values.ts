@@ -65,8 +65,6 @@ const RECEIVE: FieldValues = {
     { slots: 64, slotBytes: 65_536 },
     { slots: 1, slotBytes: 1 },
     { slots: 65_536, slotBytes: 2 ** 31 },
-    { slots: 65_536, slotBytes: 1, free: 65_536 },
-    { slots: 1, slotBytes: 1, free: 0 },
   ],
   wrong: [
     { slots: 0, slotBytes: 1 },
@@ -77,13 +75,46 @@ const RECEIVE: FieldValues = {
     { slots: 1 },
     { slotBytes: 1 },
     { slots: 1, slotBytes: 1, more: 1 },
-    { slots: 4, slotBytes: 1, free: 5 },
-    { slots: 4, slotBytes: 1, free: -1 },
-    { slots: 4, slotBytes: 1, free: 0.5 },
-    { slots: 4, slotBytes: 1, free: null },
+    { slots: 4, slotBytes: 1, free: 4 },
     null,
     [],
     3,
+  ],
+};
+
+const MESSAGES: FieldValues = {
+  right: [
+    { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
+    { maxBytes: 0, windowBytes: 25 },
+    { maxBytes: 2 ** 30, windowBytes: 2 ** 30 - 1 },
+  ],
+  wrong: [
+    { maxBytes: -1, windowBytes: 25 },
+    { maxBytes: 2 ** 30 + 1, windowBytes: 25 },
+    { maxBytes: 1, windowBytes: 24 },
+    { maxBytes: 1, windowBytes: 2 ** 30 },
+    { maxBytes: 1 },
+    { maxBytes: 1, windowBytes: 25, more: 1 },
+    null,
+    3,
+  ],
+};
+
+const STREAMS: FieldValues = {
+  right: [
+    { open: 0, windowBytes: 65_536 },
+    { open: 2 ** 31 - 1, windowBytes: 1 },
+    { open: 1, windowBytes: 2 ** 30 - 1 },
+  ],
+  wrong: [
+    { open: -1, windowBytes: 1 },
+    { open: 2 ** 31, windowBytes: 1 },
+    { open: 0, windowBytes: 0 },
+    { open: 0, windowBytes: 2 ** 30 },
+    { windowBytes: 1 },
+    { open: 0, windowBytes: 1, more: 1 },
+    null,
+    [],
   ],
 };
 
@@ -131,6 +162,8 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
     }),
     terms: object({
       receive: RECEIVE,
+      messages: MESSAGES,
+      streams: STREAMS,
       buffer: BUFFER,
       received: integer(0, 0xffffffff, 0),
       resumeToken: { ...TOKEN, optional: true },

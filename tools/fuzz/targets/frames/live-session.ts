@@ -27,6 +27,8 @@ const OWN_PARAMETERS: SessionParameters = {
   },
   terms: {
     receive: { slots: 64, slotBytes: 65_536 },
+    messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
+    streams: { open: 0, windowBytes: 65_536 },
     buffer: { addr: 0x7f00deadbeefn, rkey: toRKey(0xfffffffe), length: 1_048_576 },
     received: 0,
     device: 'soft:192.0.2.1',

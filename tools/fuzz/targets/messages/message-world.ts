@@ -1,35 +1,39 @@
 /**
- * The sender and receiver of one connection, between a program that sends and takes messages and a queue pair that the
- * fuzzer plays. It checks, at every fragment in either direction, what must hold.
+ * Sender, receiver and streams of one connection, between a program that sends and takes messages and bytes, and a queue
+ * pair that the fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
 import { createHash } from 'node:crypto';
 import { HEADER_BYTES, MessageKind, readHeader } from '../../../../src/connection/message-header.js';
-import {
-  CREDIT_RECEIVES,
-  type Message,
-  MessageReceiver,
-} from '../../../../src/connection/message-receiver.js';
+import { type Message, MessageInbox } from '../../../../src/connection/message-inbox.js';
+import { LIMIT_RECEIVES, MessageReceiver } from '../../../../src/connection/message-receiver.js';
 import { MessageSender } from '../../../../src/connection/message-sender.js';
+import { Outbox } from '../../../../src/connection/outbox.js';
 import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
+import { StreamTable } from '../../../../src/connection/stream-table.js';
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
 import type { DirectionKeys as Keys } from '../../../../src/session/session-secrets.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
 import { QpState } from '../../../../src/verbs/qp-state.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';
-import type { SendWorkRequest, Sge } from '../../../../src/verbs/work-request.js';
+import type { Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
-import { FlowModel } from './flow-model.js';
 import { ReceiverModel } from './receiver-model.js';
+import { type Outgoing, SentModel } from './sent-model.js';
 import { WatchedMemory, WatchedQp } from './watched-queues.js';
 
 export interface WorldPlan {
   readonly slots: number;
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
+  readonly messageWindowBytes: number;
+  readonly streams: number;
+  readonly streamWindowBytes: number;
   readonly peerSlots: number;
-  /** Of these, as a link begins: the rest is held back. */
-  readonly peerFreeSlots: number;
   readonly peerSlotBytes: number;
+  readonly peerMaxMessageBytes: number;
+  readonly peerMessageWindowBytes: number;
+  readonly peerStreams: number;
+  readonly peerStreamWindowBytes: number;
   /** Fragments are sealed, by both sides. */
   readonly encrypted: boolean;
 }
@@ -37,19 +41,9 @@ export interface WorldPlan {
 /** What a third party does to a sealed fragment on its way. */
 export type Tamper = (sealed: Uint8Array, earlier: readonly Uint8Array[]) => Uint8Array;
 
-interface Outgoing {
-  readonly sequence: number;
-  readonly data: Uint8Array;
-  readonly tag: number;
-  /** Calls of `done`. */
-  calls: number;
-  error: unknown;
-  /** The peer has all of it: the completion of its last fragment came, or the peer said so. */
-  arrived: boolean;
-}
-
 /** So few that keys are renewed in the middle of an input. */
 const PIECES_PER_KEY = 5;
+const MAX_QUEUED_BYTES = 10_000;
 
 const distance = (from: number, to: number): number => (to - from) >>> 0;
 
@@ -57,47 +51,62 @@ export class MessageWorld {
   readonly plan: WorldPlan;
   readonly receiver: MessageReceiver;
   readonly sender: MessageSender;
+  readonly streams: StreamTable;
+  readonly inbox: MessageInbox;
   readonly model: ReceiverModel;
-  readonly flow: FlowModel;
+  readonly sent = new SentModel();
   qp: WatchedQp;
   /** Why the connection ended. */
   failure: unknown;
-  /** Fragments that were posted on this link, and how many the peer says it took. */
-  sentFragments = 0;
-  takenByPeer = 0;
-  /** Messages of ours that the peer has whole. */
-  peerReceived = 0;
-  readonly outgoing: Outgoing[] = [];
   readonly #receiveMr: WatchedMemory;
   readonly #sendMr: WatchedMemory;
   readonly #delivered: Message[] = [];
+  /** Bytes that were read of each stream. */
+  readonly #read = new Map<number, number>();
   readonly #completion = new WorkCompletion();
   #tracker: WorkTracker;
   #link = 0;
   #waiting = 0;
   #quits = 0;
   #sealedMessages = 0;
+  #writes = 0;
+  #writesDone = 0;
   /** The peer's ends of the link. */
   #peerSealer: Sealer | null = null;
   #peerOpener: Opener | null = null;
   readonly #earlier: Uint8Array[] = [];
-  /** Fragments of the message that the sender is in. */
-  #fragment: { sequence: number; sentBytes: number } | null = null;
 
   constructor(plan: WorldPlan) {
-    const { slots, slotBytes, maxMessageBytes, encrypted } = plan;
+    const { slots, slotBytes, maxMessageBytes } = plan;
     this.plan = plan;
-    this.model = new ReceiverModel(encrypted);
-    this.flow = new FlowModel(slots, slots * slotBytes);
-    this.#receiveMr = new WatchedMemory((slots + CREDIT_RECEIVES) * slotBytes);
+    this.model = new ReceiverModel(plan);
+    this.#receiveMr = new WatchedMemory((slots + LIMIT_RECEIVES) * slotBytes);
     this.#sendMr = new WatchedMemory(slots * slotBytes);
+    const outbox = new Outbox();
+    this.streams = new StreamTable({
+      outbox,
+      events: {
+        onOpened: (id) => this.#openOut(id),
+        onReadable: () => {},
+        onReset: (id) => this.#resetOut(id),
+      },
+      streams: plan.streams,
+      windowBytes: plan.streamWindowBytes,
+    });
+    this.inbox = new MessageInbox({
+      maxMessageBytes,
+      windowBytes: plan.messageWindowBytes,
+      tell: (control) => outbox.control(control),
+    });
     this.receiver = new MessageReceiver({
       slots,
       slotBytes,
       maxMessageBytes,
-      highWaterBytes: slots * slotBytes,
-      onPeerTaken: (taken) => this.sender.onPeerTaken(taken),
-      onTaken: () => this.sender.advertise(),
+      inbox: this.inbox,
+      streams: this.streams,
+      onPeerLimit: (limit) => this.sender.onPeerLimit(limit),
+      onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
+      onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.#quits++,
       onSealedMemory: () => this.#sealedMessages++,
     });
@@ -106,15 +115,13 @@ export class MessageWorld {
       slots,
       slotBytes,
       ownSlots: slots,
-      taken: () => this.receiver.taken,
+      window: this.receiver.window,
+      outbox,
+      streams: this.streams,
+      maxQueuedBytes: MAX_QUEUED_BYTES,
     });
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp);
-  }
-
-  /** A link will come up: the peer is told of its receives. */
-  promise(): void {
-    must(this.receiver.promise() === this.flow.promise(), 'a peer is told how many receives are free');
   }
 
   /** A link comes up, with a peer that says what it has. */
@@ -122,30 +129,27 @@ export class MessageWorld {
     this.#link++;
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp);
-    const { peerSlots, peerFreeSlots, peerSlotBytes, encrypted } = this.plan;
-    this.sentFragments = peerSlots - peerFreeSlots;
-    this.takenByPeer = 0;
-    this.#fragment = null;
+    const { peerSlots, peerSlotBytes, encrypted, slots } = this.plan;
     const [own, peer] = ['own', 'peer'].map((name) => keysOf(`${name} ${this.#link}`)) as [Keys, Keys];
     this.#peerSealer = encrypted ? new Sealer(peer, PIECES_PER_KEY) : null;
     this.#peerOpener = encrypted ? new Opener(own, PIECES_PER_KEY) : null;
     const sealer = encrypted ? new Sealer(own, PIECES_PER_KEY) : null;
     this.receiver.attach(this.qp, this.#receiveMr, encrypted ? new Opener(peer, PIECES_PER_KEY) : null);
-    this.flow.attach();
-    this.#checkReceives();
-    const oldest = this.outgoing.find(({ calls }) => calls === 0)?.sequence ?? this.outgoing.length;
-    const isPossible = distance(oldest, peerReceived) <= this.outgoing.length - oldest;
-    if (isPossible)
-      for (const message of this.outgoing) if (message.sequence < peerReceived) message.arrived = true;
+    this.model.told = (this.model.sequence + slots) >>> 0;
+    this.model.peerLimit = (peerReceived + peerSlots) >>> 0;
+    const isPossible = distance(this.sent.received, peerReceived) <= this.sent.underWay.length;
+    if (isPossible) {
+      while (this.sent.received !== peerReceived) this.sent.arrive();
+      this.sent.underWay.length = 0;
+    }
+    const terms = {
+      maxMessageBytes: this.plan.peerMaxMessageBytes,
+      messageWindowBytes: this.plan.peerMessageWindowBytes,
+      streams: this.plan.peerStreams,
+      streamWindowBytes: this.plan.peerStreamWindowBytes,
+    };
     const outcome = this.#attempt(() =>
-      this.sender.attach({
-        tracker: this.#tracker,
-        peerSlots,
-        peerFreeSlots,
-        peerSlotBytes,
-        peerReceived,
-        sealer,
-      }),
+      this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, terms, sealer }),
     );
     const isWrong = !isPossible || peerSlotBytes <= this.#overheadBytes;
     must(outcome === (isWrong ? 'ERR_RDMA_PROTOCOL' : null), 'a peer that claims what cannot be is refused');
@@ -158,8 +162,6 @@ export class MessageWorld {
     this.#link++;
     this.sender.detach();
     this.receiver.detach();
-    this.model.forgetPartial();
-    this.promise();
     this.#tracker.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost'));
     this.check();
   }
@@ -168,69 +170,27 @@ export class MessageWorld {
   deliver(plain: Uint8Array, tamper: Tamper | null = null): boolean {
     const slot = this.qp.receives.shift();
     if (slot === undefined) return false;
-    const sent = this.#seal(plain);
-    const bytes = tamper === null ? sent : tamper(sent, this.#earlier);
-    const isForged = tamper !== null && Buffer.compare(bytes, sent) !== 0;
-    this.#earlier.push(sent);
+    const sealed = this.#seal(plain);
+    const bytes = tamper === null ? sealed : tamper(sealed, this.#earlier);
+    const isForged = tamper !== null && Buffer.compare(bytes, sealed) !== 0;
+    this.#earlier.push(sealed);
     if (this.#earlier.length > 8) this.#earlier.shift();
     const at = slot * this.plan.slotBytes;
     this.#receiveMr.bytes.set(bytes, at);
     this.#receiveMr.accept(at, bytes.length);
     const expected = this.#expect(plain, bytes.length, isForged);
     const outcome = this.#attempt(() => this.receiver.onFragment(slot, bytes.length));
-    must(outcome === expected, `a fragment that should end in ${expected} does not end in ${outcome}`);
+    if (expected === 'either')
+      must(outcome === null || outcome === 'ERR_RDMA_PROTOCOL', 'a peer is refused rightly');
+    else must(outcome === expected, `a fragment that should end in ${expected} does not end in ${outcome}`);
     this.check();
     return true;
-  }
-
-  /** The code of the refusal; `null` for a fragment that must be taken. */
-  #expect(plain: Uint8Array, lengthBytes: number, isForged: boolean): string | null {
-    if (lengthBytes < HEADER_BYTES) return 'ERR_RDMA_PROTOCOL';
-    if (isForged) return 'ERR_RDMA_INTEGRITY';
-    const limits = {
-      maxMessageBytes: this.plan.maxMessageBytes,
-      mayHaveTaken: (taken: number) => {
-        const isPossible =
-          distance(this.takenByPeer, taken) <= distance(this.takenByPeer, this.sentFragments);
-        if (isPossible) this.takenByPeer = taken;
-        return isPossible;
-      },
-    };
-    const before = this.model.messages.length;
-    const isCredit = plain[1] === MessageKind.CREDIT;
-    if (!isCredit && !this.flow.mayFill) return 'ERR_RDMA_PROTOCOL';
-    const isRefused = this.model.take(plain, limits);
-    for (const { data } of this.model.messages.slice(before)) this.flow.arrive(data.length);
-    if (!isCredit) this.flow.filled();
-    return isRefused ? 'ERR_RDMA_PROTOCOL' : null;
-  }
-
-  /** Exactly the receives that the peer may fill are posted, and those for its CREDIT messages. */
-  #checkReceives(): void {
-    const free = this.plan.slots - this.flow.held;
-    must(this.qp.receives.length === free + CREDIT_RECEIVES, 'receives are held back while too much waits');
-    must(this.receiver.taken === this.flow.taken, 'what was taken is counted');
-  }
-
-  /** As the peer seals a fragment; one that is too short for a header goes as it is. */
-  #seal(plain: Uint8Array): Uint8Array {
-    if (this.#peerSealer === null || plain.length < HEADER_BYTES) return plain;
-    const sealed = new Uint8Array(plain.length + TAG_BYTES);
-    const header = plain.subarray(0, HEADER_BYTES);
-    sealed.set(header);
-    this.#peerSealer.seal(header, plain.subarray(HEADER_BYTES), sealed.subarray(HEADER_BYTES));
-    return sealed;
-  }
-
-  get #overheadBytes(): number {
-    return HEADER_BYTES + (this.plan.encrypted ? TAG_BYTES : 0);
   }
 
   /** The program asks for a message. */
   take(): void {
     if (this.#waiting >= 8) return;
     this.#waiting++;
-    this.flow.ask();
     this.receiver.next().then(
       (message) => {
         this.#waiting--;
@@ -245,27 +205,65 @@ export class MessageWorld {
 
   /** No message will come any more. */
   quit(): void {
-    this.flow.end();
     this.receiver.end();
   }
 
   /** The program sends a message. */
   send(tag: number, data: Uint8Array): void {
-    const message: Outgoing = {
-      sequence: this.outgoing.length,
-      data,
-      tag,
-      calls: 0,
-      error: undefined,
-      arrived: false,
-    };
-    if (this.failure === undefined) this.outgoing.push(message);
-    this.sender.send(MessageKind.DATA, tag, data, (error) => {
-      message.calls++;
-      message.error = error;
-      must(message.calls === 1, 'a message is done once');
-      must(error !== undefined || message.arrived, 'a message is done when the peer has it');
-    });
+    const message: Outgoing = { data, tag, calls: 0, error: undefined, arrived: false };
+    const cost = data.length + 512;
+    const { messages, bytes } = this.sender.queue;
+    const isTooLarge = data.length > this.sender.maxMessageBytes;
+    const isTooMuch = messages > 0 && bytes + cost > MAX_QUEUED_BYTES;
+    // Before it may have arrived.
+    if (this.failure === undefined && !isTooLarge && !isTooMuch) this.sent.messages.push(message);
+    try {
+      this.sender.send(tag, data, (error) => {
+        message.calls++;
+        message.error = error;
+        must(message.calls === 1, 'a message is done once');
+        must(error !== undefined || message.arrived, 'a message is done when the peer has it');
+      });
+    } catch (error) {
+      const code = isTooLarge ? 'ERR_RDMA_MESSAGE_TOO_LARGE' : isTooMuch ? 'ERR_RDMA_QUEUE_FULL' : '';
+      must(error instanceof RdmaError && error.code === code, 'only what is too much is refused');
+    }
+    this.check();
+  }
+
+  /** The program does something with a stream. */
+  useStream(what: number, which: number, length: number): void {
+    if (this.failure !== undefined) return;
+    if (what === 0) {
+      const isRefused = this.model.opened >= this.model.peerOpenLimit;
+      try {
+        // Its first fragment may leave at once.
+        this.#openOut(this.model.opened + 1);
+        this.model.open();
+        this.streams.open();
+        must(!isRefused, 'no more streams are opened than the peer takes');
+      } catch (error) {
+        if (!(error instanceof RdmaError)) throw error;
+        must(isRefused && error.code === 'ERR_RDMA_LIMIT', 'only too many streams are refused');
+        this.sent.streams.delete(this.model.opened);
+        this.model.streams.delete(this.model.opened--);
+      }
+      this.check();
+      return;
+    }
+    const ids = [...this.sent.streams.keys()];
+    if (ids.length === 0) return;
+    const id = ids[which % ids.length] as number;
+    const out = this.sent.streams.get(id);
+    if (out === undefined) return;
+    if (what === 1 && !out.ended && !out.reset) this.#write(id, length);
+    else if (what === 2 && !out.ended && !out.reset) {
+      out.ended = true;
+      this.streams.end(id);
+    } else if (what === 3) {
+      out.reset = true;
+      this.streams.reset(id, which);
+    } else this.#readOf(id);
     this.check();
   }
 
@@ -274,16 +272,7 @@ export class MessageWorld {
     const request = this.qp.sends.shift();
     if (request === undefined) return;
     const sge = request.sges?.[0] as Sge;
-    const payloadBytes = (sge.length ?? 0) - this.#overheadBytes;
-    const { sequence, totalBytes, offset, kind } = readHeader(
-      this.#sendMr.bytes,
-      sge.offset ?? 0,
-      HEADER_BYTES + payloadBytes,
-    );
-    if (kind !== 0 && offset + payloadBytes === totalBytes) {
-      (this.outgoing[sequence] as Outgoing).arrived = true;
-      this.peerReceived = sequence + 1;
-    }
+    if (this.#sendMr.bytes[(sge.offset ?? 0) + 1] !== MessageKind.LIMIT) this.sent.arrive();
     this.#completion.wrId = request.wrId;
     this.#completion.status = WcStatus.SUCCESS;
     this.#tracker.onCompletion(this.#completion);
@@ -303,18 +292,24 @@ export class MessageWorld {
   check(): void {
     this.#receiveMr.check('a receiver');
     this.#sendMr.check('a sender');
-    must(this.#quits === this.model.quits, 'the end is announced as often as the peer asked for it');
-    must(this.receiver.received === this.model.sequence, 'messages are counted');
-    must(this.#sealedMessages === this.model.sealed, 'messages about sealed memory go to whoever keeps it');
-    const { slots, slotBytes } = this.plan;
-    const unread = this.model.messages.length - this.#delivered.length;
-    // Each message that waits has cost a receive or some of the bytes that may wait.
+    if (this.failure !== undefined) return;
+    const { plan, model } = this;
+    must(this.#quits === model.quits, 'the end is announced as often as the peer asked for it');
+    must(this.receiver.received === model.sequence, 'fragments are counted');
+    must(this.#sealedMessages === model.sealed, 'messages about sealed memory go to whoever keeps it');
+    const unread = model.messages.slice(this.#delivered.length + this.#waiting);
+    const cost = unread.reduce((sum, { data }) => sum + data.length + 24, 0);
     must(
-      unread <= slots + (slots * slotBytes) / HEADER_BYTES + 8,
+      cost <= plan.messageWindowBytes + plan.maxMessageBytes + 24,
       'messages that nobody takes do not pile up',
     );
+    const peers = [...model.streams.keys()].filter((id) => id < 0 && !this.#isOver(id));
+    must(peers.length <= plan.streams, 'a peer has a bounded number of streams');
+    for (const id of model.streams.keys())
+      must(this.streams.unreadBytes(id) <= plan.streamWindowBytes, 'bytes that nobody reads do not pile up');
     // A connection that has failed gives no receives any more.
-    if (this.failure === undefined && this.qp.state === QpState.RTS) this.#checkReceives();
+    if (this.qp.state === QpState.RTS)
+      must(this.qp.receives.length === plan.slots + LIMIT_RECEIVES, 'a receive is given back at once');
   }
 
   /** Messages that the program has, against those that came. Call when promises have settled. */
@@ -341,30 +336,108 @@ export class MessageWorld {
     this.checkDelivered();
     must(this.#waiting === 0, 'nobody waits for a message of a connection that is over');
     must(this.sender.pending === 0, 'a connection that is over has nothing to send');
-    for (const { calls } of this.outgoing) must(calls === 1, 'every message is done');
+    must(this.streams.size === 0, 'a connection that is over has no streams');
+    must(this.#writes === this.#writesDone, 'every write is done');
+    for (const { calls } of this.sent.messages) must(calls === 1, 'every message is done');
   }
 
   async #finishOrderly(): Promise<void> {
-    if (this.#link % 2 === 0) this.attach(this.peerReceived);
+    if (this.#link % 2 === 0) this.attach(this.sent.received);
     if (this.failure !== undefined) return;
     for (let i = 0; this.unread > 0 && i < 4096; i++) {
       this.take();
       await settle();
     }
     must(this.unread === 0, 'messages that came can be taken');
-    const { slots } = this.plan;
-    must(
-      this.qp.receives.length === slots + CREDIT_RECEIVES,
-      'receives are given back when messages are taken',
-    );
     // A peer with one small receive takes a byte in each round.
-    const rounds = this.outgoing.reduce((sum, { data }) => sum + data.length + 1, 1);
-    for (let i = 0; this.sender.pending > 0 && i < rounds; i++) {
+    const written = [...this.sent.streams.values()].reduce((sum, { written }) => sum + written.length + 8, 8);
+    const rounds = this.sent.messages.reduce((sum, { data }) => sum + data.length + 1, written);
+    const isBusy = () => this.sender.pending > 0 || this.streams.hasUnsent || this.qp.sends.length > 0;
+    for (let i = 0; isBusy() && i < rounds; i++) {
       while (this.qp.sends.length > 0) this.complete();
-      this.takenByPeer = this.sentFragments;
-      this.sender.onPeerTaken(this.sentFragments);
+      this.#raiseLimits();
     }
-    must(this.sender.pending === 0, 'a peer that takes everything gets everything');
+    must(!isBusy(), 'a peer that takes everything gets everything');
+    for (const [id, out] of this.sent.streams)
+      must(out.reset || out.arrived === out.written.length, `all bytes of stream ${id} arrive`);
+  }
+
+  #raiseLimits(): void {
+    const { model } = this;
+    model.peerMessageLimit = (model.peerMessageLimit + 1000) >>> 0;
+    this.sender.onMessageLimit(model.peerMessageLimit);
+    for (const [id, stream] of model.streams) {
+      stream.outLimit = (stream.outLimit + 1000) >>> 0;
+      const header = {
+        kind: MessageKind.STREAM_LIMIT,
+        sequence: 0,
+        limit: 0,
+        tag: 0,
+        value: stream.outLimit,
+      };
+      this.streams.onLimit({ ...header, stream: Math.abs(id), flags: id > 0 ? 2 : 0 });
+    }
+    // A peer may have told more than that before.
+    const limit = (this.sent.received + this.plan.peerSlots) >>> 0;
+    if (distance(model.peerLimit, limit) >= 2 ** 31) return;
+    model.peerLimit = limit;
+    this.sender.onPeerLimit(limit);
+  }
+
+  /** Over in both directions, as far as the peer can see. */
+  #isOver(id: number): boolean {
+    const out = this.sent.streams.get(id);
+    return this.streams.isAtEnd(id) && (out?.finArrived === true || out?.reset === true);
+  }
+
+  #openOut(id: number): void {
+    this.sent.streams.set(id, { written: [], ended: false, reset: false, arrived: 0, finArrived: false });
+  }
+
+  #resetOut(id: number): void {
+    const out = this.sent.streams.get(id);
+    if (out !== undefined) out.reset = true;
+  }
+
+  #write(id: number, length: number): void {
+    const bytes = new Uint8Array(length);
+    for (let i = 0; i < length; i++) bytes[i] = this.#writes * 13 + i;
+    this.sent.streams.get(id)?.written.push(...bytes);
+    this.#writes++;
+    this.streams.write(id, bytes, () => this.#writesDone++);
+  }
+
+  #readOf(id: number): void {
+    const bytes = this.streams.read(id);
+    if (bytes === undefined) return;
+    const at = this.#read.get(id) ?? 0;
+    const data = this.model.streams.get(id)?.data ?? [];
+    for (const [i, byte] of bytes.entries())
+      must(data[at + i] === byte, 'a stream gives the bytes that came');
+    this.#read.set(id, at + bytes.length);
+  }
+
+  /** The code of the refusal; `null` for a fragment that must be taken. */
+  #expect(plain: Uint8Array, lengthBytes: number, isForged: boolean): string | null {
+    if (lengthBytes < HEADER_BYTES) return 'ERR_RDMA_PROTOCOL';
+    if (isForged) return 'ERR_RDMA_INTEGRITY';
+    const verdict = this.model.take(plain);
+    if (verdict === 'either') return 'either';
+    return verdict === 'refused' ? 'ERR_RDMA_PROTOCOL' : null;
+  }
+
+  /** As the peer seals a fragment; one that is too short for a header goes as it is. */
+  #seal(plain: Uint8Array): Uint8Array {
+    if (this.#peerSealer === null || plain.length < HEADER_BYTES) return plain;
+    const sealed = new Uint8Array(plain.length + TAG_BYTES);
+    const header = plain.subarray(0, HEADER_BYTES);
+    sealed.set(header);
+    this.#peerSealer.seal(header, plain.subarray(HEADER_BYTES), sealed.subarray(HEADER_BYTES));
+    return sealed;
+  }
+
+  get #overheadBytes(): number {
+    return HEADER_BYTES + (this.plan.encrypted ? TAG_BYTES : 0);
   }
 
   /** Returns the code of the error with which the peer was refused, which ends the connection; `null` if it was not. */
@@ -381,30 +454,49 @@ export class MessageWorld {
 
   #newQp(): WatchedQp {
     const { slots, slotBytes } = this.plan;
-    const qp = new WatchedQp(slots + CREDIT_RECEIVES, slotBytes);
-    qp.onSend = (request, sge) => this.#onSend(qp, request, sge);
+    const qp = new WatchedQp(slots + LIMIT_RECEIVES, slotBytes);
+    qp.onSend = (_, sge) => this.#onSend(qp, sge);
     return qp;
   }
 
   /** What leaves must be a fragment that the peer takes, in a slot that is free. */
-  #onSend(qp: WatchedQp, _request: SendWorkRequest, sge: Sge): void {
-    const { slots, slotBytes, peerSlots, peerSlotBytes } = this.plan;
+  #onSend(qp: WatchedQp, sge: Sge): void {
+    const { slots, slotBytes, peerSlotBytes } = this.plan;
     const at = sge.offset ?? 0;
     const length = sge.length ?? 0;
     must(at % slotBytes === 0 && at < slots * slotBytes && length <= slotBytes, 'a fragment lies in a slot');
     must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
     must(!qp.sends.some(({ sges }) => sges?.[0]?.offset === at), 'a slot in use is not used again');
     this.#sendMr.accept(at, length);
-    const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes + HEADER_BYTES);
+    const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes);
     const payload = this.#openSent(this.#sendMr.bytes.subarray(at, at + length));
-    must(header.taken === this.receiver.taken, 'a header tells what was taken');
-    if (header.kind === 0) return;
-    this.sentFragments++;
-    must(
-      distance(this.takenByPeer, this.sentFragments) <= peerSlots,
-      'no more is under way than the peer takes',
-    );
-    this.#checkFragment(header, payload);
+    must(distance(this.model.told, header.limit) < 2 ** 31, 'a limit does not go back');
+    must(distance(this.receiver.received, header.limit) <= slots, 'a limit is what there are receives for');
+    this.model.told = header.limit;
+    const next = (this.sent.received + this.sent.underWay.length) >>> 0;
+    must(header.sequence === next, 'fragments are numbered without a gap');
+    if (header.kind === MessageKind.LIMIT) return;
+    const { peerLimit } = this.model;
+    must(distance(header.sequence, peerLimit) - 1 < 2 ** 31, 'no more is sent than the peer takes');
+    this.sent.underWay.push({ header, payload: payload.slice() });
+    this.#noteTold(header.kind, header.flags, header.stream, header.value);
+  }
+
+  /** Limits that the peer is told. */
+  #noteTold(kind: MessageKind, flags: number, number: number, value: number): void {
+    if (kind === MessageKind.OPEN_LIMIT) {
+      must(value >= this.model.openTold, 'a limit does not go back');
+      this.model.openTold = value;
+    }
+    if (kind !== MessageKind.STREAM_LIMIT) return;
+    if (number === 0) {
+      must(distance(this.model.messageTold, value) < 2 ** 31, 'a limit does not go back');
+      this.model.messageTold = value;
+      return;
+    }
+    const stream = this.model.streams.get((flags & 2) !== 0 ? -number : number);
+    must(stream !== undefined && distance(stream.told, value) < 2 ** 31, 'a limit does not go back');
+    stream.told = value;
   }
 
   /** The payload of what our side sends, as its peer reads it. */
@@ -414,25 +506,6 @@ export class MessageWorld {
     const plain = this.#peerOpener.open(fragment.subarray(0, HEADER_BYTES), payload);
     must(plain !== undefined, 'what is sent can be opened, in the order of sending');
     return plain;
-  }
-
-  #checkFragment(header: ReturnType<typeof readHeader>, payload: Uint8Array): void {
-    const message = this.outgoing[header.sequence];
-    must(message !== undefined, 'what is sent was asked for');
-    this.#fragment ??= { sequence: header.sequence, sentBytes: 0 };
-    const fragment = this.#fragment;
-    must(
-      fragment.sequence === header.sequence && fragment.sentBytes === header.offset,
-      'fragments come in order',
-    );
-    must(
-      header.totalBytes === message.data.length && header.tag === message.tag,
-      'a message is announced right',
-    );
-    const expected = message.data.subarray(header.offset, header.offset + payload.length);
-    must(Buffer.compare(payload, expected) === 0, 'a fragment holds its part of the message');
-    fragment.sentBytes += payload.length;
-    if (fragment.sentBytes === message.data.length) this.#fragment = null;
   }
 }
 

@@ -67,7 +67,7 @@ export class MessagesTarget implements Target {
     let world = begin(plan);
     // A peer that seals leaves room for the tag.
     const plainBytes = Math.max(HEADER_BYTES, plan.slotBytes - (plan.encrypted ? TAG_BYTES : 0));
-    const crafter = new FragmentCrafter(plainBytes, plan.maxMessageBytes);
+    const crafter = new FragmentCrafter(plainBytes, plan.maxMessageBytes, plan.encrypted);
     for (let at = STEP_BYTES; at < bytes.length; at += STEP_BYTES) {
       if (world.failure !== undefined) {
         await world.end();
@@ -88,15 +88,19 @@ function pickPlan(choices: Choices): WorldPlan {
   const slotBytes = choices.pick([64, 25, 128, 48]);
   // Our own slots always have room for a byte.
   const encrypted = slotBytes > HEADER_BYTES + TAG_BYTES && choices.oneIn(2);
-  const maxMessageBytes = choices.pick([300, 0, 1, 5000]);
-  const peerSlots = choices.pick([4, 1, 3, 1000]);
   return {
     slots,
     slotBytes,
-    maxMessageBytes,
-    peerSlots,
-    peerFreeSlots: choices.pick([peerSlots, peerSlots, 0, peerSlots - 1]),
+    maxMessageBytes: choices.pick([300, 0, 1, 5000]),
+    messageWindowBytes: choices.pick([256, 25, 1000]),
+    streams: choices.pick([3, 0, 1]),
+    streamWindowBytes: choices.pick([100, 1, 1000]),
+    peerSlots: choices.pick([4, 1, 3, 1000]),
     peerSlotBytes: choices.pick([64, 64, 25, 26, 4096, 24, 1, 41, 40]),
+    peerMaxMessageBytes: choices.pick([2000, 2000, 0, 100]),
+    peerMessageWindowBytes: choices.pick([1000, 25, 64]),
+    peerStreams: choices.pick([3, 0, 1]),
+    peerStreamWindowBytes: choices.pick([100, 1, 5000]),
     encrypted,
   };
 }
@@ -111,17 +115,18 @@ function begin(plan: WorldPlan): MessageWorld {
 function step(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): number {
   if (world.failure !== undefined) return 0;
   const kind = choices.u8();
-  if (kind >= 176) {
-    happen(world, crafter, kind, choices);
+  if (kind >= 156) {
+    happen(world, kind, choices);
     return 0;
   }
   if (world.qp.receives.length === 0) return 0;
+  const { model, sent, plan } = world;
   // The newest that the peer may say, or what it said last.
-  const taken = kind % 4 === 1 ? world.takenByPeer : world.sentFragments;
-  if (kind < 156) crafter.next(world.model.sequence, taken, choices);
-  else if (kind < 166) crafter.credit(taken);
+  const newest = (sent.received + plan.peerSlots) >>> 0;
+  const limit = kind % 4 === 1 ? model.peerLimit : newest;
+  if (kind < 146) crafter.next(model, limit, choices);
   else crafter.raw(choices);
-  if (kind >= 96 && kind < 136) crafter.damage(choices);
+  if (kind >= 106 && kind < 136) crafter.damage(choices);
   const tamper = world.plan.encrypted && choices.oneIn(12) ? pickTamper(choices) : null;
   must(world.deliver(crafter.bytes.slice(0, crafter.length), tamper), 'a receive was there');
   return 1;
@@ -142,33 +147,27 @@ function pickTamper(choices: Choices): Tamper {
   };
 }
 
-function happen(world: MessageWorld, crafter: FragmentCrafter, kind: number, choices: Choices): void {
-  if (kind < 196) {
+function happen(world: MessageWorld, kind: number, choices: Choices): void {
+  if (kind < 176) world.useStream(choices.below(5), choices.below(8), choices.pick([1, 7, 40, 200]));
+  else if (kind < 196) {
     const data = new Uint8Array(choices.pick([7, 0, 1, 39, 40, 41, 300, 2000]));
     for (let i = 0; i < data.length; i++) data[i] = i * 11 + kind;
     world.send(choices.pick(TAGS), data);
   } else if (kind < 214) world.take();
   else if (kind < RECONNECT) for (let i = choices.below(6); i >= 0; i--) world.complete();
-  else if (kind < 252) reconnect(world, crafter, choices);
+  else if (kind < 252) reconnect(world, choices);
   else if (kind === 252) world.quit();
 }
 
-/** The link is lost, and another one comes up. */
-function reconnect(world: MessageWorld, crafter: FragmentCrafter, choices: Choices): void {
+/** The link is lost, and another one comes up; the peer may have got more than our side knows. */
+function reconnect(world: MessageWorld, choices: Choices): void {
   world.detach();
-  crafter.restart();
   // Between the parameters and the link the program may take messages.
   for (let i = choices.pick([0, 0, 0, 1, 4]); i > 0; i--) world.take();
-  if (choices.oneIn(3)) world.complete();
-  const { peerReceived } = world;
-  const wrong = [
-    peerReceived - 1,
-    peerReceived + 1,
-    world.outgoing.length,
-    world.outgoing.length + 1,
-    0xffffffff,
-  ];
-  world.attach(choices.oneIn(4) ? choices.pick(wrong) >>> 0 : peerReceived);
+  const { received, underWay } = world.sent;
+  const right = received + choices.below(underWay.length + 1);
+  const wrong = [received - 1, received + underWay.length + 1, 0xffffffff];
+  world.attach((choices.oneIn(6) ? choices.pick(wrong) : right) >>> 0);
 }
 
 /** Steps, each padded with zeros. */

@@ -1,0 +1,108 @@
+/**
+ * The peer's direction of a stream: bytes that wait for the program. The peer may send up to a limit, which moves on as the
+ * program reads.
+ *
+ * Invariants: never more bytes than the window wait; small fragments share a block, so that they take about as much memory
+ * as they have bytes.
+ */
+import { MessageFault, violation } from './message-header.js';
+import { serialAdd, serialDistance } from './serial-number.js';
+
+const BLOCK_BYTES = 4096;
+
+interface Block {
+  readonly bytes: Uint8Array;
+  length: number;
+}
+
+export class IncomingStream {
+  readonly #windowBytes: number;
+  readonly #blocks: Block[] = [];
+  #received: number;
+  #told: number;
+  #unreadBytes = 0;
+  #hasEnded = false;
+  #isDropped = false;
+
+  constructor(windowBytes: number, start: number) {
+    this.#windowBytes = windowBytes;
+    this.#received = start;
+    this.#told = serialAdd(start, windowBytes);
+  }
+
+  /** The peer has sent its last byte, or a reset. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Nothing more is to be read. */
+  get isOver(): boolean {
+    return this.#hasEnded && this.#unreadBytes === 0;
+  }
+
+  get unreadBytes(): number {
+    return this.#unreadBytes;
+  }
+
+  /** @throws RdmaError ERR_RDMA_PROTOCOL. */
+  append(offset: number, bytes: Uint8Array, isLast: boolean): void {
+    if (this.#hasEnded) throw violation(MessageFault.AFTER_END, 'it sent bytes after the end of a stream');
+    if (offset !== this.#received)
+      throw violation(MessageFault.WRONG_OFFSET, 'the bytes of a stream do not follow each other');
+    if (bytes.length > serialDistance(this.#received, this.#told))
+      throw violation(MessageFault.BEYOND_STREAM_LIMIT, 'it sent more on a stream than it may');
+    this.#received = serialAdd(this.#received, bytes.length);
+    if (isLast) this.#hasEnded = true;
+    if (this.#isDropped || bytes.length === 0) return;
+    this.#unreadBytes += bytes.length;
+    this.#keep(bytes);
+  }
+
+  /** The oldest bytes that wait; `undefined` when there are none. They are the caller's. */
+  read(): Uint8Array | undefined {
+    const block = this.#blocks.shift();
+    if (block === undefined) return undefined;
+    this.#unreadBytes -= block.length;
+    return block.bytes.subarray(0, block.length);
+  }
+
+  /** Whether so much was read that the peer should be told. */
+  get isLimitDue(): boolean {
+    if (this.#hasEnded || this.#isDropped) return false;
+    return serialDistance(this.#told, this.#limit) * 2 >= this.#windowBytes;
+  }
+
+  /** What the peer is told when its limit leaves. */
+  tellLimit(): number {
+    this.#told = this.#limit;
+    return this.#told;
+  }
+
+  /** Nobody reads any more: what waits and what comes is thrown away. */
+  drop(): void {
+    this.#isDropped = true;
+    this.#unreadBytes = 0;
+    this.#blocks.length = 0;
+  }
+
+  /** The peer has reset the stream. */
+  end(): void {
+    this.#hasEnded = true;
+  }
+
+  get #limit(): number {
+    return serialAdd(this.#received, this.#windowBytes - this.#unreadBytes);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const last = this.#blocks.at(-1);
+    if (last !== undefined && last.bytes.length - last.length >= bytes.length) {
+      last.bytes.set(bytes, last.length);
+      last.length += bytes.length;
+      return;
+    }
+    const block = new Uint8Array(Math.max(bytes.length, Math.min(BLOCK_BYTES, this.#windowBytes)));
+    block.set(bytes);
+    this.#blocks.push({ bytes: block, length: bytes.length });
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Which fragment leaves next. Whatever has something to send is a source; sources that may send take turns, one fragment
+ * each, so that no message and no stream keeps the others waiting. What keeps flow control going leaves before all others.
+ *
+ * Invariants: a source that may not send costs nothing; one that may is in the ring once.
+ */
+import type { MessageKind } from './message-header.js';
+
+/** One fragment that was cut from a source. Each send slot has one, which is used again and again. */
+export class Cut {
+  source: FragmentSource | null = null;
+  /** What the source has cut it from. */
+  from: unknown = null;
+  kind: MessageKind = 0;
+  flags = 0;
+  stream = 0;
+  tag = 0;
+  value = 0;
+  data: Uint8Array = NO_BYTES;
+  offset = 0;
+  length = 0;
+  sequence = 0;
+
+  /** Sets all that goes on the wire, without payload. */
+  describe(kind: MessageKind, stream: number, flags: number, tag: number, value: number): void {
+    this.kind = kind;
+    this.stream = stream;
+    this.flags = flags;
+    this.tag = tag;
+    this.value = value;
+    this.data = NO_BYTES;
+    this.offset = 0;
+    this.length = 0;
+  }
+
+  carry(data: Uint8Array, offset: number, length: number): void {
+    this.data = data;
+    this.offset = offset;
+    this.length = length;
+  }
+
+  /** Holds nothing any more, so that memory of the program can go. */
+  release(): void {
+    this.source = null;
+    this.from = null;
+    this.data = NO_BYTES;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+export interface FragmentSource {
+  /** Kept by the outbox. */
+  isQueued: boolean;
+  /** Whether a fragment may leave now. */
+  readonly isReady: boolean;
+  /** Cuts the next fragment, of `maxBytes` at most. */
+  take(cut: Cut, maxBytes: number): void;
+  /** The peer has it. */
+  arrived(cut: Cut): void;
+  /** The peer does not have it, nor any later one: those were rewound before. */
+  rewind(cut: Cut): void;
+}
+
+/** A fragment without payload that says how things stand when it leaves. */
+export interface Control {
+  isQueued: boolean;
+  fill(cut: Cut): void;
+  arrived(): void;
+}
+
+class Controls implements FragmentSource {
+  isQueued = false;
+  readonly #due: Control[] = [];
+
+  get isReady(): boolean {
+    return this.#due.length > 0;
+  }
+
+  push(control: Control): void {
+    if (control.isQueued) return;
+    control.isQueued = true;
+    this.#due.push(control);
+  }
+
+  take(cut: Cut): void {
+    const control = this.#due.shift() as Control;
+    control.isQueued = false;
+    control.fill(cut);
+    cut.from = control;
+  }
+
+  arrived(cut: Cut): void {
+    (cut.from as Control).arrived();
+  }
+
+  rewind(cut: Cut): void {
+    const control = cut.from as Control;
+    if (control.isQueued) return;
+    control.isQueued = true;
+    this.#due.unshift(control);
+  }
+}
+
+export class Outbox {
+  /** Something may leave. */
+  onReady: () => void = () => {};
+  readonly #controls = new Controls();
+  readonly #ring: FragmentSource[] = [];
+
+  /** Has `control` leave soon; once, however often it is asked for meanwhile. */
+  control(control: Control): void {
+    this.#controls.push(control);
+    this.onReady();
+  }
+
+  /** `source` may be ready now. */
+  wake(source: FragmentSource): void {
+    this.#enter(source);
+    this.onReady();
+  }
+
+  /** As `wake`, but nothing leaves before somebody else says so. */
+  enter(source: FragmentSource): void {
+    this.#enter(source);
+  }
+
+  /** Cuts the next fragment; returns whether there was one. */
+  cut(cut: Cut, maxBytes: number): boolean {
+    const source = this.#next();
+    if (source === undefined) return false;
+    source.take(cut, maxBytes);
+    cut.source = source;
+    if (source !== this.#controls) this.#enter(source);
+    return true;
+  }
+
+  #enter(source: FragmentSource): void {
+    if (source.isQueued || !source.isReady) return;
+    source.isQueued = true;
+    this.#ring.push(source);
+  }
+
+  #next(): FragmentSource | undefined {
+    if (this.#controls.isReady) return this.#controls;
+    for (let source = this.#ring.shift(); source !== undefined; source = this.#ring.shift()) {
+      source.isQueued = false;
+      if (source.isReady) return source;
+    }
+    return undefined;
+  }
+}

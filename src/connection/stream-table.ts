@@ -1,0 +1,305 @@
+/**
+ * The streams of a connection: byte streams in both directions that share its fragments with the messages. Pure and
+ * synchronous: calls of the program and fragments of the peer go in; events, and fragments by way of the outbox, come out.
+ *
+ * Both sides number the streams that they open 1, 2, 3 …; here ours are positive and the peer's negative. Each direction ends
+ * once, by FIN or by RESET; a RESET ends both, and its receiver answers with its own unless it has ended its direction.
+ *
+ * Invariants: the peer has at most as many streams open as it was told, with at most a window of bytes each; a stream that is
+ * over, read to its end, leaves nothing behind.
+ */
+import { RdmaError, usageError } from '../verbs/errors.js';
+import { IncomingStream } from './incoming-stream.js';
+import { MessageFault, MessageFlag, type MessageHeader, MessageKind, violation } from './message-header.js';
+import type { SendDone } from './message-queue.js';
+import type { Control, Cut, Outbox } from './outbox.js';
+import { OutgoingStream } from './outgoing-stream.js';
+import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
+
+/** Ours are 1, 2, 3 …, the peer's -1, -2, -3 … */
+export type StreamId = number;
+
+const HIGHEST_STREAM = 2 ** 31 - 1;
+
+export interface StreamEvents {
+  /** The peer has opened a stream. */
+  onOpened(id: StreamId): void;
+  /** There is something to read, or the end to be seen. */
+  onReadable(id: StreamId): void;
+  /** The peer has reset the stream: nothing can be written any more, and what was not read is gone. */
+  onReset(id: StreamId, code: number): void;
+}
+
+export interface StreamTableOptions {
+  readonly outbox: Outbox;
+  readonly events: StreamEvents;
+  /** Streams that the peer may have open. */
+  readonly streams: number;
+  /** Bytes of a stream that may wait for the program. */
+  readonly windowBytes: number;
+  /** Where the bytes of streams are counted from; other than 0 in tests only. */
+  readonly start?: number;
+}
+
+interface Stream {
+  readonly id: StreamId;
+  readonly out: OutgoingStream;
+  readonly in: IncomingStream;
+  readonly limit: StreamControl;
+  /** Set once; `null` = not reset by us. */
+  resetCode: number | null;
+}
+
+export class StreamTable {
+  readonly #options: StreamTableOptions;
+  readonly #streams = new Map<StreamId, Stream>();
+  readonly #openLimit: StreamControl;
+  #opened = 0;
+  #openedByPeer = 0;
+  /** Streams that we may have opened. */
+  #mayOpen = 0;
+  #peerMayOpen: number;
+  #toldOpen: number;
+  #peerWindowBytes = 0;
+  #failure: RdmaError | undefined;
+
+  constructor(options: StreamTableOptions) {
+    this.#options = options;
+    this.#peerMayOpen = options.streams;
+    this.#toldOpen = options.streams;
+    this.#openLimit = new StreamControl((cut) => {
+      this.#toldOpen = this.#peerMayOpen;
+      cut.describe(MessageKind.OPEN_LIMIT, 0, 0, 0, this.#toldOpen);
+    });
+  }
+
+  /** Streams that are not over. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** Whether bytes or ends of streams wait to leave. */
+  get hasUnsent(): boolean {
+    for (const { out } of this.#streams.values()) if (out.hasUnsent) return true;
+    return false;
+  }
+
+  /** What the peer promised with the first link. */
+  takeTerms(streams: number, windowBytes: number): void {
+    this.#mayOpen = streams;
+    this.#peerWindowBytes = windowBytes;
+  }
+
+  // --- calls of the program -----------------------------------------------------------------------------------------
+
+  /** @throws RdmaError ERR_RDMA_LIMIT when the peer does not take another one now. */
+  open(): StreamId {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#opened >= this.#mayOpen) {
+      const message = `the peer takes ${this.#mayOpen} streams for now; end some, or wait until it has read them`;
+      throw new RdmaError('ERR_RDMA_LIMIT', message);
+    }
+    const id = ++this.#opened;
+    this.#add(id);
+    const opening = new StreamControl((cut) => {
+      cut.describe(MessageKind.STREAM, id, 0, 0, this.#options.start ?? 0);
+    });
+    this.#options.outbox.control(opening);
+    return id;
+  }
+
+  /** `data` must not change until `done` is called. */
+  write(id: StreamId, data: Uint8Array, done: SendDone): void {
+    const { out } = this.#writable(id);
+    if (data.length === 0) {
+      queueMicrotask(() => done(undefined));
+      return;
+    }
+    out.write(data, done);
+    this.#options.outbox.wake(out);
+  }
+
+  /** Ends our direction. `done`: the peer has all of it. */
+  end(id: StreamId, done: SendDone = () => {}): void {
+    const { out } = this.#writable(id);
+    out.end(done);
+    this.#options.outbox.wake(out);
+  }
+
+  /** Ends both directions at once; what waits to be sent or read is thrown away. Nothing happens to a stream that is over. */
+  reset(id: StreamId, code: number): void {
+    if (!Number.isInteger(code) || code < 0 || code > 0xffffffff)
+      throw usageError('the code of a reset must be an integer from 0 to 4294967295');
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.resetCode !== null) return;
+    stream.in.drop();
+    this.#sendReset(stream, code, resetError('this side', code));
+    this.#removeIfOver(stream);
+  }
+
+  /** The oldest bytes that wait, which are the caller's; `undefined` when there are none now. */
+  read(id: StreamId): Uint8Array | undefined {
+    const stream = this.#streams.get(id);
+    const bytes = stream?.in.read();
+    if (stream === undefined || bytes === undefined) return undefined;
+    if (stream.in.isLimitDue) this.#options.outbox.control(stream.limit);
+    this.#removeIfOver(stream);
+    return bytes;
+  }
+
+  /** Whether the peer's direction has ended and is read to its end. */
+  isAtEnd(id: StreamId): boolean {
+    return this.#streams.get(id)?.in.isOver ?? true;
+  }
+
+  /** Bytes that were written and have not left. */
+  waitingBytes(id: StreamId): number {
+    return this.#streams.get(id)?.out.waitingBytes ?? 0;
+  }
+
+  /** Bytes that wait to be read. */
+  unreadBytes(id: StreamId): number {
+    return this.#streams.get(id)?.in.unreadBytes ?? 0;
+  }
+
+  /** The connection is over: all that waits ends with `error`. */
+  fail(error: RdmaError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const { out } of streams) out.reset(error);
+  }
+
+  // --- fragments of the peer ----------------------------------------------------------------------------------------
+
+  /** @throws RdmaError ERR_RDMA_PROTOCOL, as all below. */
+  onBytes(header: MessageHeader, payload: Uint8Array): void {
+    const id = idOf(header);
+    const isFirst = id < 0 && -id > this.#openedByPeer;
+    const stream = isFirst ? this.#openPeers(id) : this.#streams.get(id);
+    if (stream === undefined) throw this.#refusal(id);
+    const isLast = (header.flags & MessageFlag.FIN) !== 0;
+    if (payload.length === 0 && !isFirst && !isLast)
+      throw violation(MessageFault.EMPTY_FRAGMENT, 'a fragment is empty');
+    stream.in.append(header.value, payload, isLast);
+    const { events } = this.#options;
+    if (isFirst) events.onOpened(id);
+    if (stream.resetCode === null && (payload.length > 0 || isLast)) events.onReadable(id);
+    this.#removeIfOver(stream);
+  }
+
+  onReset(header: MessageHeader): void {
+    const id = idOf(header);
+    const isFirst = id < 0 && -id > this.#openedByPeer;
+    if (isFirst || (id > 0 && id > this.#opened)) throw this.#refusal(id);
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    // What came before an orderly end is whole and can still be read.
+    if (!stream.in.hasEnded) stream.in.drop();
+    stream.in.end();
+    const isNews = stream.resetCode === null;
+    if (isNews && !stream.out.isOver)
+      this.#sendReset(stream, header.value, resetError('the peer', header.value));
+    if (isNews) this.#options.events.onReset(id, header.value);
+    this.#removeIfOver(stream);
+  }
+
+  onLimit(header: MessageHeader): void {
+    const id = idOf(header);
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      const isKnown = id > 0 ? id <= this.#opened : -id <= this.#openedByPeer;
+      if (!isKnown) throw this.#refusal(id);
+      return;
+    }
+    if (!mayAdvance(stream.out.limit, header.value))
+      throw violation(MessageFault.LIMIT_WENT_BACK, 'its limit of a stream went back, or too far ahead');
+    stream.out.limit = header.value;
+    this.#options.outbox.wake(stream.out);
+  }
+
+  onOpenLimit(header: MessageHeader): void {
+    if (header.value < this.#mayOpen || header.value > HIGHEST_STREAM)
+      throw violation(MessageFault.LIMIT_WENT_BACK, 'its limit of streams went back, or too far ahead');
+    this.#mayOpen = header.value;
+  }
+
+  #openPeers(id: StreamId): Stream {
+    if (-id !== this.#openedByPeer + 1) throw violation(MessageFault.UNKNOWN_STREAM, 'it left a stream out');
+    if (-id > this.#toldOpen)
+      throw violation(MessageFault.TOO_MANY_STREAMS, `it opened more than ${this.#toldOpen} streams`);
+    this.#openedByPeer++;
+    return this.#add(id);
+  }
+
+  #refusal(id: StreamId): RdmaError {
+    const isKnown = id > 0 ? id <= this.#opened : -id <= this.#openedByPeer;
+    return isKnown
+      ? violation(MessageFault.AFTER_END, 'it sent bytes on a stream that is over')
+      : violation(MessageFault.UNKNOWN_STREAM, 'it named a stream that nobody has opened');
+  }
+
+  #add(id: StreamId): Stream {
+    const { windowBytes, start = 0 } = this.#options;
+    const out: OutgoingStream = new OutgoingStream(
+      Math.abs(id),
+      id < 0,
+      serialAdd(start, this.#peerWindowBytes),
+      start,
+      () => this.#removeIfOver(stream),
+    );
+    const limit = new StreamControl((cut) => {
+      const flags = id < 0 ? MessageFlag.YOURS : 0;
+      cut.describe(MessageKind.STREAM_LIMIT, Math.abs(id), flags, 0, stream.in.tellLimit());
+    });
+    const stream: Stream = { id, out, in: new IncomingStream(windowBytes, start), limit, resetCode: null };
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #writable(id: StreamId): Stream {
+    if (this.#failure !== undefined) throw this.#failure;
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.out.hasEnded)
+      throw new RdmaError('ERR_RDMA_INVALID_STATE', `our direction of stream ${id} has ended`);
+    return stream;
+  }
+
+  #sendReset(stream: Stream, code: number, error: RdmaError): void {
+    const { id, out } = stream;
+    stream.resetCode = code;
+    const flags = id < 0 ? MessageFlag.YOURS : 0;
+    const reset = new StreamControl(
+      (cut) => cut.describe(MessageKind.RESET, Math.abs(id), flags, 0, code),
+      () => out.resetArrived(),
+    );
+    this.#options.outbox.control(reset);
+    out.reset(error);
+  }
+
+  #removeIfOver(stream: Stream): void {
+    if (!stream.out.isOver || !stream.in.isOver) return;
+    if (!this.#streams.delete(stream.id) || stream.id > 0) return;
+    this.#peerMayOpen = Math.min(HIGHEST_STREAM, this.#peerMayOpen + 1);
+    const gained = serialDistance(this.#toldOpen, this.#peerMayOpen);
+    if (gained * 2 >= this.#options.streams) this.#options.outbox.control(this.#openLimit);
+  }
+}
+
+class StreamControl implements Control {
+  isQueued = false;
+  readonly fill: (cut: Cut) => void;
+  readonly arrived: () => void;
+
+  constructor(fill: (cut: Cut) => void, arrived: () => void = () => {}) {
+    this.fill = fill;
+    this.arrived = arrived;
+  }
+}
+
+const idOf = ({ stream, flags }: MessageHeader): StreamId =>
+  (flags & MessageFlag.YOURS) !== 0 ? stream : -stream;
+
+const resetError = (who: string, code: number): RdmaError =>
+  new RdmaError('ERR_RDMA_ABORTED', `${who} reset the stream with the code ${code}`);

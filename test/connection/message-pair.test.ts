@@ -1,0 +1,342 @@
+/**
+ * Two whole ends of the message protocol, with messages and streams in both directions, over links that lose what is under
+ * way at any moment. Counters begin just below their wrap.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Message, MessageInbox } from '../../src/connection/message-inbox.js';
+import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
+import { MessageSender } from '../../src/connection/message-sender.js';
+import { Outbox } from '../../src/connection/outbox.js';
+import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
+import { WorkTracker } from '../../src/connection/work-tracker.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
+import { Random } from '../../testkit/random.js';
+import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
+
+const SLOTS = 3;
+const SLOT_BYTES = 64;
+const START = 0xfffffffe;
+const TERMS = {
+  maxMessageBytes: 1000,
+  messageWindowBytes: 200,
+  streams: 2,
+  streamWindowBytes: 100,
+} as const;
+
+const isSame = (a: Iterable<number>, b: Iterable<number>): void => assert.deepEqual([...a], [...b]);
+
+class End {
+  readonly messages: Message[] = [];
+  readonly streams: StreamTable;
+  readonly inbox: MessageInbox;
+  readonly receiver: MessageReceiver;
+  readonly sender: MessageSender;
+  /** Bytes that were read of each stream, by the number at the other end. */
+  readonly read = new Map<StreamId, number[]>();
+  readonly written = new Map<StreamId, number[]>();
+  readonly resets: [StreamId, number][] = [];
+  done = 0;
+  quits = 0;
+  qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
+  tracker = new WorkTracker(this.qp);
+  readonly receiveMr = new WatchedMemory((SLOTS + LIMIT_RECEIVES) * SLOT_BYTES);
+  readonly sendMr = new WatchedMemory(SLOTS * SLOT_BYTES);
+  /** What was sent and has not arrived. */
+  readonly wire: { readonly bytes: Uint8Array; readonly wrId: number }[] = [];
+
+  constructor() {
+    const outbox = new Outbox();
+    this.streams = new StreamTable({
+      outbox,
+      events: { onOpened() {}, onReadable() {}, onReset: (id, code) => void this.resets.push([id, code]) },
+      streams: TERMS.streams,
+      windowBytes: TERMS.streamWindowBytes,
+      start: START,
+    });
+    this.inbox = new MessageInbox({
+      maxMessageBytes: TERMS.maxMessageBytes,
+      windowBytes: TERMS.messageWindowBytes,
+      tell: (control) => outbox.control(control),
+      start: START,
+    });
+    this.receiver = new MessageReceiver({
+      slots: SLOTS,
+      slotBytes: SLOT_BYTES,
+      maxMessageBytes: TERMS.maxMessageBytes,
+      inbox: this.inbox,
+      streams: this.streams,
+      onPeerLimit: (limit) => this.sender.onPeerLimit(limit),
+      onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
+      onReceiveGiven: () => this.sender.advertise(),
+      onQuit: () => this.quits++,
+      onSealedMemory: () => assert.fail('nothing is sealed'),
+      firstSequence: START,
+    });
+    this.sender = new MessageSender({
+      mr: this.sendMr,
+      slots: SLOTS,
+      slotBytes: SLOT_BYTES,
+      ownSlots: SLOTS,
+      window: this.receiver.window,
+      outbox,
+      streams: this.streams,
+      maxQueuedBytes: 1_000_000,
+      firstSequence: START,
+      messageStart: START,
+    });
+  }
+
+  listen(): void {
+    this.qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
+    this.tracker = new WorkTracker(this.qp);
+    this.qp.onSend = ({ wrId }, { offset = 0, length = 0 }) => {
+      this.wire.push({ bytes: this.sendMr.bytes.slice(offset, offset + length), wrId });
+    };
+    this.receiver.attach(this.qp, this.receiveMr, null);
+  }
+
+  attach(peerReceived: number): void {
+    const { tracker } = this;
+    const slots = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived };
+    this.sender.attach({ tracker, ...slots, terms: TERMS, sealer: null });
+  }
+
+  detach(): void {
+    this.sender.detach();
+    this.receiver.detach();
+    this.wire.length = 0;
+    this.tracker.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost'));
+  }
+
+  acknowledge(wrId: number): void {
+    this.qp.sends.shift();
+    const completion = new WorkCompletion();
+    completion.wrId = wrId;
+    completion.status = WcStatus.SUCCESS;
+    this.tracker.onCompletion(completion);
+  }
+
+  send(data: Uint8Array): void {
+    this.sender.send(7, data, (error) => {
+      assert.equal(error, undefined);
+      this.done++;
+    });
+  }
+
+  write(id: StreamId, bytes: Uint8Array): void {
+    this.written.set(id, [...(this.written.get(id) ?? []), ...bytes]);
+    this.streams.write(id, bytes, (error) => assert.equal(error, undefined));
+  }
+
+  readAll(id: StreamId): void {
+    for (let bytes = this.streams.read(id); bytes !== undefined; bytes = this.streams.read(id))
+      this.read.set(-id, [...(this.read.get(-id) ?? []), ...bytes]);
+  }
+
+  take(): void {
+    if (this.inbox.unread === 0) return;
+    this.inbox.wait({
+      resolve: (message) => {
+        if (message !== undefined) this.messages.push(message);
+      },
+      reject: assert.fail,
+    });
+  }
+}
+
+class Pair {
+  readonly ends = [new End(), new End()] as const;
+  /** Completions that have not come. */
+  readonly #acknowledgements: [End, number][] = [];
+
+  constructor() {
+    this.connect();
+  }
+
+  connect(): void {
+    const [a, b] = this.ends;
+    for (const end of this.ends) end.listen();
+    a.attach(b.receiver.received);
+    b.attach(a.receiver.received);
+  }
+
+  /** The oldest fragment from `from` arrives; returns whether there was one. */
+  deliver(from: 0 | 1): boolean {
+    const sender = this.ends[from];
+    const receiver = this.ends[1 - from] as End;
+    const fragment = sender.wire.shift();
+    if (fragment === undefined) return false;
+    const slot = receiver.qp.receives.shift();
+    assert.ok(slot !== undefined, 'no fragment meets a peer without receives');
+    receiver.receiveMr.bytes.set(fragment.bytes, slot * SLOT_BYTES);
+    receiver.receiver.onFragment(slot, fragment.bytes.length);
+    this.#acknowledgements.push([sender, fragment.wrId]);
+    return true;
+  }
+
+  acknowledge(): boolean {
+    const next = this.#acknowledgements.shift();
+    if (next === undefined) return false;
+    next[0].acknowledge(next[1]);
+    return true;
+  }
+
+  /** All that is under way is lost, and so are the answers to what has arrived. */
+  lose(): void {
+    this.#acknowledgements.length = 0;
+    for (const end of this.ends) end.detach();
+    this.connect();
+  }
+
+  settle(action: () => void = () => {}): void {
+    for (let isBusy = true; isBusy; ) {
+      action();
+      const moved = [this.deliver(0), this.deliver(1), this.acknowledge()];
+      isBusy = moved.includes(true);
+    }
+  }
+}
+
+const bytesOf = (random: Random, length: number): Uint8Array =>
+  Uint8Array.from({ length }, () => random.int(0, 255));
+
+for (let seed = 1; seed <= 60; seed++) {
+  test(`messages and streams arrive once and in order, over links that fail (seed ${seed})`, () => {
+    const random = new Random(seed);
+    const pair = new Pair();
+    const sent: Uint8Array[][] = [[], []];
+    for (let step = 0; step < 400; step++) {
+      const from = random.int(0, 1) as 0 | 1;
+      const end = pair.ends[from];
+      const what = random.int(0, 19);
+      if (what < 7) pair.deliver(from);
+      else if (what < 13) pair.acknowledge();
+      else if (what < 15) {
+        const data = bytesOf(random, random.int(0, 149));
+        sent[from]?.push(data);
+        end.send(data);
+      } else if (what < 16) end.take();
+      else if (what < 18) {
+        if (end.written.size < TERMS.streams) end.written.set(end.streams.open(), []);
+        end.write(1 + random.int(0, end.written.size - 1), bytesOf(random, 1 + random.int(0, 119)));
+      } else if (what < 19) end.readAll(-1 - random.int(0, TERMS.streams - 1));
+      else pair.lose();
+    }
+    for (const end of pair.ends) for (const id of end.written.keys()) end.streams.end(id);
+    let quits = 0;
+    for (const end of pair.ends) end.sender.quit(() => quits++);
+    pair.settle(() => {
+      for (const end of pair.ends) {
+        end.take();
+        for (const id of [-1, -2]) end.readAll(id);
+      }
+    });
+    for (const [i, end] of pair.ends.entries()) {
+      const peer = pair.ends[1 - i] as End;
+      assert.equal(end.messages.length, sent[1 - i]?.length);
+      for (const [j, { data }] of end.messages.entries()) isSame(data, sent[1 - i]?.[j] ?? []);
+      for (const [id, bytes] of peer.written) isSame(end.read.get(id) ?? [], bytes);
+      assert.equal(end.done, sent[i]?.length, 'every message is done');
+      assert.equal(end.quits, 1);
+      for (const id of end.written.keys()) assert.ok(peer.streams.isAtEnd(-id));
+    }
+    assert.equal(quits, 2);
+  });
+}
+
+test('a stream that nobody reads stops neither messages nor other streams', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const [slow, quick] = [a.streams.open(), a.streams.open()];
+  a.write(slow, new Uint8Array(1000));
+  a.write(quick, new Uint8Array(1000));
+  for (let i = 0; i < 10; i++) a.send(Uint8Array.of(i));
+  pair.settle(() => {
+    b.take();
+    b.readAll(-quick);
+  });
+  assert.equal(b.messages.length, 10);
+  assert.equal(b.read.get(quick)?.length, 1000);
+  assert.equal(b.streams.unreadBytes(-slow), TERMS.streamWindowBytes);
+});
+
+test('messages that nobody takes stop no stream', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  for (let i = 0; i < 20; i++) a.send(new Uint8Array(50));
+  a.write(a.streams.open(), new Uint8Array(1000));
+  pair.settle(() => b.readAll(-1));
+  assert.equal(b.read.get(1)?.length, 1000);
+  assert.ok(b.inbox.unread < 5);
+});
+
+test('messages and streams take turns, a fragment each', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const ids = [a.streams.open(), a.streams.open()];
+  pair.settle();
+  a.send(new Uint8Array(150));
+  for (const id of ids) a.write(id, new Uint8Array(90));
+  const order: string[] = [];
+  pair.settle(() => {
+    const [next] = a.wire;
+    if (next !== undefined && next.bytes[1] !== 0)
+      order.push(next.bytes[1] === 1 ? 'm' : `s${next.bytes[15]}`);
+  });
+  assert.equal(
+    order.join(' '),
+    'm m m m s1 s2 s1 s2 s1 s2',
+    'three fragments left before there was anything else',
+  );
+  assert.equal(b.inbox.unread, 1);
+});
+
+test('a reset ends both directions once, and its stream makes room for another', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const id = a.streams.open();
+  a.write(id, new Uint8Array(40));
+  const errors: (string | undefined)[] = [];
+  pair.settle();
+  b.streams.write(-id, new Uint8Array(500), (error) => errors.push(error?.code));
+  pair.settle();
+  a.streams.reset(id, 77);
+  pair.settle();
+  assert.deepEqual(b.resets, [[-id, 77]]);
+  assert.deepEqual(errors, ['ERR_RDMA_ABORTED']);
+  assert.deepEqual([a.streams.size, b.streams.size], [0, 0]);
+  assert.throws(() => a.streams.write(id, Uint8Array.of(1), () => {}), { code: 'ERR_RDMA_INVALID_STATE' });
+  for (let i = 0; i < 10; i++) {
+    const next = a.streams.open();
+    a.streams.reset(next, i);
+    pair.settle();
+  }
+  assert.deepEqual([a.streams.size, b.streams.size], [0, 0]);
+});
+
+test('no more streams are opened than the peer takes, until one of them is over', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const ids = [a.streams.open(), a.streams.open()];
+  assert.throws(() => a.streams.open(), { code: 'ERR_RDMA_LIMIT' });
+  pair.settle();
+  const [first] = ids as [number];
+  a.streams.end(first);
+  b.streams.end(-first);
+  pair.settle();
+  assert.equal(a.streams.open(), 3);
+});
+
+test('the end of a connection ends what waits on its streams', () => {
+  const pair = new Pair();
+  const [a] = pair.ends;
+  const id = a.streams.open();
+  const ends: (string | undefined)[] = [];
+  a.streams.write(id, new Uint8Array(500), (error) => ends.push(error?.code));
+  a.streams.end(id, (error) => ends.push(error?.code));
+  a.sender.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'over'));
+  assert.deepEqual(ends, ['ERR_RDMA_CONNECTION_LOST', 'ERR_RDMA_CONNECTION_LOST']);
+  assert.throws(() => a.streams.open(), { code: 'ERR_RDMA_CONNECTION_LOST' });
+});
