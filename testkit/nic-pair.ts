@@ -7,19 +7,20 @@ import type { Flow } from '../src/roce/flow.js';
 import type { Region, RemoteGrant } from '../src/roce/memory/region.js';
 import { Nic } from '../src/roce/nic.js';
 import { packetLength, writePacket } from '../src/roce/packet-writer.js';
+import type { BindRequest } from '../src/roce/qp/bind-request.js';
 import type { Qp } from '../src/roce/qp/qp.js';
-import type { SendWqe } from '../src/roce/qp/send-queue.js';
 import type { Srq } from '../src/roce/qp/srq.js';
 import { TransmitBatch } from '../src/roce/transmit-batch.js';
 import { Icrc } from '../src/roce/wire/icrc.js';
 import { PacketView, parsePacket } from '../src/roce/wire/packet.js';
 import { AccessFlags } from '../src/verbs/access-flags.js';
 import { copyAddress, parseGid, type UdpAddress } from '../src/verbs/address.js';
+import type { QKey, Qpn, RKey } from '../src/verbs/brands.js';
 import type { PathMtu } from '../src/verbs/mtu.js';
 import type { QpAttributes } from '../src/verbs/qp-attributes.js';
 import { QpState, QpType } from '../src/verbs/qp-state.js';
 import { createCompletions, statusName, type WorkCompletion } from '../src/verbs/work-completion.js';
-import { WrOpcode } from '../src/verbs/work-request.js';
+import { SendFlags, WrOpcode } from '../src/verbs/work-request.js';
 
 /** Deterministic 32-bit generator (xorshift). */
 export function seededRandom(seed: number): () => number {
@@ -31,6 +32,8 @@ export function seededRandom(seed: number): () => number {
     return state >>> 0;
   };
 }
+
+const { FENCE, SIGNALED, SOLICITED } = SendFlags;
 
 export const toAddress = (text: string, port = 4791): UdpAddress => {
   const address = parseGid(text);
@@ -101,28 +104,29 @@ export class Side {
   }
 
   postRecv(wrId: number, region?: Region, offset = 0, length = region?.bytes.length ?? 0): void {
-    const receives = (this.srq ?? this.qp).receives;
-    const slot = receives.push(wrId);
-    if (region !== undefined) receives.sges.add(slot, region, offset, length);
-    if (this.srq === null) this.qp.commitReceive();
+    const sges = region === undefined ? [] : [{ mr: region, offset, length }];
+    (this.srq ?? this.qp).postRecv({ wrId, sges });
   }
 
-  post(fields: Partial<SendWqe> & { opcode: number }, ...sges: [Region, number, number][]): void {
-    const queue = this.qp.requester.queue;
-    const wqe = queue.reserve();
-    Object.assign(wqe, {
-      wrId: 0,
-      signaled: true,
-      fence: false,
-      solicited: false,
-      imm: 0,
-      remoteVa: 0,
-      rkey: 0,
-    });
-    Object.assign(wqe, fields);
-    for (const [region, offset, length] of sges) queue.sges.add(wqe.slot, region, offset, length);
-    wqe.length = queue.sges.totalLength(wqe.slot);
-    this.qp.commitSend();
+  /** Posts a request that is signaled, with numbers of the engine instead of branded ones. */
+  post(post: Post, ...sges: [Region, number, number][]): void {
+    const { opcode, wrId = 0, signaled = true, fence = false, solicited = false } = post;
+    const request = {
+      wrId,
+      opcode: opcode as WrOpcode,
+      flags: (signaled ? SIGNALED : 0) | (fence ? FENCE : 0) | (solicited ? SOLICITED : 0),
+      remoteAddr: post.remoteVa ?? 0,
+      rkey: (post.rkey ?? 0) as RKey,
+      imm: post.imm ?? 0,
+      invalidateRkey: (post.invalidateRkey ?? 0) as RKey,
+      compareAdd: post.compareAdd ?? 0n,
+      swap: post.swap ?? 0n,
+      sges: sges.map(([mr, offset, length]) => ({ mr, offset, length })),
+      ...(post.bind === undefined ? {} : { bind: post.bind }),
+    };
+    const { flow, destQpn = 0, qkey = 0 } = post;
+    const to = flow === undefined ? {} : { ah: flow, remoteQpn: destQpn as Qpn, remoteQkey: qkey as QKey };
+    this.qp.postSend({ ...request, ...to });
   }
 
   send(wrId: number, region: Region, offset = 0, length = region.bytes.length): void {
@@ -139,6 +143,24 @@ export class Side {
   statuses(which: 'send' | 'recv'): string[] {
     return this.completions(which).map((wc) => `${wc.wrId}:${statusName(wc.status)}`);
   }
+}
+
+export interface Post {
+  readonly opcode: number;
+  readonly wrId?: number;
+  readonly signaled?: boolean;
+  readonly fence?: boolean;
+  readonly solicited?: boolean;
+  readonly remoteVa?: number;
+  readonly rkey?: number;
+  readonly imm?: number;
+  readonly invalidateRkey?: number;
+  readonly compareAdd?: bigint;
+  readonly swap?: bigint;
+  readonly bind?: BindRequest;
+  readonly flow?: Flow;
+  readonly destQpn?: number;
+  readonly qkey?: number;
 }
 
 export interface PairOptions {

@@ -216,7 +216,7 @@ export class Nic implements CqOwner {
 
   /** BIND_MW: puts a window over a part of a region, good for the queue pair that posted it. */
   bindWindow(qp: Qp, bind: BindRequest): boolean {
-    const { window, region } = bind;
+    const { mw: window, mr: region } = bind;
     if (!window.valid || !region.valid || window.pd !== qp.pd || region.pd !== qp.pd) return false;
     if ((region.access & AccessFlags.MW_BIND) === 0) return false;
     const writes = AccessFlags.REMOTE_WRITE | AccessFlags.REMOTE_ATOMIC;

@@ -29,6 +29,7 @@ import { linkMtuBytes } from './link-mtu.js';
 import { openPort } from './open-port.js';
 import { randomU32 } from './random.js';
 import { SoftChannel, SoftCq } from './soft-cq.js';
+import { SoftHandles } from './soft-handles.js';
 import { SoftPd } from './soft-pd.js';
 import type { SoftQp, SoftSrq } from './soft-qp.js';
 import type { SoftDeviceSpec } from './soft-spec.js';
@@ -63,6 +64,7 @@ export class SoftDevice implements Device {
   readonly attributes = ATTRIBUTES;
   readonly nic: Nic;
   readonly live = new LiveObjects();
+  readonly handles: SoftHandles;
   readonly #port: UdpPort;
   readonly #driver: Driver;
   readonly #listeners = new Set<(event: AsyncEvent) => void>();
@@ -80,6 +82,7 @@ export class SoftDevice implements Device {
     this.#port = port;
     this.name = `soft:${formatIp(port.address)}`;
     this.nic = new Nic({ addresses: [port.address], random, icrc });
+    this.handles = new SoftHandles(this.nic);
     this.#driver = new Driver(this.nic, port, () => this.#deliverEvents());
     if (port.link !== null) port.link.onChange = () => this.#tellLinkState();
   }

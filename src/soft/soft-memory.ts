@@ -85,7 +85,7 @@ export class SoftMw implements MemoryWindow {
   }
 
   get rkey(): RKey {
-    return this.window.rkey as RKey;
+    return this.window.rkey;
   }
 
   get closed(): boolean {
@@ -97,7 +97,7 @@ export class SoftMw implements MemoryWindow {
   }
 
   nextRkey(): RKey {
-    return this.#owner.nic.regions.reserveKey() as RKey;
+    return this.#owner.nic.regions.reserveKey();
   }
 
   close(): Promise<void> {

@@ -26,8 +26,16 @@ const RC_ONLY = new Set<number>([
 ]);
 const { RC } = QpType;
 
+/** Memory with a length, whatever device it is of. */
+export interface Sized {
+  readonly length: number;
+}
+
+/** What is checked is no object of a device. */
+type AnySend = SendWorkRequest<unknown, unknown, unknown>;
+
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the field. */
-export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
+export function checkSendRequest(request: AnySend, type: QpType): void {
   const { opcode } = request;
   if (!Number.isSafeInteger(request.wrId)) throw wrongWrId();
   if (!Number.isSafeInteger(opcode) || opcode < 0 || opcode > LAST_OPCODE) throw notOpcode(opcode);
@@ -38,7 +46,7 @@ export function checkSendRequest(request: SendWorkRequest, type: QpType): void {
 }
 
 /** What operations other than plain sends cannot do without. */
-function checkOperands(request: SendWorkRequest): void {
+function checkOperands(request: AnySend): void {
   const { opcode } = request;
   switch (opcode) {
     case WrOpcode.RDMA_WRITE:
@@ -66,7 +74,7 @@ function checkOperands(request: SendWorkRequest): void {
 }
 
 /** Length of a piece after its defaults. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT unless both are integers ≥ 0. */
-export function sgeLength(sge: Sge): number {
+export function sgeLength(sge: Sge<Sized>): number {
   const offset = sge.offset ?? 0;
   const length = sge.length ?? sge.mr.length - offset;
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
@@ -76,7 +84,7 @@ export function sgeLength(sge: Sge): number {
 }
 
 /** What goes into the packet must fit its field: cut to size it would name something else. */
-function checkNumbers({ rkey, imm, invalidateRkey, remoteQpn, remoteQkey }: SendWorkRequest): void {
+function checkNumbers({ rkey, imm, invalidateRkey, remoteQpn, remoteQkey }: AnySend): void {
   if (rkey !== undefined) checkUnsigned('rkey', rkey, 0xffffffff);
   if (imm !== undefined) checkUnsigned('imm', imm, 0xffffffff);
   if (invalidateRkey !== undefined) checkUnsigned('invalidateRkey', invalidateRkey, 0xffffffff);
@@ -89,7 +97,7 @@ function checkUnsigned(name: string, value: number, max: number): void {
   throw usageError(`${name} must be an integer from 0 to 0x${max.toString(16)}, not ${value}`);
 }
 
-function checkBinding({ offset, length, access, rkey }: WindowBinding): void {
+function checkBinding({ offset, length, access, rkey }: WindowBinding<unknown, unknown>): void {
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
     throw usageError(`BIND_MW needs an offset and a length of 0 or more, not ${offset} and ${length}`);
   }
@@ -99,7 +107,7 @@ function checkBinding({ offset, length, access, rkey }: WindowBinding): void {
   checkUnsigned('the rkey of a BIND_MW', rkey, 0xffffffff);
 }
 
-function checkInline(request: SendWorkRequest): void {
+function checkInline(request: AnySend): void {
   if (request.opcode > WrOpcode.SEND_WITH_IMM && request.opcode !== WrOpcode.SEND_WITH_INV) {
     throw usageError(`${wrOpcodeName(request.opcode)} cannot carry inlineData: only SEND and RDMA_WRITE can`);
   }
@@ -108,7 +116,7 @@ function checkInline(request: SendWorkRequest): void {
   }
 }
 
-function checkUnreliable(request: SendWorkRequest, type: QpType): void {
+function checkUnreliable(request: AnySend, type: QpType): void {
   const { opcode } = request;
   const sendsOnly = type === QpType.UD && opcode !== WrOpcode.SEND && opcode !== WrOpcode.SEND_WITH_IMM;
   if (RC_ONLY.has(opcode) || sendsOnly) {

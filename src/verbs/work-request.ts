@@ -33,8 +33,8 @@ export const SendFlags = {
 } as const;
 
 /** A piece of registered memory (`ibv_sge`). `offset` and `length` are bytes inside `mr`. */
-export interface Sge {
-  readonly mr: MemoryRegion;
+export interface Sge<Mr = MemoryRegion> {
+  readonly mr: Mr;
   /** Default 0. */
   readonly offset?: number;
   /** Default: up to the end of the region. */
@@ -42,9 +42,9 @@ export interface Sge {
 }
 
 /** The memory that a BIND_MW request puts behind a window (`ibv_mw_bind_info`). */
-export interface WindowBinding {
-  readonly mw: MemoryWindow;
-  readonly mr: MemoryRegion;
+export interface WindowBinding<Mr = MemoryRegion, Mw = MemoryWindow> {
+  readonly mw: Mw;
+  readonly mr: Mr;
   readonly offset: number;
   readonly length: number;
   /** Remote rights only; the region must have MW_BIND. */
@@ -53,14 +53,15 @@ export interface WindowBinding {
   readonly rkey: RKey;
 }
 
-export interface SendWorkRequest {
+/** A device's own requests name its own kinds of memory, windows and address handles. */
+export interface SendWorkRequest<Mr = MemoryRegion, Mw = MemoryWindow, Ah = AddressHandle> {
   /** Comes back in the completion untouched. Any safe integer. */
   readonly wrId: number;
   readonly opcode: WrOpcode;
   /** {@link SendFlags}, default 0: not signaled. */
   readonly flags?: number;
   /** Source (SEND, WRITE) or target (READ, atomics: 8 bytes) memory, gathered or scattered in order. */
-  readonly sges?: readonly Sge[];
+  readonly sges?: readonly Sge<Mr>[];
   /** SEND and WRITE only, instead of `sges`: copied during the call (IBV_SEND_INLINE), needs no registration. */
   readonly inlineData?: Uint8Array;
   /** WRITE, READ, atomics: virtual address at the peer. Use a number on hot paths; both forms mean the same. */
@@ -74,15 +75,15 @@ export interface SendWorkRequest {
   readonly compareAdd?: bigint;
   /** CMP_AND_SWP: the new value. Unsigned 64 bits. */
   readonly swap?: bigint;
-  readonly bind?: WindowBinding;
+  readonly bind?: WindowBinding<Mr, Mw>;
   /** UD only. */
-  readonly ah?: AddressHandle;
+  readonly ah?: Ah;
   readonly remoteQpn?: Qpn;
   readonly remoteQkey?: QKey;
 }
 
-export interface ReceiveWorkRequest {
+export interface ReceiveWorkRequest<Mr = MemoryRegion> {
   readonly wrId: number;
   /** Filled in order. A UD receive needs 40 bytes more, for the GRH. May be empty (zero-byte messages). */
-  readonly sges?: readonly Sge[];
+  readonly sges?: readonly Sge<Mr>[];
 }

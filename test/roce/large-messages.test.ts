@@ -89,9 +89,7 @@ test('a SEND of 1 GiB arrives whole, in one receive of 16 pieces', () => {
   const [a, b] = link.pair.sides;
   const source = marked(a, GIB / PIECES);
   const target = b.region(GIB / PIECES).region;
-  const receives = b.qp.receives;
-  const slot = receives.push(7);
-  for (const piece of repeated(target)) receives.sges.add(slot, ...piece);
+  b.qp.postRecv({ wrId: 7, sges: repeated(target).map(([mr, offset, length]) => ({ mr, offset, length })) });
   a.post({ opcode: WrOpcode.SEND, wrId: 1 }, ...repeated(source));
   link.run();
   assert.deepEqual(a.statuses('send'), ['1:SUCCESS']);
@@ -142,9 +140,7 @@ test('a SEND of 2^31 bytes, the longest message that there can be, arrives whole
   const [a, b] = link.pair.sides;
   const source = marked(a, (2 * GIB) / PIECES);
   const target = b.region((2 * GIB) / PIECES).region;
-  const receives = b.qp.receives;
-  const slot = receives.push(7);
-  for (const piece of repeated(target)) receives.sges.add(slot, ...piece);
+  b.qp.postRecv({ wrId: 7, sges: repeated(target).map(([mr, offset, length]) => ({ mr, offset, length })) });
   a.post({ opcode: WrOpcode.SEND, wrId: 1 }, ...repeated(source));
   link.run();
   assert.deepEqual(a.statuses('send'), ['1:SUCCESS']);

@@ -86,8 +86,7 @@ test('every packet lost once is sent again and nothing is executed twice', () =>
         wrId: 5,
         remoteVa: target.va + 4088,
         rkey: grant.rkey,
-        swapAddLow: 5,
-        swapAddHigh: 0,
+        compareAdd: 5n,
       },
       [counter, 0, 8],
     );

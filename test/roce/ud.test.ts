@@ -81,7 +81,7 @@ test('one UD queue pair sends to several and hears several', () => {
   pair.bringUp(second, { sqPsn: 5 as never });
   const target = b.region(64).region;
   b.postRecv(1, target);
-  second.receives.sges.add(second.receives.push(2), target, 0, 64);
+  second.postRecv({ wrId: 2, sges: [{ mr: target, length: 64 }] });
   const to = towards(a, b);
   a.post({ opcode: WrOpcode.SEND, wrId: 1, ...to }, [a.region(4).region, 0, 4]);
   a.post({ opcode: WrOpcode.SEND, wrId: 2, ...to, destQpn: second.qpn }, [a.region(4).region, 0, 4]);
@@ -186,25 +186,32 @@ test('a receive with bad memory ends a UD queue pair', () => {
 });
 
 test('a UD request that cannot be sent fails alone and puts the queue pair into SQE', () => {
-  const cases: [string, number, number, boolean][] = [
-    ['LOC_LEN_ERR', WrOpcode.SEND, 257, true],
-    ['LOC_QP_OP_ERR', WrOpcode.RDMA_WRITE, 4, true],
-    ['LOC_QP_OP_ERR', WrOpcode.LOCAL_INV, 0, true],
-    ['LOC_QP_OP_ERR', WrOpcode.SEND, 4, false],
+  const peer = udPeer();
+  const [to, side] = peer.pair.sides;
+  const { region } = side.region(300, AccessFlags.LOCAL_WRITE, 1);
+  const handle = { ...towards(side, to), flow: side.nic.createFlow({ dgid: '::ffff:10.0.0.1' }) };
+  side.post({ opcode: WrOpcode.SEND, wrId: 1, ...handle }, [region, 0, 257]);
+  side.post({ opcode: WrOpcode.SEND, wrId: 2, ...handle }, [region, 0, 4]);
+  assert.deepEqual(peer.take(), []);
+  assert.deepEqual(peer.sendStatuses(), ['1:LOC_LEN_ERR', '2:WR_FLUSH_ERR']);
+  assert.equal(peer.qp.state, QpState.SQE);
+});
+
+test('what UD cannot do is refused when it is posted, and the queue pair stays as it is', () => {
+  const { LOCAL_INV, RDMA_WRITE, SEND } = WrOpcode;
+  const cases: [opcode: number, hasHandle: boolean, why: RegExp][] = [
+    [RDMA_WRITE, true, /a UD queue pair cannot do RDMA_WRITE/],
+    [LOCAL_INV, true, /a UD queue pair cannot do LOCAL_INV/],
+    [SEND, false, /SEND needs ah/],
   ];
-  for (const [status, opcode, length, hasHandle] of cases) {
+  for (const [opcode, hasHandle, why] of cases) {
     const peer = udPeer();
-    const [to, side] = peer.pair.sides;
-    const { region } = side.region(300, AccessFlags.LOCAL_WRITE, 1);
-    const handle = {
-      ...towards(side, to),
-      flow: hasHandle ? (side.nic.createFlow({ dgid: '::ffff:10.0.0.1' }) as never) : (null as never),
-    };
-    side.post({ opcode, wrId: 1, ...handle }, [region, 0, length]);
-    side.post({ opcode: WrOpcode.SEND, wrId: 2, ...handle }, [region, 0, 4]);
+    const { side } = peer;
+    const flow = hasHandle ? { flow: side.nic.createFlow({ dgid: '::ffff:10.0.0.1' }) } : {};
+    assert.throws(() => side.post({ opcode, ...flow }, [side.region(4).region, 0, 4]), why);
     assert.deepEqual(peer.take(), []);
-    assert.deepEqual(peer.sendStatuses(), [`1:${status}`, '2:WR_FLUSH_ERR']);
-    assert.equal(peer.qp.state, QpState.SQE);
+    assert.deepEqual(peer.sendStatuses(), []);
+    assert.equal(peer.qp.state, QpState.RTS);
   }
 });
 

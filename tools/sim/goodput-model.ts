@@ -2,6 +2,7 @@
  * One connection over one link with random loss and a bounded queue, kept busy with large WRITEs or READs for a while:
  * how much of the link carries useful bytes. Runs the production engine in virtual time, like the rest of the simulator.
  */
+import type { RemoteGrant } from '../../src/roce/memory/region.js';
 import { Nic } from '../../src/roce/nic.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import { formatGid, parseGid, type UdpAddress } from '../../src/verbs/address.js';
@@ -9,7 +10,7 @@ import type { Psn, Qpn } from '../../src/verbs/brands.js';
 import type { PathMtu } from '../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { createCompletions, WcStatus } from '../../src/verbs/work-completion.js';
-import { WrOpcode } from '../../src/verbs/work-request.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 import { EventQueue } from '../../testkit/event-queue.js';
 import { Random } from '../../testkit/random.js';
 import { fillDatagram, Network, type NetworkListener, newDatagram, type Packet } from './network.js';
@@ -168,20 +169,14 @@ export class GoodputRun implements NetworkListener {
     const [qp] = qps;
     this.#requesters.push(qp);
     this.#post.set(qp.qpn, () => {
-      const { queue } = qp.requester;
-      const wqe = queue.reserve();
-      Object.assign(wqe, {
+      qp.postSend({
         wrId: 1,
         opcode: this.#case.read ? WrOpcode.RDMA_READ : WrOpcode.RDMA_WRITE,
-        signaled: true,
-        fence: false,
-        solicited: false,
-        remoteVa: remote.region.va,
-        rkey: remote.grant?.rkey ?? 0,
-        length: MESSAGE_BYTES,
+        flags: SendFlags.SIGNALED,
+        remoteAddr: remote.region.va,
+        rkey: (remote.grant as RemoteGrant).rkey,
+        sges: [{ mr: local.region }],
       });
-      queue.sges.add(wqe.slot, local.region, 0, MESSAGE_BYTES);
-      qp.commitSend();
     });
   }
 

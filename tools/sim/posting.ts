@@ -1,10 +1,11 @@
 /** Turns operations of a scenario into work queue elements and receives, and records what was posted. */
 import type { RemoteGrant } from '../../src/roce/memory/region.js';
-import { Window } from '../../src/roce/qp/bind-request.js';
-import type { SendWqe } from '../../src/roce/qp/send-queue.js';
+import { type BindRequest, Window } from '../../src/roce/qp/bind-request.js';
+import type { EngineSend } from '../../src/roce/qp/posting.js';
 import { REMOTE_ACCESS } from '../../src/verbs/access-flags.js';
+import { type RKey, toRKey } from '../../src/verbs/brands.js';
 import { WcStatus } from '../../src/verbs/work-completion.js';
-import { WrOpcode } from '../../src/verbs/work-request.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 import type { Arena, Piece } from './arena.js';
 import { type Endpoint, PD } from './endpoint.js';
 import type { AtomicRecord, ReceiveRecord, SendRecord } from './records.js';
@@ -12,10 +13,11 @@ import { isSend, needsReceive, type Operation, type OperationKind } from './scen
 
 export const INLINE_BYTES = 64;
 const WORD_BYTES = 8;
+const NO_KEY = toRKey(0);
 /** Receives are numbered apart from operations. */
 const FIRST_RECEIVE_ID = 1_000_000;
 
-const OPCODES: Readonly<Record<OperationKind, number>> = {
+const OPCODES: Readonly<Record<OperationKind, WrOpcode>> = {
   send: WrOpcode.SEND,
   sendImm: WrOpcode.SEND_WITH_IMM,
   sendInv: WrOpcode.SEND_WITH_INV,
@@ -34,9 +36,12 @@ const hasPayload = (kind: OperationKind): boolean => isSend(kind) || kind === 'w
 /** Windows by the id of the operation that bound them. */
 export type Windows = Map<number, Window>;
 
+/** Where the bytes of a request are. */
+type Payload = Pick<EngineSend, 'sges' | 'inlineData'>;
+
 interface Remote {
   readonly va: number;
-  readonly rkey: number;
+  readonly rkey: RKey;
   /** `null` where nothing must change. */
   readonly arena: Arena | null;
   readonly at: number;
@@ -49,45 +54,46 @@ export function postSend(
   now: number,
 ): SendRecord {
   const { qp, random } = endpoint;
-  const queue = qp.requester.queue;
-  const wqe = queue.reserve();
-  const local = placeLocal(endpoint, operation, wqe);
+  const { payload, ...local } = placeLocal(endpoint, operation);
   const remote = remoteOf(endpoint, operation, windows);
-  Object.assign(wqe, {
-    wrId: operation.id,
-    opcode: OPCODES[operation.kind],
-    signaled: operation.signaled,
-    fence: operation.fence,
-    solicited: operation.solicited,
-    imm: random.u32(),
-    remoteVa: remote.va,
-    rkey: remote.rkey,
-    invalidateRkey: invalidatedRkey(endpoint, operation, windows),
-    swapAddHigh: 0,
-    swapAddLow: 0,
-    compareHigh: 0,
-    compareLow: 0,
-  });
-  wqe.length = queue.sges.totalLength(wqe.slot);
-  if (operation.kind === 'bind') bind(endpoint, operation, wqe, windows);
+  const imm = random.u32();
+  const invalidateRkey = invalidatedRkey(endpoint, operation, windows);
+  const isBind = operation.kind === 'bind';
+  const operands = isAtomicKind(operation.kind) ? addAtomic(endpoint, operation, now) : {};
   const record: SendRecord = {
     operation,
     index: endpoint.sends.length,
     ...local,
     target: remote.arena,
     targetAt: remote.at,
-    imm: wqe.imm,
-    invalidateRkey: wqe.invalidateRkey,
+    imm,
+    invalidateRkey,
     signaled: operation.signaled || endpoint.driver.connection.signalAll,
     postedAt: now,
     outcome: 'posted',
     status: WcStatus.SUCCESS,
     settledAt: Number.POSITIVE_INFINITY,
   };
-  if (isAtomicKind(operation.kind)) addAtomic(endpoint, operation, wqe, now);
   endpoint.sends.push(record);
   if (needsReceive(operation)) endpoint.messages.push(record);
-  qp.commitSend();
+  const { FENCE, SIGNALED, SOLICITED } = SendFlags;
+  qp.postSend({
+    wrId: operation.id,
+    opcode: OPCODES[operation.kind],
+    flags:
+      (operation.signaled ? SIGNALED : 0) |
+      (operation.fence ? FENCE : 0) |
+      (operation.solicited ? SOLICITED : 0),
+    imm,
+    remoteAddr: remote.va,
+    rkey: remote.rkey,
+    invalidateRkey,
+    ...payload,
+    ...operands,
+    ...(isBind ? { bind: bind(endpoint, operation, windows) } : {}),
+  });
+  // It was copied.
+  payload.inlineData?.fill(0xee);
   return record;
 }
 
@@ -95,27 +101,22 @@ export function postSend(
 function placeLocal(
   endpoint: Endpoint,
   operation: Operation,
-  wqe: SendWqe,
-): { arena: Arena; pieces: Piece[]; data: Uint8Array } {
-  const queue = endpoint.qp.requester.queue;
+): { arena: Arena; pieces: Piece[]; data: Uint8Array; payload: Payload } {
   const arena = operation.wrong === 'localProtection' ? endpoint.foreign : endpoint.local;
-  const none = { arena, pieces: [], data: new Uint8Array(0) };
+  const none = { arena, pieces: [], data: new Uint8Array(0), payload: {} };
   if (operation.kind === 'bind' || operation.kind === 'localInv') return none;
   const length = endpoint.lengthOf(operation);
   const key = operation.id * 2654435761;
   if (operation.inline && length <= INLINE_BYTES && hasPayload(operation.kind)) {
     const data = new Uint8Array(length).map((_, i) => (key >>> (i & 15)) + i);
-    const scratch = data.slice();
-    queue.setInline(wqe, scratch);
-    scratch.fill(0xee);
-    return { ...none, data };
+    return { ...none, data, payload: { inlineData: data.slice() } };
   }
   const pieces = arena.take(
     operation.wrong === 'localProtection' ? Math.min(length, 64) : length,
     operation.sges,
   );
-  for (const piece of pieces) queue.sges.add(wqe.slot, arena.region, piece.offset, piece.length);
-  if (!hasPayload(operation.kind)) return { arena, pieces, data: none.data };
+  const payload = { sges: pieces.map((piece) => ({ mr: arena.region, ...piece })) };
+  if (!hasPayload(operation.kind)) return { arena, pieces, data: none.data, payload };
   arena.write(pieces, key);
   const data = new Uint8Array(length);
   let done = 0;
@@ -123,19 +124,19 @@ function placeLocal(
     data.set(arena.bytes.subarray(piece.offset, piece.offset + piece.length), done);
     done += piece.length;
   }
-  return { arena, pieces, data };
+  return { arena, pieces, data, payload };
 }
 
 function remoteOf(endpoint: Endpoint, operation: Operation, windows: Windows): Remote {
   const { peer } = endpoint;
-  const none = { va: 0, rkey: 0, arena: null, at: 0 };
+  const none = { va: 0, rkey: NO_KEY, arena: null, at: 0 };
   if (isSend(operation.kind) || operation.kind === 'bind' || operation.kind === 'localInv') return none;
   const isAtomic = isAtomicKind(operation.kind);
   const isWord = isAtomic && operation.wrong !== 'domain';
   const arena = isWord ? peer.host.words : wrongArena(endpoint, operation);
   const grant = arena.grant as RemoteGrant;
   let at = isAtomic ? (operation.offset % peer.host.sharedWords.length) * WORD_BYTES : operation.offset;
-  let rkey = grant.rkey;
+  let rkey: number = grant.rkey;
   if (operation.window !== null) rkey = windows.get(operation.window)?.rkey ?? 0;
   if (operation.wrong === 'rkey') rkey ^= 0x5a5a5a5a;
   if (operation.wrong === 'misaligned') at += 4;
@@ -146,7 +147,7 @@ function remoteOf(endpoint: Endpoint, operation: Operation, windows: Windows): R
   }
   if (operation.wrong === 'foreignWindow') rkey = foreignWindow(peer);
   const untouched = isAtomic || (operation.wrong !== null && operation.wrong !== 'noReceive');
-  return { va: arena.region.va + at, rkey: rkey >>> 0, arena: untouched ? null : arena, at };
+  return { va: arena.region.va + at, rkey: (rkey >>> 0) as RKey, arena: untouched ? null : arena, at };
 }
 
 function wrongArena(endpoint: Endpoint, operation: Operation): Arena {
@@ -162,8 +163,8 @@ function foreignWindow(peer: Endpoint): number {
   const window = new Window(PD, nic.regions.reserveKey());
   const { region } = peer.target;
   const request = {
-    window,
-    region,
+    mw: window,
+    mr: region,
     offset: 0,
     length: region.bytes.length,
     access: REMOTE_ACCESS,
@@ -174,23 +175,23 @@ function foreignWindow(peer: Endpoint): number {
   return window.rkey;
 }
 
-function invalidatedRkey(endpoint: Endpoint, operation: Operation, windows: Windows): number {
-  if (operation.kind !== 'localInv' && operation.kind !== 'sendInv') return 0;
+function invalidatedRkey(endpoint: Endpoint, operation: Operation, windows: Windows): RKey {
+  if (operation.kind !== 'localInv' && operation.kind !== 'sendInv') return NO_KEY;
   if (operation.wrong === 'badInvalidate') {
     const victim = operation.kind === 'sendInv' ? endpoint.peer : endpoint;
-    return victim.target.grant?.rkey ?? 0;
+    return victim.target.grant?.rkey ?? NO_KEY;
   }
-  return windows.get(operation.window ?? -1)?.rkey ?? 0;
+  return windows.get(operation.window ?? -1)?.rkey ?? NO_KEY;
 }
 
-function bind(endpoint: Endpoint, operation: Operation, wqe: SendWqe, windows: Windows): void {
+function bind(endpoint: Endpoint, operation: Operation, windows: Windows): BindRequest {
   const rkey = endpoint.nic.regions.reserveKey();
   const window = new Window(PD, rkey);
   windows.set(operation.id, window);
   const arena = operation.wrong === 'badBind' ? endpoint.writable : endpoint.target;
-  wqe.bind = {
-    window,
-    region: arena.region,
+  return {
+    mw: window,
+    mr: arena.region,
     offset: operation.offset,
     length: Math.max(1, operation.length),
     access: REMOTE_ACCESS,
@@ -200,17 +201,18 @@ function bind(endpoint: Endpoint, operation: Operation, wqe: SendWqe, windows: W
 
 // --- atomics --------------------------------------------------------------------------------------------------------
 
-function addAtomic(endpoint: Endpoint, operation: Operation, wqe: SendWqe, now: number): void {
+/** Notes it, and returns its operands. */
+function addAtomic(
+  endpoint: Endpoint,
+  operation: Operation,
+  now: number,
+): Pick<EngineSend, 'compareAdd' | 'swap'> {
   const { random, peer } = endpoint;
   const word = peer.host.sharedWords[operation.offset % peer.host.sharedWords.length];
   if (word === undefined) throw new Error('no shared word');
   const operand = randomU64(endpoint);
   const isCompareSwap = operation.kind === 'cas';
   const compare = random.chance(0.7) ? word.lately : randomU64(endpoint);
-  wqe.swapAddHigh = Number(operand >> 32n);
-  wqe.swapAddLow = Number(operand & 0xffffffffn);
-  wqe.compareHigh = Number(compare >> 32n);
-  wqe.compareLow = Number(compare & 0xffffffffn);
   const record: AtomicRecord = {
     id: operation.id,
     group: `${endpoint.name} ${endpoint.driver.epochIndex}`,
@@ -224,6 +226,7 @@ function addAtomic(endpoint: Endpoint, operation: Operation, wqe: SendWqe, now: 
   };
   if (operation.wrong === null) word.records.push(record);
   endpoint.driver.atomics.set(operation.id, { word, record });
+  return isCompareSwap ? { compareAdd: compare, swap: operand } : { compareAdd: operand };
 }
 
 function randomU64(endpoint: Endpoint): bigint {
@@ -261,15 +264,11 @@ export function postReceive(endpoint: Endpoint, operation: Operation): boolean {
   const count = Math.max(1, endpoint.random.int(1, queue.sges.maxSge));
   const pieces = arena.take(endpoint.receiveBytes, count);
   const wrId = FIRST_RECEIVE_ID + host.receivesPosted++;
-  const slot = queue.push(wrId);
-  for (const piece of pieces) {
-    queue.sges.add(slot, bad ? endpoint.foreign.region : arena.region, piece.offset, piece.length);
-  }
+  const mr = bad ? endpoint.foreign.region : arena.region;
+  const sges = pieces.map((piece) => ({ mr, ...piece }));
   const record: ReceiveRecord = { wrId, arena, pieces, capacity: endpoint.receiveBytes, outcome: 'posted' };
   if (endpoint.usesSrq) host.sharedReceives.set(wrId, record);
-  else {
-    endpoint.receives.push(record);
-    qp.commitReceive();
-  }
+  else endpoint.receives.push(record);
+  (qp.srq ?? qp).postRecv({ wrId, sges });
   return true;
 }

@@ -6,6 +6,7 @@
  */
 
 import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
+import type { RKey } from '../../verbs/brands.js';
 import { invariant } from '../../verbs/invariant.js';
 import type { RandomU32 } from '../random.js';
 import { Region, RemoteGrant } from './region.js';
@@ -80,15 +81,15 @@ export class RegionTable {
   }
 
   /** A random key that is in use nowhere, and not 0. */
-  #newKey(): number {
+  #newKey(): RKey {
     for (;;) {
       const key = this.#random() >>> 0;
-      if (key !== 0 && !this.#lkeys.has(key) && !this.#grants.has(key)) return key;
+      if (key !== 0 && !this.#lkeys.has(key) && !this.#grants.has(key)) return key as RKey;
     }
   }
 
   /** A key for a memory window, which is bound later. */
-  reserveKey(): number {
+  reserveKey(): RKey {
     return this.#newKey();
   }
 }

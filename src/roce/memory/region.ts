@@ -3,6 +3,7 @@
  * whole region (memory region) or a part of one (memory window). Addresses inside are plain numbers below 2^53.
  */
 import { AccessFlags, REMOTE_ACCESS } from '../../verbs/access-flags.js';
+import type { RKey } from '../../verbs/brands.js';
 
 export class Region {
   readonly bytes: Uint8Array;
@@ -29,6 +30,10 @@ export class Region {
     this.#usableLength = bytes.length;
   }
 
+  get length(): number {
+    return this.bytes.length;
+  }
+
   /** `false` after deregistration. */
   get valid(): boolean {
     return this.#usableLength >= 0;
@@ -49,7 +54,7 @@ export class Region {
 }
 
 export class RemoteGrant {
-  readonly rkey: number;
+  readonly rkey: RKey;
   readonly region: Region;
   readonly va: number;
   readonly length: number;
@@ -58,7 +63,7 @@ export class RemoteGrant {
   readonly qpn: number;
   valid = true;
 
-  constructor(rkey: number, region: Region, va: number, length: number, access: number, qpn: number) {
+  constructor(rkey: RKey, region: Region, va: number, length: number, access: number, qpn: number) {
     this.rkey = rkey;
     this.region = region;
     this.va = va;

@@ -6,14 +6,16 @@
  * that were due before the failure, and every request that is or will be posted completes with WR_FLUSH_ERR.
  */
 import { AccessFlags } from '../../verbs/access-flags.js';
-import { usageError } from '../../verbs/errors.js';
+import type { Qpn } from '../../verbs/brands.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
 import { toPathMtu } from '../../verbs/mtu.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../../verbs/qp-attributes.js';
-import { mayReceive, QpState, QpType } from '../../verbs/qp-state.js';
+import { mayPostRecv, mayPostSend, mayReceive, QpState, QpType, qpStateName } from '../../verbs/qp-state.js';
 import { checkTransition } from '../../verbs/qp-transitions.js';
 import type { QueuePairProgress } from '../../verbs/queue-pair.js';
+import type { Sized } from '../../verbs/request-checks.js';
 import { WcOpcode, WcStatus } from '../../verbs/work-completion.js';
-import { WrOpcode } from '../../verbs/work-request.js';
+import { type ReceiveWorkRequest, type SendWorkRequest, WrOpcode } from '../../verbs/work-request.js';
 import type { Cq } from '../completion/cq.js';
 import { QpCounters } from '../counters.js';
 import type { Datagram } from '../datagram.js';
@@ -28,6 +30,14 @@ import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { Completer } from './completer.js';
 import { CongestionNotice } from './congestion-notice.js';
+import {
+  type EngineReceive,
+  type EngineSend,
+  enqueueReceive,
+  enqueueSend,
+  type Handles,
+  OWN_HANDLES,
+} from './posting.js';
 import { type CurrentReceive, ReceiveQueue } from './receive-queue.js';
 import { completionOpcode } from './request-opcodes.js';
 import { Requester } from './requester.js';
@@ -59,7 +69,7 @@ export interface QpInit {
 
 export class Qp implements Timed {
   readonly nic: Nic;
-  readonly qpn: number;
+  readonly qpn: Qpn;
   readonly type: QpType;
   readonly pd: number;
   readonly sendCq: Cq;
@@ -103,7 +113,7 @@ export class Qp implements Timed {
 
   constructor(nic: Nic, qpn: number, init: QpInit) {
     this.nic = nic;
-    this.qpn = qpn;
+    this.qpn = qpn as Qpn;
     this.type = init.type;
     this.pd = init.pd;
     this.sendCq = init.sendCq;
@@ -249,15 +259,26 @@ export class Qp implements Timed {
 
   // --- posting ------------------------------------------------------------------------------------------------------
 
-  /** Makes the element that was reserved and filled in part of the queue. */
-  commitSend(): void {
-    this.requester.queue.commit();
+  /** @throws RdmaError for a request that cannot be right, a state that does not allow it, and a queue that is full. */
+  postSend(request: EngineSend): void;
+  postSend<Mr extends Sized, Mw, Ah>(
+    request: SendWorkRequest<Mr, Mw, Ah>,
+    handles: Handles<Mr, Mw, Ah>,
+  ): void;
+  postSend(request: EngineSend, handles = OWN_HANDLES): void {
+    if (!mayPostSend(this.state)) throw notAllowed('postSend', 'RTS', this.state);
+    enqueueSend(this.requester.queue, this.type, request, handles);
     if (this.state === QpState.ERR || this.state === QpState.SQE) this.requester.flush();
     else this.schedule();
   }
 
-  /** To be called when the pieces of a receive are complete. */
-  commitReceive(): void {
+  /** @throws RdmaError as `postSend` does, and where receives come from a shared queue. */
+  postRecv(request: EngineReceive): void;
+  postRecv<Mr extends Sized, Mw, Ah>(request: ReceiveWorkRequest<Mr>, handles: Handles<Mr, Mw, Ah>): void;
+  postRecv(request: EngineReceive, handles = OWN_HANDLES): void {
+    if (this.srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
+    if (!mayPostRecv(this.state)) throw notAllowed('postRecv', 'INIT or later', this.state);
+    enqueueReceive(this.receives, 'receive queue', request, handles);
     if (this.state === QpState.ERR) this.#flushReceives();
   }
 
@@ -355,6 +376,11 @@ export class Qp implements Timed {
   ): void {
     this.recvCq.push(wrId, status, opcode, length, this.qpn, wcFlags, value, sourceQpn, solicited);
   }
+}
+
+function notAllowed(what: string, needed: string, state: QpState): RdmaError {
+  const message = `${what} needs a queue pair in ${needed}, this one is in ${qpStateName(state)}`;
+  return new RdmaError('ERR_RDMA_INVALID_STATE', message);
 }
 
 function timeoutToMicros(code: number): number {

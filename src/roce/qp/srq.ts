@@ -1,4 +1,7 @@
 /** A shared receive queue, with its one-shot limit event. */
+import type { Sized } from '../../verbs/request-checks.js';
+import type { ReceiveWorkRequest } from '../../verbs/work-request.js';
+import { type EngineReceive, enqueueReceive, type Handles, OWN_HANDLES } from './posting.js';
 import type { CurrentReceive } from './receive-queue.js';
 import { ReceiveQueue } from './receive-queue.js';
 
@@ -19,6 +22,13 @@ export class Srq {
     this.maxSge = maxSge;
     this.receives = new ReceiveQueue(maxWr, maxSge);
     this.#onLimit = onLimit;
+  }
+
+  /** @throws RdmaError for a request that cannot be right, and for a queue that is full. */
+  postRecv(request: EngineReceive): void;
+  postRecv<Mr extends Sized, Mw, Ah>(request: ReceiveWorkRequest<Mr>, handles: Handles<Mr, Mw, Ah>): void;
+  postRecv(request: EngineReceive, handles = OWN_HANDLES): void {
+    enqueueReceive(this.receives, 'shared receive queue', request, handles);
   }
 
   takeInto(current: CurrentReceive): boolean {

@@ -5,13 +5,14 @@
  * A request that fails puts the queue pair into SQE: the rest of the send queue is flushed, receiving goes on, and the
  * program brings it back with SQE to RTS.
  */
+import { invariant } from '../../verbs/invariant.js';
 import { QpState, QpType } from '../../verbs/qp-state.js';
 import { WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import { psnAdd } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import type { Qp } from './qp.js';
-import { isLocalOperation, isWrite } from './request-opcodes.js';
+import { isWrite } from './request-opcodes.js';
 import { writeDatagram, writeRequest } from './request-packets.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 import type { RequesterHalf } from './service-halves.js';
@@ -79,12 +80,7 @@ export class UnreliableRequester implements RequesterHalf {
 
   #check(wqe: SendWqe): WcStatus {
     const isDatagram = this.#qp.type === QpType.UD;
-    if (isLocalOperation(wqe.opcode)) {
-      return isDatagram ? WcStatus.LOC_QP_OP_ERR : this.#qp.executeLocal(wqe);
-    }
-    const isSend = wqe.opcode === WrOpcode.SEND || wqe.opcode === WrOpcode.SEND_WITH_IMM;
-    const isLegal = isDatagram ? isSend && wqe.flow !== null : isSend || isWrite(wqe.opcode);
-    if (!isLegal) return WcStatus.LOC_QP_OP_ERR;
+    INVARIANT: invariant(isLegal(wqe, isDatagram), 'posting refuses what the service cannot do');
     // Linux rxe completes an oversized datagram as if it had been sent; here nothing is lost without a word.
     if (isDatagram && wqe.length > this.#qp.mtu) return WcStatus.LOC_LEN_ERR;
     wqe.packets = Math.max(1, Math.ceil(wqe.length / this.#qp.mtu));
@@ -116,4 +112,9 @@ export class UnreliableRequester implements RequesterHalf {
     this.queue.retire();
     this.#qp.checkDrained();
   }
+}
+
+function isLegal({ opcode, flow }: SendWqe, isDatagram: boolean): boolean {
+  const isSend = opcode === WrOpcode.SEND || opcode === WrOpcode.SEND_WITH_IMM;
+  return isDatagram ? isSend && flow !== null : isSend || isWrite(opcode);
 }

@@ -35,7 +35,7 @@ function read(peer: HandPeer, wrId: number, length: number, fence = false): Uint
 
 function atomic(peer: HandPeer, wrId: number): Uint8Array {
   const { region } = peer.side.region(8);
-  const target = { remoteVa: REMOTE_VA, rkey: 7, swapAddLow: 1 };
+  const target = { remoteVa: REMOTE_VA, rkey: 7, compareAdd: 1n };
   peer.side.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, wrId, ...target }, [region, 0, 8]);
   return region.bytes;
 }
@@ -44,7 +44,7 @@ function binding(peer: HandPeer): BindRequest {
   const { region } = peer.side.region(16, AccessFlags.LOCAL_WRITE | AccessFlags.MW_BIND);
   const rkey = peer.nic.regions.reserveKey();
   const window = new Window(peer.side.pd, rkey);
-  return { window, region, offset: 0, length: 16, access: AccessFlags.REMOTE_READ, rkey };
+  return { mw: window, mr: region, offset: 0, length: 16, access: AccessFlags.REMOTE_READ, rkey };
 }
 
 function data(peer: HandPeer, opcode: number, psn: number, payload: Uint8Array): string {

@@ -5,6 +5,7 @@ import { CqArm } from '../../../src/roce/completion/cq.js';
 import { type BindRequest, Window } from '../../../src/roce/qp/bind-request.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { AccessFlags, checkRegionAccess, REMOTE_ACCESS } from '../../../src/verbs/access-flags.js';
+import type { RKey } from '../../../src/verbs/brands.js';
 import { mtuFromEnum, mtuToEnum, PATH_MTUS } from '../../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../../src/verbs/qp-state.js';
 import { WcFlags, WcOpcode, WcStatus } from '../../../src/verbs/work-completion.js';
@@ -101,8 +102,7 @@ test('sixteen pieces of any length, empty ones among them, are one message in th
     );
   const sources = pieces(a, 5);
   const receive = pieces(b).reverse();
-  const slot = b.qp.receives.push(9);
-  for (const piece of receive) b.qp.receives.sges.add(slot, ...piece);
+  b.qp.postRecv({ wrId: 9, sges: receive.map(([mr, offset, length]) => ({ mr, offset, length })) });
   a.post({ opcode: WrOpcode.SEND, wrId: 1 }, ...sources);
   const { region: target, grant } = b.region(total, ALL);
   const remote = { remoteVa: target.va, rkey: grant.rkey };
@@ -122,13 +122,8 @@ test('inline data may be overwritten as soon as it is posted, and is the same wh
   const [a, b] = pair.sides;
   const target = b.region(64).region;
   b.postRecv(1, target);
-  const { queue } = a.qp.requester;
   const data = pattern(64, 9);
-  const wqe = queue.reserve();
-  Object.assign(wqe, { wrId: 5, opcode: WrOpcode.SEND, signaled: true, fence: false, solicited: false });
-  queue.setInline(wqe, data);
-  wqe.length = data.length;
-  a.qp.commitSend();
+  a.qp.postSend({ wrId: 5, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, inlineData: data });
   data.fill(0);
   let sends = 0;
   pair.tap = ({ packet }) => packet.opcode !== Opcode.RC_SEND_ONLY || ++sends > 1;
@@ -167,11 +162,7 @@ test('an atomic returns what was there in the order of the host, and its 64 bits
   word.setBigUint64(0, 0xffff_ffff_ffff_fffen, true);
   const result = a.region(8).region;
   const remote = { remoteVa: target.va, rkey: grant.rkey };
-  a.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, wrId: 1, ...remote, swapAddLow: 5, swapAddHigh: 0 }, [
-    result,
-    0,
-    8,
-  ]);
+  a.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, wrId: 1, ...remote, compareAdd: 5n }, [result, 0, 8]);
   pair.run();
   assert.equal(new DataView(result.bytes.buffer).getBigUint64(0, true), 0xffff_ffff_ffff_fffen);
   assert.equal(word.getBigUint64(0, true), 3n);
@@ -181,13 +172,8 @@ test('an atomic whose result has less than 8 bytes of room fails here, and nothi
   const pair = new NicPair({ mtu: MTU });
   const [a, b] = pair.sides;
   const { region: target, grant } = b.region(8, ALL);
-  const { queue } = a.qp.requester;
-  const wqe = queue.reserve();
-  const opcode = WrOpcode.ATOMIC_FETCH_AND_ADD;
-  Object.assign(wqe, { wrId: 1, opcode, signaled: true, fence: false, length: 8 });
-  Object.assign(wqe, { remoteVa: target.va, rkey: grant.rkey, swapAddLow: 5, swapAddHigh: 0 });
-  queue.sges.add(wqe.slot, a.region(8).region, 0, 7);
-  a.qp.commitSend();
+  const remote = { remoteVa: target.va, rkey: grant.rkey, compareAdd: 5n };
+  a.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, wrId: 1, ...remote }, [a.region(8).region, 0, 7]);
   pair.run();
   assert.deepEqual(a.statuses('send'), ['1:LOC_LEN_ERR']);
   assert.equal(pair.sent.length, 0);
@@ -361,12 +347,12 @@ test('a shared receive queue raises its limit event once, when fewer than the li
 function bindRequest(side: Side, access: number): BindRequest {
   const { region } = side.region(64, ALL | AccessFlags.MW_BIND);
   const window = new Window(side.pd, side.nic.regions.reserveKey());
-  return { window, region, offset: 16, length: 32, access, rkey: side.nic.regions.reserveKey() };
+  return { mw: window, mr: region, offset: 16, length: 32, access, rkey: side.nic.regions.reserveKey() };
 }
 
 function writeTo(pair: NicPair, bind: BindRequest, at: number, length = 8): string[] {
   const [a] = pair.sides;
-  const remote = { remoteVa: bind.region.va + at, rkey: bind.rkey };
+  const remote = { remoteVa: bind.mr.va + at, rkey: bind.rkey };
   a.post({ opcode: WrOpcode.RDMA_WRITE, wrId: at, ...remote }, [a.region(length, 0, 1).region, 0, length]);
   pair.run();
   return a.statuses('send');
@@ -419,11 +405,11 @@ test('a window of another queue pair, one that is in force already and one witho
   const [, b] = pair.sides;
   const bind = bindRequest(b, AccessFlags.REMOTE_WRITE);
   assert.equal(b.nic.bindWindow(b.qp, bind), true);
-  assert.equal(b.nic.bindWindow(b.qp, { ...bind, rkey: bind.rkey ^ 0x1234 }), false, 'in force');
+  assert.equal(b.nic.bindWindow(b.qp, { ...bind, rkey: (bind.rkey ^ 0x1234) as RKey }), false, 'in force');
   const other = b.createQp();
   assert.equal(other.invalidate(bind.rkey), false, 'not this one’s to revoke');
   assert.equal(b.qp.invalidate(bind.rkey), true);
-  const plain = { ...bind, region: b.region(64, ALL).region, rkey: b.nic.regions.reserveKey() };
+  const plain = { ...bind, mr: b.region(64, ALL).region, rkey: b.nic.regions.reserveKey() };
   assert.equal(b.nic.bindWindow(b.qp, plain), false, 'the region does not allow windows');
 });
 

@@ -1,8 +1,11 @@
 /** What the program beside the NIC does between hostile packets: posts, changes of state, changes of memory, time. */
 import type { Region } from '../../../../src/roce/memory/region.js';
+import type { BindRequest } from '../../../../src/roce/qp/bind-request.js';
+import type { EngineSend, EngineSge } from '../../../../src/roce/qp/posting.js';
 import { AccessFlags } from '../../../../src/verbs/access-flags.js';
+import { toQKey, toQpn, toRKey } from '../../../../src/verbs/brands.js';
 import { mayPostRecv, mayPostSend, QpState, QpType } from '../../../../src/verbs/qp-state.js';
-import { WrOpcode } from '../../../../src/verbs/work-request.js';
+import { SendFlags, WrOpcode } from '../../../../src/verbs/work-request.js';
 import type { Choices } from '../../choices.js';
 import { bringUp, QKEY } from './bring-up.js';
 import type { Observer } from './observer.js';
@@ -18,8 +21,14 @@ import {
   type World,
 } from './world.js';
 
-type Piece = readonly [region: Region, offset: number, length: number];
-const SENDS = [2, 0, 4, 6, 5, 3, 1, 9, 7, 8, 2, 0] as const;
+type Piece = Required<EngineSge>;
+/** Operations that a queue pair can do, by how often they are posted. */
+const SENDS: Readonly<Record<QpType, readonly WrOpcode[]>> = {
+  [QpType.RC]: [2, 0, 4, 6, 5, 3, 1, 9, 7, 8, 2, 0],
+  [QpType.UC]: [2, 0, 3, 1],
+  [QpType.UD]: [2, 3],
+};
+const { FENCE, SIGNALED, SOLICITED } = SendFlags;
 
 /** What a busy queue pair begins with. */
 export function postInitial(world: World, observer: Observer, choices: Choices): void {
@@ -36,89 +45,79 @@ export function postReceive(world: World, observer: Observer, index: number, cho
   const { receives } = qp.srq ?? qp;
   if (receives.full || !mayPostRecv(qp.state)) return;
   const wrId = observer.posted(qp.srq === null ? index : -1);
-  const slot = receives.push(wrId);
-  for (const [region, offset, length] of pieces(world, world.receiveRegion, RECEIVE_BUFFERS, choices)) {
-    receives.sges.add(slot, region, offset, length);
-  }
-  observer.promises.holds(wrId, receives.sges.totalLength(slot));
-  if (qp.srq === null) qp.commitReceive();
+  const sges = pieces(world, world.receiveRegion, RECEIVE_BUFFERS, choices);
+  observer.promises.holds(
+    wrId,
+    sges.reduce((total, { length }) => total + length, 0),
+  );
+  (qp.srq ?? qp).postRecv({ wrId, sges });
 }
 
 /** Mostly the pieces of one buffer; sometimes memory that cannot be right. */
 function pieces(world: World, region: Region, buffers: number, choices: Choices): Piece[] {
   const at = choices.below(buffers) * PIECE_STRIDE_BYTES;
-  const [first, second] = PIECES.map(([from, to]): Piece => [region, at + from, to - from]) as [Piece, Piece];
+  const piece = (mr: Region, offset: number, length: number): Piece => ({ mr, offset, length });
+  const [first, second] = PIECES.map(([from, to]) => piece(region, at + from, to - from)) as [Piece, Piece];
   const how = choices.u8();
   if (how < 140) return [first, second];
   if (how < 180) return [second];
   if (how < 210) return [first];
   if (how < 230) return [];
   const local = world.regions[6] as KnownRegion;
-  if (how < 236) return [first, [local.region, 0, 512]];
-  if (how < 242) return [first, [region, region.bytes.length - 100, 200]];
-  if (how < 248) return [[(world.regions[OTHER_DOMAIN] as KnownRegion).region, 0, 256]];
-  return [[(world.regions[10] as KnownRegion).region, 0, 256]];
+  if (how < 236) return [first, piece(local.region, 0, 512)];
+  if (how < 242) return [first, piece(region, region.bytes.length - 100, 200)];
+  if (how < 248) return [piece((world.regions[OTHER_DOMAIN] as KnownRegion).region, 0, 256)];
+  return [piece((world.regions[10] as KnownRegion).region, 0, 256)];
 }
 
 export function postSend(world: World, observer: Observer, index: number, choices: Choices): void {
   const { qp } = world.qps[index] as KnownQp;
   const { queue } = qp.requester;
   if (queue.full || !mayPostSend(qp.state)) return;
-  const opcode = choices.pick(SENDS);
-  const wqe = queue.reserve();
-  wqe.wrId = observer.posted(index);
-  wqe.opcode = opcode;
+  const opcode = choices.pick(SENDS[qp.type]);
+  const wrId = observer.posted(index);
   const flags = choices.u8();
-  wqe.signaled = true;
-  wqe.fence = (flags & 7) === 7;
-  wqe.solicited = (flags & 8) !== 0;
-  wqe.imm = flags;
-  wqe.remoteVa = flags >= 240 ? Number.MAX_SAFE_INTEGER : 0x10000;
-  wqe.rkey = 0x1234;
-  wqe.invalidateRkey = (world.windows[flags & 1] as KnownWindow).window.rkey;
-  if (qp.type === QpType.UD) {
-    wqe.flow = qp.flow;
-    wqe.destQpn = 5;
-    wqe.qkey = QKEY;
-  }
   const isTarget = opcode >= WrOpcode.RDMA_READ && opcode <= WrOpcode.ATOMIC_FETCH_AND_ADD;
-  if (opcode === WrOpcode.BIND_MW) bindRequest(world, wqe, index, choices);
-  else if (flags >= 200 && flags < 210 && !isTarget) queue.setInline(wqe, new Uint8Array(flags - 199));
-  else {
-    const source = isTarget ? world.targetRegion : world.receiveRegion;
-    for (const [region, offset, length] of pieces(
-      world,
-      source,
-      isTarget ? TARGET_BUFFERS : RECEIVE_BUFFERS,
-      choices,
-    )) {
-      queue.sges.add(wqe.slot, region, offset, length);
-    }
+  let what: Pick<EngineSend, 'bind' | 'inlineData' | 'sges'>;
+  if (opcode === WrOpcode.BIND_MW) what = { bind: bindRequest(world, index, choices) };
+  else if (flags >= 200 && flags < 210 && !isTarget && opcode !== WrOpcode.LOCAL_INV) {
+    what = { inlineData: new Uint8Array(flags - 199) };
+  } else {
+    const [source, buffers] = isTarget
+      ? [world.targetRegion, TARGET_BUFFERS]
+      : [world.receiveRegion, RECEIVE_BUFFERS];
+    what = { sges: pieces(world, source, buffers, choices) };
   }
-  const total = queue.sges.totalLength(wqe.slot);
-  wqe.length = opcode >= WrOpcode.ATOMIC_CMP_AND_SWP && isTarget ? 8 : total;
-  qp.commitSend();
+  qp.postSend({
+    wrId,
+    opcode,
+    flags: SIGNALED | ((flags & 7) === 7 ? FENCE : 0) | ((flags & 8) !== 0 ? SOLICITED : 0),
+    imm: flags,
+    remoteAddr: flags >= 240 ? Number.MAX_SAFE_INTEGER : 0x10000,
+    rkey: toRKey(0x1234),
+    invalidateRkey: (world.windows[flags & 1] as KnownWindow).window.rkey,
+    compareAdd: 1n,
+    swap: 2n,
+    ...(qp.type === QpType.UD ? { ah: qp.flow, remoteQpn: toQpn(5), remoteQkey: toQKey(QKEY) } : {}),
+    ...what,
+  });
 }
 
-function bindRequest(
-  world: World,
-  wqe: KnownQp['qp']['requester']['queue'] extends { reserve(): infer Wqe } ? Wqe : never,
-  index: number,
-  choices: Choices,
-): void {
+function bindRequest(world: World, index: number, choices: Choices): BindRequest {
   const { window, owner, from, length } = choices.pick(world.windows);
   const how = choices.u8();
   // Another queue pair than the owner's would make the rules of the window's zone wrong: it tries what must fail.
   const isOwner = owner === index;
   const { REMOTE_READ, REMOTE_WRITE, REMOTE_ATOMIC } = AccessFlags;
   const hostBytes = world.windowHost.bytes.length;
-  wqe.bind = {
-    window,
-    region: isOwner && (how < 240 || how >= 244) ? world.windowHost : world.receiveRegion,
-    offset: how >= 250 ? -1 : from,
+  return {
+    mw: window,
+    mr: isOwner && (how < 240 || how >= 244) ? world.windowHost : world.receiveRegion,
+    // Posting refuses what is below 0; this is beyond the end.
+    offset: how >= 250 ? hostBytes + 1 : from,
     length: how >= 248 && how < 250 ? hostBytes - from + 1 : how >= 244 && how < 250 ? 1e6 : length,
     access: choices.pick([REMOTE_READ | REMOTE_WRITE, REMOTE_READ, REMOTE_WRITE | REMOTE_ATOMIC]),
-    rkey: how >= 230 && how < 240 ? (how & 1) * 5 : world.nic.regions.reserveKey(),
+    rkey: how >= 230 && how < 240 ? toRKey((how & 1) * 5) : world.nic.regions.reserveKey(),
   };
 }
 

@@ -32,8 +32,8 @@ function recordConversation(type: QpType): readonly Uint8Array[] {
   client.post({ opcode: WrOpcode.RDMA_WRITE_WITH_IMM, imm: 8, ...remote }, [source, 0, 16]);
   if (type === QpType.RC) {
     client.post({ opcode: WrOpcode.RDMA_READ, ...remote }, whole);
-    client.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, swapAddLow: 1, ...remote }, [source, 0, 8]);
-    client.post({ opcode: WrOpcode.ATOMIC_CMP_AND_SWP, swapAddLow: 1, ...remote }, [source, 0, 8]);
+    client.post({ opcode: WrOpcode.ATOMIC_FETCH_AND_ADD, compareAdd: 1n, ...remote }, [source, 0, 8]);
+    client.post({ opcode: WrOpcode.ATOMIC_CMP_AND_SWP, swap: 1n, ...remote }, [source, 0, 8]);
     client.post({ opcode: WrOpcode.SEND }, [source, 0, 1]);
   }
   pair.run(() => pair.now > 100_000);
