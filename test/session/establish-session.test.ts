@@ -194,6 +194,23 @@ test('parameters that were told in another session, or by the other side, are re
   await first.close();
 });
 
+test('a channel counts its sessions at both ends, and what was told in one is worth nothing in the next', async () => {
+  const { client, served } = await pair();
+  const bindings: string[] = [];
+  for (const sessions of [1, 2, 3]) {
+    bindings.push(bindParameters(served, 'client', PSN_A, CLIENT));
+    assert.equal(bindParameters(client, 'client', PSN_A, CLIENT), bindings.at(-1), 'both ends agree');
+    await Promise.all([
+      establishSession(served, loggedSteps('server', SERVER, [])),
+      establishSession(client, loggedSteps('client', CLIENT, [])),
+    ]);
+    assert.deepEqual([served.sessionsBefore, client.sessionsBefore], [sessions, sessions]);
+  }
+  assert.equal(new Set(bindings).size, 3);
+  await client.close();
+  await served.closed;
+});
+
 test('a step that fails ends the session; the peer learns the kind but not the message', async () => {
   const { client, served } = await pair();
   const limit = new RdmaError('ERR_RDMA_LIMIT', 'no queue pair left on /dev/secret0');

@@ -257,6 +257,32 @@ test('a flood of silent connections stays bounded and does not lock an honest cl
   for (const { socket } of flood) socket.destroy();
 });
 
+test('a connection that was refused counts for its address only until it is gone', async () => {
+  const { channel, arrive } = arrival();
+  await using server = await startServer(certificates, {
+    onChannel: arrive,
+    admission: { maxPerAddress: 2 },
+  });
+  const open = async () => {
+    const socket = tcpConnect(server.port, '127.0.0.1');
+    const closed = gone(socket);
+    await once(socket, 'connect');
+    return { socket, closed };
+  };
+  const held = [await open(), await open()];
+  for (let attempt = 1; attempt <= 3; attempt++) await (await open()).closed;
+  const overload = server.refusals.filter(({ kind }) => kind === 'overload');
+  assert.equal(overload.length, 3);
+  for (const { socket, closed } of held) {
+    socket.destroy();
+    await closed;
+  }
+  while (server.server.tlsHandshakes > 0) await new Promise(setImmediate);
+  const client = await connectTls(clientOptions(certificates, server.port));
+  await channel;
+  await client.close();
+});
+
 test('closing the server drops what is in TLS and says bye to what is established', async () => {
   const { channel, arrive } = arrival();
   const server = await startServer(certificates, { onChannel: arrive });
