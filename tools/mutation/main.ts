@@ -16,9 +16,11 @@ const HARNESS: Omit<HarnessOptions, 'jobs'> = {
 
 function chosen({ only, sample, seed }: MutateOptions): readonly Fault[] {
   const faults = FAULTS.filter(
-    ({ id, room, equivalent }) => equivalent === undefined && (only === '' || id === only || room === only),
+    ({ id, room, equivalent }) =>
+      equivalent === undefined && (only.length === 0 || only.includes(id) || only.includes(room)),
   );
-  if (faults.length === 0) throw new Error(`there is no room and no fault '${only}'`);
+  const unknown = only.find((name) => !faults.some(({ id, room }) => id === name || room === name));
+  if (unknown !== undefined) throw new Error(`there is no room and no fault to plant '${unknown}'`);
   const random = new Random(seed);
   const left = [...faults];
   const drawn: Fault[] = [];

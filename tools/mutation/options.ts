@@ -5,19 +5,19 @@ import { ROOMS } from './fault.js';
 
 export interface MutateOptions {
   readonly json: boolean;
-  /** A room or the id of a fault; empty = all. */
-  readonly only: string;
+  /** Rooms and ids of faults; empty = all. */
+  readonly only: readonly string[];
   /** How many of the faults, drawn by `seed`; all by default. */
   readonly sample: number;
   readonly seed: number;
   readonly jobs: number;
 }
 
-export const USAGE = `usage: npm run mutate -- [--only ROOM|ID] [--sample N] [--seed S] [--jobs N] [--json]
+export const USAGE = `usage: npm run mutate -- [--only NAME,…] [--sample N] [--seed S] [--jobs N] [--json]
 
 Plants faults in copies of the sources, one at a time, and asks the tests that should notice.
 
-  --only ROOM|ID   faults of a room (${ROOMS.join(', ')}) or one fault
+  --only NAME,…    rooms (${ROOMS.join(', ')}) and ids of faults
   --sample N       N faults drawn at random instead of all
   --seed S         which; default 1
   --jobs N         how many at once; default the number of processors
@@ -38,7 +38,8 @@ export function parseOptions(args: readonly string[]): MutateOptions {
   });
   const sample = values.sample === undefined ? Number.POSITIVE_INFINITY : natural('sample', values.sample, 1);
   const seed = natural('seed', values.seed, 0);
-  return { json: values.json, only: values.only, sample, seed, jobs: natural('jobs', values.jobs, 1) };
+  const only = values.only.split(',').filter((name) => name !== '');
+  return { json: values.json, only, sample, seed, jobs: natural('jobs', values.jobs, 1) };
 }
 
 function natural(name: string, text: string, least: number): number {

@@ -890,6 +890,25 @@ export const CONNECTION_FAULTS = faultsOf(
       judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
     },
     {
+      id: 'crossed-connections',
+      wrong: 'Two connections of one server may be tied to each other.',
+      file: 'connection/peer-check',
+      find: '  timingSafeEqual(other.end.secret, end.end.secret);',
+      replace: '  other.end.secret.length === end.end.secret.length;',
+      judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
+    },
+    {
+      id: 'same-role-tied',
+      wrong: 'An end may be tied to one of its own role.',
+      file: 'connection/peer-check',
+      find: `  other.end.role !== end.end.role &&
+`,
+      replace: '',
+      judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
+      equivalent:
+        'the two ends of one session have different roles, and ends of different sessions have different secrets',
+    },
+    {
       id: 'local-end-kept',
       wrong: 'The queue pair of a connection that ended stays noted.',
       file: 'connection/peer-check',
@@ -902,9 +921,9 @@ export const CONNECTION_FAULTS = faultsOf(
       id: 'repeatable-not-repeated',
       wrong: 'An operation that may be repeated is given up with its link.',
       file: 'connection/one-sided',
-      find: 'else if (!operation.repeatable) operation.reject(error);',
+      find: 'else if (!operation.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);',
       replace: 'else if (operation.repeatable) operation.reject(error);',
-      judges: ['test/connection/recovery'],
+      judges: ['test/connection/one-sided', 'test/connection/recovery'],
     },
     {
       id: 'operations-unbounded',
@@ -919,18 +938,26 @@ export const CONNECTION_FAULTS = faultsOf(
       wrong: 'Operations of an old link take places on the next.',
       file: 'connection/one-sided',
       find: `    this.#posted = 0;
-    this.#pump();`,
-      replace: '    this.#pump();',
-      judges: ['test/connection/recovery'],
+    this.#waiting.unshift`,
+      replace: '    this.#waiting.unshift',
+      judges: ['test/connection/one-sided', 'test/connection/recovery'],
+    },
+    {
+      id: 'repeated-behind-waiting',
+      wrong: 'Operations that are repeated go behind those that wait.',
+      file: 'connection/one-sided',
+      find: 'this.#waiting.unshift(...this.#unanswered.splice(0));',
+      replace: 'this.#waiting.push(...this.#unanswered.splice(0));',
+      judges: ['test/connection/one-sided', 'test/connection/recovery', 'connections:1..150'],
     },
     {
       id: 'waiting-operations-hang',
       wrong: 'Operations that wait do not end with the connection.',
       file: 'connection/one-sided',
-      find: `    for (const operation of this.#waiting.splice(0)) operation.reject(error);
+      find: `    for (const operation of open) operation.reject(error);
 `,
       replace: '',
-      judges: ['test/connection/recovery'],
+      judges: ['test/connection/one-sided', 'test/connection/recovery'],
     },
   ],
 );

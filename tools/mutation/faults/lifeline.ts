@@ -72,14 +72,14 @@ export const LIFELINE_FAULTS = faultsOf(
       wrong: 'The timer of an attempt runs on when it succeeded.',
       file: 'connection/lifeline-machine',
       find: `    const isFirst = this.#state.name === 'establishing';
-    this.#timers.stop(LifelineTimer.RECOVERY);`,
+    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);`,
       replace: "    const isFirst = this.#state.name === 'establishing';",
     },
     {
       id: 'recovery-timer-kept-failed',
       wrong: 'The timer of an attempt runs on when it failed.',
       file: 'connection/lifeline-machine',
-      find: `    this.#timers.stop(LifelineTimer.RECOVERY);
+      find: `    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);
     this.#settled`,
       replace: '    this.#settled',
     },
@@ -167,9 +167,9 @@ export const LIFELINE_FAULTS = faultsOf(
       wrong: 'A session is run over a channel that is lost.',
       file: 'connection/lifeline-machine',
       find: `    if (this.#channel === 'open') {
-      this.#runSession();`,
+      // The peer`,
       replace: `    if (this.#channel !== 'left') {
-      this.#runSession();`,
+      // The peer`,
     },
     {
       id: 'quit-told-twice',

@@ -308,8 +308,15 @@ export const SESSION_FAULTS = faultsOf(
       replace: '',
     },
     {
-      id: 'window-of-no-message',
-      wrong: 'A peer may give messages a window that takes none.',
+      id: 'buffer-beyond-memory',
+      wrong: 'A buffer may end beyond the address space.',
+      file: 'session/terms',
+      find: 'addr + BigInt(length) <= ADDRESS_SPACE_BYTES',
+      replace: 'addr < ADDRESS_SPACE_BYTES',
+    },
+    {
+      id: 'free-above-slots',
+      wrong: 'More receives may be free than there are.',
       file: 'session/terms',
       find: 'const MIN_MESSAGE_WINDOW_BYTES = 25;',
       replace: 'const MIN_MESSAGE_WINDOW_BYTES = 24;',
@@ -320,6 +327,13 @@ export const SESSION_FAULTS = faultsOf(
       file: 'session/frames',
       find: `return \`"\${type}" frame: "\${field}" \${issue.message}\`;`,
       replace: `return \`"\${type}" frame: "\${field}" \${issue.message}, not \${String(issue.input)}\`;`,
+    },
+    {
+      id: 'two-receives',
+      wrong: 'Two may wait for the same frame.',
+      file: 'session/control-channel',
+      find: '    if (this.#waiter !== undefined) {',
+      replace: '    if (false) {',
     },
     {
       id: 'gate-per-address-above',

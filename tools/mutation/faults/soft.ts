@@ -4,6 +4,7 @@ import { faultsOf } from '../fault-list.js';
 export const SOFT_FAULTS = faultsOf(
   'soft',
   [
+    'test/soft/small-print',
     'test/soft/wrong-calls',
     'test/soft/soft-device',
     'test/native/receiving',
@@ -16,33 +17,35 @@ export const SOFT_FAULTS = faultsOf(
     {
       id: 'foreign-region-in-receive',
       wrong: 'A region of another device is accepted in a receive of several pieces.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: `    sgeLength(sge);
-    toSoftMr(sge, pd);
+    handles.region(sge.mr);
+  }
 `,
       replace: `    sgeLength(sge);
+  }
 `,
     },
     {
       id: 'foreign-region',
       wrong: 'A region of another device is accepted in an SGE.',
-      file: 'soft/soft-qp',
-      find: 'if (!(sge.mr instanceof SoftMr) || !sge.mr.belongsTo(pd.nic)) {',
-      replace: 'if (!(sge.mr instanceof SoftMr)) {',
+      file: 'soft/soft-handles',
+      find: '!(mr instanceof SoftMr) || !mr.belongsTo(this.#nic)',
+      replace: '!(mr instanceof SoftMr)',
     },
     {
       id: 'foreign-window-bound',
       wrong: 'A window of another device is bound.',
-      file: 'soft/soft-qp',
-      find: 'mw instanceof SoftMw && mr instanceof SoftMr && mw.belongsTo(nic) && mr.belongsTo(nic)',
-      replace: 'mw instanceof SoftMw && mr instanceof SoftMr && mr.belongsTo(nic)',
+      file: 'soft/soft-handles',
+      find: 'mw instanceof SoftMw && mr instanceof SoftMr && mw.belongsTo(this.#nic) && mr.belongsTo(this.#nic)',
+      replace: 'mw instanceof SoftMw && mr instanceof SoftMr && mr.belongsTo(this.#nic)',
     },
     {
       id: 'foreign-address-handle',
       wrong: 'An address handle of another device is taken.',
-      file: 'soft/soft-qp',
-      find: '!(request.ah instanceof SoftAh) || !request.ah.belongsTo(this.#pd.nic)',
-      replace: '!(request.ah instanceof SoftAh)',
+      file: 'soft/soft-handles',
+      find: '!(ah instanceof SoftAh) || !ah.belongsTo(this.#nic)',
+      replace: '!(ah instanceof SoftAh)',
     },
     {
       id: 'batch-stops-unsent',
@@ -60,30 +63,30 @@ export const SOFT_FAULTS = faultsOf(
     {
       id: 'receive-pushed-before-checks',
       wrong: 'A receive with a wrong piece takes a place all the same.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: `    const length = sgeLength(sge);
-    const { region } = toSoftMr(sge, pd);
+    const region = handles.region(sge.mr);
     const offset = sge.offset ?? 0;
     queue.sges.add(queue.push(request.wrId), region, offset, length);`,
       replace: `    const slot = queue.push(request.wrId);
     const length = sgeLength(sge);
-    const { region } = toSoftMr(sge, pd);
+    const region = handles.region(sge.mr);
     const offset = sge.offset ?? 0;
     queue.sges.add(slot, region, offset, length);`,
     },
     {
       id: 'send-queue-overfull',
       wrong: 'A full send queue takes one more request.',
-      file: 'soft/soft-qp',
-      find: `    if (queue.full) {
-      const message`,
-      replace: `    if (queue.tail - queue.head > queue.maxWr) {
-      const message`,
+      file: 'roce/qp/posting',
+      find: `  if (queue.full) {
+    const message`,
+      replace: `  if (queue.tail - queue.head > queue.maxWr) {
+    const message`,
     },
     {
       id: 'receive-queue-overfull',
       wrong: 'A full receive queue takes one more request.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: `  if (queue.full) {
     throw new RdmaError('ERR_RDMA_QUEUE_FULL', \`the \${what}`,
       replace: `  if (queue.count > queue.maxWr) {
@@ -92,66 +95,66 @@ export const SOFT_FAULTS = faultsOf(
     {
       id: 'too-many-pieces-sent',
       wrong: 'A request may have one piece more than allowed.',
-      file: 'soft/soft-qp',
-      find: `if (sges.length > queue.sges.maxSge) {
-      throw`,
-      replace: `if (sges.length > queue.sges.maxSge + 1) {
-      throw`,
+      file: 'roce/qp/posting',
+      find: `  if (sges.length > queue.sges.maxSge) {
+    throw usageError(\`the request has \${sges.length} SGEs, but maxSendSge`,
+      replace: `  if (sges.length > queue.sges.maxSge + 1) {
+    throw usageError(\`the request has \${sges.length} SGEs, but maxSendSge`,
     },
     {
       id: 'inline-too-long',
       wrong: 'Inline data may be one byte too long.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'if (length > queue.maxInline) {',
       replace: 'if (length > queue.maxInline + 1) {',
     },
     {
       id: 'solicited-flag-ignored',
       wrong: 'The flag SOLICITED is not passed on.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'wqe.solicited = (flags & SendFlags.SOLICITED) !== 0;',
       replace: 'wqe.solicited = false;',
     },
     {
       id: 'fence-flag-ignored',
       wrong: 'The flag FENCE is not passed on.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'wqe.fence = (flags & SendFlags.FENCE) !== 0;',
       replace: 'wqe.fence = false;',
     },
     {
       id: 'atomic-signed-high',
       wrong: 'The high half of a negative operand is lost.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'wqe.swapAddHigh = Number(swapAdd >> 32n);',
       replace: 'wqe.swapAddHigh = Number(swapAdd >> 32n) & 0x7fffffff;',
     },
     {
       id: 'swap-and-compare-exchanged',
       wrong: 'A compare-and-swap swaps what it should compare with.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'BigInt.asUintN(64, isSwap ? swap : compareAdd)',
       replace: 'BigInt.asUintN(64, compareAdd)',
     },
     {
       id: 'va-unsafe-taken',
       wrong: 'Remote addresses that no number holds exactly are rounded.',
-      file: 'soft/soft-qp',
+      file: 'roce/qp/posting',
       find: 'if (!Number.isSafeInteger(va) || va < 0) {',
       replace: 'if (va < 0) {',
     },
     {
       id: 'post-in-rtr',
       wrong: 'A request may be posted before RTS.',
-      file: 'soft/soft-qp',
-      find: 'if (!mayPostSend(this.engine.state)) {',
-      replace: 'if (!mayPostRecv(this.engine.state)) {',
+      file: 'roce/qp/qp',
+      find: 'if (!mayPostSend(this.state))',
+      replace: 'if (!mayPostRecv(this.state))',
     },
     {
       id: 'srq-and-own-receives',
       wrong: 'A queue pair with a shared receive queue takes receives of its own.',
-      file: 'soft/soft-qp',
-      find: `    if (this.#srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
+      file: 'roce/qp/qp',
+      find: `    if (this.srq !== null) throw usageError('the queue pair has a shared receive queue: post to that one');
 `,
       replace: '',
     },
@@ -227,6 +230,17 @@ export const SOFT_FAULTS = faultsOf(
       find: `      if (!region.usable) native.region[i] = 0;
 `,
       replace: '',
+      judges: [
+        'test/soft/small-print',
+        'test/soft/wrong-calls',
+        'test/soft/soft-device',
+        'test/native/receiving',
+        'test/native/exact-packets',
+        'test/soft/ports',
+        'test/conformance',
+        'test/soft/event-loop',
+      ],
+      equivalent: 'the engine looks at the same memory in the same turn, when it makes the packet',
     },
     {
       id: 'source-not-read',
@@ -272,6 +286,59 @@ export const SOFT_FAULTS = faultsOf(
       file: 'soft/soft-spec',
       find: '!(value >= 0 && value <= 1)',
       replace: '!(value >= 0)',
+    },
+    {
+      id: 'closed-in-use',
+      wrong: 'An object closes under what needs it.',
+      file: 'verbs/object-life',
+      find: `  closeNow(destroy: () => void): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;
+    if (this.users > 0) return Promise.reject(this.#inUse());`,
+      replace: `  closeNow(destroy: () => void): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;
+    if (this.users > 1) return Promise.reject(this.#inUse());`,
+    },
+    {
+      id: 'closed-twice',
+      wrong: 'An object that is closed twice is destroyed twice.',
+      file: 'verbs/object-life',
+      find: `  closeNow(destroy: () => void): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;`,
+      replace: '  closeNow(destroy: () => void): Promise<void> {',
+    },
+    {
+      id: 'needs-kept',
+      wrong: 'A closed object keeps what it needs from being closed.',
+      file: 'verbs/object-life',
+      find: `    this.#list.remove(this);
+    for (const need of this.#needs) need.users--;`,
+      replace: '    this.#list.remove(this);',
+    },
+    {
+      id: 'census-kept',
+      wrong: 'A closed object stays in the census.',
+      file: 'verbs/object-life',
+      find: `    this.#list.remove(this);
+`,
+      replace: '',
+    },
+    {
+      id: 'miscarried-counted',
+      wrong: 'An object that could not be made stays counted.',
+      file: 'verbs/object-life',
+      find: `    life.miscarry();
+`,
+      replace: '',
+      judges: ['test/ibverbs/no-device', 'test/verbs', 'test/soft/wrong-calls'],
+    },
+    {
+      id: 'last-message-lost',
+      wrong: 'Of several datagrams the last one is lost.',
+      file: 'soft/driver',
+      find: `    for (let i = 0; i < count; i++) {
+      if (i > 0 && i % BURST_DATAGRAMS`,
+      replace: `    for (let i = 0; i < count - 1; i++) {
+      if (i > 0 && i % BURST_DATAGRAMS`,
     },
     {
       id: 'deadline-unserved',
