@@ -62,6 +62,7 @@ test('only requests that name this machine are answered, and only reading ones',
     assert.equal((await get(observer.url + path, { method: 'POST' })).status, 405, path);
   }
   assert.equal((await get(`${observer.url}/metrics`, { host: 'localhost:1' })).status, 200);
+  assert.equal((await get(`${observer.url}/metrics?x=1`)).status, 200, 'a query is for others');
   assert.equal((await get(`${observer.url}/etc/passwd`)).status, 404);
   await server.close();
 });
