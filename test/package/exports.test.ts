@@ -69,12 +69,13 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair/roce',
     values: `
-      Datagram DropReason Icrc Nic Opcode OpcodeFlag PacketView ROCE_PORT TransmitBatch UdpAddress
+      Cq CqArm Datagram DropReason Flow Icrc Nic Opcode OpcodeFlag PacketView Qp ROCE_PORT Region RemoteGrant Srq
+      TransmitBatch UdpAddress Window
       dropReasonName formatGid formatIp isIpv4 opcodeFlags opcodeName packetLength parseGid
       parsePacket writePacket
     `,
     types: `
-      NicEvent NicOptions
+      BindRequest EngineReceive EngineSend EngineSge Handles NicEvent NicOptions QpInit RandomU32
     `,
   },
 ];
