@@ -78,6 +78,8 @@ export class Nic implements CqOwner {
   readonly #firedCqs: Cq[] = [];
   readonly #events: NicEvent[] = [];
   readonly #overruns: Cq[] = [];
+  /** The queue pairs that complete into each queue: nothing that goes wrong with one walks those of others. */
+  readonly #usersOf = new Map<Cq, Set<Qp>>();
   #firstScheduled: Qp | null = null;
   #lastScheduled: Qp | null = null;
 
@@ -165,6 +167,8 @@ export class Nic implements CqOwner {
     }
     const qp = new Qp(this, this.#qpns.allocate(now), init);
     this.#qps.set(qp.qpn, qp);
+    this.#addUser(qp.sendCq, qp);
+    this.#addUser(qp.recvCq, qp);
     init.sendCq.users++;
     init.recvCq.users++;
     if (init.srq !== null) init.srq.users++;
@@ -179,10 +183,23 @@ export class Nic implements CqOwner {
     this.#deadlines.remove(qp);
     this.regions.revokeAllOf(qp.qpn);
     this.#qps.delete(qp.qpn);
+    this.#removeUser(qp.sendCq, qp);
+    this.#removeUser(qp.recvCq, qp);
     this.#qpns.release(qp.qpn, now);
     qp.sendCq.users--;
     qp.recvCq.users--;
     if (qp.srq !== null) qp.srq.users--;
+  }
+
+  #addUser(cq: Cq, qp: Qp): void {
+    const users = this.#usersOf.get(cq);
+    if (users === undefined) this.#usersOf.set(cq, new Set([qp]));
+    else users.add(qp);
+  }
+
+  #removeUser(cq: Cq, qp: Qp): void {
+    const users = this.#usersOf.get(cq);
+    if (users?.delete(qp) === true && users.size === 0) this.#usersOf.delete(cq);
   }
 
   get qpCount(): number {
@@ -270,7 +287,7 @@ export class Nic implements CqOwner {
   /** Queue pairs cannot go on without a place for their completions. Not done inside `push`, which is amid things. */
   #failOverrunUsers(): void {
     for (let cq = this.#overruns.pop(); cq !== undefined; cq = this.#overruns.pop()) {
-      for (const qp of this.#qps.values()) if (qp.sendCq === cq || qp.recvCq === cq) qp.fail('QP_FATAL');
+      for (const qp of this.#usersOf.get(cq) ?? []) qp.fail('QP_FATAL');
     }
   }
 
