@@ -7,7 +7,9 @@
  *
  * Invariant: a request that is refused changes no queue.
  */
+
 import { RdmaError, usageError } from '../../verbs/errors.js';
+import { tooLong, tooManySges, tooMuchInline, wrongWrId } from '../../verbs/misuse.js';
 import type { QpType } from '../../verbs/qp-state.js';
 import { checkSendRequest, type Sized, sgeLength } from '../../verbs/request-checks.js';
 import {
@@ -90,13 +92,13 @@ export function enqueueReceive<Mr extends Sized, Mw, Ah>(
   request: ReceiveWorkRequest<Mr>,
   handles: Handles<Mr, Mw, Ah>,
 ): void {
-  if (!Number.isSafeInteger(request.wrId)) throw usageError('wrId must be a safe integer');
+  if (!Number.isSafeInteger(request.wrId)) throw wrongWrId();
   if (queue.full) {
     throw new RdmaError('ERR_RDMA_QUEUE_FULL', `the ${what} holds ${queue.maxWr} requests already`);
   }
   const sges: readonly Sge<Mr>[] = request.sges ?? NO_SGES;
   if (sges.length > queue.sges.maxSge) {
-    throw usageError(`the request has ${sges.length} SGEs, but the limit is ${queue.sges.maxSge}`);
+    throw tooManySges(sges.length, 'the limit', queue.sges.maxSge);
   }
   // Everything that can throw comes before the slot is taken.
   if (sges.length === 1) {
@@ -125,7 +127,7 @@ function fillPayload<Mr extends Sized, Mw, Ah>(
   if (request.inlineData !== undefined) {
     const { length } = request.inlineData;
     if (length > queue.maxInline) {
-      throw usageError(`inlineData has ${length} bytes, but maxInlineData is ${queue.maxInline}`);
+      throw tooMuchInline(length, queue.maxInline);
     }
     queue.setInline(wqe, request.inlineData);
     return length;
@@ -133,7 +135,7 @@ function fillPayload<Mr extends Sized, Mw, Ah>(
   const sges = request.sges;
   if (sges === undefined) return isAtomic(request.opcode) ? 8 : 0;
   if (sges.length > queue.sges.maxSge) {
-    throw usageError(`the request has ${sges.length} SGEs, but maxSendSge is ${queue.sges.maxSge}`);
+    throw tooManySges(sges.length, 'maxSendSge', queue.sges.maxSge);
   }
   let total = 0;
   for (const sge of sges) {
@@ -141,7 +143,7 @@ function fillPayload<Mr extends Sized, Mw, Ah>(
     queue.sges.add(wqe.slot, handles.region(sge.mr), sge.offset ?? 0, length);
     total += length;
   }
-  if (total > MAX_MESSAGE_BYTES) throw usageError(`a message of ${total} bytes is too long: 2^31 at most`);
+  if (total > MAX_MESSAGE_BYTES) throw tooLong(total);
   // The result of an atomic is 8 bytes, whatever room there is: too little of it is LOC_LEN_ERR.
   return isAtomic(request.opcode) ? 8 : total;
 }
