@@ -10,7 +10,7 @@
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
-import { RdmaError } from '../verbs/errors.js';
+import { closedError, RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
@@ -41,6 +41,7 @@ export class ConnectionResources {
   #bufferMr: MemoryRegion | undefined;
   /** Regions of running one-sided operations and of the program. */
   readonly #extraMrs = new Set<MemoryRegion>();
+  readonly #registering = new Set<Promise<MemoryRegion>>();
   #destroying: Promise<void> | undefined;
 
   /** @throws RdmaError of the verbs; what was made until then is freed. */
@@ -113,16 +114,31 @@ export class ConnectionResources {
     return mr.bytes.subarray(at, at + length);
   }
 
-  /** Registers memory for as long as the connection lives, or until `deregister`. */
+  /**
+   * Registers memory for as long as the connection lives, or until `deregister`.
+   *
+   * @throws RdmaError of the verbs; ERR_RDMA_CLOSED when everything is being freed.
+   */
   async register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
-    const mr = await registerPatiently(this.pd, bytes, access);
-    this.#extraMrs.add(mr);
-    return mr;
+    if (this.#destroying !== undefined) throw closedError('the connection');
+    const registering = this.#register(bytes, access);
+    this.#registering.add(registering);
+    try {
+      return await registering;
+    } finally {
+      this.#registering.delete(registering);
+    }
   }
 
   async deregister(mr: MemoryRegion): Promise<void> {
-    this.#extraMrs.delete(mr);
     await mr.close();
+    this.#extraMrs.delete(mr);
+  }
+
+  async #register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
+    const mr = await registerPatiently(this.pd, bytes, access);
+    this.#extraMrs.add(mr);
+    return mr;
   }
 
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
@@ -172,6 +188,8 @@ export class ConnectionResources {
     // The device must have stopped using the memory before it is deregistered.
     if (this.#qp !== undefined && this.#qp.state !== QpState.RESET)
       await this.#qp.modify({ state: QpState.ERR });
+    // What is being registered can only be freed when it exists.
+    await Promise.allSettled(this.#registering);
     for (const mr of this.#extraMrs) await mr.close();
     this.#extraMrs.clear();
     await this.#sendMr?.close();
