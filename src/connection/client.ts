@@ -81,7 +81,7 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
       { refusal: 'resumption' },
     );
   }
-  const channel = await connectTls(target);
+  const channel = await connectTls({ ...target, wasAccepted: true });
   channel.send({ type: 'resume', token });
   return channel;
 }

@@ -22,6 +22,8 @@ export interface TlsClientOptions extends ClientCredentials {
   /** From now until `handshakeDone()`. Default 5000. */
   readonly handshakeDeadlineMillis?: number;
   readonly signal?: AbortSignal;
+  /** The server took our certificate before: when it leaves without a word, the network is to blame. */
+  readonly wasAccepted?: boolean;
 }
 
 /**
@@ -54,7 +56,11 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
       if (failure === undefined) {
         socket.off('error', onError);
         resolve(
-          new ControlChannel(socket, { role: 'client', deadline, ...silentEndOf(target, options.cert) }),
+          new ControlChannel(socket, {
+            role: 'client',
+            deadline,
+            ...silentEndOf(target, options.wasAccepted === true ? undefined : options.cert),
+          }),
         );
         return;
       }

@@ -48,3 +48,23 @@ test('shrinking leaves out what the failure does not need', async () => {
   assert.equal(shrunk.scenario.plans.length, 1);
   assert.ok(shrunk.scenario.faults.length <= scenario.faults.length);
 });
+
+test('a session that breaks right after TLS, during a recovery, is tried again', async () => {
+  const scenario = generateScenario(1);
+  const [plan] = scenario.plans;
+  assert.ok(plan !== undefined);
+  const client = { ...plan.client, recoveryMillis: 10_000, encryption: false };
+  const reset = { kind: 'reset', whoLearns: 'both' } as const;
+  const { failure, marks } = await runScenario({
+    ...scenario,
+    server: { ...scenario.server, recoveryMillis: 10_000, encryption: false },
+    plans: [{ ...plan, client, operations: { client: [{ kind: 'send', at: 500, bytes: 8 }], server: [] } }],
+    faults: [
+      { plan: 0, trigger: { at: 50 }, lasts: 1, what: reset },
+      { plan: 0, trigger: { side: 'client', step: 'tls', count: 2, after: 0.05 }, lasts: 1, what: reset },
+    ],
+  });
+  assert.equal(failure, null);
+  assert.equal(marks.get('fault reset'), 2);
+  assert.equal(marks.get('client closed: in order'), 1);
+});

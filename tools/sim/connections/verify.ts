@@ -6,8 +6,6 @@ import { type OneSidedRecord, sameBytes } from './records.js';
 import { otherSide } from './scenario.js';
 import type { Course, World } from './world.js';
 
-/** So many links may end under a repeatable operation because of what the peer asked for. */
-const MAX_BREAKS = 8;
 const SIDES = ['client', 'server'] as const;
 
 /** With these a message was refused at once: it must never arrive. */
@@ -66,7 +64,7 @@ export function verifyEnd(world: World): void {
       if (program === null || program.connection === null) continue;
       verifySettled(program);
       verifyMessages(program, course.programs[otherSide(side)]);
-      verifyOneSided(program);
+      verifyOneSided(course, program);
       verifyGrants(program);
       verifyErrors(world, course, program);
     }
@@ -105,7 +103,7 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
   }
 }
 
-function verifyOneSided(program: EndProgram): void {
+function verifyOneSided(course: Course, program: EndProgram): void {
   const isSealed = program.connection?.isEncrypted === true;
   const peerIsWell = program.peer?.hasCrashed === false && program.peer.end?.error === null;
   for (const record of program.oneSided) {
@@ -115,7 +113,7 @@ function verifyOneSided(program: EndProgram): void {
     if (error === null && trace !== null && executions === 0 && (!isSealed || peerIsWell))
       throw new SimFailure('one-sided', `${what} counts as done and was never carried out`);
     if (error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN') {
-      if (repeatable && program.failures - failuresBefore < MAX_BREAKS)
+      if (repeatable && !mayBreakLinks(course))
         throw new SimFailure('truth', `${what} is repeatable, but its outcome is unknown`);
       if (program.failures === failuresBefore)
         throw new SimFailure('truth', `${what}: nothing failed, but its outcome is unknown`);
@@ -125,6 +123,12 @@ function verifyOneSided(program: EndProgram): void {
       throw new SimFailure('truth', `${what} was refused: ${error?.message}`);
   }
 }
+
+/** Whether links may end again and again because a program asks for what it may not have. */
+const mayBreakLinks = ({ plan }: Course): boolean =>
+  [...plan.operations.client, ...plan.operations.server].some(
+    (operation) => operation.kind === 'grant' || ('wrong' in operation && operation.wrong),
+  );
 
 function verifyGrants(program: EndProgram): void {
   for (const { memory, after } of program.grants) {
@@ -166,10 +170,8 @@ function verifySurvival(world: World, course: Course): void {
   const isFatal = scenario.faults.some(
     ({ what }) =>
       ['verb', 'restart', 'closeServer', 'ghost'].includes(what.kind) ||
-      // The end that hears nothing goes on for a while with a session that only it has, and each has a time of its own.
-      (what.kind === 'reset' &&
-        what.whoLearns !== 'both' &&
-        plan.client.recoveryMillis !== scenario.server.recoveryMillis),
+      // The end that hears nothing goes on for a while with a session that only it has, and may close meanwhile.
+      (what.kind === 'reset' && what.whoLearns !== 'both'),
   );
   const { client, server } = plan.operations;
   const operations = [...client, ...server];
