@@ -17,7 +17,10 @@ const STEPS = [
     args: [TSC, '-p', 'tsconfig.json', '--noEmit', '--incremental', 'false', '--tsBuildInfoFile', 'null'],
   },
   { name: 'typecheck (pure)', args: [TSC, '-p', 'tsconfig.pure.json'] },
+  { name: 'unused code', args: [bin('knip/bin/knip.js'), '--no-progress'] },
   { name: 'tests', args: [join(root, 'scripts', 'test.mjs')] },
+  // Behind the tests, which have built what is packed.
+  { name: 'package', args: [join(root, 'scripts', 'check-package.mjs')] },
 ];
 
 await setUp({ build: false });

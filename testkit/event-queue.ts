@@ -1,8 +1,4 @@
 /** Events of a simulation by time; those of one time in the order in which they were added. */
-export interface SimEvent {
-  readonly run: () => void;
-}
-
 interface Entry {
   readonly at: number;
   readonly order: number;

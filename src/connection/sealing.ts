@@ -14,7 +14,7 @@ export const TAG_BYTES = 16;
 const CIPHER = 'aes-256-gcm';
 const KEY_BYTES = 32;
 const IV_BYTES = 12;
-const PIECES_PER_KEY = 2 ** 23;
+export const PIECES_PER_KEY = 2 ** 23;
 
 /** The keys of one direction, one after the other, with a nonce for each piece. */
 class KeySchedule {

@@ -12,9 +12,6 @@ export { PSN_MASK };
 /** The same as this module's own, which engines read faster than an imported one. */
 const MASK = PSN_MASK;
 
-/** Half of the circle: from here on, ahead reads as behind. */
-export const PSN_HALF = 0x800000;
-
 /** `psn` moved by `n` steps; `n` may be negative. */
 export const psnAdd = (psn: number, n: number): number => (psn + n) & MASK;
 

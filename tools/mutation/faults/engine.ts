@@ -45,8 +45,8 @@ export const ENGINE_FAULTS = faultsOf(
       id: 'overrun-spares-receivers',
       wrong: 'An overrun fails only those that send into the queue.',
       file: 'roce/nic',
-      find: 'if (qp.sendCq === cq || qp.recvCq === cq)',
-      replace: 'if (qp.sendCq === cq)',
+      find: '    this.#addUser(qp.recvCq, qp);\n',
+      replace: '',
     },
     {
       id: 'psn-no-wrap',

@@ -97,9 +97,9 @@ export const SOFT_FAULTS = faultsOf(
       wrong: 'A request may have one piece more than allowed.',
       file: 'roce/qp/posting',
       find: `  if (sges.length > queue.sges.maxSge) {
-    throw usageError(\`the request has \${sges.length} SGEs, but maxSendSge`,
+    throw tooManySges(sges.length, 'maxSendSge'`,
       replace: `  if (sges.length > queue.sges.maxSge + 1) {
-    throw usageError(\`the request has \${sges.length} SGEs, but maxSendSge`,
+    throw tooManySges(sges.length, 'maxSendSge'`,
     },
     {
       id: 'inline-too-long',

@@ -39,7 +39,6 @@ export function bigNumber(choices: Choices, usual: bigint): bigint {
   return choices.pick([0n, 1n, -1n, 2n ** 53n, 2n ** 64n - 1n, 2n ** 64n, -(2n ** 63n), 2n ** 200n]);
 }
 
-export const PATH_MTUS: readonly PathMtu[] = [256, 512, 1024, 2048, 4096];
 const GIDS = [
   '::',
   '',
