@@ -77,3 +77,16 @@ test('links that the network ends are no reason to give up', () => {
     operations.detach();
   }
 });
+
+test('an operation that may not be carried out twice is not posted again', async () => {
+  const operations = new OneSidedOperations();
+  const ended = assert.rejects(operations.run(workAt(1), false), { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
+  const first = new Link();
+  operations.attach(first.tracker);
+  first.fail(lost);
+  operations.detach();
+  await ended;
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.deepEqual(second.posted, []);
+});

@@ -3,6 +3,7 @@ import type { Fault } from './fault.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
+import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
@@ -16,6 +17,7 @@ export const FAULTS: readonly Fault[] = [
   ...SOFT_FAULTS,
   ...CONNECTION_FAULTS,
   ...LIFELINE_FAULTS,
+  ...RECOVERY_FAULTS,
   ...SESSION_FAULTS,
   ...SEALING_FAULTS,
 ];
