@@ -3,7 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 export const ENGINE_FAULTS = faultsOf(
   'engine',
-  ['test/roce', 'sim:1..100'],
+  ['test/roce/rules', 'sim:1..40', 'test/roce'],
   [
     {
       id: 'cq-fires-always',
@@ -45,7 +45,7 @@ export const ENGINE_FAULTS = faultsOf(
       id: 'overrun-spares-receivers',
       wrong: 'An overrun fails only those that send into the queue.',
       file: 'roce/nic',
-      find: '    this.#addUser(qp.recvCq, qp);\n',
+      find: 'this.#addUser(qp.recvCq, qp);',
       replace: '',
     },
     {

@@ -3,7 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 export const REQUESTER_FAULTS = faultsOf(
   'engine',
-  ['test/roce', 'sim:1..100'],
+  ['test/roce/rules', 'sim:1..40', 'test/roce'],
   [
     {
       id: 'ack-completes-reads',
@@ -112,6 +112,7 @@ export const REQUESTER_FAULTS = faultsOf(
       find: `    if (this.#resumeAt > now) return false;
     this.#resumeAt = NEVER;`,
       replace: '    if (this.#resumeAt > now) return false;',
+      judges: ['test/roce/request-timers'],
     },
     {
       id: 'probes-without-end',

@@ -3,7 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 export const RESPONDER_FAULTS = faultsOf(
   'engine',
-  ['test/roce', 'sim:1..100'],
+  ['test/roce/rules', 'sim:1..40', 'test/roce'],
   [
     {
       id: 'duplicate-executed',
@@ -215,6 +215,8 @@ export const RESPONDER_FAULTS = faultsOf(
       find: `      operation.used = false;
 `,
       replace: '',
+      judges: ['test/roce/rules', 'sim:1..40', 'test/roce'],
+      equivalent: 'a queue pair that starts anew gets new places for them, and one in RESET takes no request',
     },
     {
       id: 'queued-read-cut',
@@ -302,6 +304,7 @@ export const RESPONDER_FAULTS = faultsOf(
       find: `    this.#owedAt = NEVER;
 `,
       replace: '',
+      judges: ['test/roce/request-timers'],
     },
     {
       id: 'write-of-2-31',

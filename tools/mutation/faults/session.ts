@@ -4,6 +4,7 @@ import { faultsOf } from '../fault-list.js';
 export const SESSION_FAULTS = faultsOf(
   'session',
   [
+    'test/session/corners',
     'test/session/handshake',
     'test/session/frames',
     'test/session/frame-decoder',
@@ -409,6 +410,8 @@ export const SESSION_FAULTS = faultsOf(
       file: 'session/tls-server',
       find: 'if (handshake === undefined || handshake.verdict !== undefined || this.#closing !== undefined) {',
       replace: 'if (handshake === undefined || handshake.verdict !== undefined) {',
+      equivalent:
+        'what is in TLS when a server closes gets a verdict then, and what comes later gets one at once',
     },
     {
       id: 'unverified-client',
@@ -483,6 +486,8 @@ export const SESSION_FAULTS = faultsOf(
       find: `  if (!socket.authorized) return null;
 `,
       replace: '',
+      equivalent:
+        'no side gets a certificate without verifying it: a server without an authority asks for none',
     },
   ],
 );
