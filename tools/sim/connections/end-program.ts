@@ -60,6 +60,7 @@ export class EndProgram {
   readonly #options: EndOptionsOfProgram;
   #lent: Uint8Array = new Uint8Array(0);
   #sleepsUntil = 0;
+  #lentWrites = 0;
   #closings = 0;
 
   constructor(options: EndOptionsOfProgram) {
@@ -227,12 +228,12 @@ export class EndProgram {
     const { peer } = this;
     if (remoteBuffer === null || peer === null) return;
     const { kind, bytes, repeatable, wrong } = operation;
-    const number = this.oneSided.length;
-    const at = kind === 'write' ? (number % (READABLE_AT / PLACE_BYTES)) * PLACE_BYTES : READABLE_AT;
+    // A place of its own for each, so that no write covers what shows that another was carried out.
+    const isLentWrite = kind === 'write' && !wrong;
+    const at = isLentWrite ? (this.#lentWrites++ % (READABLE_AT / PLACE_BYTES)) * PLACE_BYTES : READABLE_AT;
     const beyond = wrong ? remoteBuffer.length : at;
     const place = new RemoteBuffer(remoteBuffer.addr + BigInt(beyond), remoteBuffer.rkey, bytes);
-    const isWrite = kind === 'write' && !wrong;
-    const target = isWrite && peer.lent.length > 0 ? { memory: peer.lent, at } : null;
+    const target = isLentWrite && peer.lent.length > 0 ? { memory: peer.lent, at } : null;
     // Before the peer's program has its connection, there is nothing in its memory.
     const isFilled = peer.lent.length > 0;
     const expected = isFilled
