@@ -12,11 +12,14 @@ import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import { checkGrant, checkOneSided, checkReason, checkSend } from './call-rules.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
+import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import type { Message } from './message-inbox.js';
 import type { SendQueue } from './message-sender.js';
+import { nameOf } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
 export interface ConnectionStatistics {
@@ -160,19 +163,19 @@ export class Connection
   /**
    * Sends a message of any length up to the peer's limit; resolves when all of it is in the peer's memory. Messages
    * arrive once and in the order of the calls, also when the connection recovers meanwhile. `data` must not change
-   * until then.
+   * until then; of a view or a buffer all bytes are sent.
    *
    * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost; ERR_RDMA_MESSAGE_TOO_LARGE above
-   * `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before. The connection goes on then.
+   * `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
+   * The connection goes on then.
    */
-  send(data: string | Uint8Array, { tag = 0 }: SendOptions = {}): Promise<void> {
-    if (!Number.isInteger(tag) || tag < 0 || tag > 0xffff) {
-      return Promise.reject(usageError('options.tag must be an integer from 0 to 65535'));
-    }
-    if (this.#lifeline.isEnding) return Promise.reject(closedError('the connection'));
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    return new Promise((resolve, reject) => {
-      this.#dataPath.sender.send(tag, bytes, (error) => (error === undefined ? resolve() : reject(error)));
+  async send(data: string | Memory, options: SendOptions = {}): Promise<void> {
+    checkSend(options);
+    const bytes = messageBytes(data);
+    if (this.#lifeline.isEnding) throw closedError('the connection');
+    await new Promise<void>((resolve, reject) => {
+      const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
+      this.#dataPath.sender.send(options.tag ?? 0, bytes, done);
       this.#statistics.messagesSent++;
       this.#statistics.bytesSent += bytes.length;
     });
@@ -200,12 +203,15 @@ export class Connection
    *
    * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
    */
-  async write(remote: RemoteBuffer, data: Uint8Array, options: OneSidedOptions = {}): Promise<void> {
-    if (data.length > remote.length) {
-      throw usageError(`${data.length} bytes do not fit into the remote buffer of ${remote.length}`);
+  async write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
+    checkOneSided('write', remote, options);
+    const bytes = bytesOf(data, 'data');
+    if (bytes.length > remote.length) {
+      throw usageError(`${bytes.length} bytes do not fit into the remote buffer of ${remote.length}`);
     }
-    if (data.length === 0) return;
-    await this.#oneSided(WrOpcode.RDMA_WRITE, remote, data, options.repeatable ?? false);
+    if (bytes.length === 0) return;
+    const own = mayShrink(bytes) ? bytes.slice() : bytes;
+    await this.#oneSided(WrOpcode.RDMA_WRITE, remote, own, options.repeatable ?? false);
     this.#statistics.writes++;
   }
 
@@ -217,11 +223,14 @@ export class Connection
    */
   async read(
     remote: RemoteBuffer,
-    length: number = remote.length,
+    length: number | undefined = remote?.length,
     options: OneSidedOptions = {},
   ): Promise<Uint8Array> {
+    checkOneSided('read', remote, options);
     if (!Number.isSafeInteger(length) || length < 0 || length > remote.length) {
-      throw usageError(`cannot read ${length} bytes of a remote buffer of ${remote.length}`);
+      throw usageError(
+        `length must be a number of bytes up to the ${remote.length} of remote, not ${nameOf(length)}`,
+      );
     }
     const bytes = new Uint8Array(length);
     if (length === 0) return bytes;
@@ -237,9 +246,13 @@ export class Connection
    * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT (also for rights that the peer may not have), ERR_RDMA_LIMIT,
    * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.
    */
-  async grant(buffer: Uint8Array, options: GrantOptions): Promise<Grant> {
+  async grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
+    checkGrant(options);
+    const bytes = bytesOf(buffer, 'buffer');
+    if (mayShrink(bytes))
+      throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
     if (this.#lifeline.isEnding) throw closedError('the connection');
-    return this.#dataPath.grant(buffer, options);
+    return this.#dataPath.grant(bytes, options);
   }
 
   /**
@@ -258,8 +271,13 @@ export class Connection
     return this.#lifeline.close();
   }
 
-  /** Ends the connection at once because of `error`, which whoever waits for something gets. Idempotent. */
+  /**
+   * Ends the connection at once because of `error`, which whoever waits for something gets. Idempotent.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for anything but an RdmaError; then nothing has happened.
+   */
   abort(error: RdmaError): void {
+    checkReason(error);
     this.#lifeline.abort(error);
   }
 
@@ -276,4 +294,11 @@ export class Connection
     if (this.#lifeline.isEnding) throw closedError('the connection');
     await this.#dataPath.transfer(opcode, remote, bytes, repeatable);
   }
+}
+
+/** A message that may change its length is copied. */
+function messageBytes(data: unknown): Uint8Array {
+  if (typeof data === 'string') return Buffer.from(data);
+  const bytes = bytesOf(data, 'data', 'a text, ');
+  return mayShrink(bytes) ? bytes.slice() : bytes;
 }

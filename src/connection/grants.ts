@@ -14,6 +14,7 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import { nameOf } from './option-rules.js';
 import type { MemoryRights } from './options.js';
 import { RemoteBuffer } from './remote-buffer.js';
 import type { ConnectionResources } from './resources.js';
@@ -73,9 +74,14 @@ export class Grant implements AsyncDisposable {
     this.#end = end;
   }
 
-  /** Takes the memory back: what the peer asks for from now on gets a remote access error. Idempotent. */
-  revoke(reason = 'revoked'): Promise<void> {
-    return this.#end(reason);
+  /**
+   * Takes the memory back: what the peer asks for from now on gets a remote access error. Idempotent.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a reason that is no text.
+   */
+  async revoke(reason = 'revoked'): Promise<void> {
+    if (typeof reason !== 'string') throw usageError(`reason must be a text, not ${nameOf(reason)}`);
+    await this.#end(reason);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

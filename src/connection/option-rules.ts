@@ -15,12 +15,12 @@ import type { ListenOptions } from './server.js';
 
 /** What the value must be, or `undefined` when it is that. */
 type Rule = (value: unknown) => string | undefined;
-type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
+export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
 
 /** The most that a timer takes. */
 const MAX_MILLIS = 2 ** 31 - 1;
 
-const integer =
+export const integer =
   (min: number, max: number): Rule =>
   (value) =>
     Number.isInteger(value) && (value as number) >= min && (value as number) <= max
@@ -28,7 +28,7 @@ const integer =
       : `an integer from ${min} to ${max}`;
 const atLeastOne: Rule = (value) =>
   Number.isInteger(value) && (value as number) >= 1 ? undefined : 'an integer of 1 or more';
-const truth: Rule = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
+export const truth: Rule = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
 const callback: Rule = (value) => (typeof value === 'function' ? undefined : 'a function');
 const filled: Rule = (value) =>
   typeof value === 'string' && value.trim() !== '' ? undefined : 'a text that is not empty';
@@ -162,7 +162,8 @@ export function checkTerms(terms: unknown): asserts terms is ClientTerms {
   checkEach(terms, TERMS, '');
 }
 
-function checkOptions(
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for an option that does not exist, or is not what it must be. */
+export function checkOptions(
   what: string,
   options: unknown,
   rules: Readonly<Record<string, Rule>>,
@@ -216,7 +217,7 @@ const isPlain = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
 /** What was given instead, without what it holds. */
-function nameOf(value: unknown): string {
+export function nameOf(value: unknown): string {
   if (value === undefined || value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return String(value);
   if (typeof value === 'bigint') return 'a bigint';

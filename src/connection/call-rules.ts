@@ -1,0 +1,39 @@
+/** What the options of a connection's functions may be, checked before a call changes anything. */
+import { RdmaError, usageError } from '../verbs/errors.js';
+import type { OneSidedOptions, SendOptions } from './connection.js';
+import type { GrantOptions } from './grants.js';
+import { checkOptions, integer, nameOf, type Rules, truth } from './option-rules.js';
+import { RemoteBuffer } from './remote-buffer.js';
+
+const SEND: Rules<SendOptions> = { tag: integer(0, 0xffff) };
+
+const ONE_SIDED: Rules<OneSidedOptions> = { repeatable: truth };
+
+const GRANT: Rules<GrantOptions> = {
+  read: truth,
+  write: truth,
+  expires: (value) =>
+    value instanceof Date && !Number.isNaN(value.getTime()) ? undefined : 'a Date that is valid',
+};
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export const checkSend = (options: unknown): void => checkOptions('send', options, SEND);
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkOneSided(what: 'read' | 'write', remote: unknown, options: unknown): void {
+  if (!(remote instanceof RemoteBuffer)) {
+    const hint = remote === null ? ': the peer grants nothing' : '';
+    throw usageError(`remote must be a RemoteBuffer, not ${nameOf(remote)}${hint}`);
+  }
+  checkOptions(what, options, ONE_SIDED);
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export const checkGrant = (options: unknown): void => checkOptions('grant', options, GRANT);
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkReason(error: unknown): void {
+  if (!(error instanceof RdmaError)) {
+    throw usageError(`abort(error): error must be an RdmaError, not ${nameOf(error)}`);
+  }
+}
