@@ -105,7 +105,9 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
 
 function verifyOneSided(course: Course, program: EndProgram): void {
   const isSealed = program.connection?.isEncrypted === true;
-  const peerIsWell = program.peer?.hasCrashed === false && program.peer.end?.error === null;
+  const { peer } = program;
+  // A sealed write is opened by the peer's connection, which may have ended by then.
+  const peerIsWell = peer !== null && !peer.hasCrashed && !peer.endedItself && peer.end?.error === null;
   for (const record of program.oneSided) {
     const { kind, number, outcome, executions, trace, repeatable, failuresBefore, isRefusable } = record;
     const error = outcome?.error ?? null;
