@@ -4,10 +4,9 @@
  */
 import { Icrc } from '../src/roce/wire/icrc.js';
 import { SoftDevice } from '../src/soft/soft-device.js';
-import type { AsyncEvent } from '../src/verbs/async-event.js';
+import type { SoftQp } from '../src/soft/soft-qp.js';
 import { RdmaError } from '../src/verbs/errors.js';
 import { QpState } from '../src/verbs/qp-state.js';
-import type { QueuePair } from '../src/verbs/queue-pair.js';
 import type { Random } from './random.js';
 import type { VirtualNetwork, VirtualPort } from './virtual-network.js';
 
@@ -29,14 +28,13 @@ export class VirtualDevice {
   readonly port: VirtualPort;
   /** The longest that a control verb takes. */
   verbMillis = 0;
-  /** How many listen for events of the device. */
+  /** How many listen for events of queue pairs. */
   listeners = 0;
   /** Queue pairs that were made and not closed. */
-  readonly queuePairs = new Set<QueuePair>();
+  readonly queuePairs = new Set<SoftQp>();
   readonly #network: VirtualNetwork;
   readonly #random: Random;
   readonly #failures = new Map<ControlVerb, number>();
-  readonly #told = new Set<(event: AsyncEvent) => void>();
 
   constructor(network: VirtualNetwork, ip: string, random: Random) {
     this.#network = network;
@@ -56,13 +54,13 @@ export class VirtualDevice {
     this.#failures.clear();
   }
 
-  /** Queue pairs that are up fail: with an event of the device first, or by themselves. */
+  /** Queue pairs that are up fail: with an event first, or by themselves. */
   failQueuePairs(withEvent: boolean): number {
     let failed = 0;
     for (const qp of this.queuePairs) {
       if (qp.closed || qp.state !== QpState.RTS) continue;
       failed++;
-      if (withEvent) for (const tell of [...this.#told]) tell({ type: 'QP_FATAL', qp });
+      if (withEvent) qp.tell({ type: 'QP_FATAL', qp });
       // As the device does it, without the time that a program's own call takes.
       void Object.getPrototypeOf(qp).modify.call(qp, { state: QpState.ERR });
     }
@@ -78,24 +76,25 @@ export class VirtualDevice {
       this.#slow(pd, 'close', null);
       this.#slow(pd, 'regMr', ControlVerb.REG_MR, (mr) => this.#slow(mr, 'close', null));
       this.#slow(pd, 'allocMw', ControlVerb.ALLOC_MW, (mw) => this.#slow(mw, 'close', null));
-      this.#slow(pd, 'createQp', ControlVerb.CREATE_QP, (qp) => this.#wrapQp(qp as QueuePair));
+      this.#slow(pd, 'createQp', ControlVerb.CREATE_QP, (qp) => this.#wrapQp(qp as SoftQp));
     });
-    const { onAsyncEvent } = device;
-    device.onAsyncEvent = (listener) => {
-      const stop = onAsyncEvent.call(device, listener);
-      this.listeners++;
-      this.#told.add(listener);
-      return () => {
-        if (this.#told.delete(listener)) this.listeners--;
-        return stop();
-      };
-    };
   }
 
-  #wrapQp(qp: QueuePair): void {
+  #wrapQp(qp: SoftQp): void {
     this.queuePairs.add(qp);
     this.#slow(qp, 'modify', ControlVerb.MODIFY_QP);
     this.#slow(qp, 'close', null, () => this.queuePairs.delete(qp));
+    const { onAsyncEvent } = qp;
+    qp.onAsyncEvent = (listener) => {
+      const stop = onAsyncEvent.call(qp, listener);
+      let listens = true;
+      this.listeners++;
+      return () => {
+        if (listens) this.listeners--;
+        listens = false;
+        stop();
+      };
+    };
   }
 
   /** Makes a method take its time, and fail if it can and shall. `then` gets what it made. */

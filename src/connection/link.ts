@@ -5,7 +5,7 @@
  * Invariant: what the device has received before the end is handed out, also after a failure: the peer's device has
  * acknowledged it, so the peer will not send it again.
  */
-import type { AsyncEvent } from '../verbs/async-event.js';
+import type { QueuePairEvent } from '../verbs/async-event.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
@@ -46,7 +46,7 @@ export class Link {
     this.tracker = new WorkTracker(resources.qp);
     this.#resources = resources;
     this.#listener = listener;
-    this.#stopEvents = resources.pd.device.onAsyncEvent((event) => this.#onAsyncEvent(event));
+    this.#stopEvents = resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
     resources.channel.onEvent = () => this.#drain();
   }
 
@@ -138,11 +138,10 @@ export class Link {
     setImmediate(() => this.#fail(completionError(WcStatus.WR_FLUSH_ERR)));
   }
 
-  #onAsyncEvent(event: AsyncEvent): void {
-    if (!('qp' in event) || event.qp !== this.qp) return;
-    if (event.type === 'QP_ACCESS_ERR' || event.type === 'QP_REQ_ERR' || event.type === 'QP_FATAL') {
-      const message = `the queue pair failed (${event.type}): something was asked of it that may not be done`;
-      this.#fail(new RdmaError('ERR_RDMA_COMPLETION', message, { status: event.type }));
+  #onAsyncEvent({ type }: QueuePairEvent): void {
+    if (type === 'QP_ACCESS_ERR' || type === 'QP_REQ_ERR' || type === 'QP_FATAL') {
+      const message = `the queue pair failed (${type}): something was asked of it that may not be done`;
+      this.#fail(new RdmaError('ERR_RDMA_COMPLETION', message, { status: type }));
     }
   }
 

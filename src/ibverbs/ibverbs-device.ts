@@ -19,6 +19,7 @@ import type {
   PortAttributes,
 } from '../verbs/device.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { Listeners } from '../verbs/listeners.js';
 import { LiveObjects } from '../verbs/live-objects.js';
 import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { makeObject, type ObjectKind, ObjectLife, UNCOUNTED } from '../verbs/object-life.js';
@@ -51,7 +52,7 @@ export class IbverbsDevice implements Device {
   readonly #handle: number;
   readonly #facts: DeviceFacts;
   readonly #life: ObjectLife;
-  readonly #listeners = new Set<(event: AsyncEvent) => void>();
+  readonly #listeners = new Listeners<AsyncEvent>();
 
   /**
    * @throws RdmaError ERR_RDMA_NO_LIBRARY without libibverbs, ERR_RDMA_NO_DEVICE when there is no such device or no
@@ -162,8 +163,7 @@ export class IbverbsDevice implements Device {
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   census(): DeviceCensus {
@@ -224,11 +224,9 @@ export class IbverbsDevice implements Device {
   onAsync(type: number, subject: number): void {
     const event = asyncEventOf(type, subject, this);
     if (event === undefined) return;
-    if (event.type === 'QP_FATAL' || event.type === 'QP_REQ_ERR' || event.type === 'QP_ACCESS_ERR') {
-      (event.qp as IbverbsQp).suspect();
-    }
+    if ('qp' in event) (event.qp as IbverbsQp).tell(event);
     if (event.type === 'CQ_ERR') (event.cq as IbverbsCq).overrun = true;
-    for (const listener of this.#listeners) listener(event);
+    this.#listeners.tell(event);
   }
 
   async #queryPort(port: number): ReturnType<typeof queryPortFacts> {

@@ -6,8 +6,10 @@
  */
 
 import type { VerbsAddon } from '../native/verbs-addon.js';
+import type { QueuePairEvent } from '../verbs/async-event.js';
 import type { Qpn } from '../verbs/brands.js';
 import type { RdmaError } from '../verbs/errors.js';
+import { Listeners } from '../verbs/listeners.js';
 import { receivesAreShared, tooEarlyToReceive, tooEarlyToSend } from '../verbs/misuse.js';
 import type { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
@@ -68,6 +70,7 @@ export class IbverbsQp implements QueuePair {
   readonly #buffer: RequestBuffer;
   readonly #srq: IbverbsSrq | null;
   readonly #limits: SendLimits;
+  readonly #listeners = new Listeners<QueuePairEvent>();
   readonly #life: ObjectLife;
   #state: QpState = RESET;
   /** The kernel may have moved it to ERR, or not: see above. */
@@ -159,6 +162,17 @@ export class IbverbsQp implements QueuePair {
     } finally {
       this.#flushReceives();
     }
+  }
+
+  onAsyncEvent(listener: (event: QueuePairEvent) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  /** For the device. */
+  tell(event: QueuePairEvent): void {
+    const { type } = event;
+    if (type === 'QP_FATAL' || type === 'QP_REQ_ERR' || type === 'QP_ACCESS_ERR') this.suspect();
+    if (!this.closed) this.#listeners.tell(event);
   }
 
   close(): Promise<void> {

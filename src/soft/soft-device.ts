@@ -21,6 +21,7 @@ import type {
   PortAttributes,
 } from '../verbs/device.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { Listeners } from '../verbs/listeners.js';
 import { LiveObjects } from '../verbs/live-objects.js';
 import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { activeMtuFor } from '../verbs/mtu.js';
@@ -67,7 +68,7 @@ export class SoftDevice implements Device {
   readonly handles: SoftHandles;
   readonly #port: UdpPort;
   readonly #driver: Driver;
-  readonly #listeners = new Set<(event: AsyncEvent) => void>();
+  readonly #listeners = new Listeners<AsyncEvent>();
   #nextPd = 1;
   #closed = false;
 
@@ -140,8 +141,7 @@ export class SoftDevice implements Device {
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   census(): DeviceCensus {
@@ -188,11 +188,7 @@ export class SoftDevice implements Device {
 
   /** Nothing else happens: queue pairs go on trying, as their retry limits say. */
   #tellLinkState(): void {
-    this.#tell({ type: this.#port.link?.isUp === false ? 'PORT_ERR' : 'PORT_ACTIVE', port: 1 });
-  }
-
-  #tell(event: AsyncEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    this.#listeners.tell({ type: this.#port.link?.isUp === false ? 'PORT_ERR' : 'PORT_ACTIVE', port: 1 });
   }
 
   /** Returns whether there were any. */
@@ -205,7 +201,9 @@ export class SoftDevice implements Device {
     }
     for (let event = this.nic.takeEvent(); event !== undefined; event = this.nic.takeEvent()) {
       delivered = true;
-      this.#tell(translateEvent(event));
+      const translated = translateEvent(event);
+      if ('qp' in translated) (translated.qp as SoftQp).tell(translated);
+      this.#listeners.tell(translated);
     }
     return delivered;
   }

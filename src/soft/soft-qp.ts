@@ -2,8 +2,10 @@
 import type { Nic } from '../roce/nic.js';
 import type { Qp } from '../roce/qp/qp.js';
 import type { Srq } from '../roce/qp/srq.js';
+import type { QueuePairEvent } from '../verbs/async-event.js';
 import type { Qpn } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
+import { Listeners } from '../verbs/listeners.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import type { QpState, QpType } from '../verbs/qp-state.js';
@@ -20,6 +22,7 @@ export class SoftQp implements QueuePair {
   readonly recvCq: SoftCq;
   readonly #pd: SoftPd;
   readonly #handles: SoftHandles;
+  readonly #listeners = new Listeners<QueuePairEvent>();
   readonly #life: ObjectLife;
 
   constructor(pd: SoftPd, engine: Qp, sendCq: SoftCq, recvCq: SoftCq, srq: SoftSrq | null) {
@@ -97,6 +100,15 @@ export class SoftQp implements QueuePair {
     } finally {
       this.#pd.softDevice.afterPost();
     }
+  }
+
+  onAsyncEvent(listener: (event: QueuePairEvent) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  /** For the device. An event may still be on its way when the queue pair is closed. */
+  tell(event: QueuePairEvent): void {
+    if (!this.closed) this.#listeners.tell(event);
   }
 
   close(): Promise<void> {

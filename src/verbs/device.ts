@@ -110,7 +110,10 @@ export interface Device extends AsyncDisposable {
   allocPd(): Promise<ProtectionDomain>;
   createCq(options: CompletionQueueOptions): Promise<CompletionQueue>;
   createCompletionChannel(): Promise<CompletionChannel>;
-  /** Returns the function that removes the listener. */
+  /**
+   * Events of the device, its ports, completion queues and SRQs, and those of all queue pairs; who uses one queue pair
+   * listens to it. Returns the function that removes the listener.
+   */
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void;
   census(): DeviceCensus;
   /** Counters by name: packets, bytes, retransmissions, and one per reason for which a packet was dropped. */

@@ -1,4 +1,5 @@
 /** Queue pairs and shared receive queues (`ibv_qp`, `ibv_srq`). */
+import type { QueuePairEvent } from './async-event.js';
 import type { Qpn } from './brands.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from './qp-attributes.js';
@@ -58,6 +59,11 @@ export interface QueuePair extends AsyncDisposable {
   /** Posts a receive (`ibv_post_recv`). Throws as `postSend` does, and where the queue pair has an SRQ. */
   postRecv(request: ReceiveWorkRequest): void;
   postRecvBatch(requests: readonly ReceiveWorkRequest[]): void;
+  /**
+   * Events of this queue pair alone, until it is closed; observers of all of them listen to the device.
+   * Returns the function that removes the listener.
+   */
+  onAsyncEvent(listener: (event: QueuePairEvent) => void): () => void;
   /** Destroys it (`ibv_destroy_qp`): outstanding requests vanish without completions. Idempotent. */
   close(): Promise<void>;
 }

@@ -42,7 +42,7 @@ const FACES: readonly Face[] = [
       AddressHandle AddressVector AsyncEvent CloseOptions CompletionChannel CompletionQueue
       CompletionQueueOptions Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
       MemoryWindow OwnPath PathMtu PathOptions PeerPath PlainError PortAttributes ProtectionDomain Psn
-      QKey QpAttributes QpCapacity QpSnapshot Qpn QueuePair QueuePairOptions QueuePairProgress RKey
+      QKey QpAttributes QpCapacity QpSnapshot Qpn QueuePair QueuePairEvent QueuePairOptions QueuePairProgress RKey
       RdmaErrorCode RdmaErrorOptions RdmaFault ReceiveWorkRequest RefusalKind SendWorkRequest Sge
       SharedReceiveQueue SharedReceiveQueueOptions WindowBinding
     `,

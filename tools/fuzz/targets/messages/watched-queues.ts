@@ -60,6 +60,7 @@ export class WatchedQp implements QueuePair {
     maxInlineData: 0,
   };
   readonly closed = false;
+  readonly onAsyncEvent = (): (() => void) => () => {};
   readonly counters = (): Readonly<Record<string, number>> => ({});
   /** Slots that wait for a fragment, oldest first. */
   readonly receives: number[] = [];
