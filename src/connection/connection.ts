@@ -8,7 +8,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
-import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
@@ -167,28 +167,15 @@ export class Connection
    *
    * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost; ERR_RDMA_MESSAGE_TOO_LARGE above
    * `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
-   * The connection goes on then.
+   * The connection goes on then. A rejection because the connection has ended need not be handled: `closed` tells of it.
    */
-  async send(data: string | Memory, options: SendOptions = {}): Promise<void> {
-    checkSend(options);
-    const bytes = messageBytes(data);
-    if (this.#lifeline.isEnding) throw closedError('the connection');
-    await new Promise<void>((resolve, reject) => {
-      const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
-      this.#dataPath.sender.send(options.tag ?? 0, bytes, done);
-      this.#statistics.messagesSent++;
-      this.#statistics.bytesSent += bytes.length;
-    });
+  send(data: string | Memory, options: SendOptions = {}): Promise<void> {
+    return this.#told(this.#send(data, options));
   }
 
   /** The next message; `undefined` when the peer has quit. */
-  async receive(): Promise<Message | undefined> {
-    const message = await this.#dataPath.receiver.next();
-    if (message !== undefined) {
-      this.#statistics.messagesReceived++;
-      this.#statistics.bytesReceived += message.data.length;
-    }
-    return message;
+  receive(): Promise<Message | undefined> {
+    return this.#told(this.#receive());
   }
 
   /** Messages until the peer quits; throws when the connection is lost. */
@@ -203,16 +190,8 @@ export class Connection
    *
    * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
    */
-  async write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
-    checkOneSided('write', remote, options);
-    const bytes = bytesOf(data, 'data');
-    if (bytes.length > remote.length) {
-      throw usageError(`${bytes.length} bytes do not fit into the remote buffer of ${remote.length}`);
-    }
-    if (bytes.length === 0) return;
-    const own = mayShrink(bytes) ? bytes.slice() : bytes;
-    await this.#oneSided(WrOpcode.RDMA_WRITE, remote, own, options.repeatable ?? false);
-    this.#statistics.writes++;
+  write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
+    return this.#told(this.#write(remote, data, options));
   }
 
   /**
@@ -221,22 +200,12 @@ export class Connection
    *
    * @throws RdmaError as `write`.
    */
-  async read(
+  read(
     remote: RemoteBuffer,
     length: number | undefined = remote?.length,
     options: OneSidedOptions = {},
   ): Promise<Uint8Array> {
-    checkOneSided('read', remote, options);
-    if (!Number.isSafeInteger(length) || length < 0 || length > remote.length) {
-      throw usageError(
-        `length must be a number of bytes up to the ${remote.length} of remote, not ${nameOf(length)}`,
-      );
-    }
-    const bytes = new Uint8Array(length);
-    if (length === 0) return bytes;
-    await this.#oneSided(WrOpcode.RDMA_READ, remote, bytes, options.repeatable ?? true);
-    this.#statistics.reads++;
-    return bytes;
+    return this.#told(this.#read(remote, length, options));
   }
 
   /**
@@ -283,6 +252,65 @@ export class Connection
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** A rejection that is the connection's own end counts as handled: `closed` tells of it. A mistake of the caller does not. */
+  #told<T>(running: Promise<T>): Promise<T> {
+    const promise = new Promise<T>((resolve, reject) => {
+      running.then(resolve, (error: unknown) => {
+        const isMistake = error instanceof RdmaError && error.code === 'ERR_RDMA_INVALID_ARGUMENT';
+        if (this.#lifeline.isEnding && !isMistake) promise.catch(() => {});
+        reject(error);
+      });
+    });
+    return promise;
+  }
+
+  async #send(data: string | Memory, options: SendOptions): Promise<void> {
+    checkSend(options);
+    const bytes = messageBytes(data);
+    if (this.#lifeline.isEnding) throw closedError('the connection');
+    await new Promise<void>((resolve, reject) => {
+      const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
+      this.#dataPath.sender.send(options.tag ?? 0, bytes, done);
+      this.#statistics.messagesSent++;
+      this.#statistics.bytesSent += bytes.length;
+    });
+  }
+
+  async #receive(): Promise<Message | undefined> {
+    const message = await this.#dataPath.receiver.next();
+    if (message !== undefined) {
+      this.#statistics.messagesReceived++;
+      this.#statistics.bytesReceived += message.data.length;
+    }
+    return message;
+  }
+
+  async #write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions): Promise<void> {
+    checkOneSided('write', remote, options);
+    const bytes = bytesOf(data, 'data');
+    if (bytes.length > remote.length) {
+      throw usageError(`${bytes.length} bytes do not fit into the remote buffer of ${remote.length}`);
+    }
+    if (bytes.length === 0) return;
+    const own = mayShrink(bytes) ? bytes.slice() : bytes;
+    await this.#oneSided(WrOpcode.RDMA_WRITE, remote, own, options.repeatable ?? false);
+    this.#statistics.writes++;
+  }
+
+  async #read(remote: RemoteBuffer, length: number, options: OneSidedOptions): Promise<Uint8Array> {
+    checkOneSided('read', remote, options);
+    if (!Number.isSafeInteger(length) || length < 0 || length > remote.length) {
+      throw usageError(
+        `length must be a number of bytes up to the ${remote.length} of remote, not ${nameOf(length)}`,
+      );
+    }
+    const bytes = new Uint8Array(length);
+    if (length === 0) return bytes;
+    await this.#oneSided(WrOpcode.RDMA_READ, remote, bytes, options.repeatable ?? true);
+    this.#statistics.reads++;
+    return bytes;
   }
 
   async #oneSided(
