@@ -2,7 +2,7 @@
  * The data path of a connection: its verbs objects, the link of the moment, and what outlives links: messages to send
  * and to take, and one-sided operations.
  *
- *     prepare → connect → open … disconnect → prepare → connect → open … destroy
+ *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
 import type { PeerFault } from '../session/establish-session.js';
 import type { SessionParameters, ToldPath } from '../session/frames.js';
@@ -17,7 +17,8 @@ import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEnd } from './data-plane.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { MessageFault, type MessageKind, violation } from './message-header.js';
+import { LinkProof } from './link-proof.js';
+import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
 import { MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
@@ -28,7 +29,7 @@ import { PeerCheck } from './peer-check.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
-import { Opener, Sealer } from './sealing.js';
+import { Opener, Sealer, TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamTable } from './stream-table.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
@@ -51,6 +52,7 @@ export class DataPath implements DataPlane {
   #resources: ConnectionResources | undefined;
   #sender: MessageSender | undefined;
   #link: Link | undefined;
+  #proof = new LinkProof();
   /** Of the link that is coming up, when the connection is encrypted. */
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
@@ -196,18 +198,48 @@ export class DataPath implements DataPlane {
     const { rights, path } = this.#limits;
     const options = { path, rights, revealPsns: this.#revealPsns };
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
+    const proof = new LinkProof();
+    this.#proof = proof;
     this.#link = new Link(resources, {
-      onFragment: (slot, length) => this.receiver.onFragment(slot, length),
-      onProgress: () => this.listener?.onProgress(),
-      onFailure: (error) => this.listener?.onLinkFailure(error),
+      onFragment: (slot, length) => {
+        // The proof is no progress: a path may carry its small message and lose all that is larger.
+        if (proof.onArrived()) this.listener?.onProgress();
+        this.receiver.onFragment(slot, length);
+      },
+      onProgress: () => {
+        if (proof.isProven) this.listener?.onProgress();
+      },
+      onFailure: (error) => {
+        proof.fail(error);
+        this.listener?.onLinkFailure(error);
+      },
     });
     this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
-    this.#link.start();
+    this.#link.take();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
   }
 
+  async prove({ receive, received }: Terms): Promise<void> {
+    const link = this.#link;
+    if (link === undefined) throw closedError('the connection');
+    const sealBytes = this.#sealer === null ? 0 : TAG_BYTES;
+    // Too small for any message: `open` refuses the peer's terms.
+    if (receive.slotBytes <= HEADER_BYTES + sealBytes) return;
+    const { sendMr: mr, proofAt: offset } = this.resources;
+    const { window } = this.receiver;
+    window.told = window.limit;
+    const fields = { flags: 0, sequence: received, limit: window.limit, stream: 0, tag: 0, value: 0 };
+    writeHeader(mr.bytes, offset, { kind: MessageKind.LIMIT, ...fields });
+    const sealAt = offset + HEADER_BYTES;
+    this.#sealer?.seal(mr.bytes.subarray(offset, sealAt), new Uint8Array(0), mr.bytes.subarray(sealAt));
+    const sges = [{ mr, offset, length: HEADER_BYTES + sealBytes }];
+    const proof = this.#proof;
+    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(error));
+    await proof.proven;
+  }
+
   /**
-   * Both sides are ready: sends what waits.
+   * Sends what waits.
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
    */
@@ -239,6 +271,7 @@ export class DataPath implements DataPlane {
     const link = this.#link;
     if (link === undefined) return;
     this.#link = undefined;
+    this.#proof.fail(cause);
     try {
       await link.stop(outcomeUnknown(cause));
     } finally {

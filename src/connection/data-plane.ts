@@ -2,7 +2,7 @@
  * What the life of a connection asks of its data plane, and what it hears from it: calls with plain data and events, so
  * that a data plane can run elsewhere. Keys are derived before and handed over as bytes; no call asks the session back.
  *
- *     prepare → connect → open … disconnect → prepare → connect → open … destroy
+ *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
 import type { PeerFault } from '../session/establish-session.js';
 import type { SessionParameters } from '../session/frames.js';
@@ -62,7 +62,13 @@ export interface DataPlane {
   peerFault(peer: PeerPath, sessionAddress: string): PeerFault | undefined;
   /** Brings the queue pair to RTS and posts the receives: the peer may send. */
   connect(link: LinkTerms): Promise<void>;
-  /** Both sides are ready: sends what waits. */
+  /**
+   * Both sides are ready: sends the peer a message that holds nothing, and resolves when its device has it.
+   *
+   * @throws RdmaError what ended the link.
+   */
+  prove(terms: Terms): Promise<void>;
+  /** Sends what waits. */
   open(terms: Terms): void;
   /** Ends the link, after taking what had arrived. Idempotent. */
   disconnect(cause: RdmaError): Promise<void>;

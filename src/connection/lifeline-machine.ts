@@ -36,7 +36,10 @@ const RETRYABLE: readonly RdmaErrorCode[] = [
   'ERR_RDMA_COMPLETION',
   'ERR_RDMA_CONNECTION_LOST',
   'ERR_RDMA_TIMEOUT',
+  'ERR_RDMA_UNREACHABLE',
 ];
+/** Nobody answered any more, which has a reason where one is known. */
+const SILENCE: readonly RdmaErrorCode[] = ['ERR_RDMA_TIMEOUT', 'ERR_RDMA_CONNECTION_LOST'];
 /** What a connection recovers from. TLS that broke is mended by a new session, which verifies the peer anew. */
 const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
 
@@ -127,6 +130,8 @@ export class LifelineMachine {
   /** What the last answers are waited for before. */
   #awaited: RdmaError | undefined;
   #trouble: Trouble | undefined;
+  /** An attempt found that packets do not come through; says more than the end of the time for recovery. */
+  #blocked: RdmaError | undefined;
   #attempts = 0;
   #attemptedAt = 0;
   #heardAt = 0;
@@ -281,7 +286,7 @@ export class LifelineMachine {
         this.#do({ type: 'drop-channel', silentMillis: this.#now - this.#attemptedAt });
         break;
       case LifelineTimer.RECOVERY:
-        this.#do({ type: 'stop-attempt' }, { type: 'fail-channel', error: tooSlow() });
+        this.#do({ type: 'stop-attempt' }, { type: 'fail-channel', error: this.#blocked ?? tooSlow() });
         break;
     }
   }
@@ -305,6 +310,7 @@ export class LifelineMachine {
     }
     this.#do({ type: 'report', step: isFirst ? 'ready' : 'recovered' });
     this.#state = { name: 'up', since: this.#now };
+    this.#blocked = undefined;
     this.#heardAt = this.#now;
     this.#setKeepAlive();
     this.#do({ type: 'watch' });
@@ -322,7 +328,7 @@ export class LifelineMachine {
       this.#afterLastAnswers(error, isBusy);
     } else if (frame === 'bye') {
       this.#endByPeer();
-    } else if (frame !== 'pong') {
+    } else if (frame !== 'pong' && frame !== 'proven') {
       const message = `${this.#options.peerName()} sent "${frame}" after the session was established`;
       this.#end(new RdmaError('ERR_RDMA_PROTOCOL', message));
     }
@@ -450,12 +456,14 @@ export class LifelineMachine {
       this.#failFirst(error);
       return;
     }
+    if (error.code === 'ERR_RDMA_UNREACHABLE') this.#blocked = error;
     this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);
     this.#settled(() => {
       this.#state = { name: 'down', phase: 'pausing' };
       if (this.#channel === 'left') this.#endByPeer();
-      else if (RETRYABLE.includes(error.code)) this.#again(error);
-      else this.#end(this.#timeLeftMillis() > 0 ? error : this.#withCause(tooSlow()));
+      // A peer that has told why is not coming back.
+      else if (RETRYABLE.includes(error.code) && error.refusal === undefined) this.#again(error);
+      else this.#end(this.#withCause(this.#timeLeftMillis() > 0 ? error : tooSlow()));
     });
   }
 
@@ -469,14 +477,17 @@ export class LifelineMachine {
   }
 
   /** The last failure of a recovery tells what it began with. */
-  #withCause(failure: RdmaError): RdmaError {
+  #withCause(last: RdmaError): RdmaError {
+    const isSilence = SILENCE.includes(last.code) || last.refusal === 'timeout';
+    const failure = isSilence ? (this.#blocked ?? last) : last;
     const first = this.#trouble?.cause;
     if (first === undefined || first === failure) return failure;
-    const { status } = failure;
+    const { status, refusal } = failure;
     const message = `${failure.message} (the trouble began with: ${first.message})`;
     return new RdmaError(failure.code, message, {
       cause: first,
       ...(status === undefined ? {} : { status }),
+      ...(refusal === undefined ? {} : { refusal }),
     });
   }
 

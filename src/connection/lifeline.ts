@@ -15,7 +15,7 @@ import { establishSession } from '../session/establish-session.js';
 import type { SessionAttributes } from '../session/handshake.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
 import { type Clock, systemClock } from './clock.js';
 import type { DataPlane, LinkKeys } from './data-plane.js';
 import {
@@ -257,6 +257,7 @@ export class Lifeline {
     const { dataPath, reporter, resumeToken } = this.#options;
     const channel = this.#channel;
     const end = { role: channel.role, secret: endSecret(channel) };
+    let proving: SessionAttributes | undefined;
     const session = await establishSession(channel, {
       async createObjects() {
         reporter.report(StepName.PSN_EXCHANGED);
@@ -265,6 +266,13 @@ export class Lifeline {
       },
       checkPeer: ({ peer }) => dataPath.peerFault(peer, channel.remoteAddress),
       transition: (met) => dataPath.connect({ ...met, keys: linkKeys(channel, met) }),
+      prove(met) {
+        proving = met;
+        channel.deadlineError = () => unreachable(channel, met);
+        return dataPath.prove(met.terms);
+      },
+    }).catch((error: unknown) => {
+      throw proving === undefined ? error : proofError(channel, proving, asRdmaError(error, FAILED));
     });
     this.peerTerms = session.terms;
     dataPath.open(session.terms);
@@ -317,6 +325,30 @@ const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => 
   memory: deriveKeys(channel, 'memory', met),
 });
 
+/** What it means that nothing proved the link. */
+function proofError(channel: ControlChannel, met: SessionAttributes, error: RdmaError): RdmaError {
+  const { end } = channel;
+  const cause = end?.error ?? error;
+  if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
+  // The peer has found out first.
+  if (end?.told === 'unreachable') return unreachable(channel, met, { cause, refusal: end.told });
+  const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
+  return isUnanswered ? unreachable(channel, met, { cause }) : cause;
+}
+
+function unreachable(
+  { role, remoteAddress, remotePort }: ControlChannel,
+  { own, peer }: SessionAttributes,
+  options: RdmaErrorOptions = {},
+): RdmaError {
+  const tcp = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
+  const isOne = own.udpPort === peer.udpPort;
+  const udp = isOne
+    ? `UDP port ${own.udpPort} does not come through: open it in both directions`
+    : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do not come through: open them in both directions`;
+  return new RdmaError('ERR_RDMA_UNREACHABLE', `${tcp}, but ${udp}`, options);
+}
+
 const silent = (peerName: string, silentMillis: number): RdmaError =>
   new RdmaError('ERR_RDMA_TIMEOUT', `${peerName} has been silent for ${Math.round(silentMillis)} ms`);
 
@@ -328,6 +360,7 @@ const recoveringDetails = ({ code, status = '' }: RdmaError, qpState: string): R
 
 /** What the peer is told: for its own faults the reason; never more of this side than that. */
 function peerAnswer(error: RdmaError): string {
-  const told = error.fault === 'peer' || error.code === 'ERR_RDMA_COMPLETION';
+  const { code } = error;
+  const told = error.fault === 'peer' || code === 'ERR_RDMA_COMPLETION' || code === 'ERR_RDMA_UNREACHABLE';
   return told ? error.message : 'the other side ended the connection';
 }

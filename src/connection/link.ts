@@ -24,7 +24,7 @@ export interface LinkListener {
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules.
    */
   onFragment(slot: number, length: number): void;
-  /** Requests completed, or fragments came. */
+  /** A request completed. */
   onProgress(): void;
   /** The link has failed and does nothing more; stop it. Called once at most. */
   onFailure(error: RdmaError): void;
@@ -50,8 +50,8 @@ export class Link {
     resources.channel.onEvent = () => this.#drain();
   }
 
-  /** Takes completions from now on. */
-  start(): void {
+  /** Takes what has arrived by now, and from the first call on also what arrives later. */
+  take(): void {
     this.#drain();
   }
 
@@ -118,7 +118,6 @@ export class Link {
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
         const { status, wrId, byteLen } = completion;
         if (this.#succeeded(status)) {
-          this.#listener.onProgress();
           this.#listener.onFragment(wrId, byteLen);
         } else if (status !== WcStatus.WR_FLUSH_ERR) {
           failure ??= completionError(status);

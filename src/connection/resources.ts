@@ -15,13 +15,17 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { BufferPool } from './buffer-pool.js';
+import { HEADER_BYTES } from './message-header.js';
 import { LIMIT_RECEIVES } from './message-receiver.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
+import { TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { remoteAccess } from './transitions.js';
 
 const SEND_SLOTS = 32;
 const MAX_SEND_WR = 128;
+/** Header and tag. */
+const PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
 const MEMORY_RETRIES = 5;
 const MEMORY_RETRY_MILLIS = 50;
 /** What ten connections with buffers of the default size need. */
@@ -89,6 +93,11 @@ export class ConnectionResources {
 
   get sendMr(): MemoryRegion {
     return present(this.#sendMr);
+  }
+
+  /** Where in the send buffer there is room for the message that proves a link, behind the slots. */
+  get proofAt(): number {
+    return SEND_SLOTS * this.limits.slotBytes;
   }
 
   get recvMr(): MemoryRegion {
@@ -164,7 +173,7 @@ export class ConnectionResources {
     this.#recvCq = await device.createCq({ capacity: receives, channel });
     this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
     const { LOCAL_WRITE } = AccessFlags;
-    this.#sendMr = await registerPatiently(this.pd, buffers.take(SEND_SLOTS * slotBytes), 0);
+    this.#sendMr = await registerPatiently(this.pd, buffers.take(this.proofAt + PROOF_BYTES), 0);
     this.#recvMr = await registerPatiently(this.pd, buffers.take(receives * slotBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);

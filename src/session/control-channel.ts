@@ -9,7 +9,7 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { closedError, RdmaError } from '../verbs/errors.js';
-import { refusalKindOf, toldRefusalKind } from '../verbs/refusal-kind.js';
+import { type RefusalKind, refusalKindOf, toldRefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { FrameDecoder } from './frame-decoder.js';
 import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame, type FrameOf } from './frames.js';
@@ -37,6 +37,8 @@ export interface ControlChannelOptions {
 /** How a channel ended: with `undefined` when either side said `bye`. */
 export interface ChannelEnd {
   readonly error: RdmaError | undefined;
+  /** The kind that the peer told, when it was the peer that ended it by an error. */
+  readonly told?: RefusalKind;
 }
 
 interface Waiter {
@@ -53,6 +55,9 @@ export class ControlChannel implements AsyncDisposable {
   readonly localAddress: string;
   /** Resolves when the socket is gone and everything is freed; never rejects. */
   readonly closed: Promise<ChannelEnd>;
+
+  /** What it means that the deadline of the handshake passes now. */
+  deadlineError: () => RdmaError = () => this.#tooSlow();
 
   readonly #socket: TLSSocket;
   readonly #deadline: HandshakeDeadline;
@@ -81,7 +86,7 @@ export class ControlChannel implements AsyncDisposable {
     this.closed = new Promise((resolve) => {
       socket.once('close', () => resolve(this.#closed()));
     });
-    this.#deadline.onExpired = () => this.fail(this.#tooSlow());
+    this.#deadline.onExpired = () => this.fail(this.deadlineError());
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MILLIS);
     socket.on('error', (error) => this.#onSocketError(error));
@@ -99,14 +104,18 @@ export class ControlChannel implements AsyncDisposable {
     return this.#end;
   }
 
-  /** How many sessions were established over this channel so far; both ends count the same. */
+  /** How often both ends were ready over this channel so far; both count the same. */
   get sessionsBefore(): number {
     return this.#sessions;
   }
 
+  /** Both ends are ready. */
+  sessionMet(): void {
+    this.#sessions++;
+  }
+
   /** A session is established: the deadline of the handshake no longer applies. */
   handshakeDone(): void {
-    this.#sessions++;
     this.#deadline.disarm();
   }
 
@@ -232,7 +241,7 @@ export class ControlChannel implements AsyncDisposable {
     }
     const { frame } = decoded;
     if (frame.type === 'error') {
-      this.#finish(this.#refusedBy(frame));
+      this.#finish(this.#refusedBy(frame), toldRefusalKind(frame.code));
       return;
     }
     const waiter = this.#waiter;
@@ -259,13 +268,17 @@ export class ControlChannel implements AsyncDisposable {
   }
 
   /** The only place where the channel ends. */
-  #finish(error: RdmaError | undefined): void {
+  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
     if (this.#end !== undefined) return;
-    this.#end = { error };
+    this.#end = told === undefined ? { error } : { error, told };
     this.#deadline.disarm();
     this.#undecoded = undefined;
-    // Frames before a fault are worthless: nobody should make objects for a peer that is already gone.
-    if (error !== undefined) this.#incoming.length = 0;
+    // Frames before a fault are worthless: nobody should make objects for a peer that is already gone. But a peer that
+    // was up before it failed has been up.
+    if (error !== undefined) {
+      const kept = this.#incoming.filter(({ type }) => type === 'proven');
+      this.#incoming.splice(0, Number.POSITIVE_INFINITY, ...kept);
+    }
     this.#waiter?.reject(this.#endError());
     this.#waiter = undefined;
     if (this.#socket.destroyed) return;

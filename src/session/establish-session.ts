@@ -8,6 +8,7 @@ import { cleanText } from './clean-text.js';
 import type { ControlChannel } from './control-channel.js';
 import type { SessionParameters } from './frames.js';
 import { Handshake, type HandshakeEvent, type SessionAttributes } from './handshake.js';
+import { untilProven } from './proof.js';
 import { generatePsn } from './psn-source.js';
 import { bindParameters, isBound } from './session-secrets.js';
 
@@ -24,10 +25,15 @@ export interface SessionSteps {
   checkPeer?(attributes: SessionAttributes): PeerFault | undefined;
   /** INIT → RTR(rqPsn) → RTS(sqPsn), and posts the receives. */
   transition(attributes: SessionAttributes, signal: AbortSignal): Promise<void>;
+  /**
+   * Both sides are ready: resolves when the link has carried packets in both directions. The channel stays open when it
+   * rejects, because another attempt may begin over it.
+   */
+  prove?(attributes: SessionAttributes): Promise<void>;
 }
 
 /**
- * Resolves when both sides are ready. Rejects only after a step that was running has settled, so that the caller can
+ * Resolves when both sides are ready and the link is proven. Rejects only after a step that was running has settled, so that the caller can
  * then free what its steps made; the channel has ended (or is ending) by then. May be called again on a session that is
  * established, by both sides: then new PSNs and parameters are exchanged.
  *
@@ -38,7 +44,7 @@ export async function establishSession(
   steps: SessionSteps,
   psn: Psn = generatePsn(),
 ): Promise<SessionAttributes> {
-  const handshake = new Handshake(channel.role, psn);
+  const handshake = new Handshake(channel.role, psn, channel.sessionsBefore > 0);
   const abort = new AbortController();
   void channel.closed.then(({ error }) => abort.abort(error));
   let attributes: SessionAttributes | undefined;
@@ -64,6 +70,8 @@ export async function establishSession(
       attributes = wanted;
       step = handshake.setReady();
     } else if (event.type === 'established' && attributes !== undefined) {
+      channel.sessionMet();
+      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
       channel.handshakeDone();
       return attributes;
     } else {

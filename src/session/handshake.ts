@@ -83,6 +83,7 @@ const just = (event: HandshakeEvent): HandshakeStep => ({ send: [], event });
 export class Handshake {
   readonly #peerName: string;
   readonly #localPsn: Psn;
+  readonly #isAgain: boolean;
   #state: HandshakeState = HandshakeState.PSN;
   #started = false;
   #peerPsn: Psn | undefined;
@@ -90,7 +91,9 @@ export class Handshake {
   #peerParameters: FrameOf<'parameters'> | undefined;
   #peerReady = false;
 
-  constructor(role: SessionRole, psn: Psn) {
+  /** `isAgain`: another session was established over the same channel. */
+  constructor(role: SessionRole, psn: Psn, isAgain = false) {
+    this.#isAgain = isAgain;
     this.#peerName = role === 'server' ? 'client' : 'server';
     this.#localPsn = psn;
   }
@@ -128,6 +131,9 @@ export class Handshake {
         return { send: [{ type: 'pong' }], event: undefined };
       case 'pong':
         return NOTHING;
+      // Of the session before, when this side started over at once.
+      case 'proven':
+        return this.#isAgain && this.#state === HandshakeState.PSN ? NOTHING : this.#refuse(frame);
       case 'resume':
         return this.#refuse(frame);
     }

@@ -33,6 +33,8 @@ const FAULTS = {
   /** Sealed bytes were changed, repeated, reordered or left out on their way. */
   ERR_RDMA_INTEGRITY: 'network',
   ERR_RDMA_TIMEOUT: 'network',
+  /** The session stands, but packets of the queue pairs do not come through. */
+  ERR_RDMA_UNREACHABLE: 'network',
   ERR_RDMA_CONNECTION_LOST: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',
   ERR_RDMA_ABORTED: 'usage',

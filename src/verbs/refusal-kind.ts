@@ -34,6 +34,8 @@ export const REFUSAL_KINDS = [
   'aborted',
   /** The other side could not make its objects. */
   'resources',
+  /** TCP works, but UDP does not come through. */
+  'unreachable',
   /** The data path failed. */
   'failed',
   /** The other side made a mistake. */
@@ -64,6 +66,7 @@ const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
   ERR_RDMA_PROTOCOL: 'protocol',
   ERR_RDMA_INTEGRITY: 'failed',
   ERR_RDMA_TIMEOUT: 'timeout',
+  ERR_RDMA_UNREACHABLE: 'unreachable',
   ERR_RDMA_CONNECTION_LOST: 'left',
   ERR_RDMA_OUTCOME_UNKNOWN: 'failed',
   ERR_RDMA_ABORTED: 'aborted',

@@ -44,7 +44,7 @@ test('both ends count the sessions of a channel, and the first reason for its en
   for (const channel of [client, server]) {
     for (const sessions of [0, 1, 2]) {
       assert.equal(channel.sessionsBefore, sessions);
-      channel.handshakeDone();
+      channel.sessionMet();
     }
   }
   const first = new RdmaError('ERR_RDMA_TIMEOUT', 'it is silent');

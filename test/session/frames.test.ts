@@ -56,6 +56,7 @@ test('every frame type comes back from its bytes as it was', () => {
       terms: { ...PARAMETERS.terms, received: 0xffffffff, resumeToken: TOKEN },
     },
     { type: 'ready' },
+    { type: 'proven' },
     { type: 'resume', token: TOKEN },
     { type: 'ping' },
     { type: 'pong' },

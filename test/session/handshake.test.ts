@@ -11,6 +11,7 @@ const FRAMES: Readonly<Record<FrameType, Frame>> = {
   psn: { type: 'psn', psn: PSN_B },
   parameters: { type: 'parameters', ...PARAMETERS },
   ready: { type: 'ready' },
+  proven: { type: 'proven' },
   resume: { type: 'resume', token: 'ab'.repeat(32) },
   ping: { type: 'ping' },
   pong: { type: 'pong' },
@@ -109,7 +110,7 @@ test('the steps come in the order of the design, each with what it needs', () =>
 for (const { name, state, moves, accepts } of SITUATIONS) {
   test(`${name}: a frame out of order is a violation with a clear reason, and ends the session`, () => {
     assert.equal(inSituation(moves).state, state);
-    for (const type of ['psn', 'parameters', 'ready', 'resume'] as const) {
+    for (const type of ['psn', 'parameters', 'ready', 'proven', 'resume'] as const) {
       const handshake = inSituation(moves);
       const { send, event } = handshake.receive(FRAMES[type]);
       if (accepts.includes(type)) {

@@ -55,7 +55,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'attempt-any-failure',
       wrong: 'A refusal is tried again.',
       file: 'connection/lifeline-machine',
-      find: 'else if (RETRYABLE.includes(error.code)) this.#again(error);',
+      find: 'else if (RETRYABLE.includes(error.code) && error.refusal === undefined) this.#again(error);',
       replace: 'else if (error !== undefined) this.#again(error);',
     },
     {

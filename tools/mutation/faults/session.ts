@@ -213,9 +213,9 @@ export const SESSION_FAULTS = faultsOf(
       id: 'deadline-runs-on',
       wrong: 'The deadline of the handshake runs on after it.',
       file: 'session/control-channel',
-      find: `    this.#sessions++;
+      find: `  handshakeDone(): void {
     this.#deadline.disarm();`,
-      replace: '    this.#sessions++;',
+      replace: '  handshakeDone(): void {',
     },
     {
       id: 'sessions-not-counted',
@@ -229,17 +229,16 @@ export const SESSION_FAULTS = faultsOf(
       id: 'frames-before-fault-kept',
       wrong: 'Frames that came before a fault are still delivered.',
       file: 'session/control-channel',
-      find: `    if (error !== undefined) this.#incoming.length = 0;
-`,
-      replace: '',
+      find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
+      replace: 'const kept = [...this.#incoming];',
     },
     {
       id: 'last-reason-wins',
       wrong: 'The last reason for the end of a channel wins.',
       file: 'session/control-channel',
-      find: `  #finish(error: RdmaError | undefined): void {
+      find: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
     if (this.#end !== undefined) return;`,
-      replace: `  #finish(error: RdmaError | undefined): void {
+      replace: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
     if (this.#end !== undefined && error === undefined) return;`,
     },
     {

@@ -177,6 +177,7 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
     binding: { ...TOKEN, optional: true },
   },
   ready: {},
+  proven: {},
   resume: { token: TOKEN },
   ping: {},
   pong: {},

@@ -1,0 +1,149 @@
+/** A connection is up when packets have come through in both directions, and not when the session says so. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { ConnectOptions } from '../../src/connection/client.js';
+import type { Connection } from '../../src/connection/connection.js';
+import type { Server } from '../../src/connection/server.js';
+import type { TlsRefusal } from '../../src/session/tls-server.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { FragileDevice } from '../../testkit/fragile-device.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+
+/** 34 ms until a queue pair gives up. */
+const HASTY = { timeout: 10, retryCount: 7 } as const;
+/** Longer than any deadline of a handshake. */
+const PATIENT = { timeout: 20, retryCount: 7 } as const;
+const SENTENCE =
+  /^TCP (to|from) 127\.0\.0\.1:\d+ works, but UDP ports? \d+.* not come through: open (it|them) in both directions$/;
+
+interface Rig extends AsyncDisposable {
+  readonly server: Server;
+  readonly serverDevice: FragileDevice;
+  readonly clientDevice: FragileDevice;
+  readonly refusals: TlsRefusal[];
+  readonly handled: Connection[];
+  connect(options?: ConnectOptions): Promise<Connection>;
+}
+
+async function startRig(options: Pick<ConnectOptions, 'path' | 'handshakeDeadlineMillis'>): Promise<Rig> {
+  const serverDevice = await FragileDevice.open(FREE_DEVICE);
+  const clientDevice = await FragileDevice.open(FREE_DEVICE);
+  const handled: Connection[] = [];
+  const refusals: TlsRefusal[] = [];
+  const handler = async (connection: Connection): Promise<void> => {
+    handled.push(connection);
+    for await (const { data } of connection) await connection.send(data);
+  };
+  const server = await startServer(handler, { device: serverDevice.device, recoveryMillis: 400, ...options });
+  server.on('refused', (refusal) => refusals.push(refusal));
+  return {
+    server,
+    serverDevice,
+    clientDevice,
+    refusals,
+    handled,
+    connect: (more = {}) =>
+      connectTo(server, { device: clientDevice.device, recoveryMillis: 400, ...options, ...more }),
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      for (const { device } of [serverDevice, clientDevice]) {
+        assert.deepEqual(new Set(Object.values(device.census())), new Set([0]), 'something was left over');
+        await device.close();
+      }
+    },
+  };
+}
+
+const BLOCKS: readonly [string, (rig: Rig) => void][] = [
+  [
+    'in both directions',
+    ({ serverDevice }) => {
+      serverDevice.isDark = true;
+    },
+  ],
+  [
+    'from the client to the server',
+    ({ serverDevice }) => {
+      serverDevice.loss = 1;
+    },
+  ],
+  [
+    'from the server to the client',
+    ({ clientDevice }) => {
+      clientDevice.loss = 1;
+    },
+  ],
+];
+
+for (const [where, block] of BLOCKS) {
+  for (const [who, path] of [
+    ['the queue pairs give up', HASTY],
+    ['the deadline passes', PATIENT],
+  ] as const) {
+    test(`UDP that is blocked ${where}: ${who}, and both ends say what is wrong`, async () => {
+      await using rig = await startRig({ path, handshakeDeadlineMillis: 500 });
+      block(rig);
+      await assert.rejects(rig.connect(), (error) => {
+        assert.ok(error instanceof RdmaError);
+        assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
+        assert.equal(error.fault, 'network');
+        assert.match(error.message, SENTENCE);
+        return true;
+      });
+      await serverIsEmpty(rig.server);
+      assert.equal(rig.handled.length, 0, 'the handler never saw it');
+      assert.deepEqual(
+        rig.refusals.map(({ kind }) => kind),
+        ['unreachable'],
+      );
+      assert.match(rig.refusals[0]?.reason ?? '', SENTENCE);
+    });
+  }
+}
+
+for (const [where, block] of BLOCKS) {
+  test(`UDP that is blocked later ${where} ends the connection by one recovery, with its first cause`, async () => {
+    await using rig = await startRig({ path: HASTY });
+    const client = await rig.connect();
+    let recoveries = 0;
+    client.on('reconnected', () => recoveries++);
+    await client.send('before');
+    assert.equal(String(Buffer.from((await client.receive())?.data ?? [])), 'before');
+    block(rig);
+    const [[first]] = await Promise.all([once(client, 'reconnecting'), client.send('lost').catch(() => {})]);
+    const error = await client.closed;
+    assert.equal(recoveries, 0, 'nothing was up again');
+    assert.ok(error instanceof RdmaError && first instanceof RdmaError);
+    assert.match(error.message, /\(the trouble began with: /);
+    assert.equal(error.cause, first);
+    assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
+  });
+}
+
+test('UDP that comes back within the time for recovery brings the connection up again', async () => {
+  await using rig = await startRig({ path: HASTY });
+  const client = await rig.connect({ recoveryMillis: 5000 });
+  rig.serverDevice.isDark = true;
+  const sent = client.send('late');
+  await once(client, 'reconnecting');
+  rig.serverDevice.isDark = false;
+  await sent;
+  assert.equal(String(Buffer.from((await client.receive())?.data ?? [])), 'late');
+  await client.close();
+});
+
+test('a client that sends all it has and quits at once is served', async () => {
+  await using rig = await startRig({ path: HASTY });
+  for (let round = 0; round < 20; round++) {
+    const client = await rig.connect();
+    await client.send(`${round}`);
+    await client.close();
+  }
+  await serverIsEmpty(rig.server);
+  assert.equal(rig.handled.length, 20);
+  assert.deepEqual(
+    rig.handled.map(({ statistics }) => statistics.messagesReceived),
+    Array.from({ length: 20 }, () => 1),
+  );
+});
