@@ -681,6 +681,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: 'offset + length > this.length',
       replace: 'offset + length > this.length + 1',
       judges: [
+        'test/connection/remote-buffer',
         'test/connection/grants',
         'test/connection/authorization',
         'test/connection/encryption',
@@ -691,7 +692,7 @@ export const CONNECTION_FAULTS = faultsOf(
       id: 'remote-beyond-memory',
       wrong: 'A remote buffer may end beyond its memory.',
       file: 'connection/remote-buffer',
-      find: 'buffer.addr + BigInt(buffer.length) > 1n << 64n',
+      find: 'addr + BigInt(length) > END',
       replace: 'false',
       judges: [
         'test/connection/grants',
