@@ -4,7 +4,7 @@
  */
 export { AccessFlags } from './verbs/access-flags.js';
 export type { AddressHandle, AddressVector } from './verbs/address-handle.js';
-export type { AsyncEvent, QueuePairEvent } from './verbs/async-event.js';
+export type { AsyncEvent } from './verbs/async-event.js';
 export {
   type LKey,
   PSN_MASK,
@@ -56,6 +56,7 @@ export type { QpAttributes, QpCapacity, QpSnapshot } from './verbs/qp-attributes
 export { QpState, QpType, qpStateName, qpTypeName } from './verbs/qp-state.js';
 export type {
   QueuePair,
+  QueuePairEvent,
   QueuePairOptions,
   QueuePairProgress,
   SharedReceiveQueue,

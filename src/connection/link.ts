@@ -5,10 +5,9 @@
  * Invariant: what the device has received before the end is handed out, also after a failure: the peer's device has
  * acknowledged it, so the peer will not send it again.
  */
-import type { QueuePairEvent } from '../verbs/async-event.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
-import type { QueuePair } from '../verbs/queue-pair.js';
+import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
 import { createCompletions, WcStatus } from '../verbs/work-completion.js';
 import type { ConnectionResources } from './resources.js';
 import { completionError, WorkTracker } from './work-tracker.js';

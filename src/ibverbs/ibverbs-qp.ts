@@ -6,7 +6,6 @@
  */
 
 import type { VerbsAddon } from '../native/verbs-addon.js';
-import type { QueuePairEvent } from '../verbs/async-event.js';
 import type { Qpn } from '../verbs/brands.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { Listeners } from '../verbs/listeners.js';
@@ -22,7 +21,7 @@ import {
   qpTypeName,
 } from '../verbs/qp-state.js';
 import { checkTransition } from '../verbs/qp-transitions.js';
-import type { QueuePair } from '../verbs/queue-pair.js';
+import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
 import { type ReceiveWorkRequest, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
 import { newPlaces, QUERY_MASK, readSnapshot, readState, writeAttributes } from './attribute-array.js';
 import type { IbverbsCq } from './ibverbs-cq.js';

@@ -14,7 +14,6 @@ import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
 import type {
   CloseOptions,
-  Device,
   DeviceAttributes,
   DeviceCensus,
   GidEntry,
@@ -31,7 +30,7 @@ import { openPort } from './open-port.js';
 import { randomU32 } from './random.js';
 import { SoftChannel, SoftCq } from './soft-cq.js';
 import { SoftHandles } from './soft-handles.js';
-import { SoftPd } from './soft-pd.js';
+import { type LimitName, type PdHost, SoftPd } from './soft-pd.js';
 import type { SoftQp, SoftSrq } from './soft-qp.js';
 import type { SoftDeviceSpec } from './soft-spec.js';
 import type { UdpPort } from './udp-port.js';
@@ -57,9 +56,7 @@ const ATTRIBUTES: DeviceAttributes = {
   pollsPerTurn: 200,
 };
 
-type LimitName = 'maxQps' | 'maxCqs' | 'maxMrs' | 'maxPds' | 'maxMws' | 'maxSrqs';
-
-export class SoftDevice implements Device {
+export class SoftDevice implements PdHost {
   readonly kind = 'soft';
   readonly name: string;
   readonly attributes = ATTRIBUTES;
@@ -171,7 +168,6 @@ export class SoftDevice implements Device {
 
   // --- for the objects of this device -------------------------------------------------------------------------------
 
-  /** Something was posted or changed: send and report soon. */
   afterPost(): void {
     this.nic.settle();
     this.#driver.kick();

@@ -13,17 +13,31 @@ import { QpType } from '../verbs/qp-state.js';
 import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue-pair.js';
 import { SoftAh } from './soft-ah.js';
 import { SoftCq } from './soft-cq.js';
-import type { SoftDevice } from './soft-device.js';
-import { type MemoryOwner, SoftMr, SoftMw } from './soft-memory.js';
-import { SoftQp, SoftSrq } from './soft-qp.js';
+import type { SoftHandles } from './soft-handles.js';
+import { SoftMr, SoftMw } from './soft-memory.js';
+import { type QpOwner, SoftQp, SoftSrq } from './soft-qp.js';
 import { nowMicros } from './turning.js';
 
-export class SoftPd implements ProtectionDomain, MemoryOwner {
-  readonly softDevice: SoftDevice;
+/** Attributes of a device that say how many objects of a kind it may have. */
+export type LimitName = 'maxQps' | 'maxCqs' | 'maxMrs' | 'maxPds' | 'maxMws' | 'maxSrqs';
+
+/** What a domain, and what it makes, needs of the device that made it. */
+export interface PdHost extends Device {
+  readonly nic: Nic;
+  readonly live: LiveObjects;
+  readonly handles: SoftHandles;
+  /** Something was posted or changed: send and report soon. */
+  afterPost(): void;
+  /** @throws RdmaError ERR_RDMA_LIMIT when as many are `used`. */
+  checkLimit(name: LimitName, used: number): void;
+}
+
+export class SoftPd implements ProtectionDomain, QpOwner {
+  readonly softDevice: PdHost;
   readonly number: number;
   readonly life: ObjectLife;
 
-  constructor(device: SoftDevice, number: number) {
+  constructor(device: PdHost, number: number) {
     this.softDevice = device;
     this.number = number;
     this.life = new ObjectLife('pds', device.live);

@@ -2,30 +2,43 @@
 import type { Nic } from '../roce/nic.js';
 import type { Qp } from '../roce/qp/qp.js';
 import type { Srq } from '../roce/qp/srq.js';
-import type { QueuePairEvent } from '../verbs/async-event.js';
 import type { Qpn } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
 import { Listeners } from '../verbs/listeners.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../verbs/qp-attributes.js';
 import type { QpState, QpType } from '../verbs/qp-state.js';
-import type { QueuePair, QueuePairProgress, SharedReceiveQueue } from '../verbs/queue-pair.js';
+import type {
+  QueuePair,
+  QueuePairEvent,
+  QueuePairProgress,
+  SharedReceiveQueue,
+} from '../verbs/queue-pair.js';
 import type { ReceiveWorkRequest, SendWorkRequest } from '../verbs/work-request.js';
 import type { SoftCq } from './soft-cq.js';
 import type { SoftHandles } from './soft-handles.js';
-import type { SoftPd } from './soft-pd.js';
+import type { MemoryOwner } from './soft-memory.js';
 import { nowMicros } from './turning.js';
+
+/** What a queue pair needs of the domain that made it. */
+export interface QpOwner extends MemoryOwner {
+  readonly softDevice: {
+    readonly handles: SoftHandles;
+    /** Something was posted or changed: send and report soon. */
+    afterPost(): void;
+  };
+}
 
 export class SoftQp implements QueuePair {
   readonly engine: Qp;
   readonly sendCq: SoftCq;
   readonly recvCq: SoftCq;
-  readonly #pd: SoftPd;
+  readonly #pd: QpOwner;
   readonly #handles: SoftHandles;
   readonly #listeners = new Listeners<QueuePairEvent>();
   readonly #life: ObjectLife;
 
-  constructor(pd: SoftPd, engine: Qp, sendCq: SoftCq, recvCq: SoftCq, srq: SoftSrq | null) {
+  constructor(pd: QpOwner, engine: Qp, sendCq: SoftCq, recvCq: SoftCq, srq: SoftSrq | null) {
     this.#pd = pd;
     this.engine = engine;
     this.sendCq = sendCq;
@@ -136,10 +149,10 @@ export class SoftQp implements QueuePair {
 
 export class SoftSrq implements SharedReceiveQueue {
   readonly engine: Srq;
-  readonly #pd: SoftPd;
+  readonly #pd: QpOwner;
   readonly life: ObjectLife;
 
-  constructor(pd: SoftPd, engine: Srq) {
+  constructor(pd: QpOwner, engine: Srq) {
     this.#pd = pd;
     this.engine = engine;
     engine.context = this;

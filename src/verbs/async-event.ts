@@ -1,11 +1,6 @@
 /** Asynchronous events of a device (`ibv_async_event`): what no completion can report. */
 import type { CompletionQueue } from './completion-queue.js';
-import type { QueuePair, SharedReceiveQueue } from './queue-pair.js';
-
-/** What a queue pair tells its own listeners. */
-export type QueuePairEvent =
-  | { readonly type: 'QP_FATAL' | 'QP_REQ_ERR' | 'QP_ACCESS_ERR'; readonly qp: QueuePair }
-  | { readonly type: 'SQ_DRAINED' | 'QP_LAST_WQE_REACHED' | 'COMM_EST'; readonly qp: QueuePair };
+import type { QueuePairEvent, SharedReceiveQueue } from './queue-pair.js';
 
 export type AsyncEvent =
   | QueuePairEvent

@@ -1,5 +1,4 @@
 /** Queue pairs and shared receive queues (`ibv_qp`, `ibv_srq`). */
-import type { QueuePairEvent } from './async-event.js';
 import type { Qpn } from './brands.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from './qp-attributes.js';
@@ -26,6 +25,11 @@ export interface QueuePairProgress {
   /** Of the peer, taken in sequence. */
   readonly received: number;
 }
+
+/** What a queue pair tells its own listeners. */
+export type QueuePairEvent =
+  | { readonly type: 'QP_FATAL' | 'QP_REQ_ERR' | 'QP_ACCESS_ERR'; readonly qp: QueuePair }
+  | { readonly type: 'SQ_DRAINED' | 'QP_LAST_WQE_REACHED' | 'COMM_EST'; readonly qp: QueuePair };
 
 export interface QueuePair extends AsyncDisposable {
   readonly qpn: Qpn;
