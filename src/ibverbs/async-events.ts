@@ -1,6 +1,6 @@
 /** Asynchronous events as libibverbs numbers them (`enum ibv_event_type`), as events of this package. */
 import type { AsyncEvent } from '../verbs/async-event.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
+import type { VerbsContext } from './verbs-context.js';
 
 const QP_EVENTS = new Map([
   [1, 'QP_FATAL'],
@@ -23,7 +23,7 @@ const CQ_ERR = 0;
 const DEVICE_FATAL = 8;
 
 /** `subject` is a handle or the number of a port. `undefined` for kinds that this package has no name for. */
-export function asyncEventOf(type: number, subject: number, device: IbverbsDevice): AsyncEvent | undefined {
+export function asyncEventOf(type: number, subject: number, device: VerbsContext): AsyncEvent | undefined {
   const find = <K extends number, V>(map: ReadonlyMap<K, V>): V | undefined => map.get(type as K);
   if (type === DEVICE_FATAL) return { type: 'DEVICE_FATAL' };
   const portEvent = find(PORT_EVENTS);

@@ -1,15 +1,15 @@
 /** Address handles over libibverbs. */
 import type { AddressHandle, AddressVector } from '../verbs/address-handle.js';
 import type { ObjectLife } from '../verbs/object-life.js';
-import type { IbverbsPd } from './ibverbs-pd.js';
+import type { VerbsDomain } from './verbs-context.js';
 
 export class IbverbsAh implements AddressHandle {
-  readonly pd: IbverbsPd;
+  readonly pd: VerbsDomain;
   readonly handle: number;
   readonly av: AddressVector;
   readonly #life: ObjectLife;
 
-  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, av: AddressVector) {
+  constructor(life: ObjectLife, pd: VerbsDomain, handle: number, av: AddressVector) {
     this.#life = life;
     life.owner = this;
     this.pd = pd;

@@ -1,12 +1,12 @@
 /** Completion queues and channels over libibverbs. */
 
-import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
+import type { CompletionChannel } from '../verbs/completion-queue.js';
 import { EventQueue } from '../verbs/event-queue.js';
 import { overrun, unarmable } from '../verbs/misuse.js';
 import type { ObjectLife } from '../verbs/object-life.js';
 import { WcFlags, WcOpcode, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
 import { MAX_COMPLETIONS, type RequestBuffer } from './request-buffer.js';
+import type { ListedCq, VerbsContext } from './verbs-context.js';
 import { verbError } from './verbs-error.js';
 
 const { SUCCESS } = WcStatus;
@@ -14,11 +14,11 @@ const MOST = MAX_COMPLETIONS;
 /** IBV_WC_IP_CSUM_OK, of which this package makes no use. */
 const CHECKSUM_FLAG = 4;
 
-export class IbverbsCq implements CompletionQueue {
+export class IbverbsCq implements ListedCq {
   readonly handle: number;
   readonly capacity: number;
   readonly channel: IbverbsChannel | null;
-  readonly device: IbverbsDevice;
+  readonly device: VerbsContext;
   readonly life: ObjectLife;
   /** The device said that it lost completions. */
   overrun = false;
@@ -26,7 +26,7 @@ export class IbverbsCq implements CompletionQueue {
 
   constructor(
     life: ObjectLife,
-    device: IbverbsDevice,
+    device: VerbsContext,
     handle: number,
     capacity: number,
     channel: IbverbsChannel | null,
@@ -96,11 +96,11 @@ export class IbverbsCq implements CompletionQueue {
 }
 
 export class IbverbsChannel extends EventQueue implements CompletionChannel {
-  readonly device: IbverbsDevice;
+  readonly device: VerbsContext;
   handle = 0;
   readonly life: ObjectLife;
 
-  constructor(life: ObjectLife, device: IbverbsDevice) {
+  constructor(life: ObjectLife, device: VerbsContext) {
     super();
     this.life = life;
     life.owner = this;

@@ -12,7 +12,6 @@ import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
 import type {
   CloseOptions,
-  Device,
   DeviceAttributes,
   DeviceCensus,
   GidEntry,
@@ -23,20 +22,20 @@ import { Listeners } from '../verbs/listeners.js';
 import { LiveObjects } from '../verbs/live-objects.js';
 import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { makeObject, type ObjectKind, ObjectLife, UNCOUNTED } from '../verbs/object-life.js';
+import type { SharedReceiveQueue } from '../verbs/queue-pair.js';
 import type { WorkCompletion } from '../verbs/work-completion.js';
 import { asyncEventOf } from './async-events.js';
 import { type DeviceFacts, probeInline, queryFacts, queryPortFacts, readGids } from './device-facts.js';
 import { chooseGid, parseDgid, ROCE_UDP_PORT } from './gid-table.js';
 import { IbverbsChannel, IbverbsCq } from './ibverbs-cq.js';
 import { IbverbsPd } from './ibverbs-pd.js';
-import type { IbverbsQp } from './ibverbs-qp.js';
-import type { IbverbsSrq } from './ibverbs-srq.js';
 import { listIbverbsDevices, verbsLibrary } from './library.js';
 import { portCounters } from './port-counters.js';
 import { type RequestBuffer, requestBuffer } from './request-buffer.js';
+import type { ListedCq, ListedQp, VerbsContext } from './verbs-context.js';
 import { Errno, verbError } from './verbs-error.js';
 
-export class IbverbsDevice implements Device {
+export class IbverbsDevice implements VerbsContext {
   readonly kind = 'ibverbs';
   readonly name: string;
   readonly attributes: DeviceAttributes;
@@ -44,11 +43,11 @@ export class IbverbsDevice implements Device {
   readonly buffer: RequestBuffer;
   readonly live = new LiveObjects();
   /** By handle, for events. */
-  readonly cqs = new Map<number, IbverbsCq>();
-  readonly qpHandles = new Map<number, IbverbsQp>();
-  readonly srqHandles = new Map<number, IbverbsSrq>();
+  readonly cqs = new Map<number, ListedCq>();
+  readonly qpHandles = new Map<number, ListedQp>();
+  readonly srqHandles = new Map<number, SharedReceiveQueue>();
   /** By number, for completions. */
-  readonly qps = new Map<number, IbverbsQp>();
+  readonly qps = new Map<number, ListedQp>();
   readonly #handle: number;
   readonly #facts: DeviceFacts;
   readonly #life: ObjectLife;
@@ -224,8 +223,8 @@ export class IbverbsDevice implements Device {
   onAsync(type: number, subject: number): void {
     const event = asyncEventOf(type, subject, this);
     if (event === undefined) return;
-    if ('qp' in event) (event.qp as IbverbsQp).tell(event);
-    if (event.type === 'CQ_ERR') (event.cq as IbverbsCq).overrun = true;
+    if ('qp' in event) (event.qp as ListedQp).tell(event);
+    if (event.type === 'CQ_ERR') (event.cq as ListedCq).overrun = true;
     this.#listeners.tell(event);
   }
 

@@ -7,13 +7,12 @@ import type { LKey, RKey } from '../verbs/brands.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
 import type { ObjectLife } from '../verbs/object-life.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
-import type { IbverbsPd } from './ibverbs-pd.js';
 import type { RegionAddress } from './request-buffer.js';
+import type { VerbsContext, VerbsDomain } from './verbs-context.js';
 
 export class IbverbsMr implements MemoryRegion, RegionAddress {
-  readonly pd: IbverbsPd;
-  readonly device: IbverbsDevice;
+  readonly pd: VerbsDomain;
+  readonly device: VerbsContext;
   readonly handle: number;
   readonly bytes: Uint8Array;
   readonly length: number;
@@ -29,7 +28,7 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
 
   constructor(
     life: ObjectLife,
-    pd: IbverbsPd,
+    pd: VerbsDomain,
     handle: number,
     bytes: Uint8Array,
     access: number,
@@ -71,12 +70,12 @@ export class IbverbsMr implements MemoryRegion, RegionAddress {
 }
 
 export class IbverbsMw implements MemoryWindow {
-  readonly pd: IbverbsPd;
+  readonly pd: VerbsDomain;
   readonly handle: number;
   rkey: RKey;
   readonly #life: ObjectLife;
 
-  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, rkey: number) {
+  constructor(life: ObjectLife, pd: VerbsDomain, handle: number, rkey: number) {
     this.#life = life;
     life.owner = this;
     this.pd = pd;

@@ -5,7 +5,6 @@ import { markAsUntransferable } from 'node:worker_threads';
 import { AccessFlags, checkRegionAccess } from '../verbs/access-flags.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { checkCount, resolveCapacity } from '../verbs/capacity.js';
-import type { ProtectionDomain } from '../verbs/device.js';
 import { notSupported, type RdmaError, usageError } from '../verbs/errors.js';
 import { emptyRegion, foreignCq, foreignSrq } from '../verbs/misuse.js';
 import { makeObject, type ObjectKind, type ObjectLife } from '../verbs/object-life.js';
@@ -15,22 +14,22 @@ import type { QueuePairOptions, SharedReceiveQueueOptions } from '../verbs/queue
 import { newPlaces, readCapacity, readQpn, writeAddress, writeCapacity } from './attribute-array.js';
 import { IbverbsAh } from './ibverbs-ah.js';
 import { IbverbsCq } from './ibverbs-cq.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
 import { IbverbsMr, IbverbsMw } from './ibverbs-memory.js';
 import { IbverbsQp } from './ibverbs-qp.js';
 import { IbverbsSrq } from './ibverbs-srq.js';
 import type { RequestBuffer } from './request-buffer.js';
+import type { VerbsContext, VerbsDomain } from './verbs-context.js';
 import { Errno, memlockLimit, verbError } from './verbs-error.js';
 
 /** Memory may come free: another connection of this process, or another process, may be about to deregister. */
 const MEMORY_WAITS_MILLIS = [20, 50, 100, 200];
 
-export class IbverbsPd implements ProtectionDomain {
-  readonly device: IbverbsDevice;
+export class IbverbsPd implements VerbsDomain {
+  readonly device: VerbsContext;
   readonly handle: number;
   readonly life: ObjectLife;
 
-  constructor(life: ObjectLife, device: IbverbsDevice, handle: number) {
+  constructor(life: ObjectLife, device: VerbsContext, handle: number) {
     this.life = life;
     life.owner = this;
     this.device = device;
@@ -201,7 +200,7 @@ export class IbverbsPd implements ProtectionDomain {
   }
 }
 
-const isOpenCq = (cq: unknown, device: IbverbsDevice): cq is IbverbsCq =>
+const isOpenCq = (cq: unknown, device: VerbsContext): cq is IbverbsCq =>
   cq instanceof IbverbsCq && cq.device === device && !cq.closed;
 
 function registrationError(lengthBytes: number, access: number, device: string, errno: number): RdmaError {

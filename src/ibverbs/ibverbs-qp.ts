@@ -21,13 +21,11 @@ import {
   qpTypeName,
 } from '../verbs/qp-state.js';
 import { checkTransition } from '../verbs/qp-transitions.js';
-import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
+import type { QueuePairEvent } from '../verbs/queue-pair.js';
 import { type ReceiveWorkRequest, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
 import { newPlaces, QUERY_MASK, readSnapshot, readState, writeAttributes } from './attribute-array.js';
 import type { IbverbsCq } from './ibverbs-cq.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
 import type { IbverbsMw } from './ibverbs-memory.js';
-import type { IbverbsPd } from './ibverbs-pd.js';
 import type { IbverbsSrq } from './ibverbs-srq.js';
 import type { RequestBuffer } from './request-buffer.js';
 import {
@@ -38,6 +36,7 @@ import {
   writeReceive,
   writeSend,
 } from './request-writer.js';
+import type { ListedQp, VerbsContext, VerbsDomain } from './verbs-context.js';
 import { verbError } from './verbs-error.js';
 
 /** In constants of this file, because compiled code has to look up whatever is imported, at every use. */
@@ -57,14 +56,14 @@ export interface NewQp {
   readonly srq: IbverbsSrq | null;
 }
 
-export class IbverbsQp implements QueuePair {
+export class IbverbsQp implements ListedQp {
   readonly handle: number;
   readonly qpn: Qpn;
   readonly type: QpType;
   readonly capacity: Readonly<QpCapacity>;
   readonly sendCq: IbverbsCq;
   readonly recvCq: IbverbsCq;
-  readonly #device: IbverbsDevice;
+  readonly #device: VerbsContext;
   readonly #addon: VerbsAddon;
   readonly #buffer: RequestBuffer;
   readonly #srq: IbverbsSrq | null;
@@ -77,7 +76,7 @@ export class IbverbsQp implements QueuePair {
   #isFlushing = false;
   #port = 1;
 
-  constructor(life: ObjectLife, pd: IbverbsPd, made: NewQp) {
+  constructor(life: ObjectLife, pd: VerbsDomain, made: NewQp) {
     this.#life = life;
     life.owner = this;
     this.#device = pd.device;

@@ -4,18 +4,18 @@ import { checkCount } from '../verbs/capacity.js';
 import type { ObjectLife } from '../verbs/object-life.js';
 import type { SharedReceiveQueue } from '../verbs/queue-pair.js';
 import type { ReceiveWorkRequest } from '../verbs/work-request.js';
-import type { IbverbsPd } from './ibverbs-pd.js';
 import { checkReceive, postError, writeReceive } from './request-writer.js';
+import type { VerbsDomain } from './verbs-context.js';
 import { verbError } from './verbs-error.js';
 
 export class IbverbsSrq implements SharedReceiveQueue {
-  readonly pd: IbverbsPd;
+  readonly pd: VerbsDomain;
   readonly handle: number;
   readonly maxWr: number;
   readonly maxSge: number;
   readonly life: ObjectLife;
 
-  constructor(life: ObjectLife, pd: IbverbsPd, handle: number, maxWr: number, maxSge: number) {
+  constructor(life: ObjectLife, pd: VerbsDomain, handle: number, maxWr: number, maxSge: number) {
     this.life = life;
     life.owner = this;
     this.pd = pd;

@@ -14,9 +14,9 @@ import type { QpType } from '../verbs/qp-state.js';
 import { checkSendRequest, sgeLength } from '../verbs/request-checks.js';
 import type { ReceiveWorkRequest, SendWorkRequest, Sge, WindowBinding } from '../verbs/work-request.js';
 import { IbverbsAh } from './ibverbs-ah.js';
-import type { IbverbsDevice } from './ibverbs-device.js';
 import { IbverbsMr, IbverbsMw } from './ibverbs-memory.js';
 import type { RequestBuffer } from './request-buffer.js';
+import type { VerbsContext } from './verbs-context.js';
 import { Errno, verbError } from './verbs-error.js';
 
 /** In constants of this file, because compiled code has to look up whatever is imported, at every use. */
@@ -36,7 +36,7 @@ export interface SendLimits {
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, with the buffer as it was. */
-export function writeSend(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
+export function writeSend(buffer: RequestBuffer, device: VerbsContext, request: SendWorkRequest): void {
   const inline = request.inlineData;
   const flags = (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG);
   buffer.begin(request.wrId, request.opcode, flags, request.imm ?? request.invalidateRkey ?? 0);
@@ -67,11 +67,7 @@ export function checkSend(request: SendWorkRequest, limits: SendLimits): void {
   }
 }
 
-export function writeReceive(
-  buffer: RequestBuffer,
-  device: IbverbsDevice,
-  request: ReceiveWorkRequest,
-): void {
+export function writeReceive(buffer: RequestBuffer, device: VerbsContext, request: ReceiveWorkRequest): void {
   buffer.begin(request.wrId, 0, 0, 0);
   addSges(buffer, device, request.sges ?? NO_SGES);
   buffer.commit();
@@ -84,7 +80,7 @@ export function checkReceive(request: ReceiveWorkRequest, maxSge: number): void 
   if (count > maxSge) throw tooManySges(count, 'the limit', maxSge);
 }
 
-function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sge[]): void {
+function addSges(buffer: RequestBuffer, device: VerbsContext, sges: readonly Sge[]): void {
   let total = 0;
   for (let i = 0; i < sges.length; i++) {
     const sge = sges[i] as Sge;
@@ -99,7 +95,7 @@ function addSges(buffer: RequestBuffer, device: IbverbsDevice, sges: readonly Sg
   }
 }
 
-function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: SendWorkRequest): void {
+function writeDatagram(buffer: RequestBuffer, device: VerbsContext, request: SendWorkRequest): void {
   const { ah } = request;
   if (!(ah instanceof IbverbsAh) || ah.pd.device !== device) {
     throw foreignAddressHandle();
@@ -108,7 +104,7 @@ function writeDatagram(buffer: RequestBuffer, device: IbverbsDevice, request: Se
   buffer.setDatagram(ah.handle, request.remoteQpn ?? 0, request.remoteQkey ?? 0);
 }
 
-function writeBinding(buffer: RequestBuffer, device: IbverbsDevice, bind: WindowBinding): void {
+function writeBinding(buffer: RequestBuffer, device: VerbsContext, bind: WindowBinding): void {
   const { mw, mr } = bind;
   if (
     !(mw instanceof IbverbsMw) ||
@@ -140,7 +136,7 @@ const POST_INVALID =
   'check its number of SGEs, the alignment of an atomic (8 bytes), and that the device offers the operation';
 
 /** For a post call that the device refused. */
-export function postError(what: string, device: IbverbsDevice, errno: number): RdmaError {
+export function postError(what: string, device: VerbsContext, errno: number): RdmaError {
   return verbError(`posting to the ${what} of a queue pair on ${device.name}`, errno, {
     invalid: POST_INVALID,
     codes: { [Errno.ENOMEM]: 'ERR_RDMA_QUEUE_FULL', [Errno.EAGAIN]: 'ERR_RDMA_QUEUE_FULL' },

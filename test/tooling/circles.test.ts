@@ -20,20 +20,6 @@ const ALLOWED: readonly Allowed[] = [
     files: ['verbs/errors.ts', 'verbs/refusal-kind.ts'],
   },
   {
-    reason: 'the device makes objects that call it back for its addon, buffer and tables',
-    files: [
-      'ibverbs/async-events.ts',
-      'ibverbs/ibverbs-ah.ts',
-      'ibverbs/ibverbs-cq.ts',
-      'ibverbs/ibverbs-device.ts',
-      'ibverbs/ibverbs-memory.ts',
-      'ibverbs/ibverbs-pd.ts',
-      'ibverbs/ibverbs-qp.ts',
-      'ibverbs/ibverbs-srq.ts',
-      'ibverbs/request-writer.ts',
-    ],
-  },
-  {
     reason: 'a queue pair drives its halves, and each half answers through the queue pair',
     files: [
       'roce/nic.ts',
