@@ -4,46 +4,10 @@
  * thrown: they arrive as a work completion with a status, as the verbs define it.
  */
 
+import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
 import type { RefusalKind } from './refusal-kind.js';
 
-/**
- * Who is at fault: the calling program, the peer, the network between, this machine's device and limits, or this
- * package itself.
- */
-export type RdmaFault = 'usage' | 'peer' | 'network' | 'device' | 'internal';
-
-const FAULTS = {
-  ERR_RDMA_INVALID_ARGUMENT: 'usage',
-  ERR_RDMA_INVALID_STATE: 'usage',
-  ERR_RDMA_CLOSED: 'usage',
-  ERR_RDMA_IN_USE: 'usage',
-  ERR_RDMA_QUEUE_FULL: 'usage',
-  ERR_RDMA_NOT_SUPPORTED: 'device',
-  ERR_RDMA_NO_DEVICE: 'device',
-  ERR_RDMA_NO_LIBRARY: 'device',
-  ERR_RDMA_NO_MEMORY: 'device',
-  ERR_RDMA_LIMIT: 'device',
-  ERR_RDMA_ADDRESS: 'device',
-  ERR_RDMA_COMPLETION: 'network',
-  ERR_RDMA_MESSAGE_TOO_LARGE: 'usage',
-  ERR_RDMA_CERTIFICATE: 'usage',
-  ERR_RDMA_TLS: 'network',
-  ERR_RDMA_REFUSED: 'peer',
-  ERR_RDMA_PROTOCOL: 'peer',
-  /** Sealed bytes were changed, repeated, reordered or left out on their way. */
-  ERR_RDMA_INTEGRITY: 'network',
-  ERR_RDMA_TIMEOUT: 'network',
-  /** The session stands, but packets of the queue pairs do not come through. */
-  ERR_RDMA_UNREACHABLE: 'network',
-  ERR_RDMA_CONNECTION_LOST: 'network',
-  ERR_RDMA_OUTCOME_UNKNOWN: 'network',
-  ERR_RDMA_ABORTED: 'usage',
-  /** A mistake of this package: please report it, with its cause. */
-  ERR_RDMA_INTERNAL: 'internal',
-} as const satisfies Record<`ERR_RDMA_${string}`, RdmaFault>;
-
-/** Stable error codes; programs may compare against them. */
-export type RdmaErrorCode = keyof typeof FAULTS;
+export type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 
 /** Whose fault a failed request is, by the status of its completion; the network's where nothing is said. */
 const STATUS_FAULTS: ReadonlyMap<string, RdmaFault> = new Map(

@@ -4,7 +4,7 @@
  *
  * Invariant: a server counts by its own words only; what a client says about itself is always `left`.
  */
-import type { RdmaErrorCode } from './errors.js';
+import type { RdmaErrorCode } from './error-codes.js';
 
 export const REFUSAL_KINDS = [
   /** The certificate is missing, not trusted or not valid. */

@@ -16,10 +16,6 @@ interface Allowed {
 
 const ALLOWED: readonly Allowed[] = [
   {
-    reason: 'the error class names the kinds of refusal, and the kinds the codes of errors they stand for',
-    files: ['verbs/errors.ts', 'verbs/refusal-kind.ts'],
-  },
-  {
     reason: 'a queue pair drives its halves, and each half answers through the queue pair',
     files: [
       'roce/nic.ts',
