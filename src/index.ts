@@ -3,17 +3,18 @@
  * the list.
  */
 export type { AuditEvent, AuditListener, AuditRecord, AuditSubject } from './connection/audit.js';
-export type { Authorize, ClientTerms } from './connection/authorization.js';
-export { type ConnectOptions, connect } from './connection/client.js';
+export type { OneSidedOptions, SendOptions } from './connection/call-options.js';
+export { connect } from './connection/client.js';
+export type { Authorize, ClientTerms } from './connection/client-terms.js';
+export type { ConnectOptions } from './connection/connect-options.js';
 export type {
   Connection,
   ConnectionEvents,
   ConnectionQueuePair,
   ConnectionStatistics,
-  OneSidedOptions,
-  SendOptions,
 } from './connection/connection.js';
 export type { Grant, GrantOptions } from './connection/grants.js';
+export type { ListenOptions } from './connection/listen-options.js';
 export type { Message } from './connection/message-inbox.js';
 export type { SendQueue } from './connection/message-sender.js';
 export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';
@@ -22,7 +23,6 @@ export type { Pem, PemSource } from './connection/pem.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export {
   type ConnectionHandler,
-  type ListenOptions,
   listen,
   type Server,
   type ServerCensus,

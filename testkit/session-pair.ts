@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { type DevCertificates, loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
 import { messageService } from '../src/cli/service/message-service.js';
-import { type ConnectOptions, connect } from '../src/connection/client.js';
+import { connect } from '../src/connection/client.js';
+import type { ConnectOptions } from '../src/connection/connect-options.js';
 import type { Connection } from '../src/connection/connection.js';
-import { type ConnectionHandler, type ListenOptions, listen, type Server } from '../src/connection/server.js';
+import type { ListenOptions } from '../src/connection/listen-options.js';
+import { type ConnectionHandler, listen, type Server } from '../src/connection/server.js';
 
 let certificates: Promise<DevCertificates> | undefined;
 

@@ -1,6 +1,7 @@
 /** The server that `serve` and the demo run: the message service, with everything that happens told as an event. */
 
-import { DEFAULT_SLOTS, type ListenOptions, listen, type Server } from '../connection/server.js';
+import type { ListenOptions } from '../connection/listen-options.js';
+import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
 import { messageService, type ServiceOptions } from './service/message-service.js';
 import { serviceTagName } from './service/service-tags.js';

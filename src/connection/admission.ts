@@ -8,13 +8,8 @@ import type { ControlChannel } from '../session/control-channel.js';
 import { hiddenName, type PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
-import {
-  type Authorize,
-  authorizeClient,
-  type ClientTerms,
-  IdentityCounts,
-  limitsFor,
-} from './authorization.js';
+import { authorizeClient, IdentityCounts, limitsFor } from './authorization.js';
+import type { Authorize, ClientTerms } from './client-terms.js';
 import type { DataPathLimits } from './options.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';

@@ -4,32 +4,9 @@
  */
 import { type PeerIdentity, shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { Authorize, ClientTerms } from './client-terms.js';
 import { checkTerms } from './option-rules.js';
-import { checkLimits, type DataPathLimits, type MemoryRights } from './options.js';
-
-/** Terms for one client; what is left out is as the server's options say. */
-export interface ClientTerms {
-  /** Connections that this identity may have at a time. */
-  readonly maxConnections?: number;
-  /** What the client may do with the buffer that it gets. */
-  readonly rights?: MemoryRights;
-  /** Bytes of that buffer; 0 = none. */
-  readonly bufferBytes?: number;
-  readonly receiveSlots?: number;
-  readonly slotBytes?: number;
-  readonly maxMessageBytes?: number;
-  /** Insists on sealed messages and memory. */
-  readonly encryption?: 'aes-256-gcm';
-}
-
-/**
- * Decides about a client: `false` refuses it, `true` takes it on the server's own terms. `peer` is `null` where the server
- * asks for no certificates. A function that throws refuses the client; the error is reported and not told to the client.
- */
-export type Authorize = (
-  peer: PeerIdentity | null,
-  address: string,
-) => ClientTerms | boolean | Promise<ClientTerms | boolean>;
+import { checkLimits, type DataPathLimits } from './options.js';
 
 /** @throws RdmaError ERR_RDMA_REFUSED; ERR_RDMA_INVALID_ARGUMENT for terms that are none. */
 export async function authorizeClient(

@@ -1,6 +1,6 @@
 /** What the options of a connection's functions may be, checked before a call changes anything. */
 import { RdmaError, usageError } from '../verbs/errors.js';
-import type { OneSidedOptions, SendOptions } from './connection.js';
+import type { OneSidedOptions, SendOptions } from './call-options.js';
 import type { GrantOptions } from './grants.js';
 import { checkOptions, integer, nameOf, type Rules, truth } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';

@@ -5,28 +5,14 @@ import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { ConnectOptions } from './connect-options.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
-import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
 import { StepName, StepReporter } from './steps.js';
-
-export interface ConnectOptions extends CommonOptions {
-  /** Default 127.0.0.1. The server's certificate must name it, unless `servername` is given. */
-  readonly host?: string;
-  /** TCP port. Default 4433. */
-  readonly port?: number;
-  /** PEM: the authority that signed the server's certificate. Default: the public ones that Node trusts. */
-  readonly ca?: PemSource;
-  /** PEM: our certificate and key, for servers that ask for them. */
-  readonly cert?: PemSource;
-  readonly key?: PemSource;
-  readonly servername?: string;
-  /** Aborts connecting, and later the connection. */
-  readonly signal?: AbortSignal;
-}
 
 let lastId = 0;
 

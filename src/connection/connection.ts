@@ -12,6 +12,7 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import type { OneSidedOptions, SendOptions } from './call-options.js';
 import { checkGrant, checkOneSided, checkReason, checkSend } from './call-rules.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
@@ -46,24 +47,10 @@ export interface ConnectionEvents {
   closed: [RdmaError | undefined];
 }
 
-export interface SendOptions {
-  /** Tells the peer's program what the message is; the library only carries it. 0 to 65535, default 0. */
-  readonly tag?: number;
-}
-
 export interface ConnectionQueuePair {
   readonly qpn: number;
   /** `RTS`, `ERR`, … */
   readonly state: string;
-}
-
-export interface OneSidedOptions {
-  /**
-   * Whether the operation may be carried out twice. When the connection fails before the peer has answered, a
-   * repeatable one is posted again; any other is rejected with ERR_RDMA_OUTCOME_UNKNOWN, and so is a repeatable one under
-   * which eight queue pairs ended because of what the peer asked for.
-   */
-  readonly repeatable?: boolean;
 }
 
 export class Connection

@@ -6,12 +6,12 @@
  */
 import type { AdmissionLimits } from '../session/connect-gate.js';
 import { usageError } from '../verbs/errors.js';
-import type { ClientTerms } from './authorization.js';
-import type { ConnectOptions } from './client.js';
+import type { ClientTerms } from './client-terms.js';
+import type { ConnectOptions } from './connect-options.js';
+import type { ListenOptions } from './listen-options.js';
 import type { CommonOptions, MemoryRights } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
-import type { ListenOptions } from './server.js';
 
 /** What the value must be, or `undefined` when it is that. */
 type Rule = (value: unknown) => string | undefined;

@@ -7,7 +7,6 @@
  */
 import { EventEmitter } from 'node:events';
 import { openDevice } from '../open-device.js';
-import type { AdmissionLimits } from '../session/connect-gate.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { shownIdentity } from '../session/peer-identity.js';
@@ -16,14 +15,14 @@ import type { Device, DeviceCensus } from '../verbs/device.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
-import { Audit, type AuditListener } from './audit.js';
-import type { Authorize } from './authorization.js';
+import { Audit } from './audit.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
 import { Lifeline } from './lifeline.js';
+import type { ListenOptions } from './listen-options.js';
 import { checkCertificates, checkListen } from './option-rules.js';
-import { type CommonOptions, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
-import { type PemSource, pemText } from './pem.js';
+import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { pemText } from './pem.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
@@ -31,26 +30,6 @@ import { StepName, StepReporter } from './steps.js';
 export const DEFAULT_SLOTS = 10;
 /** How long handlers and clients have for their orderly end when the server closes. */
 const DEFAULT_GRACE_MILLIS = 1500;
-
-export interface ListenOptions extends CommonOptions {
-  /** Address to listen on. Default 127.0.0.1: say so if others shall connect. */
-  readonly host?: string;
-  /** TCP port. Default 4433; 0 = any free one. */
-  readonly port?: number;
-  /** PEM: the server's certificate and key. */
-  readonly cert: PemSource;
-  readonly key: PemSource;
-  /** PEM: with it, clients must show a certificate that this authority signed. */
-  readonly clientCa?: PemSource;
-  /** Clients at a time. Default 10. */
-  readonly slots?: number;
-  /** Decides from who a client is whether it gets in, and on which terms. Default: all are taken. */
-  readonly authorize?: Authorize;
-  /** Gets a record of everything that the server has to answer for. */
-  readonly onAudit?: AuditListener;
-  /** How many connections one address may have and make before anybody is authenticated. */
-  readonly admission?: AdmissionLimits;
-}
 
 /** Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when it throws, it is aborted. */
 export type ConnectionHandler = (connection: Connection) => unknown;

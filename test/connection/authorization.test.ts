@@ -9,7 +9,7 @@ import {
 } from '../../src/certificates/certificate-maker.js';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { AuditRecord } from '../../src/connection/audit.js';
-import type { ConnectOptions } from '../../src/connection/client.js';
+import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };

@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import type { AuditRecord } from '../../src/connection/audit.js';
 import type { Connection } from '../../src/connection/connection.js';
 import type { Grant } from '../../src/connection/grants.js';
+import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import type { ListenOptions, Server } from '../../src/connection/server.js';
+import type { Server } from '../../src/connection/server.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 interface Pair {

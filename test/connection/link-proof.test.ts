@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { ConnectOptions } from '../../src/connection/client.js';
+import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
 import type { Server } from '../../src/connection/server.js';
 import type { TlsRefusal } from '../../src/session/tls-server.js';

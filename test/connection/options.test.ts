@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { type ConnectOptions, connect } from '../../src/connection/client.js';
-import { type ListenOptions, listen } from '../../src/connection/server.js';
+import { connect } from '../../src/connection/client.js';
+import type { ConnectOptions } from '../../src/connection/connect-options.js';
+import type { ListenOptions } from '../../src/connection/listen-options.js';
+import { listen } from '../../src/connection/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import {
   connectTo,

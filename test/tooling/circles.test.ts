@@ -33,23 +33,6 @@ const ALLOWED: readonly Allowed[] = [
       'roce/qp/unreliable-requester.ts',
     ],
   },
-  {
-    reason: 'the rules for options are of the types that client, server and authorization declare',
-    files: [
-      'connection/admission.ts',
-      'connection/authorization.ts',
-      'connection/call-rules.ts',
-      'connection/client.ts',
-      'connection/connection.ts',
-      'connection/data-path.ts',
-      'connection/grants.ts',
-      'connection/memory-argument.ts',
-      'connection/option-rules.ts',
-      'connection/remote-buffer.ts',
-      'connection/sealed-memory.ts',
-      'connection/server.ts',
-    ],
-  },
 ];
 
 const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.[^']+)'/g;

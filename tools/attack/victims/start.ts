@@ -1,7 +1,7 @@
 /** Starts the victims that attacks ask for. */
 
 import type { KeyedCertificate } from '../../../src/certificates/certificate-maker.js';
-import type { ConnectOptions } from '../../../src/connection/client.js';
+import type { ConnectOptions } from '../../../src/connection/connect-options.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';
 import type { Listening, ServerVictim, ServerVictimOptions } from './server-victim.js';

@@ -1,0 +1,27 @@
+/** What a server grants one client, and the function of a program that decides it. */
+import type { PeerIdentity } from '../session/peer-identity.js';
+import type { MemoryRights } from './options.js';
+
+/** Terms for one client; what is left out is as the server's options say. */
+export interface ClientTerms {
+  /** Connections that this identity may have at a time. */
+  readonly maxConnections?: number;
+  /** What the client may do with the buffer that it gets. */
+  readonly rights?: MemoryRights;
+  /** Bytes of that buffer; 0 = none. */
+  readonly bufferBytes?: number;
+  readonly receiveSlots?: number;
+  readonly slotBytes?: number;
+  readonly maxMessageBytes?: number;
+  /** Insists on sealed messages and memory. */
+  readonly encryption?: 'aes-256-gcm';
+}
+
+/**
+ * Decides about a client: `false` refuses it, `true` takes it on the server's own terms. `peer` is `null` where the server
+ * asks for no certificates. A function that throws refuses the client; the error is reported and not told to the client.
+ */
+export type Authorize = (
+  peer: PeerIdentity | null,
+  address: string,
+) => ClientTerms | boolean | Promise<ClientTerms | boolean>;

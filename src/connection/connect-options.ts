@@ -1,0 +1,18 @@
+/** What a program says when it connects. */
+import type { CommonOptions } from './options.js';
+import type { PemSource } from './pem.js';
+
+export interface ConnectOptions extends CommonOptions {
+  /** Default 127.0.0.1. The server's certificate must name it, unless `servername` is given. */
+  readonly host?: string;
+  /** TCP port. Default 4433. */
+  readonly port?: number;
+  /** PEM: the authority that signed the server's certificate. Default: the public ones that Node trusts. */
+  readonly ca?: PemSource;
+  /** PEM: our certificate and key, for servers that ask for them. */
+  readonly cert?: PemSource;
+  readonly key?: PemSource;
+  readonly servername?: string;
+  /** Aborts connecting, and later the connection. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,26 @@
+/** What a program says when it listens. */
+import type { AdmissionLimits } from '../session/connect-gate.js';
+import type { AuditListener } from './audit.js';
+import type { Authorize } from './client-terms.js';
+import type { CommonOptions } from './options.js';
+import type { PemSource } from './pem.js';
+
+export interface ListenOptions extends CommonOptions {
+  /** Address to listen on. Default 127.0.0.1: say so if others shall connect. */
+  readonly host?: string;
+  /** TCP port. Default 4433; 0 = any free one. */
+  readonly port?: number;
+  /** PEM: the server's certificate and key. */
+  readonly cert: PemSource;
+  readonly key: PemSource;
+  /** PEM: with it, clients must show a certificate that this authority signed. */
+  readonly clientCa?: PemSource;
+  /** Clients at a time. Default 10. */
+  readonly slots?: number;
+  /** Decides from who a client is whether it gets in, and on which terms. Default: all are taken. */
+  readonly authorize?: Authorize;
+  /** Gets a record of everything that the server has to answer for. */
+  readonly onAudit?: AuditListener;
+  /** How many connections one address may have and make before anybody is authenticated. */
+  readonly admission?: AdmissionLimits;
+}
