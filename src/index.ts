@@ -3,7 +3,7 @@
  * the list.
  */
 export type { AuditEvent, AuditListener, AuditRecord, AuditSubject } from './connection/audit.js';
-export type { OneSidedOptions, SendOptions } from './connection/call-options.js';
+export type { CallOptions, OneSidedOptions, SendOptions } from './connection/call-options.js';
 export { connect } from './connection/client.js';
 export type { Authorize, ClientTerms } from './connection/client-terms.js';
 export type { ConnectOptions } from './connection/connect-options.js';

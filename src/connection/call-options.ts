@@ -1,5 +1,13 @@
 /** Options of a connection's functions. */
-export interface SendOptions {
+/** How long a program waits for a call. */
+export interface CallOptions {
+  /** Ends the wait when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Ends the wait after this time. Default: none. */
+  readonly timeoutMillis?: number;
+}
+
+export interface SendOptions extends CallOptions {
   /** Tells the peer's program what the message is; the library only carries it. 0 to 65535, default 0. */
   readonly tag?: number;
 }

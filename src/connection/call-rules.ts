@@ -1,11 +1,13 @@
 /** What the options of a connection's functions may be, checked before a call changes anything. */
 import { RdmaError, usageError } from '../verbs/errors.js';
-import type { OneSidedOptions, SendOptions } from './call-options.js';
+import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import type { GrantOptions } from './grants.js';
-import { checkOptions, integer, nameOf, type Rules, truth } from './option-rules.js';
+import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, signal, truth } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
-const SEND: Rules<SendOptions> = { tag: integer(0, 0xffff) };
+const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS) };
+
+const SEND: Rules<SendOptions> = { ...WAIT, tag: integer(0, 0xffff) };
 
 const ONE_SIDED: Rules<OneSidedOptions> = { repeatable: truth };
 
@@ -18,6 +20,9 @@ const GRANT: Rules<GrantOptions> = {
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export const checkSend = (options: unknown): void => checkOptions('send', options, SEND);
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export const checkReceive = (options: unknown): void => checkOptions('receive', options, WAIT);
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkOneSided(what: 'read' | 'write', remote: unknown, options: unknown): void {

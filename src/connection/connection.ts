@@ -12,15 +12,16 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
-import type { OneSidedOptions, SendOptions } from './call-options.js';
-import { checkGrant, checkOneSided, checkReason, checkSend } from './call-rules.js';
+import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
+import { checkGrant, checkOneSided, checkReason, checkReceive, checkSend } from './call-rules.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
-import type { Message } from './message-inbox.js';
+import type { Message, Waiter } from './message-inbox.js';
 import type { SendQueue } from './message-sender.js';
 import { nameOf } from './option-rules.js';
+import { checkPatience, watchPatience } from './patience.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
 export interface ConnectionStatistics {
@@ -161,8 +162,8 @@ export class Connection
   }
 
   /** The next message; `undefined` when the peer has quit. */
-  receive(): Promise<Message | undefined> {
-    return this.#told(this.#receive());
+  receive(options: CallOptions = {}): Promise<Message | undefined> {
+    return this.#told(this.#receive(options));
   }
 
   /** Messages until the peer quits; throws when the connection is lost. */
@@ -255,18 +256,55 @@ export class Connection
 
   async #send(data: string | Memory, options: SendOptions): Promise<void> {
     checkSend(options);
+    checkPatience(options, 'send');
     const bytes = messageBytes(data);
     if (this.#lifeline.isEnding) throw closedError('the connection');
     await new Promise<void>((resolve, reject) => {
-      const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
-      this.#dataPath.sender.send(options.tag ?? 0, bytes, done);
+      const { sender } = this.#dataPath;
+      let stop = (): void => {};
+      const message = sender.send(options.tag ?? 0, bytes, (error) => {
+        stop();
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+      stop = watchPatience(options, 'send', (why) => {
+        if (sender.withdraw(message)) {
+          this.#statistics.messagesSent--;
+          this.#statistics.bytesSent -= bytes.length;
+          reject(why);
+          return;
+        }
+        // The peer gets all of it, and the program its memory back.
+        message.data = message.data.slice();
+        reject(begun(why));
+      });
       this.#statistics.messagesSent++;
       this.#statistics.bytesSent += bytes.length;
     });
   }
 
-  async #receive(): Promise<Message | undefined> {
-    const message = await this.#dataPath.receiver.next();
+  async #receive(options: CallOptions): Promise<Message | undefined> {
+    checkReceive(options);
+    checkPatience(options, 'receive');
+    const { inbox } = this.#dataPath.receiver;
+    const message = await new Promise<Message | undefined>((resolve, reject) => {
+      let stop = (): void => {};
+      const waiter: Waiter = {
+        resolve(arrived) {
+          stop();
+          resolve(arrived);
+        },
+        reject(error) {
+          stop();
+          reject(error);
+        },
+      };
+      stop = watchPatience(options, 'receive', (why) => {
+        inbox.forget(waiter);
+        reject(why);
+      });
+      inbox.wait(waiter);
+    });
     if (message !== undefined) {
       this.#statistics.messagesReceived++;
       this.#statistics.bytesReceived += message.data.length;
@@ -317,3 +355,6 @@ function messageBytes(data: unknown): Uint8Array {
   const bytes = bytesOf(data, 'data', 'a text, ');
   return mayShrink(bytes) ? bytes.slice() : bytes;
 }
+
+const begun = (cause: RdmaError): RdmaError =>
+  new RdmaError('ERR_RDMA_OUTCOME_UNKNOWN', 'the message had begun to leave: the peer may get it', { cause });

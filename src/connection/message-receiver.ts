@@ -20,7 +20,7 @@ import {
   unknownKind,
   violation,
 } from './message-header.js';
-import { type Message, MessageAssembler, type MessageInbox } from './message-inbox.js';
+import { MessageAssembler, type MessageInbox } from './message-inbox.js';
 import type { ReceiveWindow } from './receive-window.js';
 import { integrityError, type Opener } from './sealing.js';
 import { serialAdd, serialDistance } from './serial-number.js';
@@ -116,9 +116,9 @@ export class MessageReceiver {
     this.#options.onReceiveGiven();
   }
 
-  /** The next message; `undefined` when the peer has quit and nothing is left. */
-  next(): Promise<Message | undefined> {
-    return this.#options.inbox.next();
+  /** Where the program takes its messages from. */
+  get inbox(): MessageInbox {
+    return this.#options.inbox;
   }
 
   /** No message will come any more; those that are here can still be taken. */

@@ -169,6 +169,8 @@ export class MessageSender {
   withdraw(message: OutgoingMessage): boolean {
     if (!this.#messages.withdraw(message)) return false;
     this.#queuedBytes -= QUEUED_MESSAGE_BYTES + message.data.length;
+    // What waited behind it may go now.
+    this.#options.outbox.wake(this.#messages);
     return true;
   }
 

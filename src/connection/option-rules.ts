@@ -18,7 +18,7 @@ type Rule = (value: unknown) => string | undefined;
 export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
 
 /** The most that a timer takes. */
-const MAX_MILLIS = 2 ** 31 - 1;
+export const MAX_MILLIS = 2 ** 31 - 1;
 
 export const integer =
   (min: number, max: number): Rule =>
@@ -41,7 +41,7 @@ const device: Rule = (value) => {
   const isDevice = typeof value === 'object' && value !== null && 'allocPd' in value;
   return isDevice || filled(value) === undefined ? undefined : 'an open device or the name of one';
 };
-const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+export const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const inside =
   <Options>(rules: Rules<Options>, name: string): Rule =>
   (value) => {

@@ -21,7 +21,7 @@ const FACES: readonly Face[] = [
       REFUSAL_KINDS RdmaError RemoteBuffer StepName connect listDevices listen openDevice
     `,
     types: `
-      AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize ClientTerms
+      AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
       CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions

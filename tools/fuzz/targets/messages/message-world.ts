@@ -191,7 +191,7 @@ export class MessageWorld {
   take(): void {
     if (this.#waiting >= 8) return;
     this.#waiting++;
-    this.receiver.next().then(
+    this.receiver.inbox.next().then(
       (message) => {
         this.#waiting--;
         if (message !== undefined) this.#delivered.push(message);
