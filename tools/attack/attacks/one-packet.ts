@@ -4,6 +4,7 @@
  * pair of the device notices, and that the connection works again soon.
  */
 import { connect } from '../../../src/connection/client.js';
+import { psnAdd } from '../../../src/roce/psn.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { craftPacket, type PacketSpec } from '../../../testkit/craft-packet.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
@@ -63,7 +64,7 @@ const RECOVERY_RUNS = 5;
 /** Milliseconds from the poisoned packet until a message has gone there and back; `undefined` when it never did. */
 async function recoveryMillis(listening: Listening, injector: Injector): Promise<number | undefined> {
   let destQpn = 0;
-  let psn = 0;
+  let firstPsn = 0;
   const connection = await connect({
     ...clientOf(listening),
     // The standard port, from which others may send too.
@@ -71,10 +72,12 @@ async function recoveryMillis(listening: Listening, injector: Injector): Promise
     revealPsns: true,
     onStep: ({ details }) => {
       destQpn = Number(details['peerQpn'] ?? destQpn);
-      psn = Number(details['sqPsn'] ?? psn);
+      firstPsn = Number(details['sqPsn'] ?? firstPsn);
     },
   });
   const reth = { va: 2 ** 45, rkey: 1, length: payload.length };
+  // The first packet of a connection was the proof that packets come through.
+  const psn = psnAdd(firstPsn, 1);
   const spec = { opcode: Opcode.RC_WRITE_ONLY, psn, destQpn, payload, reth, ackReq: true };
   injector.send(craftPacket(spec, injector.source, injector.destination));
   await injector.flush();
