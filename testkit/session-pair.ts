@@ -24,6 +24,8 @@ export function testCertificates(): Promise<DevCertificates> {
 }
 
 export const FREE_DEVICE = 'soft:127.0.0.1?port=0';
+/** What each side lets the other write and read, unless a test says otherwise. */
+const BUFFER_BYTES = 1024 * 1024;
 
 export async function startServer(
   handler: ConnectionHandler = messageService(),
@@ -31,7 +33,14 @@ export async function startServer(
 ): Promise<Server> {
   const { server } = await testCertificates();
   return listen(
-    { port: 0, cert: server.certPem, key: server.keyPem, device: FREE_DEVICE, ...options },
+    {
+      port: 0,
+      cert: server.certPem,
+      key: server.keyPem,
+      device: FREE_DEVICE,
+      bufferBytes: BUFFER_BYTES,
+      ...options,
+    },
     handler,
   );
 }
@@ -39,7 +48,7 @@ export async function startServer(
 export async function connectTo(server: Server, options: Partial<ConnectOptions> = {}): Promise<Connection> {
   const { caPem } = await testCertificates();
   const { host, port } = server.address;
-  return connect({ host, port, ca: caPem, device: FREE_DEVICE, ...options });
+  return connect({ host, port, ca: caPem, device: FREE_DEVICE, bufferBytes: BUFFER_BYTES, ...options });
 }
 
 /** Resolves when nothing of any client is left; the test's own timeout bounds it. */

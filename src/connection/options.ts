@@ -27,7 +27,7 @@ export interface DataPathOptions {
    * ERR_RDMA_QUEUE_FULL: await it. One message is always taken. Default 64 MiB.
    */
   readonly sendQueueBytes?: number;
-  /** Bytes of the buffer that the peer may write and read by itself. 0 = none. Default 1 MiB. */
+  /** Bytes of the buffer that the peer may write and read by itself. Default 0: it gets none. */
   readonly bufferBytes?: number;
   /**
    * Seals messages and one-sided writes with keys that only the two ends of the TLS session have; reads become messages.
@@ -85,7 +85,7 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     slotBytes: options.slotBytes ?? 16 * 1024,
     maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
     sendQueueBytes: options.sendQueueBytes ?? 64 * 1024 * 1024,
-    bufferBytes: options.bufferBytes ?? 1024 * 1024,
+    bufferBytes: options.bufferBytes ?? 0,
     rights: { read: true, write: true },
     encryption: options.encryption,
     path: pathSettings(options.path),

@@ -215,6 +215,24 @@ test('certificates are text, bytes, or several of them', async () => {
   await server.close();
 });
 
+test('neither side lends memory that it was not told to lend', async () => {
+  const lent: boolean[] = [];
+  const server = await listen(LISTEN, async (connection) => {
+    lent.push(connection.remoteBuffer !== null);
+    await connection.receive();
+  });
+  const { host, port } = server.address;
+  const connection = await connect({ host, port, ca: caPem, device: FREE_DEVICE });
+  assert.equal(connection.remoteBuffer, null);
+  assert.equal(connection.buffer.length, 0);
+  // The receive buffer and the send buffer of each side, and nothing else.
+  assert.equal(server.census().mrs, 2);
+  await connection.close();
+  await serverIsEmpty(server);
+  await server.close();
+  assert.deepEqual(lent, [false]);
+});
+
 test('what authorize returns is checked too', async () => {
   for (const [terms, message] of [
     [undefined, /authorize must return true, false or terms, not undefined/],
