@@ -3,7 +3,6 @@
  * that it had once. A miss costs it its queue pair, and so a recovery.
  */
 import { once } from 'node:events';
-import { connect } from '../../../src/connection/client.js';
 import type { Connection } from '../../../src/connection/connection.js';
 import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
@@ -15,7 +14,7 @@ import { Injector } from '../injector.js';
 import { HOSTS } from '../loopback.js';
 import { duration, rounded } from '../statistics.js';
 import type { ServerVictim } from '../victims/server-victim.js';
-import { clientOf, startServerVictim, startVerbsVictim } from '../victims/start.js';
+import { clientOf, connectServed, startServerVictim, startVerbsVictim } from '../victims/start.js';
 import type { VictimProcess } from '../victims/victim-process.js';
 
 const GUESSES = 60;
@@ -47,7 +46,7 @@ async function guess({ random, progress }: AttackContext): Promise<Outcome> {
   const { victim, listening } = await startServerVictim();
   await using _ = victim;
   const startedAt = performance.now();
-  let connection = await connect(clientOf(listening));
+  let connection = await connectServed(victim, clientOf(listening));
   let connections = 1;
   let hits = 0;
   for (let number = 0; number < GUESSES; number++) {
@@ -60,7 +59,7 @@ async function guess({ random, progress }: AttackContext): Promise<Outcome> {
     else if (result !== undefined) {
       // Who never gets anything right is not let to recover for ever.
       await connection.closed;
-      connection = await connect(clientOf(listening));
+      connection = await connectServed(victim, clientOf(listening));
       connections++;
     }
     progress(`${number + 1} of ${GUESSES} guesses`);
@@ -147,8 +146,8 @@ function thefts(victim: VictimProcess<ServerVictim>, other: RemoteBuffer): reado
 async function steal(context: AttackContext): Promise<Outcome> {
   const { victim, listening } = await startServerVictim();
   await using _ = victim;
-  const owner = await connect(clientOf(listening, listening.certificates.otherClient));
-  const thief = await connect(clientOf(listening));
+  const owner = await connectServed(victim, clientOf(listening, listening.certificates.otherClient));
+  const thief = await connectServed(victim, clientOf(listening));
   const all = thefts(victim, owner.remoteBuffer ?? missing());
   const wrong: string[] = [];
   let tries = 0;

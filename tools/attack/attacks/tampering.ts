@@ -4,10 +4,9 @@
  * connections in the clear shows that the man in the middle can do it.
  */
 import { randomBytes } from 'node:crypto';
-import { connect } from '../../../src/connection/client.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import type { Listening, ServerVictim } from '../victims/server-victim.js';
-import { clientOf, startServerVictim } from '../victims/start.js';
+import { clientOf, connectServed, startServerVictim } from '../victims/start.js';
 import type { TamperPlan } from '../victims/tampering-port.js';
 import type { VictimProcess } from '../victims/victim-process.js';
 
@@ -44,7 +43,7 @@ async function attackOnce(
   isEncrypted: boolean,
 ): Promise<Verdict> {
   await victim.call('arm', plan);
-  const connection = await connect({
+  const connection = await connectServed(victim, {
     ...clientOf(listening),
     recoveryMillis: 2000,
     ...(isEncrypted ? { encryption: 'aes-256-gcm' as const } : {}),

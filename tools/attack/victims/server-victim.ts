@@ -99,6 +99,11 @@ export class ServerVictim {
     return this.#port?.tampered ?? 0;
   }
 
+  /** Connections that its program has had. */
+  served(): number {
+    return this.#connections.length;
+  }
+
   /** Of the latest connection, once it has ended. */
   async outcome(): Promise<Served> {
     const connection = this.#latest();

@@ -1,7 +1,9 @@
 /** Starts the victims that attacks ask for. */
 
 import type { KeyedCertificate } from '../../../src/certificates/certificate-maker.js';
+import { connect } from '../../../src/connection/client.js';
 import type { ConnectOptions } from '../../../src/connection/connect-options.js';
+import type { Connection } from '../../../src/connection/connection.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';
 import type { Listening, ServerVictim, ServerVictimOptions } from './server-victim.js';
@@ -29,6 +31,24 @@ export async function startServerVictim(
   const all: ServerVictimOptions = { host: HOSTS.server, ...options };
   const victim = await VictimProcess.start<ServerVictim>({ kind: 'server', options: all });
   return { victim, listening: await victim.call('start') };
+}
+
+/**
+ * Connects, and waits until the server's program has the connection as well: both ends wait for the proof of the path, and
+ * a client may have its own first.
+ */
+export async function connectServed(
+  victim: VictimProcess<ServerVictim>,
+  options: ConnectOptions,
+): Promise<Connection> {
+  const before = await victim.call('served');
+  const connection = await connect(options);
+  let hasEnded = false;
+  void connection.closed.then(() => {
+    hasEnded = true;
+  });
+  while (!hasEnded && (await victim.call('served')) === before);
+  return connection;
 }
 
 /** How a client of good standing connects, from the client's address. */
