@@ -7,6 +7,9 @@ import { messageService, type ServiceOptions } from './service/message-service.j
 import { serviceTagName } from './service/service-tags.js';
 import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
 
+/** What the service lends each client unless it is told otherwise. */
+const BUFFER_BYTES = 1024 * 1024;
+
 export type Emit = (event: ServiceEvent) => void;
 export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite'>;
 
@@ -29,9 +32,10 @@ export async function startService(
   });
   const onStep: ListenOptions['onStep'] = ({ connection, name, atMillis, details }) =>
     emit({ event: 'step', client: connection, step: name, atMillis: rounded(atMillis), details });
-  const server = await listen({ ...options, onStep }, handler);
+  const all = { ...options, bufferBytes: options.bufferBytes ?? BUFFER_BYTES };
+  const server = await listen({ ...all, onStep }, handler);
   tellEvents(server, emit);
-  emit(await listeningEvent(server, options));
+  emit(await listeningEvent(server, all));
   return server;
 }
 
@@ -85,7 +89,7 @@ async function listeningEvent(server: Server, options: ListenOptions): Promise<S
     pathMtu: activeMtu,
     exactIcrc,
     slots: options.slots ?? DEFAULT_SLOTS,
-    bufferBytes: options.bufferBytes ?? 1024 * 1024,
+    bufferBytes: options.bufferBytes ?? 0,
     mutualTls: options.clientCa !== undefined,
   };
 }
