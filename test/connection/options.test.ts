@@ -67,7 +67,6 @@ const LISTEN_NAMES: readonly (keyof ListenOptions)[] = [
   'bufferBytes',
   'encryption',
   'path',
-  'path',
 ];
 
 const CONNECT_NAMES: readonly (keyof ConnectOptions)[] = [
@@ -90,6 +89,7 @@ const CONNECT_NAMES: readonly (keyof ConnectOptions)[] = [
   'sendQueueBytes',
   'bufferBytes',
   'encryption',
+  'path',
 ];
 
 function mustBeTold(error: unknown, name: string, value: unknown): void {

@@ -17,13 +17,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: 'if (this.#receivedBytes + fragment.length > totalBytes)',
       replace: 'if (this.#receivedBytes + fragment.length > totalBytes + 1)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'unknown-kind-taken',
@@ -31,13 +24,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: 'const shape = SHAPES[kind];',
       replace: 'const shape = SHAPES[kind] ?? BARE;',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'reserved-bytes-taken',
@@ -45,13 +31,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: 'if (view.getUint8(3) !== 0 || view.getUint16(18) !== 0)',
       replace: 'if (view.getUint8(3) !== 0)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'tag-of-any-kind',
@@ -59,13 +38,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: '(tag !== 0 && !shape.hasTag) ||',
       replace: 'false ||',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'unknown-flag-taken',
@@ -73,13 +45,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: '(flags & ~shape.flags) !== 0 ||',
       replace: '(flags & ~shape.flags & 3) !== 0 ||',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'payload-of-any-kind',
@@ -87,13 +52,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: 'if (payloadBytes > 0 && !shape.hasPayload)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'message-version-any',
@@ -101,13 +59,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-header',
       find: 'if (version !== PROTOCOL_VERSION) {',
       replace: 'if (version < PROTOCOL_VERSION) {',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'counter-distance-signed',
@@ -115,13 +66,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/serial-number',
       find: '(to - from) >>> 0',
       replace: 'to - from',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'limit-may-go-back',
@@ -129,13 +73,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/serial-number',
       find: 'serialDistance(from, to) < HALF',
       replace: 'true',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'message-left-out',
@@ -143,13 +80,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-receiver',
       find: 'if (header.sequence !== this.#nextSequence)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'more-than-receives',
@@ -157,13 +87,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-receiver',
       find: 'if (serialDistance(this.#nextSequence, window.told) === 0)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'message-above-limit',
@@ -171,13 +94,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: 'if (totalBytes > maxBytes)',
       replace: 'if (totalBytes > maxBytes + 1)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'received-no-wrap',
@@ -200,13 +116,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: 'if (fragment.length === 0 && totalBytes > 0)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'empty-messages-pile-up',
@@ -214,13 +123,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: '(isFirst ? MESSAGE_COST_BYTES : 0)',
       replace: '0',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'more-messages-than-told',
@@ -228,13 +130,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: 'if (cost > serialDistance(this.#received, this.#told))',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'message-limit-silent',
@@ -245,13 +140,6 @@ export const CONNECTION_FAULTS = faultsOf(
       this.#tellLimit();`,
       replace: `      this.#readyBytes -= costOf(message);
       waiter.resolve(message);`,
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'cost-survives-rewind',
@@ -290,13 +178,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-sender',
       find: 'if (received > this.#unacknowledged.length)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'stream-beyond-told',
@@ -304,13 +185,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/incoming-stream',
       find: 'if (bytes.length > serialDistance(this.#received, this.#told))',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'stream-gap',
@@ -318,13 +192,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/incoming-stream',
       find: 'if (offset !== this.#received)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'stream-after-end',
@@ -332,13 +199,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/incoming-stream',
       find: 'if (this.#hasEnded) throw',
       replace: 'if (false) throw',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'one-stream-too-many',
@@ -346,13 +206,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/stream-table',
       find: 'if (-id > this.#toldOpen)',
       replace: 'if (-id > this.#toldOpen + 1)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'stream-left-out',
@@ -360,13 +213,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/stream-table',
       find: 'if (-id !== this.#openedByPeer + 1)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'sources-do-not-take-turns',
@@ -389,13 +235,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-receiver',
       find: 'if (this.#opener === null) throw unknownKind(header.kind);',
       replace: '',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'fragment-of-another-tag',
@@ -403,13 +242,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: ' || partial.tag !== tag',
       replace: '',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'fragment-of-another-length',
@@ -417,13 +249,6 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/message-inbox',
       find: ' || partial.data.length !== totalBytes',
       replace: '',
-      judges: [
-        'test/connection/message-flow',
-        'test/connection/connection',
-        'test/connection/bad-input',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
     },
     {
       id: 'waiters-resolve-on-failure',
