@@ -10,6 +10,7 @@ import type { VerbsAddon } from '../native/verbs-addon.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
+import type { ConnectionManager } from '../verbs/connection-manager.js';
 import type {
   CloseOptions,
   DeviceAttributes,
@@ -159,6 +160,10 @@ export class IbverbsDevice implements VerbsContext {
       channel.handle = handle;
       return channel;
     });
+  }
+
+  async connectionManager(): Promise<ConnectionManager> {
+    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${this.name} has no connection manager`);
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {

@@ -12,6 +12,7 @@ import { Icrc } from '../roce/wire/icrc.js';
 import { formatGid, formatIp } from '../verbs/address.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
+import type { ConnectionManager } from '../verbs/connection-manager.js';
 import type {
   CloseOptions,
   DeviceAttributes,
@@ -135,6 +136,10 @@ export class SoftDevice implements PdHost {
   async createCompletionChannel(): Promise<SoftChannel> {
     this.#checkOpen();
     return new SoftChannel(this.live);
+  }
+
+  async connectionManager(): Promise<ConnectionManager> {
+    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${this.name} has no connection manager`);
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {

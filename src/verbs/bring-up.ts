@@ -38,7 +38,10 @@ export interface PathOptions {
 }
 
 /** Of both sides the smaller, and what this side alone decides. */
-export type OwnPath = Pick<PeerPath, 'psn' | 'mtu' | 'rdAtomic'>;
+export interface OwnPath extends Pick<PeerPath, 'psn' | 'mtu' | 'rdAtomic'> {
+  /** READs and atomics that this side may have under way, at most. Default: `rdAtomic`. */
+  readonly initiatorDepth?: number;
+}
 
 export const PATH_DEFAULTS = { port: 1, timeout: 14, retryCount: 7, rnrRetry: 7, minRnrTimer: 12 } as const;
 
@@ -93,7 +96,7 @@ export function toRts(
     retryCount = PATH_DEFAULTS.retryCount,
     rnrRetry = PATH_DEFAULTS.rnrRetry,
   } = options;
-  const maxRdAtomic = Math.min(own.rdAtomic, present(peer).rdAtomic);
+  const maxRdAtomic = Math.min(own.initiatorDepth ?? own.rdAtomic, present(peer).rdAtomic);
   return qp.modify({ ...common, timeout, retryCount, rnrRetry, maxRdAtomic });
 }
 

@@ -2,6 +2,7 @@
 import type { AddressHandle, AddressVector } from './address-handle.js';
 import type { AsyncEvent } from './async-event.js';
 import type { CompletionChannel, CompletionQueue, CompletionQueueOptions } from './completion-queue.js';
+import type { ConnectionManager } from './connection-manager.js';
 import type { MemoryRegion } from './memory-region.js';
 import type { MemoryWindow } from './memory-window.js';
 import type { PathMtu } from './mtu.js';
@@ -110,6 +111,12 @@ export interface Device extends AsyncDisposable {
   allocPd(): Promise<ProtectionDomain>;
   createCq(options: CompletionQueueOptions): Promise<CompletionQueue>;
   createCompletionChannel(): Promise<CompletionChannel>;
+  /**
+   * The same one for all who ask. Closed with the device.
+   *
+   * @throws RdmaError ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_NO_LIBRARY or ERR_RDMA_NO_DEVICE, saying what is missing.
+   */
+  connectionManager(): Promise<ConnectionManager>;
   /**
    * Events of the device, its ports, completion queues and SRQs, and those of all queue pairs; who uses one queue pair
    * listens to it. Returns the function that removes the listener.

@@ -1,0 +1,192 @@
+/**
+ * The communication manager of a device (IBTA chapter 12, annex A11; `rdma_cm`): the contract that every kind of device
+ * implements, and that the room `cm/` gives Node's manners. It carries numbers and private data of queue pairs that
+ * their owners made and move themselves; it never touches a queue pair.
+ *
+ * Invariants: an id tells its events in order, on the thread of the program, never within the call that caused them; it
+ * tells one ending (`rejected`, `unreachable`, `failed` or `disconnected`) at most, and nothing after `close`.
+ */
+import type { QKey, Qpn } from './brands.js';
+import type { OwnPath, PathOptions } from './bring-up.js';
+import type { RdmaError } from './errors.js';
+import type { PathMtu } from './mtu.js';
+import type { PeerPath } from './peer-path.js';
+
+/** Upper half of a service ID (`rdma_port_space`). TCP is for connections, UDP for datagrams, IB for native addresses. */
+export const PortSpace = { TCP: 0x0106, UDP: 0x0111, IB: 0x013f } as const;
+export type PortSpace = (typeof PortSpace)[keyof typeof PortSpace];
+
+/** Bytes of private data that a program may add to each message; the receiver always gets all of them, zero-padded. */
+export const PrivateDataBytes = {
+  REQUEST: 56,
+  REPLY: 196,
+  REJECT: 148,
+  DATAGRAM_REQUEST: 180,
+  DATAGRAM_REPLY: 136,
+} as const;
+
+/** An end as programs name it. The port is one of the port space, not of TCP or UDP. */
+export interface CmAddress {
+  /** An IPv4 or IPv6 address as text, never a name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How both ends bring their queue pairs up, as their messages agreed: the arguments of `toRtr` and `toRts`. */
+export interface CmPath {
+  /** `psn`: the first PSN that the peer sends. `rdAtomic`: READs and atomics that may be under way to it. */
+  readonly peer: PeerPath;
+  /** `psn`: the first PSN to send. `rdAtomic`: READs and atomics of the peer that this end must hold. */
+  readonly own: OwnPath;
+  readonly options: PathOptions;
+}
+
+/** What an end says of its queue pair (`rdma_conn_param`). */
+export interface CmParameters {
+  /** READs and atomics of the peer that this end can hold, 0–255. */
+  readonly responderResources: number;
+  /** READs and atomics that this end wants to have under way, 0–255. */
+  readonly initiatorDepth: number;
+  /** 0–7, for the queue pairs of both ends. Said by a request only. */
+  readonly retryCount: number;
+  /** 0–7, for the queue pair of the receiver of this message; 7 = for ever. */
+  readonly rnrRetryCount: number;
+  readonly flowControl: boolean;
+  /** Receives are taken from a shared receive queue. */
+  readonly srq: boolean;
+}
+
+export interface OwnCmParameters extends CmParameters {
+  readonly qpn: Qpn;
+  /** At most {@link PrivateDataBytes}. */
+  readonly privateData: Uint8Array;
+}
+
+export interface CmConnectRequest extends OwnCmParameters {
+  readonly remote: CmAddress;
+  /** The address of this device to connect from. Default: the first that fits. */
+  readonly localHost?: string;
+  /** UDP port of the peer's device. Default 4791; others only towards soft devices. */
+  readonly udpPort?: number;
+  /** Largest path MTU, where the device lets a program choose. */
+  readonly mtu?: PathMtu;
+  readonly trafficClass?: number;
+  /** Code 0–31 of the queue pairs' retransmission timeout, where the default is not wanted. */
+  readonly ackTimeout?: number;
+  /** Time for the whole meeting, until `response` or an ending. */
+  readonly timeoutMillis: number;
+}
+
+/** What the peer said. Private data always has its full size. */
+export interface CmPeerParameters extends CmParameters {
+  readonly qpn: Qpn;
+  readonly privateData: Uint8Array;
+}
+
+export type CmEvent =
+  /** The active side: a reply came. Bring the queue pair up, then call `establish`, or `reject`. */
+  | { readonly type: 'response'; readonly path: CmPath; readonly peer: CmPeerParameters }
+  /** The passive side: the peer is ready, by its word or its first packet. */
+  | { readonly type: 'established' }
+  /** `reason`: of IBTA table 109. Private data of 148 bytes, zeros where the peer's device rejected, not its program. */
+  | { readonly type: 'rejected'; readonly reason: number; readonly privateData: Uint8Array }
+  /** Nobody answered in time. */
+  | { readonly type: 'unreachable' }
+  /** Of this machine: no address, no route, the wrong device. */
+  | { readonly type: 'failed'; readonly error: RdmaError }
+  /** `byPeer`: it asked for the end. `answered`: false when this end asked and nobody answered. */
+  | { readonly type: 'disconnected'; readonly byPeer: boolean; readonly answered: boolean };
+
+/** A meeting and the connection that it leads to (`rdma_cm_id`). */
+export interface CmId {
+  /** With port 0 until the device has chosen. */
+  readonly local: CmAddress;
+  readonly remote: CmAddress;
+  /** The active side, after `response`: the queue pair is in RTS (`rdma_establish`; RTU). */
+  establish(): Promise<void>;
+  /** The passive side: the queue pair is in RTS (`rdma_accept`; REP). */
+  accept(parameters: OwnCmParameters): Promise<void>;
+  /** Either side, before it is established (`rdma_reject`; REJ). Private data of 148 bytes at most. */
+  reject(reason: number, privateData: Uint8Array): Promise<void>;
+  /** Asks for the end, or agrees to it (`rdma_disconnect`; DREQ or DREP). `disconnected` follows. Idempotent. */
+  disconnect(): Promise<void>;
+  /** Forgets it; tells the peer where it does not know (`rdma_destroy_id`). Idempotent; allowed at any time. */
+  close(): Promise<void>;
+}
+
+/** A client asks for a connection. It must be accepted, rejected or closed. */
+export interface CmRequest {
+  readonly id: CmId;
+  readonly peer: CmPeerParameters;
+  /** As the client asked: depths may be above those of this device. */
+  readonly path: CmPath;
+  /** From now on events of the id go here; those until then are kept. */
+  onEvent(listener: (event: CmEvent) => void): void;
+}
+
+export interface CmListenOptions {
+  /** An address of the device, or `null` for all of them. */
+  readonly host: string | null;
+  /** 0: the device chooses. */
+  readonly port: number;
+  /** Requests that wait for the program, at most. */
+  readonly backlog: number;
+}
+
+export interface CmListener {
+  readonly address: CmAddress;
+  /** Takes no more requests; those told already stay. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Where a datagram service is (SIDR). */
+export interface CmDatagramService {
+  readonly gid: string;
+  readonly udpPort: number;
+  readonly qpn: Qpn;
+  readonly qkey: QKey;
+  readonly options: PathOptions;
+  /** 136 bytes. */
+  readonly privateData: Uint8Array;
+}
+
+export interface CmDatagramLookup {
+  readonly remote: CmAddress;
+  readonly localHost?: string;
+  readonly udpPort?: number;
+  readonly trafficClass?: number;
+  readonly privateData: Uint8Array;
+  readonly timeoutMillis: number;
+}
+
+export type CmDatagramEvent =
+  | { readonly type: 'found'; readonly service: CmDatagramService }
+  /** `status` 1: no such service; 2: the program said no; others of IBTA 12.11. */
+  | { readonly type: 'refused'; readonly status: number; readonly privateData: Uint8Array }
+  | { readonly type: 'unreachable' }
+  | { readonly type: 'failed'; readonly error: RdmaError };
+
+/** A client asks for a datagram service. Answered once. */
+export interface CmDatagramRequest {
+  readonly remote: CmAddress;
+  /** 180 bytes. */
+  readonly privateData: Uint8Array;
+  accept(qpn: Qpn, qkey: QKey, privateData: Uint8Array): Promise<void>;
+  reject(privateData: Uint8Array): Promise<void>;
+}
+
+export interface ConnectionManager {
+  /** Starts a meeting in the port space TCP. */
+  connect(request: CmConnectRequest, onEvent: (event: CmEvent) => void): CmId;
+  /**
+   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this device, or the port is taken.
+   */
+  listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener>;
+  /** Starts to look a datagram service up, in the port space UDP. Returns the function that gives up. */
+  lookUp(request: CmDatagramLookup, onEvent: (event: CmDatagramEvent) => void): () => void;
+  /** @throws RdmaError as `listen`. */
+  listenDatagram(
+    options: CmListenOptions,
+    onRequest: (request: CmDatagramRequest) => void,
+  ): Promise<CmListener>;
+}
