@@ -1,0 +1,33 @@
+/**
+ * Service IDs: what a listener listens for. Those of rdma_cm are a port space and a port, 0x00000000_SSSS_PPPP. Ports
+ * are a name space of their own: no TCP or UDP socket is involved.
+ */
+
+export const PortSpace = {
+  /** Kept for IP over InfiniBand. */
+  IPOIB: 0x0002,
+  /** Connections of the reliable service. */
+  TCP: 0x0106,
+  /** Datagrams, looked up by SIDR. */
+  UDP: 0x0111,
+  /** Addressed by GIDs alone: no CMA header. */
+  IB: 0x013f,
+} as const;
+export type PortSpace = (typeof PortSpace)[keyof typeof PortSpace];
+
+export const serviceIdOf = (space: PortSpace, port: number): bigint => BigInt(space * 0x10000 + port);
+
+/** The port of a service ID of rdma_cm; -1 for any other service ID. */
+export const servicePort = (serviceId: bigint): number =>
+  portSpaceOf(serviceId) === undefined ? -1 : Number(serviceId & 0xffffn);
+
+export function portSpaceOf(serviceId: bigint): PortSpace | undefined {
+  const space = serviceId >> 16n;
+  return Object.values(PortSpace).find((value) => BigInt(value) === space);
+}
+
+/** Whether private data for this service begins with a CMA header: programs find each other by IP addresses. */
+export function hasCmaHeader(serviceId: bigint): boolean {
+  const space = portSpaceOf(serviceId);
+  return space !== undefined && space !== PortSpace.IB;
+}
