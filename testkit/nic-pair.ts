@@ -69,6 +69,7 @@ export class Side {
       addresses: [address],
       random: seededRandom(seed),
       activeMtu: options.mtu ?? 1024,
+      acknowledgesLast: options.acknowledgesLast ?? false,
     });
     this.sendCq = this.nic.createCq(options.cqCapacity ?? 256);
     this.recvCq = this.nic.createCq(options.cqCapacity ?? 256);
@@ -176,6 +177,8 @@ export interface PairOptions {
   readonly srq?: boolean;
   /** Default true. */
   readonly signalAll?: boolean;
+  /** Acknowledgements leave behind the requests of their turn. Default false. */
+  readonly acknowledgesLast?: boolean;
   /** Where PSNs start: [side 0, side 1]. */
   readonly psns?: readonly [number, number];
 }

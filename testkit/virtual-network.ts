@@ -109,6 +109,7 @@ export class VirtualNetwork {
 
 export class VirtualPort implements UdpPort {
   readonly kind = 'virtual';
+  readonly joinsRuns = false;
   readonly canPoll = false;
   readonly mayHaveMore = false;
   readonly arrivalMicros = Number.NEGATIVE_INFINITY;

@@ -52,6 +52,12 @@ export interface NicOptions {
   readonly icrc?: Icrc;
   /** `false` only where corruption is impossible, or to test what then gets through. Default true. */
   readonly checkIcrc?: boolean;
+  /**
+   * Whether an acknowledgement leaves behind the requests of its turn. It is mostly the shortest packet, and a port that
+   * sends a run of packets of one length with a shorter one behind as one burst saves a send so. Default false: before
+   * them, as RNICs do, so that the peer's SEND completes before the answer to it arrives.
+   */
+  readonly acknowledgesLast?: boolean;
 }
 
 /** Asynchronous events, about engine objects. */
@@ -70,6 +76,7 @@ export class Nic implements CqOwner {
   readonly regions: RegionTable;
   readonly icrc: Icrc;
   readonly activeMtu: PathMtu;
+  readonly acknowledgesLast: boolean;
   readonly #checkIcrc: boolean;
   readonly #qpns: QpnAllocator;
   readonly #qps = new Map<number, Qp>();
@@ -88,6 +95,7 @@ export class Nic implements CqOwner {
     this.regions = new RegionTable(options.random);
     this.icrc = options.icrc ?? new Icrc();
     this.activeMtu = options.activeMtu ?? 4096;
+    this.acknowledgesLast = options.acknowledgesLast ?? false;
     this.#checkIcrc = options.checkIcrc ?? true;
     this.#qpns = new QpnAllocator(options.random);
   }

@@ -30,6 +30,7 @@ const MAX_KNOWN_PEERS = 1024;
 export class DgramPort implements UdpPort {
   readonly kind = 'dgram';
   readonly canPoll = false;
+  readonly joinsRuns = false;
   readonly mayHaveMore = false;
   readonly arrivalMicros = Number.NEGATIVE_INFINITY;
   readonly address: UdpAddress;

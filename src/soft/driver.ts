@@ -146,7 +146,7 @@ export class Driver implements PortListener, Waiting {
   }
 
   /**
-   * A peer that answers a message sends the acknowledgement behind its answer, in one burst. The program has sent its
+   * A peer whose port joins packets sends the acknowledgement behind its answer, in one burst. The program has sent its
    * message before it gets the answer to it, and is told so in that order.
    */
   #takeAnswersFirst(count: number): void {

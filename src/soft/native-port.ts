@@ -40,6 +40,7 @@ export class NativePort implements UdpPort {
   readonly kind = 'native';
   readonly canPoll = true;
   readonly exactIcrc = true;
+  readonly joinsRuns = true;
   readonly address = new UdpAddress();
   readonly link: LinkWatch;
   listener: PortListener | null = null;

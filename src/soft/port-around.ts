@@ -33,6 +33,10 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.exactIcrc;
   }
 
+  get joinsRuns(): boolean {
+    return this.inner.joinsRuns;
+  }
+
   get link(): PortLink | null {
     return this.inner.link;
   }

@@ -80,7 +80,8 @@ export class SoftDevice implements PdHost {
   constructor(port: UdpPort, icrc: Icrc, random: RandomU32 = randomU32) {
     this.#port = port;
     this.name = `soft:${formatIp(port.address)}`;
-    this.nic = new Nic({ addresses: [port.address], random, icrc });
+    const acknowledgesLast = port.joinsRuns;
+    this.nic = new Nic({ addresses: [port.address], random, icrc, acknowledgesLast });
     this.handles = new SoftHandles(this.nic);
     this.#driver = new Driver(this.nic, port, () => this.#deliverEvents());
     if (port.link !== null) port.link.onChange = () => this.#tellLinkState();

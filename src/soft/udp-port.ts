@@ -31,6 +31,8 @@ export interface UdpPort {
   readonly address: UdpAddress;
   /** Whether the ICRC of packets that leave is exact on the wire; see `PortAttributes.exactIcrc`. */
   readonly exactIcrc: boolean;
+  /** Whether a run of packets of one length, with a shorter one behind, mostly leaves as one. */
+  readonly joinsRuns: boolean;
   /** `false` while the operating system is behind with sending: keep the packets for now. */
   readonly writable: boolean;
   /** `null` for ports without an interface, which are always up. */

@@ -8,8 +8,17 @@ import { HandPeer } from '../../testkit/hand-peer.js';
 
 const ALL = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;
 
-test('an acknowledgement leaves behind the requests of its turn, and also when the first of them fails', () => {
+test('an acknowledgement leaves before the requests of its turn: the peer has its SEND completed before the answer', () => {
   const peer = new HandPeer();
+  const { side } = peer;
+  side.postRecv(1, side.region(8).region);
+  peer.give({ opcode: Opcode.RC_SEND_ONLY, psn: 0, ackReq: true });
+  for (const id of [2, 3]) side.send(id, side.region(8).region);
+  assert.deepEqual(peer.take(), ['ACK 0 msn 1', 'SEND_ONLY 0 ack', 'SEND_ONLY 1 ack']);
+});
+
+test('for a port that joins packets an acknowledgement leaves behind the requests, also when the first of them fails', () => {
+  const peer = new HandPeer({ acknowledgesLast: true });
   const { side } = peer;
   for (const id of [1, 2]) side.postRecv(id, side.region(8).region);
   peer.give({ opcode: Opcode.RC_SEND_ONLY, psn: 0, ackReq: true });

@@ -193,6 +193,49 @@ test('a program that awaits completions answers with one send a message, the ack
   for (const end of [a, b]) await end.close();
 });
 
+for (const io of ['native', 'dgram'] as const) {
+  test(`a program that awaits completions over the ${io} port has its SEND completed before the answer to it`, {
+    skip: io === 'native' && skip,
+  }, async () => {
+    const [a, b] = await openPair(io);
+    const ROUND_TRIPS = 200;
+    const completions = createCompletions(4);
+    let answeredFirst = 0;
+    async function pingPong({ channel, cq, qp, mr }: End, isFirst: boolean): Promise<void> {
+      const flags = SendFlags.SIGNALED;
+      let [sent, done, got] = [0, 0, 0];
+      const post = () => {
+        qp.postRecv({ wrId: 2, sges: [{ mr }] });
+        qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, flags, sges: [{ mr, length: 64 }] });
+        sent++;
+      };
+      qp.postRecv({ wrId: 2, sges: [{ mr }] });
+      if (isFirst) post();
+      while (got < ROUND_TRIPS || done < sent) {
+        cq.reqNotify();
+        const count = cq.poll(completions);
+        for (const { wrId, status } of completions.slice(0, count)) {
+          assert.equal(status, WcStatus.SUCCESS);
+          if (wrId === 1) done++;
+          else {
+            got++;
+            if (done < sent) answeredFirst++;
+            if (sent < ROUND_TRIPS) post();
+          }
+        }
+        if (count === 0) await channel.next();
+      }
+    }
+    await Promise.all([pingPong(a, true), pingPong(b, false)]);
+    const rounds = 2 * ROUND_TRIPS;
+    // A packet that is lost, or held up between the two, may turn them round.
+    assert.ok(answeredFirst < rounds / 20, `in ${answeredFirst} of ${rounds}`);
+    const packets = [a, b].reduce((sum, { device }) => sum + (device.counters()['txPackets'] ?? 0), 0);
+    assert.ok(packets < 2.2 * rounds, `${packets} packets for ${rounds} messages`);
+    for (const end of [a, b]) await end.close();
+  });
+}
+
 test('a program that only polls gets its timeouts: a peer that is gone is an error after the last retry', {
   skip,
 }, async () => {

@@ -84,7 +84,9 @@ export class World implements NetworkListener {
 
   #createHost(index: number, random: Random): Host {
     const addresses = [toAddress(`10.0.0.${index + 1}`), toAddress(`fd00::${index + 1}`)];
-    const nic = new Nic({ addresses, random: random.u32, icrc: new StrictIcrc() });
+    // Both orders, against each other.
+    const acknowledgesLast = index % 2 === 1;
+    const nic = new Nic({ addresses, random: random.u32, icrc: new StrictIcrc(), acknowledgesLast });
     this.network.register(index, addresses);
     const cq = nic.createCq(CQ_ENTRIES);
     const words = new Arena(`words of NIC ${index}`, nic, this.#scenario.words * 8, ALL_RIGHTS, PD, random);

@@ -305,8 +305,7 @@ export class Qp implements Timed {
       responder.transmit(batch, TURN_PACKETS);
       return responder.hasResponses;
     }
-    // Behind the requests an acknowledgement is mostly the shortest packet: ports send such a run as one burst.
-    const isLate = responder.hasOnlyAcknowledgement;
+    const isLate = this.nic.acknowledgesLast && responder.hasOnlyAcknowledgement;
     const sent = isLate ? 1 : responder.transmit(batch, TURN_PACKETS);
     // A peer that never stops reading must not starve what this side has to send.
     const hasRequests = this.requester.transmit(

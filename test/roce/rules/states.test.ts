@@ -323,7 +323,7 @@ test('to RESET: both queues are emptied, without completions, and the queue pair
   side.postRecv(5, side.region(8).region);
   assert.equal(peer.give({ opcode: Opcode.RC_SEND_ONLY, psn: 0, ackReq: true, payloadLength: 1 }), '');
   side.send(6, side.region(8).region);
-  assert.deepEqual(peer.take(), ['SEND_ONLY 0 ack', 'ACK 0 msn 1']);
+  assert.deepEqual(peer.take(), ['ACK 0 msn 1', 'SEND_ONLY 0 ack']);
   assert.deepEqual(peer.recvStatuses(), ['5:SUCCESS']);
 });
 

@@ -16,6 +16,7 @@ const MAX_WAITING = 512;
 
 export class MemoryPort implements UdpPort {
   readonly kind = 'memory';
+  readonly joinsRuns = false;
   readonly canPoll = false;
   readonly mayHaveMore = false;
   readonly arrivalMicros = Number.NEGATIVE_INFINITY;
