@@ -21,17 +21,7 @@ import type { QpAttributes } from '../src/verbs/qp-attributes.js';
 import { QpState, QpType } from '../src/verbs/qp-state.js';
 import { createCompletions, statusName, type WorkCompletion } from '../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../src/verbs/work-request.js';
-
-/** Deterministic 32-bit generator (xorshift). */
-export function seededRandom(seed: number): () => number {
-  let state = seed | 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
-}
+import { Random } from './random.js';
 
 const { FENCE, SIGNALED, SOLICITED } = SendFlags;
 
@@ -67,7 +57,7 @@ export class Side {
     this.#options = options;
     this.nic = new Nic({
       addresses: [address],
-      random: seededRandom(seed),
+      random: new Random(seed).u32,
       activeMtu: options.mtu ?? 1024,
       acknowledgesLast: options.acknowledgesLast ?? false,
     });

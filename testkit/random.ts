@@ -1,4 +1,7 @@
-/** The only source of randomness of a simulation: a seeded generator (sfc32), so that a seed is a whole run. */
+/**
+ * The only source of randomness of simulations, fuzzing, attacks and tests: a seeded generator (sfc32), so that a seed is a
+ * whole run.
+ */
 export class Random {
   #a = 0;
   #b = 0;
@@ -29,6 +32,21 @@ export class Random {
   /** An integer from `low` to `high`, both included. */
   int(low: number, high: number): number {
     return low + Math.floor(this.unit() * (high - low + 1));
+  }
+
+  /** An integer in [0, n). */
+  below(n: number): number {
+    return Math.floor(this.unit() * n);
+  }
+
+  /** True once in `n` times. */
+  oneIn(n: number): boolean {
+    return this.below(n) === 0;
+  }
+
+  /** Random bytes from `from` up to `to`. */
+  fill(bytes: Uint8Array, from = 0, to: number = bytes.length): void {
+    for (let i = from; i < to; i++) bytes[i] = this.u32();
   }
 
   chance(probability: number): boolean {

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
+import { Random } from '../../testkit/random.js';
 import { pidTimePsns, predictPidTime } from '../../tools/attack/attacks/guessable-psn.js';
 import { ONE_PACKET } from '../../tools/attack/attacks/one-packet.js';
 import { ATTACKS } from '../../tools/attack/attacks.js';
 import { parseOptions } from '../../tools/attack/options.js';
 import { reducedPsnSource } from '../../tools/attack/victims/reduced-psn.js';
-import { Random } from '../../tools/fuzz/random.js';
 
 const NAMES = ATTACKS.map(({ name }) => name);
 

@@ -1,13 +1,13 @@
 /** The parts of the fuzzer: coverage leads to faults that chance does not, and what is found is made small. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Random } from '../../testkit/random.js';
 import { Campaign } from '../../tools/fuzz/campaign.js';
 import { Choices } from '../../tools/fuzz/choices.js';
 import { Coverage } from '../../tools/fuzz/coverage.js';
 import { type Crash, describeCrash, minimize } from '../../tools/fuzz/crash.js';
 import { Mutator } from '../../tools/fuzz/mutator.js';
 import { parseOptions } from '../../tools/fuzz/options.js';
-import { Random } from '../../tools/fuzz/random.js';
 import { Finding, type Target } from '../../tools/fuzz/target.js';
 import { COVERED_PATH, lockTarget, oddTarget } from './toys/catalog.js';
 

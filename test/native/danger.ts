@@ -11,13 +11,13 @@ import { privateRegion, type Region } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import type { NativePort } from '../../src/soft/native-port.js';
 import { flowBetween, openNativePort, PortEar } from '../../testkit/native-ports.js';
-import { seededRandom } from '../../testkit/nic-pair.js';
+import { Random } from '../../testkit/random.js';
 
 const HEADER_BYTES = 12;
 const PAYLOAD_BYTES = 4096;
 const BATCH_PACKETS = 64;
 
-const random = seededRandom(Number(process.argv[3] ?? 1));
+const random = new Random(Number(process.argv[3] ?? 1)).u32;
 const below = (n: number): number => random() % n;
 
 function fill(batch: TransmitBatch, flow: Flow, region: Region, packets: number): TransmitBatch {

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Nic } from '../../src/roce/nic.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
-import { seededRandom, toAddress } from '../../testkit/nic-pair.js';
+import { toAddress } from '../../testkit/nic-pair.js';
+import { Random } from '../../testkit/random.js';
 
 test('an overrun fails the queue pairs of its queue, and looks at no other', () => {
-  const nic = new Nic({ addresses: [toAddress('10.0.0.1')], random: seededRandom(1) });
+  const nic = new Nic({ addresses: [toAddress('10.0.0.1')], random: new Random(1).u32 });
   const capacity = { maxSendWr: 1, maxRecvWr: 4, maxSendSge: 1, maxRecvSge: 1, maxInlineData: 0 };
   const createQp = (cq = nic.createCq(1)) =>
     nic.createQp({ type: QpType.RC, pd: 1, sendCq: cq, recvCq: cq, srq: null, signalAll: true, capacity }, 0);

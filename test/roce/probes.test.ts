@@ -6,7 +6,8 @@ import { RoundTrips } from '../../src/roce/qp/round-trips.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
-import { type InFlight, NicPair, seededRandom } from '../../testkit/nic-pair.js';
+import { type InFlight, NicPair } from '../../testkit/nic-pair.js';
+import { Random } from '../../testkit/random.js';
 
 const DELAY_MICROS = 50;
 const REMOTE = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ | AccessFlags.REMOTE_WRITE;
@@ -58,7 +59,7 @@ function loseOnce(pair: NicPair, isLost: (item: InFlight) => boolean, count = 1)
 test('on a clean path answers that are some milliseconds late are waited for, and nothing is sent twice', () => {
   const { pair, write } = warmPair();
   const [a, b] = pair.sides;
-  const random = seededRandom(5);
+  const random = new Random(5).u32;
   pair.tap = (item) => {
     if (item.to === 0 && random() % 8 === 0) item.at += random() % 10_000;
     return true;

@@ -1,5 +1,5 @@
 /** What an attack is, and what it gets to work with. */
-import type { Random } from '../fuzz/random.js';
+import type { Random } from '../../testkit/random.js';
 
 /** What came of it. `hits` and `expected` count successes of the attacker, or what the attack's title says instead. */
 export interface Outcome {

@@ -3,7 +3,7 @@
  * what theory expects. Progress goes to standard error; results, one line an attack, to standard output. Exits with 1
  * when one does not come out as expected.
  */
-import { Random } from '../fuzz/random.js';
+import { Random } from '../../testkit/random.js';
 import type { Attack, Outcome } from './attack.js';
 import { ATTACKS } from './attacks.js';
 import { type AttackOptions, parseOptions, USAGE } from './options.js';

@@ -3,10 +3,11 @@
  * kept and become the parents of others. Every input is put where another thread can read it before it runs, so that
  * it is known even when it never comes back.
  */
+
+import { Random } from '../../testkit/random.js';
 import type { Coverage } from './coverage.js';
 import { type Crash, describeCrash, minimize } from './crash.js';
 import { Mutator } from './mutator.js';
-import { Random } from './random.js';
 import { runWhole, type Target } from './target.js';
 
 /** Inputs between two looks at the coverage. */

@@ -2,7 +2,7 @@
  * Makes new inputs out of old ones. Steps are moved, repeated, dropped and exchanged between inputs; bytes inside of
  * steps are flipped, replaced, or taken from the same place of another step.
  */
-import type { Random } from './random.js';
+import type { Random } from '../../testkit/random.js';
 
 const INTERESTING = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 191, 192, 254, 255];
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type Region, RemoteGrant } from '../../../src/roce/memory/region.js';
 import { RegionTable } from '../../../src/roce/memory/region-table.js';
 import { AccessFlags } from '../../../src/verbs/access-flags.js';
-import { seededRandom } from '../../../testkit/nic-pair.js';
+import { Random } from '../../../testkit/random.js';
 
 const MANY = 10_000;
 const ACCESS = AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_WRITE;
@@ -16,7 +16,7 @@ function crowdedTable(): {
   windows: RemoteGrant[];
   looks: () => number;
 } {
-  const table = new RegionTable(seededRandom(1));
+  const table = new RegionTable(new Random(1).u32);
   const regions: Region[] = [];
   const windows: RemoteGrant[] = [];
   let looks = 0;

@@ -17,7 +17,8 @@ import {
 import { checkTransition } from '../../../src/verbs/qp-transitions.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { HandPeer } from '../../../testkit/hand-peer.js';
-import { NicPair, Side, seededRandom, toAddress } from '../../../testkit/nic-pair.js';
+import { NicPair, Side, toAddress } from '../../../testkit/nic-pair.js';
+import { Random } from '../../../testkit/random.js';
 
 const { RESET, INIT, RTR, RTS, SQD, SQE, ERR } = QpState;
 const STATES = [RESET, INIT, RTR, RTS, SQD, SQE, ERR];
@@ -460,7 +461,7 @@ test('a query returns every attribute that was set', () => {
 
 test('any walk of legal and illegal calls leaves a queue pair in the state that the table says', () => {
   const seed = 20_240_607;
-  const random = seededRandom(seed);
+  const random = new Random(seed).u32;
   const side = fresh();
   const { qp } = side;
   for (let step = 0; step < 3000; step++) {

@@ -7,6 +7,7 @@ import { Icrc, readIcrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { solveIdentification } from '../../../src/roce/wire/identification.js';
 import { writeIpUdp } from '../../../src/roce/wire/ip.js';
 import { parseGid, type UdpAddress } from '../../../src/verbs/address.js';
+import { Random } from '../../../testkit/random.js';
 
 function address(ip: string, port: number): UdpAddress {
   const parsed = parseGid(ip);
@@ -19,16 +20,14 @@ const V4 = [address('192.0.2.1', 0xc123), address('198.51.100.9', 4791)] as cons
 const V6 = [address('2001:db8::1', 0xc123), address('fe80::9', 4791)] as const;
 const FAMILIES = [V4, V6];
 
-/** Numbers from a fixed seed (xorshift), for tests that count how often something happens. */
+/** Bytes from a fixed seed, for tests that count how often something happens. */
 function seededBytes(seed: number): (length: number) => Uint8Array {
-  let state = seed;
-  const next = (): number => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 24;
+  const random = new Random(seed);
+  return (length) => {
+    const bytes = new Uint8Array(length);
+    random.fill(bytes);
+    return bytes;
   };
-  return (length) => Uint8Array.from({ length }, next);
 }
 
 /** A packet of random bytes with its ICRC in place. */

@@ -2,7 +2,7 @@
  * PSNs of a smaller space, so that what happens once in 2^24 can be counted. This stands in for `generatePsn` in the
  * attacked process alone: everything that looks at a PSN afterwards is the real thing.
  */
-import { Random } from '../../fuzz/random.js';
+import { Random } from '../../../testkit/random.js';
 
 export interface PsnSpace {
   readonly seed: number;

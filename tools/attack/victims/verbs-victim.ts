@@ -11,7 +11,7 @@ import { randomU32 } from '../../../src/soft/random.js';
 import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { QpState, qpStateName } from '../../../src/verbs/qp-state.js';
-import { Random } from '../../fuzz/random.js';
+import { Random } from '../../../testkit/random.js';
 import { LinkEnd, SLOT_BYTES, SLOTS } from './link-end.js';
 import { reducedPsnSource } from './reduced-psn.js';
 import { TappedPort } from './tapped-port.js';

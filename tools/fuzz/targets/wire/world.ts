@@ -16,7 +16,8 @@ import { AccessFlags } from '../../../../src/verbs/access-flags.js';
 import type { UdpAddress } from '../../../../src/verbs/address.js';
 import type { PathMtu } from '../../../../src/verbs/mtu.js';
 import { QpState, QpType } from '../../../../src/verbs/qp-state.js';
-import { seededRandom, toAddress } from '../../../../testkit/nic-pair.js';
+import { toAddress } from '../../../../testkit/nic-pair.js';
+import { Random } from '../../../../testkit/random.js';
 import type { Choices } from '../../choices.js';
 import { bringUp, type QpPlan } from './bring-up.js';
 import { type MemoryMap, ZoneKind } from './memory-map.js';
@@ -115,7 +116,7 @@ export class World {
     this.mtu = config.pick(MTUS);
     this.rqPsn = config.pick(PSNS);
     this.sqPsn = config.pick(PSNS);
-    this.nic = new Nic({ addresses: [this.own], random: seededRandom(7), activeMtu: this.mtu, checkIcrc });
+    this.nic = new Nic({ addresses: [this.own], random: new Random(7).u32, activeMtu: this.mtu, checkIcrc });
     this.cq = this.nic.createCq(512);
     this.tinyCq = this.nic.createCq(2);
     this.srq = this.nic.createSrq(PD, 8, 2);
