@@ -28,7 +28,7 @@ test('the command line takes names in any case and refuses those that there are 
     json: false,
   });
   assert.throws(() => parseOptions(['--only', 'A99'], NAMES), /no attack 'A99'/);
-  assert.throws(() => parseOptions(['--seed', 'x'], NAMES), /--seed must be an integer/);
+  assert.throws(() => parseOptions(['--seed', 'x'], NAMES), /--seed takes a whole number/);
 });
 
 test('PSNs of process id times time are predicted from two of them', () => {

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { type Goal, isNamed, judge } from '../../tools/bench/benchmark.js';
 import { readLibfabric } from '../../tools/bench/libfabric.js';
-import { readOptions } from '../../tools/bench/options.js';
+import { parseOptions } from '../../tools/bench/options.js';
 import { RoundTripRecorder } from '../../tools/bench/peers/recorders.js';
 import { FrameReader, FrameWriter } from '../../tools/bench/peers/socket-frames.js';
 import { jsonOutcome, textOutcome } from '../../tools/bench/report.js';
@@ -141,15 +141,15 @@ test('subjects take turns, and one that fails or is skipped does not stop the ot
 });
 
 test('options are read, and wrong ones are refused', () => {
-  assert.equal(readOptions([]).rounds, 5);
-  assert.equal(readOptions(['--quick']).rounds, 2);
-  assert.deepEqual(readOptions(['--only', 'connect,msg-rate', '--only', 'send-bw']).only, [
+  assert.equal(parseOptions([]).rounds, 5);
+  assert.equal(parseOptions(['--quick']).rounds, 2);
+  assert.deepEqual(parseOptions(['--only', 'connect,msg-rate', '--only', 'send-bw']).only, [
     'connect',
     'msg-rate',
     'send-bw',
   ]);
-  assert.throws(() => readOptions(['--rounds', '0']), /--rounds/);
-  assert.throws(() => readOptions(['--onyl', 'connect']), /onyl/);
+  assert.throws(() => parseOptions(['--rounds', '0']), /--rounds/);
+  assert.throws(() => parseOptions(['--onyl', 'connect']), /onyl/);
   assert.equal(isNamed('send-rtt-4k', 'send-rtt'), true);
   assert.equal(isNamed('send-rtt', 'send-rtt-4k'), false);
 });

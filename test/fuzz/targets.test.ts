@@ -225,7 +225,10 @@ test('verbs: a poll that believes what it is asked for', async () => {
       },
     () => firstObjection('verbs'),
   );
-  assert.match(objection ?? '', /poll fills what it was given|posted and had not completed|holds 0 to capacity entries/);
+  assert.match(
+    objection ?? '',
+    /poll fills what it was given|posted and had not completed|holds 0 to capacity entries/,
+  );
 });
 
 test('verbs: a completion that is lost', async () => {

@@ -32,7 +32,7 @@ test('no scenario, an unknown one and two of them are refused with the list of t
 
 test('a time limit that is none is refused', () => {
   for (const seconds of ['0', '-1', '1.5', 'soon', '', '86401']) {
-    assert.throws(() => parseOptions(['boot', `--timeout=${seconds}`]), /--timeout takes seconds/);
+    assert.throws(() => parseOptions(['boot', `--timeout=${seconds}`]), /--timeout takes a whole number/);
   }
 });
 

@@ -4,6 +4,7 @@
  * when one does not come out as expected.
  */
 import { Random } from '../../testkit/random.js';
+import { runTool } from '../command-line.js';
 import type { Attack, Outcome } from './attack.js';
 import { ATTACKS } from './attacks.js';
 import { type AttackOptions, parseOptions, USAGE } from './options.js';
@@ -14,16 +15,10 @@ const PROGRESS_MILLIS = 2000;
 const say = (text: string): void => void process.stderr.write(text);
 
 async function main(args: readonly string[]): Promise<number> {
-  let options: AttackOptions;
-  try {
-    options = parseOptions(
-      args,
-      ATTACKS.map(({ name }) => name),
-    );
-  } catch (error) {
-    say(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+  const options = parseOptions(
+    args,
+    ATTACKS.map(({ name }) => name),
+  );
   say(`seed ${options.seed}\n`);
   let failures = 0;
   for (const attack of ATTACKS) {
@@ -80,4 +75,4 @@ function print(attack: Attack, outcome: Outcome, seconds: number, { json, seed }
   if (!pass) say(`repeat with: npm run attack -- --only ${attack.name} --seed ${seed}\n`);
 }
 
-process.exitCode = await main(process.argv.slice(2));
+await runTool(USAGE, main);

@@ -1,6 +1,6 @@
 /** The command line of the attack suite. */
-import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { namesOption, seedOption } from '../command-line.js';
 
 export interface AttackOptions {
   /** Names of attacks; empty = all. */
@@ -17,7 +17,7 @@ export const USAGE = `usage: npm run attack -- [options]
   --json         a line of JSON per attack on standard output
 `;
 
-/** @throws Error, saying what is wrong with the arguments. */
+/** @throws WrongUsage. */
 export function parseOptions(args: readonly string[], known: readonly string[]): AttackOptions {
   const { values } = parseArgs({
     args: [...args],
@@ -28,14 +28,7 @@ export function parseOptions(args: readonly string[], known: readonly string[]):
       json: { type: 'boolean', default: false },
     },
   });
-  const only = (values.only ?? [])
-    .flatMap((list) => list.split(','))
-    .map((name) => name.trim().toUpperCase());
-  for (const name of only) {
-    if (!known.includes(name)) throw new Error(`there is no attack '${name}'; there are ${known.join(', ')}`);
-  }
-  const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
-  if (!Number.isSafeInteger(seed) || seed < 0)
-    throw new Error(`--seed must be an integer from 0 up, not '${values.seed}'`);
-  return { only, seed, full: values.full, json: values.json };
+  const lists = values.only?.map((list) => list.toUpperCase());
+  const only = namesOption(lists, known, 'attack');
+  return { only, seed: seedOption(values.seed), full: values.full, json: values.json };
 }

@@ -7,11 +7,12 @@
 import { join } from 'node:path';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { packageRoot } from '../../src/cli/package-root.js';
+import { runTool, WrongUsage } from '../command-line.js';
 import { type Benchmark, isNamed } from './benchmark.js';
 import { endChildrenWithUs } from './child-group.js';
 import { findDataPath } from './data-path.js';
 import { describeEnvironment } from './environment.js';
-import { type BenchOptions, readOptions, USAGE } from './options.js';
+import { parseOptions, USAGE } from './options.js';
 import { jsonEnvironment, jsonOutcome, textEnvironment, textOutcome } from './report.js';
 import { runBenchmark } from './rounds.js';
 import type { SuiteContext } from './subjects.js';
@@ -21,12 +22,11 @@ import { prepareUdpFloor } from './udp-floor.js';
 const HOST = '127.0.0.1';
 const DEVICE = `soft:${HOST}?port=0`;
 const QUICK_HASTE = 10;
-const EXIT_USAGE = 2;
 
-await main();
+await runTool(USAGE, main);
 
-async function main(): Promise<void> {
-  const options = optionsOrExit();
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
   endChildrenWithUs();
   const certificates = join(packageRoot(), 'build', 'bench', 'certificates');
   await loadOrCreateDevCertificates(certificates);
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   const side = { host: HOST, device: DEVICE };
   const haste = options.quick ? QUICK_HASTE : 1;
   const context = { server: side, client: side, certificates, dataPath, udpFloor, haste };
-  const benchmarks = chooseOrExit(context, options.only);
+  const benchmarks = chosen(context, options.only);
   const environment = describeEnvironment(dataPath, udpFloor);
   print((options.json ? jsonEnvironment : textEnvironment)(environment, options.rounds));
   let failed = false;
@@ -44,27 +44,15 @@ async function main(): Promise<void> {
     print((options.json ? jsonOutcome : textOutcome)(outcome));
     failed ||= outcome.rows.some((row) => row.failed !== undefined);
   }
-  process.exitCode = failed ? 1 : 0;
+  return failed ? 1 : 0;
 }
 
-function optionsOrExit(): BenchOptions {
-  try {
-    const options = readOptions(process.argv.slice(2));
-    if (!options.help) return options;
-    process.stdout.write(USAGE);
-    process.exit(0);
-  } catch (error) {
-    tell(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
-    process.exit(EXIT_USAGE);
-  }
-}
-
-function chooseOrExit(context: SuiteContext, only: readonly string[]): Benchmark[] {
+function chosen(context: SuiteContext, only: readonly string[]): Benchmark[] {
   const suite = createSuite(context);
   const unknown = only.find((name) => !suite.some((benchmark) => isNamed(benchmark.name, name)));
   if (unknown !== undefined) {
-    tell(`there is no benchmark '${unknown}'; there are ${suite.map(({ name }) => name).join(', ')}`);
-    process.exit(EXIT_USAGE);
+    const names = suite.map(({ name }) => name).join(', ');
+    throw new WrongUsage(`there is no benchmark '${unknown}'; there are ${names}`);
   }
   return suite.filter(({ name }) => only.length === 0 || only.some((wanted) => isNamed(name, wanted)));
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { Random } from '../../testkit/random.js';
+import { runTool } from '../command-line.js';
 import { FAULTS, type FaultName, WEIGHTS, WEIGHTS_OF_THE_SECOND_HALF } from './faults.js';
 import { type ChaosOptions, parseOptions, USAGE } from './options.js';
 import { World } from './world.js';
@@ -23,13 +24,7 @@ const say = (text: string): void => void process.stderr.write(text);
 const print = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
 async function main(args: readonly string[]): Promise<number> {
-  let options: ChaosOptions;
-  try {
-    options = parseOptions(args);
-  } catch (error) {
-    say(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+  const options = parseOptions(args);
   const certificates = mkdtempSync(join(tmpdir(), 'queuepair-chaos-'));
   say(`seed ${options.seed}\n`);
   try {
@@ -128,4 +123,4 @@ function report(summary: Readonly<Record<string, number>>, details: Readonly<Rec
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+await runTool(USAGE, main);

@@ -1,6 +1,6 @@
 /** The command line of `npm run chaos`. */
-import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { integerOption, namesOption, seedOption } from '../command-line.js';
 import { FAULTS, type FaultName } from './faults.js';
 
 export interface ChaosOptions {
@@ -22,23 +22,18 @@ between, while faults strike one after the other, sometimes two at once.
   --json         one JSON object a line on standard output
 `;
 
-/** @throws Error for arguments that make no sense. */
+/** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): ChaosOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
       faults: { type: 'string', default: '1000' },
       seed: { type: 'string' },
-      only: { type: 'string', default: '' },
+      only: { type: 'string', multiple: true },
       json: { type: 'boolean', default: false },
     },
   });
-  const faults = Number(values.faults);
-  if (!Number.isInteger(faults) || faults < 1) throw new Error('--faults takes a number from 1 up');
-  const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
-  if (!Number.isInteger(seed) || seed < 0) throw new Error('--seed takes a number from 0 up');
-  const only = values.only.split(',').filter((name) => name !== '');
-  const unknown = only.find((name) => !Object.hasOwn(FAULTS, name));
-  if (unknown !== undefined) throw new Error(`there is no fault '${unknown}'`);
-  return { faults, seed, json: values.json, only: only as FaultName[] };
+  const only = namesOption(values.only, Object.keys(FAULTS), 'fault') as readonly FaultName[];
+  const faults = integerOption('faults', values.faults, 1);
+  return { faults, seed: seedOption(values.seed), json: values.json, only };
 }

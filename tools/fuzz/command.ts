@@ -4,6 +4,7 @@
  * 1 when anything crashed, after saving the input and printing the command that replays it.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { runTool } from '../command-line.js';
 import { type Crash, crashReport, describeCrash, saveInput } from './crash.js';
 import { type FuzzTotals, runFuzzer } from './fuzz-run.js';
 import { type FuzzOptions, parseOptions, usage } from './options.js';
@@ -12,21 +13,15 @@ import { type CatalogEntry, Finding, loadCatalog, runWhole } from './target.js';
 
 const say = (text: string): void => void process.stderr.write(text);
 
-/** `catalogUrl` names the module with the targets. Returns the exit code. */
-export async function runCommand(args: readonly string[], catalogUrl: string): Promise<number> {
+/** Runs it with the arguments of this process, and sets the exit code. `catalogUrl` names the module with the targets. */
+export async function runCommand(catalogUrl: string): Promise<void> {
   const names = Object.keys((await loadCatalog(catalogUrl)).TARGETS);
-  let options: FuzzOptions;
-  try {
-    options = parseOptions(args, names);
-    if (options.replay !== undefined && options.targets.length !== 1)
-      throw new Error('--replay needs --target');
-  } catch (error) {
-    say(`${(error as Error).message}\n${usage(names)}`);
-    return 2;
-  }
-  return options.replay === undefined
-    ? fuzz(options, catalogUrl)
-    : replay(options, options.replay, catalogUrl);
+  await runTool(usage(names), async (args) => {
+    const options = parseOptions(args, names);
+    return options.replay === undefined
+      ? fuzz(options, catalogUrl)
+      : replay(options, options.replay, catalogUrl);
+  });
 }
 
 async function fuzz(options: FuzzOptions, catalogUrl: string): Promise<number> {

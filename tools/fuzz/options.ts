@@ -1,6 +1,6 @@
 /** The command line of the fuzzer. */
-import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { integerOption, seedOption, WrongUsage } from '../command-line.js';
 
 export interface FuzzOptions {
   readonly count: number;
@@ -32,7 +32,7 @@ const DEFAULT_COUNT = 100_000;
 /** Longer than any input takes, many times over. */
 const DEFAULT_HANG_MILLIS = '120000';
 
-/** `names` are of all targets. @throws Error, saying what is wrong with the arguments. */
+/** `names` are of all targets. @throws WrongUsage. */
 export function parseOptions(args: readonly string[], names: readonly string[]): FuzzOptions {
   const { values } = parseArgs({
     args: [...args],
@@ -49,15 +49,17 @@ export function parseOptions(args: readonly string[], names: readonly string[]):
     },
   });
   const seconds =
-    values.seconds === undefined ? Number.POSITIVE_INFINITY : positive('seconds', values.seconds);
+    values.seconds === undefined ? Number.POSITIVE_INFINITY : atLeastOne('seconds', values.seconds);
+  const targets = toTargets(values.target, names);
+  if (values.replay !== undefined && targets.length !== 1) throw new WrongUsage('--replay needs --target');
   const unlimited = values.seconds === undefined ? DEFAULT_COUNT : Number.MAX_SAFE_INTEGER;
   return {
-    count: values.count === undefined ? unlimited : positive('count', values.count),
+    count: values.count === undefined ? unlimited : atLeastOne('count', values.count),
     seconds,
-    targets: toTargets(values.target, names),
-    seed: values.seed === undefined ? randomInt(2 ** 32) : positive('seed', values.seed),
-    threads: positive('threads', values.threads),
-    hangMillis: positive('hang-millis', values['hang-millis']),
+    targets,
+    seed: seedOption(values.seed),
+    threads: atLeastOne('threads', values.threads),
+    hangMillis: atLeastOne('hang-millis', values['hang-millis']),
     artifacts: values.artifacts,
     json: values.json,
     replay: values.replay,
@@ -66,13 +68,9 @@ export function parseOptions(args: readonly string[], names: readonly string[]):
 
 function toTargets(name: string, names: readonly string[]): readonly string[] {
   if (name === 'all') return names;
-  if (!names.includes(name)) throw new Error(`there is no target '${name}'`);
+  if (!names.includes(name))
+    throw new WrongUsage(`there is no target '${name}'; there are ${names.join(', ')}`);
   return [name];
 }
 
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new Error(`--${name} must be an integer above 0, not '${text}'`);
-  return value;
-}
+const atLeastOne = (name: string, text: string): number => integerOption(name, text, 1);

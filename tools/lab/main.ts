@@ -8,6 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { runTool } from '../command-line.js';
 import { spawnBound } from './commands.js';
 import { type GuestImage, prepareImage } from './guest-image.js';
 import { type LabOptions, parseOptions, USAGE } from './options.js';
@@ -67,12 +68,7 @@ async function endOf(child: ChildProcess, options: LabOptions, report: Report): 
 }
 
 process.env['PATH'] = `${process.env['PATH']}:/usr/sbin:/sbin`;
-const args = process.argv.slice(2);
-let options: LabOptions | undefined;
-try {
-  options = parseOptions(args);
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
-  process.exitCode = 2;
-}
-if (options !== undefined) process.exitCode = await main(options, args, createReport(options.json));
+await runTool(USAGE, (args) => {
+  const options = parseOptions(args);
+  return main(options, args, createReport(options.json));
+});

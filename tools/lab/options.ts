@@ -1,5 +1,6 @@
 /** The command line of `npm run lab`. */
 import { parseArgs } from 'node:util';
+import { integerOption, WrongUsage } from '../command-line.js';
 
 export const SCENARIO_NAMES = [
   'boot',
@@ -47,7 +48,9 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
 Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot run it says why and exits with 0.
 `;
 
-/** @throws Error for arguments that make no sense. */
+const MAX_SECONDS = 86_400;
+
+/** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): LabOptions {
   const { values, positionals } = parseArgs({
     args: [...args],
@@ -64,14 +67,11 @@ export function parseOptions(args: readonly string[]): LabOptions {
   const [name, ...more] = positionals;
   const scenario = SCENARIO_NAMES.find((known) => known === name);
   if (scenario === undefined || more.length > 0) {
-    throw new Error(`name one scenario: ${SCENARIO_NAMES.join(', ')}`);
+    throw new WrongUsage(`name one scenario: ${SCENARIO_NAMES.join(', ')}`);
   }
-  const timeoutSeconds = Number(values.timeout);
-  if (!Number.isInteger(timeoutSeconds) || timeoutSeconds < 1 || timeoutSeconds > 86_400) {
-    throw new Error('--timeout takes seconds from 1 to 86400');
-  }
+  const timeoutSeconds = integerOption('timeout', values.timeout, 1, MAX_SECONDS);
   if (values['write-docs'] && (scenario !== 'interop' || values.only !== '')) {
-    throw new Error('--write-docs needs the whole scenario interop');
+    throw new WrongUsage('--write-docs needs the whole scenario interop');
   }
   return {
     scenario,

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Random } from '../../testkit/random.js';
+import { runTool, WrongUsage } from '../command-line.js';
 import { FAULTS } from './catalog.js';
 import { type Fault, ROOMS, type Room } from './fault.js';
 import { CannotJudge, type HarnessOptions, type Outcome, tryFaults } from './harness.js';
@@ -14,6 +15,7 @@ const HARNESS: Omit<HarnessOptions, 'jobs'> = {
   limitMillis: 120_000,
 };
 
+const EXIT_CANNOT_JUDGE = 2;
 /** Share of the faults of a room. */
 const LEAST_NOTICED = 0.95;
 
@@ -23,7 +25,7 @@ function chosen({ only, sample, seed }: MutateOptions): readonly Fault[] {
       equivalent === undefined && (only.length === 0 || only.includes(id) || only.includes(room)),
   );
   const unknown = only.find((name) => !faults.some(({ id, room }) => id === name || room === name));
-  if (unknown !== undefined) throw new Error(`there is no room and no fault to plant '${unknown}'`);
+  if (unknown !== undefined) throw new WrongUsage(`there is no room and no fault to plant '${unknown}'`);
   const random = new Random(seed);
   const left = [...faults];
   const drawn: Fault[] = [];
@@ -77,12 +79,12 @@ async function main(options: MutateOptions): Promise<number> {
   return judged.map(scoreOf).every(({ planted, noticed }) => noticed >= planted * LEAST_NOTICED) ? 0 : 1;
 }
 
-let options: MutateOptions | undefined;
-try {
-  options = parseOptions(process.argv.slice(2));
-  process.exitCode = await main(options);
-} catch (error) {
-  const isOurs = error instanceof CannotJudge || options !== undefined;
-  process.stderr.write(`${(error as Error).message}\n${isOurs ? '' : `\n${USAGE}`}`);
-  process.exitCode = 2;
-}
+await runTool(USAGE, async (args) => {
+  try {
+    return await main(parseOptions(args));
+  } catch (error) {
+    if (!(error instanceof CannotJudge)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return EXIT_CANNOT_JUDGE;
+  }
+});

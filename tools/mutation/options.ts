@@ -1,6 +1,7 @@
 /** The command line of `npm run mutate`. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { integerOption, listOption } from '../command-line.js';
 import { ROOMS } from './fault.js';
 
 export interface MutateOptions {
@@ -24,27 +25,25 @@ Plants faults in copies of the sources, one at a time, and asks the tests that s
   --json           one JSON object a line on standard output
 `;
 
-/** @throws Error for arguments that make no sense. */
+/** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): MutateOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
       json: { type: 'boolean', default: false },
-      only: { type: 'string', default: '' },
+      only: { type: 'string', multiple: true },
       sample: { type: 'string' },
       seed: { type: 'string', default: '1' },
       jobs: { type: 'string', default: String(availableParallelism()) },
     },
   });
-  const sample = values.sample === undefined ? Number.POSITIVE_INFINITY : natural('sample', values.sample, 1);
-  const seed = natural('seed', values.seed, 0);
-  const only = values.only.split(',').filter((name) => name !== '');
-  return { json: values.json, only, sample, seed, jobs: natural('jobs', values.jobs, 1) };
-}
-
-function natural(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new Error(`--${name} takes a number from ${least} up`);
-  return value;
+  const sample =
+    values.sample === undefined ? Number.POSITIVE_INFINITY : integerOption('sample', values.sample, 1);
+  return {
+    json: values.json,
+    only: listOption(values.only),
+    sample,
+    seed: integerOption('seed', values.seed, 0),
+    jobs: integerOption('jobs', values.jobs, 1),
+  };
 }

@@ -3,6 +3,7 @@
  * were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
  */
 import { Worker } from 'node:worker_threads';
+import { runTool } from '../command-line.js';
 import { Marks } from './marks.js';
 import { CONNECTIONS, type Mode, QUEUE_PAIRS } from './mode.js';
 import { type Options, parseOptions, USAGE } from './options.js';
@@ -123,9 +124,4 @@ async function main(options: Options): Promise<number> {
   return failures > 0 || (isJudged && unhit.length > 0) ? 1 : 0;
 }
 
-try {
-  process.exitCode = await main(parseOptions(process.argv.slice(2)));
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
-  process.exitCode = 2;
-}
+await runTool(USAGE, (args) => main(parseOptions(args)));

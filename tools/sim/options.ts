@@ -1,5 +1,6 @@
 /** The command line of `npm run sim`. */
 import { parseArgs } from 'node:util';
+import { integerOption, WrongUsage } from '../command-line.js';
 
 export interface Options {
   readonly first: number;
@@ -23,7 +24,7 @@ export const USAGE = `usage: npm run sim -- [--seeds A..B] [--seed N] [--jobs N]
   --json         one JSON object a line on standard output
 `;
 
-/** @throws Error for arguments that make no sense. */
+/** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
@@ -42,10 +43,9 @@ export function parseOptions(args: readonly string[]): Options {
   );
   const first = Number(range?.[1]);
   const last = Number(range?.[2]);
-  const jobs = Number(values.jobs);
   if (range === null || last < first)
-    throw new Error(`--seeds takes A..B and --seed a number, both from 0 up`);
-  if (!Number.isInteger(jobs) || jobs < 1) throw new Error('--jobs takes a number from 1 up');
+    throw new WrongUsage(`--seeds takes A..B and --seed a number, both from 0 up`);
+  const jobs = integerOption('jobs', values.jobs, 1);
   const { json, verbose, connections } = values;
   return { first, last, connections, json, verbose, shrink: values.shrink, jobs };
 }
