@@ -6,14 +6,15 @@
  *     2      class version
  *     3      method
  *     4-5    status
- *     6-7    class specific
+ *     6-7    class specific: the UDP port of a sender whose device is not at 4791, else 0
  *     8-15   transaction ID, which answers repeat
  *     16-17  attribute ID: which message it is
  *     18-19  reserved
  *     20-23  attribute modifier
  *
  * Invariants: a MAD is 256 bytes long, neither more nor less: a longer one stops queue pair 1 of a Linux kernel for
- * good, so none is ever made, and none is taken. Status, class specific bytes and modifier are written 0 and ignored.
+ * good, so none is ever made, and none is taken. Status and modifier are written 0 and ignored. Nobody but devices of
+ * this package looks at the class specific bytes; on the standard port they are 0, as everywhere.
  */
 import { readU16, writeU16 } from '../wire/bytes.js';
 import { readU64, writeU64 } from './u64.js';
@@ -48,4 +49,11 @@ export const madClass = (mad: Uint8Array): number => mad[1] as number;
 export const madClassVersion = (mad: Uint8Array): number => mad[2] as number;
 export const madMethod = (mad: Uint8Array): number => mad[3] as number;
 export const madTransactionId = (mad: Uint8Array): bigint => readU64(mad, 8);
+/** 0 = the standard port. */
+export const madUdpPort = (mad: Uint8Array): number => readU16(mad, 6);
 export const madAttributeId = (mad: Uint8Array): number => readU16(mad, 16);
+
+/** Tells the receiver where the sender's device is, if that is not the standard port. */
+export function writeMadUdpPort(mad: Uint8Array, port: number): void {
+  writeU16(mad, 6, port);
+}

@@ -13,14 +13,8 @@ import { CMA_HEADER_BYTES, readCmaHeader, writeCmaHeader } from '../../../src/ro
 import { type CmMessage, parseCmMessage, writeCmMessage } from '../../../src/roce/cm/wire/message.js';
 import type { Rej } from '../../../src/roce/cm/wire/rej.js';
 import type { Rep } from '../../../src/roce/cm/wire/rep.js';
-import type { CmPath, Req } from '../../../src/roce/cm/wire/req.js';
-import {
-  hasCmaHeader,
-  PortSpace,
-  portSpaceOf,
-  serviceIdOf,
-  servicePort,
-} from '../../../src/roce/cm/wire/service-id.js';
+import type { Req, ReqPath } from '../../../src/roce/cm/wire/req.js';
+import { hasCmaHeader, portSpaceOf, serviceIdOf, servicePort } from '../../../src/roce/cm/wire/service-id.js';
 import { type SidrRep, SidrStatus } from '../../../src/roce/cm/wire/sidr.js';
 import { ackTimeoutCode, timeCodeMillis } from '../../../src/roce/cm/wire/time-code.js';
 import {
@@ -36,6 +30,7 @@ import { dethQkey, dethSourceQpn } from '../../../src/roce/wire/deth.js';
 import { Icrc, readIcrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { IpUdpView, parseIpUdp, writeIpUdp } from '../../../src/roce/wire/ip.js';
 import { formatGid, parseGid, type UdpAddress } from '../../../src/verbs/address.js';
+import { PortSpace } from '../../../src/verbs/connection-manager.js';
 import { CAPTURED_CM_PACKETS, capturedPacket, expandHex, madOf } from '../../../testkit/cm-packets.js';
 import { toHex } from '../../../testkit/worked-packets.js';
 
@@ -219,7 +214,7 @@ test('any 256 bytes give a message or a reason, and a message survives being wri
 
 test('an alternate path is told, and none is none', () => {
   const req = captured('REQ rping IPv4') as Req;
-  const alternate: CmPath = {
+  const alternate: ReqPath = {
     ...req.primary,
     localLid: 7,
     packetRate: 3,

@@ -34,7 +34,7 @@ const PATH_BYTES = 44;
 
 export const CmTransport = { RC: 0, UC: 1, RD: 2, EXTENDED: 3 } as const;
 
-export interface CmPath {
+export interface ReqPath {
   readonly localLid: number;
   readonly remoteLid: number;
   readonly localGid: UdpAddress;
@@ -71,8 +71,8 @@ export interface Req {
   readonly maxCmRetries: number;
   readonly hasSrq: boolean;
   readonly extendedTransport: number;
-  readonly primary: CmPath;
-  readonly alternate: CmPath | null;
+  readonly primary: ReqPath;
+  readonly alternate: ReqPath | null;
   /** With the CMA header at its front, where the service has one. */
   readonly privateData: Uint8Array;
 }
@@ -127,7 +127,7 @@ export function writeReq(mad: Uint8Array, req: Req): void {
   writePrivateData(mad, PRIVATE_DATA.REQ, req.privateData);
 }
 
-function readPath(mad: Uint8Array, at: number): CmPath {
+function readPath(mad: Uint8Array, at: number): ReqPath {
   const [localGid, remoteGid] = [new UdpAddress(), new UdpAddress()];
   readAddress(mad, at + 4, localGid);
   readAddress(mad, at + 20, remoteGid);
@@ -148,7 +148,7 @@ function readPath(mad: Uint8Array, at: number): CmPath {
   };
 }
 
-function writePath(mad: Uint8Array, at: number, path: CmPath): void {
+function writePath(mad: Uint8Array, at: number, path: ReqPath): void {
   writeU16(mad, at, path.localLid);
   writeU16(mad, at + 2, path.remoteLid);
   writeAddress(mad, at + 4, path.localGid);

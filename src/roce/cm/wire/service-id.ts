@@ -2,18 +2,7 @@
  * Service IDs: what a listener listens for. Those of rdma_cm are a port space and a port, 0x00000000_SSSS_PPPP. Ports
  * are a name space of their own: no TCP or UDP socket is involved.
  */
-
-export const PortSpace = {
-  /** Kept for IP over InfiniBand. */
-  IPOIB: 0x0002,
-  /** Connections of the reliable service. */
-  TCP: 0x0106,
-  /** Datagrams, looked up by SIDR. */
-  UDP: 0x0111,
-  /** Addressed by GIDs alone: no CMA header. */
-  IB: 0x013f,
-} as const;
-export type PortSpace = (typeof PortSpace)[keyof typeof PortSpace];
+import { PortSpace } from '../../../verbs/connection-manager.js';
 
 export const serviceIdOf = (space: PortSpace, port: number): bigint => BigInt(space * 0x10000 + port);
 
