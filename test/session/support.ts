@@ -19,32 +19,16 @@ import {
   type TlsServer,
   type TlsServerOptions,
 } from '../../src/session/tls-server.js';
-import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
+import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { sessionParameters } from '../../testkit/session-parameters.js';
 
 const DAY_MILLIS = 86_400_000;
 
 export const PSN_A = toPsn(0xabcde1);
 export const PSN_B = toPsn(0x123457);
 
-export const PARAMETERS: SessionParameters = {
-  path: {
-    qpn: toQpn(0x84),
-    gid: '::ffff:127.0.0.1',
-    lid: 0,
-    udpPort: 4791,
-    mtu: 1024,
-    rdAtomic: 16,
-  },
-  terms: {
-    receive: { slots: 64, slotBytes: 65_536 },
-    messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
-    streams: { open: 0, windowBytes: 65_536 },
-    buffer: { addr: 0x7f00deadbeefn, rkey: toRKey(0xfffffffe), length: 1_048_576 },
-    received: 0,
-    device: 'soft:127.0.0.1',
-  },
-};
+export const PARAMETERS: SessionParameters = sessionParameters('127.0.0.1');
 
 /** Validity from `from` to `until`, in days from now. */
 export const days = (from: number, until: number): { notBefore: Date; notAfter: Date } => ({

@@ -4,36 +4,20 @@
  */
 import { ControlChannel } from '../../../../src/session/control-channel.js';
 import { establishSession } from '../../../../src/session/establish-session.js';
-import type { Frame, SessionParameters } from '../../../../src/session/frames.js';
+import type { Frame } from '../../../../src/session/frames.js';
 import type { SessionAttributes, SessionRole } from '../../../../src/session/handshake.js';
 import { HandshakeDeadline } from '../../../../src/session/handshake-deadline.js';
 import { bindParameters, type KeyExporter } from '../../../../src/session/session-secrets.js';
-import { type Psn, toPsn, toQpn, toRKey } from '../../../../src/verbs/brands.js';
+import { type Psn, toPsn } from '../../../../src/verbs/brands.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';
+import { sessionParameters } from '../../../../testkit/session-parameters.js';
 import type { Binder } from './frame-crafter.js';
 import { MemorySocket } from './memory-socket.js';
 
 /** Not a number that the crafted frames hold, so that its digits betray it. */
 export const OWN_PSN: Psn = toPsn(9_173_551);
 
-const OWN_PARAMETERS: SessionParameters = {
-  path: {
-    qpn: toQpn(0x84),
-    gid: '::ffff:192.0.2.1',
-    lid: 0,
-    udpPort: 4791,
-    mtu: 1024,
-    rdAtomic: 16,
-  },
-  terms: {
-    receive: { slots: 64, slotBytes: 65_536 },
-    messages: { maxBytes: 16 * 1024 * 1024, windowBytes: 1024 * 1024 },
-    streams: { open: 0, windowBytes: 65_536 },
-    buffer: { addr: 0x7f00deadbeefn, rkey: toRKey(0xfffffffe), length: 1_048_576 },
-    received: 0,
-    device: 'soft:192.0.2.1',
-  },
-};
+const OWN_PARAMETERS = sessionParameters('192.0.2.1');
 
 export interface SessionPlan {
   readonly role: SessionRole;
