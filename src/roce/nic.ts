@@ -22,6 +22,8 @@ import type { Datagram } from './datagram.js';
 import { Deadlines } from './deadlines.js';
 import { DropReason } from './drop-reason.js';
 import { Flow } from './flow.js';
+import { type GmpSink, Gsi } from './gsi.js';
+import { GSI_QPN } from './mad/gmp.js';
 import { RemoteGrant } from './memory/region.js';
 import { RegionTable } from './memory/region-table.js';
 import type { BindRequest } from './qp/bind-request.js';
@@ -29,6 +31,7 @@ import { Qp, type QpInit } from './qp/qp.js';
 import { QpnAllocator } from './qp/qpn-allocator.js';
 import { Srq } from './qp/srq.js';
 import type { RandomU32 } from './random.js';
+import type { Sender } from './sender.js';
 import { MAX_SEGMENTS_PER_PACKET, type TransmitBatch } from './transmit-batch.js';
 import { Icrc } from './wire/icrc.js';
 import { OpcodeFlag } from './wire/opcodes.js';
@@ -37,7 +40,7 @@ import { PacketView, parsePacket } from './wire/packet.js';
 export const ROCE_PORT = 4791;
 
 // Every packet needs these. Engines read a constant of the module itself faster than an imported or exported one.
-const { NONE } = DropReason;
+const { NONE, WRONG_SERVICE } = DropReason;
 const { CNP } = OpcodeFlag;
 const { UD } = QpType;
 const STANDARD_PORT = ROCE_PORT;
@@ -63,7 +66,13 @@ export interface NicOptions {
 /** Asynchronous events, about engine objects. */
 export type NicEvent =
   | {
-      readonly type: 'QP_FATAL' | 'QP_REQ_ERR' | 'QP_ACCESS_ERR' | 'SQ_DRAINED' | 'QP_LAST_WQE_REACHED';
+      readonly type:
+        | 'QP_FATAL'
+        | 'QP_REQ_ERR'
+        | 'QP_ACCESS_ERR'
+        | 'SQ_DRAINED'
+        | 'QP_LAST_WQE_REACHED'
+        | 'COMM_EST';
       readonly qp: Qp;
     }
   | { readonly type: 'CQ_ERR'; readonly cq: Cq }
@@ -87,8 +96,9 @@ export class Nic implements CqOwner {
   readonly #overruns: Cq[] = [];
   /** The queue pairs that complete into each queue: nothing that goes wrong with one walks those of others. */
   readonly #usersOf = new Map<Cq, Set<Qp>>();
-  #firstScheduled: Qp | null = null;
-  #lastScheduled: Qp | null = null;
+  #firstScheduled: Sender | null = null;
+  #lastScheduled: Sender | null = null;
+  #gsi: Gsi | null = null;
 
   constructor(options: NicOptions) {
     this.addresses = options.addresses;
@@ -121,21 +131,21 @@ export class Nic implements CqOwner {
     if (this.#overruns.length > 0) this.#failOverrunUsers();
   }
 
-  /** Fills `batch`, taking queue pairs in turn, and returns how many packets were added. */
+  /** Fills `batch`, taking senders in turn, and returns how many packets were added. */
   pollTransmit(batch: TransmitBatch, now: number): number {
     const before = batch.count;
     while (batch.hasRoom) {
-      const qp = this.#firstScheduled;
-      if (qp === null) break;
-      this.#firstScheduled = qp.nextScheduled;
+      const sender = this.#firstScheduled;
+      if (sender === null) break;
+      this.#firstScheduled = sender.nextScheduled;
       if (this.#firstScheduled === null) this.#lastScheduled = null;
-      qp.nextScheduled = null;
-      qp.scheduled = false;
-      if (qp.destroyed) continue;
+      sender.nextScheduled = null;
+      sender.scheduled = false;
+      if (sender.destroyed) continue;
       const { count, wireBytes } = batch;
-      if (qp.transmit(batch, now)) this.schedule(qp);
-      qp.counters.txPackets += batch.count - count;
-      qp.counters.txBytes += batch.wireBytes - wireBytes;
+      if (sender.transmit(batch, now)) this.schedule(sender);
+      sender.counters.txPackets += batch.count - count;
+      sender.counters.txBytes += batch.wireBytes - wireBytes;
     }
     if (this.#overruns.length > 0) this.#failOverrunUsers();
     return batch.count - before;
@@ -214,6 +224,13 @@ export class Nic implements CqOwner {
     return this.#qps.size;
   }
 
+  /** Opens queue pair 1: its datagrams go to `sink` from now on. Until then they are dropped as of an unknown number. */
+  openGsi(sink: GmpSink): Gsi {
+    const gsi = new Gsi(sink, (sender) => this.schedule(sender));
+    this.#gsi = gsi;
+    return gsi;
+  }
+
   /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a GID that is none, or of a family that this NIC has no address of. */
   createFlow(av: AddressVector): Flow {
     const destination = parseGid(av.dgid);
@@ -265,12 +282,12 @@ export class Nic implements CqOwner {
 
   // --- for queue pairs and completion queues ------------------------------------------------------------------------
 
-  schedule(qp: Qp): void {
-    if (qp.scheduled || qp.destroyed) return;
-    qp.scheduled = true;
-    if (this.#lastScheduled === null) this.#firstScheduled = qp;
-    else this.#lastScheduled.nextScheduled = qp;
-    this.#lastScheduled = qp;
+  schedule(sender: Sender): void {
+    if (sender.scheduled || sender.destroyed) return;
+    sender.scheduled = true;
+    if (this.#lastScheduled === null) this.#firstScheduled = sender;
+    else this.#lastScheduled.nextScheduled = sender;
+    this.#lastScheduled = sender;
   }
 
   armTimer(qp: Qp, at: number): void {
@@ -313,7 +330,7 @@ export class Nic implements CqOwner {
     if (reason !== NONE) return reason;
     if ((packet.pkey & 0x7fff) !== 0x7fff) return DropReason.BAD_PKEY;
     const qp = this.#qps.get(packet.destQpn);
-    if (qp === undefined) return DropReason.UNKNOWN_QPN;
+    if (qp === undefined) return this.#processForGsi(packet, datagram, now);
     qp.counters.rxPackets++;
     qp.counters.rxBytes += datagram.length;
     const verdict = this.#processFor(qp, packet, datagram, now);
@@ -321,8 +338,15 @@ export class Nic implements CqOwner {
     return verdict;
   }
 
+  #processForGsi(packet: PacketView, datagram: Datagram, now: number): DropReason {
+    if (packet.destQpn !== GSI_QPN || this.#gsi === null) return DropReason.UNKNOWN_QPN;
+    if (!this.#isOwn(datagram.destination)) return DropReason.WRONG_SOURCE;
+    if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
+    return this.#gsi.onPacket(packet, datagram, now);
+  }
+
   #processFor(qp: Qp, packet: PacketView, datagram: Datagram, now: number): DropReason {
-    if ((packet.flags & qp.serviceFlags) === 0) return DropReason.WRONG_SERVICE;
+    if ((packet.flags & qp.expectedFlags) === 0) return this.#processFirst(qp, packet, datagram, now);
     if (!mayReceive(qp.state)) return DropReason.BAD_STATE;
     if (!this.#isAddressed(qp, datagram)) return DropReason.WRONG_SOURCE;
     if (!datagram.icrcVerified && this.#checkIcrc && !this.#verifyIcrc(datagram)) return DropReason.BAD_ICRC;
@@ -338,10 +362,27 @@ export class Nic implements CqOwner {
     return qp.onPacket(packet, datagram, now);
   }
 
+  /**
+   * A packet that `qp` does not expect: of another service, or the first that somebody waits for, so that no other packet
+   * is asked whether it is that. One that is taken says that the peer is ready; a CNP proves nothing.
+   */
+  #processFirst(qp: Qp, packet: PacketView, datagram: Datagram, now: number): DropReason {
+    if (qp.expectedFlags !== 0 || (packet.flags & qp.serviceFlags) === 0) return WRONG_SERVICE;
+    qp.expectedFlags = qp.serviceFlags;
+    const verdict = this.#processFor(qp, packet, datagram, now);
+    const isTaken = verdict === NONE || verdict === DropReason.NO_RECEIVE;
+    if (isTaken && (packet.flags & CNP) === 0) this.raise({ type: 'COMM_EST', qp });
+    else qp.expectedFlags = 0;
+    return verdict;
+  }
+
   /** UD hears everybody, at any of this NIC's addresses; the connected services hear their peer alone. */
   #isAddressed(qp: Qp, datagram: Datagram): boolean {
-    if (qp.type !== UD) return isFromPeer(datagram, qp.flow);
-    for (const address of this.addresses) if (sameGid(datagram.destination, address)) return true;
+    return qp.type === UD ? this.#isOwn(datagram.destination) : isFromPeer(datagram, qp.flow);
+  }
+
+  #isOwn(destination: UdpAddress): boolean {
+    for (const address of this.addresses) if (sameGid(destination, address)) return true;
     return false;
   }
 

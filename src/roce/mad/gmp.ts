@@ -19,9 +19,13 @@ export const GMP_HEADER_BYTES = BTH_LENGTH + DETH_LENGTH;
 /** UDP payload of a GMP, with its ICRC. */
 export const GMP_PACKET_BYTES = GMP_HEADER_BYTES + MAD_BYTES + ICRC_LENGTH;
 
-/** Writes headers and MAD to bytes[at], where 276 bytes must fit; the ICRC is for whoever knows the addresses. */
-export function writeGmp(bytes: Uint8Array, at: number, psn: number, mad: Uint8Array): void {
+export function writeGmpHeaders(bytes: Uint8Array, at: number, psn: number): void {
   writeBth(bytes, at, Opcode.UD_SEND_ONLY, 0, 0, GSI_QPN, 1, psn);
   writeDeth(bytes, at + BTH_LENGTH, GSI_QKEY, GSI_QPN);
+}
+
+/** Writes headers and MAD to bytes[at], where 276 bytes must fit; the ICRC is for whoever knows the addresses. */
+export function writeGmp(bytes: Uint8Array, at: number, psn: number, mad: Uint8Array): void {
+  writeGmpHeaders(bytes, at, psn);
   bytes.set(mad, at + GMP_HEADER_BYTES);
 }

@@ -25,6 +25,7 @@ import { Flow } from '../flow.js';
 import type { RemoteGrant } from '../memory/region.js';
 import type { Nic } from '../nic.js';
 import { psnDistance } from '../psn.js';
+import type { Sender } from '../sender.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
@@ -67,7 +68,7 @@ export interface QpInit {
   readonly signalAll: boolean;
 }
 
-export class Qp implements Timed {
+export class Qp implements Timed, Sender {
   readonly nic: Nic;
   readonly qpn: Qpn;
   readonly type: QpType;
@@ -84,6 +85,8 @@ export class Qp implements Timed {
   readonly #completer: Completer | null;
   /** {@link OpcodeFlag}s of the packets that are for this service. */
   readonly serviceFlags: number;
+  /** The same, or 0 while somebody waits for the first packet. */
+  expectedFlags: number;
   /** What the opcodes of SENDs and WRITEs have more than those of RC. */
   readonly serviceBits: number;
   readonly #signalAll: boolean;
@@ -106,7 +109,7 @@ export class Qp implements Timed {
 
   /** Kept by the NIC's scheduler. */
   scheduled = false;
-  nextScheduled: Qp | null = null;
+  nextScheduled: Sender | null = null;
   destroyed = false;
   heapIndex = -1;
   heapKey = 0;
@@ -133,6 +136,7 @@ export class Qp implements Timed {
       this.responder = new Responder(this, receiveSges);
       this.#completer = new Completer(this, requester);
       this.serviceFlags = OpcodeFlag.RC | OpcodeFlag.CNP;
+      this.expectedFlags = this.serviceFlags;
       return;
     }
     const isDatagram = init.type === QpType.UD;
@@ -140,6 +144,7 @@ export class Qp implements Timed {
     this.responder = isDatagram ? new UdResponder(this, receiveSges) : new UcResponder(this, receiveSges);
     this.#completer = null;
     this.serviceFlags = (isDatagram ? OpcodeFlag.UD : OpcodeFlag.UC) | OpcodeFlag.CNP;
+    this.expectedFlags = this.serviceFlags;
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -207,6 +212,7 @@ export class Qp implements Timed {
     this.state = QpState.RESET;
     this.#attributes = {};
     this.#notifyDrained = false;
+    this.expectedFlags = this.serviceFlags;
     this.requester.reset();
     this.responder.reset();
     this.receives.clear();
@@ -255,6 +261,14 @@ export class Qp implements Timed {
     if (this.state !== QpState.SQD || !this.#notifyDrained || !this.requester.drained) return;
     this.#notifyDrained = false;
     this.nic.raise({ type: 'SQ_DRAINED', qp: this });
+  }
+
+  /**
+   * Raises COMM_EST at the next packet that the peer alone can have sent. Asked for, because there is no need of it but
+   * where the word of the peer that it is ready can be lost.
+   */
+  awaitFirstPacket(): void {
+    this.expectedFlags = 0;
   }
 
   // --- posting ------------------------------------------------------------------------------------------------------
