@@ -9,6 +9,7 @@ import type { Datagram } from '../src/roce/datagram.js';
 import type { Flow } from '../src/roce/flow.js';
 import { packetLength, writePacket } from '../src/roce/packet-writer.js';
 import type { TransmitBatch } from '../src/roce/transmit-batch.js';
+import { bthPsn } from '../src/roce/wire/bth.js';
 import type { Icrc } from '../src/roce/wire/icrc.js';
 import type { PortListener, UdpPort } from '../src/soft/udp-port.js';
 import { copyAddress, formatIp, UdpAddress } from '../src/verbs/address.js';
@@ -50,6 +51,8 @@ export class VirtualNetwork {
   readonly time: VirtualTime;
   packets = 0;
   lost = 0;
+  /** Packets whose PSN is 0: where it does not begin there, it has wrapped. */
+  psnZeros = 0;
   readonly #random: Random;
   readonly #icrc: Icrc;
   readonly #ports = new Map<string, VirtualPort>();
@@ -83,6 +86,7 @@ export class VirtualNetwork {
 
   carry(from: string, to: string, packet: Packet): void {
     this.packets++;
+    if (bthPsn(packet.bytes, 0) === 0) this.psnZeros++;
     const random = this.#random;
     const path = this.path(from, to);
     if (path.dark > 0 || (path.loss > 0 && random.chance(path.loss))) {

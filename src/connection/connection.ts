@@ -54,6 +54,14 @@ export interface ConnectionQueuePair {
   readonly state: string;
 }
 
+/** What a connection is made of, for the simulation that looks into it. Programs have no way to it. */
+export interface Insides {
+  readonly lifeline: Lifeline;
+  readonly dataPath: DataPath;
+}
+
+export let insidesOf: (connection: Connection) => Insides;
+
 export class Connection
   extends EventEmitter<ConnectionEvents>
   implements AsyncIterable<Message>, AsyncDisposable
@@ -66,6 +74,10 @@ export class Connection
   readonly remoteBuffer: RemoteBuffer | null;
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
+
+  static {
+    insidesOf = (connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#dataPath });
+  }
 
   readonly #lifeline: Lifeline;
   readonly #dataPath: DataPath;

@@ -15,6 +15,7 @@ import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEnd } from './data-plane.js';
+import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
 import { LinkProof } from './link-proof.js';
@@ -29,21 +30,19 @@ import { PeerCheck } from './peer-check.js';
 import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
-import { Opener, Sealer, TAG_BYTES } from './sealing.js';
+import { Opener, PIECES_PER_KEY, Sealer, TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamTable } from './stream-table.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
-
-/** Programs cannot open streams yet, so peers may not either. */
-const STREAM_TERMS = { open: 0, windowBytes: 256 * 1024 } as const;
 
 export class DataPath implements DataPlane {
   readonly receiver: MessageReceiver;
   readonly operations = new OneSidedOperations();
   readonly grants: Grants;
+  readonly streams: StreamTable;
   listener: DataPlaneListener | null = null;
   readonly #outbox = new Outbox();
-  readonly #streams: StreamTable;
+  readonly #first: typeof FIXED_NUMBERS.first;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
   readonly #reporter: StepReporter;
@@ -66,11 +65,15 @@ export class DataPath implements DataPlane {
     this.#revealPsns = revealPsns;
     this.grants = new Grants(limits.rights);
     const outbox = this.#outbox;
-    this.#streams = new StreamTable({
+    const { first, streams } = FIXED_NUMBERS;
+    this.#first = first;
+    this.streams = new StreamTable({
       outbox,
       events: { onOpened() {}, onReadable() {}, onReset() {} },
-      streams: STREAM_TERMS.open,
-      windowBytes: STREAM_TERMS.windowBytes,
+      streams: streams.open,
+      windowBytes: streams.windowBytes,
+      start: first.streamByte,
+      firstStream: first.stream,
     });
     const { maxMessageBytes } = limits;
     this.receiver = new MessageReceiver({
@@ -81,8 +84,10 @@ export class DataPath implements DataPlane {
         maxMessageBytes,
         windowBytes: messageWindow(limits),
         tell: (control) => outbox.control(control),
+        start: first.messageCost,
       }),
-      streams: this.#streams,
+      streams: this.streams,
+      firstSequence: first.fragment,
       onPeerLimit: (limit) => this.#sender?.onPeerLimit(limit),
       onMessageLimit: (limit) => this.#sender?.onMessageLimit(limit),
       onReceiveGiven: () => this.#sender?.advertise(),
@@ -132,8 +137,10 @@ export class DataPath implements DataPlane {
         ownSlots: this.#limits.receiveSlots,
         window: this.receiver.window,
         outbox: this.#outbox,
-        streams: this.#streams,
+        streams: this.streams,
         maxQueuedBytes: this.#limits.sendQueueBytes,
+        firstSequence: this.#first.fragment,
+        messageStart: this.#first.messageCost,
       });
     } else {
       await this.#resources.renewQp();
@@ -312,10 +319,11 @@ export class DataPath implements DataPlane {
     if (this.isEncrypted && !isWanted)
       throw violation(MessageFault.TERMS, 'it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
-    this.#sealer = new Sealer(keys.messages.own);
+    this.#sealer = new Sealer(keys.messages.own, PIECES_PER_KEY, this.#first.sealedPiece);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({
       keys: keys.memory,
+      firstRequest: this.#first.sealedRequest,
       maxMessageBytes: this.#limits.maxMessageBytes,
       send: (kind, data) => this.sender.sendSealed(kind, data),
       write: (remote, data, repeatable) =>
@@ -323,7 +331,7 @@ export class DataPath implements DataPlane {
       find: (addr, length, right) =>
         this.resources.reachable(addr, length, right) ?? this.grants.reachable(addr, length, right),
     });
-    return new Opener(keys.messages.peer);
+    return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
   }
 
   async #transferInClear(
@@ -371,7 +379,7 @@ export class DataPath implements DataPlane {
     const terms = {
       receive: { slots, slotBytes },
       messages: { maxBytes, windowBytes: messageWindow(this.#limits) },
-      streams: STREAM_TERMS,
+      streams: { open: this.streams.openLimit, windowBytes: FIXED_NUMBERS.streams.windowBytes },
       buffer:
         bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
       received: this.receiver.received,

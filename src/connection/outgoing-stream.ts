@@ -129,7 +129,10 @@ export class OutgoingStream implements FragmentSource {
     this.#waitingBytes = 0;
     const pieces = [...this.#cut.splice(0), ...this.#waiting.splice(0)];
     for (const { done } of pieces) done(error);
-    if (!this.#isOver) this.#end?.(error);
+    const end = this.#end;
+    // A reset and the end of the connection may both come here.
+    this.#end = null;
+    if (!this.#isOver) end?.(error);
   }
 
   /** The peer has our RESET. */

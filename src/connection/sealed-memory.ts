@@ -38,6 +38,8 @@ export interface SealedMemoryOptions {
   readonly write: (remote: RemoteBuffer, data: Uint8Array, repeatable: boolean) => Promise<void>;
   /** Our memory that the peer may use: `undefined` when it may not. */
   readonly find: (addr: bigint, length: number, right: keyof MemoryRights) => Uint8Array | undefined;
+  /** Number of the first request; other than 0 in tests only. */
+  readonly firstRequest?: number;
 }
 
 interface Request {
@@ -54,12 +56,13 @@ export class SealedMemory {
   /** All writes until now were announced, or failed. */
   #announced: Promise<void> = Promise.resolve();
   #lastOpened = 0n;
-  #nextRequest = 0;
+  #nextRequest: number;
   #answering = 0;
   #failure: RdmaError | undefined;
 
   constructor(options: SealedMemoryOptions) {
     this.#options = options;
+    this.#nextRequest = options.firstRequest ?? 0;
   }
 
   /** @throws RdmaError as `Connection.write`. */

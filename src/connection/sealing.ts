@@ -21,10 +21,11 @@ class KeySchedule {
   key: Buffer;
   readonly nonce = Buffer.alloc(IV_BYTES);
   #iv: Buffer;
-  #count = 0;
+  #count: number;
   readonly #piecesPerKey: number;
 
-  constructor({ key, iv }: DirectionKeys, piecesPerKey: number) {
+  constructor({ key, iv }: DirectionKeys, piecesPerKey: number, firstPiece: number) {
+    this.#count = firstPiece;
     this.key = key;
     this.#iv = iv;
     this.#piecesPerKey = piecesPerKey;
@@ -50,8 +51,9 @@ class KeySchedule {
 export class Sealer {
   readonly #schedule: KeySchedule;
 
-  constructor(keys: DirectionKeys, piecesPerKey = PIECES_PER_KEY) {
-    this.#schedule = new KeySchedule(keys, piecesPerKey);
+  /** `piecesPerKey` and `firstPiece` are others in tests only. */
+  constructor(keys: DirectionKeys, piecesPerKey = PIECES_PER_KEY, firstPiece = 0) {
+    this.#schedule = new KeySchedule(keys, piecesPerKey, firstPiece);
   }
 
   /** Writes `plain`, encrypted, and a tag of TAG_BYTES to `out`. The tag also covers `header`, which stays readable. */
@@ -69,8 +71,9 @@ export class Sealer {
 export class Opener {
   readonly #schedule: KeySchedule;
 
-  constructor(keys: DirectionKeys, piecesPerKey = PIECES_PER_KEY) {
-    this.#schedule = new KeySchedule(keys, piecesPerKey);
+  /** `piecesPerKey` and `firstPiece` are others in tests only. */
+  constructor(keys: DirectionKeys, piecesPerKey = PIECES_PER_KEY, firstPiece = 0) {
+    this.#schedule = new KeySchedule(keys, piecesPerKey, firstPiece);
   }
 
   /** What `sealed`, encrypted bytes and a tag, holds; `undefined` when it is not the next piece of this direction. */

@@ -39,6 +39,8 @@ export interface StreamTableOptions {
   readonly windowBytes: number;
   /** Where the bytes of streams are counted from; other than 0 in tests only. */
   readonly start?: number;
+  /** The number below that of the first stream of each side; other than 0 in tests only. */
+  readonly firstStream?: number;
 }
 
 interface Stream {
@@ -54,8 +56,9 @@ export class StreamTable {
   readonly #options: StreamTableOptions;
   readonly #streams = new Map<StreamId, Stream>();
   readonly #openLimit: StreamControl;
-  #opened = 0;
-  #openedByPeer = 0;
+  #events: StreamEvents;
+  #opened: number;
+  #openedByPeer: number;
   /** Streams that we may have opened. */
   #mayOpen = 0;
   #peerMayOpen: number;
@@ -64,13 +67,32 @@ export class StreamTable {
   #failure: RdmaError | undefined;
 
   constructor(options: StreamTableOptions) {
+    const { events, streams, firstStream = 0 } = options;
     this.#options = options;
-    this.#peerMayOpen = options.streams;
-    this.#toldOpen = options.streams;
+    this.#events = events;
+    this.#opened = firstStream;
+    this.#openedByPeer = firstStream;
+    this.#peerMayOpen = Math.min(HIGHEST_STREAM, firstStream + streams);
+    this.#toldOpen = this.#peerMayOpen;
     this.#openLimit = new StreamControl((cut) => {
       this.#toldOpen = this.#peerMayOpen;
       cut.describe(MessageKind.OPEN_LIMIT, 0, 0, 0, this.#toldOpen);
     });
+  }
+
+  /** From now on `events` learn what happens; at once, which streams of the peer are there and can be read. */
+  listen(events: StreamEvents): void {
+    this.#events = events;
+    for (const { id, in: incoming, resetCode } of [...this.#streams.values()]) {
+      if (id > 0 || resetCode !== null) continue;
+      events.onOpened(id);
+      if (incoming.unreadBytes > 0 || incoming.hasEnded) events.onReadable(id);
+    }
+  }
+
+  /** Number of the last stream that the peer may open for now. */
+  get openLimit(): number {
+    return this.#peerMayOpen;
   }
 
   /** Streams that are not over. */
@@ -183,7 +205,7 @@ export class StreamTable {
     if (payload.length === 0 && !isFirst && !isLast)
       throw violation(MessageFault.EMPTY_FRAGMENT, 'a fragment is empty');
     stream.in.append(header.value, payload, isLast);
-    const { events } = this.#options;
+    const events = this.#events;
     if (isFirst) events.onOpened(id);
     if (stream.resetCode === null && (payload.length > 0 || isLast)) events.onReadable(id);
     this.#removeIfOver(stream);
@@ -201,7 +223,7 @@ export class StreamTable {
     const isNews = stream.resetCode === null;
     if (isNews && !stream.out.isOver)
       this.#sendReset(stream, header.value, resetError('the peer', header.value));
-    if (isNews) this.#options.events.onReset(id, header.value);
+    if (isNews) this.#events.onReset(id, header.value);
     this.#removeIfOver(stream);
   }
 
@@ -283,7 +305,9 @@ export class StreamTable {
     if (!this.#streams.delete(stream.id) || stream.id > 0) return;
     this.#peerMayOpen = Math.min(HIGHEST_STREAM, this.#peerMayOpen + 1);
     const gained = serialDistance(this.#toldOpen, this.#peerMayOpen);
-    if (gained * 2 >= this.#options.streams) this.#options.outbox.control(this.#openLimit);
+    // The last numbers are told at once: no half of them may be left.
+    const isLast = this.#peerMayOpen === HIGHEST_STREAM && gained > 0;
+    if (isLast || gained * 2 >= this.#options.streams) this.#options.outbox.control(this.#openLimit);
   }
 }
 

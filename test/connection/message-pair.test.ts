@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type MessageHeader, MessageKind } from '../../src/connection/message-header.js';
 import { type Message, MessageInbox } from '../../src/connection/message-inbox.js';
 import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
-import { Outbox } from '../../src/connection/outbox.js';
+import { Cut, Outbox } from '../../src/connection/outbox.js';
 import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
 import { WorkTracker } from '../../src/connection/work-tracker.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -339,4 +340,56 @@ test('the end of a connection ends what waits on its streams', () => {
   a.sender.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'over'));
   assert.deepEqual(ends, ['ERR_RDMA_CONNECTION_LOST', 'ERR_RDMA_CONNECTION_LOST']);
   assert.throws(() => a.streams.open(), { code: 'ERR_RDMA_CONNECTION_LOST' });
+});
+
+test('what waits on a stream that was reset ends once, also when the connection ends before the peer has the reset', () => {
+  const pair = new Pair();
+  const [a] = pair.ends;
+  const id = a.streams.open();
+  const ends: (string | undefined)[] = [];
+  a.streams.write(id, new Uint8Array(500), (error) => ends.push(error?.code));
+  a.streams.end(id, (error) => ends.push(error?.code));
+  a.streams.reset(id, 7);
+  a.sender.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'over'));
+  assert.deepEqual(ends, ['ERR_RDMA_ABORTED', 'ERR_RDMA_ABORTED']);
+});
+
+test('the last numbers of streams are told, although no half of the limit is left', () => {
+  const outbox = new Outbox();
+  const events = { onOpened() {}, onReadable() {}, onReset() {} };
+  const firstStream = 2 ** 31 - 1 - 4;
+  const table = new StreamTable({ outbox, events, streams: 3, windowBytes: 100, firstStream });
+  const header: MessageHeader = {
+    kind: MessageKind.STREAM,
+    flags: 0,
+    sequence: 0,
+    limit: 0,
+    stream: 0,
+    tag: 0,
+    value: 0,
+  };
+  for (let i = 1; i <= 3; i++) table.onBytes({ ...header, stream: firstStream + i }, new Uint8Array(0));
+  const cut = new Cut();
+  assert.equal(outbox.cut(cut, 100), false);
+  table.onReset({ ...header, kind: MessageKind.RESET, stream: firstStream + 1 });
+  assert.ok(outbox.cut(cut, 100));
+  assert.equal(cut.kind, MessageKind.RESET);
+  cut.source?.arrived(cut);
+  assert.ok(outbox.cut(cut, 100));
+  assert.deepEqual([cut.kind, cut.value], [MessageKind.OPEN_LIMIT, 2 ** 31 - 1]);
+});
+
+test('who begins to listen to streams learns of those that are there', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const ids = [a.streams.open(), a.streams.open()] as const;
+  a.write(ids[0], Uint8Array.of(1));
+  pair.settle();
+  const seen: string[] = [];
+  const note = (what: string) => (id: StreamId) => void seen.push(`${what} ${id}`);
+  b.streams.listen({ onOpened: note('opened'), onReadable: note('readable'), onReset: note('reset') });
+  assert.deepEqual(seen, [`opened ${-ids[0]}`, `readable ${-ids[0]}`, `opened ${-ids[1]}`]);
+  a.write(ids[1], Uint8Array.of(2));
+  pair.settle();
+  assert.equal(seen.at(-1), `readable ${-ids[1]}`);
 });

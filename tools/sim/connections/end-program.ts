@@ -1,5 +1,5 @@
 /** The program at one end of a connection: does what its plan says, and writes down what comes of it. */
-import type { Connection } from '../../../src/connection/connection.js';
+import { type Connection, insidesOf } from '../../../src/connection/connection.js';
 import type { Message } from '../../../src/connection/message-inbox.js';
 import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
@@ -15,6 +15,8 @@ import {
   sameBytes,
 } from './records.js';
 import type { ConnectionPlan, Operation, Side } from './scenario.js';
+import { StreamProgram } from './stream-program.js';
+import { verifyStreamsSettled } from './verify-streams.js';
 
 /** The lent buffer: places for writes, then memory that only its owner writes. */
 const PLACE_BYTES = 256;
@@ -22,6 +24,8 @@ const READABLE_AT = 2048;
 const READABLE_BYTES = 2048;
 /** Message numbers travel in the tag. */
 const TAGS = 0x10000;
+/** How often a patient program looks whether all has come to its end. */
+const LOOK_MILLIS = 20;
 
 export interface EndOptionsOfProgram {
   readonly time: VirtualTime;
@@ -29,6 +33,7 @@ export interface EndOptionsOfProgram {
   readonly planNumber: number;
   readonly plan: ConnectionPlan;
   readonly side: Side;
+  readonly firstStream: number;
   readonly marks: Marks;
   readonly trace: (text: string) => void;
 }
@@ -41,6 +46,7 @@ export class EndProgram {
   readonly received: number[] = [];
   peer: EndProgram | null = null;
   connection: Connection | null = null;
+  streams: StreamProgram | null = null;
   /** The machine of this end died; its program may say what it likes. */
   hasCrashed = false;
   /** The program itself, or its server, ended the connection or takes no more messages. */
@@ -83,6 +89,9 @@ export class EndProgram {
     const names = open.map(
       (record) => `${'kind' in record ? record.kind : 'memory' in record ? 'grant' : 'send'}`,
     );
+    for (const { kind, outcome } of this.streams?.calls ?? []) {
+      if (outcome === undefined) names.push(`stream ${kind}`);
+    }
     if (this.connection !== null && this.drained === 'no') names.push('receive');
     if (this.connection !== null && this.end === undefined) names.push('closed');
     return names;
@@ -95,6 +104,8 @@ export class EndProgram {
     this.#lent = connection.buffer;
     this.#fillLent();
     this.#listen(connection);
+    this.streams = this.#streamsOf(connection);
+    this.streams.listen();
     this.taken = this.#takeAll(connection);
     const begun: Promise<void>[] = [];
     for (const operation of plan.operations[side]) {
@@ -108,6 +119,60 @@ export class EndProgram {
       );
     }
     await Promise.all(begun);
+  }
+
+  /**
+   * Waits until all that can come to its end has done so, while some streams stand still; then lets these go on, until no
+   * stream is left. Gives up when the connection ends.
+   */
+  async settle(): Promise<void> {
+    const { marks } = this.#options;
+    const both = (): EndProgram[] => (this.peer === null ? [] : [this, this.peer]);
+    let stalled = 0;
+    await this.#until(() => {
+      stalled = 0;
+      for (const { sends, streams } of both()) {
+        if (streams === null || sends.some(({ outcome }) => outcome === undefined)) return false;
+        if (!streams.progress.isDone) return false;
+        stalled += streams.progress.stalled;
+      }
+      return this.peer !== null;
+    });
+    if (this.#isOver) return;
+    if (stalled > 0) marks.hit('neighbours of a stream that stands still went on');
+    for (const { streams } of both()) streams?.finish();
+    await this.#until(() => both().every(({ streams }) => streams === null || streams.isQuiet));
+    if (this.#isOver || this.peer?.streams == null || this.streams === null) return;
+    marks.hit('all streams came to their end');
+    verifyStreamsSettled(this.name, this.streams, this.peer.streams);
+    verifyStreamsSettled(this.peer.name, this.peer.streams, this.streams);
+  }
+
+  /** The library takes nothing more on either side. */
+  get #isOver(): boolean {
+    const isOver = ({ connection }: EndProgram): boolean =>
+      connection !== null && insidesOf(connection).lifeline.isEnding;
+    return isOver(this) || (this.peer !== null && isOver(this.peer));
+  }
+
+  async #until(isDone: () => boolean): Promise<void> {
+    const { time } = this.#options;
+    while (!this.#isOver && !isDone()) await new Promise<void>((resolve) => time.in(LOOK_MILLIS, resolve));
+  }
+
+  #streamsOf(connection: Connection): StreamProgram {
+    const { time, marks, firstStream } = this.#options;
+    const { lifeline } = insidesOf(connection);
+    return new StreamProgram(connection, {
+      name: this.name,
+      time,
+      marks,
+      firstStream,
+      salt: this.#salt,
+      peerSalt: this.#salt ^ 1,
+      isEnding: () => lifeline.isEnding,
+      peer: () => this.peer?.streams ?? null,
+    });
   }
 
   /** Ends the connection in order. */
@@ -162,6 +227,9 @@ export class EndProgram {
         break;
       case 'grant':
         void this.#grant(connection, operation);
+        break;
+      case 'stream':
+        this.streams?.begin(operation);
         break;
       case 'sleep':
         this.#sleepsUntil = this.#options.time.now + operation.millis;

@@ -1,5 +1,6 @@
 /** A scenario for a seed. */
 import { StepName } from '../../../src/connection/steps.js';
+import { nearWraps } from '../../../testkit/near-wraps.js';
 import { Random } from '../../../testkit/random.js';
 import { ControlVerb } from '../../../testkit/virtual-device.js';
 import type {
@@ -11,10 +12,22 @@ import type {
   Operation,
   Scenario,
   Side,
+  StreamOperation,
+  StreamPart,
   Trigger,
 } from './scenario.js';
 
 const SIDES = ['client', 'server'] as const;
+/** Added to a seed, for what was not drawn from the first: whoever draws more there changes nothing of the rest. */
+const MORE = 2 ** 40;
+export const FROM_ZERO = {
+  fragment: 0,
+  messageCost: 0,
+  streamByte: 0,
+  stream: 0,
+  sealedPiece: 0,
+  sealedRequest: 0,
+};
 const DIRECTIONS: readonly Direction[] = ['both', 'toClient', 'toServer'];
 
 /** Steps during which something may go wrong. */
@@ -36,9 +49,10 @@ const STEPS: readonly StepName[] = [
 
 export function generateScenario(seed: number): Scenario {
   const random = new Random(seed);
+  const more = new Random(seed + MORE);
   const spanMillis = random.pick([50, 300, 2000, 6000]);
   const plans = Array.from({ length: random.chance(0.75) ? 1 : random.int(2, 3) }, (_, i) =>
-    generatePlan(random, i, spanMillis),
+    generatePlan(random, more, i, spanMillis),
   );
   const faultCount = random.chance(0.15) ? 0 : random.int(1, random.pick([1, 2, 3, 6]));
   const faults = Array.from({ length: faultCount }, () => generateFault(random, plans.length, spanMillis));
@@ -48,6 +62,9 @@ export function generateScenario(seed: number): Scenario {
     seed,
     server: generateOptions(random),
     slots: random.chance(0.2) ? 1 : 4,
+    streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096]) },
+    first: more.chance(0.4) ? nearWraps(more) : FROM_ZERO,
+    nearPsns: more.chance(0.3),
     plans,
     faults,
     path: {
@@ -75,7 +92,7 @@ function generateOptions(random: Random): EndOptions {
   };
 }
 
-function generatePlan(random: Random, index: number, spanMillis: number): ConnectionPlan {
+function generatePlan(random: Random, more: Random, index: number, spanMillis: number): ConnectionPlan {
   const client = generateOptions(random);
   const takeMillis = { client: takingOf(random), server: takingOf(random) };
   return {
@@ -83,18 +100,21 @@ function generatePlan(random: Random, index: number, spanMillis: number): Connec
     host: random.chance(0.3) ? 0 : index,
     client,
     operations: {
-      client: generateOperations(random, spanMillis, true),
-      server: generateOperations(random, spanMillis, false),
+      client: inOrder(generateOperations(random, spanMillis, true), generateStreams(more, spanMillis)),
+      server: inOrder(generateOperations(random, spanMillis, false), generateStreams(more, spanMillis)),
     },
     takeMillis,
+    isPatient: more.chance(0.6),
   };
 }
+
+const inOrder = (...lists: readonly Operation[][]): Operation[] => lists.flat().sort((a, b) => a.at - b.at);
 
 const takingOf = (random: Random): number => random.pick([0, 0, 0, 1, 30]);
 
 function generateOperations(random: Random, spanMillis: number, isClient: boolean): Operation[] {
   const operations: Operation[] = [];
-  const when = (): number => Math.round(random.unit() * spanMillis * 100) / 100;
+  const when = (): number => whenIn(random, spanMillis);
   const bytes = (): number =>
     random.weighted({ none: 1, tiny: 4, slot: 3, some: 3, many: 1 }) === 'many'
       ? random.int(2000, 4096)
@@ -125,8 +145,33 @@ function generateOperations(random: Random, spanMillis: number, isClient: boolea
     operations.push({ kind: 'sleep', at: when(), millis: random.pick([50, 500, 4000]) });
   if (random.chance(isClient ? 0.15 : 0.1)) operations.push({ kind: 'close', at: when() });
   if (random.chance(0.05)) operations.push({ kind: 'abort', at: when() });
-  return operations.sort((a, b) => a.at - b.at);
+  return operations;
 }
+
+function generateStreams(random: Random, spanMillis: number): StreamOperation[] {
+  const burstAt = whenIn(random, spanMillis);
+  return Array.from({ length: random.pick([0, 0, 1, 2, 5]) }, () => ({
+    kind: 'stream',
+    at: random.chance(0.4) ? burstAt : whenIn(random, spanMillis),
+    opener: generatePart(random),
+    acceptor: generatePart(random),
+  }));
+}
+
+function generatePart(random: Random): StreamPart {
+  const writes = random.pick([0, 1, 2, 4]);
+  return {
+    writes: Array.from({ length: writes }, () => random.pick([0, 1, 30, 41, 200, 900, 1000, 3000])),
+    gapMillis: random.pick([0, 0, 0.1, 3, 40]),
+    ending: random.weighted({ end: 6, reset: 2, leave: 1 }),
+    readMillis: random.pick([0, 0, 0.2, 5]),
+    stallMillis: random.pick([0, 0, 0, 0, 50, 700, null]),
+    code: random.int(0, 0xffffffff),
+  };
+}
+
+const whenIn = (random: Random, spanMillis: number): number =>
+  Math.round(random.unit() * spanMillis * 100) / 100;
 
 function generateFault(random: Random, plans: number, spanMillis: number): Fault {
   return {
@@ -138,7 +183,7 @@ function generateFault(random: Random, plans: number, spanMillis: number): Fault
 }
 
 function generateTrigger(random: Random, spanMillis: number): Trigger {
-  if (random.chance(0.4)) return { at: Math.round(random.unit() * spanMillis * 100) / 100 };
+  if (random.chance(0.4)) return { at: whenIn(random, spanMillis) };
   return {
     side: random.pick(SIDES),
     step: random.pick(STEPS),

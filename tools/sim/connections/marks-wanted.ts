@@ -22,6 +22,24 @@ const CAUSES = [
 ];
 const ENDS = 'ABORTED COMPLETION CONNECTION_LOST NO_MEMORY REFUSED TIMEOUT'.split(' ');
 
+const STREAMS = [
+  'opened',
+  'accepted',
+  'read to its end',
+  'reset',
+  'reset by the peer',
+  'ERR_RDMA_LIMIT',
+  'all numbers are used up',
+];
+const WRAPS = [
+  'PSN',
+  'fragments',
+  'cost of messages',
+  'bytes of a stream',
+  'key of a direction',
+  'requests for sealed memory',
+];
+
 const bySide = (texts: readonly string[]): string[] =>
   SIDES.flatMap((side) => texts.map((text) => `${side} ${text}`));
 const of = (what: string, outcomes: string): string[] =>
@@ -39,6 +57,13 @@ export const WANTED: readonly string[] = [
   ...of('read', 'ABORTED CLOSED OUTCOME_UNKNOWN REM_ACCESS_ERR TIMEOUT'),
   ...of('grant', 'CLOSED CONNECTION_LOST'),
   ...of('connect', 'CONNECTION_LOST REFUSED TIMEOUT NO_MEMORY'),
+  ...of('stream write', 'ABORTED CLOSED CONNECTION_LOST REFUSED TIMEOUT'),
+  ...of('stream end', 'ABORTED CLOSED CONNECTION_LOST REFUSED TIMEOUT'),
+  ...STREAMS.map((what) => `stream: ${what}`),
+  ...['write', 'end'].map((what) => `stream ${what}: done`),
+  'neighbours of a stream that stands still went on',
+  'all streams came to their end',
+  ...WRAPS.map((what) => `wrap: ${what}`),
   'revoked: revoked',
   'revoked: the connection failed',
 ];

@@ -1,5 +1,7 @@
 /** What the programs of a simulation did and what came of it, for the checks at the end. */
+import type { StreamId } from '../../../src/connection/stream-table.js';
 import type { RdmaError } from '../../../src/verbs/errors.js';
+import type { StreamPart } from './scenario.js';
 
 /** How a promise settled. `null`: with success. */
 export interface Outcome {
@@ -41,15 +43,68 @@ export interface GrantRecord extends Asked {
   after: Uint8Array | undefined;
 }
 
+/** Something that a program asked of a stream. */
+export interface StreamCall {
+  readonly kind: 'write' | 'end';
+  readonly bytes: number;
+  outcome: Outcome | undefined;
+}
+
+interface StreamDirection {
+  /** Written, or read. */
+  bytes: number;
+  hasEnded: boolean;
+  /** The code of the reset that this side said, or heard; `null` = none. */
+  reset: number | null;
+}
+
+/** One end of a stream, as its program knows it. */
+export interface StreamEnd {
+  readonly id: StreamId;
+  readonly part: StreamPart;
+  readonly calls: StreamCall[];
+  readonly outgoing: StreamDirection;
+  readonly incoming: StreamDirection;
+  readonly source: ByteSource;
+  readonly expected: ByteSource;
+  /** All is written, and nobody has ended it. */
+  isLeft: boolean;
+  isReading: boolean;
+}
+
+/** Bytes without end, in pieces; each tells its place. */
+export class ByteSource {
+  #state: number;
+
+  constructor(...seeds: readonly number[]) {
+    this.#state = hashOf(seeds);
+  }
+
+  next(length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    this.#state = fill(bytes, this.#state);
+    return bytes;
+  }
+}
+
 /** Bytes that tell their place: a message or a piece of memory filled with them is like no other. */
 export function pattern(length: number, ...seeds: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(length);
-  let state = seeds.reduce((hash, seed) => Math.imul(hash ^ seed, 0x9e3779b1) ^ (hash >>> 15), 0x2545f491);
-  for (let i = 0; i < length; i++) {
+  fill(bytes, hashOf(seeds));
+  return bytes;
+}
+
+const hashOf = (seeds: readonly number[]): number =>
+  seeds.reduce((hash, seed) => Math.imul(hash ^ seed, 0x9e3779b1) ^ (hash >>> 15), 0x2545f491);
+
+/** Returns the state from which to go on. */
+function fill(bytes: Uint8Array, from: number): number {
+  let state = from;
+  for (let i = 0; i < bytes.length; i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     bytes[i] = state >>> 24;
   }
-  return bytes;
+  return state;
 }
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

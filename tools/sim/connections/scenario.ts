@@ -1,5 +1,6 @@
 /** What happens in one simulation of connections, as data: JSON in and out, so that a scenario can be made smaller. */
 import type { StepName } from '../../../src/connection/steps.js';
+import type { FirstNumbers } from '../../../testkit/near-wraps.js';
 import type { ControlVerb } from '../../../testkit/virtual-device.js';
 
 export type Side = 'client' | 'server';
@@ -15,6 +16,28 @@ export interface EndOptions {
   keepAliveMillis: number;
 }
 
+/** What one end of a stream does on it. */
+export interface StreamPart {
+  /** Bytes of each write, and the time between two. */
+  writes: number[];
+  gapMillis: number;
+  /** After the last write. `leave`: nothing. */
+  ending: 'end' | 'reset' | 'leave';
+  /** From when there is something to read until it is read. */
+  readMillis: number;
+  /** Reads nothing for so long at first; `null` = until everything else is done. */
+  stallMillis: number | null;
+  /** Of the reset. */
+  code: number;
+}
+
+export interface StreamOperation {
+  kind: 'stream';
+  at: number;
+  opener: StreamPart;
+  acceptor: StreamPart;
+}
+
 /** Something that the program at one end does. Times count from when the connection is up. */
 export type Operation =
   | { kind: 'send'; at: number; bytes: number }
@@ -23,6 +46,7 @@ export type Operation =
   | { kind: 'read'; at: number; bytes: number; repeatable: boolean; wrong: boolean }
   /** Lends memory to the peer, who writes and reads it; `revokeAt` after it was made, `null` = never. */
   | { kind: 'grant'; at: number; bytes: number; revokeAfter: number | null }
+  | StreamOperation
   /** Takes no messages for a while. */
   | { kind: 'sleep'; at: number; millis: number }
   | { kind: 'close'; at: number }
@@ -37,6 +61,8 @@ export interface ConnectionPlan {
   operations: Record<Side, Operation[]>;
   /** Time between two messages that a program takes. */
   takeMillis: Record<Side, number>;
+  /** The client closes when all that can come to its end without those that stand still has done so, and then these. */
+  isPatient: boolean;
 }
 
 export type Direction = 'both' | 'toClient' | 'toServer';
@@ -71,6 +97,12 @@ export interface Scenario {
   readonly seed: number;
   server: EndOptions;
   slots: number;
+  /** Streams that each side may have open, and their windows. */
+  streams: { open: number; windowBytes: number };
+  /** Where counters begin. */
+  first: FirstNumbers;
+  /** PSNs begin just below their wrap. */
+  nearPsns: boolean;
   plans: ConnectionPlan[];
   faults: Fault[];
   path: { delayMillis: number; jitterMillis: number; loss: number; duplicate: number; reorder: number };

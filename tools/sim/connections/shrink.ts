@@ -1,5 +1,6 @@
 /** Makes a failing scenario of connections smaller: leaves out clients, faults and operations, and calms the network. */
 import { type ChangeOf, type Shrunk, shrinkBy } from '../shrink.js';
+import { FROM_ZERO } from './generate.js';
 import { runScenario } from './run-seed.js';
 import type { Scenario, Side } from './scenario.js';
 
@@ -28,7 +29,19 @@ function* changesOf({ plans, faults }: Scenario): Generator<Change> {
     s.verbMillis = 0;
     return changed;
   };
+  yield (s) => {
+    const changed = s.nearPsns || Object.values(s.first).some((first) => first > 0);
+    s.nearPsns = false;
+    s.first = FROM_ZERO;
+    return changed;
+  };
   for (const [p, plan] of plans.entries()) {
+    yield (s) => {
+      const [changed] = s.plans.slice(p, p + 1);
+      if (changed?.isPatient !== true) return false;
+      changed.isPatient = false;
+      return true;
+    };
     for (const side of SIDES) yield* withoutOperations(p, side, plan.operations[side].length);
   }
 }

@@ -4,6 +4,7 @@ import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import { type OneSidedRecord, sameBytes } from './records.js';
 import { otherSide } from './scenario.js';
+import { verifyStreams } from './verify-streams.js';
 import type { Course, World } from './world.js';
 
 const SIDES = ['client', 'server'] as const;
@@ -66,6 +67,7 @@ export function verifyEnd(world: World): void {
       verifyMessages(program, course.programs[otherSide(side)]);
       verifyOneSided(course, program);
       verifyGrants(program);
+      verifyStreams(program);
       verifyErrors(world, course, program);
     }
     verifySurvival(world, course);

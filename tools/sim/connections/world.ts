@@ -5,12 +5,15 @@
  */
 import { connect } from '../../../src/connection/client.js';
 import type { Connection } from '../../../src/connection/connection.js';
+import { FIXED_NUMBERS } from '../../../src/connection/fixed-numbers.js';
 import { listen, type Server } from '../../../src/connection/server.js';
 import type { ConnectionStep } from '../../../src/connection/steps.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
+import { installFirstNumbers, installNearPsns } from '../../../testkit/near-wraps.js';
 import { Random } from '../../../testkit/random.js';
+import { replace } from '../../../testkit/replace.js';
 import { VirtualNetwork } from '../../../testkit/virtual-network.js';
 import { VirtualTime } from '../../../testkit/virtual-time.js';
 import { hostCertificate, hostKey, VirtualTls } from '../../../testkit/virtual-tls.js';
@@ -19,6 +22,7 @@ import { Marks } from '../marks.js';
 import { EndProgram } from './end-program.js';
 import { FaultInjector } from './fault-injector.js';
 import { Host } from './host.js';
+import { markWraps } from './mark-wraps.js';
 import type { ConnectionPlan, EndOptions, Scenario, Side } from './scenario.js';
 import { verifyEnd, verifyStep } from './verify.js';
 
@@ -83,6 +87,9 @@ export class World {
   async run(): Promise<void> {
     this.#restores.push(this.time.install(this.random.fork()), this.tls.install());
     const onStray = (error: unknown): void => this.time.fail(error);
+    const { first, streams, nearPsns } = this.scenario;
+    this.#restores.push(installFirstNumbers(first), replace(FIXED_NUMBERS, { streams }));
+    if (nearPsns) this.#restores.push(installNearPsns(new Random(this.scenario.seed)));
     process.on('unhandledRejection', onStray);
     process.on('uncaughtException', onStray);
     try {
@@ -96,6 +103,7 @@ export class World {
       // What is left over has a moment to go.
       await this.time.run(() => this.time.timers.length === 0 && this.tls.connections.size === 0);
       verifyEnd(this);
+      markWraps(this);
     } finally {
       for (const restore of this.#restores.reverse()) restore();
       process.off('unhandledRejection', onStray);
@@ -217,6 +225,7 @@ export class World {
       return;
     }
     await program.run(connection);
+    if (plan.isPatient) await program.settle();
     await program.close();
     await connection.closed;
     host.connections--;
@@ -243,6 +252,7 @@ export class World {
       planNumber: number,
       plan,
       side,
+      firstStream: this.scenario.first.stream,
     });
     programs[side] = program;
     const { client, server } = programs;
