@@ -18,6 +18,7 @@ import { CLIENT_HELP, parseCommand } from './client/commands.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
+import { type PeerAddressFlag, peerAddressOption } from './peer-address-flag.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
@@ -38,7 +39,7 @@ Examples:
   $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
   $ echo "write @photo.jpg; read > copy.jpg" | queuepair connect storage-7:4433 --ca ca.pem`;
 
-interface ConnectFlags extends ClientCertificateFlags {
+interface ConnectFlags extends ClientCertificateFlags, PeerAddressFlag {
   readonly device: string;
   readonly servername?: string;
   readonly exec?: string;
@@ -73,6 +74,7 @@ export function connectCommand(): Command {
       DEFAULT_RECOVERY_MILLIS,
     )
     .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever the server asks for')
+    .addOption(peerAddressOption())
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
@@ -135,6 +137,7 @@ async function open(
       device: flags.device,
       handshakeDeadlineMillis: flags.timeout,
       recoveryMillis: flags.recovery,
+      path: { peerAddress: flags.peerAddress },
       ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
       revealPsns: flags.showPsn === true,
       // The service never writes into its clients.

@@ -18,7 +18,7 @@ export interface ConnectionPathOptions
   > {
   /**
    * `'session'`: the peer's GID must be the address of its end of the session. `'any'`: its device may have another
-   * address, as when the session runs over another network. Default `'session'`.
+   * address, as when the session runs over another network. Loopback addresses count as one. Default `'session'`.
    */
   readonly peerAddress?: 'session' | 'any';
 }

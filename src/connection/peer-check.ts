@@ -65,11 +65,10 @@ export class PeerCheck {
       if (isOurs || this.#isExclusive)
         return fault('own_queue_pair', 'the queue pair belongs to the side that was told of it');
     }
-    if (sessionAddress !== null && canonical(sessionAddress) !== gid) {
-      const hint = "set path.peerAddress to 'any' if its device has another address than its session";
-      return fault('foreign_gid', `the GID is not the address of its end of the session; ${hint}`);
-    }
-    return undefined;
+    if (sessionAddress === null || isOneHost(canonical(sessionAddress), gid)) return undefined;
+    const hint =
+      "path.peerAddress: 'any' (--peer-address any) at the side that refuses allows a device with another address";
+    return fault('foreign_gid', `the GID is not the address of its end of the session; ${hint}`);
   }
 
   /** The queue pair is gone. */
@@ -98,6 +97,11 @@ function canonical(address: string): string {
   const parsed = parseGid(text);
   return parsed === undefined ? text : formatGid(parsed);
 }
+
+/** Loopback addresses are all of this machine. */
+const isOneHost = (a: string, b: string): boolean => a === b || (isLoopback(a) && isLoopback(b));
+
+const isLoopback = (gid: string): boolean => gid === '::1' || gid.startsWith('::ffff:127.');
 
 /** Neither unspecified, nor multicast, nor broadcast. */
 function isUnicast(gid: string): boolean {

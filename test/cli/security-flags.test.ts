@@ -1,6 +1,7 @@
 /** Encryption, the audit and new certificates, on the command line. */
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { KeyedCertificate } from '../../src/certificates/certificate-maker.js';
@@ -27,6 +28,29 @@ test('--encrypt on either side seals the connection, and stats say so', async ()
     assert.equal(of('read')?.['base64'], Buffer.from('abc').toString('base64'));
     await stop(server);
   }
+});
+
+const elsewhere = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+
+test('--peer-address any lets in a client whose device has another address than its session', {
+  skip: elsewhere === undefined && 'this machine has no address but loopback',
+}, async () => {
+  for (const [rule, ofServer] of [
+    ['session', []],
+    ['any', ['--peer-address', 'any']],
+  ] as const) {
+    const server = await serve(...ofServer);
+    const flags = [...clientFlags(server), '--device', `soft:${elsewhere}?port=0`, '--json'];
+    const client = await runProgram([...flags, '--exec', 'send hi; write abc; read; quit']);
+    assert.equal(client.code, rule === 'any' ? 0 : 1, client.stderr);
+    if (rule === 'session') assert.match(client.stderr, /foreign_gid: .*--peer-address any/);
+    await stop(server);
+  }
+  const wrong = await runProgram(['connect', '127.0.0.1', '--peer-address', 'all']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /session, any/);
 });
 
 test('--audit appends a record for everybody, in a file of its owner alone', async () => {

@@ -97,6 +97,20 @@ test('numbers and addresses that no peer can have are refused, and addresses tha
   assert.equal(reasonOf(server, at('::ffff:192.0.2.9'), null), undefined);
   assert.equal(reasonOf(server, at('::ffff:192.0.2.9'), '::FFFF:192.0.2.9'), undefined);
   assert.equal(reasonOf(server, at('fe80::5'), 'fe80::5%eth0'), undefined);
+  // The loopback addresses are those of one host, and of no other.
+  for (const [gid, address] of [
+    ['::ffff:127.0.0.2', '127.0.0.1'],
+    ['::1', '127.0.0.1'],
+    ['::ffff:127.0.0.1', '::1'],
+    ['::ffff:127.8.8.8', '::ffff:127.0.0.1'],
+  ] as const)
+    assert.equal(reasonOf(server, at(gid), address), undefined);
+  for (const [gid, address] of [
+    ['::ffff:127.0.0.2', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '127.0.0.1'],
+    ['::2', '::1'],
+  ] as const)
+    assert.equal(reasonOf(server, at(gid), address), 'foreign_gid');
   server?.release();
 });
 
