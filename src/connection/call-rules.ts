@@ -1,8 +1,9 @@
 /** What the options of a connection's functions may be, checked before a call changes anything. */
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, truth } from '../verbs/option-check.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import type { GrantOptions } from './grants.js';
-import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, signal, truth } from './option-rules.js';
+import { signal } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
 const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS) };

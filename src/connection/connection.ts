@@ -9,6 +9,7 @@
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { nameOf } from '../verbs/option-check.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
@@ -20,7 +21,6 @@ import type { Lifeline } from './lifeline.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import type { Message, Waiter } from './message-inbox.js';
 import type { SendQueue } from './message-sender.js';
-import { nameOf } from './option-rules.js';
 import { checkPatience, watchPatience } from './patience.js';
 import { RemoteBuffer } from './remote-buffer.js';
 

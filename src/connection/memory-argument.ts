@@ -3,7 +3,7 @@
  * refused before anything else happens.
  */
 import { usageError } from '../verbs/errors.js';
-import { nameOf } from './option-rules.js';
+import { nameOf } from '../verbs/option-check.js';
 
 /** A view of any kind, or a whole buffer. */
 export type Memory = ArrayBufferView | ArrayBufferLike;

@@ -1,8 +1,8 @@
 /** A piece of the peer's memory that this side may write or read by itself. */
 import { type RKey, toRKey } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
+import { nameOf } from '../verbs/option-check.js';
 import { bytesOf, type Memory } from './memory-argument.js';
-import { nameOf } from './option-rules.js';
 
 /** Address, key and length, big-endian. */
 const ENCODED_BYTES = 20;

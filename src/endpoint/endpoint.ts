@@ -9,7 +9,7 @@
 import { randomInt } from 'node:crypto';
 import { AccessFlags } from '../verbs/access-flags.js';
 import { PSN_MASK, type Psn, toPsn } from '../verbs/brands.js';
-import { PATH_DEFAULTS, type PathOptions, toInit, toRtr, toRts } from '../verbs/bring-up.js';
+import { type OwnPath, PATH_DEFAULTS, type PathOptions, toInit, toRtr, toRts } from '../verbs/bring-up.js';
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, GidEntry, ProtectionDomain } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
@@ -161,14 +161,19 @@ export class Endpoint implements AsyncDisposable {
 
   /**
    * Takes the queue pair to RTS (`ibv_modify_qp` to RTR and RTS). `options` go before those of `openEndpoint`. For a UD
-   * endpoint, which sends to address handles, `peer` is `null`.
+   * endpoint, which sends to address handles, `peer` is `null`. `own`: what the peer was told of this end, where that was
+   * not `address`.
    *
    * @throws RdmaError of `QueuePair.modify`.
    */
-  async connect(peer: PeerPath | null, options: PathOptions = {}): Promise<void> {
+  async connect(
+    peer: PeerPath | null,
+    options: PathOptions = {},
+    own: OwnPath = this.address,
+  ): Promise<void> {
     const path = { ...this.#path, gidIndex: this.gid.index, ...options };
-    await toRtr(this.qp, this.address, peer, path);
-    await toRts(this.qp, this.address, peer, path);
+    await toRtr(this.qp, own, peer, path);
+    await toRts(this.qp, own, peer, path);
   }
 
   /** Registers more memory (`ibv_reg_mr`), which is deregistered with the endpoint. `access`: all `AccessFlags`. */

@@ -4,7 +4,8 @@
  * their owners made and move themselves; it never touches a queue pair.
  *
  * Invariants: an id tells its events in order, on the thread of the program, never within the call that caused them; it
- * tells one ending (`rejected`, `unreachable`, `failed` or `disconnected`) at most, and nothing after `close`.
+ * tells one ending (`rejected`, `unreachable`, `failed` or `disconnected`) at most, and nothing after `close`. A device that
+ * is closed by force tells each of its ids `failed`.
  */
 import type { QKey, Qpn } from './brands.js';
 import type { OwnPath, PathOptions } from './bring-up.js';
@@ -135,6 +136,8 @@ export interface CmListenOptions {
 
 export interface CmListener {
   readonly address: CmAddress;
+  /** Resolves when it takes no more requests, whether the program closed it or the device was closed. Never rejects. */
+  readonly ended: Promise<void>;
   /** Takes no more requests; those told already stay. Idempotent. */
   close(): Promise<void>;
 }

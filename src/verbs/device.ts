@@ -75,6 +75,8 @@ export interface DeviceCensus {
   readonly qps: number;
   readonly srqs: number;
   readonly ahs: number;
+  /** Connections, requests and listeners of rdma_cm. */
+  readonly cmIds: number;
 }
 
 export interface CloseOptions {
@@ -127,6 +129,6 @@ export interface Device extends AsyncDisposable {
   counters(): Readonly<Record<string, number>>;
   /** Adds a comment to the packet capture that the device writes, if it does. */
   annotate(text: string): void;
-  /** @throws RdmaError ERR_RDMA_IN_USE while protection domains, queues or channels are open. Idempotent. */
+  /** @throws RdmaError ERR_RDMA_IN_USE while protection domains, queues, channels or connections of rdma_cm are open. Idempotent. */
   close(options?: CloseOptions): Promise<void>;
 }

@@ -23,11 +23,13 @@ export const FAULTS = {
   ERR_RDMA_CERTIFICATE: 'usage',
   ERR_RDMA_TLS: 'network',
   ERR_RDMA_REFUSED: 'peer',
+  /** By a REJ of rdma_cm: `error.rejection` has its reason. */
+  ERR_RDMA_REJECTED: 'peer',
   ERR_RDMA_PROTOCOL: 'peer',
   /** Sealed bytes were changed, repeated, reordered or left out on their way. */
   ERR_RDMA_INTEGRITY: 'network',
   ERR_RDMA_TIMEOUT: 'network',
-  /** The session stands, but packets of the queue pairs do not come through. */
+  /** Nobody answers, or the session stands, but packets of the queue pairs do not come through. */
   ERR_RDMA_UNREACHABLE: 'network',
   ERR_RDMA_CONNECTION_LOST: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',

@@ -6,6 +6,7 @@
 
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
 import type { RefusalKind } from './refusal-kind.js';
+import { type PlainRejection, plainRejection, type Rejection, rejectionOf } from './rejection.js';
 
 export type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 
@@ -37,6 +38,7 @@ export interface RdmaErrorOptions {
   /** Name of the work completion status, where the error came from a completion. */
   status?: string;
   refusal?: RefusalKind;
+  rejection?: Rejection;
 }
 
 /** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
@@ -46,6 +48,7 @@ export interface PlainError {
   readonly message: string;
   readonly status?: string;
   readonly refusal?: string;
+  readonly rejection?: PlainRejection;
   readonly stack?: string;
   readonly cause?: PlainError | string;
 }
@@ -63,6 +66,8 @@ export class RdmaError extends Error {
   readonly status: string | undefined;
   /** Why the peer refused or ended the session, as a word to decide by: `no-slot` is worth another try. */
   readonly refusal: RefusalKind | undefined;
+  /** What the peer said, where ERR_RDMA_REJECTED came of its REJ. */
+  readonly rejection: Rejection | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -73,6 +78,7 @@ export class RdmaError extends Error {
         : FAULTS[code];
     this.status = options.status;
     this.refusal = options.refusal;
+    this.rejection = options.rejection;
   }
 
   /** Errors of another copy of this package count as well, so that programs can tell them whoever threw them. */
@@ -87,7 +93,7 @@ export class RdmaError extends Error {
     return plainError(this, 0);
   }
 
-  /** The error that `plain` was; class, code, fault, status, refusal and cause are as they were. */
+  /** The error that `plain` was; class, code, fault, status, refusal, rejection and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
     const error = errorOf(plain, 0);
     return error instanceof RdmaError
@@ -99,7 +105,12 @@ export class RdmaError extends Error {
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
 
 function plainError(error: Error, depth: number): PlainError {
-  const { code, status, refusal } = error as Error & { code?: unknown; status?: unknown; refusal?: unknown };
+  const { code, status, refusal, rejection } = error as Error & {
+    code?: unknown;
+    status?: unknown;
+    refusal?: unknown;
+    rejection?: Rejection;
+  };
   const { cause } = error;
   return {
     name: error.name,
@@ -107,6 +118,9 @@ function plainError(error: Error, depth: number): PlainError {
     ...(typeof code === 'string' ? { code } : {}),
     ...(typeof status === 'string' ? { status } : {}),
     ...(typeof refusal === 'string' ? { refusal } : {}),
+    ...(error instanceof RdmaError && rejection !== undefined
+      ? { rejection: plainRejection(rejection) }
+      : {}),
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
@@ -115,7 +129,7 @@ function plainError(error: Error, depth: number): PlainError {
 }
 
 function errorOf(plain: PlainError, depth: number): Error {
-  const { name, code, message, status, refusal, stack } = plain;
+  const { name, code, message, status, refusal, rejection, stack } = plain;
   const cause =
     typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
   const error =
@@ -124,6 +138,7 @@ function errorOf(plain: PlainError, depth: number): Error {
           cause,
           ...(status === undefined ? {} : { status }),
           ...(refusal === undefined ? {} : { refusal: refusal as RefusalKind }),
+          ...(rejection === undefined ? {} : { rejection: rejectionOf(rejection) }),
         })
       : Object.assign(
           new Error(message, cause === undefined ? undefined : { cause }),

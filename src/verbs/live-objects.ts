@@ -4,7 +4,17 @@ import { RdmaError } from './errors.js';
 import type { LifeList, ObjectKind, ObjectLife } from './object-life.js';
 
 /** What uses others is closed before what it uses. */
-const CLOSING_ORDER: readonly ObjectKind[] = ['qps', 'mws', 'mrs', 'ahs', 'srqs', 'cqs', 'channels', 'pds'];
+const CLOSING_ORDER: readonly ObjectKind[] = [
+  'cmIds',
+  'qps',
+  'mws',
+  'mrs',
+  'ahs',
+  'srqs',
+  'cqs',
+  'channels',
+  'pds',
+];
 
 export class LiveObjects implements DeviceCensus, LifeList {
   pds = 0;
@@ -15,6 +25,7 @@ export class LiveObjects implements DeviceCensus, LifeList {
   qps = 0;
   srqs = 0;
   ahs = 0;
+  cmIds = 0;
   #first: ObjectLife | null = null;
   #last: ObjectLife | null = null;
 
@@ -38,13 +49,13 @@ export class LiveObjects implements DeviceCensus, LifeList {
   }
 
   get total(): number {
-    const { pds, mrs, mws, cqs, channels, qps, srqs, ahs } = this;
-    return pds + mrs + mws + cqs + channels + qps + srqs + ahs;
+    const { pds, mrs, mws, cqs, channels, qps, srqs, ahs, cmIds } = this;
+    return pds + mrs + mws + cqs + channels + qps + srqs + ahs + cmIds;
   }
 
   snapshot(): DeviceCensus {
-    const { pds, mrs, mws, cqs, channels, qps, srqs, ahs } = this;
-    return { pds, mrs, mws, cqs, channels, qps, srqs, ahs };
+    const { pds, mrs, mws, cqs, channels, qps, srqs, ahs, cmIds } = this;
+    return { pds, mrs, mws, cqs, channels, qps, srqs, ahs, cmIds };
   }
 
   /** @throws RdmaError ERR_RDMA_IN_USE while there are any, naming them. */

@@ -29,6 +29,7 @@ const NAMES: Readonly<Record<ObjectKind, string>> = {
   qps: 'the queue pair',
   srqs: 'the shared receive queue',
   ahs: 'the address handle',
+  cmIds: 'the connection of rdma_cm',
 };
 
 const NOTHING: readonly ObjectLife[] = [];

@@ -73,3 +73,11 @@ test('an error of another copy of this package is an RdmaError, other errors are
   assert.ok(new Own('ERR_RDMA_CLOSED', 'own') instanceof RdmaError);
   assert.equal(new RdmaError('ERR_RDMA_CLOSED', 'here') instanceof Own, false);
 });
+
+test('what a peer said in rejecting crosses as JSON', () => {
+  const rejection = { reason: 28, name: 'consumer', privateData: Uint8Array.of(0, 1, 0xab, 255) };
+  const error = new RdmaError('ERR_RDMA_REJECTED', 'no', { rejection });
+  const there = RdmaError.fromJSON(JSON.parse(JSON.stringify(error)) as PlainError);
+  assert.deepEqual([there.code, there.fault, there.rejection], ['ERR_RDMA_REJECTED', 'peer', rejection]);
+  assert.equal(RdmaError.fromJSON(new RdmaError('ERR_RDMA_CLOSED', 'x').toJSON()).rejection, undefined);
+});

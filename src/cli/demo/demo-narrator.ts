@@ -267,6 +267,7 @@ const KINDS: Readonly<Record<string, string>> = {
   qps: 'QPs',
   srqs: 'SRQs',
   ahs: 'AHs',
+  cmIds: 'CM IDs',
   controlChannels: 'TLS sessions',
 };
 

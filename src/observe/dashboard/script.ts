@@ -9,6 +9,7 @@ const TURN = 4096;
 const POINTS = 240;
 const KINDS = { pds: 'protection domains', mrs: 'memory regions', mws: 'memory windows', cqs: 'completion queues',
   channels: 'completion channels', qps: 'queue pairs', srqs: 'shared receive queues', ahs: 'address handles',
+  cmIds: 'rdma_cm connections',
   slots: 'slots', controlChannels: 'TLS sessions' };
 const byId = (id) => document.getElementById(id);
 const cards = new Map();

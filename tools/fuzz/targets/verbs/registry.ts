@@ -13,7 +13,8 @@ import { must } from '../../target.js';
 import { attempt, isDone } from './call.js';
 import type { RequestQueue } from './ledger.js';
 
-export type Kind = keyof DeviceCensus;
+/** Those that the calls of verbs make. */
+export type Kind = Exclude<keyof DeviceCensus, 'cmIds'>;
 export const KINDS: readonly Kind[] = ['pds', 'mrs', 'mws', 'cqs', 'channels', 'qps', 'srqs', 'ahs'];
 
 interface Closable {
