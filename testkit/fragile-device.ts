@@ -33,6 +33,11 @@ export class FragileDevice {
     this.#port.loss = loss;
   }
 
+  /** Longer packets that arrive are lost. */
+  set longestBytes(longestBytes: number) {
+    this.#port.longestBytes = longestBytes;
+  }
+
   /** Whether packets are lost in both directions. */
   set isDark(isDark: boolean) {
     this.#port.isDark = isDark;

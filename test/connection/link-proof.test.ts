@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
+import { LinkProof } from '../../src/connection/link-proof.js';
 import type { Server } from '../../src/connection/server.js';
 import type { TlsRefusal } from '../../src/session/tls-server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -82,8 +84,11 @@ for (const [where, block] of BLOCKS) {
     ['the deadline passes', PATIENT],
   ] as const) {
     test(`UDP that is blocked ${where}: ${who}, and both ends say what is wrong`, async () => {
-      await using rig = await startRig({ path, handshakeDeadlineMillis: 500 });
+      // Where the queue pairs should say it, the deadline does not help.
+      const handshakeDeadlineMillis = path === HASTY ? 10_000 : 500;
+      await using rig = await startRig({ path, handshakeDeadlineMillis });
       block(rig);
+      const start = performance.now();
       await assert.rejects(rig.connect(), (error) => {
         assert.ok(error instanceof RdmaError);
         assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
@@ -91,6 +96,7 @@ for (const [where, block] of BLOCKS) {
         assert.match(error.message, SENTENCE);
         return true;
       });
+      assert.ok(performance.now() - start < 5000, 'it took as long as the deadline');
       await serverIsEmpty(rig.server);
       assert.equal(rig.handled.length, 0, 'the handler never saw it');
       assert.deepEqual(
@@ -133,6 +139,20 @@ test('UDP that comes back within the time for recovery brings the connection up 
   await client.close();
 });
 
+test('a path that carries the proof and nothing longer does not keep a connection in recovery for ever', async () => {
+  await using rig = await startRig({ path: HASTY });
+  const client = await rig.connect();
+  rig.serverDevice.longestBytes = 200;
+  const sent = client.send(new Uint8Array(1000)).catch((error: unknown) => error);
+  const late = new AbortController();
+  const outcome = await Promise.race([client.closed, delay(8000, 'it goes on', { signal: late.signal })]);
+  late.abort();
+  // Otherwise a connection that goes on would never end.
+  rig.serverDevice.longestBytes = Number.POSITIVE_INFINITY;
+  assert.ok(outcome instanceof RdmaError, String(outcome));
+  assert.equal(await sent, outcome);
+});
+
 test('a client that sends all it has and quits at once is served', async () => {
   await using rig = await startRig({ path: HASTY });
   for (let round = 0; round < 20; round++) {
@@ -146,4 +166,33 @@ test('a client that sends all it has and quits at once is served', async () => {
     rig.handled.map(({ statistics }) => statistics.messagesReceived),
     Array.from({ length: 20 }, () => 1),
   );
+});
+
+test('a link is proven when the peer has the first message, and what comes first from the peer is its part of that', async () => {
+  const proof = new LinkProof();
+  assert.deepEqual([proof.onArrived(), proof.isProven], [false, false]);
+  assert.equal(proof.onArrived(), true);
+  assert.equal(proof.isProven, false);
+  proof.onDone(undefined);
+  assert.equal(proof.isProven, true);
+  proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'too late'));
+  await proof.proven;
+});
+
+test('a proof fails with its first reason, also when nobody waits for it', async () => {
+  const reason = new RdmaError('ERR_RDMA_COMPLETION', 'nothing came back');
+  const [message, link] = [new LinkProof(), new LinkProof()];
+  message.onDone(reason);
+  link.fail(reason);
+  // An unhandled rejection would fail the test here.
+  await new Promise(setImmediate);
+  for (const proof of [message, link]) {
+    assert.equal(proof.isProven, false);
+    proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'later'));
+    const outcome = await Promise.race([
+      proof.proven.catch((error: unknown) => error),
+      new Promise((resolve) => setImmediate(resolve, 'it still waits')),
+    ]);
+    assert.equal(outcome, reason);
+  }
 });

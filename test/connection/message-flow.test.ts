@@ -138,6 +138,18 @@ for (const [what, header, reason] of [
   ['a limit that runs half way around', { kind: MessageKind.LIMIT, limit: 4 + 2 ** 31 }, 'limit_went_back'],
   ['a limit of messages that goes back', { kind: MessageKind.STREAM_LIMIT, value: 999 }, 'limit_went_back'],
   ['a limit of streams that goes back', { kind: MessageKind.OPEN_LIMIT, value: 1 }, 'limit_went_back'],
+  [
+    'a limit of streams that no number can have',
+    { kind: MessageKind.OPEN_LIMIT, value: 2 ** 31 },
+    'limit_went_back',
+  ],
+  ['a limit of a stream that is not open', { kind: MessageKind.STREAM_LIMIT, stream: 3 }, 'unknown_stream'],
+  ['a reset of a stream that is not open', { kind: MessageKind.RESET, stream: 1 }, 'unknown_stream'],
+  [
+    'a reset of one of ours that is not open',
+    { kind: MessageKind.RESET, stream: 1, flags: 2 },
+    'unknown_stream',
+  ],
   ['a stream that leaves one out', { kind: MessageKind.STREAM, stream: 2 }, 'unknown_stream'],
   ['a stream of ours that is not open', { kind: MessageKind.STREAM, stream: 1, flags: 2 }, 'unknown_stream'],
   ['a gap in the sequence', { sequence: 1 }, 'out_of_sequence'],
@@ -148,6 +160,20 @@ for (const [what, header, reason] of [
   test(`${what} is refused as ${reason}`, async () => {
     const world = worldWithLink();
     world.deliver(fragment({ value: 0, ...header }));
+    assert.equal(reasonOf(world), reason);
+    await world.end();
+  });
+}
+
+for (const [what, header, reason] of [
+  ['no bytes on a stream that is open', { value: 0 }, 'empty_fragment'],
+  ['a limit of a stream that goes back', { kind: MessageKind.STREAM_LIMIT, value: 99 }, 'limit_went_back'],
+] as const) {
+  test(`${what} is refused as ${reason}`, async () => {
+    const world = worldWithLink();
+    world.deliver(fragment({ kind: MessageKind.STREAM, stream: 1, value: 0 }));
+    assert.equal(world.failure, undefined);
+    world.deliver(fragment({ kind: MessageKind.STREAM, stream: 1, sequence: 1, ...header }));
     assert.equal(reasonOf(world), reason);
     await world.end();
   });

@@ -28,7 +28,13 @@ class End {
       maxMessageBytes: MAX_MESSAGE_BYTES,
       send: async (kind: MessageKind, data) => {
         this.sent.push(Buffer.from(data));
-        this.peer?.sealed.onMessage(kind, Buffer.from(data));
+        try {
+          this.peer?.sealed.onMessage(kind, Buffer.from(data));
+        } catch (error) {
+          // As a connection whose peer refuses what it sent: it ends.
+          this.sealed.fail(error as RdmaError);
+          throw error;
+        }
       },
       write: async (remote, data) => {
         this.peer?.memory.set(data, Number(remote.addr - BASE));

@@ -22,6 +22,7 @@ import {
   type TestCertificates,
   type TestServer,
   testCertificates,
+  within,
 } from './support.js';
 
 let certificates: TestCertificates;
@@ -110,6 +111,23 @@ test('an established session outlives the deadline of its handshake', async () =
   assert.equal(served.end, undefined);
   assert.equal(client.end, undefined);
   await client.close();
+});
+
+test('a link that nobody proves ends with the deadline of the handshake', async () => {
+  const { client, served } = await pair();
+  const prove = (): Promise<void> => new Promise(() => {});
+  try {
+    const [error] = await within(
+      Promise.all([
+        rdmaError(establishSession(served, { ...loggedSteps('server', SERVER, []), prove })),
+        rdmaError(establishSession(client, { ...loggedSteps('client', CLIENT, []), prove })),
+      ]),
+    );
+    assert.equal(error.code, 'ERR_RDMA_TIMEOUT');
+  } finally {
+    for (const channel of [client, served])
+      channel.drop(new RdmaError('ERR_RDMA_CLOSED', 'the test is over'));
+  }
 });
 
 test('no object is made for a peer that does not send its PSN', async () => {

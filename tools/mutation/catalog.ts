@@ -3,12 +3,14 @@ import type { Fault } from './fault.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
+import { PROOF_FAULTS } from './faults/proof.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
 import { SESSION_FAULTS } from './faults/session.js';
 import { SOFT_FAULTS } from './faults/soft.js';
+import { STREAM_FAULTS } from './faults/streams.js';
 
 export const FAULTS: readonly Fault[] = [
   ...REQUESTER_FAULTS,
@@ -16,6 +18,8 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...SOFT_FAULTS,
   ...CONNECTION_FAULTS,
+  ...STREAM_FAULTS,
+  ...PROOF_FAULTS,
   ...LIFELINE_FAULTS,
   ...RECOVERY_FAULTS,
   ...SESSION_FAULTS,

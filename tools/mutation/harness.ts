@@ -16,9 +16,14 @@ export interface HarnessOptions {
   /** The folder that has src/ with the sources and build/ with the code. */
   readonly root: string;
   readonly jobs: number;
-  /** How long one judge may take. */
+  /** How long one judge may take at most, however long it takes for the code as it is. */
   readonly limitMillis: number;
 }
+
+/** A judge that takes so many times as long as for the code as it is has found something that hangs, and will not say what. */
+const PATIENCE = 6;
+/** On a busy machine a short judge may take much longer. */
+const LEAST_LIMIT_MILLIS = 20_000;
 
 export interface Outcome extends Verdict {
   readonly fault: Fault;
@@ -39,13 +44,17 @@ export async function tryFaults(
   const code = new Map<Fault, string>();
   for (const fault of faults) code.set(fault, await mutate(fault, options.root));
   const judges = [...new Set(faults.flatMap((fault) => fault.judges))];
+  const limits = new Map<Judge, number>();
   const outcomes: Outcome[] = [];
   await inCopies(options, judges, async (copy, judge) => {
+    const start = performance.now();
     const { noticed, sign } = await askJudge(copy, judge, options.limitMillis);
     if (noticed || sign !== NOTHING) throw new CannotJudge(`without a fault, ${judge} says: ${sign}`);
+    const patientMillis = Math.max(LEAST_LIMIT_MILLIS, Math.round(PATIENCE * (performance.now() - start)));
+    limits.set(judge, Math.min(options.limitMillis, patientMillis));
   });
   await inCopies(options, faults, async (copy, fault) => {
-    const outcome = await tryFault(copy, fault, code.get(fault) ?? '', options.limitMillis);
+    const outcome = await tryFault(copy, fault, code.get(fault) ?? '', limits);
     outcomes.push(outcome);
     onOutcome(outcome);
   });
@@ -62,12 +71,17 @@ async function mutate(fault: Fault, root: string): Promise<string> {
   }
 }
 
-async function tryFault(copy: BuildCopy, fault: Fault, code: string, limitMillis: number): Promise<Outcome> {
+async function tryFault(
+  copy: BuildCopy,
+  fault: Fault,
+  code: string,
+  limits: ReadonlyMap<Judge, number>,
+): Promise<Outcome> {
   const start = performance.now();
   const signs: string[] = [];
   const by = await copy.with(fault.file, code, async () => {
     for (const judge of fault.judges) {
-      const { noticed, sign } = await askJudge(copy, judge, limitMillis);
+      const { noticed, sign } = await askJudge(copy, judge, limits.get(judge) ?? 0);
       signs.push(sign);
       if (noticed) return judge;
     }

@@ -3,7 +3,15 @@ import { faultsOf } from '../fault-list.js';
 
 export const SEALING_FAULTS = faultsOf(
   'sealing',
-  ['test/connection/sealing', 'test/session/establish-session', 'test/connection/encryption', 'fuzz:sealed'],
+  [
+    'test/connection/sealing-vectors',
+    'test/session/session-secrets',
+    'test/connection/sealed-memory',
+    'test/connection/sealing',
+    'test/session/establish-session',
+    'test/connection/encryption',
+    'fuzz:sealed',
+  ],
   [
     {
       id: 'one-key-for-both',
@@ -159,12 +167,7 @@ export const SEALING_FAULTS = faultsOf(
 `,
       replace: `    decipher.setAAD(new Uint8Array(24));
 `,
-      judges: [
-        'test/connection/sealing',
-        'test/session/establish-session',
-        'test/connection/encryption',
-        'fuzz:messages',
-      ],
+      judges: ['test/connection/sealing-vectors', 'test/connection/sealing', 'fuzz:messages'],
     },
     {
       id: 'tag-short',
@@ -172,12 +175,6 @@ export const SEALING_FAULTS = faultsOf(
       file: 'connection/sealing',
       find: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce, { authTagLength: TAG_BYTES })',
       replace: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce)',
-      judges: [
-        'test/connection/sealing',
-        'test/session/establish-session',
-        'test/connection/encryption',
-        'fuzz:sealed',
-      ],
       equivalent: 'a piece is cut so that its tag always has 16 bytes',
     },
     {

@@ -1,6 +1,8 @@
 /** Faults of the control channel, its frames and its order. */
 import { faultsOf } from '../fault-list.js';
 
+const PROOF = ['test/session/proof'];
+
 export const SESSION_FAULTS = faultsOf(
   'session',
   [
@@ -233,6 +235,14 @@ export const SESSION_FAULTS = faultsOf(
       replace: 'const kept = [...this.#incoming];',
     },
     {
+      id: 'word-before-fault-lost',
+      wrong: 'That a peer was proven is forgotten when it fails.',
+      file: 'session/control-channel',
+      find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
+      replace: 'const kept: Frame[] = [];',
+      judges: PROOF,
+    },
+    {
       id: 'last-reason-wins',
       wrong: 'The last reason for the end of a channel wins.',
       file: 'session/control-channel',
@@ -248,6 +258,7 @@ export const SESSION_FAULTS = faultsOf(
       find: `    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), this.#lingerMillis);
 `,
       replace: '',
+      judges: ['test/session/tls-refusal'],
     },
     {
       id: 'bye-ends-nothing',
@@ -487,6 +498,144 @@ export const SESSION_FAULTS = faultsOf(
       replace: '',
       equivalent:
         'no side gets a certificate without verifying it: a server without an authority asks for none',
+    },
+    {
+      id: 'own-proof-untold',
+      wrong: 'A peer is not told that this end has its proof.',
+      file: 'session/proof',
+      find: `    if (isOwn && channel.end === undefined) channel.send({ type: 'proven' });
+`,
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'own-proof-over-lost-channel',
+      wrong: 'A link that is proven fails because its channel has ended.',
+      file: 'session/proof',
+      find: 'if (isOwn && channel.end === undefined)',
+      replace: 'if (isOwn)',
+      judges: PROOF,
+    },
+    {
+      id: 'word-of-peer-answered',
+      wrong: 'An end says that it has its proof when it is the peer who has it.',
+      file: 'session/proof',
+      find: 'if (isOwn && channel.end === undefined)',
+      replace: 'if (channel.end === undefined)',
+      judges: PROOF,
+    },
+    {
+      id: 'word-of-peer-worthless',
+      wrong: 'The word of the peer proves nothing.',
+      file: 'session/proof',
+      find: 'word.then(() => false)]',
+      replace: ']',
+      judges: PROOF,
+    },
+    {
+      id: 'own-proof-worthless',
+      wrong: 'The own proof proves nothing.',
+      file: 'session/proof',
+      find: 'own.then(() => true), ',
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'proof-failure-hidden',
+      wrong: 'An own proof that fails is taken for one.',
+      file: 'session/proof',
+      find: 'own.then(() => true)',
+      replace: 'own.then(() => true, () => true)',
+      judges: PROOF,
+    },
+    {
+      id: 'proof-reads-on',
+      wrong: 'After the proof one more frame is taken from the next reader.',
+      file: 'session/proof',
+      find: `    if (over.aborted) return;
+`,
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'psn-taken-by-proof',
+      wrong: 'The PSN with which a peer starts over is taken from the next session.',
+      file: 'session/proof',
+      find: `    if (type === 'psn' || type === 'bye') {
+`,
+      replace: `    if (type === 'psn' || type === 'bye') {
+      await channel.receive();
+`,
+      judges: PROOF,
+    },
+    {
+      id: 'start-over-is-breach',
+      wrong: 'A peer that starts over before the proof breaks the protocol.',
+      file: 'session/proof',
+      find: "if (type === 'psn' || type === 'bye')",
+      replace: "if (type === 'bye')",
+      judges: PROOF,
+    },
+    {
+      id: 'bye-before-proof-is-breach',
+      wrong: 'A peer that says bye before the proof breaks the protocol.',
+      file: 'session/proof',
+      find: "if (type === 'psn' || type === 'bye')",
+      replace: "if (type === 'psn')",
+      judges: PROOF,
+    },
+    {
+      id: 'any-frame-before-proof',
+      wrong: 'Any frame may come before the proof.',
+      file: 'session/proof',
+      find: `    if (type !== 'proven' && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);
+`,
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'breach-before-proof-untold',
+      wrong: 'A peer that breaks the protocol before the proof is not told.',
+      file: 'session/proof',
+      find: `  channel.fail(error, what);
+`,
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'ping-before-proof-unanswered',
+      wrong: 'A ping before the proof gets no answer.',
+      file: 'session/proof',
+      find: `    if (type === 'ping') channel.send({ type: 'pong' });
+`,
+      replace: '',
+      judges: PROOF,
+    },
+    {
+      id: 'any-word-is-proof',
+      wrong: 'Any frame of the peer is taken for its proof.',
+      file: 'session/proof',
+      find: "if (type === 'proven') return;",
+      replace: 'return;',
+      judges: PROOF,
+    },
+    {
+      id: 'proof-not-asked-for',
+      wrong: 'A session is established before its link is proven.',
+      file: 'session/establish-session',
+      find: `      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
+`,
+      replace: `      if (steps.prove !== undefined) void untilProven(channel, steps.prove(attributes)).catch(() => {});
+`,
+      judges: ['test/session/establish-session', 'test/connection/link-proof'],
+    },
+    {
+      id: 'deadline-ends-before-proof',
+      wrong: 'The deadline of the handshake ends before the link is proven.',
+      file: 'session/establish-session',
+      find: 'channel.sessionMet();',
+      replace: 'channel.sessionMet();\n      channel.handshakeDone();',
+      judges: ['test/session/establish-session', 'test/connection/link-proof'],
     },
   ],
 );

@@ -1,0 +1,199 @@
+/** Two whole ends of the message protocol that a test joins, fragment by fragment. Counters begin just below their wrap. */
+import assert from 'node:assert/strict';
+import { type Message, MessageInbox } from '../../src/connection/message-inbox.js';
+import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
+import { MessageSender } from '../../src/connection/message-sender.js';
+import { Outbox } from '../../src/connection/outbox.js';
+import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
+import { WorkTracker } from '../../src/connection/work-tracker.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
+import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
+
+export const SLOTS = 3;
+export const SLOT_BYTES = 64;
+export const START = 0xfffffffe;
+export const TERMS = {
+  maxMessageBytes: 1000,
+  messageWindowBytes: 200,
+  streams: 2,
+  streamWindowBytes: 100,
+} as const;
+
+export class End {
+  readonly messages: Message[] = [];
+  readonly streams: StreamTable;
+  readonly inbox: MessageInbox;
+  readonly receiver: MessageReceiver;
+  readonly sender: MessageSender;
+  /** Bytes that were read of each stream, by the number at the other end. */
+  readonly read = new Map<StreamId, number[]>();
+  readonly written = new Map<StreamId, number[]>();
+  readonly opened: StreamId[] = [];
+  readonly readable: StreamId[] = [];
+  readonly resets: [StreamId, number][] = [];
+  done = 0;
+  quits = 0;
+  qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
+  tracker = new WorkTracker(this.qp);
+  readonly receiveMr = new WatchedMemory((SLOTS + LIMIT_RECEIVES) * SLOT_BYTES);
+  readonly sendMr = new WatchedMemory(SLOTS * SLOT_BYTES);
+  /** What was sent and has not arrived. */
+  readonly wire: { readonly bytes: Uint8Array; readonly wrId: number }[] = [];
+
+  constructor() {
+    const outbox = new Outbox();
+    this.streams = new StreamTable({
+      outbox,
+      events: {
+        onOpened: (id) => void this.opened.push(id),
+        onReadable: (id) => void this.readable.push(id),
+        onReset: (id, code) => void this.resets.push([id, code]),
+      },
+      streams: TERMS.streams,
+      windowBytes: TERMS.streamWindowBytes,
+      start: START,
+    });
+    this.inbox = new MessageInbox({
+      maxMessageBytes: TERMS.maxMessageBytes,
+      windowBytes: TERMS.messageWindowBytes,
+      tell: (control) => outbox.control(control),
+      start: START,
+    });
+    this.receiver = new MessageReceiver({
+      slots: SLOTS,
+      slotBytes: SLOT_BYTES,
+      maxMessageBytes: TERMS.maxMessageBytes,
+      inbox: this.inbox,
+      streams: this.streams,
+      onPeerLimit: (limit) => this.sender.onPeerLimit(limit),
+      onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
+      onReceiveGiven: () => this.sender.advertise(),
+      onQuit: () => this.quits++,
+      onSealedMemory: () => assert.fail('nothing is sealed'),
+      firstSequence: START,
+    });
+    this.sender = new MessageSender({
+      mr: this.sendMr,
+      slots: SLOTS,
+      slotBytes: SLOT_BYTES,
+      ownSlots: SLOTS,
+      window: this.receiver.window,
+      outbox,
+      streams: this.streams,
+      maxQueuedBytes: 1_000_000,
+      firstSequence: START,
+      messageStart: START,
+    });
+  }
+
+  listen(): void {
+    this.qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
+    this.tracker = new WorkTracker(this.qp);
+    this.qp.onSend = ({ wrId }, { offset = 0, length = 0 }) => {
+      this.wire.push({ bytes: this.sendMr.bytes.slice(offset, offset + length), wrId });
+    };
+    this.receiver.attach(this.qp, this.receiveMr, null);
+  }
+
+  attach(peerReceived: number): void {
+    const { tracker } = this;
+    const slots = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived };
+    this.sender.attach({ tracker, ...slots, terms: TERMS, sealer: null });
+  }
+
+  detach(): void {
+    this.sender.detach();
+    this.receiver.detach();
+    this.wire.length = 0;
+    this.tracker.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost'));
+  }
+
+  acknowledge(wrId: number): void {
+    this.qp.sends.shift();
+    const completion = new WorkCompletion();
+    completion.wrId = wrId;
+    completion.status = WcStatus.SUCCESS;
+    this.tracker.onCompletion(completion);
+  }
+
+  send(data: Uint8Array): void {
+    this.sender.send(7, data, (error) => {
+      assert.equal(error, undefined);
+      this.done++;
+    });
+  }
+
+  write(id: StreamId, bytes: Uint8Array): void {
+    this.written.set(id, [...(this.written.get(id) ?? []), ...bytes]);
+    this.streams.write(id, bytes, (error) => assert.equal(error, undefined));
+  }
+
+  readAll(id: StreamId): void {
+    for (let bytes = this.streams.read(id); bytes !== undefined; bytes = this.streams.read(id))
+      this.read.set(-id, [...(this.read.get(-id) ?? []), ...bytes]);
+  }
+
+  take(): void {
+    if (this.inbox.unread === 0) return;
+    this.inbox.wait({
+      resolve: (message) => {
+        if (message !== undefined) this.messages.push(message);
+      },
+      reject: assert.fail,
+    });
+  }
+}
+
+export class Pair {
+  readonly ends = [new End(), new End()] as const;
+  /** Completions that have not come. */
+  readonly #acknowledgements: [End, number][] = [];
+
+  constructor() {
+    this.connect();
+  }
+
+  connect(): void {
+    const [a, b] = this.ends;
+    for (const end of this.ends) end.listen();
+    a.attach(b.receiver.received);
+    b.attach(a.receiver.received);
+  }
+
+  /** The oldest fragment from `from` arrives; returns whether there was one. */
+  deliver(from: 0 | 1): boolean {
+    const sender = this.ends[from];
+    const receiver = this.ends[1 - from] as End;
+    const fragment = sender.wire.shift();
+    if (fragment === undefined) return false;
+    const slot = receiver.qp.receives.shift();
+    assert.ok(slot !== undefined, 'no fragment meets a peer without receives');
+    receiver.receiveMr.bytes.set(fragment.bytes, slot * SLOT_BYTES);
+    receiver.receiver.onFragment(slot, fragment.bytes.length);
+    this.#acknowledgements.push([sender, fragment.wrId]);
+    return true;
+  }
+
+  acknowledge(): boolean {
+    const next = this.#acknowledgements.shift();
+    if (next === undefined) return false;
+    next[0].acknowledge(next[1]);
+    return true;
+  }
+
+  /** All that is under way is lost, and so are the answers to what has arrived. */
+  lose(): void {
+    this.#acknowledgements.length = 0;
+    for (const end of this.ends) end.detach();
+    this.connect();
+  }
+
+  settle(action: () => void = () => {}): void {
+    for (let isBusy = true; isBusy; ) {
+      action();
+      const moved = [this.deliver(0), this.deliver(1), this.acknowledge()];
+      isBusy = moved.includes(true);
+    }
+  }
+}
