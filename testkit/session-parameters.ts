@@ -1,5 +1,5 @@
 /** Parameters as one end of a session sends them, for tests and the fuzzer. */
-import type { SessionParameters } from '../src/session/frames.js';
+import type { SessionParameters } from '../src/session/session-data.js';
 import { toQpn, toRKey } from '../src/verbs/brands.js';
 
 /** `ip`: IPv4, where the device is. */

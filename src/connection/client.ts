@@ -1,7 +1,6 @@
 /** The client: connects to a server, verifies it, and brings a connection up. */
 import { openDevice } from '../open-device.js';
 import type { ClientCredentials } from '../session/client-credentials.js';
-import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
@@ -12,7 +11,9 @@ import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
 import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
+import type { Rendezvous } from './rendezvous.js';
 import { StepName, StepReporter } from './steps.js';
+import { TlsRendezvous } from './tls-rendezvous.js';
 
 let lastId = 0;
 
@@ -41,11 +42,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     }
     const device = owned ?? (options.device as Device);
     const dataPath = new DataPath(device, limits, reporter, options.revealPsns ?? false);
-    const lifeline: Lifeline = new Lifeline(channel, {
+    const lifeline: Lifeline = new Lifeline(new TlsRendezvous(channel), {
       dataPath,
       reporter,
       limits: recoveryLimits(options),
-      nextChannel: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, signal }),
+      nextRendezvous: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, signal }),
     });
     if (owned !== undefined) lifeline.onEnd(() => device.close());
     await lifeline.establish();
@@ -59,7 +60,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
 }
 
 /** A new session that takes up the connection of this token. */
-async function resume(token: string | undefined, target: TlsClientOptions): Promise<ControlChannel> {
+async function resume(token: string | undefined, target: TlsClientOptions): Promise<Rendezvous> {
   if (token === undefined) {
     throw new RdmaError(
       'ERR_RDMA_REFUSED',
@@ -69,7 +70,7 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
   }
   const channel = await connectTls({ ...target, wasAccepted: true });
   channel.send({ type: 'resume', token });
-  return channel;
+  return new TlsRendezvous(channel);
 }
 
 function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {

@@ -95,7 +95,7 @@ export class Connection
   constructor(id: number, lifeline: Lifeline, dataPath: DataPath) {
     super();
     this.id = id;
-    this.peer = lifeline.channel.peer;
+    this.peer = lifeline.rendezvous.peer;
     const buffer = lifeline.peerTerms?.buffer ?? null;
     this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
     this.closed = lifeline.closed;
@@ -122,7 +122,7 @@ export class Connection
 
   /** Address of the peer's end of the session. */
   get remoteAddress(): string {
-    return this.#lifeline.channel.remoteAddress;
+    return this.#lifeline.rendezvous.remoteAddress;
   }
 
   /** The memory that the peer may write and read; empty when it may not. */

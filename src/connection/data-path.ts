@@ -4,8 +4,7 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { PeerFault } from '../session/establish-session.js';
-import type { SessionParameters, ToldPath } from '../session/frames.js';
+import type { PeerFault, SessionParameters, ToldPath } from '../session/session-data.js';
 import { MAX_WINDOW_BYTES, type Terms } from '../session/terms.js';
 import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
@@ -107,9 +106,8 @@ export class DataPath implements DataPlane {
     return this.#resources === undefined ? 'none' : qpStateName(this.#resources.qp.state);
   }
 
-  /** Requests of ours wait for the peer's answer. */
-  get isBusy(): boolean {
-    return this.#link !== undefined && this.#link.tracker.pending > 0;
+  answered(): Promise<void> {
+    return this.#link?.tracker.answered() ?? Promise.resolve();
   }
 
   /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist. */
@@ -152,7 +150,7 @@ export class DataPath implements DataPlane {
   }
 
   /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
-  peerFault(peer: PeerPath, sessionAddress: string): PeerFault | undefined {
+  async peerFault(peer: PeerPath, sessionAddress: string): Promise<PeerFault | undefined> {
     return this.#peerCheck.fault(peer, this.#limits.path.peerAddress === 'any' ? null : sessionAddress);
   }
 

@@ -4,10 +4,7 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { PeerFault } from '../session/establish-session.js';
-import type { SessionParameters } from '../session/frames.js';
-import type { SessionRole } from '../session/handshake.js';
-import type { KeyPair } from '../session/session-secrets.js';
+import type { KeyPair, PeerFault, SessionParameters, SessionRole } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
@@ -52,14 +49,12 @@ export interface LinkTerms {
 
 export interface DataPlane {
   listener: DataPlaneListener | null;
-  /** Requests of ours wait for the peer's answer. */
-  readonly isBusy: boolean;
   /** Name of the queue pair's state, for people. */
   readonly qpState: string;
   /** Makes the objects, or a new queue pair for those that exist; returns what the peer must know of them. */
   prepare(options: PrepareOptions): Promise<SessionParameters>;
   /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
-  peerFault(peer: PeerPath, sessionAddress: string): PeerFault | undefined;
+  peerFault(peer: PeerPath, sessionAddress: string): Promise<PeerFault | undefined>;
   /** Brings the queue pair to RTS and posts the receives: the peer may send. */
   connect(link: LinkTerms): Promise<void>;
   /**
@@ -70,6 +65,8 @@ export interface DataPlane {
   prove(terms: Terms): Promise<void>;
   /** Sends what waits. */
   open(terms: Terms): void;
+  /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */
+  answered(): Promise<void>;
   /** Ends the link, after taking what had arrived. Idempotent. */
   disconnect(cause: RdmaError): Promise<void>;
   /** Tells the peer, after all that was sent before, that nothing more will come. */

@@ -12,7 +12,7 @@ export const LifelineTimer = {
   /** The time for recovery is over. */
   RECOVERY: 4,
   /** The session over the channel of before does not come to its end: another channel is needed. */
-  OLD_CHANNEL: 5,
+  OLD_RENDEZVOUS: 5,
 } as const;
 export type LifelineTimer = (typeof LifelineTimer)[keyof typeof LifelineTimer];
 

@@ -1,30 +1,23 @@
 /**
- * The life of a connection: does what its machine says over a control channel and a data path, and tells the machine
- * what became of it. What is decided is decided in lifeline-machine.ts; nothing is decided here.
+ * The life of a connection: does what its machine says over a rendezvous and a data plane, and tells the machine what
+ * became of it. What is decided is decided in lifeline-machine.ts; nothing is decided here.
  *
- * A failed queue pair is replaced over the session that is still open, with fresh PSNs and a fresh number; a lost
- * session by a new one, which the client opens and the server recognises by its token. Either side may begin: a PSN
- * that comes while a connection is up means that the peer starts over.
+ * A failed queue pair is replaced over the rendezvous that is still there, with fresh PSNs and a fresh number; a lost
+ * rendezvous by a new one, which the client seeks and in which the server recognises it by its token. Either side may
+ * begin.
  *
  * Invariants: outputs are carried out in the order in which the machine gave them, also when carrying out one leads to
- * more. After the end everything is freed, the socket last. Time comes from the clock alone, so that a simulation can
+ * more. After the end everything is freed, the rendezvous last. Time comes from the clock alone, so that a simulation can
  * run it.
  */
-import type { ControlChannel } from '../session/control-channel.js';
-import { establishSession } from '../session/establish-session.js';
-import type { SessionAttributes } from '../session/handshake.js';
-import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { asRdmaError, RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { type Clock, systemClock } from './clock.js';
-import type { DataPlane, LinkKeys } from './data-plane.js';
-import {
-  type ChannelState,
-  type LifelineInput,
-  LifelineMachine,
-  type LifelineOutput,
-} from './lifeline-machine.js';
+import type { DataPlane } from './data-plane.js';
+import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
+import { LifelineMachine } from './lifeline-machine.js';
 import type { RecoveryLimits } from './options.js';
+import type { Rendezvous } from './rendezvous.js';
 import { StepName, type StepReporter } from './steps.js';
 
 export interface LifelineOptions {
@@ -33,8 +26,8 @@ export interface LifelineOptions {
   readonly limits: RecoveryLimits;
   /** Server: goes to the client with the parameters. */
   readonly resumeToken?: string;
-  /** Gets another channel to the peer after the first one was lost. Rejects when the signal aborts. */
-  readonly nextChannel: (signal: AbortSignal) => Promise<ControlChannel>;
+  /** Finds the peer again after the first rendezvous was lost. Rejects when the signal aborts. */
+  readonly nextRendezvous: (signal: AbortSignal) => Promise<Rendezvous>;
   readonly clock?: Clock;
   /** From 0 to 1, for pauses. Default `Math.random`. */
   readonly random?: () => number;
@@ -64,21 +57,17 @@ export class Lifeline {
    */
   #attempt = new AbortController();
   readonly #afterEnd: (() => Promise<void>)[] = [];
-  #channel: ControlChannel;
-  /** A new number whenever frames are watched, so that the watch of before falls silent. */
-  #watches = 0;
+  #rendezvous: Rendezvous;
+  #stopWatch: (() => void) | undefined;
   #first: { resolve(): void; reject(error: unknown): void } | undefined;
   #resolveClosed: (error: RdmaError | undefined) => void = () => {};
 
-  constructor(channel: ControlChannel, options: LifelineOptions) {
-    this.#channel = channel;
+  constructor(rendezvous: Rendezvous, options: LifelineOptions) {
+    this.#rendezvous = rendezvous;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#machine = new LifelineMachine({
-      limits: options.limits,
-      random: options.random ?? Math.random,
-      peerName: () => this.#channel.peerName,
-    });
+    const { limits, random = Math.random } = options;
+    this.#machine = new LifelineMachine({ limits, random });
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -90,8 +79,9 @@ export class Lifeline {
     };
   }
 
-  get channel(): ControlChannel {
-    return this.#channel;
+  /** The present one. */
+  get rendezvous(): Rendezvous {
+    return this.#rendezvous;
   }
 
   /** Nothing new is taken any more. */
@@ -104,15 +94,15 @@ export class Lifeline {
     return this.#machine.isOver;
   }
 
-  /** The session is lost, and the peer has not come back yet. */
+  /** The rendezvous is lost, and the peer has not come back yet. */
   get isAbsent(): boolean {
-    return this.#machine.state.name === 'down' && this.#channel.end !== undefined;
+    return this.#machine.state.name === 'down' && this.#rendezvous.end !== undefined;
   }
 
   /**
    * Brings the connection up for the first time.
    *
-   * @throws RdmaError why it failed; everything is freed then, and the channel has ended.
+   * @throws RdmaError why it failed; everything is freed then, and the rendezvous has ended.
    */
   establish(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -121,10 +111,10 @@ export class Lifeline {
     });
   }
 
-  /** The peer came back over a new session, which `nextChannel` will give: the present one is over. */
+  /** The peer came back to a new rendezvous, which `nextRendezvous` will give: the present one is over. */
   supersede(): void {
     const message = 'the peer came back over a new session';
-    this.#channel.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
+    this.#rendezvous.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
   }
 
   /** Adds something to be freed at the very end. */
@@ -143,18 +133,19 @@ export class Lifeline {
     this.#input({ type: 'abort', error });
   }
 
-  get #channelState(): ChannelState {
-    const { end } = this.#channel;
+  get #rendezvousState(): RendezvousState {
+    const { end } = this.#rendezvous;
     if (end === undefined) return 'open';
     return end.error === undefined ? 'left' : 'lost';
   }
 
   #input(input: LifelineInput): void {
-    this.#carryOut(this.#machine.handle(input, this.#clock.now(), this.#channelState));
+    this.#carryOut(this.#machine.handle(input, this.#clock.now(), this.#rendezvousState));
   }
 
   #carryOut(outputs: readonly LifelineOutput[]): void {
     this.#outputs.push(...outputs);
+    if (!this.#machine.isUp) this.#stopWatching();
     this.#setTimer();
     if (this.#isCarryingOut) return;
     this.#isCarryingOut = true;
@@ -175,18 +166,19 @@ export class Lifeline {
     const delayMillis = Math.max(0, Math.ceil(at - this.#clock.now()));
     this.#stopTimer = this.#clock.setTimer(delayMillis, () => {
       this.#timerAt = Number.POSITIVE_INFINITY;
-      this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#channelState));
+      this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#rendezvousState));
     });
   }
 
   #do(output: LifelineOutput): void {
     const { dataPath, reporter } = this.#options;
+    const rendezvous = this.#rendezvous;
     switch (output.type) {
-      case 'run-session':
-        this.#answer(this.#runSession(), { type: 'session-up' }, 'session-failed');
+      case 'meet':
+        this.#answer(this.#meet(), { type: 'met' }, 'not-met');
         break;
-      case 'next-channel':
-        this.#answer(this.#replaceChannel(), { type: 'new-channel' }, 'no-channel');
+      case 'next-rendezvous':
+        this.#answer(this.#replaceRendezvous(), { type: 'new-rendezvous' }, 'no-rendezvous');
         break;
       case 'stop-attempt':
         this.#attempt.abort();
@@ -194,20 +186,20 @@ export class Lifeline {
       case 'disconnect':
         this.#answer(dataPath.disconnect(output.cause), { type: 'disconnected' }, 'disconnected');
         break;
-      case 'send-ping':
-        this.#channel.send({ type: 'ping' });
+      case 'await-answers':
+        void dataPath.answered().then(() => this.#input({ type: 'answered' }));
         break;
-      case 'send-pong':
-        this.#channel.send({ type: 'pong' });
+      case 'ask-peer':
+        rendezvous.ask();
         break;
-      case 'drop-channel':
-        this.#channel.drop(silent(this.#channel.peerName, output.silentMillis));
+      case 'drop-rendezvous':
+        rendezvous.drop(silent(rendezvous.peerName, output.silentMillis));
         break;
-      case 'fail-channel':
-        this.#channel.fail(output.error, peerAnswer(output.error));
+      case 'fail-rendezvous':
+        rendezvous.fail(output.error, peerAnswer(output.error));
         break;
-      case 'leave-channel':
-        void this.#channel.close('quit');
+      case 'leave-rendezvous':
+        void rendezvous.close();
         return;
       case 'send-quit':
         dataPath.quit();
@@ -232,14 +224,14 @@ export class Lifeline {
         this.listener?.onReconnected();
         break;
       case 'watch':
-        void this.#watch();
+        if (this.#machine.isUp) this.#watch();
     }
   }
 
   #answer(
     running: Promise<void>,
     done: LifelineInput,
-    failed: 'session-failed' | 'no-channel' | 'disconnected',
+    failed: 'not-met' | 'no-rendezvous' | 'disconnected',
   ): void {
     void running.then(
       () => this.#input(done),
@@ -253,61 +245,45 @@ export class Lifeline {
     if (step === 'ready') this.#first?.resolve();
   }
 
-  async #runSession(): Promise<void> {
+  async #meet(): Promise<void> {
     const { dataPath, reporter, resumeToken } = this.#options;
-    const channel = this.#channel;
-    const end = { role: channel.role, secret: endSecret(channel) };
-    let proving: SessionAttributes | undefined;
-    const session = await establishSession(channel, {
-      async createObjects() {
+    const terms = await this.#rendezvous.meet({
+      async prepare(options) {
         reporter.report(StepName.PSN_EXCHANGED);
-        const { path, terms } = await dataPath.prepare({ reachedAt: channel.localAddress, end });
+        const { path, terms } = await dataPath.prepare(options);
         return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
       },
-      checkPeer: ({ peer }) => dataPath.peerFault(peer, channel.remoteAddress),
-      transition: (met) => dataPath.connect({ ...met, keys: linkKeys(channel, met) }),
-      prove(met) {
-        proving = met;
-        channel.deadlineError = () => unreachable(channel, met);
-        return dataPath.prove(met.terms);
-      },
-    }).catch((error: unknown) => {
-      throw proving === undefined ? error : proofError(channel, proving, asRdmaError(error, FAILED));
+      peerFault: (peer, address) => dataPath.peerFault(peer, address),
+      connect: (link) => dataPath.connect(link),
+      prove: (terms) => dataPath.prove(terms),
     });
-    this.peerTerms = session.terms;
-    dataPath.open(session.terms);
+    this.peerTerms = terms;
+    dataPath.open(terms);
   }
 
-  async #replaceChannel(): Promise<void> {
+  async #replaceRendezvous(): Promise<void> {
     const attempt = new AbortController();
     this.#attempt = attempt;
-    this.#channel = await this.#options.nextChannel(attempt.signal);
-    this.#options.reporter.report(StepName.TLS, { peer: this.#channel.remoteAddress });
+    this.#rendezvous = await this.#options.nextRendezvous(attempt.signal);
+    this.#options.reporter.report(StepName.TLS, { peer: this.#rendezvous.remoteAddress });
   }
 
-  /** Reads the channel while the connection is up. */
-  async #watch(): Promise<void> {
-    const watch = ++this.#watches;
-    const channel = this.#channel;
-    const isOver = (): boolean => watch !== this.#watches || !this.#machine.isUp;
-    const { dataPath } = this.#options;
-    try {
-      while (!isOver()) {
-        const frame = await channel.peek();
-        if (isOver()) return;
-        // A PSN is left for the session that begins with it.
-        if (frame.type !== 'psn') await channel.receive();
-        this.#input({ type: 'frame', frame: frame.type, isBusy: dataPath.isBusy });
-        if (frame.type === 'psn') return;
-      }
-    } catch (error) {
-      if (isOver()) return;
-      this.#input({ type: 'channel-ended', error: asRdmaError(error, FAILED), isBusy: dataPath.isBusy });
-    }
+  #watch(): void {
+    this.#stopWatch = this.#rendezvous.watch({
+      onHeard: () => this.#input({ type: 'heard' }),
+      onRestart: () => this.#input({ type: 'peer-restarted' }),
+      onLeft: () => this.#input({ type: 'peer-left' }),
+      onEnded: (error) => this.#input({ type: 'rendezvous-ended', error }),
+    });
+  }
+
+  #stopWatching(): void {
+    this.#stopWatch?.();
+    this.#stopWatch = undefined;
   }
 
   async #finish(error: RdmaError | undefined): Promise<void> {
-    await this.#channel.close('quit');
+    await this.#rendezvous.close();
     this.#first?.reject(
       error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
     );
@@ -319,35 +295,6 @@ export class Lifeline {
 }
 
 const FAILED = 'the connection failed on an internal error';
-
-const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => ({
-  messages: deriveKeys(channel, 'messages', met),
-  memory: deriveKeys(channel, 'memory', met),
-});
-
-/** What it means that nothing proved the link. */
-function proofError(channel: ControlChannel, met: SessionAttributes, error: RdmaError): RdmaError {
-  const { end } = channel;
-  const cause = end?.error ?? error;
-  if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
-  // The peer has found out first.
-  if (end?.told === 'unreachable') return unreachable(channel, met, { cause, refusal: end.told });
-  const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
-  return isUnanswered ? unreachable(channel, met, { cause }) : cause;
-}
-
-function unreachable(
-  { role, remoteAddress, remotePort }: ControlChannel,
-  { own, peer }: SessionAttributes,
-  options: RdmaErrorOptions = {},
-): RdmaError {
-  const tcp = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
-  const isOne = own.udpPort === peer.udpPort;
-  const udp = isOne
-    ? `UDP port ${own.udpPort} does not come through: open it in both directions`
-    : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do not come through: open them in both directions`;
-  return new RdmaError('ERR_RDMA_UNREACHABLE', `${tcp}, but ${udp}`, options);
-}
 
 const silent = (peerName: string, silentMillis: number): RdmaError =>
   new RdmaError('ERR_RDMA_TIMEOUT', `${peerName} has been silent for ${Math.round(silentMillis)} ms`);

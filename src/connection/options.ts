@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
-import { type ConnectionPathOptions, type PathSettings, pathSettings } from './path-options.js';
+import { type ConnectionPathOptions, type PathSettings, pathSettings, quitMillis } from './path-options.js';
 import type { ConnectionStep } from './steps.js';
 
 export const DEFAULT_PORT = 4433;
@@ -60,11 +60,14 @@ export interface CommonOptions extends DataPathOptions {
 export interface RecoveryLimits {
   readonly recoveryMillis: number;
   readonly keepAliveMillis: number;
+  /** How long an orderly end in which nothing moves takes at most. */
+  readonly quitMillis: number;
 }
 
 export const recoveryLimits = (options: CommonOptions): RecoveryLimits => ({
   recoveryMillis: options.recoveryMillis ?? DEFAULT_RECOVERY_MILLIS,
   keepAliveMillis: options.keepAliveMillis ?? 5000,
+  quitMillis: quitMillis(pathSettings(options.path)),
 });
 
 export interface DataPathLimits {

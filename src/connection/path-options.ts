@@ -23,10 +23,32 @@ export interface ConnectionPathOptions
   readonly peerAddress?: 'session' | 'any';
 }
 
-export type PathSettings = PathOptions & Required<Pick<ConnectionPathOptions, 'port' | 'peerAddress'>>;
+export type PathSettings = PathOptions &
+  Required<Pick<ConnectionPathOptions, 'port' | 'peerAddress' | 'timeout' | 'retryCount'>>;
 
 /** RNR retries go on for ever: flow control keeps messages from coming without a receive. */
 const DEFAULTS: PathSettings = { port: 1, timeout: 16, retryCount: 7, rnrRetry: 7, peerAddress: 'session' };
+
+/** What a program that is slow to take its messages is given in any case. */
+const SHORTEST_QUIT_MILLIS = 1500;
+/** A queue pair that waits for longer than this, or for ever, does not keep a program from its end. */
+const LONGEST_QUIT_MILLIS = 30_000;
+/** Between the end of the last retry and the word of it. */
+const NOTICE_MILLIS = 500;
+
+/** How long a queue pair waits for an answer until it has spent its retries; infinity for `timeout` 0. */
+export const answerMillis = ({
+  timeout,
+  retryCount,
+}: Pick<PathSettings, 'timeout' | 'retryCount'>): number =>
+  timeout === 0 ? Number.POSITIVE_INFINITY : (4.096 * 2 ** timeout * (retryCount + 1)) / 1000;
+
+/**
+ * How long an orderly end waits while nothing moves: longer than the queue pair takes to notice a path that is dead, so that
+ * a connection which could recover does not end with messages that the peer never got.
+ */
+export const quitMillis = (path: Pick<PathSettings, 'timeout' | 'retryCount'>): number =>
+  Math.min(LONGEST_QUIT_MILLIS, Math.max(SHORTEST_QUIT_MILLIS, answerMillis(path) + NOTICE_MILLIS));
 
 /** The options were checked (option-rules.ts). */
 export function pathSettings(options: ConnectionPathOptions = {}): PathSettings {

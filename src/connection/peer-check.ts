@@ -7,7 +7,7 @@
  * that the two ends of one TLS connection share and nobody else has, before it tells its path.
  */
 import { timingSafeEqual } from 'node:crypto';
-import type { PeerFault } from '../session/establish-session.js';
+import type { PeerFault } from '../session/session-data.js';
 import { formatGid, parseGid } from '../verbs/address.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import type { SessionEnd } from './data-plane.js';

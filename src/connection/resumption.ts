@@ -3,9 +3,9 @@
  * the first one; the new session names it, and must show the same certificate.
  */
 import { randomBytes } from 'node:crypto';
-import type { ControlChannel } from '../session/control-channel.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { Lifeline } from './lifeline.js';
+import type { Rendezvous } from './rendezvous.js';
 
 const TOKEN_BYTES = 32;
 
@@ -13,19 +13,19 @@ const TOKEN_BYTES = 32;
 export class ResumePoint {
   readonly token = randomBytes(TOKEN_BYTES).toString('hex');
   lifeline: Lifeline | null = null;
-  #offered: ControlChannel | undefined;
-  #taker: ((channel: ControlChannel) => void) | undefined;
+  #offered: Rendezvous | undefined;
+  #taker: ((rendezvous: Rendezvous) => void) | undefined;
 
   /** A new session of the client is here. */
-  offer(channel: ControlChannel): void {
+  offer(rendezvous: Rendezvous): void {
     this.#offered?.drop(superseded());
-    this.#offered = channel;
+    this.#offered = rendezvous;
     this.#hand();
     this.lifeline?.supersede();
   }
 
   /** The next session; rejects with the signal's reason. */
-  next(signal: AbortSignal): Promise<ControlChannel> {
+  next(signal: AbortSignal): Promise<Rendezvous> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         this.#taker = undefined;
@@ -38,9 +38,9 @@ export class ResumePoint {
         return;
       }
       signal.addEventListener('abort', stop, { once: true });
-      this.#taker = (channel) => {
+      this.#taker = (rendezvous) => {
         signal.removeEventListener('abort', stop);
-        resolve(channel);
+        resolve(rendezvous);
       };
       this.#hand();
     });
@@ -49,17 +49,18 @@ export class ResumePoint {
   /** The connection is over: who came too late for it learns so at once. */
   end(): void {
     const message = 'the connection ended before this session could take it up';
-    this.#offered?.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'resumption' }));
+    const error = new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'resumption' });
+    this.#offered?.fail(error, message);
     this.#offered = undefined;
   }
 
   #hand(): void {
     if (this.#offered === undefined || this.#taker === undefined) return;
-    const channel = this.#offered;
+    const rendezvous = this.#offered;
     const taker = this.#taker;
     this.#offered = undefined;
     this.#taker = undefined;
-    taker(channel);
+    taker(rendezvous);
   }
 }
 
@@ -81,12 +82,12 @@ export class Resumptions {
   }
 
   /** Gives the session to the connection that it names; `false` when there is none that it may have. */
-  resume(token: string, channel: ControlChannel): boolean {
+  resume(token: string, rendezvous: Rendezvous): boolean {
     const point = this.#points.get(token);
     const lifeline = point?.lifeline ?? null;
     if (point === undefined || lifeline === null || lifeline.isOver) return false;
-    if (lifeline.channel.peer?.fingerprint256 !== channel.peer?.fingerprint256) return false;
-    point.offer(channel);
+    if (lifeline.rendezvous.peer?.fingerprint256 !== rendezvous.peer?.fingerprint256) return false;
+    point.offer(rendezvous);
     return true;
   }
 

@@ -8,7 +8,7 @@
  * and an announcement must count up.
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
-import type { KeyPair } from '../session/session-secrets.js';
+import type { KeyPair } from '../session/session-data.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
 import { MessageFault, MessageKind, violation } from './message-header.js';
 import type { MemoryRights } from './options.js';

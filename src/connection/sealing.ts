@@ -7,7 +7,7 @@
  * below the 2^24.5 records after which RFC 8446 wants a new key.
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
-import type { DirectionKeys } from '../session/session-secrets.js';
+import type { DirectionKeys } from '../session/session-data.js';
 import { RdmaError } from '../verbs/errors.js';
 
 export const TAG_BYTES = 16;

@@ -26,6 +26,7 @@ import { pemText } from './pem.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
+import { TlsRendezvous } from './tls-rendezvous.js';
 
 export const DEFAULT_SLOTS = 10;
 /** How long handlers and clients have for their orderly end when the server closes. */
@@ -226,7 +227,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   #resume(channel: ControlChannel, token: string): void {
     // Taken: the session begins with what follows.
     void channel.receive();
-    if (this.#closing === undefined && this.#resumptions.resume(token, channel)) return;
+    if (this.#closing === undefined && this.#resumptions.resume(token, new TlsRendezvous(channel))) return;
     const message = 'there is no connection that this session could take up';
     this.#refuse(channel, new Refused('resumption', message));
   }
@@ -284,12 +285,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   ): Promise<void> {
     const { limits } = admitted;
     const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
-    const lifeline = new Lifeline(channel, {
+    const lifeline = new Lifeline(new TlsRendezvous(channel), {
       dataPath,
       reporter,
       limits: recoveryLimits(this.#options),
       resumeToken: point.token,
-      nextChannel: (signal) => point.next(signal),
+      nextRendezvous: (signal) => point.next(signal),
     });
     point.lifeline = lifeline;
     try {

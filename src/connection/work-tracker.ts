@@ -15,15 +15,17 @@ export class WorkTracker {
   readonly #qp: QueuePair;
   readonly #open = new Map<number, WorkDone>();
   #nextId = 1;
+  readonly #waiting: (() => void)[] = [];
   #failure: RdmaError | undefined;
 
   constructor(qp: QueuePair) {
     this.#qp = qp;
   }
 
-  /** Requests that have not ended. */
-  get pending(): number {
-    return this.#open.size;
+  /** Resolves when every request has ended. */
+  answered(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. */
@@ -48,6 +50,7 @@ export class WorkTracker {
     if (done === undefined) return;
     this.#open.delete(completion.wrId);
     done(completion.status === WcStatus.SUCCESS ? undefined : completionError(completion.status));
+    if (this.#waiting.length > 0 && this.#open.size === 0) this.#tellWaiting();
   }
 
   /** Ends whatever is open with `error`, and whatever comes later too. */
@@ -57,6 +60,11 @@ export class WorkTracker {
     const open = [...this.#open.values()];
     this.#open.clear();
     for (const done of open) done(error);
+    this.#tellWaiting();
+  }
+
+  #tellWaiting(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
 

@@ -13,9 +13,9 @@ import { type RefusalKind, refusalKindOf, toldRefusalKind } from '../verbs/refus
 import { cleanText } from './clean-text.js';
 import { FrameDecoder } from './frame-decoder.js';
 import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame, type FrameOf } from './frames.js';
-import type { SessionRole } from './handshake.js';
 import type { HandshakeDeadline } from './handshake-deadline.js';
 import { type PeerIdentity, peerIdentity } from './peer-identity.js';
+import type { SessionRole } from './session-data.js';
 import { explainTlsError } from './tls-errors.js';
 
 const MAX_AWAITED_FRAMES = 16;

@@ -6,23 +6,17 @@ import type { Psn } from '../verbs/brands.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { cleanText } from './clean-text.js';
 import type { ControlChannel } from './control-channel.js';
-import type { SessionParameters } from './frames.js';
-import { Handshake, type HandshakeEvent, type SessionAttributes } from './handshake.js';
+import { Handshake, type HandshakeEvent } from './handshake.js';
 import { untilProven } from './proof.js';
 import { generatePsn } from './psn-source.js';
+import type { PeerFault, SessionAttributes, SessionParameters } from './session-data.js';
 import { bindParameters, isBound } from './session-secrets.js';
-
-/** A breach of the session protocol: a name for it, and the rest of the sentence "the client broke …: it …". */
-export interface PeerFault {
-  readonly reason: string;
-  readonly message: string;
-}
 
 export interface SessionSteps {
   /** Makes PD, CQs, QP, buffers and MRs. `signal` aborts when the session ends meanwhile. */
   createObjects(signal: AbortSignal): Promise<SessionParameters>;
   /** Looks at what the peer told, before anything is done with it; returns what it may not tell. */
-  checkPeer?(attributes: SessionAttributes): PeerFault | undefined;
+  checkPeer?(attributes: SessionAttributes): Promise<PeerFault | undefined>;
   /** INIT → RTR(rqPsn) → RTS(sqPsn), and posts the receives. */
   transition(attributes: SessionAttributes, signal: AbortSignal): Promise<void>;
   /**
@@ -64,7 +58,7 @@ export async function establishSession(
     } else if (event.type === 'transition') {
       const wanted = event.attributes;
       checkBinding(channel, wanted, event.binding);
-      const fault = steps.checkPeer?.(wanted);
+      const fault = await steps.checkPeer?.(wanted);
       if (fault !== undefined) throw endedBy(channel, { type: 'violation', ...fault });
       await ownStep(channel, () => steps.transition(wanted, abort.signal));
       attributes = wanted;

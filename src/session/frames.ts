@@ -11,11 +11,11 @@ import * as v from 'valibot';
 import { PSN_MASK, type Psn, QPN_MASK, type Qpn, toPsn, toQpn } from '../verbs/brands.js';
 import { usageError } from '../verbs/errors.js';
 import { PATH_MTUS } from '../verbs/mtu.js';
-import type { PeerPath } from '../verbs/peer-path.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { integer, TOKEN_RULE, text } from './schema-rules.js';
-import { addressesAsHex, type Terms, termsSchema } from './terms.js';
+import type { ToldPath } from './session-data.js';
+import { addressesAsHex, termsSchema } from './terms.js';
 import { hasUniqueKeys } from './unique-keys.js';
 
 export const FRAME_VERSION = 1;
@@ -31,14 +31,6 @@ const qpn: v.GenericSchema<number, Qpn> = v.pipe(integer(0, QPN_MASK), v.transfo
 
 const isGid = (value: string): boolean => isIPv6(value) && !value.includes('%');
 const GID_RULE = 'must be an IPv6 address in text';
-
-/** A path as the `parameters` frame tells it: the PSN came before, in a frame of its own. */
-export type ToldPath = Omit<SessionPath, 'psn'>;
-
-export interface SessionPath extends PeerPath {
-  /** 0 on Ethernet. */
-  readonly lid: number;
-}
 
 const path: v.GenericSchema<unknown, ToldPath> = v.strictObject(
   {
@@ -91,11 +83,6 @@ type Schemas = typeof FRAME_SCHEMAS;
 export type FrameType = keyof Schemas;
 export type FrameOf<Type extends FrameType> = Readonly<v.InferOutput<Schemas[Type]>>;
 export type Frame = { [Type in FrameType]: FrameOf<Type> }[FrameType];
-/** What each side tells about its queue pair and promises. */
-export interface SessionParameters {
-  readonly path: ToldPath;
-  readonly terms: Terms;
-}
 
 /** Why bytes are not a frame. */
 export const FrameFault = {

@@ -13,18 +13,8 @@
 import type { Psn } from '../verbs/brands.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
-import {
-  byeFrame,
-  errorFrame,
-  type Frame,
-  type FrameOf,
-  type SessionParameters,
-  type SessionPath,
-  type ToldPath,
-} from './frames.js';
-import type { Terms } from './terms.js';
-
-export type SessionRole = 'server' | 'client';
+import { byeFrame, errorFrame, type Frame, type FrameOf } from './frames.js';
+import type { SessionAttributes, SessionParameters, SessionRole, ToldPath } from './session-data.js';
 
 export const HandshakeState = {
   /** Waiting for the peer's PSN. */
@@ -45,16 +35,6 @@ export type HandshakeState = (typeof HandshakeState)[keyof typeof HandshakeState
 
 /** What a frame out of order is called. */
 export const UNEXPECTED_FRAME = 'unexpected_frame';
-
-/** What two ends know of each other: paths for INIT → RTR → RTS, and terms. */
-export interface SessionAttributes {
-  /** Our own end; its PSN is `sqPsn` of RTS. */
-  readonly own: SessionPath;
-  /** The peer's end; its PSN is `rqPsn` of RTR. */
-  readonly peer: SessionPath;
-  /** What the peer promises. */
-  readonly terms: Terms;
-}
 
 export type HandshakeEvent =
   /** Make PD, CQs, QP, buffers and MRs, then call `setLocalParameters`. */

@@ -5,8 +5,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Psn } from '../verbs/brands.js';
 import type { ControlChannel } from './control-channel.js';
-import type { SessionParameters } from './frames.js';
-import type { SessionAttributes, SessionRole } from './handshake.js';
+import type {
+  DirectionKeys,
+  KeyPair,
+  SessionAttributes,
+  SessionParameters,
+  SessionRole,
+} from './session-data.js';
 import { addressesAsHex } from './terms.js';
 
 export type KeyExporter = Pick<ControlChannel, 'role' | 'sessionsBefore' | 'exportKeyingMaterial'>;
@@ -50,18 +55,6 @@ export function isBound(
 /** A value that only the two ends of this TLS connection know, by which they find each other in one process. */
 export const endSecret = (exporter: KeyExporter): Buffer =>
   exporter.exportKeyingMaterial(BINDING_BYTES, ENDS_LABEL);
-
-/** Key and initial nonce of one direction. */
-export interface DirectionKeys {
-  readonly key: Buffer;
-  readonly iv: Buffer;
-}
-
-/** Keys of both directions for one purpose. */
-export interface KeyPair {
-  readonly own: DirectionKeys;
-  readonly peer: DirectionKeys;
-}
 
 /**
  * Fresh keys for what `purpose` names, bound to this TLS connection, to how many sessions it carried before, and to the

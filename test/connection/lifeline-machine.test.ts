@@ -1,35 +1,31 @@
 /** The machine of a connection's life: each state with what may happen in it, the rules of recovery, and random lives. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  type ChannelState,
-  LAST_ANSWER_MILLIS,
-  type LifelineInput,
-  LifelineMachine,
-  QUIT_MILLIS,
-} from '../../src/connection/lifeline-machine.js';
+import type { LifelineInput, RendezvousState } from '../../src/connection/lifeline-events.js';
+import { LAST_ANSWER_MILLIS, LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
 import { Random } from '../../testkit/random.js';
 
 const RECOVERY_MILLIS = 1000;
 const KEEP_ALIVE_MILLIS = 100;
+const QUIT_MILLIS = 700;
 const fail = (code: RdmaErrorCode = 'ERR_RDMA_COMPLETION', message = 'it broke'): RdmaError =>
   new RdmaError(code, message);
 
-/** A machine with its clock and its channel; `does` gives the names of what it wants done. */
+/** A machine with its clock and its rendezvous; `does` gives the names of what it wants done. */
 class Life {
   now = 0;
-  channel: ChannelState = 'open';
+  rendezvous: RendezvousState = 'open';
   readonly machine: LifelineMachine;
 
   constructor(recoveryMillis = RECOVERY_MILLIS) {
-    const limits = { recoveryMillis, keepAliveMillis: KEEP_ALIVE_MILLIS };
-    this.machine = new LifelineMachine({ limits, random: () => 1, peerName: () => 'the peer' });
+    const limits = { recoveryMillis, keepAliveMillis: KEEP_ALIVE_MILLIS, quitMillis: QUIT_MILLIS };
+    this.machine = new LifelineMachine({ limits, random: () => 1 });
   }
 
   does(input: LifelineInput | LifelineInput['type']): string {
     const given = typeof input === 'string' ? ({ type: input } as LifelineInput) : input;
-    return names(this.machine.handle(given, this.now, this.channel));
+    return names(this.machine.handle(given, this.now, this.rendezvous));
   }
 
   /** Lets time pass; returns what the machine does meanwhile. */
@@ -38,7 +34,7 @@ class Life {
     const done: string[] = [];
     while (this.machine.nextDeadline <= until) {
       this.now = this.machine.nextDeadline;
-      done.push(names(this.machine.handleTimeout(this.now, this.channel)));
+      done.push(names(this.machine.handleTimeout(this.now, this.rendezvous)));
     }
     this.now = until;
     return done.join(' ').trim();
@@ -53,23 +49,27 @@ class Life {
 const names = (outputs: readonly { type: string }[]): string => outputs.map(({ type }) => type).join(' ');
 
 const linkFailed = (error = fail()): LifelineInput => ({ type: 'link-failed', error });
-const sessionFailed = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
-  type: 'session-failed',
+const notMet = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
+  type: 'not-met',
   error,
 });
-const frame = (name: string, isBusy = false): LifelineInput => ({ type: 'frame', frame: name, isBusy });
+const rendezvousEnded = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
+  type: 'rendezvous-ended',
+  error,
+});
 const ABORT: LifelineInput = { type: 'abort', error: fail('ERR_RDMA_ABORTED') };
 
 /** A life in each state. */
 const SITUATIONS: Readonly<Record<string, () => Life>> = {
   establishing: () => after(new Life(), 'start'),
-  up: () => after(new Life(), 'start', 'session-up'),
+  up: () => after(new Life(), 'start', 'met'),
+  'up, before the last answers': () => after(SITUATIONS['up']?.() as Life, rendezvousEnded()),
   'down disconnecting': () => after(SITUATIONS['up']?.() as Life, linkFailed()),
-  'down session': () => after(SITUATIONS['down disconnecting']?.() as Life, 'disconnected'),
-  'down pausing': () => after(SITUATIONS['down session']?.() as Life, sessionFailed(), 'disconnected'),
-  'down channel': () => {
+  'down meeting': () => after(SITUATIONS['down disconnecting']?.() as Life, 'disconnected'),
+  'down pausing': () => after(SITUATIONS['down meeting']?.() as Life, notMet(), 'disconnected'),
+  'down rendezvous': () => {
     const life = SITUATIONS['down disconnecting']?.() as Life;
-    life.channel = 'lost';
+    life.rendezvous = 'lost';
     return after(life, 'disconnected');
   },
   ending: () => after(SITUATIONS['up']?.() as Life, ABORT),
@@ -84,68 +84,64 @@ function after(life: Life, ...inputs: readonly (LifelineInput | LifelineInput['t
 /** For each state: input, what is done, where it leads. */
 const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['type'], string, string][]>> = {
   establishing: [
-    ['session-up', 'report watch', 'up'],
-    [sessionFailed(), 'destroy', 'ending'],
+    ['met', 'report watch', 'up'],
+    [notMet(), 'destroy', 'ending'],
     [linkFailed(), '', 'establishing'],
-    [ABORT, 'stop-attempt fail-channel', 'ending'],
-    ['close', 'stop-attempt fail-channel', 'ending'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
+    ['close', 'stop-attempt fail-rendezvous', 'ending'],
   ],
   up: [
-    [frame('ping'), 'send-pong', 'up'],
-    [frame('pong'), '', 'up'],
-    [frame('psn'), 'reconnecting disconnect', 'down disconnecting'],
-    [frame('psn', true), '', 'up'],
-    [frame('bye'), 'report destroy', 'ending'],
-    [frame('ready'), 'fail-channel destroy', 'ending'],
+    ['heard', '', 'up'],
+    ['peer-restarted', 'await-answers', 'up'],
+    ['peer-left', 'report destroy', 'ending'],
+    ['answered', '', 'up'],
+    [rendezvousEnded(), 'await-answers', 'up'],
     [linkFailed(), 'reconnecting disconnect', 'down disconnecting'],
-    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-channel destroy', 'ending'],
-    [linkFailed(fail('ERR_RDMA_INTEGRITY')), 'fail-channel destroy', 'ending'],
-    [
-      { type: 'channel-ended', error: fail('ERR_RDMA_TLS'), isBusy: false },
-      'reconnecting disconnect',
-      'down disconnecting',
-    ],
-    [
-      { type: 'channel-ended', error: fail('ERR_RDMA_REFUSED'), isBusy: false },
-      'fail-channel destroy',
-      'ending',
-    ],
+    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
+    [linkFailed(fail('ERR_RDMA_INTEGRITY')), 'fail-rendezvous destroy', 'ending'],
     ['peer-quit', 'report end-receiving', 'up'],
     ['close', 'send-quit', 'up'],
     ['quit-done', '', 'up'],
-    [ABORT, 'fail-channel destroy', 'ending'],
+    [ABORT, 'fail-rendezvous destroy', 'ending'],
+  ],
+  'up, before the last answers': [
+    ['answered', 'reconnecting disconnect', 'down disconnecting'],
+    ['peer-restarted', '', 'up'],
+    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
+    ['peer-left', 'report destroy', 'ending'],
   ],
   'down disconnecting': [
-    ['disconnected', 'run-session', 'down session'],
-    [{ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }, 'fail-channel destroy', 'ending'],
+    ['disconnected', 'meet', 'down meeting'],
+    [{ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }, 'fail-rendezvous destroy', 'ending'],
     [linkFailed(), '', 'down disconnecting'],
-    [frame('bye'), '', 'down disconnecting'],
+    ['peer-left', '', 'down disconnecting'],
+    ['answered', '', 'down disconnecting'],
     ['close', 'send-quit', 'down disconnecting'],
     ['peer-quit', 'report end-receiving', 'down disconnecting'],
-    [ABORT, 'stop-attempt fail-channel', 'ending'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
   ],
-  'down session': [
-    ['session-up', 'report watch reconnected', 'up'],
-    [sessionFailed(), 'disconnect', 'down disconnecting'],
-    [sessionFailed(fail('ERR_RDMA_REFUSED')), 'fail-channel destroy', 'ending'],
-    [linkFailed(), '', 'down session'],
-    [ABORT, 'stop-attempt fail-channel', 'ending'],
+  'down meeting': [
+    ['met', 'report watch reconnected', 'up'],
+    [notMet(), 'disconnect', 'down disconnecting'],
+    [notMet(fail('ERR_RDMA_REFUSED')), 'fail-rendezvous destroy', 'ending'],
+    [linkFailed(), '', 'down meeting'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
   ],
   'down pausing': [
     [linkFailed(), '', 'down pausing'],
     ['close', 'send-quit', 'down pausing'],
-    [ABORT, 'fail-channel destroy', 'ending'],
+    [ABORT, 'fail-rendezvous destroy', 'ending'],
   ],
-  'down channel': [
-    ['new-channel', 'run-session', 'down session'],
-    [{ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
-    [{ type: 'no-channel', error: fail('ERR_RDMA_REFUSED') }, 'fail-channel destroy', 'ending'],
-    [ABORT, 'stop-attempt fail-channel', 'ending'],
+  'down rendezvous': [
+    ['new-rendezvous', 'meet', 'down meeting'],
+    [{ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
+    [{ type: 'no-rendezvous', error: fail('ERR_RDMA_REFUSED') }, 'fail-rendezvous destroy', 'ending'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
   ],
   ending: [
-    ['destroyed', 'fail-channel finish', 'ending'],
+    ['destroyed', 'fail-rendezvous finish', 'ending'],
     [linkFailed(), '', 'ending'],
-    [frame('bye'), '', 'ending'],
+    ['peer-left', '', 'ending'],
     ['close', '', 'ending'],
     ['quit-done', '', 'ending'],
     [ABORT, '', 'ending'],
@@ -161,7 +157,7 @@ for (const [name, rows] of Object.entries(TABLE)) {
   test(`${name}: each input does what it must and leads where it must`, () => {
     for (const [input, does, leadsTo] of rows) {
       const life = SITUATIONS[name]?.() as Life;
-      assert.equal(life.where(), name);
+      assert.equal(life.where(), name.replace(/,.*/, ''));
       const what = JSON.stringify(input);
       assert.equal(life.does(input), does, what);
       assert.equal(life.where(), leadsTo, what);
@@ -171,15 +167,15 @@ for (const [name, rows] of Object.entries(TABLE)) {
 
 test('the end waits for what is under way, and then goes on with it alone', () => {
   for (const [name, settles] of [
-    ['establishing', 'session-up'],
-    ['establishing', sessionFailed()],
+    ['establishing', 'met'],
+    ['establishing', notMet()],
     ['down disconnecting', 'disconnected'],
-    ['down session', 'session-up'],
-    ['down channel', 'new-channel'],
+    ['down meeting', 'met'],
+    ['down rendezvous', 'new-rendezvous'],
   ] as const) {
     const life = after(SITUATIONS[name]?.() as Life, ABORT);
-    assert.equal(life.does(settles), 'fail-channel destroy', name);
-    assert.equal(life.does('destroyed'), 'fail-channel finish');
+    assert.equal(life.does(settles), 'fail-rendezvous destroy', name);
+    assert.equal(life.does('destroyed'), 'fail-rendezvous finish');
     assert.equal(life.does('finished'), '');
     assert.equal(life.where(), 'ended');
     assert.equal(life.machine.nextDeadline, Number.POSITIVE_INFINITY);
@@ -188,14 +184,14 @@ test('the end waits for what is under way, and then goes on with it alone', () =
 
 test('a failure before the connection first went up counts as soon as it is up', () => {
   const life = after(new Life(), 'start', linkFailed());
-  assert.equal(life.does('session-up'), 'report watch reconnecting disconnect');
+  assert.equal(life.does('met'), 'report watch reconnecting disconnect');
 });
 
 test('a link that fails before its recovery is done goes on with that recovery, or ends it', () => {
-  const life = after(SITUATIONS['down session']?.() as Life, linkFailed());
-  assert.equal(life.does('session-up'), 'disconnect');
-  const other = after(SITUATIONS['down session']?.() as Life, linkFailed(fail('ERR_RDMA_PROTOCOL')));
-  assert.equal(other.does('session-up'), 'fail-channel destroy');
+  const life = after(SITUATIONS['down meeting']?.() as Life, linkFailed());
+  assert.equal(life.does('met'), 'disconnect');
+  const other = after(SITUATIONS['down meeting']?.() as Life, linkFailed(fail('ERR_RDMA_PROTOCOL')));
+  assert.equal(other.does('met'), 'fail-rendezvous destroy');
 });
 
 test('the time for recovery begins with the first failure, however many follow, and its end tells of that one', () => {
@@ -206,8 +202,8 @@ test('the time for recovery begins with the first failure, however many follow, 
     attempts++;
     assert.ok(life.now <= RECOVERY_MILLIS + 200, 'it gives up');
     // Comes up, and fails at once without having moved anything.
-    if (attempts % 2 === 0) after(life, 'session-up', linkFailed());
-    else life.does(sessionFailed());
+    if (attempts % 2 === 0) after(life, 'met', linkFailed());
+    else life.does(notMet());
     life.does('disconnected');
     life.passes(200);
   }
@@ -223,57 +219,59 @@ test('what moved makes the next failure new trouble', () => {
   for (let i = 0; i < 20; i++) {
     after(life, linkFailed(), 'disconnected');
     life.passes(RECOVERY_MILLIS / 2);
-    after(life, 'session-up');
+    after(life, 'met');
     life.machine.progress();
   }
   assert.equal(life.where(), 'up');
 });
 
 test('an attempt is stopped when the time for recovery is over', () => {
-  const life = SITUATIONS['down channel']?.() as Life;
+  const life = SITUATIONS['down rendezvous']?.() as Life;
   assert.equal(life.passes(RECOVERY_MILLIS - 1), '');
-  assert.equal(life.passes(1), 'stop-attempt fail-channel');
-  assert.equal(life.does({ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }), 'fail-channel destroy');
+  assert.equal(life.passes(1), 'stop-attempt fail-rendezvous');
+  assert.equal(
+    life.does({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }),
+    'fail-rendezvous destroy',
+  );
 });
 
 test('without time for recovery the first failure ends the connection', () => {
-  const life = after(new Life(0), 'start', 'session-up');
-  assert.equal(life.does(linkFailed()), 'fail-channel destroy');
+  const life = after(new Life(0), 'start', 'met');
+  assert.equal(life.does(linkFailed()), 'fail-rendezvous destroy');
 });
 
 test('attempts are paused longer and longer, the first one not at all', () => {
-  const life = SITUATIONS['down session']?.() as Life;
+  const life = SITUATIONS['down meeting']?.() as Life;
   const pauses: number[] = [];
   for (let i = 0; i < 8; i++) {
-    after(life, sessionFailed(), 'disconnected');
+    after(life, notMet(), 'disconnected');
     pauses.push(life.machine.nextDeadline - life.now);
-    assert.equal(life.passes(pauses.at(-1) ?? 0), 'run-session');
+    assert.equal(life.passes(pauses.at(-1) ?? 0), 'meet');
   }
   assert.deepEqual(pauses, [10, 20, 40, 80, 160, 200, 200, 200]);
 });
 
 test('a silent peer is asked, and given up after three intervals', () => {
   const life = SITUATIONS['up']?.() as Life;
-  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'send-ping');
-  life.does(frame('pong'));
-  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'send-ping send-ping send-ping');
-  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-channel');
-  life.channel = 'lost';
-  const ended: LifelineInput = { type: 'channel-ended', error: fail('ERR_RDMA_TIMEOUT'), isBusy: false };
-  assert.equal(life.does(ended), 'reconnecting disconnect');
-  assert.equal(life.does('disconnected'), 'next-channel');
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'ask-peer');
+  life.does('heard');
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'ask-peer ask-peer ask-peer');
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-rendezvous');
+  life.rendezvous = 'lost';
+  after(life, rendezvousEnded(fail('ERR_RDMA_TIMEOUT')));
+  assert.equal(life.does('answered'), 'reconnecting disconnect');
+  assert.equal(life.does('disconnected'), 'next-rendezvous');
 });
 
 test('the last answers get a moment, and what they say counts', () => {
-  const lost: LifelineInput = {
-    type: 'channel-ended',
-    error: fail('ERR_RDMA_CONNECTION_LOST'),
-    isBusy: true,
-  };
-  const silent = after(SITUATIONS['up']?.() as Life, lost);
+  const silent = after(SITUATIONS['up']?.() as Life, rendezvousEnded());
   assert.equal(silent.passes(LAST_ANSWER_MILLIS), 'reconnecting disconnect');
-  const told = after(SITUATIONS['up']?.() as Life, lost);
-  assert.equal(told.does(linkFailed(fail('ERR_RDMA_PROTOCOL'))), 'fail-channel destroy');
+  for (const code of ['ERR_RDMA_REFUSED', 'ERR_RDMA_PROTOCOL'] as const) {
+    const refused = after(SITUATIONS['up']?.() as Life, rendezvousEnded(fail(code)));
+    assert.equal(refused.does('answered'), 'fail-rendezvous destroy', code);
+  }
+  const broken = after(SITUATIONS['up']?.() as Life, rendezvousEnded(fail('ERR_RDMA_TLS')));
+  assert.equal(broken.does('answered'), 'reconnecting disconnect');
 });
 
 test('an orderly end waits while something moves or recovers, and not longer', () => {
@@ -285,7 +283,7 @@ test('an orderly end waits while something moves or recovers, and not longer', (
   after(life, linkFailed());
   life.passes(QUIT_MILLIS);
   assert.equal(life.where(), 'down disconnecting');
-  after(life, 'disconnected', 'session-up');
+  after(life, 'disconnected', 'met');
   life.passes(QUIT_MILLIS);
   assert.equal(life.where(), 'ending');
   const prompt = after(SITUATIONS['up']?.() as Life, 'close');
@@ -295,27 +293,27 @@ test('an orderly end waits while something moves or recovers, and not longer', (
 test('a peer that quit first is not told again; its bye ends a recovery in order', () => {
   const life = after(SITUATIONS['up']?.() as Life, 'peer-quit');
   assert.equal(life.does('close'), 'destroy');
-  const gone = SITUATIONS['down session']?.() as Life;
-  gone.channel = 'left';
-  assert.equal(gone.does(sessionFailed()), 'report leave-channel destroy');
-  // It may come while nobody reads the channel.
+  const gone = SITUATIONS['down meeting']?.() as Life;
+  gone.rendezvous = 'left';
+  assert.equal(gone.does(notMet()), 'report leave-rendezvous destroy');
+  // It may come while nobody listens.
   const unread = SITUATIONS['down disconnecting']?.() as Life;
-  unread.channel = 'left';
-  assert.equal(unread.does('disconnected'), 'report leave-channel destroy');
+  unread.rendezvous = 'left';
+  assert.equal(unread.does('disconnected'), 'report leave-rendezvous destroy');
 });
 
-test('a channel that the peer may have lost without this side knowing gets half of the time, then another one', () => {
-  const life = SITUATIONS['down session']?.() as Life;
+test('a rendezvous that the peer may have lost without this side knowing gets half of the time, then another one', () => {
+  const life = SITUATIONS['down meeting']?.() as Life;
   assert.equal(life.passes(RECOVERY_MILLIS / 2 - 1), '');
-  assert.equal(life.passes(1), 'drop-channel');
-  life.channel = 'lost';
-  assert.equal(life.does(sessionFailed(fail('ERR_RDMA_TIMEOUT'))), 'disconnect');
+  assert.equal(life.passes(1), 'drop-rendezvous');
+  life.rendezvous = 'lost';
+  assert.equal(life.does(notMet(fail('ERR_RDMA_TIMEOUT'))), 'disconnect');
   after(life, 'disconnected');
-  assert.equal(life.passes(10), 'next-channel');
-  assert.equal(life.does('new-channel'), 'run-session');
+  assert.equal(life.passes(10), 'next-rendezvous');
+  assert.equal(life.does('new-rendezvous'), 'meet');
   // The new one has all that is left.
   assert.equal(life.passes(RECOVERY_MILLIS / 2 - 11), '');
-  assert.equal(life.passes(1), 'stop-attempt fail-channel');
+  assert.equal(life.passes(1), 'stop-attempt fail-rendezvous');
 });
 
 test('a connection that ends can no longer be taken up, one that closes can', () => {
@@ -326,14 +324,10 @@ test('a connection that ends can no longer be taken up, one that closes can', ()
 
 /** What is asked for and answered once, with its answers. */
 const ANSWERS: Readonly<Record<string, readonly (() => LifelineInput)[]>> = {
-  'run-session': [
-    () => ({ type: 'session-up' }),
-    () => sessionFailed(),
-    () => sessionFailed(fail('ERR_RDMA_PROTOCOL')),
-  ],
-  'next-channel': [
-    () => ({ type: 'new-channel' }),
-    () => ({ type: 'no-channel', error: fail('ERR_RDMA_TIMEOUT') }),
+  meet: [() => ({ type: 'met' }), () => notMet(), () => notMet(fail('ERR_RDMA_PROTOCOL'))],
+  'next-rendezvous': [
+    () => ({ type: 'new-rendezvous' }),
+    () => ({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }),
   ],
   disconnect: [
     () => ({ type: 'disconnected' }),
@@ -346,9 +340,10 @@ const ANSWERS: Readonly<Record<string, readonly (() => LifelineInput)[]>> = {
 const SURPRISES: readonly (() => LifelineInput)[] = [
   () => linkFailed(),
   () => linkFailed(),
-  () => frame('ping'),
-  () => frame('psn', true),
-  () => ({ type: 'channel-ended', error: fail('ERR_RDMA_CONNECTION_LOST'), isBusy: true }),
+  () => ({ type: 'heard' }),
+  () => ({ type: 'peer-restarted' }),
+  () => rendezvousEnded(),
+  () => ({ type: 'answered' }),
   () => ({ type: 'peer-quit' }),
   () => ({ type: 'close' }),
 ];
@@ -374,12 +369,12 @@ test('random lives: one thing at a time, freed once and last, and over in bounde
       running.delete(name);
       const answers = ANSWERS[name] as readonly (() => LifelineInput)[];
       const answer = (isLast ? answers.at(-1) : pick(answers))?.() as LifelineInput;
-      if (answer.type === 'new-channel') life.channel = 'open';
+      if (answer.type === 'new-rendezvous') life.rendezvous = 'open';
       take(life.does(answer));
     };
     take(life.does('start'));
     for (let step = 0; step < 60; step++) {
-      if (random.int(0, 9) === 0) life.channel = pick(['open', 'lost', 'lost', 'left']);
+      if (random.int(0, 9) === 0) life.rendezvous = pick(['open', 'lost', 'lost', 'left']);
       if (random.int(0, 3) === 0) life.machine.progress();
       const what = random.int(0, 2);
       if (what === 0) settle(false);

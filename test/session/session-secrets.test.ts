@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import type { SessionAttributes } from '../../src/session/handshake.js';
+import type { SessionAttributes } from '../../src/session/session-data.js';
 import { bindParameters, deriveKeys, isBound, type KeyExporter } from '../../src/session/session-secrets.js';
 
 /** As RFC 8446, 7.5 in what matters: other bytes for every label, context and length. */

@@ -10,7 +10,8 @@ import {
 } from '../../src/certificates/certificate-maker.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { FrameDecoder } from '../../src/session/frame-decoder.js';
-import type { Frame, SessionParameters } from '../../src/session/frames.js';
+import type { Frame } from '../../src/session/frames.js';
+import type { SessionParameters } from '../../src/session/session-data.js';
 import type { TlsClientOptions } from '../../src/session/tls-client.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import {

@@ -83,12 +83,26 @@ const CASES: readonly Case[] = [
   imports(
     'src/connection/x.ts',
     ['../cli/a.js', '../observe/a.js', '../soft/a.js', '../ibverbs/a.js', '../roce/a.js', ...ENTRIES],
-    ['./a.js', '../endpoint/a.js', '../open-device.js', '../session/a.js', '../verbs/a.js', 'node:events'],
+    ['./a.js', '../endpoint/a.js', '../open-device.js', '../verbs/a.js', 'node:events'],
   ),
   imports(
     'src/connection/deep/x.ts',
-    ['../../soft/a.js', '../../verbs.js'],
-    ['../a.js', '../../session/a.js'],
+    ['../../soft/a.js', '../../verbs.js', '../../session/a.js'],
+    ['../a.js', '../../session/terms.js'],
+  ),
+  imports(
+    'src/connection/lifeline.ts',
+    [
+      '../session/control-channel.js',
+      '../session/establish-session.js',
+      '../session/frames.js',
+      '../soft/a.js',
+      './tls-rendezvous.js',
+    ],
+    ['../session/peer-identity.js', '../session/session-data.js', '../session/terms.js', './rendezvous.js'],
+  ),
+  ...['admission', 'client', 'listen-options', 'option-rules', 'server', 'tls-rendezvous'].map((file) =>
+    imports(`src/connection/${file}.ts`, ['../soft/a.js', ...ENTRIES], ['./a.js', '../session/a.js']),
   ),
   imports(
     'src/open-device.ts',

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { connect as connectSecure, createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { KeyedCertificate } from '../../../src/certificates/certificate-maker.js';
 import { connect } from '../../../src/connection/client.js';
-import type { SessionParameters } from '../../../src/session/frames.js';
+import type { SessionParameters } from '../../../src/session/session-data.js';
 import { bindParameters } from '../../../src/session/session-secrets.js';
 import { connectTls } from '../../../src/session/tls-client.js';
 import { ALPN_PROTOCOL } from '../../../src/session/tls-protocol.js';

@@ -8,9 +8,9 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'time-begins-anew',
       wrong: 'The time for recovery begins anew with every failure.',
-      file: 'connection/lifeline-machine',
-      find: 'this.#trouble ??= { since: this.#now, cause: error };',
-      replace: 'this.#trouble = { since: this.#now, cause: error };',
+      file: 'connection/lifeline-recovery',
+      find: 'this.#trouble ??= { since: now, cause };',
+      replace: 'this.#trouble = { since: now, cause };',
     },
     {
       id: 'early-failure-forgotten',
@@ -48,38 +48,36 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'recovers-from-faults',
       wrong: 'A connection recovers from a breach of the rules.',
       file: 'connection/lifeline-machine',
-      find: ' || !RECOVERABLE.includes(error.code)',
+      find: ' || !isRecoverable(error)',
       replace: '',
     },
     {
       id: 'attempt-any-failure',
       wrong: 'A refusal is tried again.',
       file: 'connection/lifeline-machine',
-      find: 'else if (RETRYABLE.includes(error.code) && error.refusal === undefined) this.#again(error);',
+      find: 'else if (isRetryable(error)) this.#again(error);',
       replace: 'else if (error !== undefined) this.#again(error);',
     },
     {
       id: 'no-time-limit',
       wrong: 'Recovery never gives up.',
       file: 'connection/lifeline-machine',
-      find: `    if (this.#timeLeftMillis() > 0) {
-      this.#disconnect(failure);`,
-      replace: `    if (this.#timeLeftMillis() > Number.NEGATIVE_INFINITY) {
-      this.#disconnect(failure);`,
+      find: 'return this.#recovery.leftMillis(this.#now) > 0;',
+      replace: 'return true;',
     },
     {
       id: 'recovery-timer-kept',
       wrong: 'The timer of an attempt runs on when it succeeded.',
       file: 'connection/lifeline-machine',
       find: `    const isFirst = this.#state.name === 'establishing';
-    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);`,
+    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);`,
       replace: "    const isFirst = this.#state.name === 'establishing';",
     },
     {
       id: 'recovery-timer-kept-failed',
       wrong: 'The timer of an attempt runs on when it failed.',
       file: 'connection/lifeline-machine',
-      find: `    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_CHANNEL);
+      find: `    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
     this.#settled`,
       replace: '    this.#settled',
     },
@@ -101,55 +99,51 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'frames-not-heard',
       wrong: 'Frames of the peer are no sign of life.',
       file: 'connection/lifeline-machine',
-      find: `    if (!this.isUp) return;
-    this.#heardAt = this.#now;`,
-      replace: '    if (!this.isUp) return;',
+      find: '        if (this.isUp) this.#heardAt = this.#now;\n',
+      replace: '',
     },
     {
       id: 'ping-once',
       wrong: 'One ping is all.',
       file: 'connection/lifeline-machine',
-      find: `      this.#do({ type: 'send-ping' });
+      find: `      this.#do({ type: 'ask-peer' });
       this.#setKeepAlive();`,
-      replace: "      this.#do({ type: 'send-ping' });",
+      replace: "      this.#do({ type: 'ask-peer' });",
     },
     {
       id: 'pong-to-lost',
       wrong: 'A pong is sent over a channel that has ended.',
-      file: 'connection/lifeline-machine',
-      find: "if (this.#channel === 'open') this.#do({ type: 'send-pong' });",
-      replace: "this.#do({ type: 'send-pong' });",
+      file: 'connection/tls-rendezvous',
+      find: "if (channel.end === undefined) channel.send({ type: 'pong' });",
+      replace: "channel.send({ type: 'pong' });",
+      judges: ['test/connection/tls-rendezvous'],
     },
     {
       id: 'last-answers-not-awaited',
       wrong: 'The last answers of a peer that gives up its queue pair are not waited for.',
       file: 'connection/lifeline-machine',
-      find: `    if (!isBusy) {
-      this.#onTrouble(error);`,
-      replace: `    if (isBusy || !isBusy) {
-      this.#onTrouble(error);`,
+      find: "    this.#do({ type: 'await-answers' });",
+      replace: '    this.#onTrouble(error);',
     },
     {
       id: 'no-pause',
       wrong: 'Attempts follow each other without a pause.',
-      file: 'connection/lifeline-machine',
-      find: `    if (attempt === 0) {
-      this.#attempt();`,
-      replace: `    if (attempt >= 0) {
-      this.#attempt();`,
+      file: 'connection/lifeline-recovery',
+      find: 'if (attempt === 0) return 0;',
+      replace: 'if (attempt >= 0) return 0;',
     },
     {
       id: 'attempts-not-reset',
       wrong: 'Progress does not shorten the next pause.',
-      file: 'connection/lifeline-machine',
-      find: `    this.#hasProgressed = false;
-    this.#attempts = 0;`,
-      replace: '    this.#hasProgressed = false;',
+      file: 'connection/lifeline-recovery',
+      find: `    this.#attempts = 0;
+    if (!isDown)`,
+      replace: '    if (!isDown)',
     },
     {
       id: 'old-trouble-kept',
       wrong: 'A connection that was up for long has the trouble of before.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline-recovery',
       find: `      this.#trouble = undefined;
       this.#attempts = 0;`,
       replace: '      this.#attempts = 0;',
@@ -157,18 +151,18 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'progress-ends-no-trouble',
       wrong: 'Progress does not end the trouble.',
-      file: 'connection/lifeline-machine',
-      find: `    if (name !== 'down') this.#trouble = undefined;
+      file: 'connection/lifeline-recovery',
+      find: `    if (!isDown) this.#trouble = undefined;
     else if`,
       replace: '    if',
     },
     {
       id: 'lost-channel-used',
-      wrong: 'A session is run over a channel that is lost.',
+      wrong: 'Ends meet over a rendezvous that is lost.',
       file: 'connection/lifeline-machine',
-      find: `    if (this.#channel === 'open') {
+      find: `    if (this.#rendezvous === 'open') {
       // The peer`,
-      replace: `    if (this.#channel !== 'left') {
+      replace: `    if (this.#rendezvous !== 'left') {
       // The peer`,
     },
     {
@@ -204,7 +198,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'bye-recovers',
       wrong: 'A peer that said bye is looked for again.',
       file: 'connection/lifeline-machine',
-      find: `if (this.#channel === 'left') this.#endByPeer();
+      find: `if (this.#rendezvous === 'left') this.#endByPeer();
     else if (this.#options`,
       replace: 'if (this.#options',
     },
@@ -226,7 +220,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'first-cause-lost',
       wrong: 'The last error of a recovery forgets its first cause.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline-recovery',
       find: 'if (first === undefined || first === failure) return failure;',
       replace: 'if (first !== null) return failure;',
     },

@@ -93,9 +93,9 @@ export const RECOVERY_FAULTS = faultsOf(
     {
       id: 'psn-swallowed',
       wrong: 'The PSN with which a peer starts over is taken away from the session.',
-      file: 'connection/lifeline',
-      find: "if (frame.type !== 'psn') await channel.receive();",
-      replace: 'await channel.receive();',
+      file: 'connection/tls-rendezvous',
+      find: "if (type === 'psn') {",
+      replace: "if (type === 'psn') {\n          await channel.receive();",
     },
     {
       id: 'end-does-not-wait',

@@ -7,8 +7,8 @@ import {
   type FrameType,
   MAX_FRAME_BODY_BYTES,
   parseFrameBody,
-  type SessionParameters,
 } from '../../../../src/session/frames.js';
+import type { SessionParameters } from '../../../../src/session/session-data.js';
 import type { Choices } from '../../choices.js';
 import { type FieldValues, FRAME_FIELDS } from './field-values.js';
 

@@ -5,8 +5,8 @@
 import { ControlChannel } from '../../../../src/session/control-channel.js';
 import { establishSession } from '../../../../src/session/establish-session.js';
 import type { Frame } from '../../../../src/session/frames.js';
-import type { SessionAttributes, SessionRole } from '../../../../src/session/handshake.js';
 import { HandshakeDeadline } from '../../../../src/session/handshake-deadline.js';
+import type { SessionAttributes, SessionRole } from '../../../../src/session/session-data.js';
 import { bindParameters, type KeyExporter } from '../../../../src/session/session-secrets.js';
 import { type Psn, toPsn } from '../../../../src/verbs/brands.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';

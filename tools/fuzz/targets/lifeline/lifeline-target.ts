@@ -1,6 +1,6 @@
 /**
- * The machine that decides over the life of a connection, whole: sessions and channels that come, fail and take their
- * time, frames of the peer, failures of the link, time, closing and aborting, in any order.
+ * The machine that decides over the life of a connection, whole: meetings that succeed, fail and take their time, what is
+ * told of the peer, failures of the link, time, closing and aborting, in any order.
  *
  * What it insists on is in lifeline-world.ts; and that a connection that was told to end comes to its end, whatever
  * happened before.
@@ -14,7 +14,7 @@ const STEP_BYTES = 4;
 const MAX_STEPS = 96;
 const RECOVERY = [10_000, 0, 300, 50];
 const KEEP_ALIVE = [5000, 0, 50];
-const FRAMES = ['pong', 'ping', 'psn', 'bye', 'parameters', 'ready', 'resume'];
+const TOLD = ['heard', 'answered', 'peer-restarted', 'peer-left'] as const;
 const CODES: readonly RdmaErrorCode[] = [
   'ERR_RDMA_CONNECTION_LOST',
   'ERR_RDMA_COMPLETION',
@@ -31,7 +31,7 @@ export class LifelineTarget implements Target {
   readonly stepBytes = STEP_BYTES;
   readonly maxSteps = MAX_STEPS;
 
-  /** A life without trouble, one with a lost link, one with a lost session, one that closes while it is down. */
+  /** A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down. */
   seeds(): readonly Uint8Array[] {
     const steps = (...list: readonly number[][]): Uint8Array =>
       Uint8Array.from(list.flatMap((step) => [...step, 0, 0, 0, 0].slice(0, STEP_BYTES)));
@@ -61,7 +61,6 @@ export class LifelineTarget implements Target {
 }
 
 function step(world: LifelineWorld, choices: Choices): void {
-  const isBusy = (): boolean => choices.oneIn(2);
   switch (choices.below(10)) {
     case 0:
       world.answer(choices.oneIn(3) ? errorOf(choices) : undefined);
@@ -79,19 +78,19 @@ function step(world: LifelineWorld, choices: Choices): void {
       world.give({ type: 'link-failed', error: errorOf(choices) });
       break;
     case 5:
-      if (world.channel !== 'open') break;
-      world.channel = 'lost';
-      world.give({ type: 'channel-ended', error: errorOf(choices), isBusy: isBusy() });
+      if (world.rendezvous !== 'open') break;
+      world.rendezvous = 'lost';
+      world.give({ type: 'rendezvous-ended', error: errorOf(choices) });
       break;
     case 6:
       world.give({ type: 'close' });
       break;
     case 7:
-      frame(world, choices.pick(FRAMES), isBusy());
+      tell(world, choices.pick(TOLD));
       break;
     case 8:
-      // The channel ends, and nobody reads it at the moment.
-      if (world.channel === 'open') world.channel = choices.pick(['lost', 'left']);
+      // It ends, and nobody watches it at the moment.
+      if (world.rendezvous === 'open') world.rendezvous = choices.pick(['lost', 'left']);
       break;
     case 9:
       // What is freed has nothing more to tell.
@@ -102,11 +101,11 @@ function step(world: LifelineWorld, choices: Choices): void {
   }
 }
 
-/** Frames are read while the connection is up; at other times those of the session are not given to the machine. */
-function frame(world: LifelineWorld, type: string, isBusy: boolean): void {
-  if (!world.machine.isUp || world.channel !== 'open') return;
-  if (type === 'bye') world.channel = 'left';
-  world.give({ type: 'frame', frame: type, isBusy });
+/** The peer is watched while the connection is up; at other times what it does is not given to the machine. */
+function tell(world: LifelineWorld, type: (typeof TOLD)[number]): void {
+  if (!world.machine.isUp || world.rendezvous !== 'open') return;
+  if (type === 'peer-left') world.rendezvous = 'left';
+  world.give({ type });
 }
 
 const errorOf = (choices: Choices): RdmaError => new RdmaError(choices.pick(CODES), 'something went wrong');
@@ -119,7 +118,7 @@ function end(world: LifelineWorld): void {
     must(turns < 1000, 'a connection that closes comes to its end');
     const { asked } = world;
     if (asked === null) world.pass(1000);
-    else world.answer(asked === 'run-session' || asked === 'next-channel' ? lost : undefined);
-    if (asked === 'run-session' && world.channel === 'open') world.channel = 'lost';
+    else world.answer(asked === 'meet' || asked === 'next-rendezvous' ? lost : undefined);
+    if (asked === 'meet' && world.rendezvous === 'open') world.rendezvous = 'lost';
   }
 }

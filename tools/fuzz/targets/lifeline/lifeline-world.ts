@@ -2,17 +2,18 @@
  * A driver of a connection's life machine that knows the rules: what the machine may ask for at what time, and what must
  * follow. It answers what was asked as the input says, and lets everything else happen at any time.
  */
-import {
-  type ChannelState,
-  type LifelineInput,
-  LifelineMachine,
-  type LifelineOutput,
-} from '../../../../src/connection/lifeline-machine.js';
+import type {
+  LifelineInput,
+  LifelineOutput,
+  RendezvousState,
+} from '../../../../src/connection/lifeline-events.js';
+import { LifelineMachine } from '../../../../src/connection/lifeline-machine.js';
+import type { RecoveryLimits } from '../../../../src/connection/options.js';
 import type { RdmaError, RdmaErrorCode } from '../../../../src/verbs/errors.js';
 import { must } from '../../target.js';
 
 /** What takes time and is answered once. */
-type Asked = 'run-session' | 'next-channel' | 'disconnect' | 'destroy' | 'finish';
+type Asked = 'meet' | 'next-rendezvous' | 'disconnect' | 'destroy' | 'finish';
 
 /** Failures that a connection recovers from. */
 const RECOVERABLE: readonly RdmaErrorCode[] = [
@@ -22,13 +23,14 @@ const RECOVERABLE: readonly RdmaErrorCode[] = [
   'ERR_RDMA_TLS',
 ];
 const SILENT_INTERVALS = 3;
+const QUIT_MILLIS = 1500;
 const START_MILLIS = 1000;
 
 export class LifelineWorld {
   readonly machine: LifelineMachine;
-  readonly limits: { readonly recoveryMillis: number; readonly keepAliveMillis: number };
+  readonly limits: RecoveryLimits;
   now = START_MILLIS;
-  channel: ChannelState = 'open';
+  rendezvous: RendezvousState = 'open';
   asked: Asked | null = null;
   isClosing = false;
   inputs = 0;
@@ -47,8 +49,8 @@ export class LifelineWorld {
   #troubleSince: number | null = null;
 
   constructor(recoveryMillis: number, keepAliveMillis: number, random: () => number) {
-    this.limits = { recoveryMillis, keepAliveMillis };
-    this.machine = new LifelineMachine({ limits: this.limits, random, peerName: () => 'the peer' });
+    this.limits = { recoveryMillis, keepAliveMillis, quitMillis: QUIT_MILLIS };
+    this.machine = new LifelineMachine({ limits: this.limits, random });
     this.give({ type: 'start' });
   }
 
@@ -60,11 +62,11 @@ export class LifelineWorld {
   give(input: LifelineInput): void {
     this.inputs++;
     if (input.type === 'close' && !this.machine.isEnding) this.isClosing = true;
-    if (input.type === 'frame' && this.machine.isUp) this.#heardAt = this.now;
+    if (input.type === 'heard' && this.machine.isUp) this.#heardAt = this.now;
     this.#noteProgress();
     const wasUp = this.machine.isUp;
     const wasOver = this.machine.isOver;
-    const outputs = this.machine.handle(input, this.now, this.channel);
+    const outputs = this.machine.handle(input, this.now, this.rendezvous);
     this.#follow(outputs);
     if (wasOver) must(this.machine.isOver, 'what is over stays so');
     if (wasUp && input.type === 'link-failed' && !RECOVERABLE.includes(input.error.code))
@@ -91,7 +93,7 @@ export class LifelineWorld {
       must(runs < 10_000, 'timers do not run again and again at one time');
       this.now = Math.max(this.now, this.machine.nextDeadline);
       this.#noteProgress();
-      this.#follow(this.machine.handleTimeout(this.now, this.channel));
+      this.#follow(this.machine.handleTimeout(this.now, this.rendezvous));
       must(this.machine.nextDeadline > this.now, 'what has expired has run');
       this.#check();
     }
@@ -103,13 +105,13 @@ export class LifelineWorld {
     const { asked } = this;
     this.asked = null;
     this.#noteProgress();
-    if (asked === 'run-session') {
+    if (asked === 'meet') {
       this.#noteAttempt(error);
-      this.give(error === undefined ? { type: 'session-up' } : { type: 'session-failed', error });
-    } else if (asked === 'next-channel') {
-      if (error === undefined) this.channel = 'open';
+      this.give(error === undefined ? { type: 'met' } : { type: 'not-met', error });
+    } else if (asked === 'next-rendezvous') {
+      if (error === undefined) this.rendezvous = 'open';
       else this.#noteAttempt(error);
-      this.give(error === undefined ? { type: 'new-channel' } : { type: 'no-channel', error });
+      this.give(error === undefined ? { type: 'new-rendezvous' } : { type: 'no-rendezvous', error });
     } else if (asked === 'disconnect') {
       this.give(error === undefined ? { type: 'disconnected' } : { type: 'disconnected', error });
     } else if (asked === 'destroy') this.give({ type: 'destroyed' });
@@ -133,14 +135,14 @@ export class LifelineWorld {
   #one(output: LifelineOutput): void {
     must(!this.isEnded || output.type === 'finish', `nothing is asked for after the end, not ${output.type}`);
     switch (output.type) {
-      case 'run-session':
-        must(this.channel === 'open', 'a session needs a channel');
-        this.#ask('run-session');
+      case 'meet':
+        must(this.rendezvous === 'open', 'ends meet where both can be found');
+        this.#ask('meet');
         break;
-      case 'next-channel':
-        must(this.channel !== 'open', 'a channel that is open is not replaced');
-        must(this.channel !== 'left', 'a peer that said bye is not looked for');
-        this.#ask('next-channel');
+      case 'next-rendezvous':
+        must(this.rendezvous !== 'open', 'a rendezvous that is open is not replaced');
+        must(this.rendezvous !== 'left', 'a peer that said bye is not looked for');
+        this.#ask('next-rendezvous');
         break;
       case 'disconnect':
         this.#ask('disconnect');
@@ -158,19 +160,18 @@ export class LifelineWorld {
       case 'send-quit':
         must(++this.#quits === 1 && this.isClosing, 'goodbye is said once, by who closes');
         break;
-      case 'send-ping':
-      case 'send-pong':
-        must(this.channel === 'open' && this.machine.isUp, 'what lives is asked and answered');
+      case 'ask-peer':
+        must(this.rendezvous === 'open' && this.machine.isUp, 'what lives is asked');
         break;
-      case 'drop-channel':
+      case 'drop-rendezvous':
         this.#checkSilence();
-        this.channel = this.channel === 'open' ? 'lost' : this.channel;
+        this.rendezvous = this.rendezvous === 'open' ? 'lost' : this.rendezvous;
         break;
-      case 'fail-channel':
-        this.channel = this.channel === 'open' ? 'lost' : this.channel;
+      case 'fail-rendezvous':
+        this.rendezvous = this.rendezvous === 'open' ? 'lost' : this.rendezvous;
         break;
-      case 'leave-channel':
-        this.channel = this.channel === 'open' ? 'left' : this.channel;
+      case 'leave-rendezvous':
+        this.rendezvous = this.rendezvous === 'open' ? 'left' : this.rendezvous;
         break;
       case 'report':
         if (output.step === 'ready') must(++this.#readies === 1, 'it is ready for the first time once');
@@ -187,9 +188,12 @@ export class LifelineWorld {
       case 'watch':
         must(
           this.machine.isUp || this.machine.state.name !== 'establishing',
-          'frames are read while it is up',
+          'the peer is watched while it is up',
         );
         this.#heardAt = this.now;
+        break;
+      case 'await-answers':
+        must(this.machine.isUp, 'answers come over a link that is up');
         break;
       case 'stop-attempt':
       case 'end-receiving':
@@ -204,9 +208,9 @@ export class LifelineWorld {
 
   #checkSilence(): void {
     const { keepAliveMillis } = this.limits;
-    // While down, a session that does not come to its end shows it as well.
+    // While down, a meeting that does not come to its end shows it as well.
     if (this.machine.state.name === 'down') {
-      must(this.asked === 'run-session', 'only a session that is under way loses its channel');
+      must(this.asked === 'meet', 'only a meeting that is under way loses its rendezvous');
       return;
     }
     must(keepAliveMillis > 0, 'nobody is taken for lost where nobody asks');

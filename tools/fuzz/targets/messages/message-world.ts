@@ -11,7 +11,7 @@ import { Outbox } from '../../../../src/connection/outbox.js';
 import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { StreamTable } from '../../../../src/connection/stream-table.js';
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
-import type { DirectionKeys as Keys } from '../../../../src/session/session-secrets.js';
+import type { DirectionKeys as Keys } from '../../../../src/session/session-data.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
 import { QpState } from '../../../../src/verbs/qp-state.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';

@@ -11,7 +11,7 @@
 import { MessageKind } from '../../../../src/connection/message-header.js';
 import { RemoteBuffer } from '../../../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../../../src/connection/sealed-memory.js';
-import type { DirectionKeys } from '../../../../src/session/session-secrets.js';
+import type { DirectionKeys } from '../../../../src/session/session-data.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';
 import { Choices } from '../../choices.js';
 import { must, type Target } from '../../target.js';

@@ -1,0 +1,110 @@
+/**
+ * The course of a recovery: since when there is trouble and what it began with, how often it was tried, and what is said
+ * when it fails.
+ *
+ * Invariant: the time for recovery begins with the first failure after progress, and not anew with every failure.
+ */
+import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+
+const FIRST_PAUSE_MILLIS = 5;
+const LONGEST_PAUSE_MILLIS = 200;
+
+/** What an attempt to recover may fail with and be tried again. */
+const RETRYABLE: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_COMPLETION',
+  'ERR_RDMA_CONNECTION_LOST',
+  'ERR_RDMA_TIMEOUT',
+  'ERR_RDMA_UNREACHABLE',
+];
+/** Nobody answered any more, which has a reason where one is known. */
+const SILENCE: readonly RdmaErrorCode[] = ['ERR_RDMA_TIMEOUT', 'ERR_RDMA_CONNECTION_LOST'];
+/** What a connection recovers from. TLS that broke is mended by a new session, which verifies the peer anew. */
+const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
+
+export const isRecoverable = ({ code }: RdmaError): boolean => RECOVERABLE.includes(code);
+
+/** A peer that has told why is not coming back. */
+export const isRetryable = ({ code, refusal }: RdmaError): boolean =>
+  RETRYABLE.includes(code) && refusal === undefined;
+
+/** The time that recovery had, with its first failure. */
+interface Trouble {
+  readonly since: number;
+  readonly cause: RdmaError;
+}
+
+export class Recovery {
+  readonly #recoveryMillis: number;
+  #trouble: Trouble | undefined;
+  /** An attempt found that packets do not come through; says more than the end of the time for recovery. */
+  #blocked: RdmaError | undefined;
+  #attempts = 0;
+
+  constructor(recoveryMillis: number) {
+    this.#recoveryMillis = recoveryMillis;
+  }
+
+  get hasBegun(): boolean {
+    return this.#trouble !== undefined;
+  }
+
+  /** What was found to block the path, if anything was. */
+  get blocked(): RdmaError | undefined {
+    return this.#blocked;
+  }
+
+  /** The path works, so what fails next is new trouble. While down it tells of the link that is gone. */
+  noteProgress(now: number, isDown: boolean): void {
+    this.#attempts = 0;
+    if (!isDown) this.#trouble = undefined;
+    else if (this.#trouble !== undefined) this.#trouble = { ...this.#trouble, since: now };
+  }
+
+  /** The connection, up since then, failed. One that was up for long has not the trouble of before. */
+  begin(now: number, upSince: number, cause: RdmaError): void {
+    if (now - upSince > this.#recoveryMillis) {
+      this.#trouble = undefined;
+      this.#attempts = 0;
+    }
+    this.#trouble ??= { since: now, cause };
+  }
+
+  /** An attempt failed. */
+  noteFailure(error: RdmaError): void {
+    if (error.code === 'ERR_RDMA_UNREACHABLE') this.#blocked = error;
+  }
+
+  noteUp(): void {
+    this.#blocked = undefined;
+  }
+
+  leftMillis(now: number): number {
+    return (this.#trouble?.since ?? now) + this.#recoveryMillis - now;
+  }
+
+  /** None before the first attempt, then longer and longer, with jitter. */
+  nextPauseMillis(random: () => number): number {
+    const attempt = this.#attempts++;
+    if (attempt === 0) return 0;
+    const longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** attempt);
+    return longest * (0.5 + random() / 2);
+  }
+
+  /** The last failure of a recovery tells what it began with. */
+  withCause(last: RdmaError): RdmaError {
+    const isSilence = SILENCE.includes(last.code) || last.refusal === 'timeout';
+    const failure = isSilence ? (this.#blocked ?? last) : last;
+    const first = this.#trouble?.cause;
+    if (first === undefined || first === failure) return failure;
+    const { status, refusal } = failure;
+    const message = `${failure.message} (the trouble began with: ${first.message})`;
+    return new RdmaError(failure.code, message, {
+      cause: first,
+      ...(status === undefined ? {} : { status }),
+      ...(refusal === undefined ? {} : { refusal }),
+    });
+  }
+}
+
+export const tooSlow = (): RdmaError =>
+  new RdmaError('ERR_RDMA_TIMEOUT', 'the peer did not come back within the time for recovery');

@@ -1,0 +1,157 @@
+/**
+ * A rendezvous over TLS: each meeting is a session over the control channel, which ties paths and terms to this TLS
+ * connection, and whose keys come from it.
+ *
+ * Invariants: frames are read by one at a time, the meeting or the watch; the PSN with which a peer starts over is left
+ * for the meeting that begins with it. What the peer sends between two meetings is a sign of life, a new beginning, a
+ * goodbye, or a breach that ends the channel.
+ */
+import type { ControlChannel } from '../session/control-channel.js';
+import { establishSession } from '../session/establish-session.js';
+import type { FrameType } from '../session/frames.js';
+import type { PeerIdentity } from '../session/peer-identity.js';
+import type { SessionAttributes } from '../session/session-data.js';
+import { deriveKeys, endSecret } from '../session/session-secrets.js';
+import type { Terms } from '../session/terms.js';
+import { asRdmaError, RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
+import type { LinkKeys } from './data-plane.js';
+import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
+
+const FAILED = 'the session failed on an internal error';
+
+export class TlsRendezvous implements Rendezvous {
+  readonly #channel: ControlChannel;
+  /** A new number whenever frames are read by another, so that the watch of before falls silent. */
+  #watches = 0;
+
+  constructor(channel: ControlChannel) {
+    this.#channel = channel;
+  }
+
+  get peerName(): string {
+    return this.#channel.peerName;
+  }
+
+  get peer(): PeerIdentity | null {
+    return this.#channel.peer;
+  }
+
+  get remoteAddress(): string {
+    return this.#channel.remoteAddress;
+  }
+
+  get end(): RendezvousEnd | undefined {
+    return this.#channel.end;
+  }
+
+  async meet(steps: MeetingSteps): Promise<Terms> {
+    this.#watches++;
+    const channel = this.#channel;
+    const end = { role: channel.role, secret: endSecret(channel) };
+    let proving: SessionAttributes | undefined;
+    try {
+      const { terms } = await establishSession(channel, {
+        createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
+        checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
+        transition: (met) => steps.connect({ ...met, keys: linkKeys(channel, met) }),
+        prove(met) {
+          proving = met;
+          channel.deadlineError = () => unreachable(channel, met);
+          return steps.prove(met.terms);
+        },
+      });
+      return terms;
+    } catch (error) {
+      throw proving === undefined ? error : proofError(channel, proving, asRdmaError(error, FAILED));
+    }
+  }
+
+  watch(listener: RendezvousListener): () => void {
+    const watch = ++this.#watches;
+    void this.#read(listener, () => watch !== this.#watches);
+    return () => {
+      if (watch === this.#watches) this.#watches++;
+    };
+  }
+
+  ask(): void {
+    this.#channel.send({ type: 'ping' });
+  }
+
+  fail(error: RdmaError, told: string): void {
+    this.#channel.fail(error, told);
+  }
+
+  drop(error: RdmaError): void {
+    this.#channel.drop(error);
+  }
+
+  close(): Promise<void> {
+    return this.#channel.close('quit');
+  }
+
+  async #read(listener: RendezvousListener, isOver: () => boolean): Promise<void> {
+    const channel = this.#channel;
+    try {
+      while (!isOver()) {
+        const { type } = await channel.peek();
+        if (isOver()) return;
+        if (type === 'psn') {
+          listener.onRestart();
+          return;
+        }
+        await channel.receive();
+        if (type === 'bye') {
+          listener.onLeft();
+          return;
+        }
+        this.#heard(type);
+        listener.onHeard();
+      }
+    } catch (error) {
+      if (!isOver()) listener.onEnded(asRdmaError(error, FAILED));
+    }
+  }
+
+  /** @throws RdmaError ERR_RDMA_PROTOCOL for a frame that does not belong here; the channel has ended then. */
+  #heard(type: FrameType): void {
+    const channel = this.#channel;
+    if (type === 'ping') {
+      if (channel.end === undefined) channel.send({ type: 'pong' });
+    } else if (type !== 'pong' && type !== 'proven') {
+      const message = `${channel.peerName} sent "${type}" after the session was established`;
+      const error = new RdmaError('ERR_RDMA_PROTOCOL', message);
+      channel.fail(error);
+      throw error;
+    }
+  }
+}
+
+const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => ({
+  messages: deriveKeys(channel, 'messages', met),
+  memory: deriveKeys(channel, 'memory', met),
+});
+
+/** What it means that nothing proved the link. */
+function proofError(channel: ControlChannel, met: SessionAttributes, error: RdmaError): RdmaError {
+  const { end } = channel;
+  const cause = end?.error ?? error;
+  if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
+  // The peer has found out first.
+  if (end?.told === 'unreachable') return unreachable(channel, met, { cause, refusal: end.told });
+  const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
+  return isUnanswered ? unreachable(channel, met, { cause }) : cause;
+}
+
+function unreachable(
+  { role, remoteAddress, remotePort }: ControlChannel,
+  { own, peer }: SessionAttributes,
+  options: RdmaErrorOptions = {},
+): RdmaError {
+  const tcp = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
+  const isOne = own.udpPort === peer.udpPort;
+  const udp = isOne
+    ? `UDP port ${own.udpPort} does not come through: open it in both directions`
+    : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do not come through: open them in both directions`;
+  return new RdmaError('ERR_RDMA_UNREACHABLE', `${tcp}, but ${udp}`, options);
+}
