@@ -17,10 +17,11 @@ export function isMulticast(address: UdpAddress): boolean {
   return isIpv4(address) ? address.w3 >>> 28 === 0xe : address.w0 >>> 24 === 0xff;
 }
 
-/** What `dgid` is instead of the address of a host; `undefined` if it is one, or no address at all. */
-function notHost(dgid: string): string | undefined {
-  const address = parseGid(dgid);
-  if (address === undefined) return undefined;
+/** Whether a host can have this address: no group, not everybody and not nobody. */
+export const isHostAddress = (address: UdpAddress): boolean => notHost(address) === undefined;
+
+/** What an address is instead of that of a host; `undefined` if it is one. */
+function notHost(address: UdpAddress): string | undefined {
   if (isMulticast(address)) return 'a multicast address';
   if (isIpv4(address) && address.w3 === BROADCAST) return 'the broadcast address';
   const isNone = address.w3 === 0 && (isIpv4(address) || (address.w2 | address.w1 | address.w0) === 0);
@@ -31,7 +32,8 @@ function notHost(dgid: string): string | undefined {
 export function checkPeer(type: QpType, { av, destQpn }: QpAttributes): void {
   if (type === QpType.UD) return;
   const name = qpTypeName(type);
-  const wrong = av === undefined ? undefined : notHost(av.dgid);
+  const address = av === undefined ? undefined : parseGid(av.dgid);
+  const wrong = address === undefined ? undefined : notHost(address);
   if (wrong !== undefined) {
     throw usageError(`dgid '${av?.dgid}' is ${wrong}, which no ${name} queue pair has: give the peer's own`);
   }
@@ -46,10 +48,11 @@ export function checkPeer(type: QpType, { av, destQpn }: QpAttributes): void {
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for an address that no datagram can go to.
  */
 export function checkDestination({ dgid }: AddressVector, hasMulticast: boolean): void {
-  const wrong = notHost(dgid);
-  if (wrong === undefined) return;
   const address = parseGid(dgid);
-  if (address === undefined || !isMulticast(address)) {
+  if (address === undefined) return;
+  const wrong = notHost(address);
+  if (wrong === undefined) return;
+  if (!isMulticast(address)) {
     throw usageError(
       `dgid '${dgid}' is ${wrong}, where no datagram can go: give the address of a queue pair's device`,
     );
