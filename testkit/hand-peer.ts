@@ -21,6 +21,8 @@ export type GivenPacket = Omit<PacketSpec, 'destQpn'> & {
   readonly destQpn?: number;
   readonly source?: UdpAddress;
   readonly destination?: UdpAddress;
+  /** A switch on the way has marked it. */
+  readonly isMarked?: boolean;
 };
 
 const PSNS = [0xfffffe, 0x123456] as const;
@@ -56,14 +58,15 @@ export class HandPeer {
     const source = given.source ?? (this.pair.sides[0].nic.addresses[0] as UdpAddress);
     const destination = given.destination ?? (this.nic.addresses[0] as UdpAddress);
     const spec = { destQpn: this.qp.qpn, ...given, psn };
-    return this.giveBytes(craftPacket(spec, source, destination), source, destination);
+    return this.giveBytes(craftPacket(spec, source, destination), source, destination, given.isMarked);
   }
 
-  giveBytes(bytes: Uint8Array, source: UdpAddress, destination: UdpAddress): string {
+  giveBytes(bytes: Uint8Array, source: UdpAddress, destination: UdpAddress, isMarked = false): string {
     const before = this.nic.counters.drops.slice();
     const datagram = new Datagram();
     datagram.bytes = bytes;
     datagram.length = bytes.length;
+    datagram.congestionExperienced = isMarked;
     copyAddress(source, datagram.source);
     copyAddress(destination, datagram.destination);
     this.nic.receive(datagram, this.pair.now);

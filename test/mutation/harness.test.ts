@@ -95,6 +95,25 @@ test('a fault that only keeps a test busy until its time is over is not noticed'
   assert.deepEqual({ noticed, sign }, { noticed: false, sign: 'only a time limit was exceeded' });
 });
 
+test('a fault for which there was no time is tried once more, alone, and told once', async (t) => {
+  const seen = { ...FAULT, id: 'seen' };
+  const late = { ...FAULT, id: 'late', find: 'count >= 3', replace: 'count < 0', judges: ['test/impatient'] };
+  const told: string[] = [];
+  const outcomes = await tryFaults(
+    [late, seen],
+    { root: createToy(t), jobs: 2, limitMillis: LIMIT_MILLIS },
+    ({ fault }) => told.push(fault.id),
+  );
+  assert.deepEqual(told, ['seen', 'late']);
+  assert.deepEqual(
+    outcomes.map(({ noticed, isLate }) => ({ noticed, isLate })),
+    [
+      { noticed: true, isLate: false },
+      { noticed: false, isLate: true },
+    ],
+  );
+});
+
 test('a fault that ends the process is noticed', async (t) => {
   const { noticed, sign } = await tryOne(t, { find: 'count >= 3', replace: '(process.exit(7) as never)' });
   assert.equal(noticed, true);

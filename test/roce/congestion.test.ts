@@ -56,6 +56,21 @@ test('however many packets are marked, one CNP leaves in 50 µs', () => {
   for (const [i, at] of times.entries()) assert.equal(i === 0 || at - (times[i - 1] as number) >= 50, true);
 });
 
+test('a packet that is marked 49 µs after a CNP gets none, one that is marked after 50 µs does', () => {
+  const peer = new HandPeer({ mtu: 256 });
+  for (let id = 0; id < 4; id++) peer.side.postRecv(id, peer.side.region(8).region);
+  const isAnswered = (psn: number): boolean => {
+    assert.equal(peer.give({ opcode: Opcode.RC_SEND_ONLY, psn, ackReq: true, isMarked: true }), '');
+    return peer.takePackets().some(({ packet }) => packet.opcode === Opcode.CNP);
+  };
+  assert.equal(isAnswered(0), true);
+  peer.pair.now += 49;
+  assert.equal(isAnswered(1), false);
+  peer.pair.now += 1;
+  assert.equal(isAnswered(2), true);
+  assert.equal(isAnswered(3), false);
+});
+
 test('a CNP makes a window smaller, and one that nobody asked for does no other harm', () => {
   const peer = new HandPeer({ mtu: 256 });
   peer.side.send(1, peer.side.region(8, 0, 1).region);

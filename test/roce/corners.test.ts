@@ -222,3 +222,18 @@ test('no timeout ends in the pause that the peer asked for, however long that is
   peer.wait(2000);
   assert.deepEqual(peer.sendStatuses(), ['1:RETRY_EXC_ERR'], 'behind the pause it runs again');
 });
+
+test('a sequence NAK in a pause says nothing new: sending goes on at the packet that was refused, and no retry is lost', () => {
+  const peer = new HandPeer({ mtu: MTU, attributes: { retryCount: 0, rnrRetry: 7 } });
+  const { region } = peer.side.region(8, AccessFlags.LOCAL_WRITE, 1);
+  peer.side.post({ opcode: WrOpcode.RDMA_READ, wrId: 1 }, [region, 0, 8]);
+  peer.side.send(2, region);
+  peer.take();
+  // The READ was carried out, but its answer is lost: what the peer says of the past can still name it.
+  peer.give({ opcode: Opcode.RC_ACKNOWLEDGE, psn: 1, aeth: { syndrome: RNR | 1 } });
+  const nak = { opcode: Opcode.RC_ACKNOWLEDGE, psn: 0, aeth: { syndrome: NAK_SEQ } };
+  assert.equal(peer.give(nak), 'stale_response');
+  assert.deepEqual(peer.sendStatuses(), []);
+  peer.wait(10);
+  assert.deepEqual(peer.take(), ['SEND_ONLY 1 ack']);
+});

@@ -3,7 +3,8 @@
  *
  * Invariants:
  * - Every fault fits its source, and every judge has nothing to object to the code as it is; otherwise nothing is planted.
- * - A fault is noticed when a judge objects, and not when a judge only ran out of time.
+ * - A fault is noticed when a judge objects, and not when a judge only ran out of time. Before that counts, the fault is tried
+ *   once more, with nothing else running.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,11 +54,18 @@ export async function tryFaults(
     const patientMillis = Math.max(LEAST_LIMIT_MILLIS, Math.round(PATIENCE * (performance.now() - start)));
     limits.set(judge, Math.min(options.limitMillis, patientMillis));
   });
-  await inCopies(options, faults, async (copy, fault) => {
+  const late: Fault[] = [];
+  const tryOne = async (copy: BuildCopy, fault: Fault, isAlone: boolean): Promise<void> => {
     const outcome = await tryFault(copy, fault, code.get(fault) ?? '', limits);
+    if (!outcome.noticed && outcome.isLate && !isAlone) {
+      late.push(fault);
+      return;
+    }
     outcomes.push(outcome);
     onOutcome(outcome);
-  });
+  };
+  await inCopies(options, faults, (copy, fault) => tryOne(copy, fault, options.jobs === 1));
+  await inCopies({ ...options, jobs: 1 }, late, (copy, fault) => tryOne(copy, fault, true));
   return outcomes;
 }
 
@@ -79,17 +87,19 @@ async function tryFault(
 ): Promise<Outcome> {
   const start = performance.now();
   const signs: string[] = [];
+  let isLate = false;
   const by = await copy.with(fault.file, code, async () => {
     for (const judge of fault.judges) {
-      const { noticed, sign } = await askJudge(copy, judge, limits.get(judge) ?? 0);
-      signs.push(sign);
-      if (noticed) return judge;
+      const verdict = await askJudge(copy, judge, limits.get(judge) ?? 0);
+      signs.push(verdict.sign);
+      isLate ||= verdict.isLate;
+      if (verdict.noticed) return judge;
     }
     return null;
   });
   const millis = Math.round(performance.now() - start);
   const sign = by === null ? [...new Set(signs)].join('; ') : (signs.at(-1) ?? '');
-  return { fault, noticed: by !== null, by, sign, millis };
+  return { fault, noticed: by !== null, by, sign, isLate, millis };
 }
 
 /** Does `work` for all items, in as many copies at once as there are jobs. */

@@ -15,6 +15,8 @@ export interface Verdict {
   readonly noticed: boolean;
   /** The first sign, or why there is none. */
   readonly sign: string;
+  /** Nothing was noticed within the time, which says nothing about what would have been. */
+  readonly isLate: boolean;
 }
 
 const DEFAULT_SEEDS = '1..100';
@@ -30,7 +32,7 @@ export async function askJudge(copy: BuildCopy, judge: Judge, limitMillis: numbe
   if (kind === 'fuzz') return run(copy, [script('fuzz'), detail ?? ''], limitMillis);
   const reporter = `--test-reporter=${script('failures')}`;
   const files = testFiles(copy.build, judge).map((path) => join(copy.build, path));
-  if (files.length === 0) return { noticed: true, sign: 'there is no such test' };
+  if (files.length === 0) return { noticed: true, sign: 'there is no such test', isLate: false };
   return run(copy, [reporter, script('tests'), ...files], limitMillis);
 }
 
@@ -70,16 +72,18 @@ async function run(copy: BuildCopy, args: readonly string[], limitMillis: number
     .filter((line) => line.startsWith('noticed: '))
     .map((line) => line.slice('noticed: '.length));
   const [first] = failures;
-  if (first !== undefined) return { noticed: true, sign: first };
-  if (isLate) return { noticed: false, sign: `no verdict within ${limitMillis / 1000} s` };
-  if (stdout.includes('timed out: ')) return { noticed: false, sign: 'only a time limit was exceeded' };
-  if (code === 0) return { noticed: false, sign: 'nothing objected' };
+  if (first !== undefined) return { noticed: true, sign: first, isLate: false };
+  if (isLate) return { noticed: false, sign: `no verdict within ${limitMillis / 1000} s`, isLate };
+  if (stdout.includes('timed out: '))
+    return { noticed: false, sign: 'only a time limit was exceeded', isLate: true };
+  if (code === 0) return { noticed: false, sign: 'nothing objected', isLate: false };
   const lastWords =
     stderr
       .trim()
       .split('\n')
       .find((line) => /error/i.test(line)) ?? stderr.trim().split('\n').at(-1);
-  return { noticed: true, sign: `the process ended with ${signal ?? `code ${code}`}: ${lastWords ?? ''}` };
+  const sign = `the process ended with ${signal ?? `code ${code}`}: ${lastWords ?? ''}`;
+  return { noticed: true, sign, isLate: false };
 }
 
 function kill(child: ChildProcess): void {

@@ -39,12 +39,15 @@ function scoreOf(outcomes: readonly Outcome[]): { planted: number; noticed: numb
   return { planted: outcomes.length, noticed: outcomes.filter(({ noticed }) => noticed).length };
 }
 
-function summarize(outcomes: readonly Outcome[], { json }: MutateOptions): void {
+const isSample = ({ sample }: MutateOptions): boolean => sample !== Number.POSITIVE_INFINITY;
+
+function summarize(outcomes: readonly Outcome[], options: MutateOptions): void {
   const ofRoom = (room: Room): readonly Outcome[] => outcomes.filter(({ fault }) => fault.room === room);
   const rooms = ROOMS.filter((room) => ofRoom(room).length > 0);
   const byRoom = Object.fromEntries(rooms.map((room) => [room, scoreOf(ofRoom(room))]));
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ ...scoreOf(outcomes), byRoom })}\n`);
+  if (options.json) {
+    const seed = isSample(options) ? { seed: options.seed } : {};
+    process.stdout.write(`${JSON.stringify({ ...scoreOf(outcomes), byRoom, ...seed })}\n`);
     return;
   }
   for (const [room, { planted, noticed }] of Object.entries(byRoom)) {
@@ -67,12 +70,13 @@ async function main(options: MutateOptions): Promise<number> {
     }
     process.stderr.write(`\r${done} of ${faults.length} faults, ${missed} not noticed `);
   };
-  process.stderr.write(`${faults.length} faults; first the judges look at the code without any\n`);
+  const drawn = isSample(options) ? `, drawn with --seed ${options.seed}` : '';
+  process.stderr.write(`${faults.length} faults${drawn}; first the judges look at the code without any\n`);
   const outcomes = await tryFaults(faults, { ...HARNESS, jobs: options.jobs }, onOutcome);
   process.stderr.write('\n');
   summarize(outcomes, options);
   // A room with many faults must not hide one with few; of a sample a room has too few to be judged.
-  const isWhole = options.sample === Number.POSITIVE_INFINITY && options.only.length === 0;
+  const isWhole = !isSample(options) && options.only.length === 0;
   const judged = isWhole
     ? ROOMS.map((room) => outcomes.filter(({ fault }) => fault.room === room))
     : [outcomes];

@@ -255,7 +255,7 @@ export const REQUESTER_FAULTS = faultsOf(
     },
     {
       id: 'nak-in-pause',
-      wrong: 'A sequence NAK ends an RNR pause.',
+      wrong: 'A sequence NAK in an RNR pause moves sending back and costs a retry.',
       file: 'roce/qp/completer',
       find: 'if (requester.waitsForReceiver) return DropReason.STALE_RESPONSE;',
       replace: '',
