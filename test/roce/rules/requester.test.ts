@@ -197,6 +197,16 @@ test('a fatal NAK acknowledges everything before it, fails its own request and f
   assert.equal(peer.qp.state, QpState.ERR);
 });
 
+test('a READ without an answer before a request that is refused is flushed: nobody knows what became of it', () => {
+  const peer = newPeer();
+  read(peer, 1, 8);
+  send(peer, 2);
+  send(peer, 3);
+  peer.take();
+  assert.equal(answer(peer, 1, 0x61), '');
+  assert.deepEqual(peer.sendStatuses(), ['1:WR_FLUSH_ERR', '2:REM_INV_REQ_ERR', '3:WR_FLUSH_ERR']);
+});
+
 // --- READ answers -----------------------------------------------------------------------------------------------------
 
 test('READ answers must come in order; a gap asks again from the first missing packet, with address and length moved', () => {
