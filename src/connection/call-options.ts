@@ -12,7 +12,13 @@ export interface SendOptions extends CallOptions {
   readonly tag?: number;
 }
 
-export interface OneSidedOptions {
+/**
+ * A `read` or `write` that is given up while it waits is taken out: ERR_RDMA_ABORTED or ERR_RDMA_TIMEOUT. What the device
+ * has already cannot be taken back: a write rejects with ERR_RDMA_OUTCOME_UNKNOWN, with the abort or the timeout as its
+ * `cause`, and is carried out or not. Either way the program's memory is free at once; for that, a write with `signal` or
+ * `timeoutMillis` copies its data.
+ */
+export interface OneSidedOptions extends CallOptions {
   /**
    * Whether the operation may be carried out twice. When the connection fails before the peer has answered, a
    * repeatable one is posted again; any other is rejected with ERR_RDMA_OUTCOME_UNKNOWN, and so is a repeatable one under

@@ -10,7 +10,7 @@ const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS)
 
 const SEND: Rules<SendOptions> = { ...WAIT, tag: integer(0, 0xffff) };
 
-const ONE_SIDED: Rules<OneSidedOptions> = { repeatable: truth };
+const ONE_SIDED: Rules<OneSidedOptions> = { ...WAIT, repeatable: truth };
 
 const GRANT: Rules<GrantOptions> = {
   read: truth,

@@ -9,12 +9,10 @@
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
-import { nameOf } from '../verbs/option-check.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
-import { WrOpcode } from '../verbs/work-request.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
-import { checkGrant, checkOneSided, checkReason, checkReceive, checkSend } from './call-rules.js';
+import { checkGrant, checkReason, checkReceive, checkSend } from './call-rules.js';
 import type { DataPath } from './data-path.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
@@ -22,6 +20,8 @@ import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import type { Message, Waiter } from './message-inbox.js';
 import type { SendQueue } from './message-sender.js';
 import { checkPatience, watchPatience } from './patience.js';
+import { isToldElsewhere } from './rejections.js';
+import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
 export interface ConnectionStatistics {
@@ -81,13 +81,12 @@ export class Connection
 
   readonly #lifeline: Lifeline;
   readonly #dataPath: DataPath;
+  readonly #access: RemoteAccess;
   readonly #statistics = {
     messagesSent: 0,
     messagesReceived: 0,
     bytesSent: 0,
     bytesReceived: 0,
-    writes: 0,
-    reads: 0,
     recoveries: 0,
   };
 
@@ -101,6 +100,10 @@ export class Connection
     this.closed = lifeline.closed;
     this.#lifeline = lifeline;
     this.#dataPath = dataPath;
+    this.#access = new RemoteAccess({
+      isEnding: () => lifeline.isEnding,
+      run: (transfer) => dataPath.transfers.run(transfer),
+    });
     lifeline.listener = {
       onReconnecting: (cause) => this.emit('reconnecting', cause),
       onReconnected: () => {
@@ -141,7 +144,8 @@ export class Connection
   }
 
   get statistics(): ConnectionStatistics {
-    return { ...this.#statistics };
+    const { writes, reads } = this.#access;
+    return { ...this.#statistics, writes, reads };
   }
 
   /** How far the present queue pair has come; `null` where the device cannot tell. */
@@ -179,19 +183,25 @@ export class Connection
   }
 
   /** Messages until the peer quits; throws when the connection is lost. */
-  async *[Symbol.asyncIterator](): AsyncIterator<Message> {
-    for (let message = await this.receive(); message !== undefined; message = await this.receive()) {
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
+    const messages = this.#messages();
+    return {
+      next: () => this.#told(messages.next()),
+      return: () => messages.return(undefined),
+      [Symbol.asyncIterator]: () => this[Symbol.asyncIterator](),
+    };
   }
 
   /**
    * RDMA WRITE: puts `data` into the peer's memory without involving its program. Resolves when it is there.
    *
-   * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
+   * `data` must not change until then.
+   *
+   * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended;
+   * ERR_RDMA_QUEUE_FULL when `maxOperations` are under way; ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT.
    */
   write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
-    return this.#told(this.#write(remote, data, options));
+    return this.#told(this.#access.write(remote, data, options));
   }
 
   /**
@@ -205,7 +215,7 @@ export class Connection
     length: number | undefined = remote?.length,
     options: OneSidedOptions = {},
   ): Promise<Uint8Array> {
-    return this.#told(this.#read(remote, length, options));
+    return this.#told(this.#access.read(remote, length, options));
   }
 
   /**
@@ -215,15 +225,9 @@ export class Connection
    * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT (also for rights that the peer may not have), ERR_RDMA_LIMIT,
    * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.
    */
-  async grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
-    checkGrant(options);
-    const bytes = bytesOf(buffer, 'buffer');
-    if (mayShrink(bytes))
-      throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
-    if (this.#lifeline.isEnding) throw closedError('the connection');
-    return this.#dataPath.grant(bytes, options);
+  grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
+    return this.#told(this.#grant(buffer, options));
   }
-
   /**
    * Takes nothing more from the peer: `receive` gives what has arrived, and then says that this was all. Whoever serves
    * the connection so comes to its end.
@@ -254,16 +258,23 @@ export class Connection
     return this.close();
   }
 
-  /** A rejection that is the connection's own end counts as handled: `closed` tells of it. A mistake of the caller does not. */
   #told<T>(running: Promise<T>): Promise<T> {
     const promise = new Promise<T>((resolve, reject) => {
       running.then(resolve, (error: unknown) => {
-        const isMistake = error instanceof RdmaError && error.code === 'ERR_RDMA_INVALID_ARGUMENT';
-        if (this.#lifeline.isEnding && !isMistake) promise.catch(() => {});
+        if (isToldElsewhere(error, this.#lifeline.isEnding)) promise.catch(() => {});
         reject(error);
       });
     });
     return promise;
+  }
+
+  async #grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
+    checkGrant(options);
+    const bytes = bytesOf(buffer, 'buffer');
+    if (mayShrink(bytes))
+      throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
+    if (this.#lifeline.isEnding) throw closedError('the connection');
+    return this.#dataPath.grant(bytes, options);
   }
 
   async #send(data: string | Memory, options: SendOptions): Promise<void> {
@@ -295,6 +306,13 @@ export class Connection
     });
   }
 
+  async *#messages(): AsyncGenerator<Message, undefined, undefined> {
+    for (let message = await this.receive(); message !== undefined; message = await this.receive()) {
+      yield message;
+    }
+    return undefined;
+  }
+
   async #receive(options: CallOptions): Promise<Message | undefined> {
     checkReceive(options);
     checkPatience(options, 'receive');
@@ -322,42 +340,6 @@ export class Connection
       this.#statistics.bytesReceived += message.data.length;
     }
     return message;
-  }
-
-  async #write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions): Promise<void> {
-    checkOneSided('write', remote, options);
-    const bytes = bytesOf(data, 'data');
-    if (bytes.length > remote.length) {
-      throw usageError(`${bytes.length} bytes do not fit into the remote buffer of ${remote.length}`);
-    }
-    if (bytes.length === 0) return;
-    const own = mayShrink(bytes) ? bytes.slice() : bytes;
-    await this.#oneSided(WrOpcode.RDMA_WRITE, remote, own, options.repeatable ?? false);
-    this.#statistics.writes++;
-  }
-
-  async #read(remote: RemoteBuffer, length: number, options: OneSidedOptions): Promise<Uint8Array> {
-    checkOneSided('read', remote, options);
-    if (!Number.isSafeInteger(length) || length < 0 || length > remote.length) {
-      throw usageError(
-        `length must be a number of bytes up to the ${remote.length} of remote, not ${nameOf(length)}`,
-      );
-    }
-    const bytes = new Uint8Array(length);
-    if (length === 0) return bytes;
-    await this.#oneSided(WrOpcode.RDMA_READ, remote, bytes, options.repeatable ?? true);
-    this.#statistics.reads++;
-    return bytes;
-  }
-
-  async #oneSided(
-    opcode: typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ,
-    remote: RemoteBuffer,
-    bytes: Uint8Array,
-    repeatable: boolean,
-  ): Promise<void> {
-    if (this.#lifeline.isEnding) throw closedError('the connection');
-    await this.#dataPath.transfer(opcode, remote, bytes, repeatable);
   }
 }
 

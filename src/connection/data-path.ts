@@ -6,7 +6,6 @@
  */
 import type { PeerFault, SessionParameters, ToldPath } from '../session/session-data.js';
 import { MAX_WINDOW_BYTES, type Terms } from '../session/terms.js';
-import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
 import { ownGid } from '../verbs/gid-choice.js';
@@ -26,20 +25,21 @@ import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
 import { Outbox } from './outbox.js';
 import { PeerCheck } from './peer-check.js';
-import type { RemoteBuffer } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer, TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamTable } from './stream-table.js';
+import { Transfers } from './transfers.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
 
 export class DataPath implements DataPlane {
   readonly receiver: MessageReceiver;
-  readonly operations = new OneSidedOperations();
+  readonly transfers: Transfers;
   readonly grants: Grants;
   readonly streams: StreamTable;
   listener: DataPlaneListener | null = null;
+  readonly #operations = new OneSidedOperations();
   readonly #outbox = new Outbox();
   readonly #first: typeof FIXED_NUMBERS.first;
   readonly #device: Device;
@@ -63,6 +63,11 @@ export class DataPath implements DataPlane {
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
     this.grants = new Grants(limits.rights);
+    this.transfers = new Transfers({
+      maxOperations: limits.maxOperations,
+      operations: this.#operations,
+      resources: () => this.resources,
+    });
     const outbox = this.#outbox;
     const { first, streams } = FIXED_NUMBERS;
     this.#first = first;
@@ -160,23 +165,6 @@ export class DataPath implements DataPlane {
   }
 
   /**
-   * RDMA WRITE of `bytes`, or RDMA READ into them; sealed on encrypted connections.
-   *
-   * @throws RdmaError ERR_RDMA_COMPLETION, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
-   */
-  async transfer(
-    opcode: typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ,
-    remote: RemoteBuffer,
-    bytes: Uint8Array,
-    repeatable: boolean,
-  ): Promise<void> {
-    const sealed = this.#sealedMemory;
-    if (sealed === undefined) await this.#transferInClear(opcode, remote, bytes, repeatable);
-    else if (opcode === WrOpcode.RDMA_WRITE) await sealed.write(remote, bytes, repeatable);
-    else await sealed.read(remote, bytes);
-  }
-
-  /**
    * Lets the peer use `bytes`.
    *
    * @throws RdmaError as `Connection.grant`.
@@ -264,7 +252,7 @@ export class DataPath implements DataPlane {
       },
       sealer: this.#sealer,
     });
-    this.operations.attach(link.tracker);
+    this.#operations.attach(link.tracker);
   }
 
   /**
@@ -282,7 +270,7 @@ export class DataPath implements DataPlane {
     } finally {
       this.#sender?.detach();
       this.receiver.detach();
-      this.operations.detach();
+      this.#operations.detach();
       await this.grants.endWindows('the connection failed');
     }
   }
@@ -302,7 +290,7 @@ export class DataPath implements DataPlane {
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});
     this.#sender?.fail(why);
-    this.operations.fail(why);
+    this.#operations.fail(why);
     this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
@@ -324,28 +312,12 @@ export class DataPath implements DataPlane {
       firstRequest: this.#first.sealedRequest,
       maxMessageBytes: this.#limits.maxMessageBytes,
       send: (kind, data) => this.sender.sendSealed(kind, data),
-      write: (remote, data, repeatable) =>
-        this.#transferInClear(WrOpcode.RDMA_WRITE, remote, data, repeatable),
+      write: (transfer, sealed) => this.transfers.move(transfer, sealed),
       find: (addr, length, right) =>
         this.resources.reachable(addr, length, right) ?? this.grants.reachable(addr, length, right),
     });
+    this.transfers.sealed = this.#sealedMemory;
     return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
-  }
-
-  async #transferInClear(
-    opcode: typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ,
-    remote: RemoteBuffer,
-    bytes: Uint8Array,
-    repeatable: boolean,
-  ): Promise<void> {
-    const { resources } = this;
-    const mr = await resources.register(bytes, opcode === WrOpcode.RDMA_READ ? AccessFlags.LOCAL_WRITE : 0);
-    try {
-      const { addr, rkey } = remote;
-      await this.operations.run({ opcode, sges: [{ mr }], remoteAddr: addr, rkey }, repeatable);
-    } finally {
-      await resources.deregister(mr);
-    }
   }
 
   async #noteOwn(path: ToldPath, port: PortAttributes, end: SessionEnd): Promise<void> {

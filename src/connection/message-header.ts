@@ -38,6 +38,8 @@ export const MessageKind = {
   SEALED_READ: 8,
   /** The answer to SEALED_READ. `value`: as DATA. */
   SEALED_DATA: 9,
+  /** On encrypted connections: an RDMA write of yours, and all before it, was opened. `value`: as DATA. */
+  SEALED_OPENED: 10,
 } as const;
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
@@ -105,6 +107,7 @@ const SHAPES: readonly Shape[] = [
   { ...BARE, flags: YOURS, hasValue: true, stream: 'any' },
   { ...BARE, hasValue: true },
   BARE,
+  PIECE,
   PIECE,
   PIECE,
   PIECE,

@@ -1,9 +1,10 @@
 /**
  * One-sided operations of a connection, over all its links. An operation that was posted when its link ended may or may
  * not have been carried out: one that may be repeated is posted again on the next link, in its place, any other is
- * rejected with ERR_RDMA_OUTCOME_UNKNOWN.
+ * rejected with ERR_RDMA_OUTCOME_UNKNOWN. One that is given up while it waits, also for its repetition, is taken out.
  */
 import { RdmaError } from '../verbs/errors.js';
+import { givenUp, type Transfer, type TransferHolder } from './transfer.js';
 import type { Work, WorkTracker } from './work-tracker.js';
 
 /**
@@ -18,14 +19,14 @@ export const MAX_POSTED_OPERATIONS = 64;
 
 interface Operation {
   readonly work: Work;
-  readonly repeatable: boolean;
+  readonly transfer: Transfer;
   /** Links that ended under it because of what the peer asked for. */
   breaks: number;
   resolve(): void;
   reject(error: RdmaError): void;
 }
 
-export class OneSidedOperations {
+export class OneSidedOperations implements TransferHolder {
   readonly #waiting: Operation[] = [];
   /** Posted on the link that is ending, and to be posted again before those that wait. */
   readonly #unanswered: Operation[] = [];
@@ -38,12 +39,21 @@ export class OneSidedOperations {
    *
    * @throws RdmaError ERR_RDMA_COMPLETION with the verbs status, ERR_RDMA_OUTCOME_UNKNOWN, or why the connection ended.
    */
-  run(work: Work, repeatable: boolean): Promise<void> {
+  run(work: Work, transfer: Transfer): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (transfer.isGivenUp) return Promise.reject(givenUp());
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ work, repeatable, breaks: 0, resolve, reject });
+      transfer.holder = this;
+      this.#waiting.push({ work, transfer, breaks: 0, resolve, reject });
       this.#pump();
     });
+  }
+
+  withdraw(transfer: Transfer, error: RdmaError): void {
+    for (const queue of [this.#waiting, this.#unanswered]) {
+      const index = queue.findIndex((operation) => operation.transfer === transfer);
+      if (index >= 0) queue.splice(index, 1)[0]?.reject(error);
+    }
   }
 
   /** A link is up. */
@@ -73,22 +83,29 @@ export class OneSidedOperations {
       const operation = this.#waiting.shift();
       if (operation === undefined) return;
       this.#posted++;
+      operation.transfer.hasBegun = true;
       tracker.post(operation.work, (error) => {
         if (tracker === this.#tracker) this.#posted--;
         this.#settle(operation, error);
-        this.#pump();
+        if (!endsLink(error)) this.#pump();
       });
     }
   }
 
   #settle(operation: Operation, error: RdmaError | undefined): void {
+    const { transfer } = operation;
     if (error === undefined) operation.resolve();
     else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);
-    else if (!operation.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);
+    else if (!transfer.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);
+    else if (transfer.isGivenUp) operation.reject(error);
     else if (this.#failure !== undefined) operation.reject(this.#failure);
     else this.#unanswered.push(operation);
   }
 }
+
+/** What waits is better kept for the next link than posted on one that is over. */
+const endsLink = (error: RdmaError | undefined): boolean =>
+  error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN' || error?.code === 'ERR_RDMA_COMPLETION';
 
 function isBrokenTooOften(operation: Operation, { cause }: RdmaError): boolean {
   if (cause instanceof RdmaError && BREAKS.includes(cause.status)) operation.breaks++;

@@ -72,6 +72,7 @@ const PATH: Rules<ConnectionPathOptions> = {
 
 const COMMON: Rules<CommonOptions> = {
   ...SIZES,
+  maxOperations: integer(1, 65_536),
   path: inside(PATH, 'path'),
   encryption,
   device,

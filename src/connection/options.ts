@@ -27,6 +27,11 @@ export interface DataPathOptions {
    * ERR_RDMA_QUEUE_FULL: await it. One message is always taken. Default 64 MiB.
    */
   readonly sendQueueBytes?: number;
+  /**
+   * Reads and writes that may wait or be under way, those included that were given up and that the device still has. Beyond
+   * it `read` and `write` reject with ERR_RDMA_QUEUE_FULL: await them. Default 1024.
+   */
+  readonly maxOperations?: number;
   /** Bytes of the buffer that the peer may write and read by itself. Default 0: it gets none. */
   readonly bufferBytes?: number;
   /**
@@ -75,6 +80,7 @@ export interface DataPathLimits {
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
   readonly sendQueueBytes: number;
+  readonly maxOperations: number;
   readonly bufferBytes: number;
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
@@ -88,6 +94,7 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     slotBytes: options.slotBytes ?? 16 * 1024,
     maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
     sendQueueBytes: options.sendQueueBytes ?? 64 * 1024 * 1024,
+    maxOperations: options.maxOperations ?? 1024,
     bufferBytes: options.bufferBytes ?? 0,
     rights: { read: true, write: true },
     encryption: options.encryption,

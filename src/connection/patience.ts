@@ -2,6 +2,17 @@
 import { RdmaError } from '../verbs/errors.js';
 import type { CallOptions } from './call-options.js';
 
+/** Errors that say that a program gave up. */
+const made = new WeakSet<RdmaError>();
+
+/** Whether the program's own patience has ended a call with `error`. */
+export const isImpatience = (error: RdmaError): boolean =>
+  made.has(error) || (error.cause instanceof RdmaError && made.has(error.cause));
+
+/** Whether a call with these options may end before what it began. */
+export const mayGiveUp = ({ signal, timeoutMillis }: CallOptions): boolean =>
+  signal !== undefined || timeoutMillis !== undefined;
+
 /** @throws RdmaError ERR_RDMA_ABORTED when the signal has aborted already. */
 export function checkPatience({ signal }: CallOptions, what: string): void {
   if (signal?.aborted === true) throw aborted(signal, what);
@@ -29,7 +40,12 @@ export function watchPatience(
 }
 
 const aborted = (signal: AbortSignal | undefined, what: string): RdmaError =>
-  new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal?.reason });
+  note(new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal?.reason }));
 
 const late = (timeoutMillis: number, what: string): RdmaError =>
-  new RdmaError('ERR_RDMA_TIMEOUT', `${what} did not end within ${timeoutMillis} ms`);
+  note(new RdmaError('ERR_RDMA_TIMEOUT', `${what} did not end within ${timeoutMillis} ms`));
+
+function note(error: RdmaError): RdmaError {
+  made.add(error);
+  return error;
+}

@@ -1,8 +1,11 @@
 /**
  * One-sided access on encrypted connections. What RDMA moves can be seen on the wire, so a write puts sealed bytes into
  * the peer's memory and then announces them, sealed as every message: the peer verifies and opens them in place, before
- * it takes any later message. A read cannot be sealed by the device that answers it; the peer's connection answers it
- * with a sealed message instead, and its program is not involved either.
+ * it takes any later message, and says so. A read cannot be sealed by the device that answers it; the peer's connection
+ * answers it with a sealed message instead, and its program is not involved either.
+ *
+ * Bytes that another write has covered before they were opened do not open. So a write has its part of the peer's memory
+ * alone until the peer has opened it; what overlaps it waits, reads too, which would give sealed bytes.
  *
  * Keys live as long as the connection, over all its links, because a write may be announced on a later one. Nonces count,
  * and an announcement must count up.
@@ -12,8 +15,9 @@ import type { KeyPair } from '../session/session-data.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
 import { MessageFault, MessageKind, violation } from './message-header.js';
 import type { MemoryRights } from './options.js';
-import type { RemoteBuffer } from './remote-buffer.js';
+import { type Claim, RangeQueue } from './range-queue.js';
 import { integrityError, TAG_BYTES } from './sealing.js';
+import { givenUp, type Transfer, type TransferHolder } from './transfer.js';
 
 const CIPHER = 'aes-256-gcm';
 const IV_BYTES = 12;
@@ -22,6 +26,8 @@ const ANNOUNCEMENT_BYTES = 24 + TAG_BYTES;
 /** number u32, address u64, length u32 */
 const REQUEST_BYTES = 16;
 const NUMBER_BYTES = 4;
+/** counter u64 */
+const OPENED_BYTES = 8;
 const PIECE_BYTES = 256 * 1024;
 /** Requests under way at a time. */
 const MAX_REQUESTS = 8;
@@ -34,8 +40,8 @@ export interface SealedMemoryOptions {
   readonly maxMessageBytes: number;
   /** Sends a message of the connection; resolves when the peer has it. */
   readonly send: (kind: MessageKind, data: Uint8Array) => Promise<void>;
-  /** RDMA WRITE. */
-  readonly write: (remote: RemoteBuffer, data: Uint8Array, repeatable: boolean) => Promise<void>;
+  /** RDMA WRITE of sealed bytes to where the transfer goes. */
+  readonly write: (transfer: Transfer, sealed: Uint8Array) => Promise<void>;
   /** Our memory that the peer may use: `undefined` when it may not. */
   readonly find: (addr: bigint, length: number, right: keyof MemoryRights) => Uint8Array | undefined;
   /** Number of the first request; other than 0 in tests only. */
@@ -48,14 +54,33 @@ interface Request {
   reject(error: RdmaError): void;
 }
 
-export class SealedMemory {
+/** A write that the peer has not opened. */
+interface Announced {
+  readonly counter: bigint;
+  resolve(): void;
+  reject(error: RdmaError): void;
+}
+
+/** A transfer before which others use the same memory. */
+interface Blocked {
+  readonly claim: Claim;
+  reject(error: RdmaError): void;
+}
+
+export class SealedMemory implements TransferHolder {
   readonly #options: SealedMemoryOptions;
   readonly #requests = new Map<number, Request>();
   readonly #waiting: (() => void)[] = [];
+  readonly #ranges = new RangeQueue();
+  readonly #blocked = new Map<Transfer, Blocked>();
+  /** In the order of their counters. */
+  readonly #unopened: Announced[] = [];
   #writes = 0n;
   /** All writes until now were announced, or failed. */
   #announced: Promise<void> = Promise.resolve();
   #lastOpened = 0n;
+  /** The peer is being told what was opened. */
+  #isTelling = false;
   #nextRequest: number;
   #answering = 0;
   #failure: RdmaError | undefined;
@@ -66,36 +91,52 @@ export class SealedMemory {
   }
 
   /** @throws RdmaError as `Connection.write`. */
-  async write(remote: RemoteBuffer, data: Uint8Array, repeatable: boolean): Promise<void> {
-    const announcement = Buffer.alloc(ANNOUNCEMENT_BYTES);
-    announcement.writeBigUInt64BE(++this.#writes, 0);
-    announcement.writeBigUInt64BE(remote.addr, 8);
-    announcement.writeBigUInt64BE(BigInt(data.length), 16);
-    const { key, iv } = this.#options.keys.own;
-    const cipher = createCipheriv(CIPHER, key, nonceOf(iv, this.#writes));
-    cipher.setAAD(announcement.subarray(8, 24));
-    const sealed = cipher.update(data);
-    cipher.final();
-    announcement.set(cipher.getAuthTag(), 24);
-    await this.#inTurn(
-      () => this.#options.write(remote, sealed, repeatable),
-      () => this.#options.send(MessageKind.SEALED_WRITE, announcement),
-    );
+  async write(transfer: Transfer): Promise<void> {
+    const claim = await this.#claim(transfer);
+    try {
+      const counter = ++this.#writes;
+      const { sealed, announcement } = this.#seal(counter, transfer);
+      await this.#inTurn(
+        () => this.#options.write(transfer, sealed),
+        () => this.#announce(counter, announcement),
+      );
+    } finally {
+      this.#ranges.release(claim);
+    }
   }
 
   /** @throws RdmaError as `Connection.read`; a refused access ends the connection. */
-  async read(remote: RemoteBuffer, into: Uint8Array): Promise<void> {
+  async read(transfer: Transfer): Promise<void> {
+    const { remote, bytes: into } = transfer;
     const piece = Math.min(PIECE_BYTES, this.#options.maxMessageBytes - NUMBER_BYTES);
     if (piece < 1) throw usageError('maxMessageBytes leaves no room for what is read');
+    const claim = await this.#claim(transfer);
     const pieces: Promise<void>[] = [];
-    for (let at = 0; at < into.length; at += piece) {
-      await this.#room();
-      const request = this.#request(remote.addr + BigInt(at), into.subarray(at, at + piece));
-      // Its failure is seen below, but perhaps not at once.
-      request.catch(() => undefined);
-      pieces.push(request);
+    try {
+      for (let at = 0; at < into.length; at += piece) {
+        // Nothing else may take the room between the look at it and the request.
+        while (this.#requests.size >= MAX_REQUESTS && this.#failure === undefined) await this.#answered();
+        if (transfer.isGivenUp) break;
+        const request = this.#request(remote.addr + BigInt(at), into.subarray(at, at + piece));
+        // Its failure is seen below, but perhaps not at once.
+        request.catch(() => undefined);
+        pieces.push(request);
+      }
+      // The room that it does not take is for the next one.
+      if (transfer.isGivenUp) this.#waiting.shift()?.();
+      await Promise.all(pieces);
+    } finally {
+      this.#ranges.release(claim);
     }
-    await Promise.all(pieces);
+    if (transfer.isGivenUp) throw givenUp();
+  }
+
+  withdraw(transfer: Transfer, error: RdmaError): void {
+    const blocked = this.#blocked.get(transfer);
+    if (blocked === undefined) return;
+    this.#blocked.delete(transfer);
+    this.#ranges.release(blocked.claim);
+    blocked.reject(error);
   }
 
   /**
@@ -106,15 +147,58 @@ export class SealedMemory {
   onMessage(kind: MessageKind, data: Buffer): void {
     if (kind === MessageKind.SEALED_WRITE) this.#open(data);
     else if (kind === MessageKind.SEALED_READ) this.#answer(data);
+    else if (kind === MessageKind.SEALED_OPENED) this.#onOpened(data);
     else this.#onAnswer(data);
   }
 
-  /** Ends every read that waits, and all later ones, with `error`. */
+  /** Ends everything that waits for the peer, and all later reads and writes, with `error`. */
   fail(error: RdmaError): void {
     this.#failure ??= error;
+    for (const transfer of [...this.#blocked.keys()]) this.withdraw(transfer, error);
     for (const { reject } of this.#requests.values()) reject(error);
     this.#requests.clear();
+    for (const { reject } of this.#unopened.splice(0)) reject(error);
     for (const go of this.#waiting.splice(0)) go();
+  }
+
+  /** Resolves when nothing uses the memory of the transfer that may not be used at the same time. */
+  async #claim(transfer: Transfer): Promise<Claim> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { remote, bytes, isWrite } = transfer;
+    const claim = this.#ranges.claim(remote.addr, bytes.length, !isWrite);
+    if (claim.blockers === 0) return claim;
+    transfer.holder = this;
+    await new Promise<void>((resolve, reject) => {
+      this.#blocked.set(transfer, { claim, reject });
+      claim.onFree = () => {
+        this.#blocked.delete(transfer);
+        resolve();
+      };
+    });
+    return claim;
+  }
+
+  #seal(counter: bigint, { remote, bytes }: Transfer): { sealed: Buffer; announcement: Buffer } {
+    const announcement = Buffer.alloc(ANNOUNCEMENT_BYTES);
+    announcement.writeBigUInt64BE(counter, 0);
+    announcement.writeBigUInt64BE(remote.addr, 8);
+    announcement.writeBigUInt64BE(BigInt(bytes.length), 16);
+    const { key, iv } = this.#options.keys.own;
+    const cipher = createCipheriv(CIPHER, key, nonceOf(iv, counter));
+    cipher.setAAD(announcement.subarray(8, 24));
+    const sealed = cipher.update(bytes);
+    cipher.final();
+    announcement.set(cipher.getAuthTag(), 24);
+    return { sealed, announcement };
+  }
+
+  /** Resolves when the peer has opened it. */
+  #announce(counter: bigint, announcement: Buffer): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#unopened.push({ counter, resolve, reject });
+      this.#options.send(MessageKind.SEALED_WRITE, announcement).catch(reject);
+    });
   }
 
   /**
@@ -160,6 +244,30 @@ export class SealedMemory {
     }
     this.#lastOpened = counter;
     memory.set(plain);
+    this.#tellOpened();
+  }
+
+  /** One message at a time: it tells of all that was opened before. */
+  #tellOpened(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    const told = this.#lastOpened;
+    const data = Buffer.alloc(OPENED_BYTES);
+    data.writeBigUInt64BE(told);
+    const done = (): void => {
+      this.#isTelling = false;
+      if (this.#lastOpened > told) this.#tellOpened();
+    };
+    // When it cannot be sent, the connection ends and says so to everybody.
+    void this.#options.send(MessageKind.SEALED_OPENED, data).then(done, () => undefined);
+  }
+
+  #onOpened(data: Buffer): void {
+    const counter = data.length === OPENED_BYTES ? data.readBigUInt64BE() : 0n;
+    const index = this.#unopened.findIndex((announced) => announced.counter === counter);
+    if (index < 0)
+      throw violation(MessageFault.SEALED_MEMORY, 'it opened a sealed write that nobody announced');
+    for (const { resolve } of this.#unopened.splice(0, index + 1)) resolve();
   }
 
   #answer(data: Buffer): void {
@@ -206,10 +314,11 @@ export class SealedMemory {
     });
   }
 
-  async #room(): Promise<void> {
-    while (this.#requests.size >= MAX_REQUESTS && this.#failure === undefined) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+  /** Resolves after a request of ours was answered. */
+  #answered(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
   }
 }
 

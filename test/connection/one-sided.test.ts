@@ -6,6 +6,7 @@ import type { Work, WorkDone, WorkTracker } from '../../src/connection/work-trac
 import { toRKey } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
+import { writeTo } from '../../testkit/transfers.js';
 
 /** What was posted on a link, to be answered here. */
 class Link {
@@ -29,6 +30,7 @@ class Link {
 }
 
 const workAt = (remoteAddr: number): Work => ({ opcode: WrOpcode.RDMA_WRITE, remoteAddr, rkey: toRKey(1) });
+const transfer = (repeatable: boolean) => writeTo(1n, new Uint8Array(8), repeatable);
 const lost = new RdmaError('ERR_RDMA_COMPLETION', 'nobody answers', { status: 'RETRY_EXC_ERR' });
 const asked = new RdmaError('ERR_RDMA_COMPLETION', 'the peer asked for too much', {
   status: 'QP_ACCESS_ERR',
@@ -38,7 +40,7 @@ test('operations that are repeated keep their place before those that wait', () 
   const operations = new OneSidedOperations();
   const first = new Link();
   operations.attach(first.tracker);
-  for (let i = 0; i < MAX_POSTED_OPERATIONS + 2; i++) void operations.run(workAt(i), true);
+  for (let i = 0; i < MAX_POSTED_OPERATIONS + 2; i++) void operations.run(workAt(i), transfer(true));
   assert.equal(first.posted.length, MAX_POSTED_OPERATIONS);
   first.fail(lost);
   operations.detach();
@@ -52,7 +54,7 @@ test('operations that are repeated keep their place before those that wait', () 
 
 test('an operation under which link after link ends because of what the peer asked for is given up', async () => {
   const operations = new OneSidedOperations();
-  const running = operations.run(workAt(1), true);
+  const running = operations.run(workAt(1), transfer(true));
   const ended = assert.rejects(running, { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
   let links = 0;
   for (; links < 20; links++) {
@@ -68,7 +70,7 @@ test('an operation under which link after link ends because of what the peer ask
 
 test('links that the network ends are no reason to give up', () => {
   const operations = new OneSidedOperations();
-  void operations.run(workAt(1), true);
+  void operations.run(workAt(1), transfer(true));
   for (let i = 0; i < 20; i++) {
     const link = new Link();
     operations.attach(link.tracker);
@@ -80,7 +82,9 @@ test('links that the network ends are no reason to give up', () => {
 
 test('an operation that may not be carried out twice is not posted again', async () => {
   const operations = new OneSidedOperations();
-  const ended = assert.rejects(operations.run(workAt(1), false), { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
+  const ended = assert.rejects(operations.run(workAt(1), transfer(false)), {
+    code: 'ERR_RDMA_OUTCOME_UNKNOWN',
+  });
   const first = new Link();
   operations.attach(first.tracker);
   first.fail(lost);
@@ -89,4 +93,67 @@ test('an operation that may not be carried out twice is not posted again', async
   const second = new Link();
   operations.attach(second.tracker);
   assert.deepEqual(second.posted, []);
+});
+
+test('operations that wait when a link ends are posted on the next, also those that may not be repeated', async () => {
+  const operations = new OneSidedOperations();
+  const first = new Link();
+  operations.attach(first.tracker);
+  const running: Promise<string>[] = [];
+  for (let i = 0; i < MAX_POSTED_OPERATIONS + 2; i++) {
+    running.push(
+      operations.run(workAt(i), transfer(false)).then(
+        () => 'done',
+        (error: RdmaError) => error.code,
+      ),
+    );
+  }
+  first.fail(lost);
+  operations.detach();
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.deepEqual(second.addresses, [MAX_POSTED_OPERATIONS, MAX_POSTED_OPERATIONS + 1]);
+  for (const { done } of second.posted.splice(0)) done(undefined);
+  const outcomes = await Promise.all(running);
+  assert.deepEqual(new Set(outcomes.slice(0, -2)), new Set(['ERR_RDMA_OUTCOME_UNKNOWN']));
+  assert.deepEqual(outcomes.slice(-2), ['done', 'done']);
+});
+
+test('an operation that is given up while it waits is never posted, and those behind it move up', async () => {
+  const operations = new OneSidedOperations();
+  const link = new Link();
+  operations.attach(link.tracker);
+  for (let i = 0; i < MAX_POSTED_OPERATIONS; i++) void operations.run(workAt(i), transfer(true));
+  const [given, kept] = [transfer(true), transfer(true)];
+  const ended = assert.rejects(operations.run(workAt(1000), given), { code: 'ERR_RDMA_ABORTED' });
+  void operations.run(workAt(2000), kept);
+  given.giveUp();
+  await ended;
+  assert.equal(given.hasBegun, false);
+  for (const { done } of link.posted.splice(0)) done(undefined);
+  assert.deepEqual(link.addresses, [2000]);
+  assert.equal(kept.hasBegun, true);
+  const late = transfer(true);
+  late.giveUp();
+  await assert.rejects(operations.run(workAt(3000), late), { code: 'ERR_RDMA_ABORTED' });
+  assert.deepEqual(link.addresses, [2000]);
+});
+
+test('an operation that is given up is not repeated: on its link, and between two links', async () => {
+  const operations = new OneSidedOperations();
+  const first = new Link();
+  operations.attach(first.tracker);
+  const [onLink, between, kept] = [transfer(true), transfer(true), transfer(true)];
+  const outcomes = [onLink, between].map((given, i) =>
+    operations.run(workAt(i), given).catch((error: RdmaError) => error.code),
+  );
+  void operations.run(workAt(2), kept);
+  onLink.giveUp();
+  first.fail(lost);
+  operations.detach();
+  between.giveUp();
+  assert.deepEqual(await Promise.all(outcomes), ['ERR_RDMA_OUTCOME_UNKNOWN', 'ERR_RDMA_ABORTED']);
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.deepEqual(second.addresses, [2]);
 });

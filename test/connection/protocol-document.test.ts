@@ -29,6 +29,7 @@ import { bindParameters, deriveKeys, type KeyExporter } from '../../src/session/
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
 import { REFUSAL_KINDS } from '../../src/verbs/refusal-kind.js';
+import { writeTo } from '../../testkit/transfers.js';
 import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
 import { startServer, testCertificates } from '../session/support.js';
 import { packageRoot } from '../tooling/temporary-project.js';
@@ -403,19 +404,25 @@ test('writes are sealed and announced as the document computes it', async () => 
     write: async (_remote, data) => void memory.set(data),
     find: () => undefined,
   });
-  await writer.write(new RemoteBuffer(0x1000n, 1, plain.length), plain, false);
+  const writing = writer.write(writeTo(0x1000n, plain));
+  while (sent.length === 0) await new Promise(setImmediate);
   assert.deepEqual(sent, [announcement]);
   assert.deepEqual(memory, wanted);
 
   const owner = new SealedMemory({
     keys: { own: server, peer: client },
     maxMessageBytes: 1000,
-    send: async () => assert.fail('an announcement has no answer'),
+    send: async (kind, data) => {
+      assert.equal(kind, MessageKind.SEALED_OPENED);
+      assert.deepEqual(Buffer.from(data), secret('SEALED_OPENED for it'));
+      writer.onMessage(kind, Buffer.from(data));
+    },
     write: async () => assert.fail('the owner writes nothing'),
     find: (addr, length) => (addr === 0x1000n && length === plain.length ? memory : undefined),
   });
   owner.onMessage(MessageKind.SEALED_WRITE, announcement);
   assert.deepEqual(memory, plain);
+  await writing;
   assert.throws(
     () => owner.onMessage(MessageKind.SEALED_WRITE, announcement),
     (error) => error instanceof MessageViolation && error.reason === 'sealed_memory',

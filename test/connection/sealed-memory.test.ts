@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { createDecipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import type { MessageKind } from '../../src/connection/message-header.js';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import { MessageKind } from '../../src/connection/message-header.js';
 import { SealedMemory, type SealedMemoryOptions } from '../../src/connection/sealed-memory.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { readFrom, writeTo } from '../../testkit/transfers.js';
 
 const keysOf = (first: number) => ({ key: Buffer.alloc(32, first), iv: Buffer.alloc(12, first + 1) });
 const OWN = keysOf(1);
@@ -14,6 +14,10 @@ const BASE = 0x1000n;
 const MEMORY_BYTES = 1024;
 /** Sixteen bytes of memory in each answer. */
 const MAX_MESSAGE_BYTES = 20;
+
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise(setImmediate);
+};
 
 class End {
   readonly memory: Buffer = Buffer.alloc(MEMORY_BYTES);
@@ -28,6 +32,7 @@ class End {
       maxMessageBytes: MAX_MESSAGE_BYTES,
       send: async (kind: MessageKind, data) => {
         this.sent.push(Buffer.from(data));
+        await turns(1);
         try {
           this.peer?.sealed.onMessage(kind, Buffer.from(data));
         } catch (error) {
@@ -36,7 +41,7 @@ class End {
           throw error;
         }
       },
-      write: async (remote, data) => {
+      write: async ({ remote }, data) => {
         this.peer?.memory.set(data, Number(remote.addr - BASE));
       },
       find: (addr, length, right) => {
@@ -55,22 +60,17 @@ function joined(): [End, End] {
   return [one, other];
 }
 
-const whole = new RemoteBuffer(BASE, 1, MEMORY_BYTES);
-const turns = async (count: number): Promise<void> => {
-  for (let i = 0; i < count; i++) await new Promise(setImmediate);
-};
-
 test('reads are answered as long as there are any, with the right to read, and writes ask for that to write', async () => {
   const [one, other] = joined();
   for (let i = 0; i < MEMORY_BYTES; i++) other.memory[i] = i;
   for (let round = 0; round < 3; round++) {
     const into = new Uint8Array(MEMORY_BYTES);
-    await one.sealed.read(whole, into);
+    await one.sealed.read(readFrom(BASE, into));
     assert.deepEqual(Buffer.from(into), other.memory);
   }
   assert.deepEqual(new Set(other.asked), new Set(['read']));
   other.asked.length = 0;
-  await one.sealed.write(whole.at(8, 5), Buffer.from('words'), false);
+  await one.sealed.write(writeTo(BASE + 8n, Buffer.from('words')));
   assert.equal(other.memory.subarray(8, 13).toString(), 'words');
   assert.deepEqual(other.asked, ['write']);
 });
@@ -78,7 +78,9 @@ test('reads are answered as long as there are any, with the right to read, and w
 test('eight requests are under way at most; a connection that ends rejects them and those that wait', async () => {
   const alone = new End({ own: OWN, peer: PEER });
   let outcome = 'still waits';
-  void alone.sealed.read(whole, new Uint8Array(MEMORY_BYTES)).catch((error: RdmaError) => {
+  for (let i = 0; i < 40; i++)
+    void alone.sealed.read(readFrom(BASE, new Uint8Array(8))).catch(() => undefined);
+  void alone.sealed.read(readFrom(BASE, new Uint8Array(MEMORY_BYTES))).catch((error: RdmaError) => {
     outcome = error.code;
   });
   await turns(5);
@@ -91,9 +93,17 @@ test('eight requests are under way at most; a connection that ends rejects them 
 test('write n is sealed with the initial nonce XOR n; address and length are authenticated', async () => {
   const alone = new End({ own: OWN, peer: PEER });
   const moved: Buffer[] = [];
-  alone.peer = { memory: { set: (data: Uint8Array) => moved.push(Buffer.from(data)) } } as unknown as End;
+  alone.peer = {
+    memory: { set: (data: Uint8Array) => moved.push(Buffer.from(data)) },
+    sealed: { onMessage() {} },
+  } as unknown as End;
   for (const text of ['first', 'second']) {
-    await alone.sealed.write(whole.at(16, text.length), Buffer.from(text), false).catch(() => undefined);
+    const writing = alone.sealed.write(writeTo(BASE + 16n, Buffer.from(text)));
+    await turns(5);
+    const opened = Buffer.alloc(8);
+    opened.writeBigUInt64BE(BigInt(moved.length));
+    alone.sealed.onMessage(MessageKind.SEALED_OPENED, opened);
+    await writing;
   }
   assert.equal(moved.length, 2);
   for (const [i, text] of ['first', 'second'].entries()) {
@@ -110,4 +120,122 @@ test('write n is sealed with the initial nonce XOR n; address and length are aut
     assert.equal(decipher.update(moved[i] as Buffer).toString(), text);
     decipher.final();
   }
+});
+
+/** An end whose writes go through at once and whose peer says nothing by itself. */
+function aloneEnd(): End {
+  const alone = new End({ own: OWN, peer: PEER });
+  alone.peer = { memory: { set() {} }, sealed: { onMessage() {} } } as unknown as End;
+  return alone;
+}
+
+function opened(counter: number): Buffer {
+  const data = Buffer.alloc(8);
+  data.writeBigUInt64BE(BigInt(counter));
+  return data;
+}
+
+test('what overlaps a write waits until the peer has opened it; what does not goes at once', async () => {
+  const alone = aloneEnd();
+  const { sealed, sent } = alone;
+  const done: string[] = [];
+  const begin = (name: string, running: Promise<void>) =>
+    void running.then(
+      () => done.push(name),
+      (error: RdmaError) => done.push(`${name}: ${error.code}`),
+    );
+  const shut = writeTo(BASE + 24n, new Uint8Array(8));
+  begin('first', sealed.write(writeTo(BASE, new Uint8Array(16))));
+  begin('beside', sealed.write(writeTo(BASE + 16n, new Uint8Array(8))));
+  begin('over', sealed.write(writeTo(BASE + 15n, new Uint8Array(2))));
+  begin('read', sealed.read(readFrom(BASE + 8n, new Uint8Array(4))));
+  begin('behind', sealed.write(writeTo(BASE + 20n, new Uint8Array(8))));
+  begin('shut', sealed.write(shut));
+  await turns(5);
+  assert.deepEqual(done, []);
+  assert.deepEqual(
+    sent.map((data) => Number(data.readBigUInt64BE(8) - BASE)),
+    [0, 16],
+    'two are announced',
+  );
+  shut.giveUp();
+  sealed.onMessage(MessageKind.SEALED_OPENED, opened(1));
+  await turns(5);
+  assert.deepEqual(done, ['shut: ERR_RDMA_ABORTED', 'first']);
+  assert.equal(sent.length, 3, 'the read asks, the write over both waits');
+  sealed.onMessage(MessageKind.SEALED_OPENED, opened(2));
+  await turns(5);
+  assert.equal(sent.length, 5);
+  sealed.onMessage(MessageKind.SEALED_OPENED, opened(4));
+  await turns(5);
+  assert.deepEqual(done.slice(2), ['beside', 'over', 'behind']);
+  sealed.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link is gone'));
+  await turns(5);
+  assert.deepEqual(done.slice(5), ['read: ERR_RDMA_CONNECTION_LOST']);
+});
+
+test('a write waits for the reads of its bytes, and reads share them', async () => {
+  const alone = aloneEnd();
+  const { sealed, sent } = alone;
+  const reads = [0, 4].map((at) => sealed.read(readFrom(BASE + BigInt(at), new Uint8Array(8))));
+  const writing = sealed.write(writeTo(BASE, new Uint8Array(8)));
+  await turns(5);
+  assert.equal(sent.length, 2);
+  for (const request of sent.slice()) {
+    sealed.onMessage(MessageKind.SEALED_DATA, Buffer.concat([request.subarray(0, 4), Buffer.alloc(8)]));
+  }
+  await Promise.all(reads);
+  await turns(5);
+  assert.equal(sent.length, 3);
+  sealed.onMessage(MessageKind.SEALED_OPENED, opened(1));
+  await writing;
+});
+
+test('whatever waits for the peer or for memory ends with the connection', async () => {
+  const { sealed } = aloneEnd();
+  const running = [0, 0, 4].map((at) => sealed.write(writeTo(BASE + BigInt(at), new Uint8Array(8))));
+  const reading = sealed.read(readFrom(BASE, new Uint8Array(8)));
+  const outcomes = Promise.all(
+    [...running, reading].map((one) => one.catch((error: RdmaError) => error.code)),
+  );
+  await turns(5);
+  sealed.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link is gone'));
+  assert.deepEqual(new Set(await outcomes), new Set(['ERR_RDMA_CONNECTION_LOST']));
+  await assert.rejects(sealed.write(writeTo(BASE, new Uint8Array(8))), { code: 'ERR_RDMA_CONNECTION_LOST' });
+});
+
+test('a peer that opened what nobody announced, or opens it twice, breaks the rules', async () => {
+  const { sealed } = aloneEnd();
+  const broken = { code: 'ERR_RDMA_PROTOCOL' };
+  const say = (data: Buffer) => () => sealed.onMessage(MessageKind.SEALED_OPENED, data);
+  assert.throws(say(opened(0)), broken);
+  assert.throws(say(opened(1)), broken);
+  const writing = sealed.write(writeTo(BASE, new Uint8Array(8)));
+  await turns(5);
+  assert.throws(say(opened(2)), broken);
+  assert.throws(say(Buffer.concat([opened(1), Buffer.alloc(1)])), broken);
+  say(opened(1))();
+  await writing;
+  assert.throws(say(opened(1)), broken);
+});
+
+test('a read that is given up asks for nothing more, and lets those behind it go on', async () => {
+  const alone = aloneEnd();
+  const { sealed, sent } = alone;
+  const given = readFrom(BASE, new Uint8Array(MEMORY_BYTES));
+  const ended = assert.rejects(sealed.read(given), { code: 'ERR_RDMA_ABORTED' });
+  const behind = sealed.read(readFrom(BASE, new Uint8Array(16)));
+  await turns(5);
+  assert.equal(sent.length, 8);
+  given.giveUp();
+  const answer = (request: Buffer): void =>
+    sealed.onMessage(MessageKind.SEALED_DATA, Buffer.concat([request.subarray(0, 4), Buffer.alloc(16)]));
+  for (const request of sent.splice(0)) {
+    answer(request);
+    await turns(2);
+  }
+  await ended;
+  assert.equal(sent.length, 1);
+  answer(sent[0] as Buffer);
+  await behind;
 });

@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MessageKind } from '../../src/connection/message-header.js';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../src/connection/sealed-memory.js';
 import { Opener, Sealer, TAG_BYTES } from '../../src/connection/sealing.js';
+import { readFrom, writeTo } from '../../testkit/transfers.js';
 
 const newKeys = () => ({ key: randomBytes(32), iv: randomBytes(12) });
 
@@ -102,7 +102,7 @@ function memoryPair(tamper: (memory: Uint8Array) => void = () => {}) {
       announced.push(data);
       served.onMessage(type, Buffer.from(data));
     },
-    write: async (remote, data) => {
+    write: async ({ remote }, data) => {
       memory.set(data, Number(remote.addr));
       tamper(memory);
     },
@@ -117,12 +117,11 @@ test('a sealed write is opened in place when it is announced, and read back in p
     onTheWire = Buffer.from(bytes);
   });
   const data = randomBytes(777);
-  const remote = new RemoteBuffer(100n, 1, 777);
-  await own.write(remote, data, false);
+  await own.write(writeTo(100n, data));
   assert.deepEqual(Buffer.from(memory.subarray(100, 877)), data);
   assert.equal(onTheWire.includes(data.subarray(0, 16)), false);
   const back = new Uint8Array(777);
-  await own.read(remote, back);
+  await own.read(readFrom(100n, back));
   assert.deepEqual(Buffer.from(back), data);
 });
 
@@ -130,7 +129,7 @@ test('bytes that were changed in the memory before their announcement are wiped,
   const { memory, own } = memoryPair((bytes) => {
     bytes[150] = (bytes[150] ?? 0) ^ 1;
   });
-  await assert.rejects(own.write(new RemoteBuffer(100n, 1, 100), randomBytes(100), false), {
+  await assert.rejects(own.write(writeTo(100n, randomBytes(100))), {
     code: 'ERR_RDMA_INTEGRITY',
   });
   assert.deepEqual(memory, new Uint8Array(1000));
@@ -139,11 +138,12 @@ test('bytes that were changed in the memory before their announcement are wiped,
 test('writes are announced in the order in which they were asked for, whichever is there first', async () => {
   const announced: number[] = [];
   const open: { settle: (error?: Error) => void }[] = [];
-  const own = new SealedMemory({
+  const own: SealedMemory = new SealedMemory({
     keys: { own: newKeys(), peer: newKeys() },
     maxMessageBytes: 1000,
     send: async (_kind, data) => {
       announced.push(Number(Buffer.from(data).readBigUInt64BE(0)));
+      own.onMessage(MessageKind.SEALED_OPENED, Buffer.from(data.subarray(0, 8)));
     },
     write: () =>
       new Promise((resolve, reject) => {
@@ -151,9 +151,8 @@ test('writes are announced in the order in which they were asked for, whichever 
       }),
     find: () => undefined,
   });
-  const writes = [10n, 20n, 30n].map((addr) =>
-    own.write(new RemoteBuffer(addr, 1, 8), randomBytes(8), false),
-  );
+  const writes = [10n, 20n, 30n].map((addr) => own.write(writeTo(addr, randomBytes(8))));
+  await Promise.resolve();
   const lost = new Error('lost');
   const second = assert.rejects(writes[1] as Promise<void>, lost);
   open[2]?.settle();
@@ -167,7 +166,7 @@ test('writes are announced in the order in which they were asked for, whichever 
 
 test('an announcement that is repeated, or reaches outside, breaks the rules', async () => {
   const { own, served, announced } = memoryPair();
-  await own.write(new RemoteBuffer(0n, 1, 10), randomBytes(10), false);
+  await own.write(writeTo(0n, randomBytes(10)));
   const [first] = announced;
   assert.ok(first);
   assert.throws(
@@ -178,7 +177,7 @@ test('an announcement that is repeated, or reaches outside, breaks the rules', a
   outside.writeBigUInt64BE(9n, 0);
   outside.writeBigUInt64BE(995n, 8);
   assert.throws(() => served.onMessage(MessageKind.SEALED_WRITE, outside), /outside of what it may write/);
-  await assert.rejects(own.read(new RemoteBuffer(995n, 1, 10), new Uint8Array(10)), /may not read/);
+  await assert.rejects(own.read(readFrom(995n, new Uint8Array(10))), /may not read/);
 });
 
 test('memory that nobody asked for is refused, and reads end when the connection does', async () => {
@@ -191,7 +190,7 @@ test('memory that nobody asked for is refused, and reads end when the connection
     write: async () => {},
     find: () => undefined,
   });
-  const read = silent.read(new RemoteBuffer(0n, 1, 100_000), new Uint8Array(100_000));
+  const read = silent.read(readFrom(0n, new Uint8Array(100_000)));
   const error = new Error('over');
   silent.fail(error as never);
   await assert.rejects(read, error);

@@ -9,7 +9,7 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'unrepeatable-repeated',
       wrong: 'A write that may not be carried out twice is posted again.',
       file: 'connection/one-sided',
-      find: '!operation.repeatable || isBrokenTooOften(operation, error)',
+      find: '!transfer.repeatable || isBrokenTooOften(operation, error)',
       replace: 'isBrokenTooOften(operation, error)',
       judges: ['test/connection/one-sided'],
     },

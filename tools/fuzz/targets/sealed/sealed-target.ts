@@ -9,10 +9,10 @@
  */
 
 import { MessageKind } from '../../../../src/connection/message-header.js';
-import { RemoteBuffer } from '../../../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../../../src/connection/sealed-memory.js';
 import type { DirectionKeys } from '../../../../src/session/session-data.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';
+import { readFrom, writeTo } from '../../../../testkit/transfers.js';
 import { Choices } from '../../choices.js';
 import { must, type Target } from '../../target.js';
 
@@ -66,6 +66,8 @@ class SealedWorld {
       maxMessageBytes: 100,
       send: async (_, data) => {
         this.announced.push({ ...this.#writing, data: Buffer.from(data) });
+        // This peer does not wait until its writes were opened.
+        this.peer.onMessage(MessageKind.SEALED_OPENED, Buffer.from(data.subarray(0, 8)));
       },
       write: async (_, data) => {
         const sealed = new Uint8Array(data);
@@ -99,7 +101,7 @@ class SealedWorld {
 
   async write(at: number, plain: Uint8Array): Promise<void> {
     this.#writing = { ...this.#writing, at, plain };
-    await this.peer.write(new RemoteBuffer(BASE + BigInt(at), 1, plain.length), plain, false);
+    await this.peer.write(writeTo(BASE + BigInt(at), plain));
   }
 
   /** Hands a message in; `write`: it is that one as the peer announced it. */
@@ -286,7 +288,7 @@ export class SealedTarget implements Target {
 async function expectRead(world: SealedWorld, choices: Choices): Promise<void> {
   const into = new Uint8Array(1 + choices.below(200));
   try {
-    await world.victim.read(new RemoteBuffer(BASE, 1, into.length), into);
+    await world.victim.read(readFrom(BASE, into));
   } catch (error) {
     must(error instanceof RdmaError, `a read fails with an RdmaError, not ${error}`);
     return;
@@ -300,7 +302,12 @@ async function expectRead(world: SealedWorld, choices: Choices): Promise<void> {
 const turnOfPromises = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const isAnswer = ({ type }: { readonly type: MessageKind }): boolean => type === MessageKind.SEALED_DATA;
 const pickType = (choices: Choices): MessageKind =>
-  choices.pick([MessageKind.SEALED_WRITE, MessageKind.SEALED_READ, MessageKind.SEALED_DATA]);
+  choices.pick([
+    MessageKind.SEALED_WRITE,
+    MessageKind.SEALED_READ,
+    MessageKind.SEALED_DATA,
+    MessageKind.SEALED_OPENED,
+  ]);
 
 /** Mostly inside of what the peer may write. */
 function pickWrite(choices: Choices): [at: number, plain: Uint8Array] {
