@@ -21,7 +21,7 @@
 import { RdmaError } from '../verbs/errors.js';
 import { invariant } from '../verbs/invariant.js';
 import type { LifelineInput, LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
-import { isRecoverable, isRetryable, Recovery, tooSlow } from './lifeline-recovery.js';
+import { isRecoverable, mayRepeat, Recovery, tooSlow } from './lifeline-recovery.js';
 import { LifelineTimer, LifelineTimers } from './lifeline-timers.js';
 import type { RecoveryLimits } from './options.js';
 
@@ -356,7 +356,7 @@ export class LifelineMachine {
     this.#settled(() => {
       this.#state = { name: 'down', phase: 'pausing' };
       if (this.#rendezvous === 'left') this.#endByPeer();
-      else if (isRetryable(error)) this.#again(error);
+      else if (mayRepeat(error)) this.#again(error);
       else this.#end(this.#recovery.withCause(this.#hasTimeLeft ? error : tooSlow()));
     });
   }

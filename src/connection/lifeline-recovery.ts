@@ -23,9 +23,14 @@ const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
 
 export const isRecoverable = ({ code }: RdmaError): boolean => RECOVERABLE.includes(code);
 
-/** A peer that has told why is not coming back. */
-export const isRetryable = ({ code, refusal }: RdmaError): boolean =>
-  RETRYABLE.includes(code) && refusal === undefined;
+/**
+ * Whether an attempt that failed so is worth another one. A peer that has told why is not coming back; what this side only
+ * concludes of a peer that said nothing, or of TLS that broke on its way, may pass.
+ */
+export function mayRepeat({ code, refusal }: RdmaError): boolean {
+  if (code === 'ERR_RDMA_TLS') return refusal === 'tls-broken';
+  return RETRYABLE.includes(code) && (refusal === undefined || refusal === 'before-tls');
+}
 
 /** The time that recovery had, with its first failure. */
 interface Trouble {

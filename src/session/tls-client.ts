@@ -10,7 +10,7 @@ import { type ClientCredentials, secureContextFor } from './client-credentials.j
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { distinguishedName, shownName } from './peer-identity.js';
-import { explainTlsError } from './tls-errors.js';
+import { closedBeforeTls, explainTlsError } from './tls-errors.js';
 import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
 export interface TlsClientOptions extends ClientCredentials {
@@ -47,12 +47,25 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
       settle(new RdmaError('ERR_RDMA_TIMEOUT', `${target} did not finish TLS within ${totalMillis} ms`)),
     );
     const onAbort = (): void => settle(aborted(target, options.signal));
-    const onError = (error: Error): void => settle(explainTlsError(error, target));
+    // TCP is up, and the server has not said hello: that is what keys come of, which nobody looks at here.
+    let isUnanswered = false;
+    const onConnect = (): void => {
+      isUnanswered = true;
+    };
+    const onHello = (): void => {
+      isUnanswered = false;
+    };
+    const onError = (error: Error): void => {
+      const explained = explainTlsError(error, target);
+      const isClosed = isUnanswered && explained.code === 'ERR_RDMA_CONNECTION_LOST';
+      settle(isClosed ? closedBeforeTls(target, error) : explained);
+    };
     const onClose = (): void =>
       settle(new RdmaError('ERR_RDMA_CONNECTION_LOST', `${target} hung up during TLS`));
     const settle = (failure: RdmaError | undefined): void => {
       options.signal?.removeEventListener('abort', onAbort);
       socket.off('close', onClose);
+      socket.off('keylog', onHello);
       if (failure === undefined) {
         socket.off('error', onError);
         resolve(
@@ -69,6 +82,8 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
       reject(failure);
     };
     options.signal?.addEventListener('abort', onAbort, { once: true });
+    socket.once('connect', onConnect);
+    socket.once('keylog', onHello);
     socket.on('error', onError);
     socket.once('close', onClose);
     socket.once('secureConnect', () => settle(verdict(socket, target)));

@@ -64,8 +64,12 @@ const PEER_FAULTS: Readonly<Record<string, readonly [RefusalKind, string]>> = {
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: ['tls', 'shares no TLS cipher with us'],
   ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR: ['tls', 'had an internal error in TLS'],
   ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR: ['tls', 'could not verify our part of TLS'],
-  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: ['tls', 'sent a TLS record that was changed on the way'],
-  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: ['tls', 'received a TLS record that was changed on the way'],
+  ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC: [
+    'tls-broken',
+    'sent a TLS record that was changed on the way',
+  ],
+  ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC: ['tls-broken', 'received a TLS record that was changed on the way'],
+  ERR_SSL_UNEXPECTED_EOF_WHILE_READING: ['tls-broken', 'ended TCP in the middle of TLS'],
 };
 
 /** Failures below TLS. */
@@ -93,6 +97,18 @@ export function explainTlsError(error: Error, peerName: string): RdmaError {
   const { kind, sentence } = tlsFault(error, code, peerName);
   return new RdmaError('ERR_RDMA_TLS', sentence, { cause: error, refusal: kind });
 }
+
+/**
+ * The server closed the connection before it said hello. It cannot say why: before the handshake TLS has no words. A server
+ * does that to more connections than it takes; one that does not like a certificate has sent its own part by then.
+ */
+export const closedBeforeTls = (peerName: string, cause?: unknown): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_CONNECTION_LOST',
+    `${peerName} closed the connection before TLS began, as a server does that takes no more connections now, or no more ` +
+      'from this address: try again later. It has not seen a certificate',
+    { refusal: 'before-tls', cause },
+  );
 
 /** Why a server refused a client during TLS; `verifyCode` is Node's verdict about the client's certificate. */
 export function refusalReason(error: Error, verifyCode: string | undefined): TlsFault {

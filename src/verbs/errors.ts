@@ -5,7 +5,7 @@
  */
 
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
-import type { RefusalKind } from './refusal-kind.js';
+import { isRetryable, type RefusalKind } from './refusal-kind.js';
 import { type PlainRejection, plainRejection, type Rejection, rejectionOf } from './rejection.js';
 
 export type { RdmaErrorCode, RdmaFault } from './error-codes.js';
@@ -79,6 +79,14 @@ export class RdmaError extends Error {
     this.status = options.status;
     this.refusal = options.refusal;
     this.rejection = options.rejection;
+  }
+
+  /**
+   * The same call may succeed later with nothing changed: the server is full, the network was dark. `false` also where nothing
+   * is known of it, and for a request that may have been carried out.
+   */
+  get retryable(): boolean {
+    return isRetryable(this);
   }
 
   /** Errors of another copy of this package count as well, so that programs can tell them whoever threw them. */

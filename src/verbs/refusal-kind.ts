@@ -4,7 +4,7 @@
  *
  * Invariant: a server counts by its own words only; what a client says about itself is always `left`.
  */
-import type { RdmaErrorCode } from './error-codes.js';
+import type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 
 export const REFUSAL_KINDS = [
   /** The certificate is missing, not trusted or not valid. */
@@ -16,6 +16,10 @@ export const REFUSAL_KINDS = [
   'no-tls',
   /** TLS failed for another reason. */
   'tls',
+  /** Records of TLS were changed or cut off on their way. */
+  'tls-broken',
+  /** The server closed the connection before TLS began: it takes no more, or no more from this address. It said nothing. */
+  'before-tls',
   /** More connections from one address, or in TLS, than are allowed. */
   'overload',
   /** This identity has all its connections. */
@@ -44,6 +48,31 @@ export const REFUSAL_KINDS = [
 ] as const;
 
 export type RefusalKind = (typeof REFUSAL_KINDS)[number];
+
+/** Those that may pass by themselves: the same client may get in later. */
+const PASSING: readonly RefusalKind[] = [
+  'tls-broken',
+  'before-tls',
+  'overload',
+  'quota',
+  'no-slot',
+  'timeout',
+  'closing',
+  'left',
+  'resources',
+  'unreachable',
+  'failed',
+];
+
+/** What may pass by itself, where nobody refused anything. A request whose outcome is unknown must not be repeated blindly. */
+const PASSING_CODES: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_QUEUE_FULL',
+  'ERR_RDMA_NO_MEMORY',
+  'ERR_RDMA_LIMIT',
+  'ERR_RDMA_TIMEOUT',
+  'ERR_RDMA_UNREACHABLE',
+  'ERR_RDMA_CONNECTION_LOST',
+];
 
 /** What the end of a session by an error is, where the error does not say so itself. */
 const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
@@ -78,6 +107,17 @@ export const refusalKindOf = (error: {
   readonly code: RdmaErrorCode;
   readonly refusal: RefusalKind | undefined;
 }): RefusalKind => error.refusal ?? KINDS[error.code];
+
+/** Whether the same attempt may succeed later, with nothing changed by the program. */
+export const isRetryable = (error: {
+  readonly code: RdmaErrorCode;
+  readonly fault: RdmaFault;
+  readonly refusal: RefusalKind | undefined;
+}): boolean => {
+  if (error.refusal !== undefined) return PASSING.includes(error.refusal);
+  if (error.code === 'ERR_RDMA_COMPLETION') return error.fault === 'network';
+  return PASSING_CODES.includes(error.code);
+};
 
 /** The kind that a server told; a word that is none of ours is `other`. */
 export const toldRefusalKind = (word: string): RefusalKind =>

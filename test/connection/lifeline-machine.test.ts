@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { LifelineInput, RendezvousState } from '../../src/connection/lifeline-events.js';
 import { LAST_ANSWER_MILLIS, LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
+import type { RefusalKind } from '../../src/verbs/refusal-kind.js';
 import { Random } from '../../testkit/random.js';
 
 const RECOVERY_MILLIS = 1000;
@@ -11,6 +12,11 @@ const KEEP_ALIVE_MILLIS = 100;
 const QUIT_MILLIS = 700;
 const fail = (code: RdmaErrorCode = 'ERR_RDMA_COMPLETION', message = 'it broke'): RdmaError =>
   new RdmaError(code, message);
+
+const noRendezvous = (code: RdmaErrorCode, refusal: RefusalKind): LifelineInput => ({
+  type: 'no-rendezvous',
+  error: new RdmaError(code, 'it was refused', { refusal }),
+});
 
 /** A machine with its clock and its rendezvous; `does` gives the names of what it wants done. */
 class Life {
@@ -136,6 +142,12 @@ const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['ty
     ['new-rendezvous', 'meet', 'down meeting'],
     [{ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
     [{ type: 'no-rendezvous', error: fail('ERR_RDMA_REFUSED') }, 'fail-rendezvous destroy', 'ending'],
+    // The server takes no more connections now, or TLS broke on its way: that may pass.
+    [noRendezvous('ERR_RDMA_CONNECTION_LOST', 'before-tls'), 'disconnect', 'down disconnecting'],
+    [noRendezvous('ERR_RDMA_TLS', 'tls-broken'), 'disconnect', 'down disconnecting'],
+    [noRendezvous('ERR_RDMA_TLS', 'certificate'), 'fail-rendezvous destroy', 'ending'],
+    [noRendezvous('ERR_RDMA_TLS', 'tls'), 'fail-rendezvous destroy', 'ending'],
+    [noRendezvous('ERR_RDMA_UNREACHABLE', 'unreachable'), 'fail-rendezvous destroy', 'ending'],
     [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
   ],
   ending: [

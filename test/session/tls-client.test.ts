@@ -1,9 +1,10 @@
 /** Which servers a client does not talk to, and what it says of them. Every test ends with no socket open. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { afterEach, before, test } from 'node:test';
 import { createServer as createPlainTlsServer, type TlsOptions } from 'node:tls';
+import type { AdmissionLimits } from '../../src/session/connect-gate.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import { createTlsServer, type TlsRefusal } from '../../src/session/tls-server.js';
@@ -135,12 +136,53 @@ test('a client says so when the server does not speak TLS, hangs up, or is not t
   });
   await withTcpServer('', async (port) => {
     const error = await rdmaError(connectTls(clientOptions(certificates, port)));
-    assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+    assert.deepEqual([error.code, error.refusal], ['ERR_RDMA_CONNECTION_LOST', 'before-tls']);
     freePort = port;
   });
   const error = await rdmaError(connectTls(clientOptions(certificates, freePort)));
-  assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.deepEqual([error.code, error.refusal], ['ERR_RDMA_CONNECTION_LOST', undefined]);
   assert.match(error.message, /refused the connection: nothing listens there/);
+});
+
+test('a server that hangs up amid TLS has said hello, and is no full one', async () => {
+  await using server = await startServer(certificates, { onChannel: notServed });
+  const HELLO_BYTES = 200;
+  const proxy = createTcpServer((client) => {
+    const inner = connectTcp(server.port, '127.0.0.1');
+    client.on('error', () => {}).pipe(inner.on('error', () => {}));
+    inner.once('data', (flight: Buffer) => {
+      assert.ok(flight.length > HELLO_BYTES);
+      client.end(flight.subarray(0, HELLO_BYTES));
+      inner.destroy();
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  const error = await rdmaError(connectTls(clientOptions(certificates, port)));
+  assert.deepEqual([error.code, error.refusal], ['ERR_RDMA_CONNECTION_LOST', undefined]);
+  assert.equal(error.retryable, true);
+  proxy.close();
+  await once(proxy, 'close');
+});
+
+test('a client that comes when its address has all its connections is told that certificates are not the matter', async () => {
+  const limits: readonly AdmissionLimits[] = [{ maxPerAddress: 1 }, { burst: 1, connectsPerSecond: 1 }];
+  for (const admission of limits) {
+    await using server = await startServer(certificates, { onChannel: () => {}, admission });
+    const first = await connectTls(clientOptions(certificates, server.port));
+    for (let i = 0; i < 20; i++) {
+      const error = await rdmaError(connectTls(clientOptions(certificates, server.port)));
+      assert.deepEqual([error.code, error.refusal], ['ERR_RDMA_CONNECTION_LOST', 'before-tls']);
+      assert.equal(error.retryable, true);
+      assert.match(
+        error.message,
+        /^the server 127\.0\.0\.1:\d+ closed the connection before TLS began, .* try again later\. It has not seen a certificate$/,
+      );
+      assert.equal((await server.nextRefusal()).kind, 'overload');
+    }
+    await first.close();
+  }
 });
 
 test('a client gives up on a server that is silent in TLS, and when it is told to', async () => {

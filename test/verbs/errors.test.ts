@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { asRdmaError, type PlainError, RdmaError } from '../../src/verbs/errors.js';
+import { asRdmaError, type PlainError, RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
+import type { RefusalKind } from '../../src/verbs/refusal-kind.js';
 
 const completion = (status: string): RdmaError => new RdmaError('ERR_RDMA_COMPLETION', 'failed', { status });
 
@@ -18,6 +19,34 @@ test('the fault of a failed request follows from its status', () => {
   ] as const) {
     assert.equal(completion(status).fault, fault, status);
   }
+});
+
+test('an error says whether another try makes sense: when something passes by itself, and no request is done twice', () => {
+  const refused = (refusal: RefusalKind) => new RdmaError('ERR_RDMA_REFUSED', 'no', { refusal });
+  const tls = (refusal: RefusalKind) => new RdmaError('ERR_RDMA_TLS', 'no', { refusal });
+  const plain = (code: RdmaErrorCode) => new RdmaError(code, 'no');
+  const worthwhile = [
+    ...(['no-slot', 'quota', 'overload', 'timeout', 'closing', 'resources'] as const).map(refused),
+    tls('tls-broken'),
+    new RdmaError('ERR_RDMA_CONNECTION_LOST', 'no', { refusal: 'before-tls' }),
+    plain('ERR_RDMA_CONNECTION_LOST'),
+    plain('ERR_RDMA_UNREACHABLE'),
+    plain('ERR_RDMA_QUEUE_FULL'),
+    completion('RETRY_EXC_ERR'),
+  ];
+  const hopeless = [
+    ...(['certificate', 'name', 'not-authorized', 'protocol', 'resumption', 'other'] as const).map(refused),
+    ...(['certificate', 'tls-version', 'no-tls', 'tls'] as const).map(tls),
+    plain('ERR_RDMA_INVALID_ARGUMENT'),
+    plain('ERR_RDMA_OUTCOME_UNKNOWN'),
+    plain('ERR_RDMA_ABORTED'),
+    completion('REM_ACCESS_ERR'),
+    completion('LOC_PROT_ERR'),
+  ];
+  const told = ({ code, refusal, status, retryable }: RdmaError) => [code, refusal, status, retryable];
+  for (const error of worthwhile) assert.equal(error.retryable, true, told(error).join(' '));
+  for (const error of hopeless) assert.equal(error.retryable, false, told(error).join(' '));
+  assert.equal(RdmaError.fromJSON(refused('no-slot').toJSON()).retryable, true);
 });
 
 test('what nobody threw on purpose is a mistake of this package', () => {

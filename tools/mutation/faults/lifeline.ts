@@ -55,7 +55,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'attempt-any-failure',
       wrong: 'A refusal is tried again.',
       file: 'connection/lifeline-machine',
-      find: 'else if (isRetryable(error)) this.#again(error);',
+      find: 'else if (mayRepeat(error)) this.#again(error);',
       replace: 'else if (error !== undefined) this.#again(error);',
     },
     {
