@@ -43,6 +43,10 @@ export class VirtualTime {
     return [...this.#timers];
   }
 
+  get timerCount(): number {
+    return this.#timers.size;
+  }
+
   /** Runs something at a time of the simulation itself, which is no timer of the code under test. */
   at(atMillis: number, run: () => void): void {
     this.#events.add(Math.max(atMillis, this.#now), run);

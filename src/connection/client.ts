@@ -49,8 +49,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
       nextRendezvous: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, signal }),
     });
     if (owned !== undefined) lifeline.onEnd(() => device.close());
+    const { signal } = options;
+    // While the device was opened.
+    if (signal?.aborted === true) throw aborted(signal);
+    abortWith(signal, lifeline);
     await lifeline.establish();
-    abortWith(options.signal, lifeline);
     return new Connection(reporter.connection, lifeline, dataPath);
   } catch (error) {
     await channel.close();
@@ -75,12 +78,13 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
 
 function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {
   if (signal === undefined) return;
-  const abort = (): void => {
-    lifeline.abort(new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal.reason }));
-  };
+  const abort = (): void => lifeline.abort(aborted(signal));
   signal.addEventListener('abort', abort, { once: true });
   void lifeline.closed.then(() => signal.removeEventListener('abort', abort));
 }
+
+const aborted = (signal: AbortSignal): RdmaError =>
+  new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal.reason });
 
 function credentialsOf({ ca, cert, key }: ConnectOptions): ClientCredentials {
   const text = (source: PemSource | undefined) => (source === undefined ? undefined : pemText(source));

@@ -33,6 +33,21 @@ import { StreamTable } from './stream-table.js';
 import { Transfers } from './transfers.js';
 import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
 
+export interface DataPathCensus {
+  /** In the send queue. */
+  readonly requests: number;
+  /** Messages that the peer does not have, and their bytes as `sendQueue` counts them. */
+  readonly toSend: number;
+  readonly queuedBytes: number;
+  /** Cost of the messages that wait for the program. */
+  readonly unreadBytes: number;
+  readonly receivers: number;
+  readonly streams: number;
+  /** One-sided ones. */
+  readonly operations: number;
+  readonly grants: number;
+}
+
 export class DataPath implements DataPlane {
   readonly receiver: MessageReceiver;
   readonly transfers: Transfers;
@@ -113,6 +128,21 @@ export class DataPath implements DataPlane {
 
   answered(): Promise<void> {
     return this.#link?.tracker.answered() ?? Promise.resolve();
+  }
+
+  /** What waits here: all of it has a bound, and is 0 after the end. */
+  census(): DataPathCensus {
+    const { inbox } = this.receiver;
+    return {
+      requests: this.#link?.tracker.pending ?? 0,
+      toSend: this.#sender?.pending ?? 0,
+      queuedBytes: this.#sender?.queue.bytes ?? 0,
+      unreadBytes: inbox.unreadBytes,
+      receivers: inbox.waiters,
+      streams: this.streams.size,
+      operations: this.#operations.pending,
+      grants: this.grants.size,
+    };
   }
 
   /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist. */

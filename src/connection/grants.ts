@@ -133,6 +133,11 @@ export class Grants {
     }
   }
 
+  /** Grants that are there, or being made. */
+  get size(): number {
+    return this.#live.size + this.#making.size;
+  }
+
   /** Granted memory, for those who move its bytes in the peer's place. */
   reachable(addr: bigint, length: number, right: keyof MemoryRights): Uint8Array | undefined {
     for (const { grant, bytes, ending } of this.#live) {
@@ -166,7 +171,7 @@ export class Grants {
     if (expires !== undefined && !(expires.getTime() > Date.now())) {
       throw usageError('expires must be a time to come');
     }
-    if (this.#live.size + this.#making.size >= MAX_GRANTS) {
+    if (this.size >= MAX_GRANTS) {
       throw new RdmaError(
         'ERR_RDMA_LIMIT',
         `a connection has ${MAX_GRANTS} grants at most; revoke some first`,

@@ -97,6 +97,16 @@ export class MessageInbox implements Control {
     return this.#ready.length;
   }
 
+  /** What they cost. */
+  get unreadBytes(): number {
+    return this.#readyBytes;
+  }
+
+  /** Those who wait for a message. */
+  get waiters(): number {
+    return this.#waiters.length;
+  }
+
   /** A fragment of kind DATA. */
   append(header: MessageHeader, fragment: Uint8Array): void {
     const isFirst = this.#assembler.partialBytes === 0;

@@ -34,6 +34,11 @@ export class OneSidedOperations implements TransferHolder {
   #tracker: WorkTracker | null = null;
   #failure: RdmaError | undefined;
 
+  /** Operations that have not ended. */
+  get pending(): number {
+    return this.#waiting.length + this.#unanswered.length + this.#posted;
+  }
+
   /**
    * Resolves when the peer's device has carried it out.
    *
@@ -73,6 +78,7 @@ export class OneSidedOperations implements TransferHolder {
   fail(error: RdmaError): void {
     this.#failure ??= error;
     this.#tracker = null;
+    this.#posted = 0;
     const open = [...this.#unanswered.splice(0), ...this.#waiting.splice(0)];
     for (const operation of open) operation.reject(error);
   }

@@ -83,10 +83,13 @@ export class StreamTable {
   /** From now on `events` learn what happens; at once, which streams of the peer are there and can be read. */
   listen(events: StreamEvents): void {
     this.#events = events;
-    for (const { id, in: incoming, resetCode } of [...this.#streams.values()]) {
-      if (id > 0 || resetCode !== null) continue;
+    for (const stream of [...this.#streams.values()]) {
+      const { id, in: incoming } = stream;
+      if (id > 0 || stream.resetCode !== null) continue;
       events.onOpened(id);
-      if (incoming.unreadBytes > 0 || incoming.hasEnded) events.onReadable(id);
+      const isNews = incoming.unreadBytes > 0 || incoming.hasEnded;
+      // Whoever learns of a stream may reset it at once.
+      if (isNews && stream.resetCode === null) events.onReadable(id);
     }
   }
 
@@ -98,6 +101,13 @@ export class StreamTable {
   /** Streams that are not over. */
   get size(): number {
     return this.#streams.size;
+  }
+
+  /** Those of them that the peer has opened. */
+  get openedByPeer(): number {
+    let count = 0;
+    for (const id of this.#streams.keys()) if (id < 0) count++;
+    return count;
   }
 
   /** Whether bytes or ends of streams wait to leave. */

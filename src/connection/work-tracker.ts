@@ -22,6 +22,11 @@ export class WorkTracker {
     this.#qp = qp;
   }
 
+  /** Requests that have not ended. */
+  get pending(): number {
+    return this.#open.size;
+  }
+
   /** Resolves when every request has ended. */
   answered(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();

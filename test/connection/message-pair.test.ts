@@ -205,4 +205,7 @@ test('who begins to listen to streams learns of those that are there', () => {
   a.write(ids[1], Uint8Array.of(2));
   pair.settle();
   assert.equal(seen.at(-1), `readable ${-ids[1]}`);
+  const never = (id: StreamId): void => assert.fail(`something of stream ${id} was told after its reset`);
+  const resetting = { onOpened: (id: StreamId) => b.streams.reset(id, 1), onReadable: never, onReset: never };
+  b.streams.listen(resetting);
 });

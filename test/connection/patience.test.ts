@@ -4,7 +4,8 @@ import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { Connection } from '../../src/connection/connection.js';
-import { connectTo, startServer } from '../../testkit/session-pair.js';
+import type { ConnectionStep } from '../../src/connection/steps.js';
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 test('a receive that is given up loses no message, and leaves nothing at its signal', async () => {
   const server = await startServer();
@@ -56,3 +57,19 @@ test('a send that is given up is not sent, or arrives whole; its memory is free,
   await connection.close();
   await server.close();
 });
+
+for (const step of ['tls', 'psn-exchanged', 'objects-created', 'rts', 'receives-posted'] as const) {
+  test(`connecting is given up after the step ${step}`, async () => {
+    const server = await startServer();
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    const { signal } = abort;
+    const onStep = ({ name }: ConnectionStep): void => {
+      if (name === step) abort.abort(reason);
+    };
+    await assert.rejects(connectTo(server, { signal, onStep }), { code: 'ERR_RDMA_ABORTED', cause: reason });
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+    await serverIsEmpty(server);
+    await server.close();
+  });
+}

@@ -58,7 +58,13 @@ test('a session that breaks right after TLS, during a recovery, is tried again',
   const { failure, marks } = await runScenario({
     ...scenario,
     server: { ...scenario.server, recoveryMillis: 10_000, encryption: false },
-    plans: [{ ...plan, client, operations: { client: [{ kind: 'send', at: 500, bytes: 8 }], server: [] } }],
+    plans: [
+      {
+        ...plan,
+        client,
+        operations: { client: [{ kind: 'send', at: 500, bytes: 8, patience: null }], server: [] },
+      },
+    ],
     faults: [
       { plan: 0, trigger: { at: 50 }, lasts: 1, what: reset },
       { plan: 0, trigger: { side: 'client', step: 'tls', count: 2, after: 0.05 }, lasts: 1, what: reset },

@@ -555,7 +555,7 @@ export const CONNECTION_FAULTS = faultsOf(
       id: 'grants-unbounded',
       wrong: 'Grants are made without limit.',
       file: 'connection/grants',
-      find: 'if (this.#live.size + this.#making.size >= MAX_GRANTS)',
+      find: 'if (this.size >= MAX_GRANTS)',
       replace: 'if (false)',
       judges: [
         'test/connection/grants',

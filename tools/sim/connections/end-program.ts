@@ -1,31 +1,35 @@
 /** The program at one end of a connection: does what its plan says, and writes down what comes of it. */
 import { type Connection, insidesOf } from '../../../src/connection/connection.js';
 import type { Message } from '../../../src/connection/message-inbox.js';
-import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { VirtualTime } from '../../../testkit/virtual-time.js';
 import { SimFailure } from '../failure.js';
 import type { Marks } from '../marks.js';
+import { Asking, type Wait } from './asking.js';
+import { MemoryProgram } from './memory-program.js';
 import {
   type GrantRecord,
+  isOwn,
   type OneSidedRecord,
   type Outcome,
   pattern,
   type SendRecord,
   sameBytes,
 } from './records.js';
-import type { ConnectionPlan, Operation, Side } from './scenario.js';
+import type { ConnectionPlan, Operation, Patience, Side } from './scenario.js';
 import { StreamProgram } from './stream-program.js';
 import { verifyStreamsSettled } from './verify-streams.js';
 
-/** The lent buffer: places for writes, then memory that only its owner writes. */
-const PLACE_BYTES = 256;
-const READABLE_AT = 2048;
-const READABLE_BYTES = 2048;
 /** Message numbers travel in the tag. */
 const TAGS = 0x10000;
 /** How often a patient program looks whether all has come to its end. */
 const LOOK_MILLIS = 20;
+/** Calls of `receive` that do not wait for ever. */
+const IMPATIENT_RECEIVES = 20;
+/** What the program lays over memory that is its own again. */
+const NOT_SENT = 0xee;
+
+const NOTHING = new Uint8Array(0);
 
 export interface EndOptionsOfProgram {
   readonly time: VirtualTime;
@@ -40,8 +44,6 @@ export interface EndOptionsOfProgram {
 
 export class EndProgram {
   readonly sends: SendRecord[] = [];
-  readonly oneSided: OneSidedRecord[] = [];
-  readonly grants: GrantRecord[] = [];
   /** Numbers of the messages that the program took. */
   readonly received: number[] = [];
   peer: EndProgram | null = null;
@@ -55,6 +57,7 @@ export class EndProgram {
   isClosing = false;
   /** The program has taken everything until it was told that nothing more comes, or why not. */
   drained: 'no' | 'end' | 'error' = 'no';
+  drainError: unknown = null;
   /** How the connection ended: `undefined` before. */
   end: Outcome | undefined;
   /** How often it went down. */
@@ -64,21 +67,38 @@ export class EndProgram {
   /** Resolves when the program has taken all messages. */
   taken: Promise<void> = Promise.resolve();
   readonly #options: EndOptionsOfProgram;
-  #lent: Uint8Array = new Uint8Array(0);
+  readonly #asking: Asking;
+  #memory: MemoryProgram | null = null;
   #sleepsUntil = 0;
-  #lentWrites = 0;
   #closings = 0;
 
   constructor(options: EndOptionsOfProgram) {
     this.#options = options;
+    const { time, marks, trace } = options;
+    this.#asking = new Asking({ name: this.name, time, marks, trace, isEnding: () => this.#isEnding });
   }
 
   get name(): string {
     return `${this.#options.side} of connection ${this.#options.planNumber}`;
   }
 
-  get lent(): Uint8Array {
-    return this.#lent;
+  get lent(): Uint8Array | null {
+    return this.#memory?.lent ?? null;
+  }
+
+  get oneSided(): readonly OneSidedRecord[] {
+    return this.#memory?.oneSided ?? [];
+  }
+
+  get grants(): readonly GrantRecord[] {
+    return this.#memory?.grants ?? [];
+  }
+
+  /** Calls that do not wait for ever, and the one of `receive`: each may have a timer. */
+  get impatient(): number {
+    let count = 1;
+    for (const { waited, outcome } of this.sends) if (waited !== null && outcome === undefined) count++;
+    return count;
   }
 
   /** Promises that have not settled. */
@@ -97,12 +117,16 @@ export class EndProgram {
     return names;
   }
 
+  /** As `Asking.wait`, for `connect`. */
+  wait(patience: Patience | null): Wait {
+    return this.#asking.wait(patience);
+  }
+
   /** Begins with the plan; resolves when all of it was begun. */
   async run(connection: Connection): Promise<void> {
     const { time, plan, side } = this.#options;
     this.connection = connection;
-    this.#lent = connection.buffer;
-    this.#fillLent();
+    this.#memory = this.#memoryOf(connection);
     this.#listen(connection);
     this.streams = this.#streamsOf(connection);
     this.streams.listen();
@@ -160,6 +184,21 @@ export class EndProgram {
     while (!this.#isOver && !isDone()) await new Promise<void>((resolve) => time.in(LOOK_MILLIS, resolve));
   }
 
+  #memoryOf(connection: Connection): MemoryProgram {
+    const { time, seed, planNumber } = this.#options;
+    return new MemoryProgram(connection, {
+      name: this.name,
+      time,
+      asking: this.#asking,
+      seed,
+      planNumber,
+      salt: this.#salt,
+      failures: () => this.failures,
+      peerLent: () => (this.peer === null ? null : (this.peer.lent ?? NOTHING)),
+      sendGrant: (data) => this.#send(connection, data, null, true),
+    });
+  }
+
   #streamsOf(connection: Connection): StreamProgram {
     const { time, marks, firstStream } = this.#options;
     const { lifeline } = insidesOf(connection);
@@ -202,6 +241,7 @@ export class EndProgram {
       if (++this.#closings > 1) this.#object('end', 'it ended twice');
       this.end = { error: error ?? null, at: time.now };
       marks.hit(`${side} closed: ${error?.code ?? 'in order'}`);
+      if (error?.refusal === 'resumption') marks.hit(`${side} was forgotten`);
       this.#options.trace(`${this.name} closed: ${error?.message ?? 'in order'}`);
       this.failures++;
     });
@@ -219,14 +259,18 @@ export class EndProgram {
   #begin(connection: Connection, operation: Operation): void {
     switch (operation.kind) {
       case 'send':
-        this.#send(connection, pattern(operation.bytes, this.sends.length, this.#options.seed, this.#salt));
+        this.#send(
+          connection,
+          pattern(operation.bytes, this.sends.length, this.#options.seed, this.#salt),
+          operation.patience,
+        );
         break;
       case 'write':
       case 'read':
-        this.#useLent(connection, operation);
+        this.#memory?.useLent(operation);
         break;
       case 'grant':
-        void this.#grant(connection, operation);
+        void this.#memory?.grant(operation);
         break;
       case 'stream':
         this.streams?.begin(operation);
@@ -250,175 +294,67 @@ export class EndProgram {
     return this.#options.planNumber * 2 + (this.#options.side === 'client' ? 0 : 1);
   }
 
-  #send(connection: Connection, data: Uint8Array, isGrant = false): void {
+  #send(connection: Connection, data: Uint8Array, patience: Patience | null, isGrant = false): void {
     const number = this.sends.length;
-    const record: SendRecord = { ...this.#asked(), number, data, isGrant };
+    const { options, waited, stop } = this.#asking.wait(patience);
+    const { bytes: queuedBytes } = connection.sendQueue;
+    const record: SendRecord = { ...this.#asking.asked(), number, data, isGrant, queuedBytes, waited };
     this.sends.push(record);
-    this.#settle('send', record, connection.send(data, { tag: number % TAGS }));
-  }
-
-  #asked(): { wasEnding: boolean; at: number; outcome: Outcome | undefined } {
-    return { wasEnding: this.#isEnding, at: this.#options.time.now, outcome: undefined };
-  }
-
-  #settle(
-    what: string,
-    record: { outcome: Outcome | undefined },
-    promise: Promise<unknown>,
-    then: () => void = () => {},
-  ): void {
-    const { time, marks } = this.#options;
-    const settled = (error: RdmaError | null): void => {
-      if (record.outcome !== undefined)
-        throw new SimFailure('promises', `${this.name}: a ${what} settled twice`);
-      record.outcome = { error, at: time.now };
-      this.#options.trace(`${this.name}: ${what} ${error === null ? 'done' : error.message}`);
-      marks.hit(`${what}: ${error === null ? 'done' : (error.status ?? error.code)}`);
-    };
-    promise
-      .then(
-        () => {
-          settled(null);
-          then();
-        },
-        (error: unknown) => {
-          if (!(error instanceof RdmaError)) time.fail(error);
-          else settled(error);
-        },
-      )
-      .catch((error: unknown) => time.fail(error));
-  }
-
-  // --- one-sided ----------------------------------------------------------------------------------------------------
-
-  #useLent(connection: Connection, operation: Operation & { kind: 'write' | 'read' }): void {
-    const { remoteBuffer } = connection;
-    const { peer } = this;
-    if (remoteBuffer === null || peer === null) return;
-    const { kind, bytes, repeatable, wrong } = operation;
-    // A place of its own for each, so that no write covers what shows that another was carried out.
-    const isLentWrite = kind === 'write' && !wrong;
-    const at = isLentWrite ? (this.#lentWrites++ % (READABLE_AT / PLACE_BYTES)) * PLACE_BYTES : READABLE_AT;
-    const beyond = wrong ? remoteBuffer.length : at;
-    const place = new RemoteBuffer(remoteBuffer.addr + BigInt(beyond), remoteBuffer.rkey, bytes);
-    const target = isLentWrite && peer.lent.length > 0 ? { memory: peer.lent, at } : null;
-    // Before the peer's program has its connection, there is nothing in its memory.
-    const isFilled = peer.lent.length > 0;
-    const expected = isFilled
-      ? pattern(READABLE_BYTES, this.#options.planNumber, 7).subarray(0, bytes)
-      : null;
-    this.#access(connection, { kind, place, repeatable, isRefusable: wrong, target, expected });
-  }
-
-  #access(
-    connection: Connection,
-    access: {
-      kind: 'write' | 'read';
-      place: RemoteBuffer;
-      repeatable: boolean;
-      isRefusable: boolean;
-      target: { memory: Uint8Array; at: number } | null;
-      /** What a read must give; `null`: anything. */
-      expected: Uint8Array | null;
-    },
-    then?: () => void,
-  ): void {
-    const { kind, place, repeatable, isRefusable, target, expected } = access;
-    const number = this.oneSided.length;
-    const magic = 0x51000001 + number * 2 + this.#salt * 0x10000;
-    const at = (target?.at ?? 0) + place.length - 4;
-    const trace = target === null ? null : { memory: target.memory, at, magic };
-    const failuresBefore = this.failures;
-    const common = { ...this.#asked(), kind, number, repeatable, isRefusable, failuresBefore, trace };
-    const record: OneSidedRecord = { ...common, executions: 0 };
-    this.oneSided.push(record);
-    if (kind === 'read') {
-      const reading = connection.read(place, place.length, { repeatable }).then((bytes) => {
-        if (expected !== null && !sameBytes(bytes, expected))
-          throw new SimFailure('memory', `${this.name}: a read gave what was never there`);
-      });
-      this.#settle('read', record, reading, then);
-      return;
-    }
-    const data = pattern(place.length, number, this.#options.seed, this.#salt, 3);
-    new DataView(data.buffer).setUint32(data.length - 4, magic);
-    this.#settle('write', record, connection.write(place, data, { repeatable }), then);
-  }
-
-  // --- grants -------------------------------------------------------------------------------------------------------
-
-  async #grant(connection: Connection, operation: Operation & { kind: 'grant' }): Promise<void> {
-    const { time } = this.#options;
-    const memory = pattern(operation.bytes, 11, this.#options.planNumber);
-    const record: GrantRecord = { ...this.#asked(), memory, after: undefined };
-    this.grants.push(record);
-    const granting = connection.grant(memory, { read: true, write: true });
-    this.#settle('grant', record, granting);
-    const grant = await granting.catch(() => undefined);
-    if (grant === undefined) return;
-    const isOver = (): void => {
-      record.after ??= memory.slice();
-    };
-    void grant.ended.then(isOver);
-    this.#send(connection, grant.remote.encode(), true);
-    if (operation.revokeAfter === null) return;
-    time.in(operation.revokeAfter, () => {
-      void grant.revoke().then(isOver);
+    const given = data.slice();
+    const sending = connection.send(given, { tag: number % TAGS, ...options }).finally(() => {
+      stop();
+      // From now on it is the program's own again.
+      given.fill(NOT_SENT);
     });
-  }
-
-  /** The peer lent memory: reads it, then writes it. It may be taken away at any time. */
-  #useGrant(connection: Connection, data: Uint8Array): void {
-    const place = RemoteBuffer.decode(data);
-    const expected = pattern(place.length, 11, this.#options.planNumber);
-    const common = { place, repeatable: true, isRefusable: true, target: null, expected };
-    this.#access(connection, { kind: 'read', ...common }, () => {
-      this.#access(connection, { kind: 'write', ...common });
-    });
+    this.#asking.settle('send', record, sending);
   }
 
   // --- receiving ----------------------------------------------------------------------------------------------------
 
   async #takeAll(connection: Connection): Promise<void> {
-    const { time, plan, side } = this.#options;
+    const { time, plan, side, marks } = this.#options;
     const pass = (millis: number): Promise<void> => new Promise((resolve) => time.in(millis, resolve));
-    try {
-      for (;;) {
-        if (this.#sleepsUntil > time.now) await pass(this.#sleepsUntil - time.now);
-        if (plan.takeMillis[side] > 0) await pass(plan.takeMillis[side]);
-        const message = await connection.receive();
+    const patience = plan.takePatience[side];
+    let lastError: unknown;
+    let impatient = patience === null ? 0 : IMPATIENT_RECEIVES;
+    for (;;) {
+      if (this.#sleepsUntil > time.now) await pass(this.#sleepsUntil - time.now);
+      if (plan.takeMillis[side] > 0) await pass(plan.takeMillis[side]);
+      const { options, waited, stop } = this.#asking.wait(impatient-- > 0 ? patience : null);
+      try {
+        const message = await connection.receive(options);
+        stop();
         if (message === undefined) break;
-        this.#take(connection, message);
+        this.#take(message);
+      } catch (error) {
+        stop();
+        if (!(error instanceof RdmaError)) time.fail(error);
+        // The error that ended the connection comes again; what the program itself caused, is new every time.
+        const isFinal = error === lastError || waited === null || !isOwn(error, waited);
+        if (isFinal) {
+          this.drained = 'error';
+          this.drainError = error;
+          return;
+        }
+        lastError = error;
+        marks.hit(`receive: ${(error as RdmaError).code}`);
       }
-      this.drained = 'end';
-    } catch (error) {
-      if (!(error instanceof RdmaError)) time.fail(error);
-      this.drained = 'error';
     }
+    this.drained = 'end';
   }
 
-  #take(connection: Connection, { tag, data }: Message): void {
+  #take({ tag, data }: Message): void {
     const { peer } = this;
+    const object = (what: string): void => this.#object('messages', `message ${tag} ${what}`);
     const sent = peer?.sends[tag];
-    if (sent === undefined)
-      throw new SimFailure('messages', `${this.name}: message ${tag} came, which nobody sent`);
-    if (!sameBytes(sent.data, data))
-      throw new SimFailure(
-        'messages',
-        `${this.name}: message ${tag} came with other bytes than it was sent with`,
-      );
+    if (sent === undefined) {
+      object('came, which nobody sent');
+      return;
+    }
+    if (!sameBytes(sent.data, data)) object('came with other bytes than it was sent with');
     const last = this.received.at(-1) ?? -1;
-    if (tag <= last)
-      throw new SimFailure(
-        'messages',
-        `${this.name}: message ${tag} came ${tag === last ? 'twice' : `after ${last}`}`,
-      );
+    if (tag <= last) object(`came ${tag === last ? 'twice' : `after ${last}`}`);
     this.received.push(tag);
-    if (sent.isGrant) this.#useGrant(connection, data);
-  }
-
-  #fillLent(): void {
-    if (this.#lent.length < READABLE_AT + READABLE_BYTES) return;
-    this.#lent.set(pattern(READABLE_BYTES, this.#options.planNumber, 7), READABLE_AT);
+    if (sent.isGrant) this.#memory?.useGrant(data);
   }
 }

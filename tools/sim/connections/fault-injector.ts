@@ -173,7 +173,11 @@ export class FaultInjector {
       if (!socket.destroyed) socket.write(encodeFrame(frame));
     };
     socket.on('error', () => undefined);
-    socket.on('data', () => undefined);
+    socket.on('data', (data: Buffer) => {
+      const text = data.toString('latin1');
+      if (text.includes('"psn"')) this.#world.marks.hit('ghost: taken up');
+      if (text.includes('"error"')) this.#world.marks.hit('ghost: told to go');
+    });
     socket.once('secureConnect', () => {
       say({ type: 'resume', token });
       if (goesOn) say({ type: 'psn', psn: toPsn(4711) });

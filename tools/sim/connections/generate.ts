@@ -10,6 +10,7 @@ import type {
   Fault,
   FaultKind,
   Operation,
+  Patience,
   Scenario,
   Side,
   StreamOperation,
@@ -54,19 +55,22 @@ export function generateScenario(seed: number): Scenario {
   const plans = Array.from({ length: random.chance(0.75) ? 1 : random.int(2, 3) }, (_, i) =>
     generatePlan(random, more, i, spanMillis),
   );
+  const blocked = more.chance(0.03) ? { host: 0, direction: more.pick(DIRECTIONS) } : null;
   const faultCount = random.chance(0.15) ? 0 : random.int(1, random.pick([1, 2, 3, 6]));
   const faults = Array.from({ length: faultCount }, () => generateFault(random, plans.length, spanMillis));
   const delayMillis = random.pick([0.01, 0.05, 0.5, 5]);
   const lossy = random.chance(0.3);
   return {
     seed,
-    server: generateOptions(random),
+    server: generateOptions(random, more),
     slots: random.chance(0.2) ? 1 : 4,
     streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096]) },
     first: more.chance(0.4) ? nearWraps(more) : FROM_ZERO,
     nearPsns: more.chance(0.3),
     plans,
-    faults,
+    // What a blocked path is told as must not depend on anything else.
+    faults: blocked === null ? faults : [],
+    blocked,
     path: {
       delayMillis,
       jitterMillis: random.chance(0.3) ? delayMillis : 0,
@@ -79,7 +83,7 @@ export function generateScenario(seed: number): Scenario {
   };
 }
 
-function generateOptions(random: Random): EndOptions {
+function generateOptions(random: Random, more: Random): EndOptions {
   const slotBytes = random.pick([64, 200, 1024]);
   return {
     receiveSlots: random.pick([1, 2, 3, 8, 16]),
@@ -89,26 +93,47 @@ function generateOptions(random: Random): EndOptions {
     encryption: random.chance(0.25),
     recoveryMillis: Number(random.weighted({ '0': 1, '300': 2, '3000': 3, '10000': 4 })),
     keepAliveMillis: random.pick([0, 50, 500, 5000]),
+    handshakeDeadlineMillis: more.chance(0.85) ? 5000 : more.pick([5, 100, 1500]),
+    sendQueueBytes: more.chance(0.8) ? 64 * 2 ** 20 : more.pick([1, 2000, 10_000]),
   };
 }
 
 function generatePlan(random: Random, more: Random, index: number, spanMillis: number): ConnectionPlan {
-  const client = generateOptions(random);
+  const client = generateOptions(random, more);
   const takeMillis = { client: takingOf(random), server: takingOf(random) };
   return {
     startAt: index === 0 ? 0 : random.int(0, spanMillis),
     host: random.chance(0.3) ? 0 : index,
     client,
     operations: {
-      client: inOrder(generateOperations(random, spanMillis, true), generateStreams(more, spanMillis)),
-      server: inOrder(generateOperations(random, spanMillis, false), generateStreams(more, spanMillis)),
+      client: operationsOf(random, more, spanMillis, true),
+      server: operationsOf(random, more, spanMillis, false),
     },
     takeMillis,
+    takePatience: {
+      client: more.chance(0.2) ? generatePatience(more) : null,
+      server: more.chance(0.2) ? generatePatience(more) : null,
+    },
+    abortAfter: more.chance(0.06) ? more.pick([-1, 0, 0.15, 0.5, 3, 30, 500, 2500]) : null,
     isPatient: more.chance(0.6),
   };
 }
 
-const inOrder = (...lists: readonly Operation[][]): Operation[] => lists.flat().sort((a, b) => a.at - b.at);
+function operationsOf(random: Random, more: Random, spanMillis: number, isClient: boolean): Operation[] {
+  const operations = generateOperations(random, spanMillis, isClient);
+  for (const operation of operations) {
+    if (operation.kind === 'send' && more.chance(0.12)) operation.patience = generatePatience(more);
+  }
+  return [...operations, ...generateStreams(more, spanMillis)].sort((a, b) => a.at - b.at);
+}
+
+function generatePatience(random: Random): Patience {
+  const kind = random.weighted({ signal: 4, timeout: 4, both: 1 });
+  return {
+    abortAfter: kind === 'timeout' ? null : random.pick([-1, 0, 0.05, 0.3, 2, 20, 300]),
+    timeoutMillis: kind === 'signal' ? null : random.pick([1, 2, 5, 50, 700]),
+  };
+}
 
 const takingOf = (random: Random): number => random.pick([0, 0, 0, 1, 30]);
 
@@ -122,9 +147,14 @@ function generateOperations(random: Random, spanMillis: number, isClient: boolea
   const count = random.pick([0, 3, 10, 30]);
   const burstAt = when();
   for (let i = 0; i < count; i++) {
-    operations.push({ kind: 'send', at: random.chance(0.4) ? burstAt : when(), bytes: bytes() });
+    operations.push({
+      kind: 'send',
+      at: random.chance(0.4) ? burstAt : when(),
+      bytes: bytes(),
+      patience: null,
+    });
   }
-  if (random.chance(0.01)) operations.push({ kind: 'send', at: when(), bytes: 70_000 });
+  if (random.chance(0.01)) operations.push({ kind: 'send', at: when(), bytes: 70_000, patience: null });
   const oneSided = random.pick([0, 0, 2, 6]);
   for (let i = 0; i < oneSided; i++) {
     const kind = random.pick(['write', 'read'] as const);

@@ -1,6 +1,6 @@
 /** What the programs of a simulation did and what came of it, for the checks at the end. */
 import type { StreamId } from '../../../src/connection/stream-table.js';
-import type { RdmaError } from '../../../src/verbs/errors.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
 import type { StreamPart } from './scenario.js';
 
 /** How a promise settled. `null`: with success. */
@@ -8,6 +8,24 @@ export interface Outcome {
   readonly error: RdmaError | null;
   readonly at: number;
 }
+
+/** How long a program waits for a call. */
+export interface Waited {
+  /** With which its signal aborts. */
+  readonly reason: Error;
+  readonly timeoutMillis: number | null;
+  /** When it does not wait any longer. */
+  endsAt: number;
+}
+
+/** Timers of Node.js know whole milliseconds. */
+export const ROUNDING_MILLIS = 1;
+
+/** Whether an error says that the program itself did not want to wait; of a timeout, it may be another's. */
+export const isOwn = (error: unknown, { reason, timeoutMillis }: Waited): boolean =>
+  error instanceof RdmaError &&
+  ((error.code === 'ERR_RDMA_ABORTED' && error.cause === reason) ||
+    (error.code === 'ERR_RDMA_TIMEOUT' && timeoutMillis !== null));
 
 interface Asked {
   /** The connection had ended for its program by then, or was about to. */
@@ -22,6 +40,10 @@ export interface SendRecord extends Asked {
   readonly data: Uint8Array;
   /** Tells of memory that the sender lends. */
   readonly isGrant: boolean;
+  /** What waited to be sent before, as the connection counts it. */
+  readonly queuedBytes: number;
+  /** `null`: it waits for as long as it takes. */
+  readonly waited: Waited | null;
 }
 
 export interface OneSidedRecord extends Asked {

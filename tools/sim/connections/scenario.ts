@@ -14,6 +14,31 @@ export interface EndOptions {
   encryption: boolean;
   recoveryMillis: number;
   keepAliveMillis: number;
+  handshakeDeadlineMillis: number;
+  sendQueueBytes: number;
+}
+
+/** How long a program waits for a call. Negative: its signal has aborted before; `null`: never. */
+export interface Patience {
+  abortAfter: number | null;
+  timeoutMillis: number | null;
+}
+
+/** Uses the peer's lent buffer. `wrong`: beyond its end. */
+export interface OneSidedOperation {
+  kind: 'write' | 'read';
+  at: number;
+  bytes: number;
+  repeatable: boolean;
+  wrong: boolean;
+}
+
+/** Lends memory to the peer, who writes and reads it; `revokeAfter` it was made, `null` = never. */
+export interface GrantOperation {
+  kind: 'grant';
+  at: number;
+  bytes: number;
+  revokeAfter: number | null;
 }
 
 /** What one end of a stream does on it. */
@@ -40,12 +65,9 @@ export interface StreamOperation {
 
 /** Something that the program at one end does. Times count from when the connection is up. */
 export type Operation =
-  | { kind: 'send'; at: number; bytes: number }
-  /** Into the peer's lent buffer. `wrong`: beyond its end, or with a key that opens nothing. */
-  | { kind: 'write'; at: number; bytes: number; repeatable: boolean; wrong: boolean }
-  | { kind: 'read'; at: number; bytes: number; repeatable: boolean; wrong: boolean }
-  /** Lends memory to the peer, who writes and reads it; `revokeAt` after it was made, `null` = never. */
-  | { kind: 'grant'; at: number; bytes: number; revokeAfter: number | null }
+  | { kind: 'send'; at: number; bytes: number; patience: Patience | null }
+  | OneSidedOperation
+  | GrantOperation
   | StreamOperation
   /** Takes no messages for a while. */
   | { kind: 'sleep'; at: number; millis: number }
@@ -61,6 +83,10 @@ export interface ConnectionPlan {
   operations: Record<Side, Operation[]>;
   /** Time between two messages that a program takes. */
   takeMillis: Record<Side, number>;
+  /** How long it waits for a message, and then does so again. */
+  takePatience: Record<Side, Patience | null>;
+  /** When the client no longer wants to be connected, from its call on; `null` = never. */
+  abortAfter: number | null;
   /** The client closes when all that can come to its end without those that stand still has done so, and then these. */
   isPatient: boolean;
 }
@@ -101,6 +127,8 @@ export interface Scenario {
   streams: { open: number; windowBytes: number };
   /** Where counters begin. */
   first: FirstNumbers;
+  /** UDP packets of this client host never pass in these directions: not from the beginning, and not after all is healed. */
+  blocked: { host: number; direction: Direction } | null;
   /** PSNs begin just below their wrap. */
   nearPsns: boolean;
   plans: ConnectionPlan[];

@@ -30,6 +30,11 @@ function* changesOf({ plans, faults }: Scenario): Generator<Change> {
     return changed;
   };
   yield (s) => {
+    const changed = s.blocked !== null;
+    s.blocked = null;
+    return changed;
+  };
+  yield (s) => {
     const changed = s.nearPsns || Object.values(s.first).some((first) => first > 0);
     s.nearPsns = false;
     s.first = FROM_ZERO;
@@ -42,6 +47,26 @@ function* changesOf({ plans, faults }: Scenario): Generator<Change> {
       changed.isPatient = false;
       return true;
     };
+    yield (s) => {
+      const [changed] = s.plans.slice(p, p + 1);
+      if (changed === undefined) return false;
+      const { client, server } = changed.takePatience;
+      const wasImpatient = client !== null || server !== null || changed.abortAfter !== null;
+      changed.takePatience = { client: null, server: null };
+      changed.abortAfter = null;
+      return wasImpatient;
+    };
+    for (const side of SIDES) {
+      yield (s) => {
+        let changed = false;
+        for (const operation of s.plans[p]?.operations[side] ?? []) {
+          if (operation.kind !== 'send' || operation.patience === null) continue;
+          operation.patience = null;
+          changed = true;
+        }
+        return changed;
+      };
+    }
     for (const side of SIDES) yield* withoutOperations(p, side, plan.operations[side].length);
   }
 }

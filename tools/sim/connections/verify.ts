@@ -1,13 +1,18 @@
 /** What must hold: between two events, and when all is over. */
+import { QUEUED_MESSAGE_BYTES } from '../../../src/connection/message-sender.js';
 import type { RdmaErrorCode } from '../../../src/verbs/errors.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import { type OneSidedRecord, sameBytes } from './records.js';
 import { otherSide } from './scenario.js';
+import { verifyBounds, verifyEmpty } from './verify-bounds.js';
+import { verifyConnect, verifyPatience, wasTakenBack } from './verify-patience.js';
 import { verifyStreams } from './verify-streams.js';
-import type { Course, World } from './world.js';
+import { type Course, clientIp, type World } from './world.js';
 
 const SIDES = ['client', 'server'] as const;
+/** Looking at everything takes a while. */
+const STEPS_BETWEEN_BOUNDS = 8;
 
 /** With these a message was refused at once: it must never arrive. */
 const NEVER_SENT: readonly RdmaErrorCode[] = [
@@ -22,12 +27,12 @@ const NEVER: readonly RdmaErrorCode[] = [
   'ERR_RDMA_INTEGRITY',
   'ERR_RDMA_INVALID_STATE',
   'ERR_RDMA_INVALID_ARGUMENT',
-  'ERR_RDMA_QUEUE_FULL',
   'ERR_RDMA_IN_USE',
   'ERR_RDMA_LIMIT',
 ];
 
 export function verifyStep(world: World): void {
+  if (world.time.steps % STEPS_BETWEEN_BOUNDS === 0) verifyBounds(world);
   for (const { programs } of world.courses) {
     for (const side of SIDES) {
       const program = programs[side];
@@ -68,8 +73,12 @@ export function verifyEnd(world: World): void {
       verifyOneSided(course, program);
       verifyGrants(program);
       verifyStreams(program);
+      verifyEmpty(program);
+      verifyPatience(program, world.marks);
       verifyErrors(world, course, program);
     }
+    verifyConnect(world, course);
+    verifyBlocked(world, course);
     verifySurvival(world, course);
   }
   verifyNothingLeft(world);
@@ -79,6 +88,12 @@ function verifySettled(program: EndProgram): void {
   const { unsettled } = program;
   if (unsettled.length > 0)
     throw new SimFailure('promises', `${program.name}: never settled: ${unsettled.join(', ')}`);
+  const { drained, drainError, end, name } = program;
+  if (drained === 'error' && drainError !== end?.error)
+    throw new SimFailure(
+      'truth',
+      `${name}: receive ended with ${drainError}, the connection with ${end?.error}`,
+    );
 }
 
 /** Of what `sender` sent, against what `receiver` took. */
@@ -87,10 +102,14 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
   const last = receiver?.received.at(-1) ?? -1;
   const tookAll =
     receiver !== null && receiver.drained !== 'no' && !receiver.endedItself && !receiver.hasCrashed;
-  for (const { number, outcome, wasEnding } of sender.sends) {
+  for (const record of sender.sends) {
+    const { number, outcome, wasEnding } = record;
     const code = outcome?.error?.code;
     const wasRefused =
-      code !== undefined && (NEVER_SENT.includes(code) || (wasEnding && code === 'ERR_RDMA_CLOSED'));
+      code !== undefined &&
+      (NEVER_SENT.includes(code) ||
+        (wasEnding && code === 'ERR_RDMA_CLOSED') ||
+        wasTakenBack(sender, record));
     if (wasRefused && arrived.has(number))
       throw new SimFailure('messages', `${sender.name}: message ${number} was refused and came all the same`);
     if (!wasRefused && number < last && !arrived.has(number))
@@ -143,7 +162,14 @@ function verifyGrants(program: EndProgram): void {
 
 function verifyErrors(world: World, course: Course, program: EndProgram): void {
   if (mayBreakRules(world, course) || program.hasCrashed) return;
-  const records = [...program.sends, ...program.oneSided, ...program.grants];
+  for (const { number, outcome, queuedBytes, data } of program.sends) {
+    if (outcome?.error?.code !== 'ERR_RDMA_QUEUE_FULL') continue;
+    const { maxBytes } = program.connection?.sendQueue ?? { maxBytes: 0 };
+    if (queuedBytes === 0 || queuedBytes + QUEUED_MESSAGE_BYTES + data.length <= maxBytes)
+      throw new SimFailure('truth', `${program.name}: there was room for message ${number}`);
+  }
+  const calls = program.streams?.calls ?? [];
+  const records = [...program.sends, ...program.oneSided, ...program.grants, ...calls];
   const errors = [program.end, ...records.map(({ outcome }) => outcome)].map((outcome) => outcome?.error);
   for (const error of errors) {
     if (error !== undefined && error !== null && NEVER.includes(error.code))
@@ -179,7 +205,16 @@ function verifySurvival(world: World, course: Course): void {
   );
   const { client, server } = plan.operations;
   const operations = [...client, ...server];
-  if (isFatal || recovery < 3000 || operations.some(({ kind }) => kind === 'abort')) return;
+  const deadline = Math.min(plan.client.handshakeDeadlineMillis, scenario.server.handshakeDeadlineMillis);
+  const isImpatient = plan.abortAfter !== null || deadline < 5000;
+  if (
+    scenario.blocked !== null ||
+    isFatal ||
+    isImpatient ||
+    recovery < 3000 ||
+    operations.some(({ kind }) => kind === 'abort')
+  )
+    return;
   const troubled = scenario.faults.reduce((sum, { lasts }) => sum + lasts + 400, 0);
   if (troubled > recovery / 3) return;
   const error = course.connectError ?? programs.client?.end?.error ?? programs.server?.end?.error ?? null;
@@ -189,6 +224,23 @@ function verifySurvival(world: World, course: Course): void {
     throw new SimFailure('survival', `connection ${course.number}: no fault, but ${error.stack}`);
   if (error !== null && course.connectError === undefined)
     throw new SimFailure('survival', `connection ${course.number} ended by short faults: ${error.stack}`);
+}
+
+/** Both ends say that the sessions work and the packets do not come through, where that is all that fails. */
+function verifyBlocked({ scenario, marks, refusals }: World, { plan, number, connectError }: Course): void {
+  const { blocked, server, slots, plans } = scenario;
+  if (blocked === null || blocked.host !== plan.host || plans.length > slots) return;
+  const deadline = Math.min(plan.client.handshakeDeadlineMillis, server.handshakeDeadlineMillis);
+  if (plan.abortAfter !== null || deadline < 5000) return;
+  if (connectError?.code !== 'ERR_RDMA_UNREACHABLE')
+    throw new SimFailure('truth', `client ${number} is blocked, but was told: ${connectError?.stack}`);
+  const told = refusals.filter(({ address }) => address === clientIp(plan.host));
+  if (!told.some(({ kind }) => kind === 'unreachable'))
+    throw new SimFailure(
+      'truth',
+      `client ${number} is blocked, but its server was told ${JSON.stringify(told)}`,
+    );
+  marks.hit(`blocked: ${blocked.direction}`);
 }
 
 function verifyNothingLeft(world: World): void {

@@ -23,6 +23,7 @@ import { EndProgram } from './end-program.js';
 import { FaultInjector } from './fault-injector.js';
 import { Host } from './host.js';
 import { markWraps } from './mark-wraps.js';
+import type { Waited } from './records.js';
 import type { ConnectionPlan, EndOptions, Scenario, Side } from './scenario.js';
 import { verifyEnd, verifyStep } from './verify.js';
 
@@ -35,6 +36,13 @@ const clientName = (plan: number): string => `client-${plan}`;
 const PATIENCE_MILLIS = 120_000;
 const MAX_STEPS = 400_000;
 
+interface Connecting {
+  readonly began: number;
+  ended: number;
+  error: RdmaError | null;
+  readonly waited: Waited | null;
+}
+
 /** What is known of a plan while it runs. */
 export interface Course {
   readonly number: number;
@@ -42,6 +50,10 @@ export interface Course {
   readonly programs: Record<Side, EndProgram | null>;
   readonly lastStep: Record<Side, string>;
   readonly identity: string;
+  /** Since it last went down; none counts before. */
+  readonly sessionsOfRecovery: Record<Side, number>;
+  /** The call of `connect`. */
+  connecting: Connecting | null;
   connectError: RdmaError | undefined;
   isOver: boolean;
 }
@@ -59,6 +71,8 @@ export class World {
   /** All servers, those that died as well; the last one is the present one. */
   readonly servers: { readonly host: Host; readonly server: Server }[] = [];
   readonly faults: FaultInjector;
+  /** Clients that never became connections, as their servers tell it. */
+  readonly refusals: { readonly address: string; readonly kind: string }[] = [];
   readonly #restores: (() => void)[] = [];
   #isOver = false;
   /** A fault closed the server. */
@@ -77,6 +91,8 @@ export class World {
       programs: { client: null, server: null },
       lastStep: { client: 'none', server: 'none' },
       identity: clientName(number),
+      sessionsOfRecovery: { client: Number.NEGATIVE_INFINITY, server: Number.NEGATIVE_INFINITY },
+      connecting: null,
       connectError: undefined,
       isOver: false,
     }));
@@ -138,7 +154,8 @@ export class World {
       (connection) => this.#serve(connection),
     );
     server.on('handlerError', (_, error) => this.time.fail(error));
-    server.on('refused', ({ reason }) => {
+    server.on('refused', ({ reason, address, kind }) => {
+      this.refusals.push({ address, kind });
       this.marks.hit(`refused: ${kindOf(reason)}`);
       this.trace(`refused: ${reason}`);
     });
@@ -204,10 +221,16 @@ export class World {
     const host = this.hostOf(course);
     const program = this.#programOf(course, 'client');
     let connection: Connection;
+    const { abortAfter } = plan;
+    const patience = abortAfter === null ? null : { abortAfter, timeoutMillis: null };
+    const { options, waited } = program.wait(patience);
+    const connecting: Connecting = { began: this.time.now, ended: Infinity, error: null, waited };
+    course.connecting = connecting;
     host.connections++;
     try {
       connection = await connect({
         ...limitsOf(plan.client),
+        ...options,
         host: SERVER_IP,
         port: SERVER_PORT,
         device: host.device.device,
@@ -217,18 +240,33 @@ export class World {
         onStep: (step) => this.#onStep(course, 'client', step),
       });
     } catch (error) {
+      connecting.ended = this.time.now;
       if (!(error instanceof RdmaError)) throw error;
       this.marks.hit(`connect: ${error.code}`);
       this.trace(`client ${course.number} could not connect: ${error.message}`);
       course.connectError = error;
+      connecting.error = error;
       host.connections--;
       return;
     }
+    connecting.ended = this.time.now;
+    if (waited !== null) this.#abortLater(program, waited);
     await program.run(connection);
     if (plan.isPatient) await program.settle();
     await program.close();
     await connection.closed;
     host.connections--;
+  }
+
+  /** The signal that `connect` was given ends the connection as well. */
+  #abortLater(program: EndProgram, { endsAt }: Waited): void {
+    const abort = (): void => {
+      program.endedItself = true;
+      program.isClosing = true;
+    };
+    if (endsAt <= this.time.now) abort();
+    // As the signal does: what the program asks for from then on is too late.
+    else this.time.at(endsAt, abort);
   }
 
   async #serve(connection: Connection): Promise<void> {
@@ -277,6 +315,9 @@ export class World {
     course.lastStep[side] = name;
     this.marks.hit(`${side} step ${name}`);
     this.trace(`${side} ${course.number} ${name} ${JSON.stringify(details)}`);
+    if (name === 'recovering') course.sessionsOfRecovery[side] = 0;
+    if (name === 'tls' && ++course.sessionsOfRecovery[side] > 1)
+      this.marks.hit(`${side} had more than one session in a recovery`);
     if (name === 'recovering') {
       const { code, status, qpState } = details;
       this.marks.hit(`${side} recovering from ${code}${status === '' ? '' : ` ${status}`}`);
@@ -292,6 +333,11 @@ export class World {
       Object.assign(this.network.path(ip, SERVER_IP), path);
       Object.assign(this.network.path(SERVER_IP, ip), path);
     }
+    const { blocked } = this.scenario;
+    if (blocked === null) return;
+    const ip = clientIp(blocked.host);
+    if (blocked.direction !== 'toClient') this.network.path(ip, SERVER_IP).dark++;
+    if (blocked.direction !== 'toServer') this.network.path(SERVER_IP, ip).dark++;
   }
 
   #look(): void {

@@ -1,0 +1,61 @@
+/** What must hold of calls whose program does not wait for as long as it takes. */
+import { SimFailure } from '../failure.js';
+import type { Marks } from '../marks.js';
+import type { EndProgram } from './end-program.js';
+import { isOwn, type Outcome, ROUNDING_MILLIS, type SendRecord, type Waited } from './records.js';
+import type { Course, World } from './world.js';
+
+/** What a call may take longer than its program waits: it has only to say so. */
+const PROMPT_MILLIS = 0.1;
+/** What a failed attempt to connect takes to free what it has made, beside its control verbs. */
+const CLEAN_UP_MILLIS = 2500;
+const CLEAN_UP_VERBS = 60;
+
+/** Whether the program took the message back: then nothing of it may arrive. */
+export const wasTakenBack = (program: EndProgram, { outcome, waited }: SendRecord): boolean =>
+  waited !== null &&
+  ownError(program, outcome, waited) &&
+  outcome?.error?.code !== 'ERR_RDMA_OUTCOME_UNKNOWN';
+
+/** Whether it ended because its program did not wait any longer. */
+function ownError(program: EndProgram, outcome: Outcome | undefined, waited: Waited): boolean {
+  const error = outcome?.error ?? null;
+  if (error === null || error === program.end?.error) return false;
+  return isOwn(error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error.cause : error, waited);
+}
+
+export function verifyPatience(program: EndProgram, marks: Marks): void {
+  for (const record of program.sends) {
+    const { number, outcome, waited } = record;
+    const what = `${program.name}: message ${number}`;
+    if (waited === null || outcome === undefined) {
+      if (outcome?.error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN')
+        throw new SimFailure('truth', `${what}: nobody lost patience, but its outcome is unknown`);
+      continue;
+    }
+    if (outcome.at > waited.endsAt + ROUNDING_MILLIS + PROMPT_MILLIS)
+      throw new SimFailure('patience', `${what} ended ${outcome.at - waited.endsAt} ms too late`);
+    if (!ownError(program, outcome, waited)) continue;
+    marks.hit(`send given up: ${outcome.error?.code}`);
+    if (outcome.at < waited.endsAt - ROUNDING_MILLIS)
+      throw new SimFailure('patience', `${what} was given up ${waited.endsAt - outcome.at} ms too early`);
+  }
+}
+
+/** A client that no longer wants to connect, or may not take longer. */
+export function verifyConnect({ scenario, marks }: World, { connecting, number, plan }: Course): void {
+  if (connecting === null) return;
+  const { began, ended, error, waited } = connecting;
+  const what = `client ${number}`;
+  if (error?.code === 'ERR_RDMA_ABORTED' && (waited === null || !isOwn(error, waited)))
+    throw new SimFailure('truth', `${what}: nobody aborted it, but ${error.stack}`);
+  if (error?.code === 'ERR_RDMA_ABORTED') marks.hit('connect: given up');
+  const slack = CLEAN_UP_MILLIS + CLEAN_UP_VERBS * scenario.verbMillis;
+  const deadline = began + plan.client.handshakeDeadlineMillis + slack;
+  if (ended > deadline) throw new SimFailure('patience', `${what} connected ${ended - deadline} ms too long`);
+  if (waited === null || ended < waited.endsAt) return;
+  if (ended > waited.endsAt + slack)
+    throw new SimFailure('patience', `${what} went on connecting after it was aborted`);
+  if (error === null && ended > waited.endsAt + PROMPT_MILLIS)
+    throw new SimFailure('patience', `${what} was connected after it was aborted`);
+}
