@@ -90,6 +90,11 @@ export class EndProgram {
     return this.#memory?.oneSided ?? [];
   }
 
+  /** One-sided operations that have not ended, or may go on although nobody waits for them. */
+  get underWay(): number {
+    return this.#memory?.underWay ?? 0;
+  }
+
   get grants(): readonly GrantRecord[] {
     return this.#memory?.grants ?? [];
   }
@@ -97,7 +102,9 @@ export class EndProgram {
   /** Calls that do not wait for ever, and the one of `receive`: each may have a timer. */
   get impatient(): number {
     let count = 1;
-    for (const { waited, outcome } of this.sends) if (waited !== null && outcome === undefined) count++;
+    for (const { waited, outcome } of [...this.sends, ...this.oneSided]) {
+      if (waited !== null && outcome === undefined) count++;
+    }
     return count;
   }
 

@@ -94,6 +94,7 @@ function generateOptions(random: Random, more: Random): EndOptions {
     recoveryMillis: Number(random.weighted({ '0': 1, '300': 2, '3000': 3, '10000': 4 })),
     keepAliveMillis: random.pick([0, 50, 500, 5000]),
     handshakeDeadlineMillis: more.chance(0.85) ? 5000 : more.pick([5, 100, 1500]),
+    maxOperations: more.chance(0.9) ? 1024 : more.pick([1, 2]),
     sendQueueBytes: more.chance(0.8) ? 64 * 2 ** 20 : more.pick([1, 2000, 10_000]),
   };
 }
@@ -122,7 +123,7 @@ function generatePlan(random: Random, more: Random, index: number, spanMillis: n
 function operationsOf(random: Random, more: Random, spanMillis: number, isClient: boolean): Operation[] {
   const operations = generateOperations(random, spanMillis, isClient);
   for (const operation of operations) {
-    if (operation.kind === 'send' && more.chance(0.12)) operation.patience = generatePatience(more);
+    if ('patience' in operation && more.chance(0.12)) operation.patience = generatePatience(more);
   }
   return [...operations, ...generateStreams(more, spanMillis)].sort((a, b) => a.at - b.at);
 }
@@ -164,6 +165,7 @@ function generateOperations(random: Random, spanMillis: number, isClient: boolea
       bytes: random.pick([8, 16, 100, 256]),
       repeatable: random.chance(0.5),
       wrong: random.chance(0.06),
+      patience: null,
     });
   }
   const grants = random.pick([0, 0, 0, 1, 3]);

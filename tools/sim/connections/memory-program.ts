@@ -8,12 +8,14 @@ import type { VirtualTime } from '../../../testkit/virtual-time.js';
 import { SimFailure } from '../failure.js';
 import type { Asking } from './asking.js';
 import { type GrantRecord, type OneSidedRecord, pattern, sameBytes } from './records.js';
-import type { GrantOperation, OneSidedOperation } from './scenario.js';
+import type { GrantOperation, OneSidedOperation, Patience } from './scenario.js';
 
 /** The lent buffer: places for writes, then memory that only its owner writes. */
 const PLACE_BYTES = 256;
 const READABLE_AT = 2048;
 const READABLE_BYTES = 2048;
+/** What the program lays over memory that is its own again. */
+const NOT_WRITTEN = 0xee;
 
 export interface MemoryProgramOptions {
   readonly name: string;
@@ -36,6 +38,7 @@ interface Access {
   readonly place: RemoteBuffer;
   readonly repeatable: boolean;
   readonly isRefusable: boolean;
+  readonly patience: Patience | null;
   readonly target: { memory: Uint8Array; at: number } | null;
   /** What a read must give; `null`: anything. */
   readonly expected: Uint8Array | null;
@@ -58,11 +61,20 @@ export class MemoryProgram {
     this.lent.set(pattern(READABLE_BYTES, options.planNumber, 7), READABLE_AT);
   }
 
+  /** Operations that have not ended, or may go on although nobody waits for them. */
+  get underWay(): number {
+    let count = 0;
+    for (const { outcome, waited } of this.oneSided) {
+      if (outcome === undefined || (waited !== null && outcome.error !== null)) count++;
+    }
+    return count;
+  }
+
   useLent(operation: OneSidedOperation): void {
     const { remoteBuffer } = this.#connection;
     const peerLent = this.#options.peerLent();
     if (remoteBuffer === null || peerLent === null) return;
-    const { kind, bytes, repeatable, wrong } = operation;
+    const { kind, bytes, repeatable, wrong, patience } = operation;
     // A place of its own for each, so that no write covers what shows that another was carried out.
     const isLentWrite = kind === 'write' && !wrong;
     const at = isLentWrite ? (this.#lentWrites++ % (READABLE_AT / PLACE_BYTES)) * PLACE_BYTES : READABLE_AT;
@@ -74,7 +86,7 @@ export class MemoryProgram {
     const expected = isFilled
       ? pattern(READABLE_BYTES, this.#options.planNumber, 7).subarray(0, bytes)
       : null;
-    this.#access({ kind, place, repeatable, isRefusable: wrong, target, expected });
+    this.#access({ kind, place, repeatable, isRefusable: wrong, patience, target, expected });
   }
 
   async grant(operation: GrantOperation): Promise<void> {
@@ -101,7 +113,7 @@ export class MemoryProgram {
   useGrant(data: Uint8Array): void {
     const place = RemoteBuffer.decode(data);
     const expected = pattern(place.length, 11, this.#options.planNumber);
-    const common = { place, repeatable: true, isRefusable: true, target: null, expected };
+    const common = { place, repeatable: true, isRefusable: true, patience: null, target: null, expected };
     this.#access({ kind: 'read', ...common }, () => {
       this.#access({ kind: 'write', ...common });
     });
@@ -109,24 +121,32 @@ export class MemoryProgram {
 
   #access(access: Access, then?: () => void): void {
     const { asking, failures, name, salt, seed } = this.#options;
-    const { kind, place, repeatable, isRefusable, target, expected } = access;
+    const { kind, place, repeatable, isRefusable, patience, target, expected } = access;
     const number = this.oneSided.length;
     const magic = 0x51000001 + number * 2 + salt * 0x10000;
     const at = (target?.at ?? 0) + place.length - 4;
     const trace = target === null ? null : { memory: target.memory, at, magic };
     const common = { ...asking.asked(), kind, number, repeatable, isRefusable, trace };
-    const record: OneSidedRecord = { ...common, failuresBefore: failures(), executions: 0 };
+    const { options, waited, stop } = asking.wait(patience);
+    const othersUnderWay = this.underWay;
+    const counts = { failuresBefore: failures(), executions: 0, othersUnderWay };
+    const record: OneSidedRecord = { ...common, ...counts, waited };
     this.oneSided.push(record);
     if (kind === 'read') {
-      const reading = this.#connection.read(place, place.length, { repeatable }).then((bytes) => {
+      const reading = this.#connection.read(place, place.length, { repeatable, ...options }).then((bytes) => {
         if (expected !== null && !sameBytes(bytes, expected))
           throw new SimFailure('memory', `${name}: a read gave what was never there`);
       });
-      asking.settle('read', record, reading, then);
+      asking.settle('read', record, reading.finally(stop), then);
       return;
     }
     const data = pattern(place.length, number, seed, salt, 3);
     new DataView(data.buffer).setUint32(data.length - 4, magic);
-    asking.settle('write', record, this.#connection.write(place, data, { repeatable }), then);
+    const writing = this.#connection.write(place, data, { repeatable, ...options }).finally(() => {
+      stop();
+      // From now on it is the program's own again.
+      data.fill(NOT_WRITTEN);
+    });
+    asking.settle('write', record, writing, then);
   }
 }

@@ -57,6 +57,10 @@ export interface OneSidedRecord extends Asked {
   /** Where it shows in the peer's memory that it was carried out; `null` for reads. */
   readonly trace: { readonly memory: Uint8Array; readonly at: number; readonly magic: number } | null;
   executions: number;
+  /** Operations that were under way before. */
+  readonly othersUnderWay: number;
+  /** `null`: it waits for as long as it takes. */
+  readonly waited: Waited | null;
 }
 
 export interface GrantRecord extends Asked {

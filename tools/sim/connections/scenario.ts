@@ -16,6 +16,7 @@ export interface EndOptions {
   keepAliveMillis: number;
   handshakeDeadlineMillis: number;
   sendQueueBytes: number;
+  maxOperations: number;
 }
 
 /** How long a program waits for a call. Negative: its signal has aborted before; `null`: never. */
@@ -31,6 +32,7 @@ export interface OneSidedOperation {
   bytes: number;
   repeatable: boolean;
   wrong: boolean;
+  patience: Patience | null;
 }
 
 /** Lends memory to the peer, who writes and reads it; `revokeAfter` it was made, `null` = never. */

@@ -60,7 +60,7 @@ function* changesOf({ plans, faults }: Scenario): Generator<Change> {
       yield (s) => {
         let changed = false;
         for (const operation of s.plans[p]?.operations[side] ?? []) {
-          if (operation.kind !== 'send' || operation.patience === null) continue;
+          if (!('patience' in operation) || operation.patience === null) continue;
           operation.patience = null;
           changed = true;
         }

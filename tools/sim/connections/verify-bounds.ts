@@ -24,9 +24,6 @@ const TIMERS_OF_A_HOST = 8;
 /** TCP connections of a client: that of before, the present one, and one that is refused. */
 const CHANNELS_OF_A_CLIENT = 4;
 
-const open = (records: readonly { readonly outcome: unknown }[]): number =>
-  records.reduce((count, { outcome }) => (outcome === undefined ? count + 1 : count), 0);
-
 /** Between two events. */
 export function verifyBounds(world: World): void {
   for (const course of world.courses) {
@@ -43,13 +40,13 @@ const optionsOf = ({ server }: Scenario, { plan }: Course, side: 'client' | 'ser
   side === 'client' ? plan.client : server;
 
 function verifyConnection(program: EndProgram, options: EndOptions, { streams }: Scenario): void {
-  const { connection, sends, oneSided, grants, name } = program;
+  const { connection, sends, underWay, grants, name } = program;
   if (connection === null) return;
   const { dataPath } = insidesOf(connection);
   const census = dataPath.census();
   const queued = dataPath.sender.queue;
   const { receiveSlots, slotBytes, maxMessageBytes, sendQueueBytes } = options;
-  const sealed = connection.isEncrypted ? open(oneSided) + SEALED_MESSAGES : 0;
+  const sealed = connection.isEncrypted ? underWay + SEALED_MESSAGES : 0;
   const most: DataPathCensus = {
     requests: MOST_REQUESTS,
     // Messages that were given up when they had begun to leave are here until they have left.
@@ -59,7 +56,7 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
     unreadBytes: receiveSlots * slotBytes + MESSAGE_COST_BYTES + maxMessageBytes,
     receivers: 1,
     streams: Number.POSITIVE_INFINITY,
-    operations: open(oneSided),
+    operations: underWay,
     grants: grants.length,
   };
   for (const key of Object.keys(most) as (keyof DataPathCensus)[])
@@ -80,7 +77,7 @@ function verifyHosts({ courses, servers, clients, time, tls, scenario }: World):
     for (const program of [programs.client, programs.server]) {
       if (program === null) continue;
       ends++;
-      asked += open(program.oneSided) + program.grants.length + program.impatient;
+      asked += program.underWay + program.grants.length + program.impatient;
     }
   }
   const { length: plans } = courses;

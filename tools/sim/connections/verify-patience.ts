@@ -11,35 +11,55 @@ const PROMPT_MILLIS = 0.1;
 const CLEAN_UP_MILLIS = 2500;
 const CLEAN_UP_VERBS = 60;
 
-/** Whether the program took the message back: then nothing of it may arrive. */
-export const wasTakenBack = (program: EndProgram, { outcome, waited }: SendRecord): boolean =>
+type Asked = Pick<SendRecord, 'outcome' | 'waited'>;
+
+/** Whether the program gave it up, with nothing of it under way: then nothing may come of it. */
+export const wasTakenBack = (program: EndProgram, { outcome, waited }: Asked): boolean =>
   waited !== null &&
   ownError(program, outcome, waited) &&
   outcome?.error?.code !== 'ERR_RDMA_OUTCOME_UNKNOWN';
 
+/** Whether nobody knows what came of it because its program gave it up. */
+export const wasLeft = (program: EndProgram, { outcome, waited }: Asked): boolean =>
+  waited !== null &&
+  ownError(program, outcome, waited) &&
+  outcome?.error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN';
+
 /** Whether it ended because its program did not wait any longer. */
 function ownError(program: EndProgram, outcome: Outcome | undefined, waited: Waited): boolean {
   const error = outcome?.error ?? null;
-  if (error === null || error === program.end?.error) return false;
+  if (outcome === undefined || error === null || error === program.end?.error) return false;
+  // The cause of a recovery may be a timeout as well.
+  if (outcome.at < waited.endsAt - ROUNDING_MILLIS) return false;
   return isOwn(error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error.cause : error, waited);
 }
 
 export function verifyPatience(program: EndProgram, marks: Marks): void {
-  for (const record of program.sends) {
-    const { number, outcome, waited } = record;
-    const what = `${program.name}: message ${number}`;
-    if (waited === null || outcome === undefined) {
-      if (outcome?.error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN')
-        throw new SimFailure('truth', `${what}: nobody lost patience, but its outcome is unknown`);
-      continue;
-    }
-    if (outcome.at > waited.endsAt + ROUNDING_MILLIS + PROMPT_MILLIS)
-      throw new SimFailure('patience', `${what} ended ${outcome.at - waited.endsAt} ms too late`);
-    if (!ownError(program, outcome, waited)) continue;
-    marks.hit(`send given up: ${outcome.error?.code}`);
-    if (outcome.at < waited.endsAt - ROUNDING_MILLIS)
-      throw new SimFailure('patience', `${what} was given up ${waited.endsAt - outcome.at} ms too early`);
+  for (const { number, outcome, waited } of program.sends) {
+    if (waited === null && outcome?.error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN')
+      throw new SimFailure('truth', `${program.name}: message ${number} was not given up, but is unknown`);
   }
+  for (const record of program.sends) verifyPrompt(program, record, 'send', marks);
+  for (const record of program.oneSided) verifyPrompt(program, record, record.kind, marks);
+}
+
+function verifyPrompt(
+  program: EndProgram,
+  { number, outcome, waited }: Asked & { readonly number: number },
+  kind: 'send' | 'write' | 'read',
+  marks: Marks,
+): void {
+  if (outcome === undefined) return;
+  const what = `${program.name}: ${kind} ${number}`;
+  const { error } = outcome;
+  const isOther = waited === null || !ownError(program, outcome, waited);
+  const saysSo = error?.code === 'ERR_RDMA_TIMEOUT' || error?.code === 'ERR_RDMA_ABORTED';
+  if (isOther && saysSo && error !== program.end?.error)
+    throw new SimFailure('patience', `${what} did not wait for as long as it should: ${error.stack}`);
+  if (waited === null) return;
+  if (outcome.at > waited.endsAt + ROUNDING_MILLIS + PROMPT_MILLIS)
+    throw new SimFailure('patience', `${what} ended ${outcome.at - waited.endsAt} ms too late`);
+  if (!isOther) marks.hit(`${kind} given up: ${error?.code}`);
 }
 
 /** A client that no longer wants to connect, or may not take longer. */

@@ -6,7 +6,7 @@ import type { EndProgram } from './end-program.js';
 import { type OneSidedRecord, sameBytes } from './records.js';
 import { otherSide } from './scenario.js';
 import { verifyBounds, verifyEmpty } from './verify-bounds.js';
-import { verifyConnect, verifyPatience, wasTakenBack } from './verify-patience.js';
+import { verifyConnect, verifyPatience, wasLeft, wasTakenBack } from './verify-patience.js';
 import { verifyStreams } from './verify-streams.js';
 import { type Course, clientIp, type World } from './world.js';
 
@@ -70,7 +70,8 @@ export function verifyEnd(world: World): void {
       if (program === null || program.connection === null) continue;
       verifySettled(program);
       verifyMessages(program, course.programs[otherSide(side)]);
-      verifyOneSided(course, program);
+      const options = side === 'client' ? course.plan.client : world.scenario.server;
+      verifyOneSided(course, program, options.maxOperations);
       verifyGrants(program);
       verifyStreams(program);
       verifyEmpty(program);
@@ -124,7 +125,7 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
   }
 }
 
-function verifyOneSided(course: Course, program: EndProgram): void {
+function verifyOneSided(course: Course, program: EndProgram, mostOperations: number): void {
   const isSealed = program.connection?.isEncrypted === true;
   const { peer } = program;
   // A sealed write is opened by the peer's connection, which may have ended by then.
@@ -135,7 +136,11 @@ function verifyOneSided(course: Course, program: EndProgram): void {
     const what = `${program.name}: ${kind} ${number}`;
     if (error === null && trace !== null && executions === 0 && (!isSealed || peerIsWell))
       throw new SimFailure('one-sided', `${what} counts as done and was never carried out`);
-    if (error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN') {
+    if (error?.code === 'ERR_RDMA_QUEUE_FULL' && record.othersUnderWay < mostOperations)
+      throw new SimFailure('truth', `${what}: only ${record.othersUnderWay} others were under way`);
+    if (wasTakenBack(program, record) && executions > 0)
+      throw new SimFailure('patience', `${what} was taken back, and carried out all the same`);
+    if (error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN' && !wasLeft(program, record)) {
       if (repeatable && !mayBreakLinks(course))
         throw new SimFailure('truth', `${what} is repeatable, but its outcome is unknown`);
       if (program.failures === failuresBefore)
