@@ -6,5 +6,6 @@ NAPI_MODULE_INIT() {
   queuepair::RegisterUdp(env, exports);
   queuepair::RegisterLinks(env, exports);
   queuepair::RegisterVerbs(env, exports);
+  queuepair::RegisterRdmacm(env, exports);
   return exports;
 }

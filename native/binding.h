@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace queuepair {
 
@@ -34,6 +35,29 @@ struct Arguments {
   bool ok;
 };
 
+// A Float64Array of at least `wanted` elements, or nullptr.
+template <size_t N>
+double* Numbers(const Arguments<N>& arguments, size_t index, size_t wanted) {
+  void* data;
+  size_t length;
+  if (!arguments.Array(index, napi_float64_array, &data, &length) || length < wanted) return nullptr;
+  return static_cast<double*>(data);
+}
+
+template <size_t N>
+std::string Text(const Arguments<N>& arguments, size_t index) {
+  char text[4096];
+  size_t length = 0;
+  napi_get_value_string_utf8(arguments.env, arguments.values[index], text, sizeof(text), &length);
+  return std::string(text, length);
+}
+
+inline napi_value FromText(napi_env env, const std::string& text) {
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, text.c_str(), text.size(), &result);
+  return result;
+}
+
 inline napi_value FromInt(napi_env env, int32_t value) {
   napi_value result = nullptr;
   napi_create_int32(env, value, &result);
@@ -52,5 +76,6 @@ void RegisterCrc(napi_env env, napi_value exports);
 void RegisterUdp(napi_env env, napi_value exports);
 void RegisterLinks(napi_env env, napi_value exports);
 void RegisterVerbs(napi_env env, napi_value exports);
+void RegisterRdmacm(napi_env env, napi_value exports);
 
 }  // namespace queuepair

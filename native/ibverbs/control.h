@@ -19,15 +19,6 @@ Objects* ObjectsOf(const Arguments<N>& arguments) {
   return arguments.ok && Library::Get() != nullptr ? static_cast<Objects*>(arguments.data) : nullptr;
 }
 
-// A Float64Array of at least `wanted` elements, or nullptr.
-template <size_t N>
-double* Numbers(const Arguments<N>& arguments, size_t index, size_t wanted) {
-  void* data;
-  size_t length;
-  if (!arguments.Array(index, napi_float64_array, &data, &length) || length < wanted) return nullptr;
-  return static_cast<double*>(data);
-}
-
 // The object that the argument names.
 template <typename T, size_t N>
 T* Named(const Arguments<N>& arguments, size_t index, Kind kind) {

@@ -10,26 +10,15 @@
 namespace queuepair {
 namespace {
 
-template <size_t N>
-std::string Text(const Arguments<N>& arguments, size_t index) {
-  char text[4096];
-  size_t length = 0;
-  napi_get_value_string_utf8(arguments.env, arguments.values[index], text, sizeof(text), &length);
-  return std::string(text, length);
-}
-
 // load(path): null, or why the library cannot be used.
 napi_value Load(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   if (!arguments.ok) return nullptr;
   const std::string problem = Library::Load(Text(arguments, 0).c_str());
-  napi_value result;
-  if (problem.empty()) {
-    napi_get_null(env, &result);
-  } else {
-    napi_create_string_utf8(env, problem.c_str(), problem.size(), &result);
-  }
-  return result;
+  if (!problem.empty()) return FromText(env, problem);
+  napi_value nothing;
+  napi_get_null(env, &nothing);
+  return nothing;
 }
 
 // list(): the names of the devices.
@@ -53,9 +42,7 @@ napi_value List(napi_env env, napi_callback_info info) {
         napi_value list;
         napi_create_array(finished, &list);
         for (uint32_t i = 0; i < names->size(); i++) {
-          napi_value name;
-          napi_create_string_utf8(finished, (*names)[i].c_str(), NAPI_AUTO_LENGTH, &name);
-          napi_set_element(finished, list, i, name);
+          napi_set_element(finished, list, i, FromText(finished, (*names)[i]));
         }
         return list;
       });

@@ -163,7 +163,10 @@ const readReliable = (places: Float64Array): QpAttributes => ({
   minRnrTimer: at(places, Place.MIN_RNR_TIMER),
 });
 
-function readAddress(places: Float64Array): AddressVector {
+/** The port of the device that packets leave from. */
+export const readAddressPort = (places: Float64Array): number => at(places, Place.AV_PORT);
+
+export function readAddress(places: Float64Array): AddressVector {
   const address = new UdpAddress();
   address.w0 = at(places, Place.GID_WORD) | 0;
   address.w1 = at(places, Place.GID_WORD + 1) | 0;

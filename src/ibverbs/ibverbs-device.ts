@@ -32,6 +32,7 @@ import { IbverbsChannel, IbverbsCq } from './ibverbs-cq.js';
 import { IbverbsPd } from './ibverbs-pd.js';
 import { listIbverbsDevices, verbsLibrary } from './library.js';
 import { portCounters } from './port-counters.js';
+import { RdmacmManager } from './rdmacm-manager.js';
 import { type RequestBuffer, requestBuffer } from './request-buffer.js';
 import type { ListedCq, ListedQp, VerbsContext } from './verbs-context.js';
 import { Errno, verbError } from './verbs-error.js';
@@ -53,6 +54,7 @@ export class IbverbsDevice implements VerbsContext {
   readonly #facts: DeviceFacts;
   readonly #life: ObjectLife;
   readonly #listeners = new Listeners<AsyncEvent>();
+  #manager: Promise<RdmacmManager> | undefined;
 
   /**
    * @throws RdmaError ERR_RDMA_NO_LIBRARY without libibverbs, ERR_RDMA_NO_DEVICE when there is no such device or no
@@ -163,7 +165,16 @@ export class IbverbsDevice implements VerbsContext {
   }
 
   async connectionManager(): Promise<ConnectionManager> {
-    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${this.name} has no connection manager`);
+    this.#life.checkOpen();
+    const opening = this.#manager ?? RdmacmManager.open(this);
+    this.#manager = opening;
+    try {
+      return await opening;
+    } catch (error) {
+      // What is missing may be there when somebody asks again.
+      this.#manager = undefined;
+      throw error;
+    }
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
@@ -185,7 +196,11 @@ export class IbverbsDevice implements VerbsContext {
   async close({ force = false }: CloseOptions = {}): Promise<void> {
     if (force && !this.closed) await this.live.closeAll();
     if (!this.closed) this.live.checkNone(this.name);
-    await this.#life.close(() => this.destroy(this.#handle, this.name));
+    await this.#life.close(async () => {
+      const manager = await this.#manager?.catch(() => undefined);
+      await manager?.close();
+      await this.destroy(this.#handle, this.name);
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  ENXIO: 6,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
@@ -20,10 +21,13 @@ export const Errno = {
   ENOSPC: 28,
   ENOSYS: 38,
   EOPNOTSUPP: 95,
+  EAFNOSUPPORT: 97,
+  EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,
   ENETUNREACH: 101,
   ETIMEDOUT: 110,
   EHOSTUNREACH: 113,
+  ECANCELED: 125,
 } as const;
 
 const CODES = new Map<number, RdmaErrorCode>([

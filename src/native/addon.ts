@@ -6,13 +6,17 @@
  */
 import { createRequire } from 'node:module';
 import type { LinkAddon } from './link-addon.js';
+import type { RdmacmAddon } from './rdmacm-addon.js';
 import type { UdpAddon } from './udp-addon.js';
 import type { VerbsAddon } from './verbs-addon.js';
 
 const require = createRequire(import.meta.url);
 
-/** What the addon exports; `verbs` is the part for devices of the operating system (native/ibverbs/). */
-export type Addon = UdpAddon & LinkAddon & { readonly verbs: VerbsAddon };
+/**
+ * What the addon exports; `verbs` is the part for devices of the operating system (native/ibverbs/), `rdmacm` the one for
+ * their connection manager (native/rdmacm/).
+ */
+export type Addon = UdpAddon & LinkAddon & { readonly verbs: VerbsAddon; readonly rdmacm: RdmacmAddon };
 
 let loaded: Addon | string | undefined;
 

@@ -1,0 +1,93 @@
+/** What went wrong on this machine, in one sentence: for who connects, for who listens, and for who asks for the manager. */
+import { existsSync } from 'node:fs';
+import type { CmAddress } from '../verbs/connection-manager.js';
+import { RdmaError } from '../verbs/errors.js';
+import { describeAddress, isLoopback } from './rdmacm-address.js';
+import { Errno, errnoName, verbError } from './verbs-error.js';
+
+const DEVICE_FILE = '/dev/infiniband/rdma_cm';
+
+/** The kernel did not open an event channel. `errno` is positive. */
+export function noManager(device: string, errno: number): RdmaError {
+  if (errno === Errno.EACCES || errno === Errno.EPERM) {
+    const hint = `no permission for ${DEVICE_FILE}: join the group that owns it (often rdma)`;
+    return noDevice(device, hint);
+  }
+  if (!existsSync(DEVICE_FILE)) {
+    return noDevice(
+      device,
+      `${DEVICE_FILE} is missing: load the modules rdma_ucm and rdma_cm (modprobe rdma_ucm); a container needs the file as well`,
+    );
+  }
+  return verbError(`opening the connection manager of ${device}`, errno);
+}
+
+const noDevice = (device: string, reason: string): RdmaError =>
+  new RdmaError('ERR_RDMA_NO_DEVICE', `${device} has no connection manager: ${reason}`);
+
+/** A step on the way to `remote` failed. `own`: the addresses of the device, as text. */
+export function connectError(device: string, remote: CmAddress, errno: number, own: string): RdmaError {
+  const { host } = remote;
+  if (isLoopback(host)) {
+    return addressError(
+      `${host} cannot be reached through an RDMA device; use an address of ${device}: ${own}`,
+    );
+  }
+  switch (errno) {
+    case Errno.ETIMEDOUT:
+    case Errno.EHOSTUNREACH:
+      return new RdmaError(
+        'ERR_RDMA_UNREACHABLE',
+        `no machine answers for ${host} (neighbour discovery); check the address and the cable of ${device}`,
+      );
+    case Errno.ENETUNREACH:
+      return addressError(`there is no route to ${host}; compare it with the addresses of ${device}: ${own}`);
+    case Errno.ENODEV:
+      return addressError(`the route to ${host} leaves through no RDMA device; ${device} has ${own}`);
+    default:
+      return verbError(`connecting from ${device} to ${describeAddress(remote)}`, errno, {
+        invalid: `a parameter is above what ${device} can do, or the addresses do not fit each other`,
+      });
+  }
+}
+
+/** The address to connect from is not one of the device. */
+export const foreignSource = (device: string, host: string, own: string): RdmaError =>
+  addressError(`${host} is no address of ${device}; it has ${own}`);
+
+export const otherDevice = (device: string, actual: string, host: string): RdmaError =>
+  addressError(`${host} is reached through ${actual}, not ${device}; open ${actual}, or give a localHost`);
+
+export function listenError(device: string, address: CmAddress, errno: number, own: string): RdmaError {
+  const { host, port } = address;
+  switch (errno) {
+    case Errno.EADDRINUSE:
+      return addressError(
+        `port ${port} of ${host} is taken; choose another one, or 0 to let the kernel choose`,
+      );
+    case Errno.EADDRNOTAVAIL:
+    case Errno.ENODEV:
+      return addressError(`${host} is no address of ${device}; it has ${own}`);
+    case Errno.EACCES:
+      return new RdmaError(
+        'ERR_RDMA_ADDRESS',
+        `port ${port} is below 1024, which needs the right CAP_NET_BIND_SERVICE; choose another one`,
+      );
+    default:
+      return verbError(`listening at ${describeAddress(address)} on ${device}`, errno, {
+        invalid: 'the address is none that a device can listen at',
+      });
+  }
+}
+
+/** The kernel does not know the meeting any more, or not in this state. */
+export const peerGone = (remote: CmAddress, errno: number): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_CONNECTION_LOST',
+    `${describeAddress(remote)} has given the connection up meanwhile (${errnoName(errno)})`,
+  );
+
+export const deviceRemoved = (device: string): RdmaError =>
+  new RdmaError('ERR_RDMA_NO_DEVICE', `${device} was removed from this machine`);
+
+const addressError = (message: string): RdmaError => new RdmaError('ERR_RDMA_ADDRESS', message);
