@@ -195,10 +195,10 @@ export class IbverbsDevice implements VerbsContext {
 
   async close({ force = false }: CloseOptions = {}): Promise<void> {
     if (force && !this.closed) await this.live.closeAll();
+    if (this.#manager !== undefined) await (await this.#openManager())?.settle();
     if (!this.closed) this.live.checkNone(this.name);
     await this.#life.close(async () => {
-      const manager = await this.#manager?.catch(() => undefined);
-      await manager?.close();
+      await (await this.#openManager())?.close();
       await this.destroy(this.#handle, this.name);
     });
   }
@@ -246,6 +246,10 @@ export class IbverbsDevice implements VerbsContext {
     if ('qp' in event) (event.qp as ListedQp).tell(event);
     if (event.type === 'CQ_ERR') (event.cq as ListedCq).overrun = true;
     this.#listeners.tell(event);
+  }
+
+  #openManager(): Promise<RdmacmManager | undefined> {
+    return this.#manager?.catch(() => undefined) ?? Promise.resolve(undefined);
   }
 
   async #queryPort(port: number): ReturnType<typeof queryPortFacts> {

@@ -22,8 +22,6 @@ const RESOLVE_LIMIT_MILLIS = 4000;
 export interface CmContext {
   readonly device: Device;
   readonly channel: CmChannel;
-  /** Questions without an answer. */
-  readonly open: Set<Asking>;
 }
 
 export interface Question {
@@ -60,21 +58,16 @@ export class Asking {
     this.#question = question;
     this.#asker = asker;
     this.id = context.channel.createId(question.portSpace, (event) => this.#take(event));
+    this.id.onForced = () => this.#fail(closedError(context.device.name));
     this.#timer = setTimeout(() => this.#onTimeout(), question.timeoutMillis);
-    context.open.add(this);
     this.#enqueue(() => this.#start());
   }
 
   /** Nothing is told from now on. */
   close(): Promise<void> {
     this.#isOver = true;
-    this.#stopTimer();
+    clearTimeout(this.#timer);
     return this.id.destroy();
-  }
-
-  /** The device is about to close. */
-  giveUp(): void {
-    this.#fail(closedError(this.#context.device.name));
   }
 
   async #start(): Promise<void> {
@@ -123,7 +116,7 @@ export class Asking {
       case CmEventType.DEVICE_REMOVAL:
         throw deviceRemoved(name);
       default:
-        if (await this.#asker.onAnswer(event)) this.#stopTimer();
+        if (await this.#asker.onAnswer(event)) clearTimeout(this.#timer);
     }
   }
 
@@ -156,11 +149,6 @@ export class Asking {
     if (this.#isOver) return;
     void this.close();
     this.#asker.onFailed(error);
-  }
-
-  #stopTimer(): void {
-    clearTimeout(this.#timer);
-    this.#context.open.delete(this);
   }
 
   #option(option: number, value: number): Promise<void> {

@@ -15,6 +15,7 @@ import {
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { Qpn } from '../verbs/brands.js';
 import type { CmAddress, CmPeerParameters } from '../verbs/connection-manager.js';
+import { type LifeList, ObjectLife } from '../verbs/object-life.js';
 import { readAddress, readAddressPort } from './attribute-array.js';
 import { ADDRESS_NUMBERS, readSocketAddress } from './rdmacm-address.js';
 import { Errno } from './verbs-error.js';
@@ -39,6 +40,8 @@ export type KernelCall = (addon: RdmacmAddon, handle: number) => Promise<number>
 
 export class CmChannel {
   readonly addon: RdmacmAddon;
+  /** Where ids are counted. */
+  readonly #list: LifeList;
   readonly #ids = new Map<number, KernelId>();
   readonly #fields = new Float64Array(CM_FIELDS);
   readonly #privateData = new Uint8Array(CM_PRIVATE_DATA_BYTES);
@@ -48,21 +51,22 @@ export class CmChannel {
   #isClosed = false;
 
   /** The channel, or a negative errno. */
-  static async open(addon: RdmacmAddon): Promise<CmChannel | number> {
-    const channel = new CmChannel(addon);
+  static async open(addon: RdmacmAddon, list: LifeList): Promise<CmChannel | number> {
+    const channel = new CmChannel(addon, list);
     const handle = await addon.openChannel((_type, id) => channel.#onEvent(id));
     if (handle < 0) return handle;
     channel.#handle = handle;
     return channel;
   }
 
-  private constructor(addon: RdmacmAddon) {
+  private constructor(addon: RdmacmAddon, list: LifeList) {
     this.addon = addon;
+    this.#list = list;
   }
 
   /** Its first call makes it; where that fails, all calls fail. */
   createId(portSpace: number, onEvent: OnKernelEvent): KernelId {
-    const id = new KernelId(this, onEvent, () => this.addon.createId(this.#handle, portSpace));
+    const id = new KernelId(this, this.#list, onEvent, () => this.addon.createId(this.#handle, portSpace));
     this.#live.add(id);
     return id;
   }
@@ -73,6 +77,11 @@ export class CmChannel {
     this.#isClosed = true;
     await Promise.all([...this.#live].map((id) => id.destroy()));
     await this.addon.closeChannel(this.#handle);
+  }
+
+  /** Waits for those that are being destroyed. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#live].filter((id) => id.isEnding).map((id) => id.destroy()));
   }
 
   /** For ids. */
@@ -98,7 +107,7 @@ export class CmChannel {
       this.#ids.get(handle)?.onEvent(this.#event(length, undefined));
       return;
     }
-    const request = new KernelId(this, () => {}, handle);
+    const request = new KernelId(this, this.#list, () => {}, handle);
     this.#live.add(request);
     const owner = this.#isClosed ? undefined : this.#ids.get(listener);
     if (owner === undefined) void request.destroy();
@@ -133,27 +142,51 @@ export class CmChannel {
 export class KernelId {
   /** Gets the events; may change hands. */
   onEvent: OnKernelEvent;
+  /** Called before the id is destroyed because its device is closed by force. */
+  onForced: () => void = () => {};
   readonly #channel: CmChannel;
+  readonly #life: ObjectLife;
+  /** Resolves when it has been destroyed. */
+  readonly ended: Promise<void>;
+  #onEnd: () => void = () => {};
   /** A negative errno when there is none. */
   #handle = 0;
-  #last: Promise<unknown>;
-  #destroyed: Promise<void> | undefined;
 
   /** `made`: its handle, or how it is made. */
-  constructor(channel: CmChannel, onEvent: OnKernelEvent, made: number | (() => Promise<number>)) {
+  constructor(
+    channel: CmChannel,
+    list: LifeList,
+    onEvent: OnKernelEvent,
+    made: number | (() => Promise<number>),
+  ) {
     this.#channel = channel;
     this.onEvent = onEvent;
+    this.#life = new ObjectLife('cmIds', list);
+    this.ended = new Promise((resolve) => {
+      this.#onEnd = resolve;
+    });
+    this.#life.owner = {
+      close: () => {
+        this.onForced();
+        return this.destroy();
+      },
+    };
     if (typeof made === 'number') this.#take(made);
-    this.#last = typeof made === 'number' ? Promise.resolve() : made().then((handle) => this.#take(handle));
+    else void this.#life.run(async () => this.#take(await made()));
   }
 
   /** Runs a call after those before it. Resolves with what it returned, or a negative errno. */
-  run(call: KernelCall): Promise<number> {
-    return this.#enqueue(async () => {
-      if (this.#destroyed !== undefined) return -Errno.ECANCELED;
+  async run(call: KernelCall): Promise<number> {
+    if (this.#life.closed) return -Errno.ECANCELED;
+    return await this.#life.run(async () => {
+      if (this.#life.closed) return -Errno.ECANCELED;
       if (this.#handle < 0) return this.#handle;
       return (await call(this.#channel.addon, this.#handle)) ?? -Errno.EINVAL;
     });
+  }
+
+  get isEnding(): boolean {
+    return this.#life.closed;
   }
 
   /** The name of its device; empty while it has none. */
@@ -170,24 +203,17 @@ export class KernelId {
 
   /** After the call that runs; the peer is told where it does not know. Idempotent. */
   destroy(): Promise<void> {
-    if (this.#destroyed !== undefined) return this.#destroyed;
     this.#channel.silence(this.#handle);
-    this.#destroyed = this.#enqueue(async () => {
+    return this.#life.close(async () => {
       this.#channel.silence(this.#handle);
       if (this.#handle > 0) await this.#channel.addon.destroyId(this.#handle);
       this.#channel.forget(this);
+      this.#onEnd();
     });
-    return this.#destroyed;
   }
 
   #take(handle: number): void {
     this.#handle = handle;
     if (handle > 0) this.#channel.name(handle, this);
-  }
-
-  #enqueue<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(task);
-    this.#last = result.catch(() => {});
-    return result;
   }
 }

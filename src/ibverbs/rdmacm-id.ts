@@ -91,6 +91,7 @@ export class RdmacmId implements CmId {
     this.#id = from;
     this.#asking = undefined;
     this.#remote = from.addresses[1];
+    from.onForced = () => this.#end({ type: 'failed', error: closedError(context.device.name) });
     from.onEvent = (event) => {
       this.#events = this.#events.then(() => this.#handle(event));
     };

@@ -49,7 +49,7 @@ export async function listenAt(
     throw error;
   }
   const address: CmAddress = { host: options.host ?? '::', port: id.addresses[0].port };
-  return { address, close: () => id.destroy() };
+  return { address, ended: id.ended, close: () => id.destroy() };
 }
 
 /** @throws RdmaError ERR_RDMA_ADDRESS. */

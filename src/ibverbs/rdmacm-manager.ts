@@ -18,7 +18,6 @@ import {
   PortSpace,
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
-import type { Device } from '../verbs/device.js';
 import { closedError } from '../verbs/errors.js';
 import type { CmContext } from './rdmacm-asking.js';
 import { CmChannel, type KernelEvent, type KernelId } from './rdmacm-channel.js';
@@ -28,6 +27,7 @@ import { RdmacmId } from './rdmacm-id.js';
 import { rdmacmLibrary } from './rdmacm-library.js';
 import { listenAt } from './rdmacm-listening.js';
 import { peerParameters, readPath } from './rdmacm-path.js';
+import type { VerbsContext } from './verbs-context.js';
 
 export class RdmacmManager implements ConnectionManager {
   readonly #context: CmContext;
@@ -37,10 +37,10 @@ export class RdmacmManager implements ConnectionManager {
   #isClosed = false;
 
   /** @throws RdmaError ERR_RDMA_NO_LIBRARY or ERR_RDMA_NO_DEVICE, saying what is missing. */
-  static async open(device: Device): Promise<RdmacmManager> {
-    const channel = await CmChannel.open(rdmacmLibrary());
+  static async open(device: VerbsContext): Promise<RdmacmManager> {
+    const channel = await CmChannel.open(rdmacmLibrary(), device.live);
     if (typeof channel === 'number') throw noManager(device.name, -channel);
-    return new RdmacmManager({ device, channel, open: new Set() });
+    return new RdmacmManager({ device, channel });
   }
 
   private constructor(context: CmContext) {
@@ -79,12 +79,16 @@ export class RdmacmManager implements ConnectionManager {
     );
   }
 
-  /** With the device. Who still waits for an answer is told. Idempotent. */
+  /** Waits for ids that are being destroyed: they are nobody's any more. */
+  settle(): Promise<void> {
+    return this.#context.channel.settle();
+  }
+
+  /** With the device. Idempotent. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stopWatching();
-    for (const asking of this.#context.open) asking.giveUp();
     await this.#context.channel.close();
   }
 

@@ -95,7 +95,7 @@ test('two ends meet, and each gets the path of its queue pair and what the other
     await request.id.disconnect();
     const answered = await client.next();
     const addresses = [client.id.local.host, client.id.remote, request.id.local, request.id.remote.host];
-    await device.close();
+    await device.close({ force: true });
     const { peer } = request;
     return { asked: { ...peer, privateData: [text(peer.privateData), peer.privateData.length] }, path: request.path,
       said: { ...response.peer, privateData: [text(response.peer.privateData), response.peer.privateData.length] },
@@ -161,7 +161,7 @@ test('over IPv6, at all addresses of the device, two ends meet as well', { skip:
     await request.id.accept(own());
     const { type } = await client.next();
     const addresses = [request.id.local.host, request.id.remote.host, server.listener.address.host];
-    await device.close();
+    await device.close({ force: true });
     return [type, ...addresses];`;
   assert.deepEqual(play(code), ['response', 'fd00::1', 'fd00::1', '::']);
 });
@@ -186,7 +186,7 @@ test('either side can say no, with private data and the reason that the kernel s
     const closed = plain(await third.next());
     const nobody = meet(7999);
     const none = plain(await nobody.next());
-    await device.close();
+    await device.close({ force: true });
     return [toClient, toServer, closed, none];`;
   assert.deepEqual(play(code), [
     { type: 'rejected', reason: 28, privateData: ['go away', 148] },
@@ -241,7 +241,7 @@ for (const [name, call, end, message] of FAILURES) {
       const event = plain(await client.next());
       await new Promise((resolve) => setTimeout(resolve, 50));
       await client.id.close();
-      await device.close();
+      await device.close({ force: true });
       return [event, client.heard.length];`;
     const [event, more] = play(code) as [{ type: string; error?: Told }, number];
     assert.equal(event.error?.code ?? event.type, end);
@@ -254,7 +254,7 @@ test('of several endings the first is told, and nothing after it', { skip: missi
   const code = `const client = meet(9905);
     const first = plain(await client.next());
     await new Promise((resolve) => setTimeout(resolve, 50));
-    await device.close();
+    await device.close({ force: true });
     return [first.type, first.reason, client.heard.length];`;
   assert.deepEqual(play(code), ['rejected', 8, 0]);
 });
@@ -268,7 +268,7 @@ test('an end that nobody answers is told as one', { skip: missing }, () => {
     await client.id.disconnect();
     await client.id.disconnect();
     const end = await client.next();
-    await device.close();
+    await device.close({ force: true });
     return end;`;
   assert.deepEqual(play(code, { STAND_IN_LOSE_DREQ: '1' }), {
     type: 'disconnected',
@@ -281,7 +281,7 @@ test('listening fails in words', { skip: missing }, () => {
   const code = `const server = await serve();
     const at = (host, port) => fail(manager.listen({ host, port, backlog: 1 }, () => {}));
     const errors = [await at('192.0.2.1', server.port), await at('198.51.100.1', 0), await at('192.0.2.2', 0), await at('nowhere', 0)];
-    await device.close();
+    await device.close({ force: true });
     return errors;`;
   const errors = play(code) as Told[];
   const wanted: readonly [string, RegExp][] = [
@@ -309,7 +309,7 @@ test('a request through another device, or beyond the backlog, is refused withou
     const third = meet(server.port);
     const again = await server.next();
     await again.id.close();
-    await device.close();
+    await device.close({ force: true });
     return [strange.reason, other.heard.length, second.reason, (await first.next()).type];`;
   assert.deepEqual(play(code), [28, 0, 28, 'response']);
 });
@@ -327,7 +327,7 @@ test('what the kernel would refuse without a word is refused with one', { skip: 
     await request.id.reject(28, new Uint8Array());
     await request.id.close();
     errors.push(await fail(request.id.accept(own())));
-    await device.close();
+    await device.close({ force: true });
     return errors;`;
   const errors = play(code) as Told[];
   assert.deepEqual(
@@ -366,6 +366,7 @@ test('a datagram service is found, refused or not there', { skip: missing }, () 
     const giveUp = manager.lookUp({ remote: { host: '192.0.2.1', port: 9902 }, privateData: new Uint8Array(), timeoutMillis: 100 }, silent.add);
     const unreachable = await silent.next();
     giveUp();
+    await listener.close();
     await device.close();
     return { seen: [request.remote.host, text(request.privateData), request.privateData.length], wrongKey, type,
       service: { ...service, privateData: [text(service.privateData), service.privateData.length] }, refused, none, wrongService, unreachable };`;
@@ -400,7 +401,7 @@ test('an id can be closed at any time, and tells nothing from then on', { skip: 
     }
     await server.listener.close();
     await server.listener.close();
-    await device.close();
+    await device.close({ force: true });
     return clients.map(({ heard }) => heard.length);`;
   assert.deepEqual(
     play(code),
@@ -416,13 +417,26 @@ test('a device that closes tells the peers of all that is open, and who waits', 
     theirs.connect({ remote: { host: '192.0.2.1', port: server.port }, timeoutMillis: 5000, ...own() }, heard.add);
     await server.next();
     const waiting = meet(9902);
-    await device.close();
+    const { cmIds } = device.census();
+    const busy = await fail(device.close());
+    await device.close({ force: true });
+    await server.listener.ended;
     const event = plain(await heard.next());
     const told = plain(await waiting.next());
     const closed = await fail((async () => manager.connect({ remote: { host: '192.0.2.1', port: 1 }, timeoutMillis: 1, ...own() }, () => {}))());
-    await other.close();
-    return [event.type, event.reason, told.error.code, closed.code];`;
-  assert.deepEqual(play(code), ['rejected', 28, 'ERR_RDMA_CLOSED', 'ERR_RDMA_CLOSED']);
+    const left = device.census().cmIds;
+    await other.close({ force: true });
+    return [left, cmIds, busy.message, event.type, event.reason, told.error.code, closed.code, other.census().cmIds];`;
+  assert.deepEqual(play(code), [
+    0,
+    3,
+    'close these objects of noop0 first: 3 cmIds',
+    'rejected',
+    28,
+    'ERR_RDMA_CLOSED',
+    'ERR_RDMA_CLOSED',
+    0,
+  ]);
 });
 
 test('what is missing is named: the library, its functions, the module, the permission', {
@@ -430,7 +444,7 @@ test('what is missing is named: the library, its functions, the module, the perm
 }, () => {
   const code = `const device = await openDevice('noop0');
     const error = await device.connectionManager().then(() => 'no error', ({ code, message }) => ({ code, message }));
-    await device.close();
+    await device.close({ force: true });
     return error;`;
   const ask = (environment: NodeJS.ProcessEnv): Told => play(code, environment, '') as Told;
   const noLibrary = ask({ QUEUEPAIR_LIBRDMACM: 'librdmacm-that-is-not-there.so.1' });
@@ -452,7 +466,7 @@ test('the manager is one for all who ask, and can be had once what was missing i
     const first = await device.connectionManager().then(() => 'no error', ({ code }) => code);
     delete process.env.STAND_IN_FAIL_create_event_channel;
     const [a, b] = await Promise.all([device.connectionManager(), device.connectionManager()]);
-    await device.close();
+    await device.close({ force: true });
     return [first, a === b, await device.connectionManager().then(() => 'no error', ({ code }) => code)];`;
   assert.deepEqual(play(code, {}, ''), ['ERR_RDMA_NO_DEVICE', true, 'ERR_RDMA_CLOSED']);
 });
