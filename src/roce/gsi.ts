@@ -6,6 +6,7 @@
  * but 256 bytes ever leaves; what waits to be sent is bounded, and what finds no room is counted.
  */
 import type { Datagram } from './datagram.js';
+import type { Timed } from './deadlines.js';
 import { DropReason } from './drop-reason.js';
 import type { Flow } from './flow.js';
 import { GMP_HEADER_BYTES, GSI_QKEY, writeGmpHeaders } from './mad/gmp.js';
@@ -23,33 +24,52 @@ const TURN_PACKETS = 32;
 /** What may wait to be sent. GMPs are repeated by those who need an answer. */
 const MAX_WAITING = 4096;
 
-/**
- * Takes the MAD of a GMP: its bytes, which are valid during the call alone, and where it came from. Never throws, whatever is in it.
- */
-export type GmpSink = (mad: Uint8Array, datagram: Datagram, now: number) => void;
+/** Who lives on queue pair 1. Times are those of the NIC. */
+export interface GsiOwner {
+  /** Takes the MAD of a GMP, whose bytes are valid during the call alone. Never throws, whatever is in it. */
+  onGmp(mad: Uint8Array, datagram: Datagram, now: number): void;
+  /** The time given to `armTimer` has come, or an earlier one. */
+  onTimeout(now: number): void;
+}
+
+interface GsiHost {
+  schedule(gsi: Gsi): void;
+  armTimer(gsi: Gsi, at: number): void;
+}
 
 interface WaitingGmp {
   readonly mad: Uint8Array;
   readonly flow: Flow;
 }
 
-export class Gsi implements Sender {
+export class Gsi implements Sender, Timed {
   readonly counters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
   /** GMPs that found no room to wait in. */
   dropped = 0;
   scheduled = false;
   nextScheduled: Sender | null = null;
   readonly destroyed = false;
-  readonly #sink: GmpSink;
-  readonly #schedule: () => void;
+  heapIndex = -1;
+  heapKey = 0;
+  readonly #owner: GsiOwner;
+  readonly #host: GsiHost;
   readonly #waiting: WaitingGmp[] = [];
   /** One place for each packet of a batch, which is emptied before the next one is filled. */
   #payloads = privateRegion(new Uint8Array(0), 0);
   #nextPsn = 0;
 
-  constructor(sink: GmpSink, schedule: (gsi: Gsi) => void) {
-    this.#sink = sink;
-    this.#schedule = () => schedule(this);
+  constructor(host: GsiHost, owner: GsiOwner) {
+    this.#host = host;
+    this.#owner = owner;
+  }
+
+  /** The owner wants to be called then, µs; infinity for never. */
+  armTimer(at: number): void {
+    this.#host.armTimer(this, at);
+  }
+
+  handleTimeout(now: number): void {
+    this.#owner.onTimeout(now);
   }
 
   /** Sends `mad` to queue pair 1 at the flow's destination. The bytes are not copied before they leave. */
@@ -59,7 +79,7 @@ export class Gsi implements Sender {
       return;
     }
     this.#waiting.push({ mad, flow });
-    this.#schedule();
+    this.#host.schedule(this);
   }
 
   /** In a packet of this NIC's address, whose ICRC is right. */
@@ -68,7 +88,7 @@ export class Gsi implements Sender {
     if (reason !== DropReason.NONE) return reason;
     this.counters.rxPackets++;
     this.counters.rxBytes += datagram.length;
-    this.#sink(packet.payload(), datagram, now);
+    this.#owner.onGmp(packet.payload(), datagram, now);
     return DropReason.NONE;
   }
 

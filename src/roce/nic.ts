@@ -22,7 +22,7 @@ import type { Datagram } from './datagram.js';
 import { Deadlines } from './deadlines.js';
 import { DropReason } from './drop-reason.js';
 import { Flow } from './flow.js';
-import { type GmpSink, Gsi } from './gsi.js';
+import { Gsi, type GsiOwner } from './gsi.js';
 import { GSI_QPN } from './mad/gmp.js';
 import { RemoteGrant } from './memory/region.js';
 import { RegionTable } from './memory/region-table.js';
@@ -89,7 +89,7 @@ export class Nic implements CqOwner {
   readonly #checkIcrc: boolean;
   readonly #qpns: QpnAllocator;
   readonly #qps = new Map<number, Qp>();
-  readonly #deadlines = new Deadlines<Qp>();
+  readonly #deadlines = new Deadlines<Qp | Gsi>();
   readonly #packet = new PacketView();
   readonly #firedCqs: Cq[] = [];
   readonly #events: NicEvent[] = [];
@@ -124,9 +124,9 @@ export class Nic implements CqOwner {
   /** Wakes whatever is due. */
   handleTimeout(now: number): void {
     for (;;) {
-      const qp = this.#deadlines.popDue(now);
-      if (qp === null) break;
-      qp.handleTimeout(now);
+      const due = this.#deadlines.popDue(now);
+      if (due === null) break;
+      due.handleTimeout(now);
     }
     if (this.#overruns.length > 0) this.#failOverrunUsers();
   }
@@ -224,9 +224,13 @@ export class Nic implements CqOwner {
     return this.#qps.size;
   }
 
-  /** Opens queue pair 1: its datagrams go to `sink` from now on. Until then they are dropped as of an unknown number. */
-  openGsi(sink: GmpSink): Gsi {
-    const gsi = new Gsi(sink, (sender) => this.schedule(sender));
+  findQp(qpn: number): Qp | undefined {
+    return this.#qps.get(qpn);
+  }
+
+  /** Opens queue pair 1: its datagrams go to `owner` from now on. Until then they are dropped as of an unknown number. */
+  openGsi(owner: GsiOwner): Gsi {
+    const gsi = new Gsi(this, owner);
     this.#gsi = gsi;
     return gsi;
   }
@@ -290,8 +294,8 @@ export class Nic implements CqOwner {
     this.#lastScheduled = sender;
   }
 
-  armTimer(qp: Qp, at: number): void {
-    if (!qp.destroyed) this.#deadlines.arm(qp, at);
+  armTimer(sender: Qp | Gsi, at: number): void {
+    if (!sender.destroyed) this.#deadlines.arm(sender, at);
   }
 
   raise(event: NicEvent): void {

@@ -24,11 +24,12 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { Listeners } from '../verbs/listeners.js';
 import { LiveObjects } from '../verbs/live-objects.js';
 import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
-import { activeMtuFor } from '../verbs/mtu.js';
+import { activeMtuFor, type PathMtu } from '../verbs/mtu.js';
 import { Driver } from './driver.js';
 import { linkMtuBytes } from './link-mtu.js';
 import { openPort } from './open-port.js';
 import { randomU32 } from './random.js';
+import { SoftCm } from './soft-cm.js';
 import { SoftChannel, SoftCq } from './soft-cq.js';
 import { SoftHandles } from './soft-handles.js';
 import { type LimitName, type PdHost, SoftPd } from './soft-pd.js';
@@ -67,6 +68,8 @@ export class SoftDevice implements PdHost {
   readonly #port: UdpPort;
   readonly #driver: Driver;
   readonly #listeners = new Listeners<AsyncEvent>();
+  readonly #random: RandomU32;
+  #cm: SoftCm | null = null;
   #nextPd = 1;
   #closed = false;
 
@@ -79,6 +82,7 @@ export class SoftDevice implements PdHost {
   /** `random`: where queue pair numbers, keys and addresses come from; tests and attacks may give less of it. */
   constructor(port: UdpPort, icrc: Icrc, random: RandomU32 = randomU32) {
     this.#port = port;
+    this.#random = random;
     this.name = `soft:${formatIp(port.address)}`;
     const acknowledgesLast = port.joinsRuns;
     this.nic = new Nic({ addresses: [port.address], random, icrc, acknowledgesLast });
@@ -98,7 +102,7 @@ export class SoftDevice implements PdHost {
     link?.check();
     return {
       state: link?.isUp === false ? 'DOWN' : 'ACTIVE',
-      activeMtu: activeMtuFor(linkMtuBytes(formatIp(address))),
+      activeMtu: this.#activeMtu(),
       maxMessageBytes: 2 ** 31,
       linkLayer: 'Ethernet',
       lid: 0,
@@ -140,7 +144,9 @@ export class SoftDevice implements PdHost {
   }
 
   async connectionManager(): Promise<ConnectionManager> {
-    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${this.name} has no connection manager`);
+    this.#checkOpen();
+    this.#cm ??= new SoftCm(this, { random: this.#random, maxMtu: this.#activeMtu() });
+    return this.#cm;
   }
 
   onAsyncEvent(listener: (event: AsyncEvent) => void): () => void {
@@ -152,7 +158,12 @@ export class SoftDevice implements PdHost {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.nic.counters.snapshot(), ...this.#port.counters(), wakeUps: this.#driver.wakeUps };
+    return {
+      ...this.nic.counters.snapshot(),
+      ...this.#port.counters(),
+      ...this.#cm?.counters(),
+      wakeUps: this.#driver.wakeUps,
+    };
   }
 
   annotate(text: string): void {
@@ -164,6 +175,7 @@ export class SoftDevice implements PdHost {
     if (force) await this.live.closeAll();
     this.live.checkNone(this.name);
     this.#closed = true;
+    if (this.#cm !== null) await this.#sayFarewell(this.#cm);
     this.#driver.stop();
     await this.#port.close();
   }
@@ -182,6 +194,16 @@ export class SoftDevice implements PdHost {
   checkLimit(name: LimitName, used: number): void {
     if (used < ATTRIBUTES[name]) return;
     throw new RdmaError('ERR_RDMA_LIMIT', `${this.name} has reached ${name} = ${ATTRIBUTES[name]}`);
+  }
+
+  /** What the manager has left to say leaves; a socket of node:dgram sends in the next turn. */
+  async #sayFarewell(cm: SoftCm): Promise<void> {
+    cm.end();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #activeMtu(): PathMtu {
+    return activeMtuFor(linkMtuBytes(formatIp(this.#port.address)));
   }
 
   #checkOpen(): void {
@@ -204,10 +226,11 @@ export class SoftDevice implements PdHost {
     for (let event = this.nic.takeEvent(); event !== undefined; event = this.nic.takeEvent()) {
       delivered = true;
       const translated = translateEvent(event);
+      if (translated.type === 'COMM_EST') this.#cm?.onFirstPacket(translated.qp.qpn);
       if ('qp' in translated) (translated.qp as SoftQp).tell(translated);
       this.#listeners.tell(translated);
     }
-    return delivered;
+    return (this.#cm?.deliver() ?? false) || delivered;
   }
 }
 

@@ -58,6 +58,17 @@ const FACES: readonly Face[] = [
     `,
   },
   {
+    entry: 'queuepair/cm',
+    values: `
+      CmConnection CmDatagramIncoming CmDatagramServer CmIncoming CmServer PrivateDataBytes RDMA_UDP_QKEY RejectReason
+      connect connectEndpoint listen listenUd openDevice resolveUd
+    `,
+    types: `
+      CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramService CmDepthOptions CmDepths CmEnding
+      CmListenOptions CmParameters CmQueuePair CmResolveOptions ConnectedEndpoint EndpointConnectOptions Rejection
+    `,
+  },
+  {
     entry: 'queuepair/certificates',
     values: `
       defaultCertificateDir loadOrCreateDevCertificates

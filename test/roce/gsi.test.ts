@@ -1,6 +1,7 @@
 /** Queue pair 1: which datagrams get through to the communication manager, and how its own leave. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { GsiOwner } from '../../src/roce/gsi.js';
 import { GSI_QKEY, GSI_QPN } from '../../src/roce/mad/gmp.js';
 import { MAD_BYTES as GMP_BYTES } from '../../src/roce/mad/mad.js';
 import { bthAckReq, bthDestQpn, bthPkey, bthPsn } from '../../src/roce/wire/bth.js';
@@ -20,11 +21,16 @@ interface Taken {
 
 function openGsi(peer: HandPeer): Taken[] {
   const taken: Taken[] = [];
-  peer.nic.openGsi((gmp, { source }, now) => {
-    taken.push({ gmp: gmp.slice(), from: formatIp(source), port: source.port, now });
+  peer.nic.openGsi({
+    onGmp: (gmp, { source }, now) => {
+      taken.push({ gmp: gmp.slice(), from: formatIp(source), port: source.port, now });
+    },
+    onTimeout: () => {},
   });
   return taken;
 }
+
+const NOBODY: GsiOwner = { onGmp: () => assert.fail('nothing came'), onTimeout: () => {} };
 
 const GMP: GivenPacket = {
   opcode: Opcode.UD_SEND_ONLY,
@@ -91,7 +97,7 @@ test('until queue pair 1 is opened its number is unknown', () => {
 
 test('a GMP leaves in a UD packet to queue pair 1, with PSNs that count', () => {
   const peer = new HandPeer();
-  const gsi = peer.nic.openGsi(() => assert.fail('nothing came'));
+  const gsi = peer.nic.openGsi(NOBODY);
   const flow = peer.nic.createFlow({ dgid: '::ffff:10.0.0.1', trafficClass: 0x68 });
   const gmps = Array.from({ length: 100 }, (_, i) => pattern(GMP_BYTES, i));
   for (const gmp of gmps) gsi.send(gmp, flow);
@@ -112,7 +118,7 @@ test('a GMP leaves in a UD packet to queue pair 1, with PSNs that count', () => 
 
 test('nothing but 256 bytes leaves, and what waits is bounded', () => {
   const peer = new HandPeer();
-  const gsi = peer.nic.openGsi(() => {});
+  const gsi = peer.nic.openGsi(NOBODY);
   const flow = peer.nic.createFlow({ dgid: '::ffff:10.0.0.1' });
   for (const length of [0, 255, 257, 512]) gsi.send(new Uint8Array(length), flow);
   assert.equal(gsi.dropped, 4);
@@ -123,7 +129,7 @@ test('nothing but 256 bytes leaves, and what waits is bounded', () => {
 
 test('GMPs and the packets of queue pairs take turns', () => {
   const peer = new HandPeer();
-  const gsi = peer.nic.openGsi(() => {});
+  const gsi = peer.nic.openGsi(NOBODY);
   const flow = peer.nic.createFlow({ dgid: '::ffff:10.0.0.1' });
   for (let i = 0; i < 200; i++) gsi.send(new Uint8Array(GMP_BYTES), flow);
   const { region } = peer.side.region(16);
@@ -131,4 +137,19 @@ test('GMPs and the packets of queue pairs take turns', () => {
   const queuePairs = peer.takePackets().map(({ bytes }) => bthDestQpn(bytes, 0) !== GSI_QPN);
   assert.equal(queuePairs.filter(Boolean).length, 10);
   assert.ok(queuePairs.lastIndexOf(true) < 50, 'the queue pair has its turn after 32 GMPs');
+});
+
+test('the owner of queue pair 1 is woken at its time, among the queue pairs', () => {
+  const peer = new HandPeer();
+  const woken: number[] = [];
+  const gsi = peer.nic.openGsi({ ...NOBODY, onTimeout: (now) => woken.push(now) });
+  gsi.armTimer(Number.POSITIVE_INFINITY);
+  assert.equal(peer.nic.nextDeadline(), Number.POSITIVE_INFINITY);
+  gsi.armTimer(500);
+  peer.wait(400);
+  assert.deepEqual(woken, []);
+  peer.wait(400);
+  assert.deepEqual(woken, [500]);
+  peer.wait(10_000);
+  assert.deepEqual(woken, [500]);
 });

@@ -57,6 +57,7 @@ const ENTRIES = [
   '../endpoint.js',
   '../verbs.js',
   '../roce.js',
+  '../cm.js',
   'queuepair',
   'queuepair/verbs',
 ];
@@ -82,7 +83,15 @@ const CASES: readonly Case[] = [
   ),
   imports(
     'src/connection/x.ts',
-    ['../cli/a.js', '../observe/a.js', '../soft/a.js', '../ibverbs/a.js', '../roce/a.js', ...ENTRIES],
+    [
+      '../cm/a.js',
+      '../cli/a.js',
+      '../observe/a.js',
+      '../soft/a.js',
+      '../ibverbs/a.js',
+      '../roce/a.js',
+      ...ENTRIES,
+    ],
     ['./a.js', '../endpoint/a.js', '../open-device.js', '../verbs/a.js', 'node:events'],
   ),
   imports(
@@ -123,6 +132,7 @@ const CASES: readonly Case[] = [
   imports(
     'src/endpoint/x.ts',
     [
+      '../cm/a.js',
       '../cli/a.js',
       '../connection/a.js',
       '../open-device.js',
@@ -135,8 +145,24 @@ const CASES: readonly Case[] = [
     ['./a.js', './endpoint.js', '../verbs/a.js', 'node:crypto'],
   ),
   imports(
+    'src/cm/x.ts',
+    [
+      '../cli/a.js',
+      '../observe/a.js',
+      '../connection/a.js',
+      '../open-device.js',
+      '../session/a.js',
+      '../soft/a.js',
+      '../ibverbs/a.js',
+      '../roce/a.js',
+      ...ENTRIES,
+    ],
+    ['./a.js', '../endpoint/a.js', '../verbs/a.js', 'node:dns/promises'],
+  ),
+  imports(
     'src/session/x.ts',
     [
+      '../cm/a.js',
       '../endpoint/a.js',
       '../cli/a.js',
       '../certificates/a.js',
@@ -153,6 +179,7 @@ const CASES: readonly Case[] = [
   imports(
     'src/soft/x.ts',
     [
+      '../cm/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
       '../observe/a.js',
@@ -162,11 +189,12 @@ const CASES: readonly Case[] = [
       '../ibverbs/a.js',
       ...ENTRIES,
     ],
-    ['./a.js', '../roce/a.js', '../verbs/a.js', '../../native/a.js', 'node:dgram'],
+    ['./a.js', '../roce/a.js', '../roce/cm/a.js', '../verbs/a.js', '../../native/a.js', 'node:dgram'],
   ),
   imports(
     'src/ibverbs/x.ts',
     [
+      '../cm/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
       '../observe/a.js',
@@ -223,6 +251,11 @@ const CASES: readonly Case[] = [
     'src/endpoint.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],
     ['./endpoint/a.js', './verbs/a.js', './open-device.js'],
+  ),
+  imports(
+    'src/cm.ts',
+    ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],
+    ['./cm/a.js', './verbs/a.js', './open-device.js'],
   ),
   imports(
     'src/roce.ts',
@@ -306,7 +339,7 @@ test('every folder and file of src has a layer', () => {
 });
 
 test('no room above the contract of devices names a kind of device', () => {
-  const rooms = ['verbs', 'endpoint', 'session', 'connection', 'observe'];
+  const rooms = ['verbs', 'endpoint', 'cm', 'session', 'connection', 'observe'];
   const files = rooms.flatMap((room) => {
     const paths = readdirSync(join(packageRoot(), 'src', room), { recursive: true, encoding: 'utf8' });
     return paths.filter((path) => path.endsWith('.ts')).map((path) => join('src', room, path));

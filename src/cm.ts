@@ -1,0 +1,38 @@
+/**
+ * `queuepair/cm`: meeting peers by rdma_cm, as every RDMA program does. It authenticates nobody and hides nothing; the
+ * connections of `queuepair` itself do.
+ */
+export { CmConnection, type CmEnding } from './cm/cm-connection.js';
+export { CmIncoming, CmServer, listen } from './cm/cm-server.js';
+export {
+  type ConnectedEndpoint,
+  connect,
+  connectEndpoint,
+  type EndpointConnectOptions,
+} from './cm/connect.js';
+export {
+  CmDatagramIncoming,
+  CmDatagramServer,
+  listenUd,
+  RDMA_UDP_QKEY,
+  resolveUd,
+} from './cm/datagram-service.js';
+export type { CmDepths } from './cm/meeting-queue-pair.js';
+export type {
+  CmAcceptOptions,
+  CmConnectOptions,
+  CmDatagramAcceptOptions,
+  CmDepthOptions,
+  CmListenOptions,
+  CmQueuePair,
+  CmResolveOptions,
+} from './cm/options.js';
+export { RejectReason } from './cm/reject-reasons.js';
+export { openDevice } from './open-device.js';
+export {
+  type CmAddress,
+  type CmDatagramService,
+  type CmParameters,
+  PrivateDataBytes,
+} from './verbs/connection-manager.js';
+export type { Rejection } from './verbs/rejection.js';

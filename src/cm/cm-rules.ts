@@ -1,0 +1,139 @@
+/** What options of this room may be, checked before anything changes. */
+import { Endpoint } from '../endpoint/endpoint.js';
+import { parseGid } from '../verbs/address.js';
+import { usageError } from '../verbs/errors.js';
+import {
+  checkOptions,
+  filled,
+  integer,
+  MAX_MILLIS,
+  nameOf,
+  type Rule,
+  type Rules,
+} from '../verbs/option-check.js';
+import type {
+  CmAcceptOptions,
+  CmConnectOptions,
+  CmDatagramAcceptOptions,
+  CmListenOptions,
+  CmResolveOptions,
+} from './options.js';
+
+const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+const bytes: Rule = (value) => (value instanceof Uint8Array ? undefined : 'a Uint8Array');
+const address: Rule = (value) =>
+  typeof value === 'string' && parseGid(value) !== undefined ? undefined : 'an IPv4 or IPv6 address';
+const queuePair: Rule = (value) => {
+  const isQueuePair = typeof value === 'object' && value !== null && 'postRecv' in value && 'modify' in value;
+  return isQueuePair || value instanceof Endpoint ? undefined : 'a queue pair or an endpoint';
+};
+const depth = integer(0, 255);
+const retries = integer(0, 7);
+const port = integer(1, 65_535);
+const trafficClass = integer(0, 255);
+const timeoutMillis = integer(1, MAX_MILLIS);
+
+const CONNECT: Rules<CmConnectOptions> = {
+  host: filled,
+  port,
+  qp: queuePair,
+  privateData: bytes,
+  responderResources: depth,
+  initiatorDepth: depth,
+  retryCount: retries,
+  rnrRetryCount: retries,
+  localHost: address,
+  udpPort: port,
+  trafficClass,
+  ackTimeout: integer(1, 31),
+  timeoutMillis,
+  signal,
+};
+
+const ACCEPT: Rules<CmAcceptOptions> = {
+  qp: queuePair,
+  privateData: bytes,
+  responderResources: depth,
+  initiatorDepth: depth,
+  rnrRetryCount: retries,
+};
+
+const LISTEN: Rules<CmListenOptions> = {
+  host: address,
+  port: integer(0, 65_535),
+  backlog: integer(1, 65_536),
+};
+
+const RESOLVE: Rules<CmResolveOptions> = {
+  host: filled,
+  port,
+  privateData: bytes,
+  localHost: address,
+  udpPort: port,
+  trafficClass,
+  timeoutMillis,
+  signal,
+};
+
+const DATAGRAM_ACCEPT: Rules<CmDatagramAcceptOptions> = {
+  qp: queuePair,
+  qkey: integer(0, 0xffffffff),
+  privateData: bytes,
+};
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, as all of them. */
+export function checkConnect(device: unknown, options: unknown): asserts options is CmConnectOptions {
+  checkDevice('connect', device);
+  checkOptions('connect', options, CONNECT);
+  needEach('connect', options, ['host', 'port', 'qp']);
+}
+
+export function checkAccept(options: unknown): asserts options is CmAcceptOptions {
+  checkOptions('accept', options, ACCEPT);
+  needEach('accept', options, ['qp']);
+}
+
+export function checkListen(
+  what: 'listen' | 'listenUd',
+  device: unknown,
+  options: unknown,
+): asserts options is CmListenOptions {
+  checkDevice(what, device);
+  checkOptions(what, options, LISTEN);
+}
+
+export function checkResolve(device: unknown, options: unknown): asserts options is CmResolveOptions {
+  checkDevice('resolveUd', device);
+  checkOptions('resolveUd', options, RESOLVE);
+  needEach('resolveUd', options, ['host', 'port']);
+}
+
+export function checkDatagramAccept(options: unknown): asserts options is CmDatagramAcceptOptions {
+  checkOptions('accept', options, DATAGRAM_ACCEPT);
+  needEach('accept', options, ['qp']);
+}
+
+export function checkReject(reason: unknown, privateData: unknown): void {
+  const wantedReason = integer(1, 0xffff)(reason);
+  if (wantedReason !== undefined) throw usageError(`reason must be ${wantedReason}, not ${nameOf(reason)}`);
+  const wanted = bytes(privateData);
+  if (wanted !== undefined) throw usageError(`privateData must be ${wanted}, not ${nameOf(privateData)}`);
+}
+
+function checkDevice(what: string, device: unknown): void {
+  if (typeof device === 'object' && device !== null && 'connectionManager' in device) return;
+  throw usageError(
+    `${what}(device, options): device must be what openDevice returned, not ${nameOf(device)}`,
+  );
+}
+
+function needEach(what: string, options: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  const missing = names.find((name) => options[name] === undefined);
+  if (missing !== undefined) throw usageError(`${what} needs ${missing}: ${MEANINGS[missing]}`);
+}
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  host: 'the address or name of the peer',
+  port: 'the port of rdma_cm that the peer listens on, which is no TCP port',
+  qp: 'a queue pair in RESET or INIT, or an endpoint',
+};

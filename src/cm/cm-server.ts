@@ -1,0 +1,159 @@
+/**
+ * The passive side of a meeting (`rdma_listen`, `rdma_accept`, `rdma_reject`): requests of clients, each of which the program
+ * accepts with a queue pair or rejects.
+ *
+ * Invariants: a request is answered once; those that the program never took are rejected when the server closes, and those
+ * that it has stay its own.
+ */
+import {
+  type CmAddress,
+  type CmEvent,
+  type CmParameters,
+  type CmPeerParameters,
+  type CmRequest,
+  PrivateDataBytes,
+} from '../verbs/connection-manager.js';
+import type { Device } from '../verbs/device.js';
+import { RdmaError } from '../verbs/errors.js';
+import { CmConnection } from './cm-connection.js';
+import { checkPrivateData, lostError, rejectedError, silentClientError } from './cm-errors.js';
+import { checkAccept, checkListen, checkReject } from './cm-rules.js';
+import { Mailbox } from './mailbox.js';
+import { bringUp, prepare, queuePairOf, serverDepths, takeDown } from './meeting-queue-pair.js';
+import type { CmAcceptOptions, CmListenOptions } from './options.js';
+import { RejectReason } from './reject-reasons.js';
+import { RequestServer, type Waiting } from './request-server.js';
+
+const NO_DATA = new Uint8Array(0);
+const DEFAULT_RETRIES = 7;
+export const DEFAULT_BACKLOG = 128;
+
+/**
+ * Listens for clients on a port of rdma_cm, which is no TCP port. Whoever can send packets to the device can ask: rdma_cm
+ * proves nobody's name (docs/threat-model.md).
+ *
+ * @throws RdmaError ERR_RDMA_ADDRESS, ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_INVALID_ARGUMENT, each with what to do.
+ */
+export async function listen(device: Device, options: CmListenOptions = {}): Promise<CmServer> {
+  checkListen('listen', device, options);
+  const { host = null, port = 0, backlog = DEFAULT_BACKLOG } = options;
+  const manager = await device.connectionManager();
+  const server = new CmServer();
+  const listener = await manager.listen({ host, port, backlog }, (request) =>
+    server.offer(new CmIncoming(device, request)),
+  );
+  server.open(listener);
+  return server;
+}
+
+/** Its requests are {@link CmIncoming}. */
+export class CmServer extends RequestServer<CmIncoming> {}
+
+/** A client asks for a connection: accept or reject it. */
+export class CmIncoming implements Waiting {
+  readonly local: CmAddress;
+  /** Where the client says that it is, which nothing proves. */
+  readonly remote: CmAddress;
+  /** Of the client's program: 56 bytes, zeros after what it wrote. */
+  readonly privateData: Uint8Array;
+  readonly peer: CmParameters & Pick<CmPeerParameters, 'qpn'>;
+  readonly #device: Device;
+  readonly #request: CmRequest;
+  readonly #mailbox = new Mailbox<CmEvent>();
+  #isAnswered = false;
+  #ending: CmEvent | undefined;
+
+  /** @internal */
+  constructor(device: Device, request: CmRequest) {
+    const { privateData, ...parameters } = request.peer;
+    this.#device = device;
+    this.#request = request;
+    this.local = { ...request.id.local };
+    this.remote = { ...request.id.remote };
+    this.privateData = privateData;
+    this.peer = parameters;
+    request.onEvent((event) => {
+      if (event.type !== 'established') this.#ending ??= event;
+      this.#mailbox.push(event);
+    });
+  }
+
+  get isGone(): boolean {
+    return this.#ending !== undefined;
+  }
+
+  /**
+   * Brings the queue pair up and tells the client (`rdma_accept`). Resolves when the client has confirmed it, or its first
+   * packet has come. Depths become what both devices can hold.
+   *
+   * @throws RdmaError ERR_RDMA_CONNECTION_LOST when the client has given up, ERR_RDMA_UNREACHABLE when it is not heard any
+   * more, ERR_RDMA_INVALID_STATE, ERR_RDMA_INVALID_ARGUMENT. A request whose queue pair cannot be brought up is rejected.
+   */
+  async accept(options: CmAcceptOptions): Promise<CmConnection> {
+    checkAccept(options);
+    const { qp: given, privateData = NO_DATA, rnrRetryCount = DEFAULT_RETRIES } = options;
+    checkPrivateData(privateData, PrivateDataBytes.REPLY, 'accept');
+    const qp = queuePairOf(this.#device, given);
+    this.#begin();
+    const { id, path, peer } = this.#request;
+    try {
+      if (this.#ending !== undefined) throw this.#endingError(this.#ending);
+      const depths = serverDepths(this.#device, path, options);
+      await prepare(qp, this.#device.attributes);
+      await bringUp(given, path, depths);
+      const own = { ...depths, rnrRetryCount, retryCount: peer.retryCount, flowControl: false, srq: false };
+      await id.accept({ ...own, qpn: qp.qpn, privateData });
+      const event = await this.#mailbox.next();
+      if (event.type !== 'established') throw this.#endingError(event);
+      return new CmConnection({ id, qp, peer, depths, mailbox: this.#mailbox });
+    } catch (error) {
+      await takeDown(qp);
+      if (!this.isGone) await id.reject(RejectReason.CONSUMER, NO_DATA).catch(() => {});
+      await id.close();
+      throw error;
+    }
+  }
+
+  /** Says no (`rdma_reject`). `reason`: of IBTA table 109; devices of the operating system send 28 alone. */
+  async reject(reason: number = RejectReason.CONSUMER, privateData: Uint8Array = NO_DATA): Promise<void> {
+    checkReject(reason, privateData);
+    checkPrivateData(privateData, PrivateDataBytes.REJECT, 'reject');
+    this.#begin();
+    const { id } = this.#request;
+    try {
+      if (!this.isGone) await id.reject(reason, privateData);
+    } finally {
+      await id.close();
+    }
+  }
+
+  /** @internal */
+  async abandon(): Promise<void> {
+    if (!this.#isAnswered) await this.reject().catch(() => {});
+  }
+
+  #begin(): void {
+    if (this.#isAnswered) {
+      throw new RdmaError('ERR_RDMA_INVALID_STATE', 'the request was answered already: each gets one answer');
+    }
+    this.#isAnswered = true;
+  }
+
+  #endingError(event: CmEvent): RdmaError {
+    switch (event.type) {
+      case 'failed':
+        return event.error;
+      case 'unreachable':
+        return silentClientError(this.remote);
+      case 'rejected':
+        return event.reason === TIMEOUT
+          ? lostError(`the client at ${this.remote.host} has given up: answer sooner`)
+          : rejectedError(this.remote, event.reason, event.privateData);
+      default:
+        return lostError(`the client at ${this.remote.host} ended the connection before it began`);
+    }
+  }
+}
+
+/** What a client says that does not wait any more. */
+const TIMEOUT = 4;

@@ -1,0 +1,82 @@
+/** What programs may choose when they meet peers by rdma_cm. */
+import type { Endpoint } from '../endpoint/endpoint.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+
+/** Where a connection gets its queue pair from. */
+export type CmQueuePair = QueuePair | Endpoint;
+
+export interface CmDepthOptions {
+  /** READs and atomics of the peer that this end holds at a time. Default 16, or as many as the peer asks for. */
+  readonly responderResources?: number;
+  /** READs and atomics that this end wants to have under way. Default 16, or as many as the peer can hold. */
+  readonly initiatorDepth?: number;
+}
+
+export interface CmConnectOptions extends CmDepthOptions {
+  /** An address, or a name whose addresses are tried in turn, as far as the device can reach them. */
+  readonly host: string;
+  /** Of rdma_cm; no TCP or UDP port is involved. */
+  readonly port: number;
+  /**
+   * An RC queue pair of the device in RESET or INIT, or an endpoint. Receives can be posted before, in INIT. In RESET it
+   * gets every right of remote access that the device offers; in INIT it keeps those it has.
+   */
+  readonly qp: CmQueuePair;
+  /** 56 bytes at most. The peer gets 56, zeros after these: its length is for the program to tell. */
+  readonly privateData?: Uint8Array;
+  /** 0–7 retransmissions of either end without progress. Default 7. */
+  readonly retryCount?: number;
+  /** 0–6 retries of the peer when this end has no receive posted, 7 = for ever. Default 7. */
+  readonly rnrRetryCount?: number;
+  /** The address of the device to connect from. Default: the first that fits. */
+  readonly localHost?: string;
+  /** UDP port of the peer's device. Default 4791; others only towards soft devices that share a host. */
+  readonly udpPort?: number;
+  /** DSCP and ECN bits. Default 0. */
+  readonly trafficClass?: number;
+  /** Code 1–31: 4.096 µs × 2^code until a retransmission. Default: from the path, as rdma_cm does. */
+  readonly ackTimeout?: number;
+  /** Time until the peer has answered, the lookup of its name included. Default 10 000. */
+  readonly timeoutMillis?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CmAcceptOptions extends CmDepthOptions {
+  /** As {@link CmConnectOptions.qp}. Post receives before: the peer may send as soon as it hears of the accept. */
+  readonly qp: CmQueuePair;
+  /** 196 bytes at most. */
+  readonly privateData?: Uint8Array;
+  /** 0–6 retries of the peer when this end has no receive posted, 7 = for ever. Default 7. */
+  readonly rnrRetryCount?: number;
+}
+
+export interface CmListenOptions {
+  /** An address of the device. Default: all of them. */
+  readonly host?: string;
+  /** Default 0: the device chooses. */
+  readonly port?: number;
+  /** Requests that wait for the program, at most; further ones are dropped, so that their clients ask again. Default 128. */
+  readonly backlog?: number;
+}
+
+export interface CmResolveOptions {
+  readonly host: string;
+  readonly port: number;
+  /** 180 bytes at most. */
+  readonly privateData?: Uint8Array;
+  readonly localHost?: string;
+  readonly udpPort?: number;
+  readonly trafficClass?: number;
+  /** Default 10 000. */
+  readonly timeoutMillis?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CmDatagramAcceptOptions {
+  /** The UD queue pair, or the UD endpoint, that the client shall send to. */
+  readonly qp: CmQueuePair;
+  /** What its datagrams must carry. Default: what the queue pair asks for. Linux takes RDMA_UDP_QKEY alone. */
+  readonly qkey?: number;
+  /** 136 bytes at most. */
+  readonly privateData?: Uint8Array;
+}

@@ -1,0 +1,398 @@
+/**
+ * The communication manager of a soft device: drives the pure machine with the device's queue pair 1, clock and randomness,
+ * and hands what it tells to ids, listeners and lookups.
+ *
+ * Invariants: nothing is told within the call that caused it, but from the event loop, in order; every id, listener and
+ * lookup is counted in the device's census until it is closed; nothing is told of one that is.
+ */
+import { CmMachine } from '../roce/cm/cm-machine.js';
+import type {
+  CmHandle,
+  CmLookupRequestEvent,
+  CmMachineEvent,
+  CmRequestEvent,
+  CmSend,
+} from '../roce/cm/cm-outputs.js';
+import { serviceIdOf } from '../roce/cm/wire/service-id.js';
+import type { Datagram } from '../roce/datagram.js';
+import type { Flow } from '../roce/flow.js';
+import type { Gsi, GsiOwner } from '../roce/gsi.js';
+import { type Nic, ROCE_PORT } from '../roce/nic.js';
+import type { RandomU32 } from '../roce/random.js';
+import { formatGid, formatIp, isIpv4, parseGid, type UdpAddress } from '../verbs/address.js';
+import type { QKey, Qpn } from '../verbs/brands.js';
+import {
+  type CmConnectRequest,
+  type CmDatagramEvent,
+  type CmDatagramLookup,
+  type CmDatagramRequest,
+  type CmEvent,
+  type CmId,
+  type CmListener,
+  type CmListenOptions,
+  type CmRequest,
+  type ConnectionManager,
+  PortSpace,
+} from '../verbs/connection-manager.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import type { LiveObjects } from '../verbs/live-objects.js';
+import type { PathMtu } from '../verbs/mtu.js';
+import { SoftCmId } from './soft-cm-id.js';
+import { SoftCmListener } from './soft-cm-listener.js';
+import { SoftCmLookup } from './soft-cm-lookup.js';
+import type { CmNamed, SoftCmOwner } from './soft-cm-owner.js';
+import { nowMicros } from './turning.js';
+
+/** Ports that the device chooses for listeners that leave it to it. */
+const FIRST_EPHEMERAL_PORT = 49_152;
+const EPHEMERAL_PORTS = 0x10000 - FIRST_EPHEMERAL_PORT;
+/** Ways to peers that are remembered. */
+const MAX_FLOWS = 1024;
+const SERVICE_REFUSED = 2;
+
+/** What the device lends its manager. */
+export interface SoftCmHost {
+  readonly name: string;
+  readonly nic: Nic;
+  readonly live: LiveObjects;
+  /** There is something to send or to tell. */
+  afterPost(): void;
+}
+
+export interface SoftCmOptions {
+  readonly random: RandomU32;
+  readonly maxMtu: PathMtu;
+}
+
+export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
+  readonly machine: CmMachine;
+  readonly live: LiveObjects;
+  readonly #host: SoftCmHost;
+  readonly #random: RandomU32;
+  readonly #address: UdpAddress;
+  readonly #gsi: Gsi;
+  readonly #flows = new Map<string, Flow>();
+  readonly #ids = new Map<CmHandle, SoftCmId>();
+  readonly #listeners = new Map<CmHandle, SoftCmListener>();
+  readonly #lookups = new Map<CmHandle, SoftCmLookup>();
+  /** By queue pair: who waits for the first packet on it. */
+  readonly #awaited = new Map<number, CmNamed>();
+  readonly #news: (() => void)[] = [];
+
+  constructor(host: SoftCmHost, { random, maxMtu }: SoftCmOptions) {
+    const { nic } = host;
+    this.#host = host;
+    this.live = host.live;
+    this.#random = random;
+    this.#address = nic.addresses[0] as UdpAddress;
+    this.machine = new CmMachine({ random, addresses: nic.addresses, maxMtu });
+    this.#gsi = nic.openGsi(this);
+  }
+
+  // --- the contract -------------------------------------------------------------------------------------------------
+
+  connect(request: CmConnectRequest, onEvent: (event: CmEvent) => void): CmId {
+    const { remote, localHost, udpPort, mtu = 1024, ...parameters } = request;
+    this.#checkQueuePair(request.qpn);
+    const local = { host: formatIp(this.#address), port: this.#randomPort() };
+    const id = new SoftCmId(this, local, remote, onEvent);
+    this.#attempt(id, () => {
+      const handle = this.machine.connect(
+        {
+          ...parameters,
+          mtu,
+          serviceId: serviceIdOf(PortSpace.TCP, remote.port),
+          remote: this.#peerAddress(remote.host, udpPort),
+          local: this.#localAddress(localHost),
+          sourcePort: local.port,
+        },
+        nowMillis(),
+      );
+      this.#ids.set(handle, id);
+      id.handle = handle;
+    });
+    return id;
+  }
+
+  async listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener> {
+    return this.#listen(PortSpace.TCP, options, (event) =>
+      this.#onRequest(event as CmRequestEvent, onRequest),
+    );
+  }
+
+  lookUp(request: CmDatagramLookup, onEvent: (event: CmDatagramEvent) => void): () => void {
+    const { remote, localHost, udpPort, trafficClass = 0, privateData, timeoutMillis } = request;
+    const lookup = new SoftCmLookup(this, trafficClass, onEvent);
+    this.#attempt(lookup, () => {
+      const handle = this.machine.lookUp(
+        {
+          serviceId: serviceIdOf(PortSpace.UDP, remote.port),
+          remote: this.#peerAddress(remote.host, udpPort),
+          local: this.#localAddress(localHost),
+          trafficClass,
+          privateData,
+          timeoutMillis,
+        },
+        nowMillis(),
+      );
+      this.#lookups.set(handle, lookup);
+      lookup.handle = handle;
+    });
+    return () => void lookup.close();
+  }
+
+  async listenDatagram(
+    options: CmListenOptions,
+    onRequest: (request: CmDatagramRequest) => void,
+  ): Promise<CmListener> {
+    return this.#listen(PortSpace.UDP, options, (event) => onRequest(this.#datagramRequest(event)));
+  }
+
+  // --- for the device ---------------------------------------------------------------------------------------------
+
+  onGmp(mad: Uint8Array, { source, destination }: Datagram, now: number): void {
+    this.machine.receive(mad, source, destination, now / 1000);
+    this.#pump();
+  }
+
+  onTimeout(now: number): void {
+    this.machine.handleTimeout(now / 1000);
+    this.#pump();
+  }
+
+  /** The first packet came on a queue pair: as good as its peer's word. */
+  onFirstPacket(qpn: number): void {
+    const id = this.#awaited.get(qpn);
+    if (id === undefined) return;
+    this.#awaited.delete(qpn);
+    this.run(id.handle, (handle, now) => this.machine.establish(handle, now));
+  }
+
+  /** Tells what has happened; returns whether there was anything. */
+  deliver(): boolean {
+    const count = this.#news.length;
+    // One that throws does not take the others with it.
+    for (let i = 0; i < count; i++) this.#news.shift()?.();
+    return count > 0;
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const { counters, dropped } = this.#gsi;
+    return {
+      gmpsReceived: counters.rxPackets,
+      gmpsSent: counters.txPackets,
+      gmpsUnsent: dropped,
+      ...this.machine.counters.snapshot(),
+    };
+  }
+
+  /** The device is closed: a last word to every peer. */
+  end(): void {
+    this.machine.end(nowMillis());
+    this.#pump();
+  }
+
+  // --- for ids, listeners and lookups -----------------------------------------------------------------------------
+
+  run(handle: CmHandle | null, act: (handle: CmHandle, now: number) => void): void {
+    if (handle !== null) act(handle, nowMillis());
+    this.#pump();
+  }
+
+  awaitFirstPacket(id: CmNamed, qpn: Qpn): void {
+    this.#checkQueuePair(qpn);
+    this.#awaited.set(qpn, id);
+    this.#host.nic.findQp(qpn)?.awaitFirstPacket();
+  }
+
+  forget(object: CmNamed): void {
+    const { handle } = object;
+    if (handle === null) return;
+    this.#ids.delete(handle);
+    this.#listeners.delete(handle);
+    this.#lookups.delete(handle);
+    for (const [qpn, id] of this.#awaited) if (id === object) this.#awaited.delete(qpn);
+  }
+
+  tellSoon(tell: () => void): void {
+    this.#news.push(tell);
+    this.#host.afterPost();
+  }
+
+  closedError(): RdmaError {
+    return closedError(this.#host.name);
+  }
+
+  // --- the machine ------------------------------------------------------------------------------------------------
+
+  /** Takes out what the machine has to send and to tell. To be called after everything that is done with it. */
+  #pump(): void {
+    for (let output = this.machine.takeOutput(); output !== undefined; output = this.machine.takeOutput()) {
+      if (output.type === 'send') this.#send(output);
+      else this.#noteEvent(output);
+    }
+    this.#gsi.armTimer(this.machine.nextDeadline * 1000);
+    this.#host.afterPost();
+  }
+
+  #send({ mad, destination, trafficClass }: CmSend): void {
+    const key = `${formatIp(destination)} ${destination.port} ${trafficClass}`;
+    let flow = this.#flows.get(key);
+    if (flow === undefined) {
+      if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
+      const udpPort = destination.port || ROCE_PORT;
+      flow = this.#host.nic.createFlow({ dgid: formatGid(destination), udpPort, trafficClass });
+      this.#flows.set(key, flow);
+    }
+    this.#gsi.send(mad, flow);
+  }
+
+  #noteEvent(event: CmMachineEvent): void {
+    if (event.type === 'released') return;
+    if (event.type === 'request' || event.type === 'lookup-request') {
+      this.#news.push(() => this.#tellRequest(event));
+      return;
+    }
+    this.#news.push(() => {
+      if (event.type === 'lookup-answer' || event.type === 'lookup-unreachable') {
+        this.#lookups.get(event.id)?.onMachineEvent(event);
+      } else {
+        this.#ids.get(event.id)?.onMachineEvent(event);
+      }
+    });
+  }
+
+  /** A listener that was closed meanwhile takes no more. */
+  #tellRequest(event: CmRequestEvent | CmLookupRequestEvent): void {
+    const listener = this.#listeners.get(event.listener);
+    if (listener !== undefined) listener.tell(event);
+    else this.run(event.id, (handle, now) => this.machine.close(handle, now));
+  }
+
+  #onRequest(event: CmRequestEvent, onRequest: (request: CmRequest) => void): void {
+    const { id: handle, local, remote, path, peer } = event;
+    const id = new SoftCmId(this, local, remote, null);
+    id.handle = handle;
+    this.#ids.set(handle, id);
+    onRequest({ id, peer, path, onEvent: (listener) => id.listen(listener) });
+  }
+
+  #datagramRequest(event: CmRequestEvent | CmLookupRequestEvent): CmDatagramRequest {
+    const { id, remote } = event as CmLookupRequestEvent;
+    const answer = async (
+      status: number,
+      qpn: number,
+      qkey: number,
+      privateData: Uint8Array,
+    ): Promise<void> => {
+      this.run(id, (handle, now) =>
+        this.machine.answerLookup(handle, { status, qpn, qkey, privateData }, now),
+      );
+    };
+    return {
+      remote,
+      privateData: (event as CmLookupRequestEvent).privateData,
+      accept: (qpn: Qpn, qkey: QKey, privateData: Uint8Array) => answer(0, qpn, qkey, privateData),
+      reject: (privateData: Uint8Array) => answer(SERVICE_REFUSED, 0, 0, privateData),
+    };
+  }
+
+  // --- ports and addresses ----------------------------------------------------------------------------------------
+
+  #listen(
+    space: PortSpace,
+    { host, port, backlog }: CmListenOptions,
+    tell: (event: CmRequestEvent | CmLookupRequestEvent) => void,
+  ): CmListener {
+    this.#localAddress(host ?? undefined);
+    const chosen = port === 0 ? this.#freePort(space) : port;
+    if (this.#isTaken(space, chosen)) throw portTaken(chosen, this.#host.name);
+    // The device has one address: a listener on all of them is one on this one.
+    const handle = this.machine.listen({
+      serviceId: serviceIdOf(space, chosen),
+      address: this.#address,
+      forDatagrams: space === PortSpace.UDP,
+      backlog,
+    });
+    const address = { host: formatIp(this.#address), port: chosen };
+    const listener = new SoftCmListener(this, handle, space, address, tell);
+    this.#listeners.set(handle, listener);
+    return listener;
+  }
+
+  #isTaken(space: PortSpace, port: number): boolean {
+    for (const { space: other, address } of this.#listeners.values()) {
+      if (other === space && address.port === port) return true;
+    }
+    return false;
+  }
+
+  #freePort(space: PortSpace): number {
+    for (let tries = 0; tries < EPHEMERAL_PORTS; tries++) {
+      const port = this.#randomPort();
+      if (!this.#isTaken(space, port)) return port;
+    }
+    throw new RdmaError(
+      'ERR_RDMA_ADDRESS',
+      `${this.#host.name} has no free port of rdma_cm; close listeners`,
+    );
+  }
+
+  #randomPort(): number {
+    return FIRST_EPHEMERAL_PORT + (this.#random() % EPHEMERAL_PORTS);
+  }
+
+  /** @throws RdmaError ERR_RDMA_ADDRESS. */
+  #localAddress(host: string | undefined): UdpAddress {
+    const given = host === undefined ? this.#address : parseGid(host);
+    if (given !== undefined && formatIp(given) === formatIp(this.#address)) return this.#address;
+    const message = `${host} is no address of ${this.#host.name}; it has ${formatIp(this.#address)}`;
+    throw new RdmaError('ERR_RDMA_ADDRESS', message);
+  }
+
+  /** @throws RdmaError ERR_RDMA_ADDRESS for a peer of the other IP family. */
+  #peerAddress(host: string, udpPort: number | undefined): UdpAddress {
+    const address = parseGid(host);
+    if (address === undefined) throw usageError(`${host} is not an IP address`);
+    if (isIpv4(address) !== isIpv4(this.#address)) {
+      const own = formatIp(this.#address);
+      const message = `${this.#host.name} cannot reach ${host}: its address ${own} is of the other IP family`;
+      throw new RdmaError('ERR_RDMA_ADDRESS', message);
+    }
+    address.port = udpPort ?? ROCE_PORT;
+    return address;
+  }
+
+  /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+  #checkQueuePair(qpn: Qpn): void {
+    if (this.#host.nic.findQp(qpn) === undefined) {
+      throw usageError(
+        `${this.#host.name} has no queue pair with the number ${qpn}: give one of this device`,
+      );
+    }
+  }
+
+  /** What this device cannot do is told as an event; mistakes of the caller are thrown. */
+  #attempt(object: SoftCmId | SoftCmLookup, start: () => void): void {
+    try {
+      start();
+    } catch (error) {
+      const isOfDevice = error instanceof RdmaError && error.fault === 'device';
+      if (isOfDevice) {
+        this.tellSoon(() => object.fail(error));
+        return;
+      }
+      void object.close();
+      throw error;
+    }
+    this.#pump();
+  }
+}
+
+const nowMillis = (): number => nowMicros() / 1000;
+
+const portTaken = (port: number, device: string): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_ADDRESS',
+    `port ${port} of rdma_cm is taken by another listener of ${device}: close it or take another port`,
+  );
