@@ -26,14 +26,18 @@ export interface Verdict {
 const BUILD = new URL('../../', import.meta.url);
 
 /** Runs seeds from 1 on against the engine with the fault in it, until one fails. */
-export async function firstFailure(fault: Fault | null, seeds: number): Promise<Verdict> {
+export async function firstFailure(
+  fault: Fault | null,
+  seeds: number,
+  worker = 'tools/sim/worker.js',
+): Promise<Verdict> {
   const copy = mkdtempSync(join(fileURLToPath(BUILD), 'mutant-'));
   try {
     for (const part of ['src/roce', 'src/verbs', 'testkit', 'tools/sim']) {
       cpSync(fileURLToPath(new URL(part, BUILD)), join(copy, part), { recursive: true });
     }
     if (fault !== null) plant(fault, join(copy, 'src/roce', `${fault.file}.js`));
-    return await runSeeds(join(copy, 'tools/sim/worker.js'), seeds);
+    return await runSeeds(join(copy, worker), seeds);
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }

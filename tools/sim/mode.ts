@@ -1,4 +1,7 @@
-/** What can be simulated, for the one tool that runs both. */
+/** What can be simulated, for the one tool that runs all of it. */
+import { generateScenario as generateCm } from './cm/generate.js';
+import { WANTED as CM_MARKS, SEEDS_FOR_MARKS as CM_SEEDS } from './cm/marks-wanted.js';
+import { shrink as shrinkCm } from './cm/shrink.js';
 
 import { generateScenario as generateConnections } from './connections/generate.js';
 import {
@@ -37,4 +40,12 @@ export const CONNECTIONS: Mode = {
   seedsForMarks: CONNECTION_SEEDS,
   shrink: (seed, failure, budgetMillis) =>
     shrinkConnections(generateConnections(seed), failure, budgetMillis),
+};
+
+export const COMMUNICATION_MANAGERS: Mode = {
+  worker: new URL('./cm/worker.js', import.meta.url),
+  flag: '--cm ',
+  wanted: CM_MARKS,
+  seedsForMarks: CM_SEEDS,
+  shrink: (seed, failure, budgetMillis) => shrinkCm(generateCm(seed), failure, budgetMillis),
 };

@@ -89,10 +89,15 @@ export class Identities {
     if (this.#byRemoteQpn.get(key) === connection) this.#byRemoteQpn.delete(key);
   }
 
-  forget(connection: CmConnection): void {
+  /** The peer may use its communication ID for another connection. */
+  unbind(connection: CmConnection): void {
     this.unbindQpn(connection);
     const key = keyOf(connection.peer, connection.remoteGuid, connection.remoteCommId);
     if (this.#byRemoteId.get(key) === connection) this.#byRemoteId.delete(key);
+  }
+
+  forget(connection: CmConnection): void {
+    this.unbind(connection);
     this.#byCommId.delete(connection.localCommId);
     this.#byId.delete(connection.id);
   }

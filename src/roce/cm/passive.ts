@@ -52,10 +52,16 @@ export class PassiveSide {
       return;
     }
     const known = host.identities.byRemoteId(from, req.caGuid, req.localCommId);
-    if (known !== undefined) {
+    if (known !== undefined && isSame(known.req, req)) {
       this.#onReqAgain(known);
       return;
     }
+    if (known !== undefined && known.state !== CmState.TIMEWAIT) {
+      this.#refuseStale(req, known, from, to);
+      return;
+    }
+    // What rests can be forgotten by this name: its peer has.
+    if (known !== undefined) host.identities.unbind(known);
     const { serviceId, privateData } = req;
     const names = findListener(host, this.#listeners, serviceId, privateData, from, to, false);
     const fault = 'drop' in names ? names : faultOfReq(host, req, from);
@@ -98,10 +104,14 @@ export class PassiveSide {
   #isStale(req: Req, from: UdpAddress, to: UdpAddress): boolean {
     const older = this.#host.identities.byRemoteQpn(from, req.caGuid, req.qpn);
     if (older === undefined) return false;
+    this.#refuseStale(req, older, from, to);
+    return true;
+  }
+
+  #refuseStale(req: Req, older: CmConnection, from: UdpAddress, to: UdpAddress): void {
     const fault = { drop: CmDropReason.STALE, reject: RejectReason.STALE_CONNECTION, info: NOTHING };
     this.#refuse(req, fault, from, to);
     this.#ending.endStale(older);
-    return true;
   }
 
   /** Silence where there is no room: the peer asks again. */
@@ -222,3 +232,10 @@ export class PassiveSide {
     this.#host.schedule(connection);
   }
 }
+
+/** A REQ that is sent again is the same in every byte. */
+const isSame = (a: Req, b: Req): boolean =>
+  a.transactionId === b.transactionId &&
+  a.serviceId === b.serviceId &&
+  a.qpn === b.qpn &&
+  a.startingPsn === b.startingPsn;
