@@ -220,7 +220,7 @@ export class Qp implements Timed, Sender {
 
   #enterErrorByUser(): void {
     if (this.state === QpState.ERR) return;
-    this.responder.clearResponses();
+    this.responder.dropAnswers();
     this.enterError();
   }
 

@@ -119,8 +119,12 @@ export class Responder implements ResponderHalf {
     this.#message.fail(WcStatus.WR_FLUSH_ERR);
   }
 
-  clearResponses(): void {
-    this.responses.clear();
+  /**
+   * The program ends the queue pair. What it was told of is acknowledged, as hardware does before it tells: the peer's
+   * requests would fail although they were done. READs are not answered, for their memory may be gone.
+   */
+  dropAnswers(): void {
+    if (!this.responses.isOneAck) this.responses.clear();
   }
 
   transmit(batch: TransmitBatch, budget: number): number {

@@ -51,6 +51,11 @@ export class ResponseQueue {
     return this.#count === 1 && this.first.operation === null;
   }
 
+  /** Nothing but an ACK is queued, which needs no memory to be sent. */
+  get isOneAck(): boolean {
+    return this.hasOnlyAcknowledgement && this.first.kind === ACK;
+  }
+
   /** What an acknowledgement now would become part of. */
   get endsWithAcknowledgement(): boolean {
     return this.#count > 0 && this.#at(this.#count - 1).operation === null;

@@ -51,5 +51,5 @@ export interface ResponderHalf {
   /** Sends up to `budget` answers; returns how many it sent. */
   transmit(batch: TransmitBatch, budget: number): number;
   handleTimeout(now: number): void;
-  clearResponses(): void;
+  dropAnswers(): void;
 }

@@ -77,7 +77,7 @@ export class UcResponder implements ResponderHalf {
     return 0;
   }
 
-  clearResponses(): void {}
+  dropAnswers(): void {}
 
   #drop(reason: DropReason): DropReason {
     this.#dropping = true;

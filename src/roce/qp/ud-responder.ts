@@ -77,7 +77,7 @@ export class UdResponder implements ResponderHalf {
     return 0;
   }
 
-  clearResponses(): void {}
+  dropAnswers(): void {}
 
   #store(packet: PacketView, datagram: Datagram): void {
     const { sges, wrId } = this.#receive;

@@ -17,7 +17,7 @@ import {
 import { checkTransition } from '../../../src/verbs/qp-transitions.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { HandPeer } from '../../../testkit/hand-peer.js';
-import { NicPair, Side, toAddress } from '../../../testkit/nic-pair.js';
+import { type InFlight, NicPair, Side, toAddress } from '../../../testkit/nic-pair.js';
 import { Random } from '../../../testkit/random.js';
 
 const { RESET, INIT, RTR, RTS, SQD, SQE, ERR } = QpState;
@@ -364,6 +364,25 @@ test('a receive that is half filled when the queue pair fails is flushed first',
   peer.give({ opcode: Opcode.RC_SEND_FIRST, psn: 0, payloadLength: 1024 });
   peer.qp.modify({ state: ERR });
   assert.deepEqual(peer.recvStatuses(), ['1:WR_FLUSH_ERR', '2:WR_FLUSH_ERR']);
+});
+
+test('to ERR: what the program was told of is acknowledged all the same, but READs are not answered', () => {
+  const outcomeOf = (opcode: WrOpcode): string[] => {
+    const pair = new NicPair({ attributes: { timeout: 8, retryCount: 1 } });
+    const [a, b] = pair.sides;
+    const { region, grant } = b.region(8, AccessFlags.LOCAL_WRITE | AccessFlags.REMOTE_READ);
+    b.postRecv(1, region);
+    a.post({ opcode, wrId: 7, remoteVa: region.va, rkey: grant.rkey }, [a.region(8).region, 0, 8]);
+    pair.tap = () => false;
+    pair.transmit();
+    pair.tap = undefined;
+    pair.deliver(pair.sent[0] as InFlight);
+    b.qp.modify({ state: ERR });
+    pair.run();
+    return a.statuses('send');
+  };
+  assert.deepEqual(outcomeOf(WrOpcode.SEND), ['7:SUCCESS']);
+  assert.deepEqual(outcomeOf(WrOpcode.RDMA_READ), ['7:RETRY_EXC_ERR']);
 });
 
 test('to ERR with a shared receive queue: its entries stay, and LAST_WQE_REACHED is raised once', () => {
