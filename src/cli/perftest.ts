@@ -5,9 +5,12 @@ import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { bytesArgument, countArgument, millisArgument, portArgument } from './arguments.js';
+import { nearOf } from './local-address.js';
 import { createOutput, type Output } from './output.js';
+import { CmPerftestMeeting } from './perftest/cm-perftest-meeting.js';
 import { PerftestEnd } from './perftest/perftest-end.js';
 import { PerftestExchange } from './perftest/perftest-exchange.js';
+import type { PerftestMeeting } from './perftest/perftest-meeting.js';
 import { bandwidthLine, bandwidthOf, headOf, latencyLine, latencyOf } from './perftest/perftest-report.js';
 import {
   pushBandwidth,
@@ -19,6 +22,7 @@ import {
 } from './perftest/perftest-runs.js';
 import { PERFTEST_NAMES, PERFTEST_TRAITS, type PerftestName } from './perftest/perftest-tests.js';
 import type { BandwidthReport, PerftestRecord } from './perftest/perftest-wire.js';
+import { TcpPerftestMeeting } from './perftest/tcp-perftest-meeting.js';
 import { checkStockPort, gidIndexArgument, mtuArgument } from './stock-tool.js';
 
 const STANDARD_PORT = 18515;
@@ -35,6 +39,7 @@ Examples:
   $ queuepair perftest send-lat -d soft:127.0.0.1                 a server, waiting for a client
   $ queuepair perftest send-lat -d soft:127.0.0.2 127.0.0.1       a client of it, in another terminal
   $ ib_send_lat -d rxe0 -x 1 192.0.2.7                            the stock tool as the client of 192.0.2.7
+  $ queuepair perftest send-lat -R -d soft:127.0.0.2 127.0.0.1    a client of a server with -R
 
 Size and iterations must be the same on both sides, as with the stock tools, which need -x. Without -n and -s they are
 those of the stock tool. Both sides use UDP port 4791.`;
@@ -49,6 +54,7 @@ interface Flags {
   readonly rxDepth: number;
   readonly gidIndex?: number;
   readonly events?: boolean;
+  readonly rdmaCm?: boolean;
   readonly bind?: string;
   readonly timeout: number;
   readonly json?: boolean;
@@ -67,6 +73,7 @@ export function perftestCommand(): Command {
     .option('-t, --tx-depth <count>', 'sends under way', countArgument(MAX_DEPTH))
     .option('-r, --rx-depth <count>', 'receives posted at a time', countArgument(MAX_DEPTH), 512)
     .option('-x, --gid-index <index>', 'GID to use (default: the first RoCE v2 one)', gidIndexArgument)
+    .option('-R, --rdma-cm', 'meet by rdma_cm, as the stock tools with -R; -p is then one of its ports')
     .option('-e, --events', 'sleep until something completes (default: look again and again)')
     .option('--bind <address>', 'address to listen on as the server (default: all)')
     .option('--timeout <ms>', 'give up when nothing happens for so long', millisArgument, 10_000)
@@ -87,18 +94,20 @@ async function perftest(
   const iterations = flags.iters ?? traits.iterations;
   if (traits.isLatency && iterations < 2)
     throw usageError('a latency is measured between 2 operations or more');
-  const device = await openDevice(flags.device);
-  let exchange: PerftestExchange | undefined;
+  const device = await openDevice(
+    flags.device,
+    flags.rdmaCm === true ? await nearOf(host ?? flags.bind) : {},
+  );
+  let meeting: PerftestMeeting | undefined;
   let end: PerftestEnd | undefined;
   try {
     const { activeMtu } = await checkStockPort(device, traits.stockTool);
-    exchange = await meet(host, flags, output);
+    meeting = await meet(device, host, flags, output);
+    const exchange = new PerftestExchange(meeting);
     const terms = await exchange.agree(flags.mtu ?? activeMtu);
     end = await openEnd(device, test, flags, terms);
     const receives = traits.isTwoSided ? new Receives(end, iterations) : undefined;
-    const remote = await exchange.swapRecords(end.record, traits.recordsBefore);
-    await end.connect(remote);
-    await exchange.swapRecords(end.record, traits.recordsAfter);
+    const remote = await bringUp(meeting, exchange, end);
     output.event({
       event: 'connected',
       test,
@@ -106,21 +115,54 @@ async function perftest(
       local: plain(end.record),
       remote: plain(remote),
     });
+    meeting.setPatient(true);
     await measure({ test, end, exchange, receives, remote, iterations, output });
-    await exchange.finish();
+    await meeting.finish();
   } finally {
-    exchange?.close();
+    await meeting?.close();
     await end?.close();
     await device.close();
   }
 }
 
-function meet(host: string | undefined, flags: Flags, output: Output): Promise<PerftestExchange> {
-  if (host !== undefined) return PerftestExchange.connect(host, flags.port, flags.timeout);
-  return PerftestExchange.accept(flags.bind, flags.port, flags.timeout, (port) => {
-    output.event({ event: 'listening', port });
-    output.line(`waiting for a client on TCP port ${port}`);
-  });
+function meet(
+  device: Device,
+  host: string | undefined,
+  { port, timeout, bind, rdmaCm = false }: Flags,
+  output: Output,
+): Promise<PerftestMeeting> {
+  const cm = { port, timeoutMillis: timeout };
+  if (host !== undefined) {
+    return rdmaCm
+      ? CmPerftestMeeting.connect(device, host, cm)
+      : TcpPerftestMeeting.connect(host, port, timeout);
+  }
+  const onListening = (bound: number): void => {
+    output.event({ event: 'listening', port: bound });
+    output.line(`waiting for a client on ${rdmaCm ? `port ${bound} of rdma_cm` : `TCP port ${bound}`}`);
+  };
+  return rdmaCm
+    ? CmPerftestMeeting.accept(device, bind, cm, onListening)
+    : TcpPerftestMeeting.accept(bind, port, timeout, onListening);
+}
+
+/** Takes the queue pair that is measured to RTS, in step with the peer; returns what that said of its own. */
+async function bringUp(
+  meeting: PerftestMeeting,
+  exchange: PerftestExchange,
+  end: PerftestEnd,
+): Promise<PerftestRecord> {
+  const { recordsBefore, recordsAfter } = end.options.traits;
+  if (meeting instanceof CmPerftestMeeting) {
+    await exchange.swapBlank();
+    await meeting.connectMeasured(end.endpoint);
+    await exchange.swapBlank();
+    return exchange.swapRecords(end.record, recordsBefore + recordsAfter);
+  }
+  const remote = await exchange.swapRecords(end.record, recordsBefore);
+  await end.connect(remote);
+  await exchange.swapRecords(end.record, recordsAfter);
+  return remote;
 }
 
 function openEnd(
@@ -157,7 +199,6 @@ async function measure(measurement: Measurement): Promise<void> {
   const { test, end, exchange, receives, remote, iterations, output } = measurement;
   const { sizeBytes } = end.options;
   const traits = PERFTEST_TRAITS[test];
-  exchange.isPatient = true;
   let report: BandwidthReport | undefined;
   const timeline = await run(measurement);
   if (timeline !== undefined && traits.isLatency) {

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.js';
 import { certsCommand } from './certs.js';
+import { cmProbeCommand } from './cm-probe.js';
 import { connectCommand } from './connect.js';
 import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
@@ -12,6 +13,7 @@ import { ExitCode, endProcess, reportFailure } from './failure.js';
 import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
+import { rpingCommand } from './rping.js';
 import { serveCommand } from './serve.js';
 import { onOutputError } from './shutdown.js';
 
@@ -51,6 +53,8 @@ function createProgram(): Command {
     certsCommand(),
     pingpongCommand(),
     perftestCommand(),
+    rpingCommand(),
+    cmProbeCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

@@ -9,17 +9,21 @@ import { PerftestExchange } from '../../src/cli/perftest/perftest-exchange.js';
 import { latencyOf } from '../../src/cli/perftest/perftest-report.js';
 import { PERFTEST_NAMES, PERFTEST_TRAITS } from '../../src/cli/perftest/perftest-tests.js';
 import {
+  CM_RECORD_BYTES,
   checkVersion,
+  formatCmRecord,
   formatMtu,
   formatRecord,
   formatReport,
   formatVersion,
   type PerftestRecord,
+  parseCmRecord,
   parseMtu,
   parseRecord,
   parseReport,
   RECORD_BYTES,
 } from '../../src/cli/perftest/perftest-wire.js';
+import { TcpPerftestMeeting } from '../../src/cli/perftest/tcp-perftest-meeting.js';
 import { toPsn, toQpn, toRKey } from '../../src/verbs/brands.js';
 
 const PROGRAM = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -43,6 +47,31 @@ test('a record is 108 bytes on the wire, and comes back as it was', () => {
   assert.equal(MESSAGE.length, RECORD_BYTES);
   assert.equal(formatRecord(RECORD).toString('latin1'), MESSAGE);
   assert.deepEqual(parseRecord(Buffer.from(MESSAGE)), RECORD);
+});
+
+/** As ib_send_lat -R 6.06 sent it over rxe. */
+const CM_MESSAGE = Buffer.from(
+  '00000000000000010000001a00001f030000000000000000000055d4ff899000' +
+    '00000000000000000000ffff0a4d01020000000000000001',
+  'hex',
+);
+
+test('a record of rdma_cm is 56 bytes; those that a stock tool sent are read', () => {
+  assert.equal(CM_MESSAGE.length, CM_RECORD_BYTES);
+  const record = parseCmRecord(CM_MESSAGE);
+  assert.deepEqual(record, {
+    lid: 0,
+    outReads: 1,
+    qpn: toQpn(0x1a),
+    psn: toPsn(0x1f03),
+    rkey: toRKey(0),
+    vaddr: 0x55d4ff899000n,
+    gid: '::ffff:10.77.1.2',
+  });
+  // Behind the GID: an SRQ, and the index of the GID, which means nothing to the other end.
+  assert.deepEqual(formatCmRecord(record).subarray(0, 48), CM_MESSAGE.subarray(0, 48));
+  const wild = Buffer.from(CM_MESSAGE).fill(0xff, 8, 12);
+  assert.throws(() => parseCmRecord(wild), { code: 'ERR_RDMA_PROTOCOL' });
 });
 
 test('anything else is refused as no record, no version and no MTU', () => {
@@ -90,13 +119,13 @@ test('a client that says something else or nothing does not hold the server', as
     const port = new Promise<number>((resolve) => {
       listening = resolve;
     });
-    const accepted = PerftestExchange.accept('127.0.0.1', 0, patience, (bound) => listening(bound));
+    const accepted = TcpPerftestMeeting.accept('127.0.0.1', 0, patience, (bound) => listening(bound));
     const socket = connect({ host: '127.0.0.1', port: await port });
     socket.on('error', () => {});
     if (text !== undefined) socket.write(text);
-    const exchange = await accepted;
-    await assert.rejects(exchange.agree(1024), { code });
-    exchange.close();
+    const meeting = await accepted;
+    await assert.rejects(new PerftestExchange(meeting).agree(1024), { code });
+    await meeting.close();
     socket.destroy();
   }
 });
@@ -131,17 +160,24 @@ function start(args: readonly string[]): { child: ChildProcess; events: Promise<
   return { child, events: ended };
 }
 
-for (const [index, name] of PERFTEST_NAMES.entries()) {
-  test(`${name}: both ends finish, and the one that measures has a result`, async () => {
-    const hosts = [`127.0.0.${70 + 2 * index}`, `127.0.0.${71 + 2 * index}`];
-    const common = [name, '-n', '150', '-t', '32'];
-    const server = start([...common, '-d', `soft:${hosts[0]}`, '-p', '0', '--bind', '127.0.0.1']);
+const WAYS = [
+  ['TCP', []],
+  ['rdma_cm', ['-R']],
+] as const;
+const RUNS = WAYS.flatMap(([way, flags]) => PERFTEST_NAMES.map((name) => ({ way, flags, name })));
+
+for (const [index, { way, flags, name }] of RUNS.entries()) {
+  test(`${name} over ${way}: both ends finish, and the one that measures has a result`, async () => {
+    const [own, other] = [`127.0.0.${70 + 2 * index}`, `127.0.0.${71 + 2 * index}`];
+    const common = [name, ...flags, '-n', '150', '-t', '32'];
+    const bind = way === 'TCP' ? '127.0.0.1' : own;
+    const server = start([...common, '-d', `soft:${own}`, '-p', '0', '--bind', bind]);
     server.events.catch(() => {});
     const [{ port }] = (await Promise.race([
       once(server.child, 'event:listening'),
       server.events.then(() => assert.fail('the server ended before it listened')),
     ])) as [{ port: number }];
-    const client = start([...common, '-d', `soft:${hosts[1]}`, '-p', String(port), '127.0.0.1']);
+    const client = start([...common, '-d', `soft:${other}`, '-p', String(port), bind]);
     const [served, measured] = await Promise.all([server.events, client.events]);
     const result = measured.find(({ event }) => event === 'result');
     assert.equal(result?.['iterations'], 150);

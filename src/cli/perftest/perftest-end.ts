@@ -33,7 +33,7 @@ export class PerftestEnd {
   readonly options: PerftestEndOptions;
   readonly qp: QueuePair;
   readonly mr: MemoryRegion;
-  readonly #endpoint: Endpoint;
+  readonly endpoint: Endpoint;
 
   static async open(device: Device, options: PerftestEndOptions): Promise<PerftestEnd> {
     const { traits, terms, sizeBytes, sendDepth, receiveDepth, gidIndex } = options;
@@ -54,7 +54,7 @@ export class PerftestEnd {
   }
 
   private constructor(endpoint: Endpoint, options: PerftestEndOptions) {
-    this.#endpoint = endpoint;
+    this.endpoint = endpoint;
     this.options = options;
     this.qp = endpoint.qp;
     this.mr = endpoint.memory;
@@ -66,7 +66,7 @@ export class PerftestEnd {
   }
 
   get record(): PerftestRecord {
-    const { qpn, psn, gid, rdAtomic } = this.#endpoint.address;
+    const { qpn, psn, gid, rdAtomic } = this.endpoint.address;
     const { rkey, addr } = this.mr;
     return { lid: 0, outReads: rdAtomic, qpn, psn, rkey, vaddr: addr + BigInt(this.inbox), gid };
   }
@@ -74,15 +74,15 @@ export class PerftestEnd {
   /** To RTS. */
   connect({ qpn, psn, gid, outReads }: PerftestRecord): Promise<void> {
     const { mtu } = this.options.terms;
-    return this.#endpoint.connect({ gid, udpPort: ROCE_UDP_PORT, qpn, psn, mtu, rdAtomic: outReads });
+    return this.endpoint.connect({ gid, udpPort: ROCE_UDP_PORT, qpn, psn, mtu, rdAtomic: outReads });
   }
 
   /** As `Endpoint.until`. */
   until(isDone: () => boolean, take: TakeCompletion): Promise<void> | undefined {
-    return this.#endpoint.until(isDone, take);
+    return this.endpoint.until(isDone, take);
   }
 
   close(): Promise<void> {
-    return this.#endpoint.close();
+    return this.endpoint.close();
   }
 }

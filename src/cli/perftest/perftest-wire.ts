@@ -4,7 +4,16 @@
  *
  * Nothing here is trusted: what does not parse ends the measurement with ERR_RDMA_PROTOCOL.
  */
-import { type Psn, type Qpn, type RKey, toPsn, toQpn, toRKey } from '../../verbs/brands.js';
+import {
+  PSN_MASK,
+  type Psn,
+  QPN_MASK,
+  type Qpn,
+  type RKey,
+  toPsn,
+  toQpn,
+  toRKey,
+} from '../../verbs/brands.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { mtuFromEnum, mtuToEnum, type PathMtu } from '../../verbs/mtu.js';
 import { gidFromHex, gidToHex } from '../gid-hex.js';
@@ -14,7 +23,7 @@ const VERSION = '6.06';
 const OLDEST_VERSION = 5.7;
 export const VERSION_BYTES = 16;
 export const MTU_BYTES = 2;
-/** With a GID, its NUL included. */
+/** Over TCP, with a GID, its NUL included. */
 export const RECORD_BYTES = 108;
 export const DONE = Buffer.from('done\0');
 
@@ -60,6 +69,44 @@ export function parseRecord(message: Buffer): PerftestRecord {
     rkey: toRKey(number(rkey)),
     vaddr: BigInt(`0x${vaddr}`),
     gid: gidFromHex(gid.join('')),
+  };
+}
+
+/** `struct pingpong_dest` of x86-64, as the tools send it by rdma_cm: all zeros before there is a queue pair to tell of. */
+export const CM_RECORD_BYTES = 56;
+const OUT_READS_AT = 4;
+const QPN_AT = 8;
+const PSN_AT = 12;
+const RKEY_AT = 16;
+const VADDR_AT = 24;
+const GID_AT = 32;
+const GID_BYTES = 16;
+
+export function formatCmRecord({ lid, outReads, qpn, psn, rkey, vaddr, gid }: PerftestRecord): Buffer {
+  const bytes = Buffer.alloc(CM_RECORD_BYTES);
+  bytes.writeUInt32BE(lid);
+  bytes.writeUInt32BE(outReads, OUT_READS_AT);
+  bytes.writeUInt32BE(qpn, QPN_AT);
+  bytes.writeUInt32BE(psn, PSN_AT);
+  bytes.writeUInt32BE(rkey, RKEY_AT);
+  bytes.writeBigUInt64BE(vaddr, VADDR_AT);
+  bytes.write(gidToHex(gid), GID_AT, GID_BYTES, 'hex');
+  return bytes;
+}
+
+/** @throws RdmaError ERR_RDMA_PROTOCOL. */
+export function parseCmRecord(bytes: Buffer): PerftestRecord {
+  const qpn = bytes.readUInt32BE(QPN_AT);
+  const psn = bytes.readUInt32BE(PSN_AT);
+  if (qpn > QPN_MASK || psn > PSN_MASK) throw notPerftest('its queue pair has no number of 24 bits');
+  return {
+    lid: bytes.readUInt32BE(),
+    outReads: bytes.readUInt32BE(OUT_READS_AT),
+    qpn: qpn as Qpn,
+    psn: psn as Psn,
+    rkey: toRKey(bytes.readUInt32BE(RKEY_AT)),
+    vaddr: bytes.readBigUInt64BE(VADDR_AT),
+    gid: gidFromHex(bytes.toString('hex', GID_AT, GID_AT + GID_BYTES)),
   };
 }
 
