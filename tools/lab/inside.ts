@@ -10,6 +10,7 @@ import { createReport, type Report } from './report.js';
 import { exitCodeOf, OneReason, ResultCollector, type Summary } from './results.js';
 import type { Scenario } from './scenario.js';
 import { boot } from './scenarios/boot.js';
+import { cm } from './scenarios/cm.js';
 import { conformance } from './scenarios/conformance.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
@@ -27,6 +28,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   overhead,
   interop,
   errors,
+  cm,
 };
 
 /** Tells main.ts that no summary was written. */

@@ -11,6 +11,7 @@ export const SCENARIO_NAMES = [
   'overhead',
   'interop',
   'errors',
+  'cm',
 ] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
@@ -37,6 +38,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   overhead     what JavaScript adds to a round trip: our ping-pong and send latency over rxe0 against the stock tools
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
+  cm           the stock programs of rdma_cm, each as server and as client
 
   --only TEXT         only cases whose name contains TEXT
   --timeout SECONDS   end everything after this long; default 900

@@ -14,6 +14,7 @@ const NEEDS: readonly (readonly [packageName: string, proof: string])[] = [
   ['ibverbs-providers', '/etc/libibverbs.d/rxe.driver'],
   ['ibverbs-utils', 'ibv_rc_pingpong'],
   ['perftest', 'ib_send_lat'],
+  ['rdmacm-utils', 'rping'],
   ['libibverbs-dev', '/usr/include/infiniband/verbs.h'],
   ['gcc', 'cc'],
   ['libc6-dev', '/usr/include/stdio.h'],

@@ -1,6 +1,6 @@
 /**
- * Runs `queuepair` with --json, on this side or in the machine. None of them outlives the lab, and each is ended when
- * it takes too long.
+ * Runs `queuepair` with --json, and what plays other programs' protocols, on this side or in the machine. None of them
+ * outlives the lab, and each is ended when it takes too long.
  */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,7 +8,15 @@ import { fileURLToPath } from 'node:url';
 import { lastLines, spawnBound } from './commands.js';
 import type { Machine } from './machine.js';
 
-const QUEUEPAIR = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** What is run, with its name for people. */
+interface Script {
+  readonly name: string;
+  readonly path: string;
+}
+
+const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const QUEUEPAIR: Script = { name: 'queuepair', path: pathOf('../../src/cli/main.js') };
+const PLAYER: Script = { name: 'player', path: pathOf('players/main.js') };
 export const TIMEOUT_MILLIS = 120_000;
 const LOOK_MILLIS = 500;
 
@@ -25,8 +33,13 @@ export interface Running {
 }
 
 /** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
-export function startQueuepair(args: ProgramArguments): Running {
-  const child = spawnBound(process.execPath, [QUEUEPAIR, ...args.map(String)], {
+export const startQueuepair = (args: ProgramArguments): Running => start(QUEUEPAIR, args);
+
+/** As {@link startQueuepair}, what plays another program (players/main.ts). */
+export const startPlayer = (args: ProgramArguments): Running => start(PLAYER, args);
+
+function start(script: Script, args: ProgramArguments): Running {
+  const child = spawnBound(process.execPath, [script.path, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
@@ -37,7 +50,7 @@ export function startQueuepair(args: ProgramArguments): Running {
   });
   const events = once(child, 'close').then(([code]) => {
     clearTimeout(timer);
-    if (code !== 0) throw failure(args, code as number | null, errors);
+    if (code !== 0) throw failure(script, args, code as number | null, errors);
     return parseEvents(output);
   });
   const listening = new Promise<void>((resolve, reject) => {
@@ -54,20 +67,31 @@ export function startQueuepair(args: ProgramArguments): Running {
 let lastNumber = 0;
 
 /** As {@link startQueuepair}, in the machine; through the command `prefix`, such as `taskset -c 0`. */
-export function startQueuepairThere(
+export const startQueuepairThere = (
   machine: Machine,
   args: ProgramArguments,
   prefix: readonly string[] = [],
+): Running => startThere(machine, QUEUEPAIR, args, prefix);
+
+/** As {@link startPlayer}, in the machine. */
+export const startPlayerThere = (machine: Machine, args: ProgramArguments): Running =>
+  startThere(machine, PLAYER, args, []);
+
+function startThere(
+  machine: Machine,
+  script: Script,
+  args: ProgramArguments,
+  prefix: readonly string[],
 ): Running {
   const files = `/tmp/queuepair-${++lastNumber}`;
-  const command = [...prefix, process.execPath, QUEUEPAIR, ...args.map(String)].map(quoted).join(' ');
+  const command = [...prefix, process.execPath, script.path, ...args.map(String)].map(quoted).join(' ');
   const ended = machine.run(
     `echo $$ > ${files}.pid; exec ${command} > ${files}.out 2> ${files}.err`,
     TIMEOUT_MILLIS,
   );
   const read = (suffix: string): Promise<string> => machine.runOrThrow(`cat ${files}.${suffix}`);
   const events = ended.then(async ({ code }) => {
-    if (code !== 0) throw failure(args, code, await read('err'));
+    if (code !== 0) throw failure(script, args, code, await read('err'));
     return parseEvents(await read('out'));
   });
   let isOver = false;
@@ -79,7 +103,7 @@ export function startQueuepairThere(
     while (!isListening((await machine.run(`cat ${files}.out`)).output)) {
       // Each look starts programs in the machine, which needs its time for the server.
       await delay(LOOK_MILLIS);
-      if (isOver) await events.then(() => Promise.reject(new Error(`queuepair ${args[0]} ended early`)));
+      if (isOver) await events.then(() => Promise.reject(new Error(`${script.name} ${args[0]} ended early`)));
     }
   };
   // Who only runs a client never asks.
@@ -110,8 +134,8 @@ const parseEvents = (output: string): ProgramEvent[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as ProgramEvent);
 
-const failure = (args: ProgramArguments, code: number | null, errors: string): Error =>
-  new Error(`queuepair ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 2)}`);
+const failure = (script: Script, args: ProgramArguments, code: number | null, errors: string): Error =>
+  new Error(`${script.name} ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 2)}`);
 
 /** For the shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

@@ -1,0 +1,168 @@
+/** The stock programs of rdma_cm: how each is started, who of ours is its other end, and how one sees that it went well. */
+import { lastLines } from './commands.js';
+import type { Machine } from './machine.js';
+import { IP_VERSIONS, type IpVersion } from './network.js';
+import { type ProgramArguments, TIMEOUT_MILLIS } from './programs.js';
+
+export interface StockProgram {
+  readonly name: string;
+  /** Of rdma_cm. */
+  readonly port: number;
+  /** Whether it is of the port space of datagrams. */
+  readonly ips: readonly IpVersion[];
+  server(host: string): string;
+  client(host: string): string;
+  /** `queuepair` itself, or what plays the protocol for the lab alone. */
+  readonly ours: 'queuepair' | 'player';
+  ourServer(device: string, host: string): ProgramArguments;
+  ourClient(device: string, host: string): ProgramArguments;
+  /** What it prints when all went well, as server and as client. */
+  readonly wellServed: RegExp;
+  readonly wellPlayed: RegExp;
+}
+
+const PINGS = 5;
+const MESSAGES = 10;
+const CONNECTIONS = 100;
+const PERFTEST_PORT = 18_515;
+const PERFTEST_ITERATIONS = 200;
+
+interface Played {
+  readonly player: string;
+  readonly port: number;
+  readonly count: number;
+  server(host: string): string;
+  client(host: string): string;
+  readonly well: RegExp;
+}
+
+function played(name: string, { player, port, count, server, client, well }: Played): StockProgram {
+  const common = (device: string): ProgramArguments => [
+    ...[player, '--device', device, '--port', port, '--count', count],
+  ];
+  return {
+    name,
+    port,
+    ips: [4],
+    server,
+    client,
+    ours: 'player',
+    ourServer: (device, host) => [...common(device), '--bind', host],
+    ourClient: (device, host) => [...common(device), '--host', host],
+    wellServed: well,
+    wellPlayed: well,
+  };
+}
+
+/** -F: the emulated machine has no steady clock rate, which the tools would complain about. */
+function perftest(stockTool: string, ours: string): StockProgram {
+  const stock = `${stockTool} -R -F -d rxe0 -p ${PERFTEST_PORT} -n ${PERFTEST_ITERATIONS}`;
+  const own = (device: string): ProgramArguments => [
+    ...['perftest', ours, '-R', '--json', '-d', device, '-p', PERFTEST_PORT, '-n', PERFTEST_ITERATIONS],
+    ...['--timeout', 30_000],
+  ];
+  const result = new RegExp(`^ *\\d+ +${PERFTEST_ITERATIONS} +[\\d.]+`, 'm');
+  return {
+    name: `${stockTool} -R`,
+    port: PERFTEST_PORT,
+    ips: [4],
+    server: () => stock,
+    client: (host) => `${stock} ${host}`,
+    ours: 'queuepair',
+    ourServer: (device, host) => [...own(device), '--bind', host],
+    ourClient: (device, host) => [...own(device), host],
+    wellServed: result,
+    wellPlayed: result,
+  };
+}
+
+export const STOCK_PROGRAMS: readonly StockProgram[] = [
+  {
+    name: 'rping',
+    port: 7174,
+    ips: IP_VERSIONS,
+    server: (host) => `rping -s -a ${host} -v`,
+    client: (host) => `rping -c -a ${host} -v -V -C ${PINGS}`,
+    ours: 'queuepair',
+    ourServer: (device, host) => ['rping', '--json', '-v', '-d', device, '--bind', host],
+    ourClient: (device, host) => ['rping', '--json', '-v', '-d', device, '-C', PINGS, host],
+    wellServed: new RegExp(`rdma-ping-${PINGS - 1}: `),
+    wellPlayed: new RegExp(`rdma-ping-${PINGS - 1}: `),
+  },
+  played('ucmatose', {
+    player: 'ucmatose',
+    port: 7471,
+    count: MESSAGES,
+    server: (host) => `ucmatose -b ${host}`,
+    client: (host) => `ucmatose -s ${host}`,
+    well: /return status 0/,
+  }),
+  played('udaddy', {
+    player: 'udaddy',
+    port: 7174,
+    count: MESSAGES,
+    server: (host) => `udaddy -b ${host}`,
+    client: (host) => `udaddy -s ${host}`,
+    well: /return status 0/,
+  }),
+  played('rdma_client and rdma_server', {
+    player: 'rdma-client-server',
+    port: 7471,
+    count: 1,
+    server: () => 'rdma_server',
+    client: (host) => `rdma_client -s ${host}`,
+    well: /end 0/,
+  }),
+  played('cmtime', {
+    player: 'cmtime',
+    port: 7471,
+    count: CONNECTIONS,
+    server: (host) => `cmtime -b ${host} -c ${CONNECTIONS}`,
+    client: (host) => `cmtime -s ${host} -c ${CONNECTIONS}`,
+    well: /disconnect/,
+  }),
+  perftest('ib_send_lat', 'send-lat'),
+  perftest('ib_write_bw', 'write-bw'),
+];
+
+const SECONDS = TIMEOUT_MILLIS / 2000;
+
+export interface RunningStock {
+  /** What it printed. @throws Error when it did not end well. */
+  readonly output: Promise<string>;
+}
+
+/** Starts a stock program in the machine. */
+export function startStock(machine: Machine, command: string): RunningStock {
+  const output = machine
+    .run(`timeout ${SECONDS} ${command} 2>&1`, TIMEOUT_MILLIS)
+    .then(({ code, output: text }) => {
+      if (code === 0) return text;
+      throw new Error(`${command} ended with ${code}: ${lastLines(text, 3)}`);
+    });
+  output.catch(() => {});
+  return { output };
+}
+
+/** Starts a stock server, and waits until it listens on its port of rdma_cm. */
+export async function startStockCmServer(
+  machine: Machine,
+  command: string,
+  port: number,
+): Promise<RunningStock> {
+  const server = startStock(machine, command);
+  const listens = `rdma resource show cm_id | grep LISTEN | grep -q ':${port} '`;
+  const waiting = machine.runOrThrow(`until ${listens}; do sleep 0.1; done`, TIMEOUT_MILLIS);
+  await Promise.race([
+    waiting,
+    server.output.then(() => Promise.reject(new Error(`${command} ended early`))),
+  ]);
+  waiting.catch(() => {});
+  return server;
+}
+
+/** @throws Error unless the output shows it. */
+export function expectWell(text: string, pattern: RegExp): void {
+  if (!pattern.test(text))
+    throw new Error(`the stock program did not come to its end: ${lastLines(text, 3)}`);
+}

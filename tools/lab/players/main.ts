@@ -1,0 +1,56 @@
+/**
+ * `node …/players/main.js NAME --device D [--host H] …`: one end of a stock program's protocol. One JSON object a line:
+ * `listening`, then `result`.
+ */
+import { parseArgs } from 'node:util';
+import { openDevice } from '../../../src/open-device.js';
+import { integerOption, runTool, WrongUsage } from '../../command-line.js';
+import { cmtime } from './cmtime.js';
+import type { Player } from './player.js';
+import { rdmaClientServer } from './rdma-client-server.js';
+import { ucmatose } from './ucmatose.js';
+import { udaddy } from './udaddy.js';
+
+const PLAYERS: Readonly<Record<string, Player>> = {
+  ucmatose,
+  udaddy,
+  'rdma-client-server': rdmaClientServer,
+  cmtime,
+};
+
+const USAGE = `usage: main.js NAME --device DEVICE --port PORT [--host HOST | --bind ADDRESS] [--count N]
+
+  NAME  ${Object.keys(PLAYERS).join(', ')}
+`;
+
+const MAX_PORT = 65_535;
+
+const print = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
+
+await runTool(USAGE, async (args) => {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      device: { type: 'string', default: 'soft' },
+      host: { type: 'string' },
+      bind: { type: 'string' },
+      port: { type: 'string', default: '7471' },
+      count: { type: 'string', default: '10' },
+    },
+  });
+  const player = PLAYERS[positionals[0] ?? ''];
+  if (player === undefined) throw new WrongUsage(`name one of ${Object.keys(PLAYERS).join(', ')}`);
+  const device = await openDevice(values.device);
+  const result = await player({
+    device,
+    host: values.host,
+    bind: values.bind,
+    port: integerOption('port', values.port, 1, MAX_PORT),
+    count: integerOption('count', values.count, 1),
+    onListening: () => print({ event: 'listening' }),
+  });
+  await device.close({ force: true });
+  print({ event: 'result', ...result });
+  return 0;
+});
