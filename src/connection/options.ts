@@ -36,7 +36,9 @@ export interface DataPathOptions {
   readonly bufferBytes?: number;
   /**
    * Seals messages and one-sided writes with keys that only the two ends of the TLS session have; reads become messages.
-   * It is on when either side says so. Sizes, times, message headers, addresses and keys of memory stay visible.
+   * It is on when either side says so. Memory that the peer may write must not be granted a second time for writing while it
+   * does: what another write covers before it was opened counts as forged, and ends the connection. Sizes, times,
+   * message headers, addresses and keys of memory stay visible.
    */
   readonly encryption?: 'aes-256-gcm';
   /** How packets travel and how long they are waited for. */

@@ -126,15 +126,11 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
 }
 
 function verifyOneSided(course: Course, program: EndProgram, mostOperations: number): void {
-  const isSealed = program.connection?.isEncrypted === true;
-  const { peer } = program;
-  // A sealed write is opened by the peer's connection, which may have ended by then.
-  const peerIsWell = peer !== null && !peer.hasCrashed && !peer.endedItself && peer.end?.error === null;
   for (const record of program.oneSided) {
     const { kind, number, outcome, executions, trace, repeatable, failuresBefore, isRefusable } = record;
     const error = outcome?.error ?? null;
     const what = `${program.name}: ${kind} ${number}`;
-    if (error === null && trace !== null && executions === 0 && (!isSealed || peerIsWell))
+    if (error === null && trace !== null && executions === 0)
       throw new SimFailure('one-sided', `${what} counts as done and was never carried out`);
     if (error?.code === 'ERR_RDMA_QUEUE_FULL' && record.othersUnderWay < mostOperations)
       throw new SimFailure('truth', `${what}: only ${record.othersUnderWay} others were under way`);
