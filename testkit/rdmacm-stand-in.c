@@ -295,8 +295,10 @@ int rdma_bind_addr(struct rdma_cm_id *base, struct sockaddr *address)
 	for (struct id *other = ids; other != NULL; other = other->next)
 		if (port != 0 && other->state == LISTENING && other->id.ps == id->id.ps &&
 		    port_of(&other->id.route.addr.src_addr) == port) {
+			/* The kernel's word where one of the two is for all addresses. */
+			int number = is_any || is(&other->id.route.addr.src_addr, "::") ? EADDRNOTAVAIL : EADDRINUSE;
 			pthread_mutex_unlock(&mutex);
-			return refuse(EADDRINUSE);
+			return refuse(number);
 		}
 	memcpy(&id->id.route.addr.src_storage, address, size_of(address));
 	if (port == 0)

@@ -13,7 +13,7 @@ import { ROCE_UDP_PORT } from './gid-table.js';
 import { NO_ADDRESS, socketAddress } from './rdmacm-address.js';
 import type { CmChannel, KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { connectError, deviceRemoved, foreignSource, otherDevice } from './rdmacm-error.js';
-import { ownAddresses } from './rdmacm-own.js';
+import { OwnAddresses } from './rdmacm-own.js';
 import { Errno } from './verbs-error.js';
 
 /** As the kernel's tools: neighbour discovery takes three seconds to give up. */
@@ -157,15 +157,15 @@ export class Asking {
 
   async #step(
     call: KernelCall,
-    explain: (errno: number, own: string) => RdmaError | undefined = () => undefined,
+    explain: (errno: number, own: OwnAddresses) => RdmaError | undefined = () => undefined,
   ): Promise<void> {
     const result = await this.id.run(call);
     if (result >= 0 || this.#isOver) return;
-    throw explain(-result, await ownAddresses(this.#context.device)) ?? (await this.#error(-result));
+    throw explain(-result, await OwnAddresses.of(this.#context.device)) ?? (await this.#error(-result));
   }
 
   async #error(errno: number): Promise<RdmaError> {
     const { device } = this.#context;
-    return connectError(device.name, this.#question.remote, errno, await ownAddresses(device));
+    return connectError(device.name, this.#question.remote, errno, await OwnAddresses.of(device));
   }
 }

@@ -122,8 +122,9 @@ export class CmChannel {
       status: at(CmField.STATUS),
       privateData: this.#privateData.slice(0, length),
       parameters: {
-        responderResources: at(CmField.RESPONDER_RESOURCES),
-        initiatorDepth: at(CmField.INITIATOR_DEPTH),
+        // The kernel tells them as this end's answer would have them.
+        responderResources: at(CmField.INITIATOR_DEPTH),
+        initiatorDepth: at(CmField.RESPONDER_RESOURCES),
         flowControl: at(CmField.FLOW_CONTROL) !== 0,
         retryCount: at(CmField.RETRY_COUNT),
         rnrRetryCount: at(CmField.RNR_RETRY_COUNT),

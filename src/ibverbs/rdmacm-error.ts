@@ -1,8 +1,9 @@
 /** What went wrong on this machine, in one sentence: for who connects, for who listens, and for who asks for the manager. */
 import { existsSync } from 'node:fs';
-import type { CmAddress } from '../verbs/connection-manager.js';
+import type { CmAddress, CmListenOptions } from '../verbs/connection-manager.js';
 import { RdmaError } from '../verbs/errors.js';
 import { describeAddress, isLoopback } from './rdmacm-address.js';
+import type { OwnAddresses } from './rdmacm-own.js';
 import { Errno, errnoName, verbError } from './verbs-error.js';
 
 const DEVICE_FILE = '/dev/infiniband/rdma_cm';
@@ -25,8 +26,8 @@ export function noManager(device: string, errno: number): RdmaError {
 const noDevice = (device: string, reason: string): RdmaError =>
   new RdmaError('ERR_RDMA_NO_DEVICE', `${device} has no connection manager: ${reason}`);
 
-/** A step on the way to `remote` failed. `own`: the addresses of the device, as text. */
-export function connectError(device: string, remote: CmAddress, errno: number, own: string): RdmaError {
+/** A step on the way to `remote` failed. `own`: the addresses of the device. */
+export function connectError(device: string, remote: CmAddress, errno: number, own: OwnAddresses): RdmaError {
   const { host } = remote;
   if (isLoopback(host)) {
     return addressError(
@@ -52,29 +53,34 @@ export function connectError(device: string, remote: CmAddress, errno: number, o
 }
 
 /** The address to connect from is not one of the device. */
-export const foreignSource = (device: string, host: string, own: string): RdmaError =>
+export const foreignSource = (device: string, host: string, own: OwnAddresses): RdmaError =>
   addressError(`${host} is no address of ${device}; it has ${own}`);
 
 export const otherDevice = (device: string, actual: string, host: string): RdmaError =>
   addressError(`${host} is reached through ${actual}, not ${device}; open ${actual}, or give a localHost`);
 
-export function listenError(device: string, address: CmAddress, errno: number, own: string): RdmaError {
-  const { host, port } = address;
+/** `host` `null`: all addresses. */
+export function listenError(
+  device: string,
+  { host, port }: CmListenOptions,
+  errno: number,
+  own: OwnAddresses,
+): RdmaError {
+  const place = host ?? 'all addresses';
   switch (errno) {
     case Errno.EADDRINUSE:
-      return addressError(
-        `port ${port} of ${host} is taken; choose another one, or 0 to let the kernel choose`,
-      );
     case Errno.EADDRNOTAVAIL:
     case Errno.ENODEV:
-      return addressError(`${host} is no address of ${device}; it has ${own}`);
+      // The kernel says EADDRNOTAVAIL as well where the other one listens at all addresses.
+      return errno === Errno.EADDRINUSE || host === null || own.has(host)
+        ? addressError(`port ${port} of ${place} is taken; choose another one, or 0 to let the kernel choose`)
+        : addressError(`${host} is no address of ${device}; it has ${own}`);
     case Errno.EACCES:
-      return new RdmaError(
-        'ERR_RDMA_ADDRESS',
+      return addressError(
         `port ${port} is below 1024, which needs the right CAP_NET_BIND_SERVICE; choose another one`,
       );
     default:
-      return verbError(`listening at ${describeAddress(address)} on ${device}`, errno, {
+      return verbError(`listening at port ${port} of ${place} on ${device}`, errno, {
         invalid: 'the address is none that a device can listen at',
       });
   }

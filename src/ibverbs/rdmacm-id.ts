@@ -20,7 +20,7 @@ import { closedError, usageError } from '../verbs/errors.js';
 import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { connectError, deviceRemoved, peerGone } from './rdmacm-error.js';
-import { ownAddresses } from './rdmacm-own.js';
+import { OwnAddresses } from './rdmacm-own.js';
 import { checkPrivateData, padded, parameterNumbers, peerParameters, readPath } from './rdmacm-path.js';
 import { Errno } from './verbs-error.js';
 
@@ -190,7 +190,7 @@ export class RdmacmId implements CmId {
     if (typeof path === 'number' || path === undefined) {
       const errno = path === undefined ? Errno.EINVAL : -path;
       const { device } = this.#context;
-      const error = connectError(device.name, this.#remote, errno, await ownAddresses(device));
+      const error = connectError(device.name, this.#remote, errno, await OwnAddresses.of(device));
       this.#end({ type: 'failed', error });
       return;
     }

@@ -11,7 +11,7 @@ import { ANY_IPV4, ANY_IPV6, socketAddress } from './rdmacm-address.js';
 import type { CmContext } from './rdmacm-asking.js';
 import type { KernelEvent, KernelId } from './rdmacm-channel.js';
 import { listenError } from './rdmacm-error.js';
-import { ownAddresses } from './rdmacm-own.js';
+import { OwnAddresses } from './rdmacm-own.js';
 import { Errno } from './verbs-error.js';
 
 /** Room for one more request while the program has not answered those before it. */
@@ -53,9 +53,10 @@ export async function listenAt(
 }
 
 /** @throws RdmaError ERR_RDMA_ADDRESS. */
-async function bind({ device }: CmContext, id: KernelId, { host, port }: CmListenOptions): Promise<void> {
+async function bind({ device }: CmContext, id: KernelId, options: CmListenOptions): Promise<void> {
+  const { host, port } = options;
   const explain = async (errno: number) =>
-    listenError(device.name, { host: host ?? '::', port }, errno, await ownAddresses(device));
+    listenError(device.name, options, errno, await OwnAddresses.of(device));
   const address = host === null ? ANY_IPV6(port) : socketAddress({ host, port });
   // Both IP versions, whatever the machine's default is.
   if (host === null) await id.run((addon, handle) => addon.setOption(handle, CmOption.AFONLY, 0));

@@ -1,12 +1,32 @@
-/** The addresses of a device, as text for people. */
+/** The addresses of a device, as programs write them. */
 import { formatIp, parseGid } from '../verbs/address.js';
 import type { Device } from '../verbs/device.js';
 
-export async function ownAddresses(device: Device): Promise<string> {
-  const gids = await device.queryGids().catch(() => []);
-  const texts = gids.flatMap(({ gid, type }) => {
-    const address = parseGid(gid);
-    return address === undefined || type !== 'RoCE v2' ? [] : [formatIp(address)];
-  });
-  return [...new Set(texts)].join(', ') || 'none';
+export class OwnAddresses {
+  readonly #texts: readonly string[];
+
+  /** Empty where the device does not tell. */
+  static async of(device: Device): Promise<OwnAddresses> {
+    const gids = await device.queryGids().catch(() => []);
+    const texts = gids.flatMap(({ gid, type }) => (type === 'RoCE v2' ? [ipText(gid)] : []));
+    return new OwnAddresses([...new Set(texts)]);
+  }
+
+  private constructor(texts: readonly string[]) {
+    this.#texts = texts;
+  }
+
+  has(host: string): boolean {
+    return this.#texts.includes(ipText(host));
+  }
+
+  /** For people. */
+  toString(): string {
+    return this.#texts.join(', ') || 'none';
+  }
+}
+
+function ipText(text: string): string {
+  const address = parseGid(text);
+  return address === undefined ? text : formatIp(address);
 }

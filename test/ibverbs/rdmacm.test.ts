@@ -103,8 +103,8 @@ test('two ends meet, and each gets the path of its queue pair and what the other
   const found = play(code) as Record<string, unknown>;
   const port = found['port'] as number;
   assert.deepEqual(found['asked'], {
-    responderResources: 9,
-    initiatorDepth: 7,
+    responderResources: 7,
+    initiatorDepth: 9,
     retryCount: 5,
     rnrRetryCount: 4,
     flowControl: true,
@@ -113,8 +113,8 @@ test('two ends meet, and each gets the path of its queue pair and what the other
     privateData: ['hello-from-client', 56],
   });
   assert.deepEqual(found['said'], {
-    responderResources: 5,
-    initiatorDepth: 3,
+    responderResources: 3,
+    initiatorDepth: 5,
     retryCount: 5,
     rnrRetryCount: 6,
     flowControl: true,
@@ -280,7 +280,7 @@ test('an end that nobody answers is told as one', { skip: missing }, () => {
 test('listening fails in words', { skip: missing }, () => {
   const code = `const server = await serve();
     const at = (host, port) => fail(manager.listen({ host, port, backlog: 1 }, () => {}));
-    const errors = [await at('192.0.2.1', server.port), await at('198.51.100.1', 0), await at('192.0.2.2', 0), await at('nowhere', 0)];
+    const errors = [await at('192.0.2.1', server.port), await at('198.51.100.1', 0), await at('192.0.2.2', 0), await at('nowhere', 0), await at(null, server.port)];
     await device.close({ force: true });
     return errors;`;
   const errors = play(code) as Told[];
@@ -289,6 +289,7 @@ test('listening fails in words', { skip: missing }, () => {
     ['ERR_RDMA_ADDRESS', /198\.51\.100\.1 is no address of noop0; it has 192\.0\.2\.1/],
     ['ERR_RDMA_ADDRESS', /192\.0\.2\.2 is no address of noop0/],
     ['ERR_RDMA_INVALID_ARGUMENT', /'nowhere' is no address/],
+    ['ERR_RDMA_ADDRESS', /port \d+ of all addresses is taken/],
   ];
   for (const [i, [errorCode, message]] of wanted.entries()) {
     assert.equal(errors[i]?.code, errorCode);
