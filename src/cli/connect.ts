@@ -18,7 +18,7 @@ import { CLIENT_HELP, parseCommand } from './client/commands.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
-import { type PeerAddressFlag, peerAddressOption } from './peer-address-flag.js';
+import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
@@ -39,7 +39,7 @@ Examples:
   $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
   $ echo "write @photo.jpg; read > copy.jpg" | queuepair connect storage-7:4433 --ca ca.pem`;
 
-interface ConnectFlags extends ClientCertificateFlags, PeerAddressFlag {
+interface ConnectFlags extends ClientCertificateFlags, PathFlags {
   readonly device: string;
   readonly servername?: string;
   readonly exec?: string;
@@ -75,6 +75,7 @@ export function connectCommand(): Command {
     )
     .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever the server asks for')
     .addOption(peerAddressOption())
+    .addOption(pathMtuOption())
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
@@ -137,7 +138,7 @@ async function open(
       device: flags.device,
       handshakeDeadlineMillis: flags.timeout,
       recoveryMillis: flags.recovery,
-      path: { peerAddress: flags.peerAddress },
+      path: pathOptionsOf(flags),
       ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
       revealPsns: flags.showPsn === true,
       // The service never writes into its clients.

@@ -19,7 +19,7 @@ import { auditTo } from './audit-file.js';
 import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
-import { type PeerAddressFlag, peerAddressOption } from './peer-address-flag.js';
+import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ServeNarrator } from './serve-narrator.js';
 import { startService, stopService } from './service.js';
 import type { ServiceEvent } from './service-events.js';
@@ -40,7 +40,7 @@ Examples:
   $ queuepair serve --host 0.0.0.0 --cert server.pem --key server-key.pem --client-ca clients.pem
   $ queuepair serve --device soft:127.0.0.1?port=0 --port 0 --json`;
 
-interface ServeFlags extends ServerCertificateFlags, PeerAddressFlag {
+interface ServeFlags extends ServerCertificateFlags, PathFlags {
   readonly host: string;
   readonly port: number;
   readonly device: string;
@@ -105,6 +105,7 @@ export function serveCommand(): Command {
     )
     .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever clients ask for')
     .addOption(peerAddressOption())
+    .addOption(pathMtuOption())
     .option('--audit <file>', 'append who came, was refused and went to this file, a JSON record a line')
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
@@ -146,7 +147,7 @@ async function serve(flags: ServeFlags): Promise<number> {
       bufferBytes: flags.buffer,
       maxMessageBytes: flags.maxMessage,
       recoveryMillis: flags.recovery,
-      path: { peerAddress: flags.peerAddress },
+      path: pathOptionsOf(flags),
       ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
       ...(flags.audit === undefined ? {} : { onAudit: auditTo(flags.audit) }),
       revealPsns: flags.showPsn === true,

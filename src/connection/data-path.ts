@@ -16,7 +16,7 @@ import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEn
 import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { LinkProof } from './link-proof.js';
+import { LinkProof, type ProofSize } from './link-proof.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
 import { MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
@@ -66,6 +66,8 @@ export class DataPath implements DataPlane {
   #sender: MessageSender | undefined;
   #link: Link | undefined;
   #proof = new LinkProof();
+  /** Of the link, in bytes. */
+  #pathMtu = 0;
   /** Of the link that is coming up, when the connection is encrypted. */
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
@@ -223,9 +225,10 @@ export class DataPath implements DataPlane {
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
     const proof = new LinkProof();
     this.#proof = proof;
+    this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, {
       onFragment: (slot, length) => {
-        // The proof is no progress: a path may carry its small message and lose all that is larger.
+        // The proof is no progress: a connection that has nothing else would recover for ever.
         if (proof.onArrived()) this.listener?.onProgress();
         this.receiver.onFragment(slot, length);
       },
@@ -245,20 +248,36 @@ export class DataPath implements DataPlane {
   async prove({ receive, received }: Terms): Promise<void> {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
-    const sealBytes = this.#sealer === null ? 0 : TAG_BYTES;
     // Too small for any message: `open` refuses the peer's terms.
-    if (receive.slotBytes <= HEADER_BYTES + sealBytes) return;
-    const { sendMr: mr, proofAt: offset } = this.resources;
+    if (receive.slotBytes <= this.#bareBytes) return;
+    const proof = this.#proof;
+    // Both before anything else, which would have the number that they name.
+    this.#sendProof(link, proof, 'small', received, this.#bareBytes);
+    this.#sendProof(link, proof, 'full', received, Math.min(this.#pathMtu, receive.slotBytes));
+    await proof.until('small');
+  }
+
+  async proveFull({ receive }: Terms): Promise<void> {
+    if (receive.slotBytes > this.#bareBytes) await this.#proof.until('full');
+  }
+
+  /** A fragment without payload. */
+  get #bareBytes(): number {
+    return this.#sealer === null ? HEADER_BYTES : HEADER_BYTES + TAG_BYTES;
+  }
+
+  #sendProof(link: Link, proof: LinkProof, size: ProofSize, sequence: number, length: number): void {
+    const { sendMr: mr, proofAt } = this.resources;
+    const offset = proofAt[size];
     const { window } = this.receiver;
     window.told = window.limit;
-    const fields = { flags: 0, sequence: received, limit: window.limit, stream: 0, tag: 0, value: 0 };
+    const fields = { flags: 0, sequence, limit: window.limit, stream: 0, tag: 0, value: 0 };
     writeHeader(mr.bytes, offset, { kind: MessageKind.LIMIT, ...fields });
-    const sealAt = offset + HEADER_BYTES;
-    this.#sealer?.seal(mr.bytes.subarray(offset, sealAt), new Uint8Array(0), mr.bytes.subarray(sealAt));
-    const sges = [{ mr, offset, length: HEADER_BYTES + sealBytes }];
-    const proof = this.#proof;
-    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(error));
-    await proof.proven;
+    const body = mr.bytes.subarray(offset + HEADER_BYTES, offset + length).fill(0);
+    const padding = new Uint8Array(length - this.#bareBytes);
+    this.#sealer?.seal(mr.bytes.subarray(offset, offset + HEADER_BYTES), padding, body);
+    const sges = [{ mr, offset, length }];
+    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(size, error));
   }
 
   /**
@@ -364,7 +383,7 @@ export class DataPath implements DataPlane {
     port: PortAttributes,
     reachedAt: string,
   ): Promise<SessionParameters> {
-    const { port: portNumber, gidIndex: index } = this.#limits.path;
+    const { port: portNumber, gidIndex: index, mtu = port.activeMtu } = this.#limits.path;
     const gid = await ownGid(this.#device, reachedAt, portNumber, index);
     const { qp, bufferMr } = resources;
     const { receiveSlots: slots, slotBytes, maxMessageBytes: maxBytes } = this.#limits;
@@ -373,7 +392,7 @@ export class DataPath implements DataPlane {
       gid: gid.gid,
       lid: port.lid,
       udpPort: port.udpPort,
-      mtu: port.activeMtu,
+      mtu: mtu < port.activeMtu ? mtu : port.activeMtu,
       rdAtomic: RD_ATOMIC_DEPTH,
     };
     const terms = {

@@ -58,11 +58,18 @@ export interface DataPlane {
   /** Brings the queue pair to RTS and posts the receives: the peer may send. */
   connect(link: LinkTerms): Promise<void>;
   /**
-   * Both sides are ready: sends the peer a message that holds nothing, and resolves when its device has it.
+   * Both sides are ready: sends the peer two messages that hold nothing, one of which fills a packet, and resolves when
+   * its device has the small one.
    *
    * @throws RdmaError what ended the link.
    */
   prove(terms: Terms): Promise<void>;
+  /**
+   * After `prove`: resolves when the peer's device has the large one, too.
+   *
+   * @throws RdmaError what ended the link.
+   */
+  proveFull(terms: Terms): Promise<void>;
   /** Sends what waits. */
   open(terms: Terms): void;
   /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */

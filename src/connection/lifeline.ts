@@ -256,6 +256,7 @@ export class Lifeline {
       peerFault: (peer, address) => dataPath.peerFault(peer, address),
       connect: (link) => dataPath.connect(link),
       prove: (terms) => dataPath.prove(terms),
+      proveFull: (terms) => dataPath.proveFull(terms),
     });
     this.peerTerms = terms;
     dataPath.open(terms);

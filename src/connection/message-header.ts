@@ -18,7 +18,7 @@ export const PROTOCOL_VERSION = 2;
 
 /** What a fragment is for. Kinds are the library's own; a program tells its messages apart by their tag. */
 export const MessageKind = {
-  /** No fragment of its own: only brings `limit` up to date. */
+  /** No fragment of its own: only brings `limit` up to date. Its payload is padding. */
   LIMIT: 0,
   /** A piece of a message of the program. `value`: bytes of the whole message. */
   DATA: 1,
@@ -100,7 +100,7 @@ const { FIN, YOURS } = MessageFlag;
 const BARE: Shape = { flags: 0, hasPayload: false, hasTag: false, hasValue: false, stream: 'none' };
 const PIECE: Shape = { ...BARE, hasPayload: true, hasValue: true };
 const SHAPES: readonly Shape[] = [
-  BARE,
+  { ...BARE, hasPayload: true },
   { ...PIECE, hasTag: true },
   { ...PIECE, flags: FIN | YOURS, stream: 'needed' },
   { ...BARE, flags: YOURS, hasValue: true, stream: 'needed' },

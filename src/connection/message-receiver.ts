@@ -26,8 +26,8 @@ import { integrityError, type Opener } from './sealing.js';
 import { serialAdd, serialDistance } from './serial-number.js';
 import type { StreamTable } from './stream-table.js';
 
-/** Receives beyond those that the peer may fill with fragments: for its LIMIT messages, the first of which proves the link. */
-export const LIMIT_RECEIVES = 3;
+/** Receives beyond those that the peer may fill with fragments: for its LIMIT messages, the first two of which prove the link. */
+export const LIMIT_RECEIVES = 4;
 /** Messages about sealed memory of this length are taken whatever the limit for the program's is. */
 const SMALL_MESSAGE_BYTES = 64;
 

@@ -6,6 +6,7 @@
  */
 import type { AdmissionLimits } from '../session/connect-gate.js';
 import { usageError } from '../verbs/errors.js';
+import { PATH_MTUS } from '../verbs/mtu.js';
 import {
   atLeastOne,
   callback,
@@ -67,6 +68,7 @@ const PATH: Rules<ConnectionPathOptions> = {
   timeout: integer(1, 31),
   retryCount: integer(0, 7),
   minRnrTimer: integer(0, 31),
+  mtu: (value) => (PATH_MTUS.some((mtu) => mtu === value) ? undefined : `one of ${PATH_MTUS.join(', ')}`),
   peerAddress: (value) => (value === 'session' || value === 'any' ? undefined : "'session' or 'any'"),
 };
 

@@ -9,6 +9,7 @@
  * seldom waits for this timeout on the soft device, which asks after an answer that is late.
  */
 import type { PathOptions } from '../verbs/bring-up.js';
+import type { PathMtu } from '../verbs/mtu.js';
 
 /** For 4.096 µs × 2^timeout the default is 16, which is 268 ms. */
 export interface ConnectionPathOptions
@@ -21,10 +22,13 @@ export interface ConnectionPathOptions
    * address, as when the session runs over another network. Loopback addresses count as one. Default `'session'`.
    */
   readonly peerAddress?: 'session' | 'any';
+  /** Largest payload of a packet; the smaller one of both ends counts. Default: what the port allows. */
+  readonly mtu?: PathMtu;
 }
 
 export type PathSettings = PathOptions &
-  Required<Pick<ConnectionPathOptions, 'port' | 'peerAddress' | 'timeout' | 'retryCount'>>;
+  Required<Pick<ConnectionPathOptions, 'port' | 'peerAddress' | 'timeout' | 'retryCount'>> &
+  Pick<ConnectionPathOptions, 'mtu'>;
 
 /** RNR retries go on for ever: flow control keeps messages from coming without a receive. */
 const DEFAULTS: PathSettings = { port: 1, timeout: 16, retryCount: 7, rnrRetry: 7, peerAddress: 'session' };

@@ -14,7 +14,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { DataPlane, PrepareOptions } from './data-plane.js';
 
 /** How an attempt is carried out, step by step. What they throw ends the attempt, and `meet` throws it. */
-export interface MeetingSteps extends Pick<DataPlane, 'peerFault' | 'connect' | 'prove'> {
+export interface MeetingSteps extends Pick<DataPlane, 'peerFault' | 'connect' | 'prove' | 'proveFull'> {
   /** The peer is there: makes the objects, and says what it must know. Nothing is made before. */
   prepare(options: PrepareOptions): Promise<SessionParameters>;
 }

@@ -25,7 +25,9 @@ import { remoteAccess } from './transitions.js';
 const SEND_SLOTS = 32;
 const MAX_SEND_WR = 128;
 /** Header and tag. */
-const PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
+const SMALL_PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
+/** The largest packet. */
+const FULL_PROOF_BYTES = 4096;
 const MEMORY_RETRIES = 5;
 const MEMORY_RETRY_MILLIS = 50;
 /** What ten connections with buffers of the default size need. */
@@ -95,9 +97,10 @@ export class ConnectionResources {
     return present(this.#sendMr);
   }
 
-  /** Where in the send buffer there is room for the message that proves a link, behind the slots. */
-  get proofAt(): number {
-    return SEND_SLOTS * this.limits.slotBytes;
+  /** Where in the send buffer there is room for the messages that prove a link, behind the slots. */
+  get proofAt(): { readonly small: number; readonly full: number } {
+    const small = SEND_SLOTS * this.limits.slotBytes;
+    return { small, full: small + SMALL_PROOF_BYTES };
   }
 
   get recvMr(): MemoryRegion {
@@ -173,7 +176,7 @@ export class ConnectionResources {
     this.#recvCq = await device.createCq({ capacity: receives, channel });
     this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
     const { LOCAL_WRITE } = AccessFlags;
-    this.#sendMr = await registerPatiently(this.pd, buffers.take(this.proofAt + PROOF_BYTES), 0);
+    this.#sendMr = await registerPatiently(this.pd, buffers.take(this.proofAt.full + FULL_PROOF_BYTES), 0);
     this.#recvMr = await registerPatiently(this.pd, buffers.take(receives * slotBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);

@@ -13,7 +13,8 @@ import type { PeerIdentity } from '../session/peer-identity.js';
 import type { SessionAttributes } from '../session/session-data.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { asRdmaError, RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
+import { type Proving, proofError, unreachable } from '../session/unreachable.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { LinkKeys } from './data-plane.js';
 import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
 
@@ -48,16 +49,19 @@ export class TlsRendezvous implements Rendezvous {
     this.#watches++;
     const channel = this.#channel;
     const end = { role: channel.role, secret: endSecret(channel) };
-    let proving: SessionAttributes | undefined;
+    let proving: Proving | undefined;
     try {
       const { terms } = await establishSession(channel, {
         createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
         transition: (met) => steps.connect({ ...met, keys: linkKeys(channel, met) }),
-        prove(met) {
-          proving = met;
-          channel.deadlineError = () => unreachable(channel, met);
-          return steps.prove(met.terms);
+        async prove(met) {
+          const state: Proving = { ...met, hasSmall: false };
+          proving = state;
+          channel.deadlineError = () => unreachable(channel, state);
+          await steps.prove(met.terms);
+          state.hasSmall = true;
+          await steps.proveFull(met.terms);
         },
       });
       return terms;
@@ -131,27 +135,3 @@ const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => 
   messages: deriveKeys(channel, 'messages', met),
   memory: deriveKeys(channel, 'memory', met),
 });
-
-/** What it means that nothing proved the link. */
-function proofError(channel: ControlChannel, met: SessionAttributes, error: RdmaError): RdmaError {
-  const { end } = channel;
-  const cause = end?.error ?? error;
-  if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
-  // The peer has found out first.
-  if (end?.told === 'unreachable') return unreachable(channel, met, { cause, refusal: end.told });
-  const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
-  return isUnanswered ? unreachable(channel, met, { cause }) : cause;
-}
-
-function unreachable(
-  { role, remoteAddress, remotePort }: ControlChannel,
-  { own, peer }: SessionAttributes,
-  options: RdmaErrorOptions = {},
-): RdmaError {
-  const tcp = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
-  const isOne = own.udpPort === peer.udpPort;
-  const udp = isOne
-    ? `UDP port ${own.udpPort} does not come through: open it in both directions`
-    : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do not come through: open them in both directions`;
-  return new RdmaError('ERR_RDMA_UNREACHABLE', `${tcp}, but ${udp}`, options);
-}

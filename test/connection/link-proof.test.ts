@@ -139,7 +139,30 @@ test('UDP that comes back within the time for recovery brings the connection up 
   await client.close();
 });
 
-test('a path that carries the proof and nothing longer does not keep a connection in recovery for ever', async () => {
+for (const [who, path] of [
+  ['the queue pairs give up', HASTY],
+  ['the deadline passes', PATIENT],
+] as const) {
+  test(`a path that loses large packets: ${who}, and both ends say of which size, and what to lower`, async () => {
+    await using rig = await startRig({ path, handshakeDeadlineMillis: 500 });
+    for (const device of [rig.serverDevice, rig.clientDevice]) device.longestBytes = 1200;
+    const sentence =
+      /^TCP (to|from) 127\.0\.0\.1:\d+ works, and small UDP packets come through, but those that carry 4096 bytes do not: lower path\.mtu \(--path-mtu\)/;
+    await assert.rejects(rig.connect(), { code: 'ERR_RDMA_UNREACHABLE', message: sentence });
+    await serverIsEmpty(rig.server);
+    assert.equal(rig.handled.length, 0, 'the handler never saw it');
+    assert.match(rig.refusals[0]?.reason ?? '', sentence);
+    for (const encryption of [undefined, 'aes-256-gcm'] as const) {
+      const options = { path: { ...path, mtu: 1024 as const } };
+      const client = await rig.connect(encryption === undefined ? options : { ...options, encryption });
+      await client.send(new Uint8Array(100_000));
+      assert.equal((await client.receive())?.data.length, 100_000);
+      await client.close();
+    }
+  });
+}
+
+test('a path that comes to lose large packets does not keep a connection in recovery for ever', async () => {
   await using rig = await startRig({ path: HASTY });
   const client = await rig.connect();
   rig.serverDevice.longestBytes = 200;
@@ -168,31 +191,35 @@ test('a client that sends all it has and quits at once is served', async () => {
   );
 });
 
-test('a link is proven when the peer has the first message, and what comes first from the peer is its part of that', async () => {
+test('a link is proven when the peer has both messages, and the first two from the peer are its part of that', async () => {
   const proof = new LinkProof();
-  assert.deepEqual([proof.onArrived(), proof.isProven], [false, false]);
-  assert.equal(proof.onArrived(), true);
-  assert.equal(proof.isProven, false);
-  proof.onDone(undefined);
+  assert.deepEqual([proof.onArrived(), proof.onArrived(), proof.onArrived()], [false, false, true]);
+  proof.onDone('small', undefined);
+  await proof.until('small');
+  assert.equal(proof.isProven, false, 'a small packet came through');
+  proof.onDone('full', undefined);
+  await proof.until('full');
   assert.equal(proof.isProven, true);
   proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'too late'));
-  await proof.proven;
+  await proof.until('full');
 });
 
 test('a proof fails with its first reason, also when nobody waits for it', async () => {
   const reason = new RdmaError('ERR_RDMA_COMPLETION', 'nothing came back');
   const [message, link] = [new LinkProof(), new LinkProof()];
-  message.onDone(reason);
+  message.onDone('small', reason);
   link.fail(reason);
   // An unhandled rejection would fail the test here.
   await new Promise(setImmediate);
   for (const proof of [message, link]) {
     assert.equal(proof.isProven, false);
     proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'later'));
-    const outcome = await Promise.race([
-      proof.proven.catch((error: unknown) => error),
-      new Promise((resolve) => setImmediate(resolve, 'it still waits')),
-    ]);
-    assert.equal(outcome, reason);
+    for (const size of ['small', 'full'] as const) {
+      const outcome = await Promise.race([
+        proof.until(size).catch((error: unknown) => error),
+        new Promise((resolve) => setImmediate(resolve, 'it still waits')),
+      ]);
+      assert.equal(outcome, reason);
+    }
   }
 });

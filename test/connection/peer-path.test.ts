@@ -161,5 +161,9 @@ test('the options of the path reach the queue pair, and wrong ones are named', a
     code: 'ERR_RDMA_INVALID_ARGUMENT',
     message: /path\.timeout must be an integer from 1 to 31/,
   });
+  await assert.rejects(connectTo(server, { path: { mtu: 1500 as 1024 } }), {
+    code: 'ERR_RDMA_INVALID_ARGUMENT',
+    message: /path\.mtu must be one of 256, 512, 1024, 2048, 4096/,
+  });
   await assert.rejects(connectTo(server, { path: { gidIndex: 9 } }), { code: 'ERR_RDMA_NO_DEVICE' });
 });

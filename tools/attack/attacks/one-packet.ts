@@ -76,8 +76,8 @@ async function recoveryMillis(listening: Listening, injector: Injector): Promise
     },
   });
   const reth = { va: 2 ** 45, rkey: 1, length: payload.length };
-  // The first packet of a connection was the proof that packets come through.
-  const psn = psnAdd(firstPsn, 1);
+  // The first two packets of a connection were the proof that packets come through.
+  const psn = psnAdd(firstPsn, 2);
   const spec = { opcode: Opcode.RC_WRITE_ONLY, psn, destQpn, payload, reth, ackReq: true };
   injector.send(craftPacket(spec, injector.source, injector.destination));
   await injector.flush();

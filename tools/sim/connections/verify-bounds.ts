@@ -11,8 +11,8 @@ import type { EndOptions, Scenario } from './scenario.js';
 import type { Course, World } from './world.js';
 
 const SIDES = ['client', 'server'] as const;
-/** Send slots, one-sided operations at a time, and the message that proves a link. */
-const MOST_REQUESTS = 32 + 64 + 1;
+/** Send slots, one-sided operations at a time, and the messages that prove a link. */
+const MOST_REQUESTS = 32 + 64 + 2;
 /** Messages about sealed memory beside those of the program: requests and answers under way. */
 const SEALED_MESSAGES = 8 + 16;
 /** Regions of a connection itself, with one that is being freed. */
