@@ -192,7 +192,10 @@ test('a write waits for the reads of its bytes, and reads share them', async () 
 });
 
 test('whatever waits for the peer or for memory ends with the connection', async () => {
-  const { sealed } = aloneEnd();
+  const alone = aloneEnd();
+  const { sealed } = alone;
+  let moved = 0;
+  alone.peer = { memory: { set: () => moved++ }, sealed: { onMessage() {} } } as unknown as End;
   const running = [0, 0, 4].map((at) => sealed.write(writeTo(BASE + BigInt(at), new Uint8Array(8))));
   const reading = sealed.read(readFrom(BASE, new Uint8Array(8)));
   const outcomes = Promise.all(
@@ -201,6 +204,7 @@ test('whatever waits for the peer or for memory ends with the connection', async
   await turns(5);
   sealed.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link is gone'));
   assert.deepEqual(new Set(await outcomes), new Set(['ERR_RDMA_CONNECTION_LOST']));
+  assert.equal(moved, 1, 'what waited for memory writes nothing any more');
   await assert.rejects(sealed.write(writeTo(BASE, new Uint8Array(8))), { code: 'ERR_RDMA_CONNECTION_LOST' });
 });
 
@@ -238,4 +242,39 @@ test('a read that is given up asks for nothing more, and lets those behind it go
   assert.equal(sent.length, 1);
   answer(sent[0] as Buffer);
   await behind;
+});
+
+test('what is opened while the peer is being told is told next', async () => {
+  const memory = Buffer.alloc(32);
+  const alone = aloneEnd();
+  alone.peer = { memory, sealed: { onMessage() {} } } as unknown as End;
+  const told: { readonly counter: bigint; readonly done: () => void }[] = [];
+  const owner = new SealedMemory({
+    keys: { own: PEER, peer: OWN },
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    send: (kind, data) => {
+      assert.equal(kind, MessageKind.SEALED_OPENED);
+      return new Promise((done) => told.push({ counter: Buffer.from(data).readBigUInt64BE(), done }));
+    },
+    write: async () => assert.fail('the owner writes nothing'),
+    find: (addr, length) => memory.subarray(Number(addr - BASE), Number(addr - BASE) + length),
+  });
+  const writing = [0, 8, 16].map((at) => alone.sealed.write(writeTo(BASE + BigInt(at), new Uint8Array(8))));
+  await turns(5);
+  for (const announcement of alone.sent) owner.onMessage(MessageKind.SEALED_WRITE, announcement);
+  assert.deepEqual(
+    told.map(({ counter }) => counter),
+    [1n],
+  );
+  told[0]?.done();
+  await turns(2);
+  assert.deepEqual(
+    told.map(({ counter }) => counter),
+    [1n, 3n],
+  );
+  told[1]?.done();
+  await turns(2);
+  assert.equal(told.length, 2);
+  alone.sealed.onMessage(MessageKind.SEALED_OPENED, opened(3));
+  await Promise.all(writing);
 });

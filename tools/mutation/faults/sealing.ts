@@ -330,7 +330,7 @@ export const SEALING_FAULTS = faultsOf(
       file: 'connection/sealed-memory',
       find: '      if (this.#lastOpened > told) this.#tellOpened();\n',
       replace: '',
-      judges: ['test/connection/sealed-memory', 'test/connection/sealed-overlap'],
+      judges: ['test/connection/sealed-memory'],
     },
   ],
 );
