@@ -47,6 +47,7 @@ export class RdmacmId implements CmId {
   /** Told before there was somebody to listen. */
   readonly #early: CmEvent[] = [];
   #events: Promise<unknown> = Promise.resolve();
+  #local: CmAddress = { host: '::', port: 0 };
   readonly #remote: CmAddress;
   /** Of the queue pair with which a request was accepted. */
   #qpn: Qpn | undefined;
@@ -98,7 +99,8 @@ export class RdmacmId implements CmId {
   }
 
   get local(): CmAddress {
-    return this.#id.addresses[0];
+    if (!this.#id.isEnding) this.#local = this.#id.addresses[0];
+    return this.#local;
   }
 
   get remote(): CmAddress {
@@ -107,8 +109,10 @@ export class RdmacmId implements CmId {
 
   /** For requests: events until now, and from now on. */
   listen(onEvent: OnEvent): void {
-    this.#listener = onEvent;
-    for (const event of this.#early.splice(0)) onEvent(event);
+    this.#events = this.#events.then(() => {
+      this.#listener = onEvent;
+      for (const event of this.#early.splice(0)) if (!this.#isClosed) onEvent(event);
+    });
   }
 
   async establish(): Promise<void> {
