@@ -10,6 +10,7 @@ import {
   type CmEvent,
   type CmParameters,
   type CmPeerParameters,
+  type CmListenOptions as CmPlace,
   type CmRequest,
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
@@ -26,7 +27,7 @@ import { RequestServer, type Waiting } from './request-server.js';
 
 const NO_DATA = new Uint8Array(0);
 const DEFAULT_RETRIES = 7;
-export const DEFAULT_BACKLOG = 128;
+const DEFAULT_BACKLOG = 128;
 
 /**
  * Listens for clients on a port of rdma_cm, which is no TCP port. Whoever can send packets to the device can ask: rdma_cm
@@ -36,14 +37,18 @@ export const DEFAULT_BACKLOG = 128;
  */
 export async function listen(device: Device, options: CmListenOptions = {}): Promise<CmServer> {
   checkListen('listen', device, options);
-  const { host = null, port = 0, backlog = DEFAULT_BACKLOG } = options;
+  const place = placeOf(options);
   const manager = await device.connectionManager();
-  const server = new CmServer();
-  const listener = await manager.listen({ host, port, backlog }, (request) =>
-    server.offer(new CmIncoming(device, request)),
-  );
+  const server = new CmServer(place.backlog);
+  const listener = await manager.listen(place, (request) => server.offer(new CmIncoming(device, request)));
   server.open(listener);
   return server;
+}
+
+/** The addresses that stand for all of them are none of the device's own. */
+export function placeOf({ host, port = 0, backlog = DEFAULT_BACKLOG }: CmListenOptions): CmPlace {
+  const isAll = host === undefined || host === '0.0.0.0' || host === '::';
+  return { host: isAll ? null : host, port, backlog };
 }
 
 /** Its requests are {@link CmIncoming}. */
@@ -62,6 +67,7 @@ export class CmIncoming implements Waiting {
   readonly #mailbox = new Mailbox<CmEvent>();
   #isAnswered = false;
   #ending: CmEvent | undefined;
+  #onGone = (): void => {};
 
   /** @internal */
   constructor(device: Device, request: CmRequest) {
@@ -73,11 +79,14 @@ export class CmIncoming implements Waiting {
     this.privateData = privateData;
     this.peer = parameters;
     request.onEvent((event) => {
-      if (event.type !== 'established') this.#ending ??= event;
       this.#mailbox.push(event);
+      if (event.type === 'established') return;
+      this.#ending ??= event;
+      this.#onGone();
     });
   }
 
+  /** The client does not wait any more. */
   get isGone(): boolean {
     return this.#ending !== undefined;
   }
@@ -125,6 +134,12 @@ export class CmIncoming implements Waiting {
     } finally {
       await id.close();
     }
+  }
+
+  /** @internal */
+  watch(onGone: () => void): void {
+    this.#onGone = onGone;
+    if (this.isGone) onGone();
   }
 
   /** @internal */

@@ -17,7 +17,7 @@ import { QpType } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { checkPrivateData, refusedServiceError, unreachableError } from './cm-errors.js';
 import { checkDatagramAccept, checkListen, checkReject, checkResolve } from './cm-rules.js';
-import { DEFAULT_BACKLOG } from './cm-server.js';
+import { placeOf } from './cm-server.js';
 import { queuePairOf } from './meeting-queue-pair.js';
 import type { CmDatagramAcceptOptions, CmListenOptions, CmResolveOptions } from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
@@ -93,10 +93,10 @@ async function lookUp(
 /** Listens for clients that look a datagram service up. @throws RdmaError as `listen`. */
 export async function listenUd(device: Device, options: CmListenOptions = {}): Promise<CmDatagramServer> {
   checkListen('listenUd', device, options);
-  const { host = null, port = 0, backlog = DEFAULT_BACKLOG } = options;
+  const place = placeOf(options);
   const manager = await device.connectionManager();
-  const server = new CmDatagramServer();
-  const listener = await manager.listenDatagram({ host, port, backlog }, (request) =>
+  const server = new CmDatagramServer(place.backlog);
+  const listener = await manager.listenDatagram(place, (request) =>
     server.offer(new CmDatagramIncoming(device, request)),
   );
   server.open(listener);
@@ -112,8 +112,6 @@ export class CmDatagramIncoming implements Waiting {
   readonly remote: CmAddress;
   /** 180 bytes, zeros after what the client wrote. */
   readonly privateData: Uint8Array;
-  /** A client that has given up is not heard of. */
-  readonly isGone = false;
   readonly #device: Device;
   readonly #request: CmDatagramRequest;
   #isAnswered = false;
@@ -144,6 +142,9 @@ export class CmDatagramIncoming implements Waiting {
     this.#begin();
     await this.#request.reject(privateData);
   }
+
+  /** @internal A client that has given up is not heard of. */
+  watch(): void {}
 
   /** @internal */
   async abandon(): Promise<void> {

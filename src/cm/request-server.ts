@@ -1,16 +1,18 @@
 /**
  * A listener as programs know it: requests of clients come by an iterator, by listeners of an event, or one after the other,
  * whoever asks first. What nobody takes waits, and is given back when the server closes.
+ *
+ * Invariant: no more wait than the backlog, whatever clients do: who gives up waits no more, and the oldest makes room.
  */
 import { EventEmitter } from 'node:events';
 import type { CmAddress, CmListener } from '../verbs/connection-manager.js';
 
 /** A request that can be taken back by its client, or given back by the server. */
 export interface Waiting {
-  /** The client does not wait any more. */
-  readonly isGone: boolean;
   /** Nobody takes it. */
   abandon(): Promise<void>;
+  /** Calls `onGone` when the client does not wait any more. */
+  watch(onGone: () => void): void;
 }
 
 export interface RequestEvents<Request> {
@@ -24,12 +26,15 @@ export class RequestServer<Request extends Waiting>
   implements AsyncIterable<Request>, AsyncDisposable
 {
   #listener: CmListener | undefined;
-  readonly #waiting: Request[] = [];
+  /** Oldest first. */
+  readonly #waiting = new Set<Request>();
+  readonly #backlog: number;
   readonly #takers: ((result: IteratorResult<Request, undefined>) => void)[] = [];
   #isOver = false;
 
-  constructor() {
+  constructor(backlog: number) {
     super();
+    this.#backlog = backlog;
     const emitter = this as unknown as EventEmitter<{ newListener: [name: string] }>;
     emitter.on('newListener', (name) => {
       if (name === 'request') process.nextTick(() => this.#emitWaiting());
@@ -75,8 +80,8 @@ export class RequestServer<Request extends Waiting>
   offer(request: Request): void {
     const taker = this.#takers.shift();
     if (taker !== undefined) taker({ done: false, value: request });
-    else if (!this.#isOver) this.#waiting.push(request);
-    else void request.abandon();
+    else if (this.#isOver) void request.abandon();
+    else this.#keep(request);
     this.#emitWaiting();
   }
 
@@ -84,7 +89,9 @@ export class RequestServer<Request extends Waiting>
     if (this.#isOver) return;
     this.#isOver = true;
     for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
-    await Promise.all(this.#waiting.splice(0).map((request) => request.abandon()));
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    await Promise.all(waiting.map((request) => request.abandon()));
     this.emit('close');
   }
 
@@ -95,12 +102,18 @@ export class RequestServer<Request extends Waiting>
     return new Promise((resolve) => this.#takers.push(resolve));
   }
 
+  #keep(request: Request): void {
+    if (this.#waiting.size >= this.#backlog) void this.#nextWaiting()?.abandon();
+    this.#waiting.add(request);
+    request.watch(() => {
+      if (this.#waiting.delete(request)) void request.abandon();
+    });
+  }
+
   #nextWaiting(): Request | undefined {
-    for (;;) {
-      const request = this.#waiting.shift();
-      if (request?.isGone !== true) return request;
-      void request.abandon();
-    }
+    const [request] = this.#waiting;
+    if (request !== undefined) this.#waiting.delete(request);
+    return request;
   }
 
   #emitWaiting(): void {

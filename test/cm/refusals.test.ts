@@ -84,15 +84,15 @@ test('a peer that does not answer is unreachable after the time given, and the e
 
 test('a program that does not answer its request in time leaves the client unreachable, and hears of it', async () => {
   await using pair = await CmPair.open();
+  const taking = pair.listener.next();
   const error = await refused(pair, { timeoutMillis: 100 });
   assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
-  const request = await pair.listener.next();
+  const request = await taking;
+  while (request?.isGone === false) await new Promise((resolve) => setImmediate(resolve));
   const end = await pair.openEnd(pair.server);
-  if (request !== undefined) {
-    const late = await failure(request.accept({ qp: end }));
-    assert.equal(late.code, 'ERR_RDMA_CONNECTION_LOST');
-    assert.match(late.message, /has given up: answer sooner/);
-  }
+  const late = await failure(request?.accept({ qp: end }) as Promise<unknown>);
+  assert.equal(late.code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.match(late.message, /has given up: answer sooner/);
   await end.close();
   assert.equal(pair.server.census().cmIds, 1);
 });
@@ -185,4 +185,18 @@ test('a client that vanishes between REP and RTU is told as one that is not hear
   assert.equal((await connecting).code, 'ERR_RDMA_UNREACHABLE');
   await silent.close({ force: true });
   await server.close({ force: true });
+});
+
+test('clients that give up make room, and the queue of requests never grows beyond its backlog', async () => {
+  await using pair = await CmPair.open({ listen: { backlog: 4 } });
+  for (let round = 0; round < 30; round++) await refused(pair, { signal: AbortSignal.timeout(3) });
+  const ids = (): number => pair.server.census().cmIds;
+  for (let turn = 0; turn < 1000 && ids() > 1; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(ids(), 1, 'the listener alone');
+});
+
+test('a listener on the address that stands for all takes clients', async () => {
+  await using pair = await CmPair.open({ listen: { host: '0.0.0.0' } });
+  assert.equal(pair.listener.address.host, SERVER_HOST);
+  await closeEnds(await pair.meet());
 });
