@@ -7,6 +7,7 @@ import { RdmaError } from '../verbs/errors.js';
 import type { ConnectOptions } from './connect-options.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
+import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
 import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
@@ -54,7 +55,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     if (signal?.aborted === true) throw aborted(signal);
     abortWith(signal, lifeline);
     await lifeline.establish();
-    return new Connection(reporter.connection, lifeline, dataPath);
+    return withInsides(new Connection(reporter.connection, lifeline, dataPath), { lifeline, dataPath });
   } catch (error) {
     await channel.close();
     await owned?.close();

@@ -8,18 +8,17 @@
  */
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
-import { closedError, RdmaError, usageError } from '../verbs/errors.js';
-import { qpStateName } from '../verbs/qp-state.js';
+import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
-import { checkGrant, checkReason, checkReceive, checkSend } from './call-rules.js';
-import type { DataPath } from './data-path.js';
+import { checkGrant, checkReason } from './call-rules.js';
+import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
 import type { Grant, GrantOptions } from './grants.js';
 import type { Lifeline } from './lifeline.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
-import type { Message, Waiter } from './message-inbox.js';
+import { MessageAccess } from './message-access.js';
+import type { Message } from './message-inbox.js';
 import type { SendQueue } from './message-sender.js';
-import { checkPatience, watchPatience } from './patience.js';
 import { isToldElsewhere } from './rejections.js';
 import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
@@ -48,19 +47,8 @@ export interface ConnectionEvents {
   closed: [RdmaError | undefined];
 }
 
-export interface ConnectionQueuePair {
-  readonly qpn: number;
-  /** `RTS`, `ERR`, … */
-  readonly state: string;
-}
-
-/** What a connection is made of, for the simulation that looks into it. Programs have no way to it. */
-export interface Insides {
-  readonly lifeline: Lifeline;
-  readonly dataPath: DataPath;
-}
-
-export let insidesOf: (connection: Connection) => Insides;
+/** `state`: `RTS`, `ERR`, … */
+export type ConnectionQueuePair = QueuePairStatus;
 
 export class Connection
   extends EventEmitter<ConnectionEvents>
@@ -72,26 +60,19 @@ export class Connection
   readonly peer: PeerIdentity | null;
   /** What the peer lets us write and read; `null` when nothing. */
   readonly remoteBuffer: RemoteBuffer | null;
+  /** Bytes of the longest message that the peer takes. */
+  readonly maxMessageBytes: number;
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
 
-  static {
-    insidesOf = (connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#dataPath });
-  }
-
   readonly #lifeline: Lifeline;
-  readonly #dataPath: DataPath;
+  readonly #plane: ProgramPlane;
+  readonly #messages: MessageAccess;
   readonly #access: RemoteAccess;
-  readonly #statistics = {
-    messagesSent: 0,
-    messagesReceived: 0,
-    bytesSent: 0,
-    bytesReceived: 0,
-    recoveries: 0,
-  };
+  #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. */
-  constructor(id: number, lifeline: Lifeline, dataPath: DataPath) {
+  constructor(id: number, lifeline: Lifeline, plane: ProgramPlane) {
     super();
     this.id = id;
     this.peer = lifeline.rendezvous.peer;
@@ -99,19 +80,22 @@ export class Connection
     this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
     this.closed = lifeline.closed;
     this.#lifeline = lifeline;
-    this.#dataPath = dataPath;
+    this.maxMessageBytes = lifeline.peerTerms?.messages.maxBytes ?? 0;
+    this.#plane = plane;
+    const isEnding = (): boolean => lifeline.isEnding;
+    this.#messages = new MessageAccess({ isEnding, plane });
     this.#access = new RemoteAccess({
-      isEnding: () => lifeline.isEnding,
-      run: (transfer) => dataPath.transfers.run(transfer),
+      isEnding,
+      run: (transfer) => plane.transfers.run(transfer),
     });
     lifeline.listener = {
       onReconnecting: (cause) => this.emit('reconnecting', cause),
       onReconnected: () => {
-        this.#statistics.recoveries++;
+        this.#recoveries++;
         this.emit('reconnected');
       },
     };
-    dataPath.grants.listener = {
+    plane.grants.listener = {
       onGranted: (grant) => this.emit('granted', grant),
       onEnded: (grant, reason) => this.emit('revoked', grant, reason),
     };
@@ -120,7 +104,7 @@ export class Connection
 
   /** Whether messages and one-sided access are sealed. */
   get isEncrypted(): boolean {
-    return this.#dataPath.isEncrypted;
+    return this.#lifeline.isEncrypted;
   }
 
   /** Address of the peer's end of the session. */
@@ -130,33 +114,29 @@ export class Connection
 
   /** The memory that the peer may write and read; empty when it may not. */
   get buffer(): Uint8Array {
-    return this.#dataPath.resources.bufferMr?.bytes ?? new Uint8Array(0);
-  }
-
-  /** Bytes of the longest message that the peer takes. */
-  get maxMessageBytes(): number {
-    return this.#dataPath.sender.maxMessageBytes;
+    return this.#lifeline.lentMemory;
   }
 
   /** What `send` was given and the peer does not have yet. */
   get sendQueue(): SendQueue {
-    return this.#dataPath.sender.queue;
+    return this.#plane.sendQueue;
   }
 
   get statistics(): ConnectionStatistics {
+    const { messagesSent, messagesReceived, bytesSent, bytesReceived } = this.#messages;
     const { writes, reads } = this.#access;
-    return { ...this.#statistics, writes, reads };
-  }
-
-  /** How far the present queue pair has come; `null` where the device cannot tell. */
-  get progress(): QueuePairProgress | null {
-    return this.#dataPath.resources.currentQp?.progress ?? null;
+    const recoveries = this.#recoveries;
+    return { messagesSent, messagesReceived, bytesSent, bytesReceived, writes, reads, recoveries };
   }
 
   /** The present queue pair; `null` while there is none, as in the middle of a recovery. */
   get queuePair(): ConnectionQueuePair | null {
-    const qp = this.#dataPath.resources.currentQp;
-    return qp === undefined ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };
+    return this.#lifeline.queuePair;
+  }
+
+  /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
+  queryProgress(): Promise<QueuePairProgress | null> {
+    return this.#plane.progress();
   }
 
   /** For people: addresses, queue pair and its state. */
@@ -174,17 +154,17 @@ export class Connection
    * The connection goes on then. A rejection because the connection has ended need not be handled: `closed` tells of it.
    */
   send(data: string | Memory, options: SendOptions = {}): Promise<void> {
-    return this.#told(this.#send(data, options));
+    return this.#told(this.#messages.send(data, options));
   }
 
   /** The next message; `undefined` when the peer has quit. */
   receive(options: CallOptions = {}): Promise<Message | undefined> {
-    return this.#told(this.#receive(options));
+    return this.#told(this.#messages.receive(options));
   }
 
   /** Messages until the peer quits; throws when the connection is lost. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
-    const messages = this.#messages();
+    const messages = this.#takeAll();
     return {
       next: () => this.#told(messages.next()),
       return: () => messages.return(undefined),
@@ -228,12 +208,13 @@ export class Connection
   grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
     return this.#told(this.#grant(buffer, options));
   }
+
   /**
    * Takes nothing more from the peer: `receive` gives what has arrived, and then says that this was all. Whoever serves
    * the connection so comes to its end.
    */
   endReceiving(): void {
-    this.#dataPath.receiver.end();
+    this.#plane.endReceiving();
   }
 
   /**
@@ -274,81 +255,13 @@ export class Connection
     if (mayShrink(bytes))
       throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
     if (this.#lifeline.isEnding) throw closedError('the connection');
-    return this.#dataPath.grant(bytes, options);
+    return this.#plane.grant(bytes, options);
   }
 
-  async #send(data: string | Memory, options: SendOptions): Promise<void> {
-    checkSend(options);
-    checkPatience(options, 'send');
-    const bytes = messageBytes(data);
-    if (this.#lifeline.isEnding) throw closedError('the connection');
-    await new Promise<void>((resolve, reject) => {
-      const { sender } = this.#dataPath;
-      let stop = (): void => {};
-      const message = sender.send(options.tag ?? 0, bytes, (error) => {
-        stop();
-        if (error === undefined) resolve();
-        else reject(error);
-      });
-      stop = watchPatience(options, 'send', (why) => {
-        if (sender.withdraw(message)) {
-          this.#statistics.messagesSent--;
-          this.#statistics.bytesSent -= bytes.length;
-          reject(why);
-          return;
-        }
-        // The peer gets all of it, and the program its memory back.
-        message.data = message.data.slice();
-        reject(begun(why));
-      });
-      this.#statistics.messagesSent++;
-      this.#statistics.bytesSent += bytes.length;
-    });
-  }
-
-  async *#messages(): AsyncGenerator<Message, undefined, undefined> {
+  async *#takeAll(): AsyncGenerator<Message, undefined, undefined> {
     for (let message = await this.receive(); message !== undefined; message = await this.receive()) {
       yield message;
     }
     return undefined;
   }
-
-  async #receive(options: CallOptions): Promise<Message | undefined> {
-    checkReceive(options);
-    checkPatience(options, 'receive');
-    const { inbox } = this.#dataPath.receiver;
-    const message = await new Promise<Message | undefined>((resolve, reject) => {
-      let stop = (): void => {};
-      const waiter: Waiter = {
-        resolve(arrived) {
-          stop();
-          resolve(arrived);
-        },
-        reject(error) {
-          stop();
-          reject(error);
-        },
-      };
-      stop = watchPatience(options, 'receive', (why) => {
-        inbox.forget(waiter);
-        reject(why);
-      });
-      inbox.wait(waiter);
-    });
-    if (message !== undefined) {
-      this.#statistics.messagesReceived++;
-      this.#statistics.bytesReceived += message.data.length;
-    }
-    return message;
-  }
 }
-
-/** A message that may change its length is copied. */
-function messageBytes(data: unknown): Uint8Array {
-  if (typeof data === 'string') return Buffer.from(data);
-  const bytes = bytesOf(data, 'data', 'a text, ');
-  return mayShrink(bytes) ? bytes.slice() : bytes;
-}
-
-const begun = (cause: RdmaError): RdmaError =>
-  new RdmaError('ERR_RDMA_OUTCOME_UNKNOWN', 'the message had begun to leave: the peer may get it', { cause });

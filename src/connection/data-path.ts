@@ -11,16 +11,26 @@ import { closedError, type RdmaError } from '../verbs/errors.js';
 import { ownGid } from '../verbs/gid-choice.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
+import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { WrOpcode } from '../verbs/work-request.js';
-import type { DataPlane, DataPlaneListener, LinkTerms, PrepareOptions, SessionEnd } from './data-plane.js';
+import type {
+  DataPlane,
+  DataPlaneListener,
+  LinkFacts,
+  LinkTerms,
+  Prepared,
+  PrepareOptions,
+  ProgramPlane,
+  SessionEnd,
+} from './data-plane.js';
 import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
 import { LinkProof, type ProofSize } from './link-proof.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
-import { MessageInbox } from './message-inbox.js';
+import { type Message, MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
-import { MessageSender } from './message-sender.js';
+import { MessageSender, type SendQueue } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
 import { Outbox } from './outbox.js';
@@ -48,7 +58,7 @@ export interface DataPathCensus {
   readonly grants: number;
 }
 
-export class DataPath implements DataPlane {
+export class DataPath implements DataPlane, ProgramPlane {
   readonly receiver: MessageReceiver;
   readonly transfers: Transfers;
   readonly grants: Grants;
@@ -123,11 +133,6 @@ export class DataPath implements DataPlane {
     return this.#resources;
   }
 
-  /** Name of the queue pair's state, for people. */
-  get qpState(): string {
-    return this.#resources === undefined ? 'none' : qpStateName(this.#resources.qp.state);
-  }
-
   answered(): Promise<void> {
     return this.#link?.tracker.answered() ?? Promise.resolve();
   }
@@ -159,7 +164,7 @@ export class DataPath implements DataPlane {
    *
    * @throws RdmaError of the verbs.
    */
-  async prepare({ reachedAt, end }: PrepareOptions): Promise<SessionParameters> {
+  async prepare({ reachedAt, end }: PrepareOptions): Promise<Prepared> {
     const { port } = this.#limits.path;
     this.#port ??= await this.#device.queryPort(port);
     if (this.#resources === undefined) {
@@ -183,7 +188,8 @@ export class DataPath implements DataPlane {
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
     const parameters = await this.#describe(this.#resources, this.#port, reachedAt);
     await this.#noteOwn(parameters.path, this.#port, end);
-    return parameters;
+    this.#tellQueuePair();
+    return { ...parameters, memory: this.#resources.bufferMr?.bytes ?? new Uint8Array(0) };
   }
 
   /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
@@ -212,7 +218,7 @@ export class DataPath implements DataPlane {
   }
 
   /** Brings the queue pair to RTS and posts the receives: the peer may send. */
-  async connect(session: LinkTerms): Promise<void> {
+  async connect(session: LinkTerms): Promise<LinkFacts> {
     const { resources } = this;
     const { peer } = session;
     this.#reporter.report(StepName.PARAMETERS_EXCHANGED, describePeer(session, this.#revealPsns));
@@ -237,12 +243,15 @@ export class DataPath implements DataPlane {
       },
       onFailure: (error) => {
         proof.fail(error);
+        this.#tellQueuePair();
         this.listener?.onLinkFailure(error);
       },
     });
     this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
     this.#link.take();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
+    this.#tellQueuePair();
+    return { isEncrypted: this.isEncrypted };
   }
 
   async prove({ receive, received }: Terms): Promise<void> {
@@ -320,6 +329,7 @@ export class DataPath implements DataPlane {
       this.#sender?.detach();
       this.receiver.detach();
       this.#operations.detach();
+      this.#tellQueuePair();
       await this.grants.endWindows('the connection failed');
     }
   }
@@ -346,6 +356,42 @@ export class DataPath implements DataPlane {
     this.#peerCheck.release();
     await this.grants.endAll('the connection has ended');
     await this.#resources?.destroy();
+    this.listener?.onQueuePair(null);
+  }
+
+  // --- what programs ask for ----------------------------------------------------------------------------------------
+
+  send(request: number, tag: number, data: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
+      this.sender.send(tag, data, done, request);
+    });
+  }
+
+  get sendQueue(): SendQueue {
+    return this.sender.queue;
+  }
+
+  async withdraw(request: number): Promise<boolean> {
+    return this.sender.withdraw(request);
+  }
+
+  receive(request: number): Promise<Message | undefined> {
+    return new Promise((resolve, reject) => this.receiver.inbox.wait({ request, resolve, reject }));
+  }
+
+  async forget(request: number): Promise<boolean> {
+    return this.receiver.inbox.forget(request);
+  }
+
+  async progress(): Promise<QueuePairProgress | null> {
+    return this.#resources?.currentQp?.progress ?? null;
+  }
+
+  #tellQueuePair(): void {
+    const qp = this.#resources?.currentQp;
+    const status = qp === undefined || qp.closed ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };
+    this.listener?.onQueuePair(status);
   }
 
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */

@@ -1,6 +1,7 @@
 /**
- * What the life of a connection asks of its data plane, and what it hears from it: calls with plain data and events, so
- * that a data plane can run elsewhere. Keys are derived before and handed over as bytes; no call asks the session back.
+ * What a connection asks of its data plane, and what it hears from it: calls with plain data that are answered later, and
+ * events, so that a data plane can run elsewhere. Nothing of it is read: what others must know, it tells. Keys are derived
+ * before and handed over as bytes; no call asks the session back.
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
@@ -8,6 +9,11 @@ import type { KeyPair, PeerFault, SessionParameters, SessionRole } from '../sess
 import type { Terms } from '../session/terms.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
+import type { QueuePairProgress } from '../verbs/queue-pair.js';
+import type { Grant, GrantListener, GrantOptions } from './grants.js';
+import type { Message } from './message-inbox.js';
+import type { SendQueue } from './message-sender.js';
+import type { Transfer } from './transfer.js';
 
 export interface DataPlaneListener {
   /** The link has failed; disconnect it. */
@@ -18,6 +24,14 @@ export interface DataPlaneListener {
   onQuit(): void;
   /** The peer has all that was sent until `quit`, and the word itself; or nothing will come of it any more. */
   onQuitDone(): void;
+  /** Which queue pair there is now; `null` for none. */
+  onQueuePair(queuePair: QueuePairStatus | null): void;
+}
+
+export interface QueuePairStatus {
+  readonly qpn: number;
+  /** `RTS`, `ERR`, … */
+  readonly state: string;
 }
 
 /** Which end of which session this is: `secret` is known to its two ends alone. */
@@ -30,6 +44,12 @@ export interface PrepareOptions {
   /** The address at which the peer reaches this machine. */
   readonly reachedAt: string;
   readonly end: SessionEnd;
+}
+
+/** What the peer must know, and what of it stays here. */
+export interface Prepared extends SessionParameters {
+  /** The memory that is lent to the peer; empty when none is. */
+  readonly memory: Uint8Array;
 }
 
 /** Of this link, and of memory, which outlives links: the first ones count. */
@@ -47,16 +67,44 @@ export interface LinkTerms {
   readonly keys: LinkKeys;
 }
 
+export interface LinkFacts {
+  /** Whether messages and memory are sealed. */
+  readonly isEncrypted: boolean;
+}
+
+/** What programs ask for through their connection. They number their requests, so that they can take them back. */
+export interface ProgramPlane {
+  /** What `send` was given and the peer does not have yet. Counted where `send` is called, so that it refuses at once. */
+  readonly sendQueue: SendQueue;
+  /** Grants and transfers go with memory of the program. */
+  readonly grants: { listener: GrantListener | null };
+  readonly transfers: { run(transfer: Transfer): Promise<void> };
+  grant(bytes: Uint8Array, options: GrantOptions): Promise<Grant>;
+  /** Resolves when the peer's device has all of the message. */
+  send(request: number, tag: number, data: Uint8Array): Promise<void>;
+  /**
+   * Takes a message back. Resolves with `true` when nothing of it has left: then `send` is never answered; else with
+   * `false`: then all of it leaves, and its memory is free.
+   */
+  withdraw(request: number): Promise<boolean>;
+  /** The next message of the peer; `undefined` when no more will come. */
+  receive(request: number): Promise<Message | undefined>;
+  /** Takes a receive back. Resolves with whether it was in time: then `receive` is never answered, and no message is lost. */
+  forget(request: number): Promise<boolean>;
+  /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
+  progress(): Promise<QueuePairProgress | null>;
+  /** Nothing more is taken from the peer. */
+  endReceiving(): void;
+}
+
 export interface DataPlane {
   listener: DataPlaneListener | null;
-  /** Name of the queue pair's state, for people. */
-  readonly qpState: string;
-  /** Makes the objects, or a new queue pair for those that exist; returns what the peer must know of them. */
-  prepare(options: PrepareOptions): Promise<SessionParameters>;
+  /** Makes the objects, or a new queue pair for those that exist. */
+  prepare(options: PrepareOptions): Promise<Prepared>;
   /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
   peerFault(peer: PeerPath, sessionAddress: string): Promise<PeerFault | undefined>;
-  /** Brings the queue pair to RTS and posts the receives: the peer may send. */
-  connect(link: LinkTerms): Promise<void>;
+  /** Brings the queue pair to RTS and posts the receives: the peer may send. Resolves with what was agreed on. */
+  connect(link: LinkTerms): Promise<LinkFacts>;
   /**
    * Both sides are ready: sends the peer two messages that hold nothing, one of which fills a packet, and resolves when
    * its device has the small one.

@@ -13,7 +13,7 @@
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { type Clock, systemClock } from './clock.js';
-import type { DataPlane } from './data-plane.js';
+import type { DataPlane, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
 import { LifelineMachine } from './lifeline-machine.js';
 import type { RecoveryLimits } from './options.js';
@@ -44,6 +44,11 @@ export class Lifeline {
   readonly closed: Promise<RdmaError | undefined>;
   /** What the peer promised last. */
   peerTerms: Terms | undefined;
+  /** The memory that is lent to the peer; empty when none is. */
+  lentMemory: Uint8Array = NO_MEMORY;
+  isEncrypted = false;
+  /** As the data plane told it last. */
+  queuePair: QueuePairStatus | null = null;
   readonly #options: LifelineOptions;
   readonly #clock: Clock;
   readonly #machine: LifelineMachine;
@@ -76,6 +81,9 @@ export class Lifeline {
       onProgress: () => this.#machine.progress(),
       onQuit: () => this.#input({ type: 'peer-quit' }),
       onQuitDone: () => this.#input({ type: 'quit-done' }),
+      onQueuePair: (queuePair) => {
+        this.queuePair = queuePair;
+      },
     };
   }
 
@@ -217,7 +225,10 @@ export class Lifeline {
         this.#report(output.step);
         break;
       case 'reconnecting':
-        reporter.report(StepName.RECOVERING, recoveringDetails(output.cause, dataPath.qpState));
+        reporter.report(
+          StepName.RECOVERING,
+          recoveringDetails(output.cause, this.queuePair?.state ?? 'none'),
+        );
         this.listener?.onReconnecting(output.cause);
         break;
       case 'reconnected':
@@ -248,13 +259,17 @@ export class Lifeline {
   async #meet(): Promise<void> {
     const { dataPath, reporter, resumeToken } = this.#options;
     const terms = await this.#rendezvous.meet({
-      async prepare(options) {
+      prepare: async (options) => {
         reporter.report(StepName.PSN_EXCHANGED);
-        const { path, terms } = await dataPath.prepare(options);
+        const { path, terms, memory } = await dataPath.prepare(options);
+        this.lentMemory = memory;
         return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
       },
       peerFault: (peer, address) => dataPath.peerFault(peer, address),
-      connect: (link) => dataPath.connect(link),
+      connect: async (link) => {
+        const { isEncrypted } = await dataPath.connect(link);
+        this.isEncrypted = isEncrypted;
+      },
       prove: (terms) => dataPath.prove(terms),
       proveFull: (terms) => dataPath.proveFull(terms),
     });
@@ -284,6 +299,7 @@ export class Lifeline {
   }
 
   async #finish(error: RdmaError | undefined): Promise<void> {
+    this.lentMemory = NO_MEMORY;
     await this.#rendezvous.close();
     this.#first?.reject(
       error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
@@ -295,6 +311,7 @@ export class Lifeline {
   }
 }
 
+const NO_MEMORY = new Uint8Array(0);
 const FAILED = 'the connection failed on an internal error';
 
 const silent = (peerName: string, silentMillis: number): RdmaError =>

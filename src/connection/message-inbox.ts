@@ -58,6 +58,8 @@ const beyondMessage = () => violation(MessageFault.BEYOND_MESSAGE, 'a fragment r
 
 /** Somebody who waits for a message. */
 export interface Waiter {
+  /** Its number, by which it stops waiting. */
+  readonly request?: number;
   resolve(message: Message | undefined): void;
   reject(error: RdmaError): void;
 }
@@ -137,10 +139,11 @@ export class MessageInbox implements Control {
     else this.#waiters.push(waiter);
   }
 
-  /** `waiter` waits no longer; no message is lost. */
-  forget(waiter: Waiter): void {
-    const index = this.#waiters.indexOf(waiter);
+  /** Whoever has this number waits no longer, and no message is lost; returns whether somebody had it. */
+  forget(request: number): boolean {
+    const index = this.#waiters.findIndex((waiter) => waiter.request === request);
     if (index >= 0) this.#waiters.splice(index, 1);
+    return index >= 0;
   }
 
   /** No message will come any more; those that are here can still be taken. */

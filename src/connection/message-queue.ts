@@ -21,6 +21,8 @@ export interface OutgoingMessage {
   readonly tag: number;
   data: Uint8Array;
   readonly done: SendDone;
+  /** The program's number for it, unique among its messages; 0 for those that nobody takes back. */
+  readonly request: number;
   sentBytes: number;
   /** A fragment of it has been cut. */
   hasBegun: boolean;
@@ -68,19 +70,21 @@ export class MessageQueue implements FragmentSource {
     return this.#room() >= needed;
   }
 
-  add(kind: MessageKind, tag: number, data: Uint8Array, done: SendDone): OutgoingMessage {
-    const message: OutgoingMessage = { kind, tag, data, done, sentBytes: 0, hasBegun: false };
-    this.#waiting.push(message);
-    return message;
+  add(kind: MessageKind, tag: number, data: Uint8Array, done: SendDone, request = 0): void {
+    this.#waiting.push({ kind, tag, data, done, request, sentBytes: 0, hasBegun: false });
   }
 
-  /** Takes back a message of which nothing was ever cut; returns whether it could. */
-  withdraw(message: OutgoingMessage): boolean {
-    if (message.hasBegun) return false;
-    const index = this.#waiting.indexOf(message);
-    if (index < 0) return false;
-    this.#waiting.splice(index, 1);
-    return true;
+  /** Takes back a message of which nothing was ever cut, and returns it. One that has begun goes on with a copy. */
+  withdraw(request: number): OutgoingMessage | undefined {
+    const index = this.#waiting.findIndex((message) => message.request === request);
+    const waiting = this.#waiting[index];
+    if (waiting !== undefined && !waiting.hasBegun) {
+      this.#waiting.splice(index, 1);
+      return waiting;
+    }
+    const begun = waiting ?? this.#cut.find((message) => message.request === request);
+    if (begun !== undefined) begun.data = begun.data.slice();
+    return undefined;
   }
 
   take(cut: Cut, maxBytes: number): void {

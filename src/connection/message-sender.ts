@@ -9,7 +9,7 @@ import { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
-import { MessageQueue, type OutgoingMessage, type SendDone } from './message-queue.js';
+import { MessageQueue, type SendDone } from './message-queue.js';
 import { Cut, type FragmentSource, type Outbox } from './outbox.js';
 import type { ReceiveWindow } from './receive-window.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
@@ -141,21 +141,22 @@ export class MessageSender {
   }
 
   /**
-   * Queues a message of the program. `data` must not change until `done` is called.
+   * Queues a message of the program, with its number for it. `data` must not change until `done` is called.
    *
    * @throws RdmaError ERR_RDMA_MESSAGE_TOO_LARGE, ERR_RDMA_QUEUE_FULL; then nothing has happened.
    */
-  send(tag: number, data: Uint8Array, done: SendDone): OutgoingMessage {
+  send(tag: number, data: Uint8Array, done: SendDone, request = 0): void {
     const { maxQueuedBytes } = this.#options;
     if (this.#terms !== null && data.length > this.maxMessageBytes)
       throw tooLarge(data, this.maxMessageBytes);
     const cost = QUEUED_MESSAGE_BYTES + data.length;
     if (this.#queuedBytes > 0 && this.#queuedBytes + cost > maxQueuedBytes) throw queueFull(this.queue);
     this.#queuedBytes += cost;
-    return this.#add(this.#messages, MessageKind.DATA, tag, data, (error) => {
+    const settled: SendDone = (error) => {
       this.#queuedBytes -= cost;
       done(error);
-    });
+    };
+    this.#add(this.#messages, MessageKind.DATA, tag, data, settled, request);
   }
 
   /** Sends a message about sealed memory; resolves when the peer has it. */
@@ -166,8 +167,9 @@ export class MessageSender {
   }
 
   /** Takes back a message of which nothing has left, and calls nobody; returns whether it could. */
-  withdraw(message: OutgoingMessage): boolean {
-    if (!this.#messages.withdraw(message)) return false;
+  withdraw(request: number): boolean {
+    const message = this.#messages.withdraw(request);
+    if (message === undefined) return false;
     this.#queuedBytes -= QUEUED_MESSAGE_BYTES + message.data.length;
     // What waited behind it may go now.
     this.#options.outbox.wake(this.#messages);
@@ -253,15 +255,15 @@ export class MessageSender {
     tag: number,
     data: Uint8Array,
     done: SendDone,
-  ): OutgoingMessage {
+    request = 0,
+  ): void {
     const failure = this.#failure;
     if (failure !== undefined) {
       queueMicrotask(() => done(failure));
-      return { kind, tag, data, done, sentBytes: 0, hasBegun: true };
+      return;
     }
-    const message = queue.add(kind, tag, data, done);
+    queue.add(kind, tag, data, done, request);
     this.#options.outbox.wake(queue);
-    return message;
   }
 
   /** The fragments before `peerReceived` have arrived; the rest is cut anew. */

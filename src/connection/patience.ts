@@ -39,6 +39,36 @@ export function watchPatience(
   return stop;
 }
 
+/**
+ * Waits for `running` as long as the program does. Then `giveUp` says with which error the wait ends, or with `undefined`
+ * that it came too late and `running` is answered all the same.
+ */
+export function patiently<T>(
+  running: Promise<T>,
+  options: CallOptions,
+  what: string,
+  giveUp: (why: RdmaError) => Promise<RdmaError | undefined>,
+): Promise<T> {
+  if (!mayGiveUp(options)) return running;
+  return new Promise((resolve, reject) => {
+    const stop = watchPatience(options, what, (why) => {
+      giveUp(why).then((error) => {
+        if (error !== undefined) reject(error);
+      }, reject);
+    });
+    running.then(
+      (value) => {
+        stop();
+        resolve(value);
+      },
+      (error: unknown) => {
+        stop();
+        reject(error);
+      },
+    );
+  });
+}
+
 const aborted = (signal: AbortSignal | undefined, what: string): RdmaError =>
   note(new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal?.reason }));
 

@@ -18,6 +18,7 @@ import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit } from './audit.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
+import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import type { ListenOptions } from './listen-options.js';
 import { checkCertificates, checkListen } from './option-rules.js';
@@ -299,7 +300,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#report(channel, asRdmaError(error, 'the session was not established'));
       return;
     }
-    const connection = new Connection(reporter.connection, lifeline, dataPath);
+    const made = new Connection(reporter.connection, lifeline, dataPath);
+    const connection = withInsides(made, { lifeline, dataPath });
     this.#auditLife(connection, admitted);
     this.#connections.add(connection);
     this.emit('connection', connection);

@@ -34,7 +34,8 @@ export interface ServerSnapshot {
   readonly connections: readonly ConnectionSnapshot[];
 }
 
-export function snapshotOf(server: Server): ServerSnapshot {
+export async function snapshotOf(server: Server): Promise<ServerSnapshot> {
+  const connections = await Promise.all([...server.connections].map(connectionSnapshot));
   const { host, port } = server.address;
   return {
     at: Date.now(),
@@ -43,12 +44,13 @@ export function snapshotOf(server: Server): ServerSnapshot {
     slots: { used: server.slots.used, total: server.slots.total },
     objects: { ...server.census() },
     counters: Object.fromEntries(Object.entries(server.device.counters()).filter(([, count]) => count > 0)),
-    connections: [...server.connections].flatMap((connection) => connectionSnapshot(connection) ?? []),
+    connections: connections.filter((connection) => connection !== undefined),
   };
 }
 
 /** `undefined` for one that has no queue pair: it is recovering, or just going. */
-function connectionSnapshot(connection: Connection): ConnectionSnapshot | undefined {
+async function connectionSnapshot(connection: Connection): Promise<ConnectionSnapshot | undefined> {
+  const progress = await connection.queryProgress();
   const { queuePair } = connection;
   if (queuePair === null) return undefined;
   const { messagesReceived, messagesSent, bytesReceived, bytesSent, recoveries } = connection.statistics;
@@ -57,7 +59,7 @@ function connectionSnapshot(connection: Connection): ConnectionSnapshot | undefi
     peer: cleanText(connection.peer?.subject ?? connection.remoteAddress, MAX_NAME_CHARS),
     ...queuePair,
     encrypted: connection.isEncrypted,
-    progress: connection.progress,
+    progress,
     messagesIn: messagesReceived,
     messagesOut: messagesSent,
     bytesIn: bytesReceived,

@@ -351,3 +351,21 @@ test('no room above the contract of devices names a kind of device', () => {
   );
   assert.deepEqual(naming, [], 'what a program decides by is an attribute of the device');
 });
+
+test('the life and the face of a connection know its data plane by the interface alone', () => {
+  const own = ['connection', 'data-plane', 'message-access', 'remote-access', 'rendezvous', 'tls-rendezvous'];
+  const room = join(packageRoot(), 'src', 'connection');
+  const lives = readdirSync(room).filter((name) => name.startsWith('lifeline'));
+  assert.ok(lives.length > 3);
+  const through = [...own.map((name) => `${name}.ts`), ...lives].flatMap((name) =>
+    [...readFileSync(join(room, name), 'utf8').matchAll(/'(\.[^']+\.js)'/g)]
+      .map(([, path = '']) => path)
+      .filter((path) =>
+        /\/(data-path|resources|link|link-proof|transitions|work-tracker|message-receiver|insides)\.js$/.test(
+          path,
+        ),
+      )
+      .map((path) => `${name} imports ${path}`),
+  );
+  assert.deepEqual(through, [], 'ask for it in data-plane.ts, with plain data');
+});

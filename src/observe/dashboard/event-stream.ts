@@ -48,9 +48,10 @@ export class EventStream {
       this.#watchers.delete(response);
       if (this.#watchers.size === 0) clearInterval(this.#timer);
     });
-    response.write(this.#frame('news', this.#news) + this.#frame('snapshot', snapshotOf(this.#server)));
+    response.write(this.#frame('news', this.#news));
+    void this.#sendSnapshot();
     if (this.#watchers.size === 1) {
-      this.#timer = setInterval(() => this.#send('snapshot', snapshotOf(this.#server)), EVERY_MILLIS);
+      this.#timer = setInterval(() => void this.#sendSnapshot(), EVERY_MILLIS);
     }
     return true;
   }
@@ -58,6 +59,10 @@ export class EventStream {
   close(): void {
     clearInterval(this.#timer);
     for (const watcher of this.#watchers) watcher.end();
+  }
+
+  async #sendSnapshot(): Promise<void> {
+    this.#send('snapshot', await snapshotOf(this.#server));
   }
 
   #watch(connection: Connection): void {

@@ -195,6 +195,14 @@ export const LIFELINE_FAULTS = faultsOf(
       replace: 'if (this.#progress > this.#progressAtQuit) this.#waitForQuit();',
     },
     {
+      id: 'close-before-notice',
+      wrong: 'A close gives up before the queue pair has noticed that the path is dead.',
+      file: 'connection/path-options',
+      find: 'answerMillis(path) + NOTICE_MILLIS',
+      replace: '0',
+      judges: ['test/connection/close-in-the-dark'],
+    },
+    {
       id: 'bye-recovers',
       wrong: 'A peer that said bye is looked for again.',
       file: 'connection/lifeline-machine',

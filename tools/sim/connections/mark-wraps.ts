@@ -1,5 +1,5 @@
 /** Which counters have wrapped in a run, seen from outside as far as possible: that they began near their wrap is not enough. */
-import { insidesOf } from '../../../src/connection/connection.js';
+import { insidesOf } from '../../../src/connection/insides.js';
 import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
 import type { EndProgram } from './end-program.js';
 import type { Scenario } from './scenario.js';

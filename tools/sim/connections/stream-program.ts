@@ -3,7 +3,7 @@
  * still. Bytes tell their place in their direction, so that every read is checked as it happens.
  */
 import type { Connection } from '../../../src/connection/connection.js';
-import { insidesOf } from '../../../src/connection/connection.js';
+import { insidesOf } from '../../../src/connection/insides.js';
 import type { StreamEvents, StreamId, StreamTable } from '../../../src/connection/stream-table.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { VirtualTime } from '../../../testkit/virtual-time.js';

@@ -2,8 +2,9 @@
  * Whether memory has bounds: what waits in a connection stays below what its options say and what its program has asked for
  * and not got, and what a device, a server and the machine hold stays below a multiple of their connections.
  */
-import { insidesOf } from '../../../src/connection/connection.js';
+
 import type { DataPathCensus } from '../../../src/connection/data-path.js';
+import { insidesOf } from '../../../src/connection/insides.js';
 import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
