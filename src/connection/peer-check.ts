@@ -39,6 +39,11 @@ export class PeerCheck {
   #end: LocalEnd | undefined;
   #isExclusive = false;
 
+  /** Queue pair numbers that are noted: of connections that are there, and of no others. */
+  static get noted(): number {
+    return localEnds.size;
+  }
+
   /** Call it before the path is told: the peer may be here, too. */
   note(own: OwnEnd, end: SessionEnd): void {
     this.release();

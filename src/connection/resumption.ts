@@ -91,10 +91,10 @@ export class Resumptions {
     return true;
   }
 
-  /** The connection whose client has been gone the longest; its place may be given away. */
+  /** The oldest connection whose client is gone; its place may be given away. */
   absentee(): Lifeline | undefined {
     for (const { lifeline } of this.#points.values()) {
-      if (lifeline?.isAbsent === true && !lifeline.isOver) return lifeline;
+      if (lifeline?.isAbsent === true) return lifeline;
     }
     return undefined;
   }

@@ -42,6 +42,8 @@ async function refused(access: Promise<unknown>): Promise<void> {
   await assert.rejects(access, { code: 'ERR_RDMA_COMPLETION', status: 'REM_ACCESS_ERR' });
 }
 
+const inDays = (days: number): Date => new Date(Date.now() + days * 86_400_000);
+
 test('a peer writes and reads granted memory, and no longer when the grant was revoked', async () => {
   const both = await pair();
   const { served, client, server } = both;
@@ -144,6 +146,36 @@ test('granted memory of an encrypted connection is written and read sealed', asy
   await both.client.write(remote, data);
   assert.deepEqual(Buffer.from(await both.client.read(remote)), data);
   assert.deepEqual(Buffer.from(memory), data);
+  await done(both);
+});
+
+for (const { what, rights, from, length } of [
+  { what: 'a grant to write only', rights: { write: true }, from: 0, length: 64 },
+  { what: 'a byte behind a grant', rights: { read: true }, from: 0, length: 65 },
+  { what: 'a byte before a grant', rights: { read: true }, from: -1, length: 64 },
+]) {
+  test(`whoever asks for ${what} over an encrypted connection breaks the rules`, async () => {
+    const both = await pair({ encryption: 'aes-256-gcm' });
+    const memory = new Uint8Array(128).fill(7);
+    const remote = await tell(both, await both.served.grant(memory.subarray(32, 96), rights));
+    const asked = new RemoteBuffer(remote.addr + BigInt(from), remote.rkey, length);
+    await assert.rejects(both.client.read(asked), { code: 'ERR_RDMA_REFUSED' });
+    const end = await both.served.closed;
+    assert.equal(end?.code, 'ERR_RDMA_PROTOCOL');
+    assert.match(end?.message ?? '', /memory that it may not read/);
+    await done(both);
+  });
+}
+
+test('a grant may be for longer than a timer can be', async (t) => {
+  const both = await pair();
+  const timers = t.mock.method(globalThis, 'setTimeout');
+  const grant = await both.served.grant(new Uint8Array(8), { read: true, expires: inDays(60) });
+  const delays = timers.mock.calls.map(({ arguments: [, millis] }) => millis ?? 0);
+  timers.mock.restore();
+  assert.ok(Math.max(...delays) > 86_400_000, 'it has a timer');
+  assert.ok(Math.max(...delays) < 2 ** 31, 'a longer one would end at once');
+  await grant.revoke();
   await done(both);
 });
 

@@ -9,6 +9,7 @@ import {
   writeHeader,
 } from '../../src/connection/message-header.js';
 import { LIMIT_RECEIVES } from '../../src/connection/message-receiver.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 
 const PLAN: WorldPlan = {
@@ -122,6 +123,14 @@ test('a half-received message goes on after a new link where it stopped', async 
   await world.end();
 });
 
+test('a last fragment that is one byte too long is refused as beyond_message', async () => {
+  const world = worldWithLink();
+  world.deliver(fragment({ value: 60 }, new Uint8Array(40)));
+  world.deliver(fragment({ sequence: 1, value: 60 }, new Uint8Array(21)));
+  assert.equal(reasonOf(world), 'beyond_message');
+  await world.end();
+});
+
 test('nothing is sent beyond the limit of the peer, until it says more', async () => {
   const world = worldWithLink({ peerSlots: 1 });
   world.send(0, Uint8Array.of(1));
@@ -154,6 +163,7 @@ for (const [what, header, reason] of [
   ['a stream of ours that is not open', { kind: MessageKind.STREAM, stream: 1, flags: 2 }, 'unknown_stream'],
   ['a gap in the sequence', { sequence: 1 }, 'out_of_sequence'],
   ['a gap in a stream', { kind: MessageKind.STREAM, stream: 1, value: 1 }, 'wrong_offset'],
+  ['sealed memory on a connection in clear', { kind: MessageKind.SEALED_WRITE }, 'unknown_kind'],
   ['a QUIT with a value', { kind: MessageKind.QUIT, value: 1 }, 'unused_field'],
   ['a RESET with FIN', { kind: MessageKind.RESET, stream: 1, flags: 1 }, 'unknown_flag'],
 ] as const) {
@@ -195,4 +205,12 @@ test('one byte of a message fits into receives that are one byte longer than a h
     world.sent.messages.map(({ error }) => error),
     [undefined],
   );
+});
+
+test('whoever waits for a message when the connection is lost learns why, and is not told of an end', async () => {
+  const world = worldWithLink();
+  const [one, two] = [world.inbox.next(), world.inbox.next()];
+  const reason = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link was lost');
+  world.fail(reason);
+  for (const waiting of [one, two, world.inbox.next()]) await assert.rejects(waiting, reason);
 });

@@ -49,7 +49,9 @@ test('two ends of one session may be on one device, whatever the address of the 
   assert.equal(reasonOf(client, path(100), '192.0.2.1'), undefined);
   server?.release();
   assert.equal(reasonOf(client, path(100)), 'own_queue_pair', 'a queue pair that is gone is nobody');
+  assert.equal(PeerCheck.noted, 1);
   client?.release();
+  assert.equal(PeerCheck.noted, 0);
 });
 
 test('an end cannot be tied to itself, to its own side, to another session or to nobody', () => {

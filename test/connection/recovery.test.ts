@@ -123,6 +123,22 @@ for (const [what, fault] of FAULTS) {
   });
 }
 
+test('a grant that a failure of its link forestalls leaves nothing behind', async () => {
+  await using rig = await startRig();
+  await new ServiceClient(rig.client).welcome();
+  const { device } = rig.clientDevice;
+  const before = device.census();
+  const reconnected = once(rig.client, 'reconnected');
+  const refused = assert.rejects(rig.client.grant(new Uint8Array(100), { read: true }), {
+    code: 'ERR_RDMA_CONNECTION_LOST',
+  });
+  // The window is not bound yet: registering memory takes a turn.
+  await rig.clientDevice.failQueuePairs();
+  await refused;
+  await reconnected;
+  assert.deepEqual(device.census(), before);
+});
+
 const RELAPSES = 20;
 
 for (const [whose, failPeer] of [

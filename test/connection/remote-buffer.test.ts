@@ -15,3 +15,9 @@ test('a part of a remote buffer ends where it does, at the latest', () => {
     assert.throws(() => buffer.at(offset, length), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
   }
 });
+
+test('a remote buffer ends where its memory does, at the latest', () => {
+  const last = 2n ** 64n - 8n;
+  assert.equal(new RemoteBuffer(last, 1, 8).length, 8);
+  assert.throws(() => new RemoteBuffer(last, 1, 9), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+});

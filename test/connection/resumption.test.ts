@@ -1,17 +1,30 @@
-/** Which connection a token may take up. */
+/** Which connection a token may take up, and whose place may be given away. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Lifeline } from '../../src/connection/lifeline.js';
 import type { Rendezvous } from '../../src/connection/rendezvous.js';
-import { Resumptions } from '../../src/connection/resumption.js';
+import { type ResumePoint, Resumptions } from '../../src/connection/resumption.js';
+import type { RdmaError } from '../../src/verbs/errors.js';
 
-const comingOf = (fingerprint256: string): Rendezvous => {
-  const failed: unknown[] = [];
-  return {
+interface Coming {
+  readonly rendezvous: Rendezvous;
+  /** What it was ended with. */
+  readonly failed: RdmaError[];
+  readonly dropped: RdmaError[];
+}
+
+function coming(fingerprint256: string): Coming {
+  const failed: RdmaError[] = [];
+  const dropped: RdmaError[] = [];
+  const rendezvous = {
     peer: { fingerprint256 },
-    fail: (error: unknown) => failed.push(error),
+    fail: (error: RdmaError) => failed.push(error),
+    drop: (error: RdmaError) => dropped.push(error),
   } as unknown as Rendezvous;
-};
+  return { rendezvous, failed, dropped };
+}
+
+const comingOf = (fingerprint256: string): Rendezvous => coming(fingerprint256).rendezvous;
 
 test('a token takes up its connection, but not one that ends, one of another certificate, or none', () => {
   const resumptions = new Resumptions();
@@ -31,4 +44,34 @@ test('a token takes up its connection, but not one that ends, one of another cer
   resumptions.delete(point);
   assert.equal(resumptions.resume(point.token, comingOf('owner')), false);
   assert.equal(superseded, 1);
+});
+
+test('the place of a client that is gone may be given away, of one that is there never', () => {
+  const resumptions = new Resumptions();
+  const lives = [false, true, true].map((isAbsent) => ({ isAbsent }) as unknown as Lifeline);
+  resumptions.create();
+  const points = lives.map((lifeline) => Object.assign(resumptions.create(), { lifeline }));
+  assert.equal(resumptions.absentee(), lives[1]);
+  resumptions.delete(points[1] as ResumePoint);
+  assert.equal(resumptions.absentee(), lives[2]);
+  resumptions.delete(points[2] as ResumePoint);
+  assert.equal(resumptions.absentee(), undefined);
+});
+
+test('of several sessions for one connection the last one counts; one that comes too late is told so', async () => {
+  const point = new Resumptions().create();
+  const [first, second, third] = [coming('owner'), coming('owner'), coming('owner')] as const;
+  point.offer(first.rendezvous);
+  point.offer(second.rendezvous);
+  assert.equal(first.dropped[0]?.code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.equal(await point.next(new AbortController().signal), second.rendezvous);
+  assert.deepEqual(second.dropped, []);
+  point.offer(third.rendezvous);
+  point.end();
+  assert.deepEqual(
+    third.failed.map(({ code, refusal }) => ({ code, refusal })),
+    [{ code: 'ERR_RDMA_CONNECTION_LOST', refusal: 'resumption' }],
+  );
+  point.end();
+  assert.equal(third.failed.length, 1);
 });

@@ -1,22 +1,25 @@
 /** What a rendezvous over TLS tells of a peer between two meetings, and what it answers by itself. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import type { RendezvousListener } from '../../src/connection/rendezvous.js';
+import type { MeetingSteps, RendezvousListener } from '../../src/connection/rendezvous.js';
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
-import type { Frame } from '../../src/session/frames.js';
+import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import {
   arrival,
   clientOptions,
+  connectRaw,
   noConnections,
+  PARAMETERS,
   rdmaError,
   startServer,
   type TestCertificates,
   type TestServer,
   testCertificates,
+  within,
 } from '../session/support.js';
 
 let certificates: TestCertificates;
@@ -132,10 +135,14 @@ test('a peer that is lost is told of with the reason, and so is one that this si
 });
 
 test('a ping just before the goodbye is a sign of life that needs no answer', async () => {
-  const { client, told } = await watched();
-  client.send({ type: 'ping' });
-  await client.close();
-  await told.until('left');
+  const { socket, frames } = await connectRaw(server.port, certificates);
+  const served = await arrived.channel;
+  served.handshakeDone();
+  const told = new Told();
+  new TlsRendezvous(served).watch(told);
+  // In one piece, so that the channel has ended when the ping is read.
+  socket.write(Buffer.concat([encodeFrame({ type: 'ping' }), encodeFrame({ type: 'bye' })]));
+  assert.deepEqual(await within(frames), []);
   assert.deepEqual(told.all, ['heard', 'left']);
 });
 
@@ -152,6 +159,134 @@ test('whoever stops the watch, or begins another, leaves the frames to the next'
   await client.close();
   await next.until('left');
   assert.deepEqual(told.all, []);
+});
+
+// --- what it means that nothing proved the path ---------------------------------------------------------------------------
+
+/** Both ends meet, with UDP ports of their own, and the proof of each ends as the test wants. */
+async function meetings(
+  proofs: { server: Promise<void>; client: Promise<void>; full?: Promise<void> },
+  ports = { server: 4791, client: 4791 },
+): Promise<{
+  client: ControlChannel;
+  ofServer: Promise<RdmaError>;
+  ofClient: Promise<RdmaError>;
+  rendezvous: TlsRendezvous;
+}> {
+  const client = await connectTls(clientOptions(certificates, server.port));
+  const rendezvous = new TlsRendezvous(await arrived.channel);
+  const stepsOf = (who: 'server' | 'client'): MeetingSteps => ({
+    prepare: async () => ({
+      ...PARAMETERS,
+      path: { ...PARAMETERS.path, udpPort: ports[who], mtu: MTUS[who] },
+    }),
+    peerFault: async () => undefined,
+    connect: async () => {},
+    prove: () => proofs[who],
+    proveFull: async () => proofs.full,
+  });
+  const ofServer = rdmaError(rendezvous.meet(stepsOf('server')));
+  const ofClient = rdmaError(new TlsRendezvous(client).meet(stepsOf('client')));
+  return { client, ofServer, ofClient, rendezvous };
+}
+
+const MTUS = { server: 4096, client: 1024 } as const;
+const NEVER = new Promise<void>(() => {});
+const failing = (error: RdmaError): Promise<void> => {
+  const proof = Promise.reject(error);
+  proof.catch(() => {});
+  return proof;
+};
+const unanswered = (): RdmaError =>
+  new RdmaError('ERR_RDMA_COMPLETION', 'nobody answered', { status: 'RETRY_EXC_ERR' });
+
+test('a queue pair that nobody answers means that UDP does not come through, and the one that learns it tells the other', async () => {
+  const cause = unanswered();
+  const { client, ofServer, ofClient, rendezvous } = await meetings({
+    server: failing(cause),
+    client: NEVER,
+  });
+  const error = await within(ofServer);
+  assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
+  assert.equal(error.cause, cause);
+  assert.match(
+    error.message,
+    /^TCP from 127\.0\.0\.1:\d+ works, but UDP port 4791 does not come through: open it in both directions$/,
+  );
+  assert.equal(rendezvous.end, undefined, 'another attempt may be made');
+  rendezvous.fail(error, error.message);
+  const told = await within(ofClient);
+  assert.deepEqual(
+    { code: told.code, refusal: told.refusal },
+    { code: 'ERR_RDMA_UNREACHABLE', refusal: 'unreachable' },
+  );
+  assert.match(told.message, /^TCP to 127\.0\.0\.1:\d+ works, but UDP port 4791 does not come through/);
+  await client.closed;
+});
+
+test('two UDP ports are both named, each end with its own first', async () => {
+  const proofs = { server: failing(unanswered()), client: failing(unanswered()) };
+  const { client, ofServer, ofClient } = await meetings(proofs, { server: 4791, client: 4444 });
+  assert.match(
+    (await within(ofServer)).message,
+    /UDP ports 4791 here and 4444 there do not come through: open them/,
+  );
+  assert.match(
+    (await within(ofClient)).message,
+    /UDP ports 4444 here and 4791 there do not come through: open them/,
+  );
+  await client.close();
+});
+
+test('small packets that come through, and large ones that do not, are told by their size', async () => {
+  const done = Promise.resolve();
+  const { client, ofServer, ofClient } = await meetings({
+    server: done,
+    client: done,
+    full: failing(unanswered()),
+  });
+  for (const { code, message } of await within(Promise.all([ofServer, ofClient]))) {
+    assert.equal(code, 'ERR_RDMA_UNREACHABLE');
+    assert.match(
+      message,
+      /small UDP packets come through, but those that carry 1024 bytes do not: lower path\.mtu/,
+    );
+  }
+  await client.close();
+});
+
+test('a proof that does not come before the deadline of the handshake means the same', async () => {
+  const own = arrival();
+  await using brief = await startServer(certificates, {
+    onChannel: own.arrive,
+    handshakeDeadlineMillis: 300,
+  });
+  const usual = server;
+  server = brief;
+  arrived = own;
+  const { ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER }).finally(() => {
+    server = usual;
+  });
+  for (const { code, message } of await within(Promise.all([ofServer, ofClient]))) {
+    assert.equal(code, 'ERR_RDMA_UNREACHABLE');
+    assert.match(message, /UDP port 4791 does not come through/);
+  }
+});
+
+test('a proof that fails for another reason keeps that one', async () => {
+  const reason = new RdmaError('ERR_RDMA_COMPLETION', 'the queue pair failed', { status: 'WR_FLUSH_ERR' });
+  const { client, ofServer, ofClient } = await meetings({ server: failing(reason), client: NEVER });
+  assert.equal(await within(ofServer), reason);
+  client.drop(lost());
+  assert.equal((await within(ofClient)).message, 'given up');
+});
+
+test('a peer that breaks the protocol before the proof is told so, whatever became of UDP', async () => {
+  const { client, ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER });
+  while (client.sessionsBefore === 0) await new Promise(setImmediate);
+  client.send({ type: 'ready' });
+  assert.equal((await within(ofServer)).code, 'ERR_RDMA_PROTOCOL');
+  assert.equal((await within(ofClient)).code, 'ERR_RDMA_REFUSED');
 });
 
 function again(): ReturnType<typeof watched> {

@@ -1,6 +1,14 @@
 /** Faults of connections: messages, admission, grants, paths, recovery. */
 import { faultsOf } from '../fault-list.js';
 
+const ADMISSION = [
+  'test/connection/admission',
+  'test/connection/authorization',
+  'test/connection/refusal-kinds',
+  'test/connection/draining',
+  'test/connection/recovery',
+];
+
 export const CONNECTION_FAULTS = faultsOf(
   'connection',
   [
@@ -272,13 +280,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    if (this.#taken[slot] !== true) return;
 `,
       replace: '',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/slots', 'test/connection/admission'],
     },
     {
       id: 'slots-one-more',
@@ -286,13 +288,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/slots',
       find: 'new Array<boolean>(total).fill(false)',
       replace: 'new Array<boolean>(total + 1).fill(false)',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/slots', 'test/connection/admission'],
     },
     {
       id: 'admitted-while-closing',
@@ -300,13 +296,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/admission',
       find: 'if (slot !== undefined && !this.#isClosed) return',
       replace: 'if (slot !== undefined) return',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'no-slot-stays-counted',
@@ -317,13 +307,7 @@ export const CONNECTION_FAULTS = faultsOf(
       replace: `    const slot = await this.#takeSlot();
     if (slot === undefined) this.#identities.enter(peer, Number.POSITIVE_INFINITY);
 `,
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'released-stays-counted',
@@ -332,13 +316,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `  release({ slot, peer }: Admitted): void {
     this.#identities.leave(peer);`,
       replace: '  release({ slot, peer }: Admitted): void {',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'terms-max-ignored',
@@ -346,13 +324,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/admission',
       find: 'terms.maxConnections ?? usual',
       replace: 'usual',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'identity-one-more',
@@ -360,13 +332,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/authorization',
       find: 'if (count >= max) return false;',
       replace: 'if (count > max) return false;',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'authorize-undecided',
@@ -374,13 +340,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/authorization',
       find: 'if (terms === false) {',
       replace: 'if (terms === undefined) {',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ADMISSION,
     },
     {
       id: 'token-of-ending',
@@ -388,13 +348,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/resumption',
       find: 'lifeline === null || lifeline.isOver',
       replace: 'lifeline === null',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
     },
     {
       id: 'token-of-another-client',
@@ -403,27 +357,15 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    if (lifeline.rendezvous.peer?.fingerprint256 !== rendezvous.peer?.fingerprint256) return false;
 `,
       replace: '',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
     },
     {
-      id: 'absentee-ending',
-      wrong: 'A connection that is ending counts as one whose place may be given away.',
+      id: 'absentee-present',
+      wrong: 'The place of a connection that is up may be given away.',
       file: 'connection/resumption',
-      find: 'lifeline?.isAbsent === true && !lifeline.isOver',
-      replace: 'lifeline?.isAbsent === true',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      find: 'if (lifeline?.isAbsent === true) return lifeline;',
+      replace: 'if (lifeline !== null) return lifeline;',
+      judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
     },
     {
       id: 'offered-forgotten',
@@ -432,13 +374,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    this.#offered?.drop(superseded());
 `,
       replace: '',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
     },
     {
       id: 'late-session-untold',
@@ -446,13 +382,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/resumption',
       find: '    this.#offered?.fail(error, message);\n',
       replace: '    void error;\n',
-      judges: [
-        'test/connection/admission',
-        'test/connection/authorization',
-        'test/connection/refusal-kinds',
-        'test/connection/draining',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
     },
     {
       id: 'pool-not-zeroed',
@@ -487,7 +417,39 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    this.#open.clear();
 `,
       replace: '',
-      judges: ['test/connection/connection', 'test/connection/recovery'],
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
+    },
+    {
+      id: 'work-unposted-hangs',
+      wrong: 'Work that cannot be posted never ends.',
+      file: 'connection/work-tracker',
+      find: "      queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));\n",
+      replace: '',
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
+    },
+    {
+      id: 'work-unposted-pending',
+      wrong: 'Work that could not be posted counts as under way.',
+      file: 'connection/work-tracker',
+      find: '    } catch (error) {\n      this.#open.delete(wrId);\n',
+      replace: '    } catch (error) {\n',
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
+    },
+    {
+      id: 'answered-early',
+      wrong: 'Who waits until all is answered waits for one answer only.',
+      file: 'connection/work-tracker',
+      find: 'if (this.#waiting.length > 0 && this.#open.size === 0) this.#tellWaiting();',
+      replace: 'if (this.#waiting.length > 0) this.#tellWaiting();',
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
+    },
+    {
+      id: 'answered-survives-link',
+      wrong: 'Who waits until all is answered waits on when the link has ended.',
+      file: 'connection/work-tracker',
+      find: '    for (const done of open) done(error);\n    this.#tellWaiting();\n',
+      replace: '    for (const done of open) done(error);\n',
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
     },
     {
       id: 'work-after-failure',
@@ -496,7 +458,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `      queueMicrotask(() => done(failure));
 `,
       replace: '',
-      judges: ['test/connection/recovery'],
+      judges: ['test/connection/work-tracker', 'test/connection/recovery'],
     },
     {
       id: 'remote-part-outside',
@@ -504,13 +466,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/remote-buffer',
       find: 'offset + length > this.length',
       replace: 'offset + length > this.length + 1',
-      judges: [
-        'test/connection/remote-buffer',
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/remote-buffer', 'test/connection/grants'],
     },
     {
       id: 'remote-beyond-memory',
@@ -518,12 +474,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/remote-buffer',
       find: 'addr + BigInt(length) > END',
       replace: 'false',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/remote-buffer', 'test/connection/grants'],
     },
     {
       id: 'grant-right-above-terms',
@@ -531,12 +482,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: '(read && !this.#rights.read) || (write && !this.#rights.write)',
       replace: 'read && !this.#rights.read',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grant-expired-taken',
@@ -544,12 +490,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'if (expires !== undefined && !(expires.getTime() > Date.now()))',
       replace: 'if (false)',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grants-unbounded',
@@ -557,12 +498,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'if (this.size >= MAX_GRANTS)',
       replace: 'if (false)',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grant-reached-after-revoke',
@@ -570,12 +506,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'ending !== undefined || !rights[right]',
       replace: '!rights[right]',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grant-any-right-sealed',
@@ -583,13 +514,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'ending !== undefined || !rights[right] ||',
       replace: 'ending !== undefined ||',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-        'fuzz:sealed',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption', 'fuzz:sealed'],
     },
     {
       id: 'grant-end-one-late',
@@ -597,13 +522,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'addr + BigInt(length) > remote.addr + BigInt(remote.length)',
       replace: 'addr + BigInt(length) > remote.addr + BigInt(remote.length) + 1n',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-        'fuzz:sealed',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption', 'fuzz:sealed'],
     },
     {
       id: 'grant-window-kept',
@@ -612,12 +531,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    await live.holding.mw?.close();
 `,
       replace: '',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grant-region-kept',
@@ -626,12 +540,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `    await live.resources.deregister(live.holding.mr);
 `,
       replace: '',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grant-failed-leaks',
@@ -640,12 +549,7 @@ export const CONNECTION_FAULTS = faultsOf(
       find: `      await mw?.close();
       await resources.deregister(mr);`,
       replace: '      await mw?.close();',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/recovery'],
     },
     {
       id: 'grant-timer-overflow',
@@ -653,12 +557,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'Math.min(leftMillis, LONGEST_TIMER_MILLIS)',
       replace: 'leftMillis',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'grants-survive-recovery',
@@ -666,13 +565,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/grants',
       find: 'filter(({ holding }) => holding.mw !== null)',
       replace: 'filter(({ holding }) => holding.mw === null)',
-      judges: [
-        'test/connection/grants',
-        'test/connection/authorization',
-        'test/connection/encryption',
-        'test/connection/bad-input',
-        'test/connection/recovery',
-      ],
+      judges: ['test/connection/grants', 'test/connection/encryption'],
     },
     {
       id: 'own-queue-pair-taken',
@@ -751,7 +644,15 @@ export const CONNECTION_FAULTS = faultsOf(
     },
     {
       id: 'local-end-kept',
-      wrong: 'The queue pair of a connection that ended stays noted.',
+      wrong: 'The queue pair of a connection that ended counts as one that is there.',
+      file: 'connection/peer-check',
+      find: '    ends?.delete(end);\n',
+      replace: '',
+      judges: ['test/connection/peer-path', 'test/connection/connection'],
+    },
+    {
+      id: 'local-number-kept',
+      wrong: 'The number of a queue pair that is gone stays noted.',
       file: 'connection/peer-check',
       find: `    if (ends?.size === 0) localEnds.delete(end.own.qpn);
 `,
@@ -772,7 +673,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/one-sided',
       find: 'this.#posted < MAX_POSTED_OPERATIONS',
       replace: 'this.#posted < MAX_POSTED_OPERATIONS * 64',
-      judges: ['test/connection/connection', 'test/connection/recovery'],
+      judges: ['test/connection/one-sided'],
     },
     {
       id: 'posted-survives-link',
@@ -830,7 +731,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/remote-access',
       find: 'transfer.isWrite && transfer.hasBegun ? begun(why) : why',
       replace: 'why',
-      judges: ['test/connection/patience'],
+      judges: ['test/connection/remote-access', 'test/connection/patience'],
     },
     {
       id: 'given-up-write-from-program-memory',
@@ -838,7 +739,7 @@ export const CONNECTION_FAULTS = faultsOf(
       file: 'connection/remote-access',
       find: 'mayShrink(bytes) || mayGiveUp(options) ?',
       replace: 'mayShrink(bytes) ?',
-      judges: ['test/connection/patience'],
+      judges: ['test/connection/remote-access', 'test/connection/patience'],
     },
     {
       id: 'transfers-unbounded',

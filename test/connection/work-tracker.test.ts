@@ -1,0 +1,84 @@
+/** Requests of a link end once each, whichever of their completion and the end of the link comes first. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { WorkTracker } from '../../src/connection/work-tracker.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
+import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
+import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
+
+const LOST = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link is gone');
+const WORK = { opcode: WrOpcode.SEND, sges: [{ mr: new WatchedMemory(8) }] } as const;
+
+class Rig {
+  readonly qp = new WatchedQp(1, 8);
+  readonly tracker = new WorkTracker(this.qp);
+  /** How requests ended, in that order. */
+  readonly ended: string[] = [];
+
+  post(name: string): void {
+    this.tracker.post(WORK, (error) => this.ended.push(`${name}: ${error?.status ?? error?.code ?? 'done'}`));
+  }
+
+  complete(index: number, status: WcStatus = WcStatus.SUCCESS): void {
+    const completion = new WorkCompletion();
+    completion.wrId = this.qp.sends[index]?.wrId ?? assert.fail();
+    completion.status = status;
+    this.tracker.onCompletion(completion);
+  }
+}
+
+test('a request ends with its completion, once, and with what that says', () => {
+  const rig = new Rig();
+  for (const name of ['one', 'two']) rig.post(name);
+  assert.equal((rig.qp.sends[0]?.flags ?? 0) & SendFlags.SIGNALED, SendFlags.SIGNALED);
+  assert.equal(rig.tracker.pending, 2);
+  rig.complete(1, WcStatus.REM_ACCESS_ERR);
+  rig.complete(0);
+  rig.complete(0);
+  assert.deepEqual(rig.ended, ['two: REM_ACCESS_ERR', 'one: done']);
+  assert.equal(rig.tracker.pending, 0);
+});
+
+test('what is open when the link ends, ends with it, and not again when it completes', () => {
+  const rig = new Rig();
+  rig.post('one');
+  rig.tracker.fail(LOST);
+  rig.tracker.fail(new RdmaError('ERR_RDMA_CLOSED', 'later'));
+  rig.complete(0);
+  assert.deepEqual(rig.ended, ['one: ERR_RDMA_CONNECTION_LOST']);
+  assert.equal(rig.tracker.pending, 0);
+});
+
+test('what is posted after the link has ended, or cannot be posted, ends soon, but not at once', async () => {
+  const rig = new Rig();
+  rig.qp.onSend = () => {
+    throw new RdmaError('ERR_RDMA_QUEUE_FULL', 'the send queue is full');
+  };
+  rig.post('full');
+  rig.tracker.fail(LOST);
+  rig.post('late');
+  assert.deepEqual(rig.ended, []);
+  await Promise.resolve();
+  assert.deepEqual(rig.ended, ['full: ERR_RDMA_QUEUE_FULL', 'late: ERR_RDMA_CONNECTION_LOST']);
+  assert.equal(rig.tracker.pending, 0);
+});
+
+test('who waits until all is answered waits for the last request, or for the end of the link', async () => {
+  const rig = new Rig();
+  const told: string[] = [];
+  await rig.tracker.answered();
+  for (const name of ['one', 'two']) rig.post(name);
+  void rig.tracker.answered().then(() => told.push('answered'));
+  rig.complete(0);
+  await new Promise(setImmediate);
+  assert.equal(told.length, 0);
+  rig.complete(1);
+  await new Promise(setImmediate);
+  assert.equal(told.length, 1);
+  rig.post('three');
+  void rig.tracker.answered().then(() => told.push('over'));
+  rig.tracker.fail(LOST);
+  await new Promise(setImmediate);
+  assert.deepEqual(told, ['answered', 'over']);
+});
