@@ -45,3 +45,4 @@ export {
 } from './verbs/errors.js';
 export type { QueuePairProgress } from './verbs/queue-pair.js';
 export { REFUSAL_KINDS, type RefusalKind } from './verbs/refusal-kind.js';
+export type { PlainRejection, Rejection } from './verbs/rejection.js';

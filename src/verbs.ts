@@ -32,6 +32,26 @@ export type {
   CompletionQueue,
   CompletionQueueOptions,
 } from './verbs/completion-queue.js';
+export {
+  type CmAddress,
+  type CmConnectRequest,
+  type CmDatagramEvent,
+  type CmDatagramLookup,
+  type CmDatagramRequest,
+  type CmDatagramService,
+  type CmEvent,
+  type CmId,
+  type CmListener,
+  type CmListenOptions,
+  type CmParameters,
+  type CmPath,
+  type CmPeerParameters,
+  type CmRequest,
+  type ConnectionManager,
+  type OwnCmParameters,
+  PortSpace,
+  PrivateDataBytes,
+} from './verbs/connection-manager.js';
 export type {
   CloseOptions,
   Device,
@@ -63,6 +83,7 @@ export type {
   SharedReceiveQueueOptions,
 } from './verbs/queue-pair.js';
 export type { RefusalKind } from './verbs/refusal-kind.js';
+export type { PlainRejection, Rejection } from './verbs/rejection.js';
 export {
   createCompletions,
   statusName,

@@ -26,22 +26,24 @@ const FACES: readonly Face[] = [
       ConnectionQueuePair ConnectionStatistics ConnectionStep DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions
       OpenDeviceOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
-      RdmaErrorOptions RdmaFault RefusalKind SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
+      RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
       TlsRefusal
     `,
   },
   {
     entry: 'queuepair/verbs',
     values: `
-      AccessFlags PATH_DEFAULTS PATH_MTUS PSN_MASK QPN_MASK QpState QpType ROCE_OVERHEAD_BYTES
+      AccessFlags PATH_DEFAULTS PATH_MTUS PSN_MASK PortSpace PrivateDataBytes QPN_MASK QpState QpType ROCE_OVERHEAD_BYTES
       RdmaError SendFlags WcFlags WcOpcode WcStatus WorkCompletion WrOpcode activeMtuFor commonMtu
       createCompletions qpStateName qpTypeName statusName toInit toPathMtu toPeerPath toPsn toQKey
       toQpn toRKey toRtr toRts
     `,
     types: `
-      AddressHandle AddressVector AsyncEvent CloseOptions CompletionChannel CompletionQueue
-      CompletionQueueOptions Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
-      MemoryWindow OwnPath PathMtu PathOptions PeerPath PlainError PortAttributes ProtectionDomain Psn
+      AddressHandle AddressVector AsyncEvent CloseOptions CmAddress CmConnectRequest CmDatagramEvent CmDatagramLookup
+      CmDatagramRequest CmDatagramService CmEvent CmId CmListenOptions CmListener CmParameters CmPath CmPeerParameters
+      CmRequest CompletionChannel CompletionQueue
+      CompletionQueueOptions ConnectionManager Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
+      MemoryWindow OwnCmParameters OwnPath PathMtu PlainRejection Rejection PathOptions PeerPath PlainError PortAttributes ProtectionDomain Psn
       QKey QpAttributes QpCapacity QpSnapshot Qpn QueuePair QueuePairEvent QueuePairOptions QueuePairProgress RKey
       RdmaErrorCode RdmaErrorOptions RdmaFault ReceiveWorkRequest RefusalKind SendWorkRequest Sge
       SharedReceiveQueue SharedReceiveQueueOptions WindowBinding
