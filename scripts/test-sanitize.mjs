@@ -1,5 +1,5 @@
 /**
- * `npm run test:sanitize -- [PATTERN…]`: runs the tests of the soft device and the native port with an addon that the
+ * `npm run test:sanitize -- [PATTERN…]`: runs the tests of all kinds of device and the native port with an addon that the
  * address and undefined-behaviour sanitizers watch: a read behind the end or of freed memory, or an overflow, ends the
  * process and fails the test. Skips with the reason where such an addon cannot be built.
  *
@@ -12,7 +12,7 @@ import { compileAddon } from './build-addon.mjs';
 import { exitLike, run } from './child-process.mjs';
 import { root, setUp } from './setup.mjs';
 
-const PATTERNS = ['test/soft/', 'test/native/', 'test/conformance/'];
+const PATTERNS = ['test/soft/', 'test/native/', 'test/ibverbs/', 'test/conformance/'];
 const HOME = join(root, 'build', 'native-sanitize');
 const ADDON = join(HOME, 'queuepair.node');
 

@@ -16,6 +16,7 @@ const NEEDS: readonly (readonly [packageName: string, proof: string])[] = [
   ['perftest', 'ib_send_lat'],
   ['rdmacm-utils', 'rping'],
   ['libibverbs-dev', '/usr/include/infiniband/verbs.h'],
+  ['librdmacm-dev', '/usr/include/rdma/rdma_cma.h'],
   ['gcc', 'cc'],
   ['libc6-dev', '/usr/include/stdio.h'],
   ['busybox-static', 'busybox'],
