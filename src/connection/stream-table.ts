@@ -116,10 +116,16 @@ export class StreamTable {
     return false;
   }
 
-  /** What the peer promised with the first link. */
+  /** What the peer promised with the first link. Streams that it has opened by then are bounded by it as well. */
   takeTerms(streams: number, windowBytes: number): void {
     this.#mayOpen = streams;
     this.#peerWindowBytes = windowBytes;
+    const limit = serialAdd(this.#options.start ?? 0, windowBytes);
+    for (const { out } of this.#streams.values()) {
+      // It may have told of more.
+      if (mayAdvance(out.limit, limit)) out.limit = limit;
+      this.#options.outbox.enter(out);
+    }
   }
 
   // --- calls of the program -----------------------------------------------------------------------------------------

@@ -150,8 +150,9 @@ export class Pair {
   /** Completions that have not come. */
   readonly #acknowledgements: [End, number][] = [];
 
-  constructor() {
-    this.connect();
+  /** `isUp`: otherwise no end has begun. */
+  constructor(isUp = true) {
+    if (isUp) this.connect();
   }
 
   connect(): void {

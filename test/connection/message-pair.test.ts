@@ -9,7 +9,7 @@ import { Cut, Outbox } from '../../src/connection/outbox.js';
 import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { Random } from '../../testkit/random.js';
-import { type End, Pair, TERMS } from './message-ends.js';
+import { type End, Pair, START, TERMS } from './message-ends.js';
 
 const isSame = (a: Iterable<number>, b: Iterable<number>): void => assert.deepEqual([...a], [...b]);
 
@@ -208,4 +208,20 @@ test('who begins to listen to streams learns of those that are there', () => {
   const never = (id: StreamId): void => assert.fail(`something of stream ${id} was told after its reset`);
   const resetting = { onOpened: (id: StreamId) => b.streams.reset(id, 1), onReadable: never, onReset: never };
   b.streams.listen(resetting);
+});
+
+test('who learns of a stream before its own link is up can answer on it', () => {
+  const pair = new Pair(false);
+  const [a, b] = pair.ends;
+  for (const end of pair.ends) end.listen();
+  a.attach(START);
+  const id = a.streams.open();
+  a.write(id, Uint8Array.of(1, 2, 3));
+  pair.settle();
+  b.readAll(-id);
+  b.write(-id, Uint8Array.of(4, 5));
+  b.attach(START);
+  pair.settle();
+  a.readAll(id);
+  isSame(a.read.get(-id) ?? [], [4, 5]);
 });

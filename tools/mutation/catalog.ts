@@ -9,6 +9,7 @@ import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
 import { SESSION_FAULTS } from './faults/session.js';
+import { SIMULATED_FAULTS } from './faults/simulated.js';
 import { SOFT_FAULTS } from './faults/soft.js';
 import { STREAM_FAULTS } from './faults/streams.js';
 
@@ -22,6 +23,7 @@ export const FAULTS: readonly Fault[] = [
   ...PROOF_FAULTS,
   ...LIFELINE_FAULTS,
   ...RECOVERY_FAULTS,
+  ...SIMULATED_FAULTS,
   ...SESSION_FAULTS,
   ...SEALING_FAULTS,
 ];

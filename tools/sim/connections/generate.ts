@@ -64,7 +64,7 @@ export function generateScenario(seed: number): Scenario {
     seed,
     server: generateOptions(random, more),
     slots: random.chance(0.2) ? 1 : 4,
-    streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096]) },
+    streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096, 12_000]) },
     first: more.chance(0.4) ? nearWraps(more) : FROM_ZERO,
     nearPsns: more.chance(0.3),
     plans,
@@ -123,7 +123,8 @@ function generatePlan(random: Random, more: Random, index: number, spanMillis: n
 function operationsOf(random: Random, more: Random, spanMillis: number, isClient: boolean): Operation[] {
   const operations = generateOperations(random, spanMillis, isClient);
   for (const operation of operations) {
-    if ('patience' in operation && more.chance(0.12)) operation.patience = generatePatience(more);
+    if (!('patience' in operation)) continue;
+    if (more.chance(operation.kind === 'send' ? 0.12 : 0.3)) operation.patience = generatePatience(more);
   }
   return [...operations, ...generateStreams(more, spanMillis)].sort((a, b) => a.at - b.at);
 }

@@ -244,6 +244,13 @@ function verifyBlocked({ scenario, marks, refusals }: World, { plan, number, con
   marks.hit(`blocked: ${blocked.direction}`);
 }
 
+/** All is closed: at most the sockets that wait for their peer have a timer, each one. */
+export function verifyTimers({ time, tls }: World): void {
+  const [timer] = time.timers;
+  if (time.timerCount > tls.connections.size)
+    throw new SimFailure('left over', `${time.timerCount} timers run on, one of them ${timer?.run}`);
+}
+
 function verifyNothingLeft(world: World): void {
   const { time, tls } = world;
   const [timer] = time.timers;

@@ -25,7 +25,7 @@ import { Host } from './host.js';
 import { markWraps } from './mark-wraps.js';
 import type { Waited } from './records.js';
 import type { ConnectionPlan, EndOptions, Scenario, Side } from './scenario.js';
-import { verifyEnd, verifyStep } from './verify.js';
+import { verifyEnd, verifyStep, verifyTimers } from './verify.js';
 
 export const SERVER_IP = '10.0.0.1';
 export const SERVER_PORT = 4433;
@@ -213,6 +213,7 @@ export class World {
     for (const { server } of this.servers) await server.close();
     for (const { host } of this.servers) await host.device.device.close();
     for (const { device } of this.clients.values()) await device.device.close();
+    verifyTimers(this);
     this.#isOver = true;
   }
 
