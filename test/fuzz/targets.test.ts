@@ -8,6 +8,9 @@ import { LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Opener, TAG_BYTES } from '../../src/connection/sealing.js';
+import { CmHost } from '../../src/roce/cm/cm-host.js';
+import { CmMachine } from '../../src/roce/cm/cm-machine.js';
+import { Identities } from '../../src/roce/cm/identities.js';
 import { Cq } from '../../src/roce/completion/cq.js';
 import { RemoteGrant } from '../../src/roce/memory/region.js';
 import { RegionTable } from '../../src/roce/memory/region-table.js';
@@ -310,4 +313,41 @@ test('lifeline: a machine that does not hear of what was freed', async () => {
     () => firstObjection('lifeline'),
   );
   assert.match(objection ?? '', /Finding: nothing will happen any more/);
+});
+
+test('cm: a manager that takes longer messages for what they begin with', async () => {
+  const objection = await sabotaged(
+    CmMachine.prototype,
+    'receive',
+    (original) =>
+      function (this: CmMachine, mad, from, to, now) {
+        original.call(this, mad.length > 256 ? mad.slice(0, 256) : mad, from, to, now);
+      },
+    () => firstObjection('cm'),
+  );
+  assert.match(objection ?? '', /what is no message is counted|nothing but messages of 256 bytes/);
+});
+
+test('cm: identities that never count unfinished requests', async () => {
+  const objection = await sabotaged(
+    Identities.prototype,
+    'mayOpen',
+    () => () => 'yes' as const,
+    () => firstObjection('cm'),
+  );
+  assert.match(objection ?? '', /unfinished requests are bounded/);
+});
+
+test('cm: a manager that answers twice', async () => {
+  const objection = await sabotaged(
+    CmHost.prototype,
+    'reply',
+    (original) =>
+      function (this: CmHost, connection, message) {
+        this.send(connection, message);
+        return original.call(this, connection, message);
+      },
+    () => firstObjection('cm'),
+  );
+  assert.match(objection ?? '', /one answer at most/);
 });

@@ -25,6 +25,10 @@ export const TARGETS: TargetCatalog = {
     share: 12,
     create: async () => new (await import('./targets/messages/messages-target.js')).MessagesTarget(),
   },
+  cm: {
+    share: 5,
+    create: async () => new (await import('./targets/cm/cm-target.js')).CmTarget(),
+  },
   lifeline: {
     share: 5,
     create: async () => new (await import('./targets/lifeline/lifeline-target.js')).LifelineTarget(),

@@ -20,7 +20,6 @@ import { readU16, writeU16 } from '../wire/bytes.js';
 import { readU64, writeU64 } from './u64.js';
 
 export const MAD_BYTES = 256;
-export const MAD_HEADER_BYTES = 24;
 export const MAD_BASE_VERSION = 1;
 
 export const MadMethod = { SEND: 0x03 } as const;

@@ -192,6 +192,7 @@ test('anything but a MAD of 256 bytes of this class, version and method is refus
     [changed(17, 0x19), CmDropReason.ALTERNATE_PATH],
     [changed(17, 0x1a), CmDropReason.ALTERNATE_PATH],
     [Uint8Array.from(mad).fill(0, 24, 28), CmDropReason.BAD_ID],
+    [madOf(capturedPacket('DREQ from server')).fill(0, 28, 32), CmDropReason.BAD_ID],
   ];
   for (const [bytes, reason] of cases) assert.equal(parseCmMessage(bytes), reason, cmDropReasonName(reason));
 });

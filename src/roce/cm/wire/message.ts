@@ -49,7 +49,7 @@ export function parseCmMessage(mad: Uint8Array): CmMessage | CmDropReason {
   if (madMethod(mad) !== MadMethod.SEND) return CmDropReason.BAD_METHOD;
   const message = readMessage(mad, madTransactionId(mad));
   if (typeof message === 'number') return message;
-  return hasOwnId(message) ? message : CmDropReason.BAD_ID;
+  return hasIds(message) ? message : CmDropReason.BAD_ID;
 }
 
 function readMessage(mad: Uint8Array, transactionId: bigint): CmMessage | CmDropReason {
@@ -80,10 +80,11 @@ function readMessage(mad: Uint8Array, transactionId: bigint): CmMessage | CmDrop
   }
 }
 
-/** Only a REJ may come from somebody without an ID. */
-function hasOwnId(message: CmMessage): boolean {
+/** Only a REJ may come from somebody without an ID, or be for somebody whose ID is not known. */
+function hasIds(message: CmMessage): boolean {
+  if (message.type === 'REJ') return true;
   if (message.type === 'SIDR_REQ' || message.type === 'SIDR_REP') return message.requestId !== 0;
-  return message.type === 'REJ' || message.localCommId !== 0;
+  return message.localCommId !== 0 && (message.type === 'REQ' || message.remoteCommId !== 0);
 }
 
 /** The message as a MAD of its own. */
