@@ -123,8 +123,8 @@ test('the targets of this project come through a short run, all of them', async 
   assert.equal(last['crashes'], 0);
   const targets = last['targets'] as Record<string, { count: number }>;
   assert.deepEqual(Object.keys(targets).sort(), [
-    'frames',
     'cm',
+    'frames',
     'lifeline',
     'messages',
     'sealed',

@@ -34,7 +34,7 @@ export class CmTarget implements Target {
   readonly stepBytes = STEP_BYTES;
   readonly maxSteps = MAX_STEPS;
 
-  /** Lives as they should be: asked and asking, rejected, looked up. */
+  /** Lives as they should be: asked and asking, rejected, looked up; and too many requests. */
   seeds(): readonly Uint8Array[] {
     const steps = (...list: readonly number[][]): Uint8Array =>
       Uint8Array.from(
@@ -46,6 +46,7 @@ export class CmTarget implements Target {
       steps([0], [CONNECT], [ANSWER], [PROGRAM, 0, 1], [ANSWER, 0, 0, 3], [TIME, 4]),
       steps([0], [REQUEST], [REQUEST], [PROGRAM, 0, 0], [REQUEST], [TIME, 7]),
       steps([0], [LOOKUP], [ANSWER], [LOOKUP, 0, 1], [TIME, 3], [ANSWER]),
+      steps([0], ...[0, 2].flatMap((peer) => [0, 1, 2].map((id) => [REQUEST, peer, 0, 0, id, 0, 0, 0, id]))),
       ...[0, 7, 12, 18].map((packet) => steps([0], [CAPTURED, packet], [ACCEPT], [TIME, 6])),
       steps([0], [CONNECT], [ANSWER, 0, 0, 1, 0, 31], [TIME, 5], [ANSWER, 0, 0, 2], [TIME, 7]),
     ];

@@ -23,7 +23,7 @@ export const SERVICES: readonly bigint[] = [
   serviceIdOf(PortSpace.IB, 7),
   serviceIdOf(PortSpace.TCP, 9),
 ];
-const LIMITS: CmLimits = { maxConnections: 24, maxHalfOpen: 6, maxHalfOpenOfSource: 4, maxRemembered: 5 };
+const LIMITS: CmLimits = { maxConnections: 24, maxHalfOpen: 3, maxHalfOpenOfSource: 2, maxRemembered: 4 };
 /** Of messages that were sent, the fuzzer answers these. */
 const REMEMBERED = 24;
 /** Everything has its deadline before. */
