@@ -4,7 +4,15 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { readPlan, TEST_NAMES, writePlan } from '../../src/cli/bench/bench-plan.js';
 import { DurationSample } from '../../src/cli/bench/distribution.js';
-import { devCerts, FREE_DEVICE, Program, runProgram } from '../../testkit/program.js';
+import {
+  clientFlags,
+  devCerts,
+  FREE_DEVICE,
+  Program,
+  runProgram,
+  serve,
+  stop,
+} from '../../testkit/program.js';
 
 test('percentiles have the wanted share of the sample at or below them, and least and greatest are exact', () => {
   const nanos = fc.array(fc.integer({ min: 1, max: 2 ** 40 }), { minLength: 1, maxLength: 300 });
@@ -108,4 +116,34 @@ test('all measurements between two processes, and the server goes on to the next
     [],
   );
   assert.equal(events.filter(({ event }) => event === 'served').length, TEST_NAMES.length + 2);
+});
+
+test('bench says which UDP port to open, and that the other end is no bench', async () => {
+  const certificates = devCerts();
+  const bench = new Program(['bench', '--json', '--port', '0', ...FREE_DEVICE, ...certificates]);
+  const target = `127.0.0.1:${(await bench.event('listening'))['port']}`;
+  const common = ['--json', ...certificates];
+  const blocked = await runProgram(['bench', target, ...common, '--device', 'soft:127.0.0.1?port=0&loss=1']);
+  assert.equal(blocked.code, 1);
+  assert.match(
+    blocked.stderr,
+    /TCP to 127\.0\.0\.1:\d+ works, but UDP ports \d+ here and \d+ there do not come through/,
+  );
+
+  const server = await serve();
+  const service = clientFlags(server)[1] ?? '';
+  const stranger = await runProgram(['bench', service, ...common, ...FREE_DEVICE]);
+  assert.equal(stranger.code, 1);
+  assert.match(stranger.stderr, /is no `queuepair bench`: start one there, or give its port/);
+  await stop(server);
+  const client = await runProgram(['connect', target, ...common, ...FREE_DEVICE, '--exec', 'quit']);
+  assert.equal(client.code, 1);
+  assert.match(client.stderr, /this end is `queuepair bench`, and yours is not/);
+
+  bench.kill('SIGTERM');
+  const { events } = await bench.ended;
+  const failures = events.filter(({ event }) => event === 'failed').map(({ message }) => String(message));
+  assert.equal(failures.length, 2);
+  assert.match(failures[0] ?? '', /UDP ports \d+ here and \d+ there do not come through/);
+  assert.match(failures[1] ?? '', /is no `queuepair bench`/);
 });

@@ -13,31 +13,47 @@ import { establishSession } from '../../session/establish-session.js';
 import { generatePsn } from '../../session/psn-source.js';
 import type { SessionAttributes, SessionParameters } from '../../session/session-data.js';
 import type { LentBuffer } from '../../session/terms.js';
+import { type Proving, proofError, unreachable } from '../../session/unreachable.js';
 import { AccessFlags } from '../../verbs/access-flags.js';
 import type { RKey } from '../../verbs/brands.js';
 import type { Device } from '../../verbs/device.js';
-import { RdmaError } from '../../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { QueuePair } from '../../verbs/queue-pair.js';
+import { WcOpcode } from '../../verbs/work-completion.js';
+import { SendFlags, WrOpcode } from '../../verbs/work-request.js';
 import { CONTROL_BYTES, MAX_DEPTH, MAX_SIZE_BYTES } from './bench-plan.js';
 
 /** A server has more receives than a client has sends, so that it may be late. */
 export const RECEIVES = 4 * MAX_DEPTH;
 const SENDS = 2 * MAX_DEPTH;
+/** Messages of each end that prove the path. */
+const PROOFS = 2;
+const PROOF_ID = 1;
+const MAX_PACKET_BYTES = 4096;
 const { REMOTE_WRITE, REMOTE_READ } = AccessFlags;
 
 export class BenchEnd {
   readonly channel: ControlChannel;
   readonly qp: QueuePair;
   readonly mr: MemoryRegion;
+  /** Length of the message that tells what is measured, if it came along with the proof of the path. */
+  readonly early: number | undefined;
   readonly #endpoint: Endpoint;
   readonly #remote: LentBuffer | null;
   /** Resolves when the other side has ended the session. */
   readonly left: Promise<void>;
 
-  /** Sets a session up, with one receive posted for the message that tells what is measured. */
+  /**
+   * Sets a session up and proves its path, with one receive posted for the message that tells what is measured.
+   *
+   * @throws RdmaError of the session; ERR_RDMA_PROTOCOL when the other end is no `queuepair bench`, ERR_RDMA_UNREACHABLE.
+   */
   static async establish(channel: ControlChannel, device: Device): Promise<BenchEnd> {
     let endpoint: Endpoint | undefined;
+    let proving: Proving | undefined;
+    let proof: Promise<number | undefined> | undefined;
+    let isStranger = false;
     const psn = generatePsn();
     const steps = {
       async createObjects() {
@@ -49,24 +65,52 @@ export class BenchEnd {
           psn,
           wait: { looks: 0 },
         });
+        postProofReceives(endpoint);
         postControlReceive(endpoint);
         return parametersOf(endpoint);
+      },
+      async checkPeer({ terms }: SessionAttributes) {
+        isStranger = terms.receive.slots !== 1 || terms.receive.slotBytes !== CONTROL_BYTES;
+        if (!isStranger) return undefined;
+        return { reason: 'not_bench', message: 'this end is `queuepair bench`, and yours is not' };
       },
       async transition({ peer }: SessionAttributes) {
         await endpoint?.connect(peer);
       },
+      async prove(met: SessionAttributes) {
+        const state: Proving = { ...met, hasSmall: false };
+        proving = state;
+        channel.deadlineError = () => unreachable(channel, state);
+        proof = exchangeProofs(endpoint as unknown as Endpoint, state);
+        await proof;
+      },
     };
     try {
       const { terms } = await establishSession(channel, steps, psn);
-      return new BenchEnd(channel, endpoint as unknown as Endpoint, terms.buffer);
+      // The peer's word comes first at times: its messages must not be taken for those of a measurement.
+      const early = await proof;
+      return new BenchEnd(channel, endpoint as unknown as Endpoint, terms.buffer, early);
     } catch (error) {
+      const failure = isStranger
+        ? stranger(channel)
+        : proving === undefined
+          ? error
+          : proofError(channel, proving, asRdmaError(error, 'the path was not proven'));
+      // The other end learns it now, and need not find out by itself.
+      if (proving !== undefined) channel.fail(failure as RdmaError);
       await endpoint?.close();
       await channel.close('measured');
-      throw error;
+      throw failure;
     }
   }
 
-  private constructor(channel: ControlChannel, endpoint: Endpoint, remote: LentBuffer | null) {
+  private constructor(
+    channel: ControlChannel,
+    endpoint: Endpoint,
+    remote: LentBuffer | null,
+    early: number | undefined,
+  ) {
+    this.early = early;
     this.channel = channel;
     this.#endpoint = endpoint;
     this.#remote = remote;
@@ -104,12 +148,53 @@ export class BenchEnd {
   async #watch(): Promise<void> {
     const gone = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the other side has ended');
     try {
-      await this.channel.receive();
+      let frame = await this.channel.receive();
+      while (frame.type === 'proven') frame = await this.channel.receive();
       this.#endpoint.waiter.giveUp(gone);
     } catch (error) {
       this.#endpoint.waiter.giveUp(error instanceof RdmaError ? error : gone);
     }
   }
+}
+
+const stranger = ({ role, peerName }: ControlChannel): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_PROTOCOL',
+    role === 'client'
+      ? `${peerName} is no \`queuepair bench\`: start one there, or give its port`
+      : `${peerName} is no \`queuepair bench\``,
+  );
+
+function postProofReceives({ qp, memory }: Endpoint): void {
+  const sges = [{ mr: memory, offset: CONTROL_BYTES, length: MAX_PACKET_BYTES }];
+  for (let i = 0; i < PROOFS; i++) qp.postRecv({ wrId: PROOF_ID, sges });
+}
+
+/**
+ * A byte and a whole packet in each direction, which mean nothing. Returns the length of the message that tells what is
+ * measured, where it is here already: a peer that has its proof goes on.
+ */
+async function exchangeProofs(endpoint: Endpoint, proving: Proving): Promise<number | undefined> {
+  const { qp, memory: mr } = endpoint;
+  const packetBytes = Math.min(proving.own.mtu, proving.peer.mtu);
+  for (const length of [1, packetBytes]) {
+    const sges = [{ mr, offset: CONTROL_BYTES, length }];
+    qp.postSend({ wrId: PROOF_ID, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges });
+  }
+  let open = 2 * PROOFS;
+  let early: number | undefined;
+  await endpoint.until(
+    () => open === 0,
+    ({ wrId, opcode, byteLen }) => {
+      if (wrId !== PROOF_ID) {
+        early = byteLen;
+        return;
+      }
+      open--;
+      if (opcode !== WcOpcode.RECV) proving.hasSmall = true;
+    },
+  );
+  return early;
 }
 
 function postControlReceive({ qp, memory }: Endpoint): void {
