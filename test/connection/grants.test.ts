@@ -5,11 +5,15 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import type { AuditRecord } from '../../src/connection/audit.js';
 import type { Connection } from '../../src/connection/connection.js';
-import type { Grant } from '../../src/connection/grants.js';
+import { type Grant, Grants, MAX_GRANTS } from '../../src/connection/grants.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import type { ConnectionResources } from '../../src/connection/resources.js';
 import type { Server } from '../../src/connection/server.js';
+import type { WorkTracker } from '../../src/connection/work-tracker.js';
+import { toRKey } from '../../src/verbs/brands.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
 
 interface Pair {
   readonly server: Server;
@@ -48,6 +52,7 @@ test('a peer writes and reads granted memory, and no longer when the grant was r
   const both = await pair();
   const { served, client, server } = both;
   const memory = new Uint8Array(10_000);
+  const before = server.device.census();
   const grant = await served.grant(memory.subarray(1000, 9000), { read: true, write: true });
   const remote = await tell(both, grant);
   const data = randomBytes(8000);
@@ -56,7 +61,7 @@ test('a peer writes and reads granted memory, and no longer when the grant was r
   assert.deepEqual(Buffer.from(await client.read(remote.at(100, 50))), data.subarray(100, 150));
   await grant.revoke();
   assert.equal(await grant.ended, 'revoked');
-  assert.equal(server.device.census().mws, 0);
+  assert.deepEqual(server.device.census(), before);
   await refused(client.read(remote));
   assert.deepEqual(memory.subarray(0, 1000), new Uint8Array(1000));
   assert.deepEqual(memory.subarray(9000), new Uint8Array(1000));
@@ -131,7 +136,7 @@ test('windows are over when the connection recovers, and can be granted again', 
   const grant = await served.grant(new Uint8Array(64), { read: true });
   const recovered = once(served, 'reconnected');
   await refused(client.read(new RemoteBuffer(grant.remote.addr, (grant.remote.rkey ^ 1) >>> 0, 64)));
-  assert.equal(await grant.ended, 'the connection failed');
+  assert.equal(await within(grant.ended), 'the connection failed');
   await recovered;
   const remote = await tell(both, await served.grant(new Uint8Array(64).fill(7), { read: true }));
   assert.deepEqual(await client.read(remote), new Uint8Array(64).fill(7));
@@ -165,6 +170,53 @@ for (const { what, rights, from, length } of [
     assert.match(end?.message ?? '', /memory that it may not read/);
     await done(both);
   });
+}
+
+/** Grants of memory that is registered nowhere; `freed` is what it waits for when it goes. */
+function grantsAlone(freed: Promise<void>): { grants: Grants; create: () => Promise<Grant> } {
+  const grants = new Grants({ read: true, write: true });
+  const region = { addr: 0x1000n, rkey: toRKey(1), length: 64 };
+  const resources = {
+    pd: { device: { attributes: { maxMws: 0 } } },
+    register: async () => region,
+    deregister: () => freed,
+  } as unknown as ConnectionResources;
+  const tracker = {} as WorkTracker;
+  const bytes = new Uint8Array(64);
+  return { grants, create: () => grants.create(resources, tracker, bytes, { read: true }) };
+}
+
+test('sealed access reaches a grant until it is revoked, and not until its region is gone', async () => {
+  const { promise, resolve } = later();
+  const { grants, create } = grantsAlone(promise);
+  const grant = await create();
+  assert.equal(grants.reachable(0x1000n, 64, 'read')?.length, 64);
+  const revoked = grant.revoke();
+  assert.equal(grants.reachable(0x1000n, 64, 'read'), undefined);
+  assert.equal(grants.size, 1);
+  resolve();
+  await revoked;
+  assert.equal(grants.size, 0);
+});
+
+test('a connection has a bounded number of grants, those that are being made included', async () => {
+  const { grants, create } = grantsAlone(Promise.resolve());
+  const made = await Promise.all(Array.from({ length: MAX_GRANTS - 1 }, create));
+  const last = create();
+  await assert.rejects(create(), { code: 'ERR_RDMA_LIMIT' });
+  await last;
+  await assert.rejects(create(), { code: 'ERR_RDMA_LIMIT' });
+  await made[0]?.revoke();
+  await create();
+  assert.equal(grants.size, MAX_GRANTS);
+});
+
+function later(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 test('a grant may be for longer than a timer can be', async (t) => {

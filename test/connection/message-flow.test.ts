@@ -123,6 +123,18 @@ test('a half-received message goes on after a new link where it stopped', async 
   await world.end();
 });
 
+test('a fragment without bytes, of a message that has some, is refused as empty_fragment', async () => {
+  for (const fragments of [[0], [40, 0]]) {
+    const world = worldWithLink();
+    for (const [sequence, length] of fragments.entries()) {
+      assert.equal(world.failure, undefined);
+      world.deliver(fragment({ sequence, value: 60 }, new Uint8Array(length)));
+    }
+    assert.equal(reasonOf(world), 'empty_fragment');
+    await world.end();
+  }
+});
+
 test('a last fragment that is one byte too long is refused as beyond_message', async () => {
   const world = worldWithLink();
   world.deliver(fragment({ value: 60 }, new Uint8Array(40)));

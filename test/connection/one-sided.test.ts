@@ -89,10 +89,10 @@ test('an operation that may not be carried out twice is not posted again', async
   operations.attach(first.tracker);
   first.fail(lost);
   operations.detach();
-  await ended;
   const second = new Link();
   operations.attach(second.tracker);
   assert.deepEqual(second.posted, []);
+  await ended;
 });
 
 test('operations that wait when a link ends are posted on the next, also those that may not be repeated', async () => {
@@ -156,4 +156,33 @@ test('an operation that is given up is not repeated: on its link, and between tw
   operations.attach(second.tracker);
   assert.deepEqual(second.addresses, [2]);
   assert.deepEqual(await Promise.all(outcomes), ['ERR_RDMA_OUTCOME_UNKNOWN', 'ERR_RDMA_ABORTED']);
+});
+
+test('operations whose link has been detached before they end take no places on the next', () => {
+  const operations = new OneSidedOperations();
+  const first = new Link();
+  operations.attach(first.tracker);
+  for (let i = 0; i < MAX_POSTED_OPERATIONS; i++) void operations.run(workAt(i), transfer(true));
+  operations.detach();
+  first.fail(lost);
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.equal(second.posted.length, MAX_POSTED_OPERATIONS);
+});
+
+test('the end of the connection ends what waits, what was to be repeated, and what comes later', async () => {
+  const operations = new OneSidedOperations();
+  const end = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'it is over');
+  const outcomes: unknown[] = [];
+  const run = (): unknown => operations.run(workAt(1), transfer(true)).catch((error) => outcomes.push(error));
+  const link = new Link();
+  operations.attach(link.tracker);
+  run();
+  link.fail(lost);
+  operations.detach();
+  run();
+  operations.fail(end);
+  run();
+  await new Promise(setImmediate);
+  assert.deepEqual(outcomes, [end, end, end]);
 });

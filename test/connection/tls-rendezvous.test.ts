@@ -8,6 +8,7 @@ import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { within } from '../../testkit/within.js';
 import {
   arrival,
   clientOptions,
@@ -19,7 +20,6 @@ import {
   type TestCertificates,
   type TestServer,
   testCertificates,
-  within,
 } from '../session/support.js';
 
 let certificates: TestCertificates;

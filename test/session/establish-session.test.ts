@@ -9,6 +9,7 @@ import { bindParameters } from '../../src/session/session-secrets.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toQpn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { within } from '../../testkit/within.js';
 import {
   arrival,
   clientOptions,
@@ -23,7 +24,6 @@ import {
   type TestCertificates,
   type TestServer,
   testCertificates,
-  within,
 } from './support.js';
 
 let certificates: TestCertificates;

@@ -5,6 +5,7 @@ import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { untilProven } from '../../src/session/proof.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { within } from '../../testkit/within.js';
 import {
   arrival,
   connectRaw,
@@ -17,7 +18,6 @@ import {
   type TestCertificates,
   type TestServer,
   testCertificates,
-  within,
 } from './support.js';
 
 let certificates: TestCertificates;

@@ -9,6 +9,7 @@ import { connectTls, type TlsClientOptions } from '../../src/session/tls-client.
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import { createTlsServer } from '../../src/session/tls-server.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
+import { within } from '../../testkit/within.js';
 import {
   arrival,
   clientOptions,
@@ -20,7 +21,6 @@ import {
   startServer,
   type TestCertificates,
   testCertificates,
-  within,
 } from './support.js';
 
 const DEADLINE_MILLIS = 150;
