@@ -49,6 +49,25 @@ test('shrinking leaves out what the failure does not need', async () => {
   assert.ok(shrunk.scenario.faults.length <= scenario.faults.length);
 });
 
+test('shrinking leaves out streams, patience and counters near their wrap', async () => {
+  const scenario = SEEDS.map(generateScenario).find(
+    ({ nearPsns, plans }) =>
+      nearPsns && plans.some(({ operations }) => operations.client.some(({ kind }) => kind === 'stream')),
+  );
+  assert.ok(scenario !== undefined);
+  const late = { ...scenario, healAt: -1_000_000 };
+  const { failure } = await runScenario(late);
+  const shrunk = await shrink(late, failure ?? '', 10_000);
+  assert.match(shrunk.failure, /^liveness/);
+  const { nearPsns, first, plans } = shrunk.scenario;
+  assert.equal(nearPsns, false);
+  assert.deepEqual(new Set(Object.values(first)), new Set([0]));
+  assert.deepEqual(
+    plans.flatMap(({ operations }) => [...operations.client, ...operations.server]),
+    [],
+  );
+});
+
 test('a session that breaks right after TLS, during a recovery, is tried again', async () => {
   const scenario = generateScenario(1);
   const [plan] = scenario.plans;

@@ -194,7 +194,7 @@ function generateStreams(random: Random, spanMillis: number): StreamOperation[] 
 function generatePart(random: Random): StreamPart {
   const writes = random.pick([0, 1, 2, 4]);
   return {
-    writes: Array.from({ length: writes }, () => random.pick([0, 1, 30, 41, 200, 900, 1000, 3000])),
+    writes: Array.from({ length: writes }, () => random.pick([0, 1, 30, 41, 200, 900, 1000, 5000])),
     gapMillis: random.pick([0, 0, 0.1, 3, 40]),
     ending: random.weighted({ end: 6, reset: 2, leave: 1 }),
     readMillis: random.pick([0, 0, 0.2, 5]),
