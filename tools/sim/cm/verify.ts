@@ -1,8 +1,8 @@
-/** What must have come of each meeting, when the network and the programs let it. */
+/** What must have come of meetings: both ends mean each other, what both want comes up, and in the end nothing is left. */
 import { expect } from '../failure.js';
 import type { Marks } from '../marks.js';
 import type { MeetingPlan, Scenario } from './scenario.js';
-import type { SimHost } from './sim-host.js';
+import type { End, SimHost } from './sim-host.js';
 
 /** Messages that get lost are repeated often enough below this. */
 const BEARABLE_LOSS = 0.2;
@@ -46,4 +46,40 @@ function isPatient(plan: MeetingPlan, scenario: Scenario): boolean {
   const needed = answerAfter + 4 * (delayMillis + jitterMillis) + (mayLose(scenario) ? PATIENT_MILLIS : 0);
   // Then everything is closed.
   return needed < timeoutMillis && at + needed + establishAfter < scenario.healAt;
+}
+
+/** Both ends that say established mean each other. Returns whether both do. */
+export function verifyAgreement(end: End, hosts: readonly SimHost[]): boolean {
+  const other = hosts
+    .flatMap(({ ends }) => [...ends.values()])
+    .find((one) => one !== end && one.planNumber === end.planNumber && one.isEstablished);
+  if (other === undefined) return false;
+  const pairs = [
+    [end.peerQpn, other.qpn],
+    [other.peerQpn, end.qpn],
+    [end.psnOut, other.psnIn],
+    [other.psnOut, end.psnIn],
+  ];
+  const isAgreed = pairs.every(([a, b]) => a === b) && end.side !== other.side;
+  const what = (): string =>
+    `both ends of meeting ${end.planNumber} are established, with ${JSON.stringify(pairs)}`;
+  expect(isAgreed, 'agreement', what);
+  return true;
+}
+
+/** `openLookups`: those of this host's programs that were not settled. */
+export function verifyNothingLeft(host: SimHost, openLookups: number): void {
+  const { connections, halfOpen, lookups } = host.machine.census;
+  const left = `${connections} connections, ${halfOpen} unfinished requests, ${lookups} lookups at host ${host.index}`;
+  expect(connections + halfOpen + lookups === 0, 'left over', () => left);
+  for (const end of host.ends.values()) {
+    const name = host.nameOf(end);
+    if (end.side === 'active') expect(end.isReleased, 'left over', () => `${name} was never released`);
+    expect(end.isSettled || end.isClosed, 'settling', () => `${name} was never settled`);
+  }
+  expect(
+    openLookups === 0,
+    'settling',
+    () => `${openLookups} lookups of host ${host.index} were never settled`,
+  );
 }

@@ -13,11 +13,12 @@ import type { Qpn } from '../../../src/verbs/brands.js';
 import { PortSpace } from '../../../src/verbs/connection-manager.js';
 import { EventQueue } from '../../../testkit/event-queue.js';
 import { Random } from '../../../testkit/random.js';
-import { expect, SimFailure } from '../failure.js';
+import { expect } from '../failure.js';
 import { Marks } from '../marks.js';
+import { BadNetwork } from './bad-network.js';
 import type { LookupPlan, MeetingPlan, Scenario } from './scenario.js';
 import { type End, SimHost } from './sim-host.js';
-import { mayLose, verifyMeetings } from './verify.js';
+import { mayLose, verifyAgreement, verifyMeetings, verifyNothingLeft } from './verify.js';
 
 const SERVICE = serviceIdOf(PortSpace.TCP, 7174);
 const DATAGRAM_SERVICE = serviceIdOf(PortSpace.UDP, 7174);
@@ -26,7 +27,6 @@ const LIMITS = { maxConnections: 60, maxRemembered: 24 };
 /** All comes to its end within this, whatever happened before. */
 const PATIENCE_MILLIS = 400_000;
 const MAX_STEPS = 100_000;
-const STRAGGLER_MILLIS = 6000;
 /** A meeting of the worst kind takes about a hundred messages; beyond this, messages beget messages. */
 const MOST_MESSAGES = 1500;
 
@@ -43,19 +43,20 @@ export class World {
   readonly #trace: (line: string) => void;
   readonly #events = new EventQueue();
   readonly #random: Random;
+  readonly #network: BadNetwork;
   readonly #addresses: readonly UdpAddress[];
   readonly #hosts: SimHost[] = [];
   /** All that ever lived. */
   readonly #everyHost: SimHost[] = [];
   /** Lookups that wait: by host and handle. */
   readonly #lookups = new Map<SimHost, Map<number, LookupPlan>>();
-  #isHealed = false;
   #steps = 0;
 
   constructor(scenario: Scenario, trace: (line: string) => void = () => {}) {
     this.scenario = scenario;
     this.#trace = trace;
     this.#random = new Random(scenario.seed * 2 + 1);
+    this.#network = new BadNetwork(scenario, this.#random);
     this.#addresses = Array.from({ length: scenario.hosts }, (_, i) => {
       const address = parseGid(scenario.isIpv6 ? `fd00::${i + 1}` : `10.0.0.${i + 1}`) as UdpAddress;
       address.port = scenario.udpPort;
@@ -84,7 +85,7 @@ export class World {
             this.#step(host, () => host.machine.handleTimeout(this.now));
       for (const host of this.#hosts) host.watch(this.now);
     }
-    this.#verifyNothingLeft();
+    for (const host of this.#hosts) verifyNothingLeft(host, this.#lookups.get(host)?.size ?? 0);
     verifyMeetings(this.scenario, this.#everyHost, this.marks);
     this.#markDrops();
   }
@@ -144,7 +145,7 @@ export class World {
   }
 
   #heal(): void {
-    this.#isHealed = true;
+    this.#network.isHealed = true;
     for (const host of this.#hosts) {
       for (const end of host.ends.values()) if (!isForgotten(end)) this.#close(end);
     }
@@ -328,7 +329,7 @@ export class World {
       'agreement',
       () => `${host.nameOf(end)} was asked by queue pair ${peer.qpn}`,
     );
-    if (this.#isHealed && !isForgotten(end)) this.#in(host, 0, () => this.#close(end));
+    if (this.#network.isHealed && !isForgotten(end)) this.#in(host, 0, () => this.#close(end));
     if (plan.abortByPassiveAfter !== null) this.#in(host, plan.abortByPassiveAfter, () => this.#close(end));
     if (plan.answerAfter !== null) this.#in(host, plan.answerAfter, () => this.#answer(end));
   }
@@ -384,7 +385,7 @@ export class World {
   #onEstablished(end: End): void {
     expect(!end.isEstablished, 'settling', () => `${end.host.nameOf(end)} is established twice`);
     end.isEstablished = true;
-    this.#verifyAgreement(end);
+    if (verifyAgreement(end, this.#everyHost)) this.marks.hit('both ends established');
     const { plan, host, side } = end;
     if (plan === null || plan.end === 'vanish' || (plan.enders !== 'both' && plan.enders !== side)) return;
     this.#in(host, plan.endAfter, () => {
@@ -396,30 +397,6 @@ export class World {
           expect(isTaken, 'settling', () => `${host.nameOf(end)} cannot disconnect`);
         });
     });
-  }
-
-  /** Both ends that say established mean each other. */
-  #verifyAgreement(end: End): void {
-    const other = this.#everyHost
-      .flatMap(({ ends }) => [...ends.values()])
-      .find(
-        (candidate) =>
-          candidate !== end && candidate.planNumber === end.planNumber && candidate.isEstablished,
-      );
-    if (other === undefined) return;
-    this.marks.hit('both ends established');
-    const pairs = [
-      [end.peerQpn, other.qpn],
-      [other.peerQpn, end.qpn],
-      [end.psnOut, other.psnIn],
-      [other.psnOut, end.psnIn],
-    ];
-    const isAgreed = pairs.every(([a, b]) => a === b) && end.side !== other.side;
-    expect(
-      isAgreed,
-      'agreement',
-      () => `both ends of meeting ${end.planNumber} are established, with ${JSON.stringify(pairs)}`,
-    );
   }
 
   #onLookupRequest(host: SimHost, id: number, number: number): void {
@@ -442,26 +419,10 @@ export class World {
     expect(++this.packets < MOST_MESSAGES, 'storms', () => `${this.packets} messages`);
     this.#say(`${type} leaves`);
     this.marks.hit(`sent ${type}`);
-    const { loss, duplicate } = this.scenario.network;
-    const copies = this.#isLost(type, loss) ? 0 : this.#random.chance(duplicate) ? 2 : 1;
-    for (let i = 0; i < copies; i++) this.#at(this.now + this.#delay(), () => this.#deliver({ send, type }));
-  }
-
-  #isLost(type: string, loss: number): boolean {
-    if (this.#isHealed) return false;
-    if (this.#random.chance(loss)) return true;
-    return this.scenario.outages.some(
-      (outage) =>
-        (outage.type === 'all' || outage.type === type) &&
-        this.now >= outage.at &&
-        this.now < outage.at + outage.lasts,
-    );
-  }
-
-  #delay(): number {
-    const { delayMillis, jitterMillis, straggle } = this.scenario.network;
-    const late = this.#random.chance(straggle) ? this.#random.unit() * STRAGGLER_MILLIS : 0;
-    return delayMillis + this.#random.unit() * jitterMillis + late;
+    const network = this.#network;
+    for (let copies = network.copiesOf(type, this.now); copies > 0; copies--) {
+      this.#at(this.now + network.delay(), () => this.#deliver({ send, type }));
+    }
   }
 
   #deliver({ send, type }: Packet): void {
@@ -491,8 +452,8 @@ export class World {
   /** A packet on the data path, which may overtake the RTU. */
   #sendData(end: End): void {
     const peer = this.#hosts[end.plan?.to ?? 0] as SimHost;
-    if (this.#isLost('data', this.scenario.network.loss)) return;
-    this.#at(this.now + this.#delay(), () => {
+    if (this.#network.loses('data', this.now)) return;
+    this.#at(this.now + this.#network.delay(), () => {
       const other = [...peer.ends.values()].find(
         ({ side, planNumber, qpn }) =>
           side === 'passive' && planNumber === end.planNumber && qpn === end.peerQpn,
@@ -501,26 +462,6 @@ export class World {
       this.marks.hit('established by a packet');
       this.#step(peer, () => peer.machine.establish(other.id, this.now));
     });
-  }
-
-  // --- the end --------------------------------------------------------------------------------------------------------
-
-  #verifyNothingLeft(): void {
-    for (const host of this.#hosts) {
-      const { connections, halfOpen, lookups } = host.machine.census;
-      const left = `${connections} connections, ${halfOpen} unfinished requests, ${lookups} lookups at host ${host.index}`;
-      if (connections + halfOpen + lookups > 0) throw new SimFailure('left over', left);
-      for (const end of host.ends.values()) {
-        const name = host.nameOf(end);
-        if (end.side === 'active') expect(end.isReleased, 'left over', () => `${name} was never released`);
-        expect(end.isSettled || end.isClosed, 'settling', () => `${name} was never settled`);
-      }
-      expect(
-        this.#lookups.get(host)?.size === 0,
-        'settling',
-        () => `a lookup of host ${host.index} was never settled`,
-      );
-    }
   }
 
   #markDrops(): void {
