@@ -38,7 +38,7 @@ test('every fault has an id of its own, says what is wrong, and has judges that 
 
 function isThere(judge: string): boolean {
   const [kind, detail = ''] = judge.split(':');
-  if (kind === 'sim' || kind === 'connections') return /^(\d+\.\.\d+)?$/.test(detail);
+  if (['sim', 'connections', 'cm'].includes(kind ?? '')) return /^(\d+\.\.\d+)?$/.test(detail);
   return kind === 'fuzz' ? detail in TARGETS : testFiles(BUILD, judge).length > 0;
 }
 

@@ -1,5 +1,6 @@
 /** All faults that are planted. */
 import type { Fault } from './fault.js';
+import { CM_FAULTS } from './faults/cm.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
@@ -17,6 +18,7 @@ export const FAULTS: readonly Fault[] = [
   ...REQUESTER_FAULTS,
   ...RESPONDER_FAULTS,
   ...ENGINE_FAULTS,
+  ...CM_FAULTS,
   ...SOFT_FAULTS,
   ...CONNECTION_FAULTS,
   ...STREAM_FAULTS,

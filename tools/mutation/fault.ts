@@ -1,12 +1,13 @@
 /** A fault that is planted in the sources, by hand, to see whether the tests notice it. */
 
-export const ROOMS = ['engine', 'soft', 'connection', 'session', 'sealing'] as const;
+export const ROOMS = ['engine', 'cm', 'soft', 'connection', 'session', 'sealing'] as const;
 export type Room = (typeof ROOMS)[number];
 
 /**
  * What should notice a fault:
  * - `test/FOLDER/NAME`: a test file, without its extension, or a folder of tests;
  * - `sim` or `sim:A..B`: seeds of the simulator of queue pairs; `connections` or `connections:A..B`: of connections;
+ *   `cm` or `cm:A..B`: of communication managers;
  * - `fuzz:TARGET`: a target of the fuzzer, with its share of a run of 100,000.
  */
 export type Judge = string;

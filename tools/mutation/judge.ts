@@ -29,6 +29,7 @@ export async function askJudge(copy: BuildCopy, judge: Judge, limitMillis: numbe
   const [kind = '', detail] = judge.split(':');
   if (kind === 'sim') return run(copy, [script('sim'), detail ?? DEFAULT_SEEDS], limitMillis);
   if (kind === 'connections') return run(copy, [script('connections'), detail ?? DEFAULT_SEEDS], limitMillis);
+  if (kind === 'cm') return run(copy, [script('cm'), detail ?? DEFAULT_SEEDS], limitMillis);
   if (kind === 'fuzz') return run(copy, [script('fuzz'), detail ?? ''], limitMillis);
   const reporter = `--test-reporter=${script('failures')}`;
   const files = testFiles(copy.build, judge).map((path) => join(copy.build, path));

@@ -7,6 +7,7 @@ import type { Dreq, Mra } from '../../../src/roce/cm/wire/pair-messages.js';
 import type { Rej } from '../../../src/roce/cm/wire/rej.js';
 import type { Rep } from '../../../src/roce/cm/wire/rep.js';
 import type { Req } from '../../../src/roce/cm/wire/req.js';
+import type { SidrReq } from '../../../src/roce/cm/wire/sidr.js';
 import { CM_PORT, CmHosts, type CmTestHost, cmMessage } from '../../../testkit/cm-hosts.js';
 
 const [CLIENT_QPN, SERVER_QPN] = [0x100, 0x200];
@@ -365,6 +366,63 @@ test('a server whose queue pair has a connection already is refused as stale, an
   assert.equal(client.take('disconnected').byPeer, true);
   client.hear(writeCmMessage({ ...rep, qpn: rep.qpn + 1 }), server.address);
   assert.equal(client.take('response').id, id);
+});
+
+test('a REQ with the ID of a connection that its sender has forgotten is no repetition', () => {
+  const { hosts, client, server } = pair();
+  connected(client, server);
+  const req = cmMessage(hosts.last('REQ')) as Req;
+  hosts.types();
+  hosts.arrives = () => false;
+  const other = {
+    ...req,
+    transactionId: req.transactionId ^ 1n,
+    startingPsn: req.startingPsn ^ 1,
+    qpn: 0x123,
+  };
+  server.hear(writeCmMessage(other), client.address);
+  assert.deepEqual(hosts.types(), ['REJ', 'DREQ']);
+  assert.equal(server.take('disconnected').byPeer, true);
+  hosts.pass(5000);
+  server.hear(writeCmMessage(other), client.address);
+  assert.equal(server.take('request').path.peer.psn >= 0, true, 'what rests can be forgotten by that name');
+});
+
+test('a REP counts from the address that was asked only', () => {
+  const { hosts, client, server } = pair();
+  hosts.arrives = ({ type }) => type !== 'REP';
+  const id = client.connectTo(server, CLIENT_QPN);
+  server.accept(server.take('request').id, SERVER_QPN);
+  client.hear(hosts.last('REP').slice());
+  assert.deepEqual([client.events, client.drops('wrong_source')], [[], 1]);
+  client.hear(hosts.last('REP').slice(), server.address);
+  assert.equal(client.take('response').id, id);
+});
+
+test('communication IDs are never 0, and never those of another connection or lookup', () => {
+  const hosts = new CmHosts();
+  // Numbers that come again all the time.
+  let count = 0;
+  const host = hosts.add('10.0.0.2', { random: () => (count = (count + 1) & 15) });
+  const ids = new Set<number>();
+  const peer = hosts.add('10.0.0.1');
+  for (let i = 0; i < 12; i++) {
+    if (i % 2 === 0) {
+      host.connectTo(peer, 0x100 + i);
+      ids.add((cmMessage(hosts.last('REQ')) as Req).localCommId);
+    } else {
+      const options = {
+        serviceId: 0x1110007n,
+        remote: peer.address,
+        local: host.address,
+        timeoutMillis: 1e6,
+      };
+      hosts.arrives = () => false;
+      host.run(() => host.machine.lookUp({ ...options, privateData: new Uint8Array(0) }, hosts.now));
+      ids.add((cmMessage(hosts.last('SIDR_REQ')) as SidrReq).requestId);
+    }
+  }
+  assert.deepEqual([ids.size, ids.has(0)], [12, false]);
 });
 
 test('two hosts that ask each other at once have two connections', () => {
