@@ -314,6 +314,22 @@ test('a peer that quit first is not told again; its bye ends a recovery in order
   assert.equal(unread.does('disconnected'), 'report leave-rendezvous destroy');
 });
 
+test('the goodbye of a peer is told once, and not at all when it answers our own', () => {
+  const quit = after(SITUATIONS['up']?.() as Life, 'peer-quit');
+  assert.equal(quit.does('peer-quit'), '');
+  assert.equal(quit.does('peer-left'), 'destroy');
+  const closing = after(SITUATIONS['up']?.() as Life, 'close');
+  assert.equal(closing.does('peer-quit'), 'end-receiving');
+  assert.equal(closing.does('peer-left'), 'destroy');
+});
+
+test('a link that fails because the peer has left is not looked for again', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  life.rendezvous = 'left';
+  assert.equal(life.does(linkFailed()), 'report destroy');
+  assert.equal(life.where(), 'ending');
+});
+
 test('a rendezvous that the peer may have lost without this side knowing gets half of the time, then another one', () => {
   const life = SITUATIONS['down meeting']?.() as Life;
   assert.equal(life.passes(RECOVERY_MILLIS / 2 - 1), '');

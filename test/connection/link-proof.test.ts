@@ -7,10 +7,13 @@ import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { LinkProof } from '../../src/connection/link-proof.js';
 import type { Server } from '../../src/connection/server.js';
+import { establishSession } from '../../src/session/establish-session.js';
 import type { TlsRefusal } from '../../src/session/tls-server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
+import { openChannel } from '../../testkit/raw-client.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { sessionParameters } from '../../testkit/session-parameters.js';
 
 /** 34 ms until a queue pair gives up. */
 const HASTY = { timeout: 10, retryCount: 7 } as const;
@@ -126,6 +129,22 @@ for (const [where, block] of BLOCKS) {
     assert.equal(error.code, 'ERR_RDMA_UNREACHABLE');
   });
 }
+
+test('a peer that is let in, and whose packets do not come through, is told what to open', async () => {
+  await using server = await startServer(undefined, { path: HASTY, recoveryMillis: 400 });
+  const channel = await openChannel(server);
+  const { path, terms } = sessionParameters('127.0.0.1');
+  await establishSession(channel, {
+    createObjects: async () => ({ path: { ...path, udpPort: 9 }, terms }),
+    transition: async () => {},
+  });
+  await assert.rejects(channel.receive(), {
+    code: 'ERR_RDMA_REFUSED',
+    refusal: 'unreachable',
+    message: /: TCP from 127\.0\.0\.1:\d+ works, but UDP ports \d+ here and 9 there do not come through/,
+  });
+  await channel.closed;
+});
 
 test('UDP that comes back within the time for recovery brings the connection up again', async () => {
   await using rig = await startRig({ path: HASTY });

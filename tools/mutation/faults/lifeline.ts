@@ -1,6 +1,8 @@
 /** Faults of the recovery and the end of a connection. */
 import { faultsOf } from '../fault-list.js';
 
+const RECOVERY = ['test/connection/lifeline-recovery', 'test/connection/lifeline-machine'];
+
 export const LIFELINE_FAULTS = faultsOf(
   'connection',
   ['test/connection/lifeline-machine', 'connections:1..150', 'test/connection/recovery'],
@@ -11,6 +13,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/lifeline-recovery',
       find: 'this.#trouble ??= { since: now, cause };',
       replace: 'this.#trouble = { since: now, cause };',
+      judges: RECOVERY,
     },
     {
       id: 'early-failure-forgotten',
@@ -131,6 +134,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/lifeline-recovery',
       find: 'if (attempt === 0) return 0;',
       replace: 'if (attempt >= 0) return 0;',
+      judges: RECOVERY,
     },
     {
       id: 'attempts-not-reset',
@@ -139,6 +143,7 @@ export const LIFELINE_FAULTS = faultsOf(
       find: `    this.#attempts = 0;
     if (!isDown)`,
       replace: '    if (!isDown)',
+      judges: RECOVERY,
     },
     {
       id: 'old-trouble-kept',
@@ -147,6 +152,7 @@ export const LIFELINE_FAULTS = faultsOf(
       find: `      this.#trouble = undefined;
       this.#attempts = 0;`,
       replace: '      this.#attempts = 0;',
+      judges: RECOVERY,
     },
     {
       id: 'progress-ends-no-trouble',
@@ -155,6 +161,7 @@ export const LIFELINE_FAULTS = faultsOf(
       find: `    if (!isDown) this.#trouble = undefined;
     else if`,
       replace: '    if',
+      judges: RECOVERY,
     },
     {
       id: 'lost-channel-used',
@@ -231,6 +238,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/lifeline-recovery',
       find: 'if (first === undefined || first === failure) return failure;',
       replace: 'if (first !== null) return failure;',
+      judges: RECOVERY,
     },
   ],
 );

@@ -1,6 +1,8 @@
 /** Faults of the proof that a link carries packets, and of what is said when it does not. */
 import { faultsOf } from '../fault-list.js';
 
+const RECOVERY = ['test/connection/lifeline-recovery', 'test/connection/lifeline-machine'];
+
 const PROOF = 'connection/link-proof';
 const PATH = 'connection/data-path';
 const UNREACHABLE = 'session/unreachable';
@@ -243,6 +245,7 @@ export const PROOF_FAULTS = faultsOf(
       file: 'connection/lifeline-recovery',
       find: "    if (error.code === 'ERR_RDMA_UNREACHABLE') this.#blocked = error;\n",
       replace: '',
+      judges: RECOVERY,
     },
     {
       id: 'blocked-path-remembered',
@@ -250,7 +253,7 @@ export const PROOF_FAULTS = faultsOf(
       file: 'connection/lifeline-recovery',
       find: '    this.#blocked = undefined;\n',
       replace: '',
-      judges: ['test/connection/lifeline-machine', 'test/connection/link-proof'],
+      judges: RECOVERY,
     },
   ],
 );
