@@ -281,9 +281,25 @@ test('a proof that fails for another reason keeps that one', async () => {
   assert.equal((await within(ofClient)).message, 'given up');
 });
 
+test('what has ended the session says more than the proof that failed with it', async () => {
+  let failProof = (_: RdmaError): void => {};
+  const proof = new Promise<void>((_, reject) => {
+    failProof = reject;
+  });
+  const { ofServer, ofClient, rendezvous } = await meetings({ server: proof, client: NEVER });
+  const served = await arrived.channel;
+  while (served.sessionsBefore === 0) await new Promise(setImmediate);
+  const reason = new RdmaError('ERR_RDMA_PROTOCOL', 'it broke the rules');
+  failProof(unanswered());
+  rendezvous.fail(reason, reason.message);
+  assert.equal(await within(ofServer), reason);
+  assert.equal((await within(ofClient)).code, 'ERR_RDMA_REFUSED');
+});
+
 test('a peer that breaks the protocol before the proof is told so, whatever became of UDP', async () => {
   const { client, ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER });
-  while (client.sessionsBefore === 0) await new Promise(setImmediate);
+  const served = await arrived.channel;
+  while (served.sessionsBefore === 0) await new Promise(setImmediate);
   client.send({ type: 'ready' });
   assert.equal((await within(ofServer)).code, 'ERR_RDMA_PROTOCOL');
   assert.equal((await within(ofClient)).code, 'ERR_RDMA_REFUSED');
