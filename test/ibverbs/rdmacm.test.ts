@@ -259,6 +259,23 @@ test('of several endings the first is told, and nothing after it', { skip: missi
   assert.deepEqual(play(code), ['rejected', 8, 0]);
 });
 
+test('a connection outlives the time limit of its meeting, and what happens before anybody listens is kept', {
+  skip: missing,
+}, () => {
+  const code = `const server = await serve();
+    const client = meet(server.port, { timeoutMillis: 300 });
+    const request = await server.next();
+    await request.id.accept(own());
+    await client.next();
+    await client.id.establish();
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    const early = await follow(request).next();
+    const found = [client.heard.length, early];
+    await device.close({ force: true });
+    return found;`;
+  assert.deepEqual(play(code), [0, { type: 'established' }]);
+});
+
 test('an end that nobody answers is told as one', { skip: missing }, () => {
   const code = `const server = await serve();
     const client = meet(server.port);

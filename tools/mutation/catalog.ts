@@ -5,6 +5,7 @@ import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
 import { PROOF_FAULTS } from './faults/proof.js';
+import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
@@ -20,6 +21,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...CM_FAULTS,
   ...SOFT_FAULTS,
+  ...RDMACM_FAULTS,
   ...CONNECTION_FAULTS,
   ...STREAM_FAULTS,
   ...PROOF_FAULTS,

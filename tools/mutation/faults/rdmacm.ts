@@ -1,0 +1,201 @@
+/** Faults of the connection manager of devices of the operating system. */
+import { faultsOf } from '../fault-list.js';
+
+const CHANNEL = 'ibverbs/rdmacm-channel';
+const ASKING = 'ibverbs/rdmacm-asking';
+const ID = 'ibverbs/rdmacm-id';
+const PATH = 'ibverbs/rdmacm-path';
+const LISTENING = 'ibverbs/rdmacm-listening';
+const DATAGRAM = 'ibverbs/rdmacm-datagram';
+
+export const RDMACM_FAULTS = faultsOf(
+  'ibverbs',
+  ['test/ibverbs/rdmacm'],
+  [
+    {
+      id: 'cm-depths-turned-round',
+      wrong: 'What a peer can hold is told as what it wants.',
+      file: CHANNEL,
+      find: 'responderResources: at(CmField.INITIATOR_DEPTH),',
+      replace: 'responderResources: at(CmField.RESPONDER_RESOURCES),',
+    },
+    {
+      id: 'cm-request-to-nobody-kept',
+      wrong: 'A request that comes to a listener which is gone stays open.',
+      file: CHANNEL,
+      find: 'if (owner === undefined) void request.destroy();',
+      replace: 'if (owner === undefined) void request;',
+      equivalent: 'the kernel destroys what nobody has read with the listener; only a race gets here',
+    },
+    {
+      id: 'cm-id-not-destroyed',
+      wrong: 'An id that is closed stays with the kernel.',
+      file: CHANNEL,
+      find: 'if (this.#handle > 0) await this.#channel.addon.destroyId(this.#handle);\n',
+      replace: '',
+    },
+    {
+      id: 'cm-end-of-listener-untold',
+      wrong: 'A listener that has ended does not say so.',
+      file: CHANNEL,
+      find: '      this.#onEnd();\n',
+      replace: '',
+    },
+    {
+      id: 'cm-forced-close-untold',
+      wrong: 'Who waits for an answer when the device is closed by force waits for ever.',
+      file: ASKING,
+      find: 'this.id.onForced = () => this.#fail(closedError(context.device.name));',
+      replace: 'this.id.onForced = () => {};',
+    },
+    {
+      id: 'cm-other-device',
+      wrong: 'A meeting goes through another device than the one that was asked.',
+      file: ASKING,
+      find: 'if (deviceName !== name) {',
+      replace: "if (deviceName === '') {",
+    },
+    {
+      id: 'cm-no-time-limit',
+      wrong: 'A meeting that nobody answers ends when the kernel says so.',
+      file: ASKING,
+      find: 'this.#timer = setTimeout(() => this.#onTimeout(), question.timeoutMillis);',
+      replace: 'this.#timer = setTimeout(() => {}, question.timeoutMillis);',
+    },
+    {
+      id: 'cm-timer-left',
+      wrong: 'The time limit of a meeting that was answered stays.',
+      file: ASKING,
+      find: 'if (await this.#asker.onAnswer(event)) clearTimeout(this.#timer);',
+      replace: 'await this.#asker.onAnswer(event);',
+    },
+    {
+      id: 'cm-options-left-out',
+      wrong: 'The traffic class is not told to the kernel.',
+      file: ASKING,
+      find: 'if (trafficClass !== undefined) await',
+      replace: 'if (trafficClass === 0) await',
+    },
+    {
+      id: 'cm-udp-port-ignored',
+      wrong: 'A peer at another UDP port is asked at 4791.',
+      file: ASKING,
+      find: 'if (udpPort !== undefined && udpPort !== ROCE_UDP_PORT) {',
+      replace: 'if (udpPort === 0) {',
+    },
+    {
+      id: 'cm-two-endings',
+      wrong: 'An id tells every ending.',
+      file: ID,
+      find: '    this.#tell(event);\n    this.#isOver = true;\n',
+      replace: '    this.#tell(event);\n',
+    },
+    {
+      id: 'cm-end-by-peer',
+      wrong: 'Whoever asked for the end, it was the peer.',
+      file: ID,
+      find: 'const byPeer = !this.#isDisconnecting;',
+      replace: 'const byPeer = true;',
+    },
+    {
+      id: 'cm-unanswered-end',
+      wrong: 'An end that nobody answered is told as answered.',
+      file: ID,
+      find: 'answered: byPeer || event.status === 0 });',
+      replace: 'answered: true });',
+    },
+    {
+      id: 'cm-early-events-lost',
+      wrong: 'What happens before a request has a listener is lost.',
+      file: ID,
+      find: 'if (this.#listener === undefined) this.#early.push(event);',
+      replace: 'if (this.#listener === undefined) return;',
+    },
+    {
+      id: 'cm-told-after-close',
+      wrong: 'An id tells events after it was closed.',
+      file: ID,
+      find: 'if (this.#isClosed || this.#isOver) return;',
+      replace: 'if (this.#isOver) return;',
+      equivalent: 'the id is silenced below as soon as it is closed; this is a second lock',
+    },
+    {
+      id: 'cm-accept-fails-silently',
+      wrong: 'A request whose client gave up is accepted.',
+      file: ID,
+      find: '    throw peerGone(this.#remote, -result);\n',
+      replace: '',
+    },
+    {
+      id: 'cm-depth-unchecked',
+      wrong: 'Depths above those of the device reach the kernel.',
+      file: ID,
+      find: 'if (value <= most || value === DEVICE_MAXIMUM) return;',
+      replace: 'if (value >= 0) return;',
+    },
+    {
+      id: 'cm-initiator-depth-clamped',
+      wrong: 'What this end may have under way is bounded by what it holds.',
+      file: PATH,
+      find: ', initiatorDepth: maxRdAtomic },',
+      replace: ' },',
+    },
+    {
+      id: 'cm-rnr-timer-of-the-kernel',
+      wrong: 'A peer without a receive waits for 655 ms.',
+      file: PATH,
+      find: 'minRnrTimer: PATH_DEFAULTS.minRnrTimer,',
+      replace: 'minRnrTimer: 0,',
+    },
+    {
+      id: 'cm-private-data-short',
+      wrong: 'Private data is as long as it came.',
+      file: PATH,
+      find: 'const full = new Uint8Array(length);',
+      replace: 'const full = new Uint8Array(bytes.length);',
+      equivalent: 'the kernel pads it itself',
+    },
+    {
+      id: 'cm-private-data-unchecked',
+      wrong: 'Private data that is too long reaches the kernel.',
+      file: PATH,
+      find: 'if (bytes.length <= most) return;',
+      replace: 'if (most > 0) return;',
+    },
+    {
+      id: 'cm-request-of-another-device',
+      wrong: 'A request that came through another device is taken.',
+      file: LISTENING,
+      find: 'if (request.deviceName !== device.name || waiting >= options.backlog) {',
+      replace: 'if (waiting >= options.backlog) {',
+    },
+    {
+      id: 'cm-backlog-unbounded',
+      wrong: 'Requests wait without a bound.',
+      file: LISTENING,
+      find: 'if (request.deviceName !== device.name || waiting >= options.backlog) {',
+      replace: 'if (request.deviceName !== device.name) {',
+    },
+    {
+      id: 'cm-backlog-for-ever',
+      wrong: 'A request that was answered still counts.',
+      file: LISTENING,
+      find: 'if (isWaiting) waiting--;',
+      replace: 'if (isWaiting) waiting -= 0;',
+    },
+    {
+      id: 'cm-refused-service-unreachable',
+      wrong: 'A service that says no is told as unreachable.',
+      file: DATAGRAM,
+      find: 'return event.status > 0\n',
+      replace: 'return event.status < 0\n',
+    },
+    {
+      id: 'cm-service-qkey',
+      wrong: 'A Q_Key that the kernel does not tell is taken.',
+      file: DATAGRAM,
+      find: 'if (qkey !== KERNEL_QKEY) {',
+      replace: 'if (qkey === 0) {',
+    },
+  ],
+);
