@@ -5,7 +5,7 @@
  * Invariants: a REP is taken from the address that was asked only, once, and when its sender's queue pair belongs to no
  * other connection. A repeated REP is answered by RTU, or by MRA while the program is at work.
  */
-import { formatIp, sameGid, type UdpAddress } from '../../verbs/address.js';
+import { formatIp, isIpv4, sameGid, type UdpAddress } from '../../verbs/address.js';
 import { PrivateDataBytes } from '../../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { mtuToEnum } from '../../verbs/mtu.js';
@@ -255,6 +255,10 @@ export function checkAddresses(host: CmHost, local: UdpAddress, remote: UdpAddre
   checkOwn(host, local);
   if (!isHostAddress(remote))
     throw usageError(`${formatIp(remote)} is no address of a host; name the peer's own`);
+  if (isIpv4(local) !== isIpv4(remote)) {
+    const [from, to] = [formatIp(local), formatIp(remote)];
+    throw usageError(`${from} and ${to} are of different IP families; name addresses of one`);
+  }
 }
 
 /** @throws RdmaError ERR_RDMA_ADDRESS for an address of somebody else. */

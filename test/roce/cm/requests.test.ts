@@ -217,6 +217,7 @@ test('mistakes of the program are told before anything is sent', () => {
   assert.throws(() => client.connectTo(server, 1, { privateData: new Uint8Array(57) }), usage);
   assert.throws(() => client.connectTo(server, 1, { timeoutMillis: 0 }), usage);
   assert.throws(() => client.connectTo(server, 1, { remote: cmAddress('224.0.0.1') }), usage);
+  assert.throws(() => client.connectTo(server, 1, { remote: cmAddress('fd00::1') }), usage);
   assert.throws(() => client.connectTo(server, 1, { local: server.address }), code('ERR_RDMA_ADDRESS'));
   assert.deepEqual([hosts.types(), client.machine.census.connections], [[], 0]);
   server.listen();
