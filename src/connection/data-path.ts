@@ -4,15 +4,14 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { PeerFault, SessionParameters, ToldPath } from '../session/session-data.js';
-import { MAX_WINDOW_BYTES, type Terms } from '../session/terms.js';
+import type { PeerFault } from '../session/session-data.js';
+import type { Terms } from '../session/terms.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
-import { ownGid } from '../verbs/gid-choice.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
-import { WrOpcode } from '../verbs/work-request.js';
+import type { DataPathCensus } from './data-path-census.js';
 import type {
   DataPlane,
   DataPlaneListener,
@@ -21,42 +20,28 @@ import type {
   Prepared,
   PrepareOptions,
   ProgramPlane,
-  SessionEnd,
 } from './data-plane.js';
 import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
 import { Link } from './link.js';
-import { LinkProof, type ProofSize } from './link-proof.js';
-import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
+import { LinkProof } from './link-proof.js';
+import { MessageFault, type MessageKind, violation } from './message-header.js';
 import { type Message, MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender, type SendQueue } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
 import { Outbox } from './outbox.js';
+import { messageWindow, type OwnEnd, ownParameters } from './own-parameters.js';
 import { PeerCheck } from './peer-check.js';
+import { postProof } from './proof-messages.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
-import { Opener, PIECES_PER_KEY, Sealer, TAG_BYTES } from './sealing.js';
+import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamTable } from './stream-table.js';
 import { Transfers } from './transfers.js';
-import { bringUp, RD_ATOMIC_DEPTH } from './transitions.js';
-
-export interface DataPathCensus {
-  /** In the send queue. */
-  readonly requests: number;
-  /** Messages that the peer does not have, and their bytes as `sendQueue` counts them. */
-  readonly toSend: number;
-  readonly queuedBytes: number;
-  /** Cost of the messages that wait for the program. */
-  readonly unreadBytes: number;
-  readonly receivers: number;
-  readonly streams: number;
-  /** One-sided ones. */
-  readonly operations: number;
-  readonly grants: number;
-}
+import { bringUp } from './transitions.js';
 
 export class DataPath implements DataPlane, ProgramPlane {
   readonly receiver: MessageReceiver;
@@ -137,7 +122,6 @@ export class DataPath implements DataPlane, ProgramPlane {
     return this.#link?.tracker.answered() ?? Promise.resolve();
   }
 
-  /** What waits here: all of it has a bound, and is 0 after the end. */
   census(): DataPathCensus {
     const { inbox } = this.receiver;
     return {
@@ -186,8 +170,9 @@ export class DataPath implements DataPlane, ProgramPlane {
       await this.#resources.renewQp();
     }
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
-    const parameters = await this.#describe(this.#resources, this.#port, reachedAt);
-    await this.#noteOwn(parameters.path, this.#port, end);
+    const parameters = await ownParameters(this.#ownEnd(this.#resources, this.#port), reachedAt);
+    const gids = (await this.#device.queryGids(port)).map(({ gid }) => gid);
+    this.#peerCheck.note({ path: parameters.path, gids, isExclusive: this.#port.isExclusive }, end);
     this.#tellQueuePair();
     return { ...parameters, memory: this.#resources.bufferMr?.bytes ?? new Uint8Array(0) };
   }
@@ -257,36 +242,21 @@ export class DataPath implements DataPlane, ProgramPlane {
   async prove({ receive, received }: Terms): Promise<void> {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
-    // Too small for any message: `open` refuses the peer's terms.
-    if (receive.slotBytes <= this.#bareBytes) return;
-    const proof = this.#proof;
-    // Both before anything else, which would have the number that they name.
-    this.#sendProof(link, proof, 'small', received, this.#bareBytes);
-    this.#sendProof(link, proof, 'full', received, Math.min(this.#pathMtu, receive.slotBytes));
-    await proof.until('small');
+    const messages = {
+      tracker: link.tracker,
+      resources: this.resources,
+      window: this.receiver.window,
+      sealer: this.#sealer,
+      sequence: received,
+      pathMtu: this.#pathMtu,
+      slotBytes: receive.slotBytes,
+    };
+    postProof(messages, this.#proof);
+    await this.#proof.until('small');
   }
 
-  async proveFull({ receive }: Terms): Promise<void> {
-    if (receive.slotBytes > this.#bareBytes) await this.#proof.until('full');
-  }
-
-  /** A fragment without payload. */
-  get #bareBytes(): number {
-    return this.#sealer === null ? HEADER_BYTES : HEADER_BYTES + TAG_BYTES;
-  }
-
-  #sendProof(link: Link, proof: LinkProof, size: ProofSize, sequence: number, length: number): void {
-    const { sendMr: mr, proofAt } = this.resources;
-    const offset = proofAt[size];
-    const { window } = this.receiver;
-    window.told = window.limit;
-    const fields = { flags: 0, sequence, limit: window.limit, stream: 0, tag: 0, value: 0 };
-    writeHeader(mr.bytes, offset, { kind: MessageKind.LIMIT, ...fields });
-    const body = mr.bytes.subarray(offset + HEADER_BYTES, offset + length).fill(0);
-    const padding = new Uint8Array(length - this.#bareBytes);
-    this.#sealer?.seal(mr.bytes.subarray(offset, offset + HEADER_BYTES), padding, body);
-    const sges = [{ mr, offset, length }];
-    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(size, error));
+  async proveFull(): Promise<void> {
+    await this.#proof.until('full');
   }
 
   /**
@@ -415,49 +385,16 @@ export class DataPath implements DataPlane, ProgramPlane {
     return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
   }
 
-  async #noteOwn(path: ToldPath, port: PortAttributes, end: SessionEnd): Promise<void> {
-    const gids = await this.#device.queryGids(this.#limits.path.port);
-    this.#peerCheck.note({ path, gids: gids.map(({ gid }) => gid), isExclusive: port.isExclusive }, end);
+  #ownEnd(resources: ConnectionResources, port: PortAttributes): OwnEnd {
+    const { receiver, streams } = this;
+    const counts = { received: receiver.received, openStreams: streams.openLimit };
+    return { device: this.#device, port, limits: this.#limits, resources, ...counts };
   }
 
   #onSealedMemory(kind: MessageKind, data: Buffer): void {
     this.#sealedMemory?.onMessage(kind, data);
   }
-
-  async #describe(
-    resources: ConnectionResources,
-    port: PortAttributes,
-    reachedAt: string,
-  ): Promise<SessionParameters> {
-    const { port: portNumber, gidIndex: index, mtu = port.activeMtu } = this.#limits.path;
-    const gid = await ownGid(this.#device, reachedAt, portNumber, index);
-    const { qp, bufferMr } = resources;
-    const { receiveSlots: slots, slotBytes, maxMessageBytes: maxBytes } = this.#limits;
-    const path = {
-      qpn: qp.qpn,
-      gid: gid.gid,
-      lid: port.lid,
-      udpPort: port.udpPort,
-      mtu: mtu < port.activeMtu ? mtu : port.activeMtu,
-      rdAtomic: RD_ATOMIC_DEPTH,
-    };
-    const terms = {
-      receive: { slots, slotBytes },
-      messages: { maxBytes, windowBytes: messageWindow(this.#limits) },
-      streams: { open: this.streams.openLimit, windowBytes: FIXED_NUMBERS.streams.windowBytes },
-      buffer:
-        bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
-      received: this.receiver.received,
-      ...(this.#limits.encryption === undefined ? {} : { encryption: this.#limits.encryption }),
-      device: this.#device.name.slice(0, 64),
-    };
-    return { path, terms };
-  }
 }
-
-/** Cost of the messages that may wait for the program. */
-const messageWindow = ({ receiveSlots, slotBytes }: DataPathLimits): number =>
-  Math.min(MAX_WINDOW_BYTES, receiveSlots * slotBytes);
 
 function describePeer({ own, peer }: LinkTerms, revealPsns: boolean): Record<string, string | number> {
   const psns = revealPsns ? { localPsn: own.psn, remotePsn: peer.psn } : {};

@@ -117,7 +117,7 @@ export interface DataPlane {
    *
    * @throws RdmaError what ended the link.
    */
-  proveFull(terms: Terms): Promise<void>;
+  proveFull(): Promise<void>;
   /** Sends what waits. */
   open(terms: Terms): void;
   /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */

@@ -271,7 +271,7 @@ export class Lifeline {
         this.isEncrypted = isEncrypted;
       },
       prove: (terms) => dataPath.prove(terms),
-      proveFull: (terms) => dataPath.proveFull(terms),
+      proveFull: () => dataPath.proveFull(),
     });
     this.peerTerms = terms;
     dataPath.open(terms);

@@ -61,7 +61,7 @@ export class TlsRendezvous implements Rendezvous {
           channel.deadlineError = () => unreachable(channel, state);
           await steps.prove(met.terms);
           state.hasSmall = true;
-          await steps.proveFull(met.terms);
+          await steps.proveFull();
         },
       });
       return terms;

@@ -361,7 +361,7 @@ test('the life and the face of a connection know its data plane by the interface
     [...readFileSync(join(room, name), 'utf8').matchAll(/'(\.[^']+\.js)'/g)]
       .map(([, path = '']) => path)
       .filter((path) =>
-        /\/(data-path|resources|link|link-proof|transitions|work-tracker|message-receiver|insides)\.js$/.test(
+        /\/(data-path|resources|link|link-proof|proof-messages|own-parameters|transitions|work-tracker|message-receiver|insides)\.js$/.test(
           path,
         ),
       )

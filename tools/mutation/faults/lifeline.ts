@@ -43,9 +43,9 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'ending-not-over',
       wrong: 'A connection that is ending is not over.',
-      file: 'connection/lifeline-machine',
-      find: "return this.#state.name === 'ending' || this.#state.name === 'ended';",
-      replace: "return this.#state.name === 'ended';",
+      file: 'connection/lifeline-course',
+      find: "return this.state.name === 'ending' || this.state.name === 'ended';",
+      replace: "return this.state.name === 'ended';",
     },
     {
       id: 'recovers-from-faults',
@@ -65,31 +65,31 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'no-time-limit',
       wrong: 'Recovery never gives up.',
       file: 'connection/lifeline-machine',
-      find: 'return this.#recovery.leftMillis(this.#now) > 0;',
+      find: 'return this.#recovery.leftMillis(this.#course.now) > 0;',
       replace: 'return true;',
     },
     {
       id: 'recovery-timer-kept',
       wrong: 'The timer of an attempt runs on when it succeeded.',
       file: 'connection/lifeline-machine',
-      find: `    const isFirst = this.#state.name === 'establishing';
-    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);`,
-      replace: "    const isFirst = this.#state.name === 'establishing';",
+      find: `    const isFirst = this.#course.state.name === 'establishing';
+    this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);`,
+      replace: "    const isFirst = this.#course.state.name === 'establishing';",
     },
     {
       id: 'recovery-timer-kept-failed',
       wrong: 'The timer of an attempt runs on when it failed.',
       file: 'connection/lifeline-machine',
-      find: `    this.#timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
-    this.#settled`,
-      replace: '    this.#settled',
+      find: `    this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
+    this.#ending.settled`,
+      replace: '    this.#ending.settled',
     },
     {
       id: 'keep-alive-while-down',
       wrong: 'Keep-alive goes on while the connection is down.',
       file: 'connection/lifeline-machine',
-      find: 'this.#timers.stop(LifelineTimer.KEEP_ALIVE, LifelineTimer.LAST_ANSWERS);',
-      replace: 'this.#timers.stop(LifelineTimer.LAST_ANSWERS);',
+      find: 'this.#course.timers.stop(LifelineTimer.KEEP_ALIVE, LifelineTimer.LAST_ANSWERS);',
+      replace: 'this.#course.timers.stop(LifelineTimer.LAST_ANSWERS);',
     },
     {
       id: 'silent-for-ever',
@@ -102,16 +102,16 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'frames-not-heard',
       wrong: 'Frames of the peer are no sign of life.',
       file: 'connection/lifeline-machine',
-      find: '        if (this.isUp) this.#heardAt = this.#now;\n',
+      find: '        if (this.isUp) this.#heardAt = this.#course.now;\n',
       replace: '',
     },
     {
       id: 'ping-once',
       wrong: 'One ping is all.',
       file: 'connection/lifeline-machine',
-      find: `      this.#do({ type: 'ask-peer' });
+      find: `      this.#course.do({ type: 'ask-peer' });
       this.#setKeepAlive();`,
-      replace: "      this.#do({ type: 'ask-peer' });",
+      replace: "      this.#course.do({ type: 'ask-peer' });",
     },
     {
       id: 'pong-to-lost',
@@ -125,7 +125,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'last-answers-not-awaited',
       wrong: 'The last answers of a peer that gives up its queue pair are not waited for.',
       file: 'connection/lifeline-machine',
-      find: "    this.#do({ type: 'await-answers' });",
+      find: "    this.#course.do({ type: 'await-answers' });",
       replace: '    this.#onTrouble(error);',
     },
     {
@@ -167,15 +167,15 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'lost-channel-used',
       wrong: 'Ends meet over a rendezvous that is lost.',
       file: 'connection/lifeline-machine',
-      find: `    if (this.#rendezvous === 'open') {
+      find: `    if (this.#course.rendezvous === 'open') {
       // The peer`,
-      replace: `    if (this.#rendezvous !== 'left') {
+      replace: `    if (this.#course.rendezvous !== 'left') {
       // The peer`,
     },
     {
       id: 'quit-told-twice',
       wrong: 'The goodbye of the peer is reported twice.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline-ending',
       find: `    if (this.#peerQuit) return;
     this.#notePeerQuit();`,
       replace: '    this.#notePeerQuit();',
@@ -183,23 +183,23 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'goodbye-is-news',
       wrong: 'A peer that answers our goodbye is reported.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline-ending',
       find: 'if (!this.#peerQuit && !this.#isClosing)',
       replace: 'if (!this.#peerQuit)',
     },
     {
       id: 'close-cuts-off',
       wrong: 'A close does not wait while messages move.',
-      file: 'connection/lifeline-machine',
-      find: "if (this.#state.name === 'down' || this.#progress > this.#progressAtQuit) this.#waitForQuit();",
-      replace: "if (this.#state.name === 'down') this.#waitForQuit();",
+      file: 'connection/lifeline-ending',
+      find: "if (this.#course.state.name === 'down' || this.#hasMoved) this.#waitForQuit();",
+      replace: "if (this.#course.state.name === 'down') this.#waitForQuit();",
     },
     {
       id: 'close-down-cuts-off',
       wrong: 'A close does not wait for a recovery.',
-      file: 'connection/lifeline-machine',
-      find: "if (this.#state.name === 'down' || this.#progress > this.#progressAtQuit) this.#waitForQuit();",
-      replace: 'if (this.#progress > this.#progressAtQuit) this.#waitForQuit();',
+      file: 'connection/lifeline-ending',
+      find: "if (this.#course.state.name === 'down' || this.#hasMoved) this.#waitForQuit();",
+      replace: 'if (this.#hasMoved) this.#waitForQuit();',
     },
     {
       id: 'close-before-notice',
@@ -213,24 +213,24 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'bye-recovers',
       wrong: 'A peer that said bye is looked for again.',
       file: 'connection/lifeline-machine',
-      find: `if (this.#rendezvous === 'left') this.#endByPeer();
+      find: `if (this.#course.rendezvous === 'left') this.#ending.endByPeer();
     else if (this.#options`,
       replace: 'if (this.#options',
     },
     {
       id: 'receiving-not-ended',
       wrong: 'A program is not told that the peer has quit.',
-      file: 'connection/lifeline-machine',
-      find: `    this.#do({ type: 'end-receiving' });
+      file: 'connection/lifeline-ending',
+      find: `    this.#course.do({ type: 'end-receiving' });
 `,
       replace: '',
     },
     {
       id: 'closing-not-ending',
       wrong: 'A connection that closes still takes messages.',
-      file: 'connection/lifeline-machine',
-      find: 'return this.#isClosing || this.isOver;',
-      replace: 'return this.isOver;',
+      file: 'connection/lifeline-ending',
+      find: 'return this.#isClosing || this.#course.isOver;',
+      replace: 'return this.#course.isOver;',
     },
     {
       id: 'first-cause-lost',

@@ -5,6 +5,7 @@ const RECOVERY = ['test/connection/lifeline-recovery', 'test/connection/lifeline
 
 const PROOF = 'connection/link-proof';
 const PATH = 'connection/data-path';
+const MESSAGES = 'connection/proof-messages';
 const UNREACHABLE = 'session/unreachable';
 const MEETING = ['test/connection/tls-rendezvous'];
 
@@ -67,7 +68,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'proof-not-awaited',
       wrong: 'A small packet counts as posted for one that came through.',
       file: PATH,
-      find: "    await proof.until('small');\n",
+      find: "await this.#proof.until('small');",
       replace: '',
     },
     {
@@ -80,9 +81,9 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'full-proof-small',
       wrong: 'The second message of the proof is as small as the first.',
-      file: PATH,
-      find: 'Math.min(this.#pathMtu, receive.slotBytes)',
-      replace: 'this.#bareBytes',
+      file: MESSAGES,
+      find: 'Math.min(pathMtu, slotBytes)',
+      replace: 'smallBytes',
     },
     {
       id: 'proof-of-lost-link-kept',
@@ -116,15 +117,15 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'proof-names-old-number',
       wrong: 'The proof of a later link has the number of the first fragment.',
-      file: PATH,
+      file: MESSAGES,
       find: 'const fields = { flags: 0, sequence, limit',
       replace: 'const fields = { flags: 0, sequence: 0, limit',
     },
     {
       id: 'proof-unsealed',
       wrong: 'The proof of an encrypted connection is not sealed.',
-      file: PATH,
-      find: 'this.#sealer?.seal(mr.bytes.subarray(offset, offset + HEADER_BYTES), padding, body);',
+      file: MESSAGES,
+      find: 'sealer?.seal(mr.bytes.subarray(offset, offset + HEADER_BYTES), padding, body);',
       replace: '',
       judges: ['test/connection/encryption', 'test/connection/link-proof'],
     },
@@ -220,7 +221,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'full-proof-not-asked-for',
       wrong: 'A path is up when small packets come through.',
       file: 'connection/tls-rendezvous',
-      find: '          await steps.proveFull(met.terms);\n',
+      find: '          await steps.proveFull();\n',
       replace: '',
       judges: MEETING,
     },

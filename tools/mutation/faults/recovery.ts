@@ -100,7 +100,7 @@ export const RECOVERY_FAULTS = faultsOf(
     {
       id: 'end-does-not-wait',
       wrong: 'The end does not wait for what is under way.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline-ending',
       find: "const waits = state.name === 'establishing' || (isDown && state.phase !== 'pausing');",
       replace: 'const waits = false;',
     },

@@ -3,7 +3,7 @@
  * and not got, and what a device, a server and the machine hold stays below a multiple of their connections.
  */
 
-import type { DataPathCensus } from '../../../src/connection/data-path.js';
+import type { DataPathCensus } from '../../../src/connection/data-path-census.js';
 import { insidesOf } from '../../../src/connection/insides.js';
 import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
 import { SimFailure } from '../failure.js';

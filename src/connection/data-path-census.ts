@@ -1,0 +1,15 @@
+/** What waits in the data path of a connection, in numbers: all of it has a bound, and is 0 after the end. */
+export interface DataPathCensus {
+  /** In the send queue. */
+  readonly requests: number;
+  /** Messages that the peer does not have, and their bytes as `sendQueue` counts them. */
+  readonly toSend: number;
+  readonly queuedBytes: number;
+  /** Cost of the messages that wait for the program. */
+  readonly unreadBytes: number;
+  readonly receivers: number;
+  readonly streams: number;
+  /** One-sided ones. */
+  readonly operations: number;
+  readonly grants: number;
+}

@@ -1,0 +1,31 @@
+/**
+ * What the parts of the machine of a connection's life share: the state, the input that is being handled (its time, and how
+ * the rendezvous is), and what is to be done because of it. Each part writes the states that are its own concern.
+ */
+import type { LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
+import { LifelineTimers } from './lifeline-timers.js';
+
+export class LifelineCourse {
+  readonly timers = new LifelineTimers();
+  state: LifelineState = { name: 'establishing' };
+  now = 0;
+  rendezvous: RendezvousState = 'open';
+  outputs: LifelineOutput[] = [];
+
+  /** An input is handled from here on. */
+  enter(now: number, rendezvous: RendezvousState): void {
+    this.now = now;
+    this.rendezvous = rendezvous;
+    this.outputs = [];
+  }
+
+  /** In the order in which they shall be done. */
+  do(...outputs: readonly LifelineOutput[]): void {
+    this.outputs.push(...outputs);
+  }
+
+  /** The end is under way or reached: nothing brings the connection up again, and its token is worth nothing. */
+  get isOver(): boolean {
+    return this.state.name === 'ending' || this.state.name === 'ended';
+  }
+}
