@@ -17,7 +17,7 @@ import type {
 } from '../../src/verbs/connection-manager.js';
 import type { Device } from '../../src/verbs/device.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
-import { End, ownGid, withDevice } from './harness.js';
+import { End, ownGid, skipUnless, withDevice } from './harness.js';
 
 const LIMIT_MILLIS = 30_000;
 /** `RDMA_UDP_QKEY`: the only one that a kernel answers with. */
@@ -116,6 +116,13 @@ async function responseOf({ heard }: Client): Promise<CmEvent & { readonly type:
   const event = await heard.next('response');
   assert.equal(event.type, 'response', event.type === 'failed' ? event.error.message : event.type);
   return event as CmEvent & { readonly type: 'response' };
+}
+
+/** The code of the error, or what else was told. */
+async function failureOf({ id, heard }: Client): Promise<string> {
+  const event = await heard.next('failure');
+  await id.close();
+  return event.type === 'failed' ? event.error.code : event.type;
 }
 
 const bringUp = (end: End, { peer, own, options }: CmPath): Promise<void> =>
@@ -300,6 +307,26 @@ test('a port is taken once, and given back; a foreign address is refused', () =>
     const again = await serve(stage, { host: null, port });
     assert.equal(again.port, port);
     await again.listener.close();
+  }));
+
+test('who connects from a foreign address is told', () =>
+  onStage(async (stage) => {
+    const a = await End.open(stage.device);
+    assert.equal(await failureOf(connect(stage, a, 7999, { localHost: '203.0.113.7' })), 'ERR_RDMA_ADDRESS');
+    await a.close();
+  }));
+
+test('what the routes of this machine do not allow is told', (t) =>
+  onStage(async (stage) => {
+    // A soft device has no routes of its own, and one at 127.0.0.1 is reached there.
+    if (skipUnless(stage.device.kind !== 'soft', t, "the kernel's routes")) return;
+    const a = await End.open(stage.device);
+    const reach = (host: string): Promise<string> =>
+      failureOf(connect(stage, a, 7999, { remote: { host, port: 7999 }, timeoutMillis: 8000 }));
+    assert.equal(await reach('127.0.0.1'), 'ERR_RDMA_ADDRESS');
+    // Where there is a default route, nobody answers from the net for documentation.
+    assert.match(await reach('203.0.113.1'), /^(ERR_RDMA_ADDRESS|ERR_RDMA_UNREACHABLE|unreachable)$/);
+    await a.close();
   }));
 
 test('a device that closes by force tells those who wait', async () => {
