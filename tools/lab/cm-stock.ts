@@ -1,6 +1,6 @@
 /** The stock programs of rdma_cm: how each is started, who of ours is its other end, and how one sees that it went well. */
 import { lastLines } from './commands.js';
-import type { Machine } from './machine.js';
+import type { GuestResult, Machine } from './machine.js';
 import { IP_VERSIONS, type IpVersion } from './network.js';
 import { type ProgramArguments, TIMEOUT_MILLIS } from './programs.js';
 
@@ -8,7 +8,8 @@ export interface StockProgram {
   readonly name: string;
   /** Of rdma_cm. */
   readonly port: number;
-  /** Whether it is of the port space of datagrams. */
+  /** The server listens there by TCP first, and takes a port of rdma_cm for each client. */
+  readonly overTcp?: true;
   readonly ips: readonly IpVersion[];
   server(host: string): string;
   client(host: string): string;
@@ -16,8 +17,8 @@ export interface StockProgram {
   readonly ours: 'queuepair' | 'player';
   ourServer(device: string, host: string): ProgramArguments;
   ourClient(device: string, host: string): ProgramArguments;
-  /** What it prints when all went well, as server and as client. */
-  readonly wellServed: RegExp;
+  /** What it prints when all went well, as server and as client. A server without never ends, and is ended. */
+  readonly wellServed?: RegExp;
   readonly wellPlayed: RegExp;
 }
 
@@ -34,9 +35,14 @@ interface Played {
   server(host: string): string;
   client(host: string): string;
   readonly well: RegExp;
+  readonly isEndless?: true;
+  readonly overTcp?: true;
 }
 
-function played(name: string, { player, port, count, server, client, well }: Played): StockProgram {
+function played(
+  name: string,
+  { player, port, count, server, client, well, isEndless, overTcp }: Played,
+): StockProgram {
   const common = (device: string): ProgramArguments => [
     ...[player, '--device', device, '--port', port, '--count', count],
   ];
@@ -49,7 +55,8 @@ function played(name: string, { player, port, count, server, client, well }: Pla
     ours: 'player',
     ourServer: (device, host) => [...common(device), '--bind', host],
     ourClient: (device, host) => [...common(device), '--host', host],
-    wellServed: well,
+    ...(isEndless ? {} : { wellServed: well }),
+    ...(overTcp ? { overTcp } : {}),
     wellPlayed: well,
   };
 }
@@ -120,38 +127,93 @@ export const STOCK_PROGRAMS: readonly StockProgram[] = [
     server: (host) => `cmtime -b ${host} -c ${CONNECTIONS}`,
     client: (host) => `cmtime -s ${host} -c ${CONNECTIONS}`,
     well: /disconnect/,
+    isEndless: true,
   }),
   perftest('ib_send_lat', 'send-lat'),
   perftest('ib_write_bw', 'write-bw'),
+  played('qperf -cm 1', {
+    player: 'qperf',
+    port: 19_765,
+    count: 1,
+    server: () => 'qperf',
+    // The emulated machine is slower than its patience of 5 s.
+    client: (host) => `qperf -cm 1 -t 1 -to 30 ${host} rc_lat`,
+    well: /latency += /,
+    isEndless: true,
+    overTcp: true,
+  }),
+  played('fi_pingpong -p verbs -e msg', {
+    player: 'fi-pingpong',
+    port: 47_592,
+    count: MESSAGES,
+    server: () => `fi_pingpong -p verbs -e msg -I ${MESSAGES} -S 64`,
+    client: (host) => `fi_pingpong -p verbs -e msg -I ${MESSAGES} -S 64 ${host}`,
+    well: new RegExp(`^64 +${MESSAGES} +=${MESSAGES} `, 'm'),
+    overTcp: true,
+  }),
 ];
-
-const SECONDS = TIMEOUT_MILLIS / 2000;
 
 export interface RunningStock {
   /** What it printed. @throws Error when it did not end well. */
   readonly output: Promise<string>;
+  /** What it printed and its exit code. */
+  readonly ended: Promise<GuestResult>;
+  /** Resolves once it has printed this; rejects when it ends without. */
+  printed(pattern: RegExp): Promise<void>;
+  /** Ends it without asking (SIGKILL). Resolves with what it has printed, when it is gone. */
+  kill(): Promise<string>;
 }
+
+let lastNumber = 0;
 
 /** Starts a stock program in the machine. */
 export function startStock(machine: Machine, command: string): RunningStock {
-  const output = machine
-    .run(`timeout ${SECONDS} ${command} 2>&1`, TIMEOUT_MILLIS)
-    .then(({ code, output: text }) => {
-      if (code === 0) return text;
-      throw new Error(`${command} ended with ${code}: ${lastLines(text, 3)}`);
-    });
+  const pidFile = `/tmp/stock-${++lastNumber}.pid`;
+  let text = '';
+  let look = (): void => {};
+  const ended = machine.run(
+    // Line by line, for the program may be killed.
+    `echo $$ > ${pidFile}; exec stdbuf -oL ${command} 2>&1`,
+    TIMEOUT_MILLIS,
+    (piece) => {
+      text += piece;
+      look();
+    },
+  );
+  const output = ended.then(({ code, output: all }) => {
+    if (code === 0) return all;
+    throw new Error(`${command} ended with ${code}: ${lastLines(all, 3)}`);
+  });
   output.catch(() => {});
-  return { output };
+  const printed = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      look = () => {
+        if (pattern.test(text)) resolve();
+      };
+      look();
+      ended.then(
+        ({ code }) => reject(new Error(`${command} ended with ${code}: ${lastLines(text, 3)}`)),
+        reject,
+      );
+    });
+  const kill = async (): Promise<string> => {
+    await machine.runOrThrow(`kill -KILL $(cat ${pidFile})`);
+    return (await ended).output;
+  };
+  return { output, ended, printed, kill };
 }
 
-/** Starts a stock server, and waits until it listens on its port of rdma_cm. */
+/** Starts a stock server, and waits until it listens, at a port of rdma_cm or of TCP. */
 export async function startStockCmServer(
   machine: Machine,
   command: string,
   port: number,
+  overTcp = false,
 ): Promise<RunningStock> {
   const server = startStock(machine, command);
-  const listens = `rdma resource show cm_id | grep LISTEN | grep -q ':${port} '`;
+  const listens = overTcp
+    ? `ss -Hltn | grep -q ':${port} '`
+    : `rdma resource show cm_id | grep LISTEN | grep -q ':${port} '`;
   const waiting = machine.runOrThrow(`until ${listens}; do sleep 0.1; done`, TIMEOUT_MILLIS);
   await Promise.race([
     waiting,

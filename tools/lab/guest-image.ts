@@ -34,6 +34,7 @@ const KERNEL_PACKAGE = 'linux-image-amd64';
 const MODULES = [
   ...['virtio_pci', 'virtio_net', '9p', '9pnet_virtio', 'crc32_generic', 'crc32-pclmul'],
   ...['rdma_rxe', 'ib_uverbs', 'rdma_ucm'],
+  ...['nf_tables', 'nft_numgen'],
   ...['sch_netem', 'sch_ingress', 'sch_prio', 'cls_u32', 'act_mirred', 'ifb'],
 ];
 

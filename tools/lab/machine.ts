@@ -58,11 +58,15 @@ export class Machine {
   }
 
   /**
-   * Runs a shell command in the guest to its end.
+   * Runs a shell command in the guest to its end. `onOutput` hears of what it prints while it prints it.
    *
    * @throws Error when it takes too long or the machine is gone; an exit code that is not 0 is a result.
    */
-  async run(command: string, timeoutMillis = 60_000): Promise<GuestResult> {
+  async run(
+    command: string,
+    timeoutMillis = 60_000,
+    onOutput: (piece: string) => void = () => {},
+  ): Promise<GuestResult> {
     if (/[\n\0]/.test(command)) throw new Error('a command is one line');
     const socket = connect({ host: THERE[4], port: AGENT_PORT });
     const timer = setTimeout(() => {
@@ -71,7 +75,7 @@ export class Machine {
     try {
       await once(socket, 'connect');
       socket.write(`${command}\n`);
-      return await readResult(socket);
+      return await readResult(socket, onOutput);
     } finally {
       clearTimeout(timer);
       socket.destroy();
@@ -168,11 +172,12 @@ function answers(port: number): Promise<boolean> {
 }
 
 /** The output, and behind a NUL the exit code. */
-async function readResult(socket: Socket): Promise<GuestResult> {
+async function readResult(socket: Socket, onOutput: (piece: string) => void): Promise<GuestResult> {
   let text = '';
   socket.setEncoding('utf8');
   for await (const piece of socket as AsyncIterable<string>) {
     text += piece;
+    onOutput(piece);
     const mark = text.indexOf('\0');
     if (mark >= 0 && text.endsWith('\n')) {
       return { code: Number(text.slice(mark + 1)), output: text.slice(0, mark) };

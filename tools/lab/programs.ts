@@ -3,33 +3,44 @@
  * outlives the lab, and each is ended when it takes too long.
  */
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { Bundles, Environment } from './bundle.js';
 import { lastLines, spawnBound } from './commands.js';
 import type { Machine } from './machine.js';
 
 /** What is run, with its name for people. */
 interface Script {
   readonly name: string;
-  readonly path: string;
+  path: string;
 }
 
 const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const QUEUEPAIR: Script = { name: 'queuepair', path: pathOf('../../src/cli/main.js') };
 const PLAYER: Script = { name: 'player', path: pathOf('players/main.js') };
 export const TIMEOUT_MILLIS = 120_000;
-const LOOK_MILLIS = 500;
+let environment: Environment = {};
+
+/** From now on, programs are started from these files. */
+export function useBundles({ queuepair, player, environment: needed }: Bundles): void {
+  QUEUEPAIR.path = queuepair;
+  PLAYER.path = player;
+  environment = needed;
+}
 
 export type ProgramEvent = Readonly<Record<string, unknown>>;
 export type ProgramArguments = readonly (string | number)[];
 
 export interface Running {
   /** A server waits for its client. */
-  readonly listening: Promise<void>;
+  readonly listening: Promise<unknown>;
   /** What it printed, once it has ended well. */
   readonly events: Promise<readonly ProgramEvent[]>;
+  /** Resolves once it has printed an event of this name; rejects when it ends without. */
+  when(event: string): Promise<ProgramEvent>;
   /** Asks it to end (SIGTERM). */
   stop(): Promise<void>;
+  /** Ends it without asking (SIGKILL). Resolves when it is gone; `events` rejects. */
+  kill(): Promise<void>;
 }
 
 /** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
@@ -41,27 +52,28 @@ export const startPlayer = (args: ProgramArguments): Running => start(PLAYER, ar
 function start(script: Script, args: ProgramArguments): Running {
   const child = spawnBound(process.execPath, [script.path, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
-  let output = '';
+  const lines = new EventLines();
   let errors = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     errors += text;
   });
-  const events = once(child, 'close').then(([code]) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => lines.add(text));
+  const closed = once(child, 'close');
+  const events = closed.then(([code]) => {
     clearTimeout(timer);
     if (code !== 0) throw failure(script, args, code as number | null, errors);
-    return parseEvents(output);
+    return lines.events;
   });
-  const listening = new Promise<void>((resolve, reject) => {
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-      if (isListening(output)) resolve();
-    });
-    events.catch(reject);
+  return running(lines, events, {
+    stop: async () => void child.kill('SIGTERM'),
+    kill: async () => {
+      child.kill('SIGKILL');
+      await closed;
+    },
   });
-  listening.catch(() => {});
-  return { listening, events, stop: async () => void child.kill('SIGTERM') };
 }
 
 let lastNumber = 0;
@@ -84,39 +96,78 @@ function startThere(
   prefix: readonly string[],
 ): Running {
   const files = `/tmp/queuepair-${++lastNumber}`;
-  const command = [...prefix, process.execPath, script.path, ...args.map(String)].map(quoted).join(' ');
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  const command = ['env', ...variables, ...prefix, process.execPath, script.path, ...args.map(String)]
+    .map(quoted)
+    .join(' ');
+  const lines = new EventLines();
   const ended = machine.run(
-    `echo $$ > ${files}.pid; exec ${command} > ${files}.out 2> ${files}.err`,
+    `echo $$ > ${files}.pid; exec ${command} 2> ${files}.err`,
     TIMEOUT_MILLIS,
+    (piece) => lines.add(piece),
   );
-  const read = (suffix: string): Promise<string> => machine.runOrThrow(`cat ${files}.${suffix}`);
   const events = ended.then(async ({ code }) => {
-    if (code !== 0) throw failure(script, args, code, await read('err'));
-    return parseEvents(await read('out'));
+    if (code !== 0) throw failure(script, args, code, await machine.runOrThrow(`cat ${files}.err`));
+    return lines.events;
   });
-  let isOver = false;
-  const onEnd = (): void => {
-    isOver = true;
-  };
-  ended.then(onEnd, onEnd);
-  const listens = async (): Promise<void> => {
-    while (!isListening((await machine.run(`cat ${files}.out`)).output)) {
-      // Each look starts programs in the machine, which needs its time for the server.
-      await delay(LOOK_MILLIS);
-      if (isOver) await events.then(() => Promise.reject(new Error(`${script.name} ${args[0]} ended early`)));
-    }
-  };
-  // Who only runs a client never asks.
-  let listening: Promise<void> | undefined;
-  events.catch(() => {});
-  return {
-    get listening() {
-      listening ??= listens();
-      return listening;
+  const signal = (name: string): Promise<string> => machine.runOrThrow(`kill -${name} $(cat ${files}.pid)`);
+  return running(lines, events, {
+    stop: async () => void (await signal('TERM')),
+    kill: async () => {
+      await signal('KILL');
+      await ended;
     },
-    events,
-    stop: async () => void (await machine.runOrThrow(`kill -TERM $(cat ${files}.pid)`)),
-  };
+  });
+}
+
+function running(
+  lines: EventLines,
+  events: Promise<readonly ProgramEvent[]>,
+  signals: Pick<Running, 'stop' | 'kill'>,
+): Running {
+  events.then(
+    () => lines.end(new Error('ended early')),
+    (error: Error) => lines.end(error),
+  );
+  const listening = lines.when('listening');
+  // Who only runs a client never asks.
+  for (const promise of [listening, events]) promise.catch(() => {});
+  return { listening, events, when: (name) => lines.when(name), ...signals };
+}
+
+/** What a program has printed: one JSON object a line. */
+class EventLines {
+  readonly events: ProgramEvent[] = [];
+  #rest = '';
+  #ending: Error | undefined;
+  #waiting: { readonly name: string; onEvent(event: ProgramEvent): void; onEnd(error: Error): void }[] = [];
+
+  add(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) if (line.startsWith('{')) this.#tell(JSON.parse(line) as ProgramEvent);
+  }
+
+  end(error: Error): void {
+    this.#ending = error;
+    for (const { onEnd } of this.#waiting.splice(0)) onEnd(error);
+  }
+
+  when(name: string): Promise<ProgramEvent> {
+    const found = this.events.find(({ event }) => event === name);
+    if (found !== undefined) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      if (this.#ending !== undefined) reject(this.#ending);
+      else this.#waiting.push({ name, onEvent: resolve, onEnd: reject });
+    });
+  }
+
+  #tell(event: ProgramEvent): void {
+    this.events.push(event);
+    const isMeant = ({ name }: { readonly name: string }): boolean => name === event['event'];
+    for (const { onEvent } of this.#waiting.filter(isMeant)) onEvent(event);
+    this.#waiting = this.#waiting.filter((waiting) => !isMeant(waiting));
+  }
 }
 
 /** The number that a program's result has under a name. */
@@ -126,16 +177,8 @@ export async function resultOf({ events }: Pick<Running, 'events'>, name: string
   throw new Error(`queuepair printed no ${name}`);
 }
 
-const isListening = (output: string): boolean => output.includes('"event":"listening"');
-
-const parseEvents = (output: string): ProgramEvent[] =>
-  output
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as ProgramEvent);
-
 const failure = (script: Script, args: ProgramArguments, code: number | null, errors: string): Error =>
-  new Error(`${script.name} ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 2)}`);
+  new Error(`${script.name} ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 4)}`);
 
 /** For the shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

@@ -2,9 +2,11 @@
  * The connection of a measurement that meets by rdma_cm (the stock tools' -R): every message is a SEND over a queue pair of
  * its own. The queue pair that is measured is connected by the same port afterwards.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CmConnection } from '../../cm/cm-connection.js';
 import { type CmServer, listen } from '../../cm/cm-server.js';
 import { connect } from '../../cm/connect.js';
+import { RejectReason } from '../../cm/reject-reasons.js';
 import { type Endpoint, openEndpoint } from '../../endpoint/endpoint.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
@@ -20,6 +22,7 @@ const RECEIVES = 8;
 const SLOT_BYTES = 64;
 const LAST_WORD_MILLIS = 1000;
 const ENDLESS_MILLIS = 2 ** 31 - 1;
+const LISTEN_AGAIN_MILLIS = 50;
 
 export interface CmMeetingOptions {
   readonly port: number;
@@ -106,9 +109,18 @@ export class CmPerftestMeeting implements PerftestMeeting {
     this.#connectNext = connectNext;
   }
 
-  /** Connects the queue pair that is measured. */
+  /** Connects the queue pair that is measured. The stock server stops listening between its two clients. */
   async connectMeasured(endpoint: Endpoint): Promise<void> {
-    this.#connections.push(await this.#connectNext(endpoint));
+    const deadline = performance.now() + this.#timeoutMillis;
+    for (;;) {
+      try {
+        this.#connections.push(await this.#connectNext(endpoint));
+        return;
+      } catch (error) {
+        if (!isNobodyListening(error) || performance.now() > deadline) throw error;
+        await delay(LISTEN_AGAIN_MILLIS);
+      }
+    }
   }
 
   async send(message: Buffer): Promise<void> {
@@ -166,6 +178,9 @@ export class CmPerftestMeeting implements PerftestMeeting {
     return false;
   }
 }
+
+const isNobodyListening = (error: unknown): boolean =>
+  error instanceof RdmaError && error.rejection?.reason === RejectReason.INVALID_SERVICE_ID;
 
 function postReceive({ memory, qp }: Endpoint, slot: number): void {
   qp.postRecv({ wrId: slot, sges: [{ mr: memory, offset: slot * SLOT_BYTES, length: SLOT_BYTES }] });

@@ -6,7 +6,9 @@ import { parseArgs } from 'node:util';
 import { openDevice } from '../../../src/open-device.js';
 import { integerOption, runTool, WrongUsage } from '../../command-line.js';
 import { cmtime } from './cmtime.js';
+import { fiPingpong } from './fi-pingpong.js';
 import type { Player } from './player.js';
+import { qperf } from './qperf.js';
 import { rdmaClientServer } from './rdma-client-server.js';
 import { ucmatose } from './ucmatose.js';
 import { udaddy } from './udaddy.js';
@@ -16,6 +18,8 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   udaddy,
   'rdma-client-server': rdmaClientServer,
   cmtime,
+  qperf,
+  'fi-pingpong': fiPingpong,
 };
 
 const USAGE = `usage: main.js NAME --device DEVICE --port PORT [--host HOST | --bind ADDRESS] [--count N]

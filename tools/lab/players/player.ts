@@ -83,9 +83,15 @@ export class CountedEnd {
     return this.endpoint.memory.bytes.subarray(this.#messageBytes, 2 * this.#messageBytes);
   }
 
-  send(count: number): void {
+  /** One message that holds this. */
+  say(bytes: Uint8Array): void {
+    this.endpoint.memory.bytes.set(bytes);
+    this.send(1, bytes.length);
+  }
+
+  send(count: number, length = this.#messageBytes): void {
     const { memory, qp } = this.endpoint;
-    const sges = [{ mr: memory, offset: 0, length: this.#messageBytes }];
+    const sges = [{ mr: memory, offset: 0, length }];
     for (let i = 0; i < count; i++) {
       qp.postSend({ wrId: 0, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges });
     }
