@@ -105,7 +105,11 @@ napi_value OpenChannel(napi_env env, napi_callback_info info) {
               [objects, channel](const FdWatcher::Report& report) { DrainEvents(objects, channel, report); });
         }
         napi_delete_reference(finished, callback);
-        return FromInt(finished, handle);
+        if (channel->watcher != nullptr) return FromInt(finished, handle);
+        // A channel whose events nobody hears is none.
+        CmLibrary::Get()->destroy_event_channel(channel->channel);
+        objects->channels.Remove(handle);
+        return FromInt(finished, -ENOMEM);
       },
       [callback](napi_env failed) { napi_delete_reference(failed, callback); });
 }
