@@ -18,6 +18,7 @@ import { Nic } from '../../src/roce/nic.js';
 import { IncomingMessage } from '../../src/roce/qp/incoming-message.js';
 import { Qp } from '../../src/roce/qp/qp.js';
 import { SgeTable } from '../../src/roce/qp/sge-table.js';
+import { TransmitBatch } from '../../src/roce/transmit-batch.js';
 import { ControlChannel } from '../../src/session/control-channel.js';
 import { FrameDecoder } from '../../src/session/frame-decoder.js';
 import { SoftCq } from '../../src/soft/soft-cq.js';
@@ -315,13 +316,28 @@ test('lifeline: a machine that does not hear of what was freed', async () => {
   assert.match(objection ?? '', /Finding: nothing will happen any more/);
 });
 
-test('cm: a manager that takes longer messages for what they begin with', async () => {
+test('cm: a queue pair 1 that sends longer packets', async () => {
+  const objection = await sabotaged(
+    TransmitBatch.prototype,
+    'commit',
+    (original) =>
+      function (this: TransmitBatch, flow, headerLength, payloadLength) {
+        original.call(this, flow, headerLength, payloadLength + 4);
+      },
+    () => firstObjection('cm'),
+  );
+  assert.match(objection ?? '', /a packet of 284 bytes leaves|Error/);
+});
+
+test('cm: a manager that remembers what is no message', async () => {
   const objection = await sabotaged(
     CmMachine.prototype,
     'receive',
     (original) =>
       function (this: CmMachine, mad, from, to, now) {
-        original.call(this, mad.length > 256 ? mad.slice(0, 256) : mad, from, to, now);
+        const copy = mad.slice();
+        copy.set([1, 7, 2, 3], 0);
+        original.call(this, copy, from, to, now);
       },
     () => firstObjection('cm'),
   );

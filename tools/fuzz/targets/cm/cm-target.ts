@@ -70,12 +70,13 @@ function step(world: CmWorld, choices: Choices): void {
   const peer = choices.pick(PEERS);
   switch (kind) {
     case Step.REQUEST:
-      world.hear(spoil(request(peer, OWN, choices), choices), peer, OWN);
+      world.hear(spoil(request(peer, OWN, choices), choices), peer, faultOf(choices));
       break;
     case Step.ANSWER: {
       // The newest first.
       const message = world.sent.at(-1 - choices.below(Math.max(world.sent.length, 1)));
-      if (message !== undefined) world.hear(spoil(answerTo(message, choices), choices), peer, OWN);
+      if (message !== undefined)
+        world.hear(spoil(answerTo(message, choices), choices), peer, faultOf(choices));
       break;
     }
     case Step.ACCEPT:
@@ -88,7 +89,7 @@ function step(world: CmWorld, choices: Choices): void {
       world.pass(TIMES[peerless(peer, choices)] ?? 0);
       break;
     case Step.CAPTURED:
-      world.hear(spoil(capturedMad(choices), choices), peer, OWN);
+      world.hear(spoil(capturedMad(choices), choices), peer, faultOf(choices));
       break;
     case Step.PROGRAM:
       program(world, choices);
@@ -100,10 +101,13 @@ function step(world: CmWorld, choices: Choices): void {
     case Step.RAW: {
       const mad = new Uint8Array(256);
       while (!choices.done) mad[choices.u8()] = choices.u8();
-      world.hear(spoil(mad, choices), peer, OWN);
+      world.hear(spoil(mad, choices), peer, faultOf(choices));
     }
   }
 }
+
+/** Headers are right most of the time. */
+const faultOf = (choices: Choices): number => (choices.oneIn(4) ? choices.u8() % 40 : 0);
 
 /** The choice of a peer is one of a time here. */
 const peerless = (peer: (typeof PEERS)[number], choices: Choices): number =>

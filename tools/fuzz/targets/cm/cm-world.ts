@@ -3,17 +3,25 @@
  * every end that its programs have. It insists on what the manager promises, whatever arrives.
  */
 import { CmMachine } from '../../../../src/roce/cm/cm-machine.js';
-import type { CmHandle, CmLimits, CmMachineEvent, CmOutput } from '../../../../src/roce/cm/cm-outputs.js';
+import type {
+  CmHandle,
+  CmLimits,
+  CmMachineEvent,
+  CmOutput,
+  CmSend,
+} from '../../../../src/roce/cm/cm-outputs.js';
 import { type CmMessage, parseCmMessage } from '../../../../src/roce/cm/wire/message.js';
 import { serviceIdOf } from '../../../../src/roce/cm/wire/service-id.js';
 import { MAD_BYTES } from '../../../../src/roce/mad/mad.js';
-import type { UdpAddress } from '../../../../src/verbs/address.js';
+import { isIpv4, type UdpAddress } from '../../../../src/verbs/address.js';
 import { PortSpace } from '../../../../src/verbs/connection-manager.js';
 import { cmAddress, cmParameters } from '../../../../testkit/cm-hosts.js';
 import { Random } from '../../../../testkit/random.js';
 import { must } from '../../target.js';
+import { GsiDevice, HEADER_FAULTS } from './gsi-device.js';
 
 export const OWN: UdpAddress = cmAddress('10.88.0.1');
+const OWN_IPV6 = cmAddress('fd88::1');
 export const PEERS: readonly UdpAddress[] = ['10.88.0.2', 'fd88::2', '10.88.0.3', '224.0.0.1', '0.0.0.0'].map(
   (ip) => cmAddress(ip),
 );
@@ -41,6 +49,7 @@ interface Known {
 
 export class CmWorld {
   readonly machine: CmMachine;
+  readonly #device: GsiDevice;
   now = START_MILLIS;
   hostile = 0;
   readonly sent: CmMessage[] = [];
@@ -49,8 +58,9 @@ export class CmWorld {
   #qpns = 0x100;
 
   constructor(backlog: number) {
-    const addresses = [OWN, cmAddress('fd88::1')];
+    const addresses = [OWN, OWN_IPV6];
     this.machine = new CmMachine({ random: new Random(SEED).u32, addresses, maxMtu: 4096, limits: LIMITS });
+    this.#device = new GsiDevice(this.machine, addresses);
     const [tcp, udp, native] = SERVICES as [bigint, bigint, bigint];
     this.machine.listen({ serviceId: tcp, address: null, forDatagrams: false, backlog });
     this.machine.listen({ serviceId: udp, address: null, forDatagrams: true, backlog });
@@ -117,20 +127,20 @@ export class CmWorld {
     this.#settle();
   }
 
-  /** Something arrives. */
-  hear(mad: Uint8Array, from: UdpAddress, to: UdpAddress): void {
+  /** Something arrives, in a packet whose headers are as `fault` says; 0 = right. */
+  hear(mad: Uint8Array, from: UdpAddress, fault = 0): void {
     this.hostile++;
     const before = this.#picture();
     const dropsBefore = this.#drops();
-    const copy = mad.slice();
-    this.machine.receive(mad, from, to, this.now);
-    // Whatever owns the buffer may use it again.
-    mad.fill(0xee);
+    const to = isIpv4(from) ? OWN : OWN_IPV6;
+    const headers = HEADER_FAULTS[fault % HEADER_FAULTS.length] as (typeof HEADER_FAULTS)[number];
+    const isBadIcrc = fault >= 2 * HEADER_FAULTS.length;
+    const told = this.#device.receive(mad, from, to, headers, isBadIcrc, this.now);
     const outputs = this.#settle();
     const dropped = this.#drops() - dropsBefore;
     must(dropped <= 1, 'a message is counted under one reason at most');
-    if (typeof parseCmMessage(copy) === 'number') {
-      must(dropped === 1, 'what is no message is counted');
+    if (told === null || typeof parseCmMessage(told) === 'number') {
+      must(dropped === (told === null ? 0 : 1), 'what is no message is counted');
       must(
         outputs.length === 0 && this.#picture() === before,
         'nothing but messages of 256 bytes has an effect',
@@ -173,7 +183,7 @@ export class CmWorld {
     const outputs: CmOutput[] = [];
     for (let next = this.machine.takeOutput(); next !== undefined; next = this.machine.takeOutput()) {
       outputs.push(next);
-      if (next.type === 'send') this.#noteSent(next.mad, next.destination);
+      if (next.type === 'send') this.#noteSent(next);
       else this.#noteEvent(next);
     }
     const { connections, halfOpen, lookups } = this.machine.census;
@@ -184,11 +194,13 @@ export class CmWorld {
     return outputs;
   }
 
-  #noteSent(mad: Uint8Array, destination: UdpAddress): void {
+  #noteSent(send: CmSend): void {
+    const { mad, destination } = send;
     must(mad.length === MAD_BYTES, 'nothing but 256 bytes is sent');
     must(destination.port > 0, 'an answer has a port to go to');
     const message = parseCmMessage(mad);
     must(typeof message === 'object', 'what is sent is a message');
+    this.#device.send(send, this.now);
     this.sent.push(message);
     if (this.sent.length > REMEMBERED) this.sent.shift();
   }
