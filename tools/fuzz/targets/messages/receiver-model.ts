@@ -121,7 +121,8 @@ export class ReceiverModel {
     if ((kind === STREAM || kind === RESET) !== stream > 0 && kind !== STREAM_LIMIT) return false;
     if (kind !== DATA && view.getUint16(16) !== 0) return false;
     if ((kind === LIMIT || kind === QUIT) && view.getUint32(20) !== 0) return false;
-    return payloadBytes === 0 || kind === DATA || kind === STREAM || kind >= SEALED;
+    // That of a LIMIT is padding.
+    return payloadBytes === 0 || kind === LIMIT || kind === DATA || kind === STREAM || kind >= SEALED;
   }
 
   #apply(kind: number, view: DataView, payload: Uint8Array): Verdict {
