@@ -22,7 +22,7 @@ export interface AttackContext {
 }
 
 export interface Attack {
-  /** `A1` … `A16`. */
+  /** `A1` … `A19`. */
   readonly name: string;
   /** What the attacker does. */
   readonly title: string;

@@ -6,9 +6,11 @@ import { FOREIGN_KEYS, GUESS_KEYS } from './attacks/foreign-keys.js';
 import { FORGED_ACK } from './attacks/forged-ack.js';
 import { FORGED_CNP } from './attacks/forged-cnp.js';
 import { FUZZ } from './attacks/fuzz.js';
+import { GUESSED_IDS } from './attacks/guessed-ids.js';
 import { HANDSHAKE_FLOOD } from './attacks/handshake-flood.js';
 import { IMPOSTORS } from './attacks/impostors.js';
 import { ONE_PACKET } from './attacks/one-packet.js';
+import { OVERHEARD_IDS } from './attacks/overheard-ids.js';
 import { PREDICT_PSN } from './attacks/predict-psn.js';
 import { RANDOM_QPN } from './attacks/random-qpn.js';
 import { REPLAY } from './attacks/replay.js';
@@ -32,4 +34,6 @@ export const ATTACKS: readonly Attack[] = [
   IMPOSTORS,
   TAMPERING,
   FUZZ,
+  GUESSED_IDS,
+  OVERHEARD_IDS,
 ];

@@ -8,10 +8,19 @@ export const BATCH = 1024;
 /** How long the last packet of a batch may take before the rest counts as lost. */
 const ARRIVAL_MILLIS = 1000;
 
-export interface Barrage {
-  readonly victim: VictimProcess<VerbsVictim>;
-  readonly which: 'server' | 'client';
+type Which = 'server' | 'client';
+
+export interface Aim {
+  readonly victim: {
+    /** Datagrams that a device has had so far. */
+    call(method: 'arrived', which: Which): Promise<number>;
+  };
+  readonly which: Which;
   readonly injector: Injector;
+}
+
+export interface Barrage extends Aim {
+  readonly victim: VictimProcess<VerbsVictim>;
 }
 
 /**
@@ -19,7 +28,7 @@ export interface Barrage {
  * packets the victim's device has had.
  */
 export async function fire(
-  { victim, which, injector }: Barrage,
+  { victim, which, injector }: Aim,
   count: number,
   next: (index: number) => Uint8Array,
   isOver: (sent: number) => boolean | Promise<boolean> = () => false,

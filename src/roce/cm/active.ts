@@ -159,6 +159,7 @@ export class ActiveSide {
     if (connection === undefined) host.drop(CmDropReason.UNKNOWN_ID);
     else if (!sameGid(from, connection.peer)) host.drop(CmDropReason.WRONG_SOURCE);
     else if (!connection.isActive) host.drop(CmDropReason.BAD_STATE);
+    else if (rep.transactionId !== connection.transactionId) host.drop(CmDropReason.WRONG_TRANSACTION);
     else if (connection.state === CmState.REQ_SENT) this.#onFirstRep(connection, rep);
     else this.#onRepAgain(connection, rep);
   }
@@ -241,6 +242,10 @@ export class ActiveSide {
   onMra(connection: CmConnection, mra: Mra): void {
     if (connection.state !== CmState.REQ_SENT || mra.subject !== CmSubject.REQ) {
       this.#host.drop(CmDropReason.BAD_STATE);
+      return;
+    }
+    if (mra.transactionId !== connection.transactionId) {
+      this.#host.drop(CmDropReason.WRONG_TRANSACTION);
       return;
     }
     const millis = timeCodeMillis(mra.serviceTimeout) + timeCodeMillis(connection.ackTimeout);

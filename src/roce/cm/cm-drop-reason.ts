@@ -50,6 +50,8 @@ export const CmDropReason = {
   SOURCE_LIMIT: 25,
   /** There are as many unfinished requests or connections as there may be. */
   NO_RESOURCES: 26,
+  /** An answer that does not repeat the transaction ID of what was asked. */
+  WRONG_TRANSACTION: 27,
 } as const;
 export type CmDropReason = (typeof CmDropReason)[keyof typeof CmDropReason];
 

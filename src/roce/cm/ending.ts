@@ -164,8 +164,8 @@ export class Ending {
     if (rej.reason === RejectReason.TIMEOUT) {
       const isOurs = rej.info.length >= 8;
       const found = isOurs ? identities.byRemoteId(from, readU64(rej.info, 0), rej.localCommId) : undefined;
-      const isMeant = rej.remoteCommId === 0 || rej.remoteCommId === found?.localCommId;
-      if (found === undefined || !isMeant) this.#host.drop(CmDropReason.UNKNOWN_ID);
+      const isMeant = found !== undefined && isCancel(rej, found);
+      if (!isMeant) this.#host.drop(CmDropReason.UNKNOWN_ID);
       return isMeant ? found : undefined;
     }
     const connection = identities.byCommId(rej.remoteCommId);
@@ -176,8 +176,9 @@ export class Ending {
     }
     const isMeant =
       rej.subject === CmSubject.REQ || (rej.subject === CmSubject.OTHER && rej.localCommId === 0);
-    if (isMeant) return connection;
-    this.#host.drop(CmDropReason.BAD_STATE);
+    const isAnswer = rej.transactionId === connection.transactionId;
+    if (isMeant && isAnswer) return connection;
+    this.#host.drop(isMeant ? CmDropReason.WRONG_TRANSACTION : CmDropReason.BAD_STATE);
     return undefined;
   }
 
@@ -308,6 +309,10 @@ export class Ending {
     return undefined;
   }
 }
+
+/** Who gives up before it was answered does not know the other ID; of a connection that was established it must. */
+const isCancel = (rej: Rej, connection: CmConnection): boolean =>
+  rej.remoteCommId === connection.localCommId || (rej.remoteCommId === 0 && !connection.wasEstablished);
 
 /** What a REJ in each state is about. */
 const REJECTED: Partial<Record<CmState, number>> = {

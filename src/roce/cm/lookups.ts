@@ -110,6 +110,7 @@ export class Lookups {
     const lookup = this.#asked.get(rep.requestId);
     if (lookup === undefined || lookup.serviceId !== rep.serviceId) host.drop(CmDropReason.UNKNOWN_ID);
     else if (!sameGid(from, lookup.peer)) host.drop(CmDropReason.WRONG_SOURCE);
+    else if (rep.transactionId !== lookup.transactionId) host.drop(CmDropReason.WRONG_TRANSACTION);
     else if (rep.status === SidrStatus.SUCCESS && !isProgramQpn(rep.qpn)) host.drop(CmDropReason.BAD_QPN);
     else {
       const { id, peer } = lookup;

@@ -1,11 +1,12 @@
 /**
- * Whole meetings with Linux, from the messages that it sent: only what the other end chose (its communication ID, and its
- * queue pair in a DREQ) is put in as this end chose it.
+ * Whole meetings with Linux, from the messages that it sent: only what the other end chose (its communication ID, its
+ * transaction ID, and its queue pair in a DREQ) is put in as this end chose it.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Rep } from '../../../src/roce/cm/wire/rep.js';
 import type { Req } from '../../../src/roce/cm/wire/req.js';
+import { writeU64 } from '../../../src/roce/mad/u64.js';
 import { writeU24, writeU32 } from '../../../src/roce/wire/bytes.js';
 import { CmHosts, cmAddress, cmMessage } from '../../../testkit/cm-hosts.js';
 import { capturedPacket, madOf } from '../../../testkit/cm-packets.js';
@@ -17,6 +18,13 @@ const OWN_QPN = 0x456;
 function meantFor(name: string, commId: number): Uint8Array {
   const mad = madOf(capturedPacket(name));
   writeU32(mad, 28, commId);
+  return mad;
+}
+
+/** A captured answer to `req`: Linux repeats its transaction ID. */
+function answerOf(name: string, { localCommId, transactionId }: Req): Uint8Array {
+  const mad = meantFor(name, localCommId);
+  writeU64(mad, 8, transactionId);
   return mad;
 }
 
@@ -53,7 +61,7 @@ test('a server of Linux accepts, is disconnected by this end and answers', () =>
   const id = client.connectTo(peer, OWN_QPN, { privateData: new TextEncoder().encode('hello-from-client') });
   const req = cmMessage(hosts.last('REQ')) as Req;
   assert.deepEqual([req.remoteResponseTimeout, req.localResponseTimeout, req.maxCmRetries], [20, 20, 15]);
-  client.hear(meantFor('REP private data', req.localCommId), server);
+  client.hear(answerOf('REP private data', req), server);
   const response = client.take('response');
   assert.deepEqual([response.peer.qpn, response.path.own.psn], [0x15, 0x4c7d8b]);
   assert.equal(new TextDecoder().decode(response.peer.privateData.subarray(0, 17)), 'hello-from-server');
@@ -78,18 +86,18 @@ test('a server of Linux says that nobody listens, that its program says no, and 
   const hosts = new CmHosts();
   const [client, server] = [hosts.add(CLIENT), cmAddress(SERVER)];
   const peer = { address: server } as Parameters<typeof client.connectTo>[0];
-  const ask = (): number => {
+  const ask = (): Req => {
     client.connectTo(peer, OWN_QPN, { timeoutMillis: 200_000 });
-    return (cmMessage(hosts.last('REQ')) as Req).localCommId;
+    return cmMessage(hosts.last('REQ')) as Req;
   };
-  client.hear(meantFor('REJ no listener', ask()), server);
+  client.hear(answerOf('REJ no listener', ask()), server);
   assert.equal(client.take('rejected').reason, 8);
-  const commId = ask();
-  client.hear(meantFor('MRA slow accept', commId), server);
+  const req = ask();
+  client.hear(answerOf('MRA slow accept', req), server);
   hosts.types();
   hosts.pass(29_000);
   assert.deepEqual(hosts.types(), [], 'a server that asks for 65 s has 30');
-  client.hear(meantFor('REJ by application with private data', commId), server);
+  client.hear(answerOf('REJ by application with private data', req), server);
   const { reason, privateData } = client.take('rejected');
   assert.equal(reason, 28);
   assert.equal(new TextDecoder().decode(privateData.subarray(0, 7)), 'go-away');

@@ -104,7 +104,7 @@ test('without an answer the client gives up in its time, says so, and refuses a 
   assert.deepEqual(client.take('unreachable'), { type: 'unreachable', id });
   const rep: Rep = {
     type: 'REP',
-    transactionId: 1n,
+    transactionId: req.transactionId,
     localCommId: 7,
     remoteCommId: req.localCommId,
     qpn: 5,
@@ -200,10 +200,10 @@ test('an MRA that asks for days gets half a minute', () => {
   const { hosts, client, server } = pair();
   hosts.arrives = ({ type }) => type !== 'REQ';
   client.connectTo(server, CLIENT_QPN, { timeoutMillis: 70_000 });
-  const { localCommId } = cmMessage(hosts.last('REQ')) as Req;
+  const { localCommId, transactionId } = cmMessage(hosts.last('REQ')) as Req;
   const mra: Mra = {
     type: 'MRA',
-    transactionId: 1n,
+    transactionId,
     localCommId: 9,
     remoteCommId: localCommId,
     subject: 0,

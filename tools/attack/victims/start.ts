@@ -6,6 +6,7 @@ import type { ConnectOptions } from '../../../src/connection/connect-options.js'
 import type { Connection } from '../../../src/connection/connection.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';
+import type { CmVictim, CmVictimOptions } from './cm-victim.js';
 import type { Listening, ServerVictim, ServerVictimOptions } from './server-victim.js';
 import type { VerbsVictim, VerbsVictimOptions } from './verbs-victim.js';
 import { VictimProcess } from './victim-process.js';
@@ -23,6 +24,18 @@ export function startVerbsVictim(
     clientHost: HOSTS.client,
   };
   return VictimProcess.start<VerbsVictim>({ kind: 'verbs', options: { ...base, ...options } });
+}
+
+/** Two devices that meet by rdma_cm; with `bits`, over IDs of so few. */
+export async function startCmVictim(
+  { seed }: AttackContext,
+  options: Pick<CmVictimOptions, 'bits'> = {},
+): Promise<VictimProcess<CmVictim>> {
+  const { server: serverHost, client: clientHost } = HOSTS;
+  const all: CmVictimOptions = { seed: seed + VICTIM_SEED, serverHost, clientHost, ...options };
+  const victim = await VictimProcess.start<CmVictim>({ kind: 'cm', options: all });
+  await victim.call('start');
+  return victim;
 }
 
 export async function startServerVictim(
