@@ -8,7 +8,6 @@ export {
   type ConnectedEndpoint,
   connect,
   connectEndpoint,
-  type EndpointConnectOptions,
 } from './cm/connect.js';
 export {
   CmDatagramIncoming,
@@ -26,6 +25,7 @@ export type {
   CmListenOptions,
   CmQueuePair,
   CmResolveOptions,
+  EndpointConnectOptions,
 } from './cm/options.js';
 export { RejectReason } from './cm/reject-reasons.js';
 export { openDevice } from './open-device.js';

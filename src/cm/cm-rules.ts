@@ -6,6 +6,7 @@ import {
   checkOptions,
   filled,
   integer,
+  isPlain,
   MAX_MILLIS,
   nameOf,
   type Rule,
@@ -17,6 +18,7 @@ import type {
   CmDatagramAcceptOptions,
   CmListenOptions,
   CmResolveOptions,
+  EndpointConnectOptions,
 } from './options.js';
 
 const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
@@ -48,6 +50,12 @@ const CONNECT: Rules<CmConnectOptions> = {
   ackTimeout: integer(1, 31),
   timeoutMillis,
   signal,
+};
+
+const { qp: _, ...WITHOUT_QP } = CONNECT;
+const CONNECT_ENDPOINT: Rules<EndpointConnectOptions> = {
+  ...WITHOUT_QP,
+  endpoint: (value) => (isPlain(value) ? undefined : 'an object'),
 };
 
 const ACCEPT: Rules<CmAcceptOptions> = {
@@ -86,6 +94,15 @@ export function checkConnect(device: unknown, options: unknown): asserts options
   checkDevice('connect', device);
   checkOptions('connect', options, CONNECT);
   needEach('connect', options, ['host', 'port', 'qp']);
+}
+
+export function checkConnectEndpoint(
+  device: unknown,
+  options: unknown,
+): asserts options is EndpointConnectOptions {
+  checkDevice('connectEndpoint', device);
+  checkOptions('connectEndpoint', options, CONNECT_ENDPOINT);
+  needEach('connectEndpoint', options, ['host', 'port']);
 }
 
 export function checkAccept(options: unknown): asserts options is CmAcceptOptions {

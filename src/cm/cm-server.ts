@@ -20,7 +20,7 @@ import { CmConnection } from './cm-connection.js';
 import { checkPrivateData, lostError, rejectedError, silentClientError } from './cm-errors.js';
 import { checkAccept, checkListen, checkReject } from './cm-rules.js';
 import { Mailbox } from './mailbox.js';
-import { bringUp, prepare, queuePairOf, serverDepths, takeDown } from './meeting-queue-pair.js';
+import { bringUp, freshQueuePairOf, prepare, serverDepths, takeDown } from './meeting-queue-pair.js';
 import type { CmAcceptOptions, CmListenOptions } from './options.js';
 import { RejectReason } from './reject-reasons.js';
 import { RequestServer, type Waiting } from './request-server.js';
@@ -102,7 +102,7 @@ export class CmIncoming implements Waiting {
     checkAccept(options);
     const { qp: given, privateData = NO_DATA, rnrRetryCount = DEFAULT_RETRIES } = options;
     checkPrivateData(privateData, PrivateDataBytes.REPLY, 'accept');
-    const qp = queuePairOf(this.#device, given);
+    const qp = freshQueuePairOf(this.#device, given);
     this.#begin();
     const { id, path, peer } = this.#request;
     try {

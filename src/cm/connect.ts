@@ -4,7 +4,7 @@
  * Invariants: a queue pair that no peer has answered is in INIT, and can be used to try again; one that could not be
  * brought up is in ERR. Whatever fails, the device keeps nothing of it.
  */
-import { type Endpoint, type EndpointOptions, openEndpoint } from '../endpoint/endpoint.js';
+import { type Endpoint, openEndpoint } from '../endpoint/endpoint.js';
 import {
   type CmEvent,
   type CmId,
@@ -15,18 +15,19 @@ import type { Device } from '../verbs/device.js';
 import { internalError, type RdmaError } from '../verbs/errors.js';
 import { CmConnection } from './cm-connection.js';
 import { checkPrivateData, lostError, rejectedError, unreachableError } from './cm-errors.js';
-import { checkConnect } from './cm-rules.js';
+import { checkConnect, checkConnectEndpoint } from './cm-rules.js';
 import { Mailbox } from './mailbox.js';
 import {
   bringUp,
   type CmDepths,
   clientDepths,
+  freshQueuePairOf,
   ownMtu,
   prepare,
   queuePairOf,
   takeDown,
 } from './meeting-queue-pair.js';
-import type { CmConnectOptions } from './options.js';
+import type { CmConnectOptions, EndpointConnectOptions } from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
 import { peerHosts } from './peer-hosts.js';
 import { RejectReason } from './reject-reasons.js';
@@ -47,7 +48,7 @@ export async function connect(device: Device, options: CmConnectOptions): Promis
   checkConnect(device, options);
   const { host, port, privateData = NO_DATA, timeoutMillis = DEFAULT_TIMEOUT_MILLIS, signal } = options;
   checkPrivateData(privateData, PrivateDataBytes.REQUEST, 'connect');
-  const qp = queuePairOf(device, options.qp);
+  const qp = freshQueuePairOf(device, options.qp);
   const patience = new Patience(`connect to port ${port} of rdma_cm at ${host}`, timeoutMillis, signal);
   try {
     const manager = await device.connectionManager();
@@ -59,10 +60,6 @@ export async function connect(device: Device, options: CmConnectOptions): Promis
   }
 }
 
-export interface EndpointConnectOptions extends Omit<CmConnectOptions, 'qp'> {
-  readonly endpoint?: EndpointOptions;
-}
-
 export interface ConnectedEndpoint {
   /** Closing it ends the connection as well. */
   readonly endpoint: Endpoint;
@@ -72,11 +69,13 @@ export interface ConnectedEndpoint {
 /** Opens an endpoint and connects it: {@link openEndpoint} and {@link connect}. */
 export async function connectEndpoint(
   device: Device,
-  { endpoint: endpointOptions, ...options }: EndpointConnectOptions,
+  options: EndpointConnectOptions,
 ): Promise<ConnectedEndpoint> {
+  checkConnectEndpoint(device, options);
+  const { endpoint: endpointOptions, ...others } = options;
   const endpoint = await openEndpoint(device, endpointOptions);
   try {
-    const connection = await connect(device, { ...options, qp: endpoint });
+    const connection = await connect(device, { ...others, qp: endpoint });
     return { endpoint: keeping(endpoint, connection), connection };
   } catch (error) {
     await endpoint.close();

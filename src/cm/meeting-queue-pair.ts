@@ -10,7 +10,7 @@ import { AccessFlags } from '../verbs/access-flags.js';
 import { toInit, toRtr, toRts } from '../verbs/bring-up.js';
 import type { CmPath } from '../verbs/connection-manager.js';
 import type { Device, DeviceAttributes } from '../verbs/device.js';
-import { RdmaError, usageError } from '../verbs/errors.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { QpState, QpType, qpStateName, qpTypeName } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
@@ -33,16 +33,21 @@ export function queuePairOf(device: Device, given: CmQueuePair, type: QpType = Q
   if (qp.type !== type) {
     throw usageError(`qp must be of type ${qpTypeName(type)}, not ${qpTypeName(qp.type)}`);
   }
+  if (qp.closed) throw closedError('qp');
   return qp;
 }
 
-/** @throws RdmaError ERR_RDMA_INVALID_STATE, and what `QueuePair.modify` throws. */
+/** @throws RdmaError as `queuePairOf`, and ERR_RDMA_INVALID_STATE for one that is up or was. */
+export function freshQueuePairOf(device: Device, given: CmQueuePair): QueuePair {
+  const qp = queuePairOf(device, given);
+  if (qp.state === QpState.RESET || qp.state === QpState.INIT) return qp;
+  const message = `qp must be in RESET or INIT, not in ${qpStateName(qp.state)}: take a new one for every connection`;
+  throw new RdmaError('ERR_RDMA_INVALID_STATE', message);
+}
+
+/** To INIT, so that receives can be posted. @throws RdmaError of `QueuePair.modify`. */
 export async function prepare(qp: QueuePair, { atomics }: DeviceAttributes): Promise<void> {
   if (qp.state === QpState.INIT) return;
-  if (qp.state !== QpState.RESET) {
-    const message = `qp must be in RESET or INIT, not in ${qpStateName(qp.state)}: take a new one for every connection`;
-    throw new RdmaError('ERR_RDMA_INVALID_STATE', message);
-  }
   await toInit(qp, REMOTE_READ | REMOTE_WRITE | (atomics ? REMOTE_ATOMIC : 0));
 }
 

@@ -1,5 +1,5 @@
 /** What programs may choose when they meet peers by rdma_cm. */
-import type { Endpoint } from '../endpoint/endpoint.js';
+import type { Endpoint, EndpointOptions } from '../endpoint/endpoint.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 
 /** Where a connection gets its queue pair from. */
@@ -39,6 +39,10 @@ export interface CmConnectOptions extends CmDepthOptions {
   /** Time until the peer has answered, the lookup of its name included. Default 10 000. */
   readonly timeoutMillis?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface EndpointConnectOptions extends Omit<CmConnectOptions, 'qp'> {
+  readonly endpoint?: EndpointOptions;
 }
 
 export interface CmAcceptOptions extends CmDepthOptions {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { listen } from '../../src/cm/cm-server.js';
-import { connect } from '../../src/cm/connect.js';
+import { connect, connectEndpoint } from '../../src/cm/connect.js';
 import { listenUd, resolveUd } from '../../src/cm/datagram-service.js';
 import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
@@ -73,6 +73,20 @@ test('every option of connect is checked before anything happens', async () => {
     message: /there is no option privatData; did you mean privateData\?/,
   });
   assert.equal(device.census().cmIds, 0);
+});
+
+test('connectEndpoint checks its options before it opens an endpoint', async () => {
+  await using device = await openDevice(`soft:${CLIENT_HOST}`);
+  const right = { host: '127.0.0.99', port: 7174 };
+  for (const value of ODD.filter((odd) => typeof odd !== 'object' || odd === null)) {
+    const error = await connectEndpoint(device, { ...right, endpoint: value } as never).catch(
+      (reason) => reason,
+    );
+    assertUsage(error, typeof value);
+  }
+  await assert.rejects(connectEndpoint(device, { ...right, qp: 1 } as never), { message: /no option qp/ });
+  await assert.rejects(connectEndpoint(device, { host: 'x' } as never), { message: /needs port/ });
+  assert.deepEqual(new Set(Object.values(device.census())), new Set([0]));
 });
 
 test('a device that is none is refused by all functions', async () => {

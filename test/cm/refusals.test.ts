@@ -164,6 +164,17 @@ test('a queue pair that is up already, of another type or another device is refu
   assert.match(used.message, /must be in RESET or INIT, not in RTS/);
   const foreign = await failure(connect(pair.client, { ...pair.to, qp: met.serverEnd }));
   assert.match(foreign.message, /the endpoint is one of soft:127\.0\.0\.3/);
+  const other = await pair.openEnd(pair.client);
+  const connecting = connect(pair.client, { ...pair.to, qp: other });
+  const request = await pair.listener.next();
+  const twice = await failure(request?.accept({ qp: met.serverEnd }) as Promise<unknown>);
+  assert.equal(twice.code, 'ERR_RDMA_INVALID_STATE');
+  assert.equal(met.serverEnd.qp.state, QpState.RTS, 'the connection that it serves does not notice');
+  const fresh = await pair.openEnd(pair.server);
+  await Promise.all([request?.accept({ qp: fresh }), connecting]);
+  await other.close();
+  await fresh.close();
+  await assert.rejects(connect(pair.client, { ...pair.to, qp: other }), { code: 'ERR_RDMA_CLOSED' });
   await closeEnds(met);
 });
 
