@@ -13,6 +13,9 @@ import { CLIENT_HOST, CmPair, closeEnds, exchange, SERVER_HOST } from '../../tes
 import { pattern } from '../../testkit/craft-packet.js';
 import { openLosingDevice } from '../../testkit/gmp-sieve.js';
 
+/** Who waits for ever does not keep the others. */
+const LIMIT = { timeout: 30_000 };
+
 interface LossyPair {
   readonly client: CmConnection;
   readonly server: CmConnection;
@@ -86,12 +89,13 @@ const LOSSES: readonly [string, { readonly atClient?: Lost; readonly atServer?: 
 ];
 
 for (const [what, losses] of LOSSES) {
-  test(`a connection comes up and ends in order though the ${what} is lost`, () =>
+  test(`a connection comes up and ends in order though the ${what} is lost`, LIMIT, () =>
     withLoss(losses, async ({ client, server, clientEnd, serverEnd }) => {
       const bytes = pattern(100);
       assert.deepEqual(await exchange(clientEnd, serverEnd, bytes), bytes);
       assert.deepEqual([await client.disconnect(), await server.ended], ENDED);
-    }));
+    }),
+  );
 }
 
 test('where every RTU is lost, the first packet of the client tells the server that it is ready', () =>
@@ -145,7 +149,7 @@ test('a connection whose queue pair its owner has closed can still be ended', as
   await met.serverEnd.close();
 });
 
-test('a device is not closed over a connection; by force it is, and both ends are told', async () => {
+test('a device is not closed over a connection; by force it is, and both ends are told', LIMIT, async () => {
   await using pair = await CmPair.open();
   const met = await pair.meet();
   await met.clientEnd.close();
@@ -158,7 +162,7 @@ test('a device is not closed over a connection; by force it is, and both ends ar
   await met.serverEnd.close();
 });
 
-test('a device that is closed by force ends its listeners, requests and meetings', async () => {
+test('a device that is closed by force ends its listeners, requests and meetings', LIMIT, async () => {
   await using pair = await CmPair.open();
   const end = await pair.openEnd(pair.client);
   const connecting = connect(pair.client, { ...pair.to, qp: end });

@@ -46,6 +46,7 @@ test('a program that says no is heard with its reason and private data', async (
   const refusing = (async () => {
     const request = await pair.listener.next();
     await request?.reject(28, Buffer.from('go-away'));
+    await assert.rejects(request?.reject() as Promise<void>, { message: /answered already/ });
     const again = await pair.listener.next();
     await again?.reject();
     const other = await pair.listener.next();

@@ -4,6 +4,7 @@ import { CM_FAULTS } from './faults/cm.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
+import { MEETING_FAULTS } from './faults/meetings.js';
 import { PROOF_FAULTS } from './faults/proof.js';
 import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
@@ -20,6 +21,7 @@ export const FAULTS: readonly Fault[] = [
   ...RESPONDER_FAULTS,
   ...ENGINE_FAULTS,
   ...CM_FAULTS,
+  ...MEETING_FAULTS,
   ...SOFT_FAULTS,
   ...RDMACM_FAULTS,
   ...CONNECTION_FAULTS,
