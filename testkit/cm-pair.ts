@@ -101,3 +101,18 @@ export const closeEnds = async ({ clientEnd, serverEnd }: MetPair): Promise<void
   await clientEnd.close();
   await serverEnd.close();
 };
+
+const SOON_MILLIS = 15_000;
+
+/** Fails by saying what did not happen, where a promise would keep a test waiting for ever. */
+export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}, but nothing happened for a long time`)), SOON_MILLIS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

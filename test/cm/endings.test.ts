@@ -9,12 +9,9 @@ import { CmAttribute } from '../../src/roce/cm/wire/attributes.js';
 import type { Device } from '../../src/verbs/device.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { statusName, WorkCompletion } from '../../src/verbs/work-completion.js';
-import { CLIENT_HOST, CmPair, closeEnds, exchange, SERVER_HOST } from '../../testkit/cm-pair.js';
+import { CLIENT_HOST, CmPair, closeEnds, exchange, SERVER_HOST, soon } from '../../testkit/cm-pair.js';
 import { pattern } from '../../testkit/craft-packet.js';
 import { openLosingDevice } from '../../testkit/gmp-sieve.js';
-
-/** Who waits for ever does not keep the others. */
-const LIMIT = { timeout: 30_000 };
 
 interface LossyPair {
   readonly client: CmConnection;
@@ -47,12 +44,13 @@ async function withLoss(
   const { udpPort } = await serverDevice.queryPort();
   const connecting = connect(clientDevice, { ...listener.address, udpPort, qp: clientEnd });
   const accepting = acceptNext(listener, serverEnd);
-  const client = await connecting;
+  const client = await soon(connecting, 'the client should be connected');
   if (options.sendsAtOnce === true) {
     const bytes = pattern(16);
     assert.deepEqual(await exchange(clientEnd, serverEnd, bytes), bytes);
   }
-  await run({ client, server: await accepting, clientEnd, serverEnd });
+  const server = await soon(accepting, 'the server should be connected');
+  await run({ client, server, clientEnd, serverEnd });
   await clientEnd.close();
   await serverEnd.close();
   await listener.close();
@@ -89,13 +87,12 @@ const LOSSES: readonly [string, { readonly atClient?: Lost; readonly atServer?: 
 ];
 
 for (const [what, losses] of LOSSES) {
-  test(`a connection comes up and ends in order though the ${what} is lost`, LIMIT, () =>
+  test(`a connection comes up and ends in order though the ${what} is lost`, () =>
     withLoss(losses, async ({ client, server, clientEnd, serverEnd }) => {
       const bytes = pattern(100);
       assert.deepEqual(await exchange(clientEnd, serverEnd, bytes), bytes);
       assert.deepEqual([await client.disconnect(), await server.ended], ENDED);
-    }),
-  );
+    }));
 }
 
 test('where every RTU is lost, the first packet of the client tells the server that it is ready', () =>
@@ -149,20 +146,20 @@ test('a connection whose queue pair its owner has closed can still be ended', as
   await met.serverEnd.close();
 });
 
-test('a device is not closed over a connection; by force it is, and both ends are told', LIMIT, async () => {
+test('a device is not closed over a connection; by force it is, and both ends are told', async () => {
   await using pair = await CmPair.open();
   const met = await pair.meet();
   await met.clientEnd.close();
   await assert.rejects(pair.client.close(), { code: 'ERR_RDMA_IN_USE', message: /1 cmIds/ });
   await pair.client.close({ force: true });
-  const ending = await met.client.ended;
+  const ending = await soon(met.client.ended, 'the client should be told');
   assert.deepEqual([ending.type, 'code' in ending && ending.code], ['failed', 'ERR_RDMA_CLOSED']);
-  assert.deepEqual(await met.server.ended, ENDED[1]);
+  assert.deepEqual(await soon(met.server.ended, 'the server should be told'), ENDED[1]);
   assert.equal(met.server.qp.state, QpState.ERR);
   await met.serverEnd.close();
 });
 
-test('a device that is closed by force ends its listeners, requests and meetings', LIMIT, async () => {
+test('a device that is closed by force ends its listeners, requests and meetings', async () => {
   await using pair = await CmPair.open();
   const end = await pair.openEnd(pair.client);
   const connecting = connect(pair.client, { ...pair.to, qp: end });
@@ -175,11 +172,11 @@ test('a device that is closed by force ends its listeners, requests and meetings
   });
   const outcomes = Promise.allSettled([connecting, silent]);
   await pair.server.close({ force: true });
-  assert.equal(await nextOne, undefined);
+  assert.equal(await soon(nextOne, 'who waits for a request should be told'), undefined);
   assert.equal(request?.isGone, true);
   assert.equal(await Promise.race([connecting.catch((error) => error.rejection?.reason)]), 28);
   await pair.client.close({ force: true });
-  const [, second] = await outcomes;
+  const [, second] = await soon(outcomes, 'who connects should be told');
   assert.equal(second?.status === 'rejected' && second.reason.code, 'ERR_RDMA_CLOSED');
 });
 

@@ -8,12 +8,12 @@ import { openDevice } from '../../src/open-device.js';
 import { CmAttribute } from '../../src/roce/cm/wire/attributes.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
-import { CLIENT_HOST, CmPair, closeEnds, SERVER_HOST } from '../../testkit/cm-pair.js';
+import { CLIENT_HOST, CmPair, closeEnds, SERVER_HOST, soon } from '../../testkit/cm-pair.js';
 import { openLosingDevice } from '../../testkit/gmp-sieve.js';
 
 async function failure(promise: Promise<unknown>): Promise<RdmaError> {
   try {
-    await promise;
+    await soon(promise, 'it should fail');
   } catch (error) {
     return error as RdmaError;
   }
@@ -72,7 +72,7 @@ test('a server that closes rejects requests that nobody took', async () => {
   while (pair.server.census().cmIds < 2) await new Promise((resolve) => setImmediate(resolve));
   await pair.listener.close();
   assert.equal((await refusing).rejection?.reason, 28);
-  assert.equal(await pair.listener.next(), undefined);
+  assert.equal(await soon(pair.listener.next(), 'there is no next one'), undefined);
   assert.equal(pair.server.census().cmIds, 0);
 });
 
