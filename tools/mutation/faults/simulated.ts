@@ -80,13 +80,6 @@ export const SIMULATED_FAULTS = faultsOf(
       replace: 'if (stream.id > 0) return;',
     },
     {
-      id: 'stream-limit-counts-unread',
-      wrong: 'The limit of a stream moves on although nobody reads.',
-      file: 'connection/incoming-stream',
-      find: 'this.#windowBytes - this.#unreadBytes)',
-      replace: 'this.#windowBytes)',
-    },
-    {
       id: 'streams-left-at-the-end',
       wrong: 'Streams outlive their connection.',
       file: 'connection/stream-table',
