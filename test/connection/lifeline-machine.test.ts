@@ -247,6 +247,21 @@ test('an attempt is stopped when the time for recovery is over', () => {
   );
 });
 
+test('the time of an attempt is over with the attempt, whether it succeeds or fails', () => {
+  const life = after(SITUATIONS['down meeting']?.() as Life, 'met');
+  for (let i = 0; i < 12; i++) {
+    assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'ask-peer', `${life.now} ms`);
+    life.does('heard');
+  }
+  assert.equal(life.where(), 'up');
+  const failed = after(SITUATIONS['down meeting']?.() as Life, notMet());
+  assert.equal(
+    failed.passes(10 * RECOVERY_MILLIS),
+    '',
+    'it waits until the link is gone, however long that takes',
+  );
+});
+
 test('without time for recovery the first failure ends the connection', () => {
   const life = after(new Life(0), 'start', 'met');
   assert.equal(life.does(linkFailed()), 'fail-rendezvous destroy');
