@@ -186,3 +186,17 @@ test('the end of the connection ends what waits, what was to be repeated, and wh
   await new Promise(setImmediate);
   assert.deepEqual(outcomes, [end, end, end]);
 });
+
+test('an operation that the peer refuses ends with that, and is not posted again', async () => {
+  const operations = new OneSidedOperations();
+  const first = new Link();
+  operations.attach(first.tracker);
+  const refusal = new RdmaError('ERR_RDMA_COMPLETION', 'no such right', { status: 'REM_ACCESS_ERR' });
+  const ended = operations.run(workAt(1), transfer(true)).catch((error) => error);
+  for (const { done } of first.posted.splice(0)) done(refusal);
+  operations.detach();
+  const second = new Link();
+  operations.attach(second.tracker);
+  assert.deepEqual(second.addresses, []);
+  assert.equal(await ended, refusal);
+});

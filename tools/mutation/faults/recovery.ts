@@ -26,6 +26,7 @@ export const RECOVERY_FAULTS = faultsOf(
       file: 'connection/one-sided',
       find: "else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);",
       replace: "else if (error.code === 'ERR_RDMA_CLOSED') operation.reject(error);",
+      judges: ['test/connection/one-sided', 'connections:1..400'],
     },
     {
       id: 'fragments-not-rewound',
