@@ -27,7 +27,8 @@ import { RequestServer, type Waiting } from './request-server.js';
 
 const NO_DATA = new Uint8Array(0);
 const DEFAULT_RETRIES = 7;
-const DEFAULT_BACKLOG = 128;
+/** Twice as many as one address can have unfinished. */
+const DEFAULT_BACKLOG = 256;
 
 /**
  * Listens for clients on a port of rdma_cm, which is no TCP port. Whoever can send packets to the device can ask: rdma_cm

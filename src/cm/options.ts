@@ -59,7 +59,7 @@ export interface CmListenOptions {
   readonly host?: string;
   /** Default 0: the device chooses. */
   readonly port?: number;
-  /** Requests that wait for the program, at most; further ones are dropped, so that their clients ask again. Default 128. */
+  /** Requests that wait for the program, at most; further ones are dropped, so that their clients ask again. Default 256. */
   readonly backlog?: number;
 }
 

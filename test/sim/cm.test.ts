@@ -106,8 +106,8 @@ const FAULTS: readonly (Fault & { readonly found: RegExp })[] = [
   {
     name: 'a source may begin without end',
     file: 'cm/identities',
-    find: 'if (this.#halfOpen >= this.#limits.maxHalfOpen)',
-    replace: 'if (false)',
+    find: 'return this.#halfOpen >= this.#limits.maxHalfOpen',
+    replace: 'return false',
     found: /bounds/,
   },
   {

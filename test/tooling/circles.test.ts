@@ -3,10 +3,11 @@
  * to take all. The circles of today are listed with their reason; the list only gets shorter.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { reachedFrom, readImports } from './import-graph.js';
 import { packageRoot } from './temporary-project.js';
 
 interface Allowed {
@@ -35,25 +36,6 @@ const ALLOWED: readonly Allowed[] = [
   },
 ];
 
-const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.[^']+)'/g;
-
-/** The files below `src`, each with the files that it imports. */
-function readImports(src: string): ReadonlyMap<string, readonly string[]> {
-  const names = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.ts'),
-  );
-  const files = new Set(names.map((name) => name.replaceAll('\\', '/')));
-  return new Map(
-    [...files].map((file) => {
-      const text = readFileSync(join(src, file), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-      const found = [...text.matchAll(IMPORT)].map(([, path = '']) =>
-        posix.join(posix.dirname(file), path.replace(/\.js$/, '.ts')),
-      );
-      return [file, found.filter((path) => files.has(path))];
-    }),
-  );
-}
-
 /** Groups of files each of which leads to all others of its group. */
 function findCircles(imports: ReadonlyMap<string, readonly string[]>): string[][] {
   const reached = new Map([...imports.keys()].map((file) => [file, reachedFrom(file, imports)]));
@@ -66,17 +48,6 @@ function findCircles(imports: ReadonlyMap<string, readonly string[]>): string[][
     circles.push(circle);
   }
   return circles;
-}
-
-function reachedFrom(file: string, imports: ReadonlyMap<string, readonly string[]>): Set<string> {
-  const reached = new Set<string>();
-  const open = [...(imports.get(file) ?? [])];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    if (reached.has(next)) continue;
-    reached.add(next);
-    open.push(...(imports.get(next) ?? []));
-  }
-  return reached;
 }
 
 test('the only circles of imports in src are those in the list', () => {

@@ -14,6 +14,7 @@ import { OVERHEARD_IDS } from './attacks/overheard-ids.js';
 import { PREDICT_PSN } from './attacks/predict-psn.js';
 import { RANDOM_QPN } from './attacks/random-qpn.js';
 import { REPLAY } from './attacks/replay.js';
+import { REQUEST_FLOOD } from './attacks/request-flood.js';
 import { TAMPERING } from './attacks/tampering.js';
 import { WRONG_SOURCE } from './attacks/wrong-source.js';
 
@@ -36,4 +37,5 @@ export const ATTACKS: readonly Attack[] = [
   FUZZ,
   GUESSED_IDS,
   OVERHEARD_IDS,
+  REQUEST_FLOOD,
 ];

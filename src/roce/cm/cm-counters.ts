@@ -10,6 +10,8 @@ export class CmCounters {
   established = 0;
   rejected = 0;
   unreachable = 0;
+  /** Requests that were accepted and gave way to others, before their peers were heard. */
+  evicted = 0;
   disconnected = 0;
 
   drop(reason: CmDropReason): void {

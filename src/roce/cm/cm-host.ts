@@ -37,6 +37,8 @@ export class CmHost {
   readonly caGuid: bigint;
   readonly counters = new CmCounters();
   readonly identities: Identities;
+  /** Requests that were accepted and whose peers have not been heard since, oldest first. */
+  readonly unheard = new Set<CmConnection>();
   readonly deadlines = new Deadlines<CmConnection>();
   /** Milliseconds. */
   now = 0;
@@ -162,6 +164,7 @@ export class CmHost {
     this.answered(connection);
     if (connection.isHalfOpen) this.identities.countHalfOpen(connection.peer, -1);
     connection.isHalfOpen = false;
+    this.unheard.delete(connection);
   }
 
   /** After the times of a connection have changed. */

@@ -37,6 +37,7 @@ import { Ending } from './ending.js';
 import { Listeners } from './listeners.js';
 import { Lookups } from './lookups.js';
 import { PassiveSide } from './passive.js';
+import { LONGEST_REPEAT_MILLIS } from './timing.js';
 import { type CmMessage, parseCmMessage } from './wire/message.js';
 import type { Mra, Rtu } from './wire/pair-messages.js';
 
@@ -284,6 +285,8 @@ export class CmMachine {
     const isRepeating = connection.retryAt <= host.now && connection.expiresAt > host.now;
     if (isRepeating && repeated !== null && connection.triesLeft > 0) {
       connection.triesLeft--;
+      if (connection.state === CmState.REP_SENT)
+        connection.retryMillis = longerRepeat(connection.retryMillis);
       connection.retryAt = host.now + connection.retryMillis;
       host.counters.retransmitted++;
       host.sendMad(connection, repeated);
@@ -299,3 +302,7 @@ function checkTimeout(timeoutMillis: number): void {
   if (Number.isFinite(timeoutMillis) && timeoutMillis > 0) return;
   throw usageError(`timeoutMillis must be a number of milliseconds above 0, not ${timeoutMillis}`);
 }
+
+/** Longer each time, but where its peer has asked for more. */
+const longerRepeat = (millis: number): number =>
+  Math.max(millis, Math.min(2 * millis, LONGEST_REPEAT_MILLIS));

@@ -124,9 +124,9 @@ export class Identities {
 
   /** Whether this address, and all together, may have one more unfinished request. */
   mayOpen(source: UdpAddress): 'yes' | 'source-limit' | 'full' {
-    if (this.#halfOpen >= this.#limits.maxHalfOpen) return 'full';
     const count = this.#halfOpenOf.get(formatGid(source)) ?? 0;
-    return count >= this.#limits.maxHalfOpenOfSource ? 'source-limit' : 'yes';
+    if (count >= this.#limits.maxHalfOpenOfSource) return 'source-limit';
+    return this.#halfOpen >= this.#limits.maxHalfOpen ? 'full' : 'yes';
   }
 
   /** A request or lookup of `source` begins (1) or is finished (-1). */

@@ -24,6 +24,7 @@ import {
   REPEAT_MILLIS,
   REQUEST_MILLIS,
   SHORTEST_REPEAT_MILLIS,
+  UNHEARD_REPEATS,
 } from './timing.js';
 import { CmSubject } from './wire/attributes.js';
 import type { Mra } from './wire/pair-messages.js';
@@ -121,8 +122,18 @@ export class PassiveSide {
     const room = host.identities.mayOpen(from);
     if (listener.waiting >= listener.options.backlog) host.drop(CmDropReason.BACKLOG_FULL);
     else if (room === 'source-limit') host.drop(CmDropReason.SOURCE_LIMIT);
-    else if (room === 'full' || host.identities.isFull) host.drop(CmDropReason.NO_RESOURCES);
+    else if (host.identities.isFull || (room === 'full' && !this.#makeRoom()))
+      host.drop(CmDropReason.NO_RESOURCES);
     else this.#tell(req, names, from, to);
+  }
+
+  /** The one that has been silent for longest since its REP gives way: an honest peer is heard soon. */
+  #makeRoom(): boolean {
+    const [oldest] = this.#host.unheard;
+    if (oldest === undefined) return false;
+    this.#host.counters.evicted++;
+    this.#ending.expire(oldest);
+    return true;
   }
 
   #tell(req: Req, names: Names, from: UdpAddress, to: UdpAddress): void {
@@ -195,8 +206,9 @@ export class PassiveSide {
     const asked = timeCodeMillis(req.localResponseTimeout);
     connection.retryMillis = Math.min(Math.max(asked, SHORTEST_REPEAT_MILLIS), REPEAT_MILLIS);
     connection.retryAt = host.now + connection.retryMillis;
-    connection.triesLeft = Math.min(req.maxCmRetries, MAX_CM_RETRIES);
+    connection.triesLeft = Math.min(req.maxCmRetries, UNHEARD_REPEATS);
     connection.expiresAt = host.now + REQUEST_MILLIS;
+    host.unheard.add(connection);
     host.schedule(connection);
     return true;
   }
@@ -228,6 +240,8 @@ export class PassiveSide {
     }
     const millis = timeCodeMillis(mra.serviceTimeout) + timeCodeMillis(connection.ackTimeout);
     connection.retryMillis = Math.min(millis, LONGEST_SERVICE_MILLIS);
+    // It was heard.
+    connection.triesLeft = Math.min(connection.req.maxCmRetries, MAX_CM_RETRIES);
     connection.retryAt = this.#host.now + connection.retryMillis;
     this.#host.schedule(connection);
   }

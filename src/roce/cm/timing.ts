@@ -5,6 +5,12 @@ export const REPEAT_MILLIS = 1000;
 /** What a peer's own times become at least and at most: a REP goes out no faster, and nobody waits longer for an MRA. */
 export const SHORTEST_REPEAT_MILLIS = 50;
 export const LONGEST_SERVICE_MILLIS = 30_000;
+/**
+ * A REP goes out again so often until its peer was heard, each time after twice as long, and this long at most: whoever asks
+ * in the name of somebody else must not make this host speak to them much.
+ */
+export const UNHEARD_REPEATS = 4;
+export const LONGEST_REPEAT_MILLIS = 4000;
 /** Codes in a REQ: 4.1 s for an answer, and as many repetitions as Linux asks for. */
 export const RESPONSE_TIMEOUT = 20;
 export const MAX_CM_RETRIES = 15;

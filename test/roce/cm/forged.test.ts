@@ -119,3 +119,75 @@ test('who takes a request back knows its own ID; a connection that is up is ende
   assert.equal(server.take('rejected').reason, TIMEOUT);
   assert.equal(client.machine.stateOf(id), 'established');
 });
+
+test('a REP for somebody who is never heard goes out five times, ever less often, and then one REJ', () => {
+  const { hosts, client, server } = pair();
+  hosts.arrives = ({ type, from }) => type === 'REQ' && from === client;
+  client.connectTo(server, CLIENT_QPN, { timeoutMillis: 500 });
+  const times: number[] = [];
+  const { id } = server.take('request');
+  server.accept(id, SERVER_QPN);
+  const from = hosts.now;
+  hosts.types();
+  for (let second = 0; second < 30; second++) {
+    const count = hosts.sent.length;
+    hosts.pass(1000);
+    if (hosts.sent.length > count) times.push((hosts.now - from) / 1000);
+  }
+  assert.deepEqual(times, [1, 3, 7, 11, 15]);
+  assert.deepEqual(
+    hosts.sent.filter((transit) => transit.from === server).map(({ type }) => type),
+    ['REP', 'REP', 'REP', 'REP', 'REJ'],
+  );
+  server.take('unreachable');
+});
+
+test('a peer that asks for patience was heard, and gets as many REPs as it asked for', () => {
+  const { hosts, client, server } = pair();
+  hosts.arrives = ({ type }) => type === 'REQ';
+  client.connectTo(server, CLIENT_QPN, { timeoutMillis: 500 });
+  const req = cmMessage(hosts.last('REQ')) as Req;
+  server.accept(server.take('request').id, SERVER_QPN);
+  const { localCommId: remoteCommId } = cmMessage(hosts.last('REP')) as Rep;
+  const mra = { type: 'MRA', subject: CmSubject.REP, serviceTimeout: 16, privateData: NOTHING } as const;
+  const names = { transactionId: req.transactionId, localCommId: req.localCommId, remoteCommId };
+  server.hear(writeCmMessage({ ...mra, ...names }), client.address);
+  hosts.types();
+  hosts.pass(110_000);
+  assert.equal(hosts.types().filter((type) => type === 'REP').length, req.maxCmRetries);
+});
+
+test('when there is no room, who has been silent for longest since its REP gives way', () => {
+  const hosts = new CmHosts();
+  const limits = { maxHalfOpen: 2 };
+  const server = hosts.add('10.0.0.1', { limits });
+  const [honest, ...silent] = [2, 3, 4, 5].map((number) => hosts.add(`10.0.0.${number}`));
+  server.listen();
+  hosts.arrives = ({ from, send }) => from !== server || send.destination.w3 === honest?.address.w3;
+  for (const [index, host] of silent.entries()) {
+    host.connectTo(server, CLIENT_QPN);
+    server.accept(server.take('request').id, SERVER_QPN + index);
+  }
+  server.take('unreachable');
+  assert.equal(server.machine.census.halfOpen, 2);
+  honest?.connectTo(server, CLIENT_QPN);
+  server.accept(server.take('request').id, 0x33);
+  honest?.establish(honest.take('response').id);
+  server.take('established');
+  assert.deepEqual([server.machine.counters.evicted, server.drops('no_resources')], [2, 0]);
+});
+
+test('an address that has all that it may does not drive others out', () => {
+  const hosts = new CmHosts();
+  const server = hosts.add('10.0.0.1', { limits: { maxHalfOpen: 2, maxHalfOpenOfSource: 1 } });
+  const [first, second] = [hosts.add('10.0.0.2'), hosts.add('10.0.0.3')];
+  server.listen();
+  hosts.arrives = ({ from }) => from !== server;
+  for (const host of [first, second]) {
+    host.connectTo(server, CLIENT_QPN);
+    server.accept(server.take('request').id, SERVER_QPN + hosts.hosts.indexOf(host));
+  }
+  second.connectTo(server, CLIENT_QPN + 1);
+  assert.deepEqual([server.events, server.drops('source_limit')], [[], 1]);
+  assert.equal(server.machine.counters.evicted, 0);
+});

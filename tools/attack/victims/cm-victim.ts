@@ -55,7 +55,7 @@ export class CmVictim {
   readonly #options: CmVictimOptions;
   readonly #taps = new Map<Which, TappedPort>();
   readonly #devices = new Map<Which, SoftDevice>();
-  readonly #servers: (CmServer | CmDatagramServer)[] = [];
+  readonly #deaf: (CmServer | CmDatagramServer)[] = [];
   readonly #ofClient: Met[] = [];
   /** In the order of the client's. */
   readonly #ofServer: Met[] = [];
@@ -71,13 +71,13 @@ export class CmVictim {
     const { serverHost, clientHost } = this.#options;
     const server = await this.#open('server', serverHost);
     await this.#open('client', clientHost);
-    const open = await listen(server, { port: CmServicePort.OPEN, backlog: 1024 });
+    const open = await listen(server, { port: CmServicePort.OPEN });
     open.on('request', (request) => void this.#take(request));
     const deaf = await listen(server, { port: CmServicePort.DEAF });
     const deafDatagrams = await listenUd(server, { port: CmServicePort.DEAF });
     const datagrams = await listenUd(server, { port: CmServicePort.OPEN });
     datagrams.on('request', (request) => void request.reject().catch(() => {}));
-    this.#servers.push(open, deaf, deafDatagrams, datagrams);
+    this.#deaf.push(deaf, deafDatagrams);
   }
 
   /** A new connection, beside those that there are. Returns its number. */
@@ -172,9 +172,10 @@ export class CmVictim {
     return heard.filter((packet) => packet.length === GMP_PACKET_BYTES && bthDestQpn(packet, 0) === GSI_QPN);
   }
 
-  /** Ends the programs: what they have not answered is given back. */
-  async stopListening(): Promise<void> {
-    for (const server of this.#servers.splice(0)) await server.close();
+  /** Ends the programs that never answer: what they were asked is refused now. */
+  async refuseWaiting(): Promise<void> {
+    for (const server of this.#deaf.splice(0)) await server.close();
+    await nextTurn();
   }
 
   async #take(request: CmIncoming): Promise<void> {
