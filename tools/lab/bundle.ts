@@ -2,7 +2,7 @@
  * Makes one file of each program that the lab starts often: in the emulated machine a program of 150 modules takes 15 s to
  * start, and one of three files takes 5 s.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { projectFolder } from './folders.js';
@@ -18,11 +18,13 @@ export interface Bundles {
   readonly environment: Environment;
   readonly queuepair: string;
   readonly player: string;
+  remove(): void;
 }
 
 export async function bundlePrograms(): Promise<Bundles> {
   const compiled = join(projectFolder(), 'build');
-  const outdir = join(compiled, 'lab-programs');
+  // Another name each time: the machine keeps what it has read of a file, and another lab may run.
+  const outdir = mkdtempSync(join(compiled, 'lab-programs-'));
   await build({
     entryPoints: {
       queuepair: join(compiled, 'src', 'cli', 'main.js'),
@@ -43,5 +45,6 @@ export async function bundlePrograms(): Promise<Bundles> {
     environment: existsSync(addon) ? { QUEUEPAIR_ADDON: addon } : {},
     queuepair: join(outdir, 'queuepair.mjs'),
     player: join(outdir, 'player.mjs'),
+    remove: () => rmSync(outdir, { recursive: true, force: true }),
   };
 }

@@ -2,11 +2,13 @@
  * `node …/players/main.js NAME --device D [--host H] …`: one end of a stock program's protocol. One JSON object a line:
  * `listening`, then `result`.
  */
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { openDevice } from '../../../src/open-device.js';
 import { integerOption, runTool, WrongUsage } from '../../command-line.js';
 import { cmtime } from './cmtime.js';
 import { fiPingpong } from './fi-pingpong.js';
+import { meeting } from './meeting.js';
 import type { Player } from './player.js';
 import { qperf } from './qperf.js';
 import { rdmaClientServer } from './rdma-client-server.js';
@@ -20,9 +22,15 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   cmtime,
   qperf,
   'fi-pingpong': fiPingpong,
+  meeting,
 };
 
 const USAGE = `usage: main.js NAME --device DEVICE --port PORT [--host HOST | --bind ADDRESS] [--count N]
+       main.js meeting … [--text PRIVATE-DATA] [--reject-with PRIVATE-DATA] [--no-receives] [--ping]
+       [--retries COUNT]
+
+  --stay  answer what comes late until SIGTERM
+  --ping  the first message of rping, and the event answering when its server is about to answer
 
   NAME  ${Object.keys(PLAYERS).join(', ')}
 `;
@@ -41,20 +49,34 @@ await runTool(USAGE, async (args) => {
       bind: { type: 'string' },
       port: { type: 'string', default: '7471' },
       count: { type: 'string', default: '10' },
+      text: { type: 'string', default: '' },
+      'reject-with': { type: 'string' },
+      'no-receives': { type: 'boolean', default: false },
+      ping: { type: 'boolean', default: false },
+      retries: { type: 'string' },
+      stay: { type: 'boolean', default: false },
     },
   });
   const player = PLAYERS[positionals[0] ?? ''];
   if (player === undefined) throw new WrongUsage(`name one of ${Object.keys(PLAYERS).join(', ')}`);
   const device = await openDevice(values.device);
+  const stopped = values.stay ? once(process, 'SIGTERM') : undefined;
   const result = await player({
     device,
     host: values.host,
     bind: values.bind,
     port: integerOption('port', values.port, 1, MAX_PORT),
     count: integerOption('count', values.count, 1),
+    text: values.text,
+    rejectWith: values['reject-with'],
+    receives: !values['no-receives'],
+    ping: values.ping,
+    retryCount: values.retries === undefined ? undefined : integerOption('retries', values.retries, 0, 7),
+    onEvent: (event, told) => print({ event, ...told }),
     onListening: () => print({ event: 'listening' }),
   });
-  await device.close({ force: true });
   print({ event: 'result', ...result });
+  await stopped;
+  await device.close({ force: true });
   return 0;
 });

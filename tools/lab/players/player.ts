@@ -19,8 +19,19 @@ export interface PlayerOptions {
   readonly port: number;
   /** Connections, or messages, as the stock program counts. */
   readonly count: number;
+  /** Private data of the request, or of the reply. */
+  readonly text: string;
+  /** What a server has to say to clients, all of which it rejects. */
+  readonly rejectWith: string | undefined;
+  /** Whether receives are posted. */
+  readonly receives: boolean;
+  /** Of both ends, as the client chooses. */
+  readonly retryCount: number | undefined;
+  /** A client sends the first message of rping. */
+  readonly ping: boolean;
   /** The server listens. */
   onListening(): void;
+  onEvent(event: string, values: Readonly<Record<string, string>>): void;
 }
 
 /** Resolves with what is worth reporting. */
@@ -41,9 +52,14 @@ export async function nextRequest(server: CmServer): Promise<CmIncoming> {
 }
 
 export const connectTo = (
-  { device, host = '', port }: PlayerOptions,
+  { device, host = '', port, text, retryCount }: PlayerOptions,
   endpoint: Endpoint,
-): Promise<CmConnection> => connect(device, { host, port, qp: endpoint, timeoutMillis: TIMEOUT_MILLIS });
+): Promise<CmConnection> =>
+  connect(device, {
+    ...{ host, port, qp: endpoint, timeoutMillis: TIMEOUT_MILLIS },
+    ...(retryCount === undefined ? {} : { retryCount }),
+    ...(text === '' ? {} : { privateData: Buffer.from(text) }),
+  });
 
 /** An endpoint whose messages are counted: all receives are posted from the beginning. */
 export class CountedEnd {

@@ -4,6 +4,7 @@
  */
 import { bundlePrograms } from '../bundle.js';
 import { Capture } from '../capture.js';
+import { deviceName, hostOf, orKill, PLACES, type Place, startPlayerAt } from '../cm-ends.js';
 import {
   expectWell,
   STOCK_PROGRAMS,
@@ -12,23 +13,17 @@ import {
   startStockCmServer,
 } from '../cm-stock.js';
 import type { Machine } from '../machine.js';
-import { HERE, type IpVersion, THERE } from '../network.js';
+import { type IpVersion, THERE } from '../network.js';
 import {
   type ProgramArguments,
   type Running,
-  startPlayer,
-  startPlayerThere,
   startQueuepair,
   startQueuepairThere,
   useBundles,
 } from '../programs.js';
 import { SkipCase } from '../results.js';
 import type { Lab } from '../scenario.js';
-import { softDeviceName } from '../soft-device.js';
-
-/** Where our end is. */
-const PLACES = ['soft', 'rxe'] as const;
-type Place = (typeof PLACES)[number];
+import { cmFailures } from './cm-failures.js';
 
 interface Round {
   readonly program: StockProgram;
@@ -37,13 +32,16 @@ interface Round {
 }
 
 export async function cm(lab: Lab): Promise<void> {
-  useBundles(await bundlePrograms());
+  const bundles = await bundlePrograms();
+  useBundles(bundles);
   const capture = await Capture.start();
   try {
     for (const place of PLACES) for (const program of STOCK_PROGRAMS) await runProgram(lab, place, program);
+    await cmFailures(lab);
     await lab.results.run('tshark calls no packet malformed, ours on soft', {}, () => judgeWire(capture));
   } finally {
     capture.close();
+    bundles.remove();
   }
 }
 
@@ -86,7 +84,7 @@ async function withStockServer(machine: Machine, { program, place, ip }: Round):
 
 async function withStockClient(machine: Machine, { program, place, ip }: Round): Promise<string> {
   const device = await deviceName(place, ip);
-  const host = place === 'soft' ? HERE[ip] : THERE[ip];
+  const host = hostOf(place, ip);
   const ours = start(machine, place, program, program.ourServer(device, host));
   return await orKill([ours], async () => {
     await ours.listening;
@@ -98,26 +96,10 @@ async function withStockClient(machine: Machine, { program, place, ip }: Round):
   });
 }
 
-/** A failed case leaves nobody behind who holds a port that the next one needs. */
-async function orKill<T>(
-  programs: readonly { kill(): Promise<unknown> }[],
-  work: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    for (const program of programs) await program.kill().catch(() => {});
-    throw error;
-  }
-}
-
-const deviceName = async (place: Place, ip: IpVersion): Promise<string> =>
-  place === 'soft' ? softDeviceName(ip) : 'rxe0';
-
 function start(machine: Machine, place: Place, { ours }: StockProgram, args: ProgramArguments): Running {
   if (ours === 'queuepair')
     return place === 'soft' ? startQueuepair(args) : startQueuepairThere(machine, args);
-  return place === 'soft' ? startPlayer(args) : startPlayerThere(machine, args);
+  return startPlayerAt(machine, place, args);
 }
 
 /** What the last line says, as far as it is short. */
