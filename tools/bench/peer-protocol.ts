@@ -56,4 +56,6 @@ export interface ConnectConfig extends PeerConfig {
   readonly warmup: number;
   readonly certificates: string;
   readonly device: string;
+  /** `rate`: connections a second, each opened and closed. Default: the time until one is ready. */
+  readonly measure?: 'rate';
 }

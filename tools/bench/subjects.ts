@@ -77,13 +77,18 @@ export function dgramSubject(context: SuiteContext, work: Sized): Subject {
 export function connectSubject(
   context: SuiteContext,
   name: string,
-  peer: 'connect-peer' | 'tls-connect-peer',
+  peer: 'connect-peer' | 'tls-connect-peer' | 'cm-connect-peer',
   count: number,
   warmup: number,
+  extra: Pick<Subject, 'note'> & Pick<ConnectConfig, 'measure'> = {},
 ): Subject {
   const rounds = Math.max(2, Math.round(count / context.haste));
-  const config = { count: rounds, warmup, certificates: context.certificates };
-  return { name, run: () => runPeers<ConnectConfig>(context, peer, config) };
+  const { measure, ...rest } = extra;
+  const config = {
+    ...{ count: rounds, warmup, certificates: context.certificates },
+    ...(measure === undefined ? {} : { measure }),
+  };
+  return { name, ...rest, run: () => runPeers<ConnectConfig>(context, peer, config) };
 }
 
 export function floorSubject(context: SuiteContext, workload: 'ping' | 'flow', work: Sized): Subject {

@@ -24,6 +24,7 @@ const WARM_ROUND_TRIPS = 8000;
 const WARM_TRANSFERS = 4000;
 const WARM_MESSAGES = 100_000;
 const WARM_CONNECTS = 100;
+const WARM_CM_CONNECTS = 400;
 
 export const createSuite = (context: SuiteContext): Benchmark[] => [
   roundTrip(context, 'send-rtt', SMALL_BYTES),
@@ -34,6 +35,7 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   messageRate(context),
   serverCost(context),
   connecting(context),
+  connectRate(context),
   wireCost(context),
 ];
 
@@ -141,6 +143,27 @@ function connecting(context: SuiteContext): Benchmark {
       connectSubject(context, 'bare-tls', 'tls-connect-peer', 40, WARM_CONNECTS),
     ],
     goals: [{ subject: 'queuepair', relation: '≤', factor: 2, other: 'bare-tls' }],
+  };
+}
+
+function connectRate(context: SuiteContext): Benchmark {
+  const measure = 'rate';
+  return {
+    name: 'cm-connect',
+    title: 'connections a second, each opened and closed before the next: rdma_cm, and a session',
+    unit: 'connections/s',
+    better: 'higher',
+    ours: ['rdma-cm'],
+    subjects: [
+      connectSubject(context, 'rdma-cm', 'cm-connect-peer', 400, WARM_CM_CONNECTS, {
+        note: 'nobody is authenticated, PSNs in the clear',
+      }),
+      connectSubject(context, 'session', 'connect-peer', 40, WARM_CONNECTS, {
+        measure,
+        note: 'TLS 1.3, certificates on both sides, the path proven',
+      }),
+    ],
+    goals: [],
   };
 }
 

@@ -59,7 +59,9 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
   const { count, warmup } = config;
   const ready = new DurationSample();
   const parts = PARTS.map(([name]) => ({ name, durations: new DurationSample() }));
+  let startedAt = performance.now();
   for (let i = -warmup; i < count; i++) {
+    if (i === 0) startedAt = performance.now();
     const atMillis = new Map<string, number>();
     const connection = await connect({
       host,
@@ -79,10 +81,12 @@ async function measure(config: ConnectConfig, link: PeerLink): Promise<void> {
     }
     await connection.close();
   }
-  link.result({
-    value: ready.medianMillis,
-    p99: ready.p99Millis,
-    parts: Object.fromEntries(parts.map(({ name, durations }) => [name, durations.medianMillis])),
-  });
+  if (config.measure === 'rate') link.result({ value: (1000 * count) / (performance.now() - startedAt) });
+  else
+    link.result({
+      value: ready.medianMillis,
+      p99: ready.p99Millis,
+      parts: Object.fromEntries(parts.map(({ name, durations }) => [name, durations.medianMillis])),
+    });
   await device.close();
 }
