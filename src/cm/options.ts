@@ -55,7 +55,7 @@ export interface CmAcceptOptions extends CmDepthOptions {
 }
 
 export interface CmListenOptions {
-  /** An address of the device. Default: all of them. */
+  /** An address of the device. Default, as 0.0.0.0 and :: are: all of them. */
   readonly host?: string;
   /** Default 0: the device chooses. */
   readonly port?: number;
