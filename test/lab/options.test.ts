@@ -36,8 +36,8 @@ test('a time limit that is none is refused', () => {
   }
 });
 
-test('the document is written from the whole scenario interop only', () => {
-  assert.equal(parseOptions(['interop', '--write-docs']).writeDocs, true);
+test('the document is written from the whole of the scenarios interop and cm only', () => {
+  for (const name of ['interop', 'cm']) assert.equal(parseOptions([name, '--write-docs']).writeDocs, true);
   assert.throws(() => parseOptions(['errors', '--write-docs']), /needs the whole scenario interop/);
   assert.throws(() => parseOptions(['interop', '--write-docs', '--only', 'SEND']), /needs the whole/);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { renderInterop } from '../../tools/lab/interop-document.js';
+import { renderCm } from '../../tools/lab/cm-document.js';
+import { renderInterop, withPart } from '../../tools/lab/interop-document.js';
 import {
   type CaseResult,
   exitCodeOf,
@@ -104,4 +105,37 @@ test('the document shows each result in its cell, and what did not run as not ru
   assert.match(text, /\| 1 % loss \| 1 MiB READ \| not run \| not run \| yes \| not run \|/);
   assert.match(text, /- SEND rxe → soft IPv6 MTU 512: 1 bytes: the data differs/);
   assert.match(text, /Linux 6\.1\.0-1-amd64/);
+});
+
+test('a part of the document is put where it was, and the others stay', () => {
+  const first = withPart('', 'interop', 'one');
+  const both = withPart(first, 'cm', 'two');
+  assert.match(first, /^# Interoperation/);
+  assert.equal(withPart(both, 'interop', 'three'), both.replace('one', 'three'));
+  assert.equal(withPart(both, 'cm', 'four'), both.replace('two', 'four'));
+});
+
+test('the part of rdma_cm shows programs, failures, lost messages and what was on the wire', () => {
+  const result = (outcome: CaseResult['outcome'], facts: CaseResult['facts'], detail = ''): CaseResult => ({
+    ...{ name: 'a case', outcome, detail, millis: 1, facts },
+  });
+  const text = renderCm(
+    [
+      result('passed', { program: 'rping', ip: 6, device: 'soft', role: 'client' }),
+      result('failed', { program: 'rping', ip: 6, device: 'rxe', role: 'server' }, 'no answer'),
+      result('passed', { failure: 'no listener', device: 'soft' }),
+      result('passed', { lost: 'DREQ', role: 'server' }),
+      result('passed', { what: 'wire' }, '7 packets'),
+    ],
+    '6.1.0-1-amd64',
+  );
+  for (const line of [
+    '| rping, IPv6 | yes | not run | not run | **no** |',
+    '| no listener | yes | – |',
+    '| DREQ | not run | yes |',
+    '- a case: no answer',
+    'What was on the wire in that run: 7 packets. Malformed according to tshark: none.',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line);
+  }
 });

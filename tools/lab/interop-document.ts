@@ -1,19 +1,26 @@
-/** Writes docs/interop.md from the results of one whole run of the scenario interop. */
+/**
+ * docs/interop.md, in parts: each is written from the results of one whole run of a scenario, and the others stay as they
+ * are.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { PATH_MTUS } from '../../src/verbs/mtu.js';
+import { projectFolder } from './folders.js';
 import { DIRECTIONS } from './link.js';
 import { IP_VERSIONS } from './network.js';
 import { OPERATIONS } from './operations.js';
 import type { CaseResult, Outcome } from './results.js';
+import type { Lab } from './scenario.js';
 
-const CELLS: Readonly<Record<Outcome, string>> = { passed: 'yes', failed: '**no**', skipped: 'not run' };
+export const CELLS: Readonly<Record<Outcome, string>> = {
+  passed: 'yes',
+  failed: '**no**',
+  skipped: 'not run',
+};
 
 export function renderInterop(results: readonly CaseResult[], kernelVersion: string): string {
   const failed = results.filter((result) => result.outcome === 'failed');
-  return `${[
-    '# Interoperation with the kernel’s RDMA stack',
-    '',
-    '<!-- Written by `npm run lab -- interop --write-docs`; do not edit. -->',
-    '',
+  return [
     `What the soft device (native port) did with rdma_rxe of Linux ${kernelVersion} in the last whole run. The arrow`,
     'points from the requester to the responder. A cell is one connection doing the operation with 0, 1, MTU − 1, MTU,',
     'MTU + 1 and 65,536 bytes (MTU 1024 and 4096: 1 MiB and 8 MiB as well; atomics: three pairs of operands each),',
@@ -30,8 +37,35 @@ export function renderInterop(results: readonly CaseResult[], kernelVersion: str
       ? []
       : ['## What failed', '', ...failed.map(({ name, detail }) => `- ${name}: ${detail}`), '']),
     'To get it again: `npm run lab -- interop --write-docs`.',
-  ].join('\n')}\n`;
+  ].join('\n');
 }
+
+const HEAD = `# Interoperation with the kernel’s RDMA stack
+
+<!-- Written by \`npm run lab -- interop --write-docs\` and \`npm run lab -- cm --write-docs\`; do not edit. -->
+`;
+
+/** Puts a part in the place that it had, or at the end. */
+export function withPart(document: string, name: string, text: string): string {
+  const begin = `<!-- begin of ${name} -->`;
+  const end = `<!-- end of ${name} -->`;
+  const part = `${begin}\n\n${text}\n\n${end}`;
+  const from = document.indexOf(begin);
+  const to = document.indexOf(end);
+  if (from < 0 || to < from) return `${document === '' ? HEAD : document}\n${part}\n`;
+  return document.slice(0, from) + part + document.slice(to + end.length);
+}
+
+/** Writes a part of the document. */
+export async function writePart({ machine, results, say }: Lab, name: string, render: Render): Promise<void> {
+  const path = join(projectFolder(), 'docs', 'interop.md');
+  const kernelVersion = (await machine.runOrThrow('uname -r')).trim();
+  const document = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  writeFileSync(path, withPart(document, name, render(results.results, kernelVersion)));
+  say(`wrote ${path}`);
+}
+
+type Render = (results: readonly CaseResult[], kernelVersion: string) => string;
 
 function goodTable(results: readonly CaseResult[], direction: string): string[] {
   const columns = IP_VERSIONS.flatMap((ip) => PATH_MTUS.map((mtu) => ({ ip, mtu })));
@@ -60,7 +94,7 @@ function badTable(results: readonly CaseResult[]): string[] {
   return [...table(head, rows), ''];
 }
 
-function cell(results: readonly CaseResult[], facts: CaseResult['facts']): string {
+export function cell(results: readonly CaseResult[], facts: CaseResult['facts']): string {
   const found = results.find((result) =>
     Object.entries(facts).every(([name, value]) => result.facts[name] === value),
   );
@@ -69,7 +103,7 @@ function cell(results: readonly CaseResult[], facts: CaseResult['facts']): strin
 
 const row = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
 
-const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] => [
+export const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] => [
   row(head),
   row(head.map(() => '---')),
   ...rows.map(row),

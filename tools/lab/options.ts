@@ -23,7 +23,7 @@ export interface LabOptions {
   readonly accelerator: 'tcg' | 'kvm';
   readonly timeoutSeconds: number;
   readonly verbose: boolean;
-  /** Write the scenario's document (docs/interop.md) if all of it ran. */
+  /** Write the scenario's part of docs/interop.md if all of it ran. */
   readonly writeDocs: boolean;
 }
 
@@ -38,18 +38,20 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   overhead     what JavaScript adds to a round trip: our ping-pong and send latency over rxe0 against the stock tools
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
-  cm           the stock programs of rdma_cm, each as server and as client
+  cm           the stock programs of rdma_cm, each as server and as client; failures, and the loss of each message
 
   --only TEXT         only cases whose name contains TEXT
   --timeout SECONDS   end everything after this long; default 900
   --kvm               use /dev/kvm; without it the machine is emulated in software
-  --write-docs        write docs/interop.md from this run (scenario interop)
+  --write-docs        write its part of docs/interop.md from this run (scenarios interop and cm)
   --verbose           show the machine's console
   --json              one JSON object a line on standard output
 
 Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot run it says why and exits with 0.
 `;
 
+/** Each writes a part of docs/interop.md. */
+const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm'];
 const MAX_SECONDS = 86_400;
 
 /** @throws WrongUsage. */
@@ -72,8 +74,8 @@ export function parseOptions(args: readonly string[]): LabOptions {
     throw new WrongUsage(`name one scenario: ${SCENARIO_NAMES.join(', ')}`);
   }
   const timeoutSeconds = integerOption('timeout', values.timeout, 1, MAX_SECONDS);
-  if (values['write-docs'] && (scenario !== 'interop' || values.only !== '')) {
-    throw new WrongUsage('--write-docs needs the whole scenario interop');
+  if (values['write-docs'] && (!DOCUMENTED.includes(scenario) || values.only !== '')) {
+    throw new WrongUsage(`--write-docs needs the whole scenario ${DOCUMENTED.join(' or ')}`);
   }
   return {
     scenario,

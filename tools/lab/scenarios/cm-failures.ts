@@ -25,7 +25,6 @@ const UNANSWERED = /cq completion failed status 12/;
 
 export async function cmFailures(lab: Lab): Promise<void> {
   const { results, machine } = lab;
-  const facts = { what: 'failure' };
   // What becomes of the stock programs is seen at the end.
   const unheard = [
     await begun(lab, 'our client is killed: the stock server gets no answers', () => killSoftClient(machine)),
@@ -34,18 +33,19 @@ export async function cmFailures(lab: Lab): Promise<void> {
   for (const place of ['soft', 'rxe'] as const) {
     const { refusals, deaths } = casesOf(machine, place);
     for (const [name, work] of [...refusals, ...deaths]) {
-      await results.run(`${name}, ours on ${place}`, facts, work);
+      await results.run(`${name}, ours on ${place}`, { failure: name, device: place }, work);
     }
   }
-  for (const { name, message, way, work } of losses(machine)) {
-    await results.run(name, { what: 'loss', message }, () => losing(machine, message, way, work));
+  for (const { name, role, message, way, work } of losses(machine)) {
+    await results.run(name, { lost: message, role }, () => losing(machine, message, way, work));
   }
-  for (const { name, end } of unheard) await results.run(name, facts, end);
+  for (const { failure, name, end } of unheard) await results.run(name, { failure, device: 'soft' }, end);
 }
 
 type Case = readonly [name: string, work: () => Promise<string>];
 
 interface Begun {
+  readonly failure: string;
   readonly name: string;
   readonly end: () => Promise<string>;
 }
@@ -53,13 +53,13 @@ interface Begun {
 /** Starts what takes long; what comes of it is looked at later. */
 async function begun(
   { results }: Lab,
-  what: string,
+  failure: string,
   work: () => Promise<() => Promise<string>>,
 ): Promise<Begun> {
-  const name = `${what}, ours on soft`;
-  if (!results.wants(name)) return { name, end: () => Promise.reject(new Error('not begun')) };
+  const name = `${failure}, ours on soft`;
+  if (!results.wants(name)) return { failure, name, end: () => Promise.reject(new Error('not begun')) };
   const end = await work().catch((error: unknown) => () => Promise.reject(error));
-  return { name, end };
+  return { failure, name, end };
 }
 
 function casesOf(machine: Machine, place: Place): { refusals: Case[]; deaths: Case[] } {
@@ -228,6 +228,7 @@ async function killSoftServer(machine: Machine): Promise<() => Promise<string>> 
 }
 
 interface Loss {
+  readonly role: 'client' | 'server';
   readonly name: string;
   readonly message: CmMessage;
   readonly way: Way;
@@ -237,13 +238,15 @@ interface Loss {
 /** ucmatose waits for the end of its connection; its server asks for it. */
 function losses(machine: Machine): Loss[] {
   const client = (message: CmMessage, way: Way): Loss => ({
-    name: `our client, stock server, ${message} lost once, ours on soft`,
+    role: 'client',
+    name: `our client, stock server, ${message} lost once`,
     message,
     way,
     work: () => clientOfUcmatose(machine),
   });
   const server = (message: CmMessage, way: Way): Loss => ({
-    name: `our server, stock client, ${message} lost once, ours on soft`,
+    role: 'server',
+    name: `our server, stock client, ${message} lost once`,
     message,
     way,
     work: () => serverOfUcmatose(machine),

@@ -4,6 +4,7 @@
  */
 import { bundlePrograms } from '../bundle.js';
 import { Capture } from '../capture.js';
+import { renderCm } from '../cm-document.js';
 import { deviceName, hostOf, orKill, PLACES, type Place, startPlayerAt } from '../cm-ends.js';
 import {
   expectWell,
@@ -12,6 +13,7 @@ import {
   startStock,
   startStockCmServer,
 } from '../cm-stock.js';
+import { writePart } from '../interop-document.js';
 import type { Machine } from '../machine.js';
 import { type IpVersion, THERE } from '../network.js';
 import {
@@ -38,7 +40,10 @@ export async function cm(lab: Lab): Promise<void> {
   try {
     for (const place of PLACES) for (const program of STOCK_PROGRAMS) await runProgram(lab, place, program);
     await cmFailures(lab);
-    await lab.results.run('tshark calls no packet malformed, ours on soft', {}, () => judgeWire(capture));
+    await lab.results.run('tshark calls no packet malformed, ours on soft', { what: 'wire' }, () =>
+      judgeWire(capture),
+    );
+    if (lab.options.writeDocs) await writePart(lab, 'cm', renderCm);
   } finally {
     capture.close();
     bundles.remove();

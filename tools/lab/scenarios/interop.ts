@@ -1,12 +1,9 @@
 /** Every operation between the soft device and rxe0, both ways, over a good network and over bad ones. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { PATH_MTUS } from '../../../src/verbs/mtu.js';
 import { WcOpcode } from '../../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { makeBad, makeGood, readDamage } from '../bad-network.js';
-import { projectFolder } from '../folders.js';
-import { renderInterop } from '../interop-document.js';
+import { renderInterop, writePart } from '../interop-document.js';
 import { DIRECTIONS, type Direction, Link, type LinkOptions } from '../link.js';
 import { IP_VERSIONS, type IpVersion } from '../network.js';
 import {
@@ -33,14 +30,7 @@ export async function interop(lab: Lab): Promise<void> {
     }
   }
   for (const [name, netem] of BAD_NETWORKS) await onBadNetwork(lab, name, netem);
-  if (lab.options.writeDocs) {
-    const path = join(projectFolder(), 'docs', 'interop.md');
-    writeFileSync(
-      path,
-      renderInterop(lab.results.results, (await lab.machine.runOrThrow('uname -r')).trim()),
-    );
-    lab.say(`wrote ${path}`);
-  }
+  if (lab.options.writeDocs) await writePart(lab, 'interop', renderInterop);
 }
 
 export const sizesFor = (mtu: number): number[] => [
