@@ -1,7 +1,9 @@
 /** Two soft devices of one host meet by rdma_cm: what each learns of the other, and that data goes over the connection. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { listen } from '../../src/cm/cm-server.js';
 import { connect, connectEndpoint } from '../../src/cm/connect.js';
+import type { Endpoint } from '../../src/endpoint/endpoint.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
@@ -209,4 +211,25 @@ test('a hundred clients at once are all served', async () => {
   assert.equal(accepting.length, 100);
   assert.equal(pair.server.census().qps, 0);
   assert.equal(pair.client.census().cmIds, 0);
+});
+
+test('two programs that ask each other at once get two connections', async () => {
+  await using pair = await CmPair.open();
+  await using other = await listen(pair.client);
+  const back = { ...other.address, udpPort: (await pair.client.queryPort()).udpPort };
+  const ends = await Promise.all(
+    [pair.client, pair.server, pair.server, pair.client].map((device) => pair.openEnd(device)),
+  );
+  const [asksThere, answersThere, asksBack, answersBack] = ends as [Endpoint, Endpoint, Endpoint, Endpoint];
+  const connections = await Promise.all([
+    connect(pair.client, { ...pair.to, qp: asksThere }),
+    connect(pair.server, { ...back, qp: asksBack }),
+    pair.listener.next().then((request) => request?.accept({ qp: answersThere })),
+    other.next().then((request) => request?.accept({ qp: answersBack })),
+  ]);
+  const bytes = pattern(77);
+  assert.deepEqual(await exchange(asksThere, answersThere, bytes), bytes);
+  assert.deepEqual(await exchange(answersBack, asksBack, bytes), bytes);
+  await Promise.all(connections.map((connection) => connection?.disconnect()));
+  for (const end of ends) await end.close();
 });
