@@ -233,6 +233,8 @@ int rdma_destroy_id(struct rdma_cm_id *base)
 {
 	struct id *id = (struct id *)base;
 	struct timespec limit;
+	if (fails("destroy_id"))
+		return -1;
 	clock_gettime(CLOCK_REALTIME, &limit);
 	limit.tv_sec += 5;
 	pthread_mutex_lock(&mutex);

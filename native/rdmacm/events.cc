@@ -154,7 +154,8 @@ napi_value TakeEvent(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// closeChannel(channel): events stop at once. Destroys the ids that are left, which the program has not heard of.
+// closeChannel(channel): events stop at once. Destroys the ids that are left: those that the program has not heard of, and
+// those that the kernel did not let go before. Where it still keeps one, the channel stays until the environment ends.
 napi_value CloseChannel(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   CmObjects* const objects = CmObjectsOf(arguments);
@@ -167,15 +168,20 @@ napi_value CloseChannel(napi_env env, napi_callback_info info) {
   return RunTask(
       env, {},
       [channel, left] {
-        for (Id* id : left) CmLibrary::Get()->destroy_id(id->id);
-        CmLibrary::Get()->destroy_event_channel(channel->channel);
-        return 0;
+        int error = 0;
+        for (Id* id : left) {
+          const int failed = Destroy(id);
+          if (failed != 0) error = failed;
+        }
+        if (error == 0) CmLibrary::Get()->destroy_event_channel(channel->channel);
+        return error;
       },
       [objects, handle, left](napi_env finished) {
-        for (const Id* id : left) objects->ids.Remove(id->handle);
+        objects->Forget(left);
         objects->channels.Remove(handle);
         return FromInt(finished, 0);
-      });
+      },
+      [objects, left](napi_env) { objects->Forget(left); });
 }
 
 }  // namespace

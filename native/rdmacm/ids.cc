@@ -14,8 +14,18 @@ namespace queuepair {
 
 CmObjects::~CmObjects() {
   if (CmLibrary::Get() == nullptr) return;
-  ids.ForEach([](Id& id) { CmLibrary::Get()->destroy_id(id.id); });
-  channels.ForEach([](Channel& channel) { CmLibrary::Get()->destroy_event_channel(channel.channel); });
+  ids.ForEach([](Id& id) {
+    if (Destroy(&id) != 0) id.channel->is_held = true;
+  });
+  channels.ForEach([](Channel& channel) {
+    if (!channel.is_held) CmLibrary::Get()->destroy_event_channel(channel.channel);
+  });
+}
+
+int Destroy(Id* id) {
+  const int error = CmErrorOf([id] { return CmLibrary::Get()->destroy_id(id->id); });
+  if (error == 0) id->id = nullptr;
+  return error;
 }
 
 int32_t CmObjects::Add(Channel* channel, rdma_cm_id* id) {
@@ -34,6 +44,16 @@ std::vector<Id*> CmObjects::EndAll(const Channel* channel) {
     ended.push_back(&id);
   });
   return ended;
+}
+
+void CmObjects::Forget(const std::vector<Id*>& ended) {
+  for (Id* id : ended) {
+    if (id->id == nullptr) {
+      ids.Remove(id->handle);
+    } else {
+      id->is_ending = false;
+    }
+  }
 }
 
 Id* CmObjects::FindLive(int32_t handle) const {
@@ -70,11 +90,12 @@ napi_value DestroyId(napi_env env, napi_callback_info info) {
   if (id == nullptr) return nullptr;
   id->is_ending = true;
   return RunTask(
-      env, {}, [id] { return CmErrorOf([id] { return CmLibrary::Get()->destroy_id(id->id); }); },
+      env, {}, [id] { return Destroy(id); },
       [objects, id](napi_env finished) {
-        objects->ids.Remove(id->handle);
+        objects->Forget({id});
         return FromInt(finished, 0);
-      });
+      },
+      [objects, id](napi_env) { objects->Forget({id}); });
 }
 
 // deviceOf(id): the name of its device, empty while it has none.

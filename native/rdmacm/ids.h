@@ -2,7 +2,8 @@
 // a time, none once it is being destroyed); here it is only enforced that a handle names something that is there.
 //
 // Both tables belong to the thread of the event loop, and so does reading events. `rdma_destroy_id` waits, on a thread of
-// the pool, until the events of the id are acknowledged: each is, by the call that reads it.
+// the pool, until the events of the id are acknowledged: each is, by the call that reads it. An id that the kernel does not
+// let go is destroyed again with its channel, and the channel is there as long as an id of it is.
 #pragma once
 
 #include "headers.h"
@@ -48,6 +49,8 @@ struct Channel {
   FdWatcher* watcher = nullptr;
   // Read, and not yet taken by JavaScript.
   std::deque<CmEvent> events;
+  // The kernel did not let an id of it go, which still needs it.
+  bool is_held = false;
 };
 
 struct Id {
@@ -68,6 +71,8 @@ class CmObjects {
   int32_t Add(Channel* channel, rdma_cm_id* id);
   // Those of the channel that nobody destroys yet; from now on they have no handle that works.
   std::vector<Id*> EndAll(const Channel* channel);
+  // For ids of `EndAll`: those that the kernel did not let go (their `id` is not nullptr) can be destroyed again.
+  void Forget(const std::vector<Id*>& ended);
   // nullptr for an id that is being destroyed.
   Id* FindLive(int32_t handle) const;
 
@@ -101,6 +106,9 @@ int CmErrorOf(Call call) {
   errno = 0;
   return ErrorOf(call());
 }
+
+// On any thread. An errno; after 0 `id.id` is nullptr.
+int Destroy(Id* id);
 
 void RegisterCmEvents(napi_env env, napi_value exports, CmObjects* objects);
 void RegisterCmIds(napi_env env, napi_value exports, CmObjects* objects);

@@ -13,7 +13,7 @@ export interface RdmacmAddon {
   openChannel(onEvent: (type: number, id: number) => void): Promise<number>;
   /** The oldest event: its fields (`CmField`) and its private data. Returns the length of that. */
   takeEvent(channel: number, fields: Float64Array, privateData: Uint8Array): number | undefined;
-  /** Destroys the ids that are left. */
+  /** Destroys the ids that are left, those whose `destroyId` failed with them. */
   closeChannel(channel: number): Promise<number>;
 
   createId(channel: number, portSpace: number): Promise<number>;
@@ -35,7 +35,7 @@ export interface RdmacmAddon {
   resolveRoute(id: number, timeoutMillis: number): Promise<number> | undefined;
   /** What a queue pair needs for its step to `state`, as in attribute-array.ts. Resolves with the mask. */
   initQpAttr(id: number, state: number, places: Float64Array): Promise<number> | undefined;
-  /** `parameters` as `CmParameter` numbers them. */
+  /** `parameters`: {@link CM_PARAMETERS} numbers. */
   connect(id: number, parameters: Float64Array, privateData: Uint8Array): Promise<number> | undefined;
   accept(id: number, parameters: Float64Array, privateData: Uint8Array): Promise<number> | undefined;
   establish(id: number): Promise<number> | undefined;

@@ -457,6 +457,27 @@ test('a device that closes tells the peers of all that is open, and who waits', 
   ]);
 });
 
+test('an id that the kernel does not let go is destroyed again before its channel, which stays where that fails', {
+  skip: missing,
+}, () => {
+  const code = `const server = await serve();
+    const keep = async (run) => {
+      process.env.STAND_IN_FAIL_destroy_id = '16';
+      await run();
+    };
+    const client = meet(server.port);
+    await server.next();
+    await keep(() => client.id.close());
+    delete process.env.STAND_IN_FAIL_destroy_id;
+    await device.close({ force: true });
+    const other = await openDevice('noop0');
+    const theirs = await other.connectionManager();
+    await theirs.listen({ host: '192.0.2.1', port: 0, backlog: 1 }, () => {});
+    await keep(() => other.close({ force: true }));
+    return [device.census().cmIds, other.census().cmIds];`;
+  assert.deepEqual(play(code), [0, 0]);
+});
+
 test('what is missing is named: the library, its functions, the module, the permission', {
   skip: missing,
 }, () => {
