@@ -4,7 +4,7 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { PeerFault } from '../session/session-data.js';
+import type { PeerFault, ProofSeen } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
@@ -239,7 +239,7 @@ export class DataPath implements DataPlane, ProgramPlane {
     return { isEncrypted: this.isEncrypted };
   }
 
-  async prove({ receive, received }: Terms): Promise<void> {
+  async prove({ receive, received }: Terms, onSeen: (seen: ProofSeen) => void): Promise<void> {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
     const messages = {
@@ -252,11 +252,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       slotBytes: receive.slotBytes,
     };
     postProof(messages, this.#proof);
-    await this.#proof.until('small');
-  }
-
-  async proveFull(): Promise<void> {
-    await this.#proof.until('full');
+    await this.#proof.done(onSeen);
   }
 
   /**

@@ -5,7 +5,13 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { KeyPair, PeerFault, SessionParameters, SessionRole } from '../session/session-data.js';
+import type {
+  KeyPair,
+  PeerFault,
+  ProofSeen,
+  SessionParameters,
+  SessionRole,
+} from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
@@ -107,17 +113,11 @@ export interface DataPlane {
   connect(link: LinkTerms): Promise<LinkFacts>;
   /**
    * Both sides are ready: sends the peer two messages that hold nothing, one of which fills a packet, and resolves when
-   * its device has the small one.
+   * its device has both. `onSeen` is told what has come through, of either side's two, whenever it is more.
    *
    * @throws RdmaError what ended the link.
    */
-  prove(terms: Terms): Promise<void>;
-  /**
-   * After `prove`: resolves when the peer's device has the large one, too.
-   *
-   * @throws RdmaError what ended the link.
-   */
-  proveFull(): Promise<void>;
+  prove(terms: Terms, onSeen: (seen: ProofSeen) => void): Promise<void>;
   /** Sends what waits. */
   open(terms: Terms): void;
   /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */

@@ -5,6 +5,7 @@
  * Invariant: the time for recovery begins with the first failure after progress, and not anew with every failure.
  */
 import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 
 const FIRST_PAUSE_MILLIS = 5;
 const LONGEST_PAUSE_MILLIS = 200;
@@ -18,6 +19,14 @@ const RETRYABLE: readonly RdmaErrorCode[] = [
 ];
 /** Nobody answered any more, which has a reason where one is known. */
 const SILENCE: readonly RdmaErrorCode[] = ['ERR_RDMA_TIMEOUT', 'ERR_RDMA_CONNECTION_LOST'];
+/** The peer gave up as well, perhaps before it knew why: what this side has found out says more. */
+const PEER_GAVE_UP: readonly (RefusalKind | undefined)[] = [
+  'timeout',
+  'unreachable',
+  'failed',
+  'left',
+  'resumption',
+];
 /** What a connection recovers from. TLS that broke is mended by a new session, which verifies the peer anew. */
 const RECOVERABLE: readonly RdmaErrorCode[] = [...RETRYABLE, 'ERR_RDMA_TLS'];
 
@@ -97,8 +106,8 @@ export class Recovery {
 
   /** The last failure of a recovery tells what it began with. */
   withCause(last: RdmaError): RdmaError {
-    const isSilence = SILENCE.includes(last.code) || last.refusal === 'timeout';
-    const failure = isSilence ? (this.#blocked ?? last) : last;
+    const saysLess = SILENCE.includes(last.code) || PEER_GAVE_UP.includes(last.refusal);
+    const failure = saysLess ? (this.#blocked ?? last) : last;
     const first = this.#trouble?.cause;
     if (first === undefined || first === failure) return failure;
     const { status, refusal } = failure;

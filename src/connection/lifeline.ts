@@ -270,8 +270,7 @@ export class Lifeline {
         const { isEncrypted } = await dataPath.connect(link);
         this.isEncrypted = isEncrypted;
       },
-      prove: (terms) => dataPath.prove(terms),
-      proveFull: () => dataPath.proveFull(),
+      prove: (terms, onSeen) => dataPath.prove(terms, onSeen),
     });
     this.peerTerms = terms;
     dataPath.open(terms);

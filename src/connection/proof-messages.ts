@@ -5,7 +5,7 @@
  * Both leave before anything else: they name the number that the peer expects next without using it up.
  */
 import { WrOpcode } from '../verbs/work-request.js';
-import type { LinkProof, ProofSize } from './link-proof.js';
+import { type LinkProof, PROOF_MESSAGES } from './link-proof.js';
 import { HEADER_BYTES, MessageKind, writeHeader } from './message-header.js';
 import type { ReceiveWindow } from './receive-window.js';
 import type { ConnectionResources } from './resources.js';
@@ -34,14 +34,14 @@ export function postProof(messages: ProofMessages, proof: LinkProof): void {
   const smallBytes = bareBytes(sealer);
   if (slotBytes <= smallBytes) {
     // Too small for any message: there is nothing to prove, and the sender refuses the peer's terms.
-    for (const size of ['small', 'full'] as const) proof.onDone(size, undefined);
+    for (let i = 0; i < PROOF_MESSAGES; i++) proof.onDone(undefined);
     return;
   }
   post(messages, proof, 'small', smallBytes);
   post(messages, proof, 'full', Math.min(pathMtu, slotBytes));
 }
 
-function post(messages: ProofMessages, proof: LinkProof, size: ProofSize, length: number): void {
+function post(messages: ProofMessages, proof: LinkProof, size: 'small' | 'full', length: number): void {
   const { tracker, resources, window, sealer, sequence } = messages;
   const { sendMr: mr } = resources;
   const offset = resources.proofAt[size];
@@ -52,5 +52,5 @@ function post(messages: ProofMessages, proof: LinkProof, size: ProofSize, length
   const padding = new Uint8Array(length - bareBytes(sealer));
   sealer?.seal(mr.bytes.subarray(offset, offset + HEADER_BYTES), padding, body);
   const sges = [{ mr, offset, length }];
-  tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(size, error));
+  tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => proof.onDone(error));
 }

@@ -14,7 +14,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { DataPlane, LinkTerms, PrepareOptions } from './data-plane.js';
 
 /** How an attempt is carried out, step by step. What they throw ends the attempt, and `meet` throws it. */
-export interface MeetingSteps extends Pick<DataPlane, 'peerFault' | 'prove' | 'proveFull'> {
+export interface MeetingSteps extends Pick<DataPlane, 'peerFault' | 'prove'> {
   /** The peer is there: makes the objects, and says what it must know. Nothing is made before. */
   prepare(options: PrepareOptions): Promise<SessionParameters>;
   /** Ties the queue pair to the peer's: the peer may send. */
@@ -48,10 +48,10 @@ export interface Rendezvous {
   /** `undefined` while it lasts. */
   readonly end: RendezvousEnd | undefined;
   /**
-   * Meets the peer: resolves when packets have come through in both directions, with what the peer promises. Rejects only
+   * Meets the peer: resolves when packets of all sizes have come through in both directions, with what the peer promises. Rejects only
    * after a step that was running has settled, so that what the steps made can then be freed.
    *
-   * @throws RdmaError why the rendezvous ended, what a step threw, or ERR_RDMA_UNREACHABLE when nothing came through;
+   * @throws RdmaError why the rendezvous ended, what a step threw, or ERR_RDMA_UNREACHABLE when they did not come through;
    *   after the last another attempt may be made.
    */
   meet(steps: MeetingSteps): Promise<Terms>;

@@ -13,7 +13,7 @@ import type { PeerIdentity } from '../session/peer-identity.js';
 import type { SessionAttributes } from '../session/session-data.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { type Proving, proofError, unreachable } from '../session/unreachable.js';
+import { type Proving, proofError } from '../session/unreachable.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { LinkKeys } from './data-plane.js';
 import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
@@ -24,9 +24,13 @@ export class TlsRendezvous implements Rendezvous {
   readonly #channel: ControlChannel;
   /** A new number whenever frames are read by another, so that the watch of before falls silent. */
   #watches = 0;
+  /** While a link is being proven. */
+  #proving: Proving | undefined;
 
   constructor(channel: ControlChannel) {
     this.#channel = channel;
+    const { deadlineError } = channel;
+    channel.deadlineError = () => this.#meant(deadlineError());
   }
 
   get peerName(): string {
@@ -49,25 +53,32 @@ export class TlsRendezvous implements Rendezvous {
     this.#watches++;
     const channel = this.#channel;
     const end = { role: channel.role, secret: endSecret(channel) };
-    let proving: Proving | undefined;
     try {
       const { terms } = await establishSession(channel, {
         createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
         transition: (met) => steps.connect({ ...met, keys: linkKeys(channel, met) }),
-        async prove(met) {
-          const state: Proving = { ...met, hasSmall: false };
-          proving = state;
-          channel.deadlineError = () => unreachable(channel, state);
-          await steps.prove(met.terms);
-          state.hasSmall = true;
-          await steps.proveFull();
-        },
+        prove: (met) => this.#prove(steps, met),
       });
       return terms;
     } catch (error) {
-      throw proving === undefined ? error : proofError(channel, proving, asRdmaError(error, FAILED));
+      throw this.#meant(asRdmaError(error, FAILED));
+    } finally {
+      this.#proving = undefined;
     }
+  }
+
+  #prove(steps: MeetingSteps, met: SessionAttributes): Promise<void> {
+    const proving: Proving = { ...met, seen: { sent: 0, arrived: 0 } };
+    this.#proving = proving;
+    return steps.prove(met.terms, (seen) => {
+      proving.seen = seen;
+    });
+  }
+
+  /** What it means that `error` ends the meeting, or the channel during it. */
+  #meant(error: RdmaError): RdmaError {
+    return proofError(this.#channel, this.#proving, error);
   }
 
   watch(listener: RendezvousListener): () => void {
@@ -83,7 +94,8 @@ export class TlsRendezvous implements Rendezvous {
   }
 
   fail(error: RdmaError, told: string): void {
-    this.#channel.fail(error, told);
+    const meant = this.#proving === undefined ? error : this.#meant(error);
+    this.#channel.fail(meant, meant === error ? told : meant.message);
   }
 
   drop(error: RdmaError): void {
@@ -122,7 +134,7 @@ export class TlsRendezvous implements Rendezvous {
     const channel = this.#channel;
     if (type === 'ping') {
       if (channel.end === undefined) channel.send({ type: 'pong' });
-    } else if (type !== 'pong' && type !== 'proven') {
+    } else if (type !== 'pong') {
       const message = `${channel.peerName} sent "${type}" after the session was established`;
       const error = new RdmaError('ERR_RDMA_PROTOCOL', message);
       channel.fail(error);

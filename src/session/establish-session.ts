@@ -20,14 +20,14 @@ export interface SessionSteps {
   /** INIT → RTR(rqPsn) → RTS(sqPsn), and posts the receives. */
   transition(attributes: SessionAttributes, signal: AbortSignal): Promise<void>;
   /**
-   * Both sides are ready: resolves when the link has carried packets in both directions. The channel stays open when it
-   * rejects, because another attempt may begin over it.
+   * Both sides are ready: resolves when the link has carried this side's packets; the peer says so of its own. The channel
+   * stays open when it rejects, because another attempt may begin over it.
    */
   prove?(attributes: SessionAttributes): Promise<void>;
 }
 
 /**
- * Resolves when both sides are ready and the link is proven. Rejects only after a step that was running has settled, so that the caller can
+ * Resolves when both sides are ready and both have proven the link. Rejects only after a step that was running has settled, so that the caller can
  * then free what its steps made; the channel has ended (or is ending) by then. May be called again on a session that is
  * established, by both sides: then new PSNs and parameters are exchanged.
  *

@@ -59,7 +59,7 @@ const FRAME_SCHEMAS = {
   }),
   /** The sender's queue pair is in RTS and its receives are posted. */
   ready: v.strictObject({ type: v.literal('ready') }),
-  /** A packet of the sender's queue pair came through, and so did the acknowledgement. */
+  /** A small and a full packet of the sender's queue pair came through, and so did their acknowledgements. */
   proven: v.strictObject({ type: v.literal('proven') }),
   /** Client only, before its PSN: this session takes up a connection whose own session was lost. */
   resume: v.strictObject({

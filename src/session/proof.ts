@@ -1,52 +1,92 @@
 /**
  * Both ends are ready, but a session that stands says nothing about UDP: until packets have come through, nothing is up.
  *
- * Each end has its own proof: the peer's device acknowledged a message, which took one direction, as the acknowledgement
- * took the other. It says so by `proven`, before anything else, and goes on. So the peer's word is proof as well, also of
- * a peer that has since ended, started over or failed.
+ * Each end has its own proof: the peer's device acknowledged a small message and one that fills a packet, so messages of
+ * both sizes pass in one direction, and acknowledgements, which are small, in the other. It says so by `proven`. An end goes
+ * on when it has its own proof and the peer's word, and only then do messages of both sizes pass in both directions. An
+ * end that waits is not up: what the peer sends before the word of this end is the course of the proof and nothing else.
  */
 import { RdmaError } from '../verbs/errors.js';
 import type { ControlChannel } from './control-channel.js';
 import { UNEXPECTED_FRAME } from './handshake.js';
 
 /**
- * Resolves when `own` does or the peer says that it has its proof.
+ * Resolves when `own` has and the peer says that it has its proof as well. A session that the network takes between the two
+ * counts as proven: a peer that got our word is up, and can come back only to a connection that recovers.
  *
- * @throws RdmaError what `own` rejects with, why the channel ended, ERR_RDMA_CONNECTION_LOST when the peer starts over.
+ * @throws RdmaError what `own` rejects with, why the channel ended, ERR_RDMA_CONNECTION_LOST when the peer starts over or
+ *   leaves.
  */
 export async function untilProven(channel: ControlChannel, own: Promise<void>): Promise<void> {
-  const over = new AbortController();
-  const word = peersWord(channel, over.signal);
+  const course = new ProofCourse(channel);
+  const ended = course.read();
   // Whichever comes second is no news any more.
-  word.catch(() => {});
-  own.catch(() => {});
+  ended.catch(() => {});
   try {
-    const isOwn = await Promise.race([own.then(() => true), word.then(() => false)]);
-    if (isOwn && channel.end === undefined) channel.send({ type: 'proven' });
+    await Promise.race([ended, Promise.all([own.then(() => course.onOwn()), course.word])]);
+  } catch (error) {
+    if (!course.hasOwn || !isLost(channel)) throw error;
   } finally {
-    over.abort();
+    course.isOver = true;
   }
 }
 
-/** Other frames than those of a peer that is at the same point stay for the next reader. */
-async function peersWord(channel: ControlChannel, over: AbortSignal): Promise<void> {
-  for (;;) {
-    const { type } = await channel.peek();
-    if (over.aborted) return;
-    if (type === 'psn' || type === 'bye') {
-      const what = type === 'psn' ? 'starts over' : 'said bye';
-      const message = `${channel.peerName} ${what} before a packet came through`;
-      throw new RdmaError('ERR_RDMA_CONNECTION_LOST', message);
+/** Not ended by either side: the network has taken it. */
+const isLost = ({ end }: ControlChannel): boolean =>
+  end?.error?.code === 'ERR_RDMA_CONNECTION_LOST' || end?.error?.code === 'ERR_RDMA_TLS';
+
+/** What the peer says until the proof is over. Other frames stay for the next reader. */
+class ProofCourse {
+  readonly word: Promise<void>;
+  /** Nothing more is read here. */
+  isOver = false;
+  /** The peer was told, unless it is gone. */
+  hasOwn = false;
+  readonly #channel: ControlChannel;
+  #onWord: () => void = () => {};
+  #hasWord = false;
+
+  constructor(channel: ControlChannel) {
+    this.#channel = channel;
+    this.word = new Promise((resolve) => {
+      this.#onWord = resolve;
+    });
+  }
+
+  onOwn(): void {
+    this.hasOwn = true;
+    this.isOver = this.#hasWord;
+    if (this.#channel.end === undefined) this.#channel.send({ type: 'proven' });
+  }
+
+  /** Rejects when there will be no proof. */
+  async read(): Promise<void> {
+    const channel = this.#channel;
+    while (!this.isOver) {
+      const { type } = await channel.peek();
+      if (this.isOver) return;
+      if (type === 'psn' || type === 'bye') {
+        const what = type === 'psn' ? 'starts over' : 'said bye';
+        const message = `${channel.peerName} ${what} before packets of both sizes came through in both directions`;
+        throw new RdmaError('ERR_RDMA_CONNECTION_LOST', message);
+      }
+      const isWord = type === 'proven' && !this.#hasWord;
+      if (!isWord && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);
+      await channel.receive();
+      if (type === 'ping') channel.send({ type: 'pong' });
+      if (isWord) this.#heardWord();
     }
-    if (type !== 'proven' && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);
-    await channel.receive();
-    if (type === 'ping') channel.send({ type: 'pong' });
-    if (type === 'proven') return;
+  }
+
+  #heardWord(): void {
+    this.#hasWord = true;
+    this.isOver = this.hasOwn;
+    this.#onWord();
   }
 }
 
 function unexpected(channel: ControlChannel, type: string): RdmaError {
-  const what = `${UNEXPECTED_FRAME}: it sent "${type}" before a packet came through`;
+  const what = `${UNEXPECTED_FRAME}: it sent "${type}" before the link was proven`;
   const error = new RdmaError(
     'ERR_RDMA_PROTOCOL',
     `${channel.peerName} broke the session protocol (${what})`,

@@ -48,3 +48,11 @@ export interface KeyPair {
   readonly own: DirectionKeys;
   readonly peer: DirectionKeys;
 }
+
+/** How many of the two messages of a proof have come through, a small one and then one that fills a packet. */
+export interface ProofSeen {
+  /** Ours that the peer's device has acknowledged. */
+  readonly sent: number;
+  /** The peer's that are here. */
+  readonly arrived: number;
+}

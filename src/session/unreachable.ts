@@ -1,47 +1,65 @@
 /**
  * What it means that a session stands and its link is not proven: TCP works, and UDP does not, or no large packets of it.
- * The sentence says what to open or to lower, as the people who read it know ports and not queue pairs.
+ * The sentence says what to open or to lower, as the people who read it know ports and not queue pairs; and it names the
+ * direction where what has come through tells it.
  */
 import { RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
 import type { ControlChannel } from './control-channel.js';
-import type { SessionAttributes } from './session-data.js';
+import type { ProofSeen, SessionAttributes } from './session-data.js';
 
 /** A link that is being proven. */
 export interface Proving extends Pick<SessionAttributes, 'own' | 'peer'> {
-  /** Small packets have come through. */
-  hasSmall: boolean;
+  seen: ProofSeen;
 }
 
 type Channel = Pick<ControlChannel, 'role' | 'remoteAddress' | 'remotePort' | 'end'>;
 
-/** What it means that `error` ended the proof. */
-export function proofError(channel: Channel, proving: Proving, error: RdmaError): RdmaError {
+const ALL = 2;
+
+/** What it means that `error` ended a meeting, which was `proving` its link if it had come that far. */
+export function proofError(channel: Channel, proving: Proving | undefined, error: RdmaError): RdmaError {
   const { end } = channel;
   const cause = end?.error ?? error;
   if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
   // The peer has found out first.
-  if (end?.told === 'unreachable') return unreachable(channel, proving, { cause, refusal: end.told });
+  if (end?.told === 'unreachable') return toldUnreachable(channel, proving, cause);
+  if (proving === undefined) return cause;
+  const { sent, arrived } = proving.seen;
+  if (sent === ALL && arrived === ALL) return cause;
   const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
   return isUnanswered ? unreachable(channel, proving, { cause }) : cause;
 }
 
-export function unreachable(
+function toldUnreachable(channel: Channel, proving: Proving | undefined, cause: RdmaError): RdmaError {
+  const options = { cause, refusal: 'unreachable' } as const;
+  if (proving === undefined) return new RdmaError('ERR_RDMA_UNREACHABLE', cause.message, options);
+  return unreachable(channel, proving, options);
+}
+
+function unreachable(
   { role, remoteAddress, remotePort }: Channel,
-  { own, peer, hasSmall }: Proving,
-  options: RdmaErrorOptions = {},
+  { own, peer, seen: { sent, arrived } }: Proving,
+  options: RdmaErrorOptions,
 ): RdmaError {
   const where = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
+  const other = role === 'client' ? 'server' : 'client';
   const fault = (text: string): RdmaError => new RdmaError('ERR_RDMA_UNREACHABLE', text, options);
-  if (hasSmall) {
+  if (sent > 0) {
     const bytes = Math.min(own.mtu, peer.mtu);
+    let direction = '';
+    if (sent === ALL) direction = ` from the ${other}`;
+    else if (arrived === ALL) direction = ` to the ${other}`;
     return fault(
-      `${where}, and small UDP packets come through, but those that carry ${bytes} bytes do not: ` +
+      `${where}, and small UDP packets come through, but those that carry ${bytes} bytes do not${direction}: ` +
         'lower path.mtu (--path-mtu) at either end, or let the network carry them',
     );
   }
-  const udp =
-    own.udpPort === peer.udpPort
-      ? `UDP port ${own.udpPort} does not come through: open it in both directions`
-      : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do not come through: open them in both directions`;
-  return fault(`${where}, but ${udp}`);
+  const isOne = own.udpPort === peer.udpPort;
+  const ports = isOne
+    ? `UDP port ${own.udpPort} does`
+    : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do`;
+  const [direction, way] = arrived > 0 ? [` to the ${other}`, 'that direction'] : ['', 'both directions'];
+  return fault(
+    `${where}, but ${ports} not come through${direction}: open ${isOne ? 'it' : 'them'} in ${way}`,
+  );
 }

@@ -226,6 +226,35 @@ test('the time for recovery begins with the first failure, however many follow, 
   assert.ok(life.now >= RECOVERY_MILLIS, `after ${life.now} ms`);
 });
 
+test("what this side has found out of a blocked path is not overwritten by the peer's end, but its refusals are", () => {
+  const blocked = new RdmaError('ERR_RDMA_UNREACHABLE', 'UDP does not come through');
+  for (const refusal of [
+    'timeout',
+    'unreachable',
+    'failed',
+    'left',
+    'resumption',
+    'not-authorized',
+  ] as const) {
+    const life = after(
+      new Life(),
+      'start',
+      'met',
+      linkFailed(),
+      'disconnected',
+      notMet(blocked),
+      'disconnected',
+    );
+    life.passes(10);
+    assert.equal(life.where(), 'down meeting');
+    life.does(notMet(new RdmaError('ERR_RDMA_REFUSED', 'it ended the session', { refusal })));
+    const { state } = life.machine;
+    assert.ok(state.name === 'ending');
+    const code = refusal === 'not-authorized' ? 'ERR_RDMA_REFUSED' : 'ERR_RDMA_UNREACHABLE';
+    assert.equal(state.error?.code, code, refusal);
+  }
+});
+
 test('what moved makes the next failure new trouble', () => {
   const life = SITUATIONS['up']?.() as Life;
   for (let i = 0; i < 20; i++) {

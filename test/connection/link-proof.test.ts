@@ -20,7 +20,7 @@ const HASTY = { timeout: 10, retryCount: 7 } as const;
 /** Longer than any deadline of a handshake. */
 const PATIENT = { timeout: 20, retryCount: 7 } as const;
 const SENTENCE =
-  /^TCP (to|from) 127\.0\.0\.1:\d+ works, but UDP ports? \d+.* not come through: open (it|them) in both directions$/;
+  /^TCP (to|from) 127\.0\.0\.1:\d+ works, but UDP ports? \d+.* not come through( to the (server|client))?: open (it|them) in (both directions|that direction)$/;
 
 interface Rig extends AsyncDisposable {
   readonly server: Server;
@@ -181,6 +181,34 @@ for (const [who, path] of [
   });
 }
 
+for (const from of ['client', 'server'] as const) {
+  const to = from === 'client' ? 'server' : 'client';
+  for (const [who, path] of [
+    ['the queue pair gives up', HASTY],
+    ['the deadline passes', PATIENT],
+  ] as const) {
+    test(`a path that loses large packets from the ${from} only: ${who}, nothing is up, and both ends name the direction`, async () => {
+      await using rig = await startRig({ path, handshakeDeadlineMillis: 500 });
+      const device = from === 'client' ? rig.serverDevice : rig.clientDevice;
+      device.longestBytes = 1200;
+      const told = (direction: string): RegExp =>
+        new RegExp(
+          `small UDP packets come through, but those that carry 4096 bytes do not ${direction}: lower`,
+        );
+      const ofClient = from === 'client' ? 'to the server' : 'from the server';
+      const ofServer = from === 'client' ? 'from the client' : 'to the client';
+      await assert.rejects(rig.connect(), { code: 'ERR_RDMA_UNREACHABLE', message: told(ofClient) });
+      await serverIsEmpty(rig.server);
+      assert.equal(rig.handled.length, 0, `the handler saw it, although large packets to the ${to} are lost`);
+      assert.deepEqual(
+        rig.refusals.map(({ kind }) => kind),
+        ['unreachable'],
+      );
+      assert.match(rig.refusals[0]?.reason ?? '', told(ofServer));
+    });
+  }
+}
+
 test('a path that comes to lose large packets does not keep a connection in recovery for ever', async () => {
   await using rig = await startRig({ path: HASTY });
   const client = await rig.connect();
@@ -213,32 +241,35 @@ test('a client that sends all it has and quits at once is served', async () => {
 test('a link is proven when the peer has both messages, and the first two from the peer are its part of that', async () => {
   const proof = new LinkProof();
   assert.deepEqual([proof.onArrived(), proof.onArrived(), proof.onArrived()], [false, false, true]);
-  proof.onDone('small', undefined);
-  await proof.until('small');
+  const seen: unknown[] = [];
+  const done = proof.done((now) => seen.push(now));
+  proof.onDone(undefined);
   assert.equal(proof.isProven, false, 'a small packet came through');
-  proof.onDone('full', undefined);
-  await proof.until('full');
+  proof.onDone(undefined);
+  await done;
   assert.equal(proof.isProven, true);
+  assert.deepEqual(
+    seen,
+    [0, 1, 2].map((sent) => ({ sent, arrived: 2 })),
+  );
   proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'too late'));
-  await proof.until('full');
+  await proof.done(() => {});
 });
 
 test('a proof fails with its first reason, also when nobody waits for it', async () => {
   const reason = new RdmaError('ERR_RDMA_COMPLETION', 'nothing came back');
   const [message, link] = [new LinkProof(), new LinkProof()];
-  message.onDone('small', reason);
+  message.onDone(reason);
   link.fail(reason);
   // An unhandled rejection would fail the test here.
   await new Promise(setImmediate);
   for (const proof of [message, link]) {
     assert.equal(proof.isProven, false);
     proof.fail(new RdmaError('ERR_RDMA_CLOSED', 'later'));
-    for (const size of ['small', 'full'] as const) {
-      const outcome = await Promise.race([
-        proof.until(size).catch((error: unknown) => error),
-        new Promise((resolve) => setImmediate(resolve, 'it still waits')),
-      ]);
-      assert.equal(outcome, reason);
-    }
+    const outcome = await Promise.race([
+      proof.done(() => {}).catch((error: unknown) => error),
+      new Promise((resolve) => setImmediate(resolve, 'it still waits')),
+    ]);
+    assert.equal(outcome, reason);
   }
 });

@@ -5,6 +5,7 @@ import type { MeetingSteps, RendezvousListener } from '../../src/connection/rend
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
+import type { ProofSeen } from '../../src/session/session-data.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -94,12 +95,11 @@ test('frames of a peer that is up are signs of life, and a ping is answered', as
   client.send({ type: 'ping' });
   assert.deepEqual(await client.receive(), { type: 'pong' });
   client.send({ type: 'pong' });
-  client.send({ type: 'proven' });
   rendezvous.ask();
   assert.deepEqual(await client.receive(), { type: 'ping' });
   await client.close();
   await told.until('left');
-  assert.deepEqual(told.all, ['heard', 'heard', 'heard', 'left']);
+  assert.deepEqual(told.all, ['heard', 'heard', 'left']);
   assert.deepEqual(rendezvous.end, { error: undefined });
 });
 
@@ -165,7 +165,11 @@ test('whoever stops the watch, or begins another, leaves the frames to the next'
 
 /** Both ends meet, with UDP ports of their own, and the proof of each ends as the test wants. */
 async function meetings(
-  proofs: { server: Promise<void>; client: Promise<void>; full?: Promise<void> },
+  proofs: {
+    server: Promise<void>;
+    client: Promise<void>;
+    seen?: Partial<Record<'server' | 'client', ProofSeen>>;
+  },
   ports = { server: 4791, client: 4791 },
 ): Promise<{
   client: ControlChannel;
@@ -182,8 +186,10 @@ async function meetings(
     }),
     peerFault: async () => undefined,
     connect: async () => {},
-    prove: () => proofs[who],
-    proveFull: async () => proofs.full,
+    prove(_, onSeen) {
+      onSeen(proofs.seen?.[who] ?? { sent: 0, arrived: 0 });
+      return proofs[who];
+    },
   });
   const ofServer = rdmaError(rendezvous.meet(stepsOf('server')));
   const ofClient = rdmaError(new TlsRendezvous(client).meet(stepsOf('client')));
@@ -238,21 +244,106 @@ test('two UDP ports are both named, each end with its own first', async () => {
   await client.close();
 });
 
-test('small packets that come through, and large ones that do not, are told by their size', async () => {
-  const done = Promise.resolve();
-  const { client, ofServer, ofClient } = await meetings({
-    server: done,
-    client: done,
-    full: failing(unanswered()),
+for (const [what, seen, sentences] of [
+  [
+    'all small packets',
+    { server: [0, 0], client: [0, 0] },
+    [
+      /UDP port 4791 does not come through: open it in both directions$/,
+      /UDP port 4791 does not come through: open it in both directions$/,
+    ],
+  ],
+  [
+    'packets to the server',
+    { server: [0, 0], client: [0, 2] },
+    [
+      /does not come through: open it in both/,
+      /does not come through to the server: open it in that direction$/,
+    ],
+  ],
+  [
+    'packets to the client',
+    { server: [0, 1], client: [0, 0] },
+    [/does not come through to the client: open it in that/, /does not come through: open it in both/],
+  ],
+  [
+    'large packets',
+    { server: [1, 1], client: [1, 1] },
+    [
+      /come through, but those that carry 1024 bytes do not: lower path\.mtu/,
+      /come through, but those that carry 1024 bytes do not: lower path\.mtu/,
+    ],
+  ],
+  [
+    'large packets to the server',
+    { server: [2, 1], client: [1, 2] },
+    [/1024 bytes do not from the client: lower/, /1024 bytes do not to the server: lower/],
+  ],
+  [
+    'large packets to the client',
+    { server: [1, 2], client: [2, 1] },
+    [/1024 bytes do not to the client: lower/, /1024 bytes do not from the server: lower/],
+  ],
+] as const) {
+  test(`a path that loses ${what}: what came through tells the size and the direction, at either end`, async () => {
+    const [ofOne, ofOther] = [seen.server, seen.client].map(([sent, arrived]) => ({ sent, arrived })) as [
+      ProofSeen,
+      ProofSeen,
+    ];
+    const { client, ofServer, ofClient } = await meetings({
+      server: failing(unanswered()),
+      client: failing(unanswered()),
+      seen: { server: ofOne, client: ofOther },
+    });
+    const errors = await within(Promise.all([ofServer, ofClient]));
+    for (const [i, { code, message }] of errors.entries()) {
+      assert.equal(code, 'ERR_RDMA_UNREACHABLE');
+      assert.match(message, sentences[i] as RegExp);
+    }
+    await client.close();
   });
-  for (const { code, message } of await within(Promise.all([ofServer, ofClient]))) {
-    assert.equal(code, 'ERR_RDMA_UNREACHABLE');
-    assert.match(
-      message,
-      /small UDP packets come through, but those that carry 1024 bytes do not: lower path\.mtu/,
-    );
-  }
-  await client.close();
+}
+
+test('an end that gives the proof up for want of time says what that means, and so does its peer', async () => {
+  const { ofServer, ofClient, rendezvous } = await meetings({ server: NEVER, client: NEVER });
+  const served = await arrived.channel;
+  while (served.sessionsBefore === 0) await new Promise(setImmediate);
+  rendezvous.fail(new RdmaError('ERR_RDMA_TIMEOUT', 'too slow'), 'something else');
+  assert.equal((await within(ofServer)).code, 'ERR_RDMA_UNREACHABLE');
+  const { code, refusal, cause } = await within(ofClient);
+  assert.deepEqual({ code, refusal }, { code: 'ERR_RDMA_UNREACHABLE', refusal: 'unreachable' });
+  assert.match(String(cause), /TCP from 127\.0\.0\.1:\d+ works, but UDP port 4791 does not come through/);
+});
+
+test('an end that is told that UDP does not come through before its own proof began says so as well', async () => {
+  const client = await connectTls(clientOptions(certificates, server.port));
+  const served = await arrived.channel;
+  const met = new TlsRendezvous(client).meet({
+    prepare: () => new Promise((_, reject) => void client.closed.then(({ error }) => reject(error))),
+    peerFault: async () => undefined,
+    connect: async () => {},
+    prove: () => NEVER,
+  });
+  served.send(PSN);
+  served.fail(new RdmaError('ERR_RDMA_UNREACHABLE', 'TCP works, but UDP does not'));
+  const { code, refusal, message } = await within(rdmaError(met));
+  assert.deepEqual({ code, refusal }, { code: 'ERR_RDMA_UNREACHABLE', refusal: 'unreachable' });
+  assert.match(message, /TCP works, but UDP does not$/);
+});
+
+test('an end whose own proof is complete does not take the end of the session for a blocked path', async () => {
+  const all = { sent: 2, arrived: 2 };
+  const { ofServer, ofClient, rendezvous } = await meetings({
+    server: Promise.resolve(),
+    client: NEVER,
+    seen: { server: all, client: all },
+  });
+  const served = await arrived.channel;
+  while (served.sessionsBefore === 0) await new Promise(setImmediate);
+  const late = new RdmaError('ERR_RDMA_TIMEOUT', 'too slow');
+  rendezvous.fail(late, 'too slow');
+  assert.equal(await within(ofServer), late);
+  assert.equal((await within(ofClient)).code, 'ERR_RDMA_REFUSED');
 });
 
 test('a proof that does not come before the deadline of the handshake means the same', async () => {

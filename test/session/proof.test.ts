@@ -52,34 +52,62 @@ const typesOf = async (peer: RawPeer): Promise<string[]> =>
 
 const NEVER = new Promise<void>(() => {});
 
-test("a proof of one's own is enough, and the peer is told", async () => {
+/** What became of a promise by now, when all that is said has been read. */
+async function soFar(promise: Promise<unknown>, { socket }: RawPeer): Promise<string> {
+  say({ socket } as RawPeer, { type: 'ping' });
+  await new Promise<void>((resolve) => socket.once('data', () => resolve()));
+  return Promise.race([
+    promise.then(() => 'proven'),
+    new Promise((resolve) => setImmediate(resolve, 'waits')),
+  ]) as Promise<string>;
+}
+
+const WORD: Frame = { type: 'proven' };
+
+test("a proof of one's own is told to the peer, and is not enough without its word", async () => {
   const { channel, peer } = await channelToRawPeer();
-  await within(untilProven(channel, Promise.resolve()));
+  const told = new Promise<void>((resolve) => peer.socket.once('data', () => resolve()));
+  const proof = untilProven(channel, Promise.resolve());
+  await told;
+  assert.equal(await soFar(proof, peer), 'waits');
+  say(peer, WORD);
+  await within(proof);
   await channel.close();
-  assert.deepEqual(await typesOf(peer), ['proven', 'bye']);
+  assert.deepEqual(await typesOf(peer), ['proven', 'pong', 'bye']);
 });
 
-test('the word of the peer is enough, and needs no answer', async () => {
+test("the word of the peer is not enough without a proof of one's own", async () => {
   const { channel, peer } = await channelToRawPeer();
-  say(peer, { type: 'proven' });
-  await within(untilProven(channel, NEVER));
+  let prove = (): void => {};
+  const own = new Promise<void>((resolve) => {
+    prove = resolve;
+  });
+  const proof = untilProven(channel, own);
+  say(peer, WORD);
+  assert.equal(await soFar(proof, peer), 'waits');
+  prove();
+  await within(proof);
   await channel.close();
-  assert.deepEqual(await typesOf(peer), ['bye']);
+  assert.deepEqual(await typesOf(peer), ['pong', 'proven', 'bye']);
+});
+
+test('a second word of the peer is a breach of the protocol', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  say(peer, WORD, WORD);
+  const { code, message } = await within(rdmaError(untilProven(channel, NEVER)));
+  assert.equal(code, 'ERR_RDMA_PROTOCOL');
+  assert.match(message, /it sent "proven" before the link was proven/);
 });
 
 test('pings before the proof are answered, and neither they nor pongs prove anything', async () => {
   const { channel, peer } = await channelToRawPeer();
-  let isProven = false;
-  const proof = untilProven(channel, NEVER).then(() => {
-    isProven = true;
-  });
-  say(peer, { type: 'pong' }, { type: 'ping' });
-  await new Promise<void>((resolve) => peer.socket.once('data', () => resolve()));
-  assert.equal(isProven, false);
-  say(peer, { type: 'proven' });
+  const proof = untilProven(channel, Promise.resolve());
+  say(peer, { type: 'pong' });
+  assert.equal(await soFar(proof, peer), 'waits');
+  say(peer, WORD);
   await within(proof);
   await channel.close();
-  assert.deepEqual(await typesOf(peer), ['pong', 'bye']);
+  assert.deepEqual(await typesOf(peer), ['proven', 'pong', 'bye']);
 });
 
 test("a proof of one's own that fails is the reason, and the channel stays open for the next attempt", async () => {
@@ -91,12 +119,12 @@ test("a proof of one's own that fails is the reason, and the channel stays open 
   assert.deepEqual(await typesOf(peer), ['bye']);
 });
 
-test('a peer that starts over before the proof is lost for now, and its PSN stays for the next session', async () => {
+test('a peer that starts over before the proof is lost for now, also after its word, and its PSN stays for the next session', async () => {
   const { channel, peer } = await channelToRawPeer();
-  say(peer, { type: 'psn', psn: PSN_A });
+  say(peer, WORD, { type: 'psn', psn: PSN_A });
   const { code, message } = await within(rdmaError(untilProven(channel, NEVER)));
   assert.equal(code, 'ERR_RDMA_CONNECTION_LOST');
-  assert.match(message, /starts over before a packet came through$/);
+  assert.match(message, /starts over before packets of both sizes came through in both directions$/);
   assert.deepEqual(await within(channel.receive()), { type: 'psn', psn: PSN_A });
   await channel.close();
 });
@@ -106,7 +134,15 @@ test('a peer that says bye before the proof is lost', async () => {
   say(peer, { type: 'bye' });
   const { code, message } = await within(rdmaError(untilProven(channel, NEVER)));
   assert.equal(code, 'ERR_RDMA_CONNECTION_LOST');
-  assert.match(message, /said bye before a packet came through$/);
+  assert.match(message, /said bye before packets of both sizes came through in both directions$/);
+});
+
+test('a peer that has left is lost, and not told of a proof that came too late', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  say(peer, { type: 'bye' });
+  await within(channel.closed);
+  const { code } = await within(rdmaError(untilProven(channel, Promise.resolve())));
+  assert.equal(code, 'ERR_RDMA_CONNECTION_LOST');
 });
 
 test('any other frame before the proof is a breach of the protocol, and the peer learns of which kind', async () => {
@@ -114,30 +150,54 @@ test('any other frame before the proof is a breach of the protocol, and the peer
   say(peer, { type: 'ready' });
   const error = await within(rdmaError(untilProven(channel, NEVER)));
   assert.equal(error.code, 'ERR_RDMA_PROTOCOL');
-  assert.match(error.message, /it sent "ready" before a packet came through/);
+  assert.match(error.message, /it sent "ready" before the link was proven/);
   assert.equal(channel.end?.error, error);
   assert.deepEqual(await typesOf(peer), ['error']);
 });
 
 test('what the peer says after the proof is for the next reader', async () => {
   const { channel, peer } = await channelToRawPeer();
+  say(peer, WORD, { type: 'ping' }, { type: 'pong' });
   await within(untilProven(channel, Promise.resolve()));
-  say(peer, { type: 'ping' }, { type: 'pong' });
   assert.deepEqual(await within(channel.receive()), { type: 'ping' });
   assert.deepEqual(await within(channel.receive()), { type: 'pong' });
   await channel.close();
   assert.deepEqual(await typesOf(peer), ['proven', 'bye']);
 });
 
-test('a link that was proven before its channel ended is proven', async () => {
+test("a channel that ends before the peer's word proves nothing, whatever came through", async () => {
   const { channel } = await channelToRawPeer();
-  channel.drop(new RdmaError('ERR_RDMA_TIMEOUT', 'it is silent'));
-  await within(untilProven(channel, Promise.resolve()));
+  const reason = new RdmaError('ERR_RDMA_TIMEOUT', 'it is silent');
+  channel.drop(reason);
+  assert.equal(await within(rdmaError(untilProven(channel, Promise.resolve()))), reason);
 });
 
-test('a peer that was proven and then failed has been proven', async () => {
-  const { channel, peer } = await channelToRawPeer();
-  say(peer, { type: 'proven' }, { type: 'error', code: 'timeout', message: 'something else' });
-  await within(channel.closed);
-  await within(untilProven(channel, NEVER));
+test('a session that the network takes after the own proof counts as proven, as the peer may have the word of this end', async () => {
+  for (const own of [Promise.resolve(), NEVER]) {
+    arrived = arrival();
+    const { channel, peer } = await channelToRawPeer();
+    const proof = untilProven(channel, own);
+    const failure = rdmaError(proof);
+    failure.catch(() => {});
+    if (own !== NEVER) await new Promise<void>((resolve) => peer.socket.once('data', () => resolve()));
+    peer.socket.destroy();
+    await within(channel.closed);
+    if (own === NEVER) assert.equal((await within(failure)).code, 'ERR_RDMA_CONNECTION_LOST');
+    else await within(proof);
+  }
+});
+
+test('a peer that gave its word and then failed has been up, if it had the word of this end', async () => {
+  for (const own of [Promise.resolve(), NEVER]) {
+    const next = arrival();
+    arrived = next;
+    const { channel, peer } = await channelToRawPeer();
+    const proof = untilProven(channel, own);
+    const failure = rdmaError(proof);
+    failure.catch(() => {});
+    say(peer, WORD, { type: 'error', code: 'timeout', message: 'something else' });
+    await within(channel.closed);
+    if (own === NEVER) assert.equal((await within(failure)).code, 'ERR_RDMA_REFUSED');
+    else await within(proof);
+  }
 });

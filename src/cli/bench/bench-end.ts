@@ -13,7 +13,7 @@ import { establishSession } from '../../session/establish-session.js';
 import { generatePsn } from '../../session/psn-source.js';
 import type { SessionAttributes, SessionParameters } from '../../session/session-data.js';
 import type { LentBuffer } from '../../session/terms.js';
-import { type Proving, proofError, unreachable } from '../../session/unreachable.js';
+import { type Proving, proofError } from '../../session/unreachable.js';
 import { AccessFlags } from '../../verbs/access-flags.js';
 import type { RKey } from '../../verbs/brands.js';
 import type { Device } from '../../verbs/device.js';
@@ -78,9 +78,10 @@ export class BenchEnd {
         await endpoint?.connect(peer);
       },
       async prove(met: SessionAttributes) {
-        const state: Proving = { ...met, hasSmall: false };
+        const state: Proving = { ...met, seen: { sent: 0, arrived: 0 } };
         proving = state;
-        channel.deadlineError = () => unreachable(channel, state);
+        const { deadlineError } = channel;
+        channel.deadlineError = () => proofError(channel, state, deadlineError());
         proof = exchangeProofs(endpoint as unknown as Endpoint, state);
         await proof;
       },
@@ -191,7 +192,8 @@ async function exchangeProofs(endpoint: Endpoint, proving: Proving): Promise<num
         return;
       }
       open--;
-      if (opcode !== WcOpcode.RECV) proving.hasSmall = true;
+      const { sent, arrived } = proving.seen;
+      proving.seen = opcode === WcOpcode.RECV ? { sent, arrived: arrived + 1 } : { sent: sent + 1, arrived };
     },
   );
   return early;
