@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Random } from '../../testkit/random.js';
 import { pidTimePsns, predictPidTime } from '../../tools/attack/attacks/guessable-psn.js';
 import { ONE_PACKET } from '../../tools/attack/attacks/one-packet.js';
+import { OVERHEARD_IDS } from '../../tools/attack/attacks/overheard-ids.js';
 import { ATTACKS } from '../../tools/attack/attacks.js';
 import { parseOptions } from '../../tools/attack/options.js';
 import { reducedPsnSource } from '../../tools/attack/victims/reduced-psn.js';
@@ -53,5 +54,17 @@ test('one forbidden packet ends one queue pair, and neither memory nor others su
   const seed = randomInt(2 ** 31);
   t.diagnostic(`seed ${seed}`);
   const outcome = await ONE_PACKET.run({ seed, random: new Random(seed), full: false, progress: () => {} });
+  assert.ok(outcome.pass, outcome.note);
+});
+
+test('IDs of rdma_cm that were overheard end what they name, and nothing else', async (t) => {
+  const seed = randomInt(2 ** 31);
+  t.diagnostic(`seed ${seed}`);
+  const outcome = await OVERHEARD_IDS.run({
+    seed,
+    random: new Random(seed),
+    full: false,
+    progress: () => {},
+  });
   assert.ok(outcome.pass, outcome.note);
 });

@@ -205,5 +205,56 @@ export const CM_FAULTS = faultsOf(
       find: 'if (this.#answered.size > host.limits.maxRemembered && oldest !== undefined) this.#forget(oldest);',
       replace: 'void oldest;',
     },
+    {
+      id: 'cm-rep-of-any-transaction',
+      wrong:
+        'A REP counts whatever transaction it belongs to, so that an ID of 32 bits is all that must be guessed.',
+      file: ACTIVE,
+      find: 'rep.transactionId !== connection.transactionId',
+      replace: 'connection.transactionId < 0n',
+    },
+    {
+      id: 'cm-rej-of-any-transaction',
+      wrong: 'A REJ of an unanswered REQ counts whatever transaction it belongs to.',
+      file: ENDING,
+      find: 'if (isMeant && isAnswer) return connection;',
+      replace: 'if (isMeant) return connection;',
+    },
+    {
+      id: 'cm-cancel-by-one-id',
+      wrong: 'A connection that is up is taken back by somebody who names one ID alone.',
+      file: ENDING,
+      find: '(rej.remoteCommId === 0 && !connection.wasEstablished)',
+      replace: 'rej.remoteCommId === 0',
+    },
+    {
+      id: 'cm-lookup-of-any-transaction',
+      wrong: 'The answer to a lookup counts whatever transaction it belongs to.',
+      file: LOOKUPS,
+      find: 'rep.transactionId !== lookup.transactionId',
+      replace: 'lookup.transactionId < 0n',
+    },
+    {
+      id: 'cm-speaks-to-the-silent',
+      wrong: 'A REP for somebody who was never heard goes out as often as the REQ asks.',
+      file: PASSIVE,
+      find: 'Math.min(req.maxCmRetries, UNHEARD_REPEATS)',
+      replace: 'Math.min(req.maxCmRetries, MAX_CM_RETRIES)',
+    },
+    {
+      id: 'cm-silent-stay',
+      wrong: 'Requests whose peers are silent keep all others out.',
+      file: PASSIVE,
+      find: "(room === 'full' && !this.#makeRoom())",
+      replace: "room === 'full'",
+    },
+    {
+      id: 'cm-greedy-drives-others-out',
+      wrong: 'An address that has all that it may have others give way to it.',
+      file: IDENTITIES,
+      find: "if (count >= this.#limits.maxHalfOpenOfSource) return 'source-limit';",
+      replace:
+        "if (count >= this.#limits.maxHalfOpenOfSource && this.#halfOpen < this.#limits.maxHalfOpen) return 'source-limit';",
+    },
   ],
 );
