@@ -78,7 +78,7 @@ export async function judge(file: string): Promise<CaptureVerdict> {
     [
       ...['-n', '-r', file, ...off.flatMap((name) => ['--disable-protocol', name])],
       ...['-T', 'fields', '-E', 'separator=;', '-e', 'frame.number', '-e', '_ws.malformed'],
-      ...['-e', 'infiniband.mad.mgmtclass', '-e', '_ws.col.Info'],
+      ...['-e', 'infiniband.bth.destqp', '-e', 'infiniband.mad.mgmtclass', '-e', '_ws.col.Info'],
     ],
     { timeoutMillis: TSHARK_TIMEOUT_MILLIS },
   );
@@ -86,23 +86,28 @@ export async function judge(file: string): Promise<CaptureVerdict> {
 }
 
 const CM_CLASS = 0x07;
+const MANAGEMENT_QPN = 1;
 
-/** Lines of number; malformed; management class; summary. Others are what tshark says to people. */
+/**
+ * Lines of number; malformed; queue pair; management class; summary. Others are what tshark says to people. A packet for QP 1
+ * that is no MAD to tshark (of one that is cut it makes a payload) is malformed as well.
+ */
 export function parseVerdict(text: string): CaptureVerdict {
   const malformed: string[] = [];
   let packets = 0;
   let mads = 0;
   for (const line of text.split('\n')) {
-    const [, number, isMalformed, managementClass, summary] = LINE.exec(line) ?? [];
+    const [, number, isMalformed, qpn, managementClass, summary] = LINE.exec(line) ?? [];
     if (number === undefined) continue;
     packets++;
     if (managementClass !== '' && Number(managementClass) === CM_CLASS) mads++;
-    if (isMalformed !== '') malformed.push(`${number}: ${summary}`);
+    const isLost = managementClass === '' && Number(qpn) === MANAGEMENT_QPN;
+    if (isMalformed !== '' || isLost) malformed.push(`${number}: ${summary}`);
   }
   return { packets, mads, malformed };
 }
 
-const LINE = /^(\d+);([^;]*);([^;]*);(.*)$/;
+const LINE = /^(\d+);([^;]*);([^;]*);([^;]*);(.*)$/;
 
 async function guessedProtocols(): Promise<string[]> {
   const tables = await runOrThrow('tshark', ['-G', 'heuristic-decodes']);
