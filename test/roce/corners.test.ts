@@ -184,6 +184,20 @@ test('a READ answer that waits is not cut short by a repeat that asks for its be
 
 // --- the requester ------------------------------------------------------------------------------------------------------
 
+test('inline data of requests that wait is each its own', () => {
+  const peer = new HandPeer({ mtu: MTU });
+  const texts = ['one', 'another', 'a third', 'the last'];
+  for (const [wrId, text] of texts.entries()) {
+    peer.qp.postSend({ wrId, opcode: WrOpcode.SEND, inlineData: Buffer.from(text) });
+  }
+  const sent = peer
+    .takePackets()
+    .map(({ bytes, packet }) =>
+      Buffer.from(bytes.subarray(packet.payloadAt, packet.payloadAt + packet.payloadLength)),
+    );
+  assert.deepEqual(sent.map(String), texts);
+});
+
 test('one NAK that comes twice is acted on once', () => {
   const peer = new HandPeer({ mtu: MTU, attributes: { retryCount: 1 } });
   const { region } = peer.side.region(8, 0, 1);
