@@ -63,6 +63,7 @@ export class Link {
     this.#stopEvents();
     this.#resources.channel.onEvent = null;
     this.#over = true;
+    this.tracker.retire();
     if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
     try {
       this.#drainSends();
@@ -94,6 +95,8 @@ export class Link {
     const { sendCq } = this.#resources;
     let failure: RdmaError | undefined;
     for (let count = sendCq.poll(this.#completions); count > 0; count = sendCq.poll(this.#completions)) {
+      // Those that succeeded come first, and make room in a queue that is over already.
+      if (this.#holdsFailure(count)) this.tracker.retire();
       for (let i = 0; i < count; i++) {
         const completion = this.#completions[i];
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
@@ -124,6 +127,14 @@ export class Link {
       }
     }
     return failure;
+  }
+
+  #holdsFailure(count: number): boolean {
+    for (let i = 0; i < count; i++) {
+      const completion = this.#completions[i];
+      if (completion?.qpn === this.qp.qpn && completion.status !== WcStatus.SUCCESS) return true;
+    }
+    return false;
   }
 
   #succeeded(status: number): boolean {

@@ -1,7 +1,8 @@
 /**
  * One-sided operations of a connection, over all its links. An operation that was posted when its link ended may or may
  * not have been carried out: one that may be repeated is posted again on the next link, in its place, any other is
- * rejected with ERR_RDMA_OUTCOME_UNKNOWN. One that is given up while it waits, also for its repetition, is taken out.
+ * rejected with ERR_RDMA_OUTCOME_UNKNOWN. One that waits is never posted on a link that has failed. One that is given up
+ * while it waits, also for its repetition, is taken out.
  */
 import { RdmaError } from '../verbs/errors.js';
 import { givenUp, type Transfer, type TransferHolder } from './transfer.js';
@@ -85,7 +86,7 @@ export class OneSidedOperations implements TransferHolder {
 
   #pump(): void {
     const tracker = this.#tracker;
-    while (tracker !== null && this.#posted < MAX_POSTED_OPERATIONS) {
+    while (tracker?.isUsable === true && this.#posted < MAX_POSTED_OPERATIONS) {
       const operation = this.#waiting.shift();
       if (operation === undefined) return;
       this.#posted++;
@@ -93,7 +94,7 @@ export class OneSidedOperations implements TransferHolder {
       tracker.post(operation.work, (error) => {
         if (tracker === this.#tracker) this.#posted--;
         this.#settle(operation, error);
-        if (!endsLink(error)) this.#pump();
+        this.#pump();
       });
     }
   }
@@ -108,10 +109,6 @@ export class OneSidedOperations implements TransferHolder {
     else this.#unanswered.push(operation);
   }
 }
-
-/** What waits is better kept for the next link than posted on one that is over. */
-const endsLink = (error: RdmaError | undefined): boolean =>
-  error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN' || error?.code === 'ERR_RDMA_COMPLETION';
 
 function isBrokenTooOften(operation: Operation, { cause }: RdmaError): boolean {
   if (cause instanceof RdmaError && BREAKS.includes(cause.status)) operation.breaks++;

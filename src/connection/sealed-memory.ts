@@ -166,7 +166,7 @@ export class SealedMemory implements TransferHolder {
     if (this.#failure !== undefined) throw this.#failure;
     const { remote, bytes, isWrite } = transfer;
     const claim = this.#ranges.claim(remote.addr, bytes.length, !isWrite);
-    if (claim.blockers === 0) return claim;
+    if (claim.isFree) return claim;
     transfer.holder = this;
     await new Promise<void>((resolve, reject) => {
       this.#blocked.set(transfer, { claim, reject });

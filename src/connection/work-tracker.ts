@@ -3,6 +3,7 @@
  * completes. All of it ends exactly once: with its completion, or with the error that ended the link.
  */
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 import { SendFlags, type SendWorkRequest } from '../verbs/work-request.js';
@@ -16,6 +17,7 @@ export class WorkTracker {
   readonly #open = new Map<number, WorkDone>();
   #nextId = 1;
   readonly #waiting: (() => void)[] = [];
+  #isRetired = false;
   #failure: RdmaError | undefined;
 
   constructor(qp: QueuePair) {
@@ -25,6 +27,16 @@ export class WorkTracker {
   /** Requests that have not ended. */
   get pending(): number {
     return this.#open.size;
+  }
+
+  /** Whether what is posted now can get anywhere: what can wait is better kept for the next link otherwise. */
+  get isUsable(): boolean {
+    return !this.#isRetired && this.#failure === undefined && this.#qp.state === QpState.RTS;
+  }
+
+  /** The link is ending: what was posted still ends with its completion. */
+  retire(): void {
+    this.#isRetired = true;
   }
 
   /** Resolves when every request has ended. */

@@ -11,6 +11,7 @@ import { writeTo } from '../../testkit/transfers.js';
 /** What was posted on a link, to be answered here. */
 class Link {
   readonly posted: { readonly work: Work; readonly done: WorkDone }[] = [];
+  isUsable = true;
 
   get tracker(): WorkTracker {
     return this as unknown as WorkTracker;
@@ -25,6 +26,7 @@ class Link {
   }
 
   fail(cause: RdmaError): void {
+    this.isUsable = false;
     for (const { done } of this.posted.splice(0)) done(outcomeUnknown(cause));
   }
 }
@@ -193,6 +195,7 @@ test('an operation that the peer refuses ends with that, and is not posted again
   operations.attach(first.tracker);
   const refusal = new RdmaError('ERR_RDMA_COMPLETION', 'no such right', { status: 'REM_ACCESS_ERR' });
   const ended = operations.run(workAt(1), transfer(true)).catch((error) => error);
+  first.isUsable = false;
   for (const { done } of first.posted.splice(0)) done(refusal);
   operations.detach();
   const second = new Link();
