@@ -139,9 +139,11 @@ async function salvo(
   const before = await hitsOf(victim, kind);
   await using injector = await Injector.open(kind.from, HOSTS[kind.to]);
   const forged = new ForgedGmp(injector);
-  const tries = await fire({ victim, which: kind.to, injector }, kind.tries, () =>
+  const arrived = await fire({ victim, which: kind.to, injector }, kind.tries, () =>
     forged.packet(kind.message(guess)),
   );
+  // Packets of others may be among them.
+  const tries = Math.min(arrived, kind.tries);
   const hits = (await hitsOf(victim, kind)) - before;
   const left = TARGETS - before;
   const perTarget = 1 - (1 - (isFull ? 2 ** -kind.bits : kind.probability)) ** tries;
@@ -207,7 +209,7 @@ async function run(context: AttackContext): Promise<Outcome> {
     hits: sum(reduced.salvos, ({ hits }) => hits),
     expected: sum(reduced.salvos, ({ expected }) => expected),
     pass:
-      reduced.salvos.every(({ fits, tries, kind }) => fits && tries === kind.tries) &&
+      reduced.salvos.every(({ fits, tries, kind }) => fits && tries > 0.99 * kind.tries) &&
       reduced.effects === 0 &&
       wholeHits === 0 &&
       whole.effects === 0,
