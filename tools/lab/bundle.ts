@@ -2,7 +2,7 @@
  * Makes one file of each program that the lab starts often: in the emulated machine a program of 150 modules takes 15 s to
  * start, and one of three files takes 5 s.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { projectFolder } from './folders.js';
@@ -40,11 +40,17 @@ export async function bundlePrograms(): Promise<Bundles> {
     banner: { js: BANNER },
     logLevel: 'warning',
   });
-  const addon = join(compiled, 'native', 'queuepair.node');
   return {
-    environment: existsSync(addon) ? { QUEUEPAIR_ADDON: addon } : {},
+    environment: copyAddon(join(compiled, 'native', 'queuepair.node'), join(outdir, 'queuepair.node')),
     queuepair: join(outdir, 'queuepair.mjs'),
     player: join(outdir, 'player.mjs'),
     remove: () => rmSync(outdir, { recursive: true, force: true }),
   };
+}
+
+/** A build that runs meanwhile may replace the addon. Prebuilt ones are found by themselves or not at all. */
+function copyAddon(from: string, to: string): Environment {
+  if (!existsSync(from)) return {};
+  copyFileSync(from, to);
+  return { QUEUEPAIR_ADDON: to };
 }

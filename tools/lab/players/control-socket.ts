@@ -5,6 +5,9 @@ import { TIMEOUT_MILLIS } from './player.js';
 
 export class ControlSocket {
   readonly #socket: Socket;
+  #arrived = Buffer.alloc(0);
+  #isOver = false;
+  #look = (): void => {};
 
   static async connect(host: string, port: number): Promise<ControlSocket> {
     const socket = connect({ host, port });
@@ -30,6 +33,16 @@ export class ControlSocket {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setTimeout(TIMEOUT_MILLIS, () => socket.destroy(new Error('the control connection is silent')));
+    socket.on('data', (bytes: Buffer) => {
+      this.#arrived = Buffer.concat([this.#arrived, bytes]);
+      this.#look();
+    });
+    for (const event of ['end', 'close', 'error']) {
+      socket.on(event, () => {
+        this.#isOver = true;
+        this.#look();
+      });
+    }
   }
 
   write(bytes: Uint8Array | string): void {
@@ -38,23 +51,15 @@ export class ControlSocket {
 
   /** @throws Error when the peer closes the connection before. */
   async read(length: number): Promise<Buffer> {
-    for (;;) {
-      const bytes = this.#socket.read(length) as Buffer | null;
-      if (bytes !== null && bytes.length === length) return bytes;
-      if (bytes !== null || this.#socket.readableEnded) {
-        throw new Error('the peer closed the control connection');
-      }
-      const gone = new AbortController();
-      const { signal } = gone;
-      try {
-        await Promise.race([
-          once(this.#socket, 'readable', { signal }),
-          once(this.#socket, 'end', { signal }),
-        ]);
-      } finally {
-        gone.abort();
-      }
+    while (this.#arrived.length < length) {
+      if (this.#isOver) throw new Error('the control connection ended early');
+      await new Promise<void>((resolve) => {
+        this.#look = resolve;
+      });
     }
+    const bytes = this.#arrived.subarray(0, length);
+    this.#arrived = this.#arrived.subarray(length);
+    return bytes;
   }
 
   /** @throws Error unless the peer sends just this. */
