@@ -21,18 +21,21 @@ export type {
   CmAcceptOptions,
   CmConnectOptions,
   CmDatagramAcceptOptions,
+  CmDatagramRejectOptions,
   CmDepthOptions,
   CmListenOptions,
+  CmNextOptions,
   CmQueuePair,
+  CmRejectOptions,
   CmResolveOptions,
   EndpointConnectOptions,
 } from './cm/options.js';
-export { RejectReason } from './cm/reject-reasons.js';
 export { openDevice } from './open-device.js';
 export {
   type CmAddress,
   type CmDatagramService,
   type CmParameters,
   PrivateDataBytes,
+  RejectReason,
 } from './verbs/connection-manager.js';
 export type { Rejection } from './verbs/rejection.js';

@@ -1,7 +1,7 @@
 /** What can go wrong with a meeting, each as one sentence that says what to do. */
-import type { CmAddress } from '../verbs/connection-manager.js';
+import { type CmAddress, RejectReason } from '../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
-import { RejectReason, rejectReasonName, rejectReasonText } from './reject-reasons.js';
+import { rejectReasonName, rejectReasonText } from './reject-reasons.js';
 
 const at = ({ host, port }: CmAddress): string => `port ${port} of rdma_cm at ${host}`;
 

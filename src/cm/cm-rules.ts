@@ -1,6 +1,7 @@
 /** What options of this room may be, checked before anything changes. */
 import { Endpoint } from '../endpoint/endpoint.js';
 import { parseGid } from '../verbs/address.js';
+import { RejectReason } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
 import {
   checkOptions,
@@ -16,7 +17,10 @@ import type {
   CmAcceptOptions,
   CmConnectOptions,
   CmDatagramAcceptOptions,
+  CmDatagramRejectOptions,
   CmListenOptions,
+  CmNextOptions,
+  CmRejectOptions,
   CmResolveOptions,
   EndpointConnectOptions,
 } from './options.js';
@@ -64,7 +68,12 @@ const ACCEPT: Rules<CmAcceptOptions> = {
   responderResources: depth,
   initiatorDepth: depth,
   rnrRetryCount: retries,
+  signal,
 };
+
+const REJECT: Rules<CmRejectOptions> = { reason: integer(1, 0xffff), privateData: bytes };
+const DATAGRAM_REJECT: Rules<CmDatagramRejectOptions> = { privateData: bytes };
+const NEXT: Rules<CmNextOptions> = { signal };
 
 const LISTEN: Rules<CmListenOptions> = {
   host: address,
@@ -130,11 +139,21 @@ export function checkDatagramAccept(options: unknown): asserts options is CmData
   needEach('accept', options, ['qp']);
 }
 
-export function checkReject(reason: unknown, privateData: unknown): void {
-  const wantedReason = integer(1, 0xffff)(reason);
-  if (wantedReason !== undefined) throw usageError(`reason must be ${wantedReason}, not ${nameOf(reason)}`);
-  const wanted = bytes(privateData);
-  if (wanted !== undefined) throw usageError(`privateData must be ${wanted}, not ${nameOf(privateData)}`);
+export function checkReject(options: unknown): asserts options is CmRejectOptions {
+  checkOptions('reject', options, REJECT);
+  const { reason } = options as CmRejectOptions;
+  if (reason !== RejectReason.TIMEOUT) return;
+  throw usageError(
+    `reason must not be ${reason}, which says that a client has given up, and which clients ignore`,
+  );
+}
+
+export function checkDatagramReject(options: unknown): asserts options is CmDatagramRejectOptions {
+  checkOptions('reject', options, DATAGRAM_REJECT);
+}
+
+export function checkNext(options: unknown): asserts options is CmNextOptions {
+  checkOptions('next', options, NEXT);
 }
 
 function checkDevice(what: string, device: unknown): void {

@@ -13,16 +13,25 @@ import {
   type CmListenOptions as CmPlace,
   type CmRequest,
   PrivateDataBytes,
+  RejectReason,
 } from '../verbs/connection-manager.js';
 import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
 import { CmConnection } from './cm-connection.js';
 import { checkPrivateData, lostError, rejectedError, silentClientError } from './cm-errors.js';
 import { checkAccept, checkListen, checkReject } from './cm-rules.js';
 import { Mailbox } from './mailbox.js';
-import { bringUp, freshQueuePairOf, prepare, serverDepths, takeDown } from './meeting-queue-pair.js';
-import type { CmAcceptOptions, CmListenOptions } from './options.js';
-import { RejectReason } from './reject-reasons.js';
+import {
+  bringUp,
+  freshQueuePairOf,
+  inMeetingOf,
+  prepare,
+  serverDepths,
+  takeDown,
+} from './meeting-queue-pair.js';
+import type { CmAcceptOptions, CmListenOptions, CmRejectOptions } from './options.js';
+import { FOR_EVER, Patience } from './patience.js';
 import { RequestServer, type Waiting } from './request-server.js';
 
 const NO_DATA = new Uint8Array(0);
@@ -83,6 +92,8 @@ export class CmIncoming implements Waiting {
       this.#mailbox.push(event);
       if (event.type === 'established') return;
       this.#ending ??= event;
+      // The program that answers it later hears why it is over; until then nothing of it is kept.
+      if (!this.#isAnswered) void request.id.close().catch(() => {});
       this.#onGone();
     });
   }
@@ -97,36 +108,60 @@ export class CmIncoming implements Waiting {
    * packet has come. Depths become what both devices can hold.
    *
    * @throws RdmaError ERR_RDMA_CONNECTION_LOST when the client has given up, ERR_RDMA_UNREACHABLE when it is not heard any
-   * more, ERR_RDMA_INVALID_STATE, ERR_RDMA_INVALID_ARGUMENT. A request whose queue pair cannot be brought up is rejected.
+   * more, ERR_RDMA_ABORTED, ERR_RDMA_INVALID_STATE, ERR_RDMA_IN_USE, ERR_RDMA_INVALID_ARGUMENT. A request whose queue pair
+   * cannot be brought up is rejected.
    */
   async accept(options: CmAcceptOptions): Promise<CmConnection> {
     checkAccept(options);
-    const { qp: given, privateData = NO_DATA, rnrRetryCount = DEFAULT_RETRIES } = options;
+    const { qp: given, privateData = NO_DATA, signal } = options;
     checkPrivateData(privateData, PrivateDataBytes.REPLY, 'accept');
     const qp = freshQueuePairOf(this.#device, given);
-    this.#begin();
-    const { id, path, peer } = this.#request;
+    const patience = new Patience(`accept of the client at ${this.remote.host}`, FOR_EVER, signal);
     try {
-      if (this.#ending !== undefined) throw this.#endingError(this.#ending);
-      const depths = serverDepths(this.#device, path, options);
+      this.#begin();
+      return await inMeetingOf(qp, () => this.#meet(qp, options, patience));
+    } finally {
+      patience.end();
+    }
+  }
+
+  /** A queue pair that was not needed is left in INIT, or as it was. */
+  async #meet(qp: QueuePair, options: CmAcceptOptions, patience: Patience): Promise<CmConnection> {
+    const { id } = this.#request;
+    try {
+      this.#checkThere();
       await prepare(qp, this.#device.attributes);
-      await bringUp(given, path, depths);
-      const own = { ...depths, rnrRetryCount, retryCount: peer.retryCount, flowControl: false, srq: false };
-      await id.accept({ ...own, qpn: qp.qpn, privateData });
-      const event = await this.#mailbox.next();
-      if (event.type !== 'established') throw this.#endingError(event);
-      return new CmConnection({ id, qp, peer, depths, mailbox: this.#mailbox });
+      this.#checkThere();
+      return await this.#bringUp(qp, options, patience);
     } catch (error) {
-      await takeDown(qp);
       if (!this.isGone) await id.reject(RejectReason.CONSUMER, NO_DATA).catch(() => {});
       await id.close();
       throw error;
     }
   }
 
-  /** Says no (`rdma_reject`). `reason`: of IBTA table 109; devices of the operating system send 28 alone. */
-  async reject(reason: number = RejectReason.CONSUMER, privateData: Uint8Array = NO_DATA): Promise<void> {
-    checkReject(reason, privateData);
+  async #bringUp(qp: QueuePair, options: CmAcceptOptions, patience: Patience): Promise<CmConnection> {
+    const { privateData = NO_DATA, rnrRetryCount = DEFAULT_RETRIES } = options;
+    const { id, path, peer } = this.#request;
+    const depths = serverDepths(this.#device, path, options);
+    try {
+      await bringUp(options.qp, path, depths);
+      patience.check();
+      const own = { ...depths, rnrRetryCount, retryCount: peer.retryCount, flowControl: false, srq: false };
+      await id.accept({ ...own, qpn: qp.qpn, privateData });
+      const event = await patience.untilAborted(this.#mailbox.next());
+      if (event.type !== 'established') throw this.#endingError(event);
+      return new CmConnection({ id, qp, peer, depths, mailbox: this.#mailbox });
+    } catch (error) {
+      await takeDown(qp);
+      throw error;
+    }
+  }
+
+  /** Says no (`rdma_reject`). @throws RdmaError ERR_RDMA_INVALID_STATE when it was answered before, ERR_RDMA_INVALID_ARGUMENT. */
+  async reject(options: CmRejectOptions = {}): Promise<void> {
+    checkReject(options);
+    const { reason = RejectReason.CONSUMER, privateData = NO_DATA } = options;
     checkPrivateData(privateData, PrivateDataBytes.REJECT, 'reject');
     this.#begin();
     const { id } = this.#request;
@@ -155,6 +190,11 @@ export class CmIncoming implements Waiting {
     this.#isAnswered = true;
   }
 
+  /** @throws RdmaError when the client does not wait any more. */
+  #checkThere(): void {
+    if (this.#ending !== undefined) throw this.#endingError(this.#ending);
+  }
+
   #endingError(event: CmEvent): RdmaError {
     switch (event.type) {
       case 'failed':
@@ -162,7 +202,7 @@ export class CmIncoming implements Waiting {
       case 'unreachable':
         return silentClientError(this.remote);
       case 'rejected':
-        return event.reason === TIMEOUT
+        return event.reason === RejectReason.TIMEOUT
           ? lostError(`the client at ${this.remote.host} has given up: answer sooner`)
           : rejectedError(this.remote, event.reason, event.privateData);
       default:
@@ -170,6 +210,3 @@ export class CmIncoming implements Waiting {
     }
   }
 }
-
-/** What a client says that does not wait any more. */
-const TIMEOUT = 4;

@@ -10,6 +10,7 @@ import {
   type CmId,
   type ConnectionManager,
   PrivateDataBytes,
+  RejectReason,
 } from '../verbs/connection-manager.js';
 import type { Device } from '../verbs/device.js';
 import { internalError, type RdmaError } from '../verbs/errors.js';
@@ -22,6 +23,7 @@ import {
   type CmDepths,
   clientDepths,
   freshQueuePairOf,
+  inMeetingOf,
   ownMtu,
   prepare,
   queuePairOf,
@@ -30,7 +32,6 @@ import {
 import type { CmConnectOptions, EndpointConnectOptions } from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
 import { peerHosts } from './peer-hosts.js';
-import { RejectReason } from './reject-reasons.js';
 
 const NO_DATA = new Uint8Array(0);
 const DEFAULT_RETRIES = 7;
@@ -42,7 +43,7 @@ type Response = Extract<CmEvent, { type: 'response' }>;
  * whoever reads the network sees the packet sequence numbers: docs/threat-model.md says what that means.
  *
  * @throws RdmaError ERR_RDMA_REJECTED, ERR_RDMA_UNREACHABLE, ERR_RDMA_TIMEOUT, ERR_RDMA_ABORTED, ERR_RDMA_ADDRESS,
- * ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_INVALID_STATE, ERR_RDMA_INVALID_ARGUMENT, each with what to do.
+ * ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_INVALID_STATE, ERR_RDMA_IN_USE, ERR_RDMA_INVALID_ARGUMENT, each with what to do.
  */
 export async function connect(device: Device, options: CmConnectOptions): Promise<CmConnection> {
   checkConnect(device, options);
@@ -51,10 +52,12 @@ export async function connect(device: Device, options: CmConnectOptions): Promis
   const qp = freshQueuePairOf(device, options.qp);
   const patience = new Patience(`connect to port ${port} of rdma_cm at ${host}`, timeoutMillis, signal);
   try {
-    const manager = await device.connectionManager();
-    const hosts = await peerHosts(device, host, patience);
-    await prepare(qp, device.attributes);
-    return await new Meeting(device, options, manager, patience).meetOneOf(hosts);
+    return await inMeetingOf(qp, async () => {
+      const manager = await device.connectionManager();
+      const hosts = await peerHosts(device, host, patience);
+      await prepare(qp, device.attributes);
+      return await new Meeting(device, options, manager, patience).meetOneOf(hosts);
+    });
   } finally {
     patience.end();
   }

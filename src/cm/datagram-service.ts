@@ -16,13 +16,17 @@ import { internalError, RdmaError } from '../verbs/errors.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { checkPrivateData, refusedServiceError, unreachableError } from './cm-errors.js';
-import { checkDatagramAccept, checkListen, checkReject, checkResolve } from './cm-rules.js';
+import { checkDatagramAccept, checkDatagramReject, checkListen, checkResolve } from './cm-rules.js';
 import { placeOf } from './cm-server.js';
 import { queuePairOf } from './meeting-queue-pair.js';
-import type { CmDatagramAcceptOptions, CmListenOptions, CmResolveOptions } from './options.js';
+import type {
+  CmDatagramAcceptOptions,
+  CmDatagramRejectOptions,
+  CmListenOptions,
+  CmResolveOptions,
+} from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
 import { peerHosts } from './peer-hosts.js';
-import { RejectReason } from './reject-reasons.js';
 import { RequestServer, type Waiting } from './request-server.js';
 
 /** The Q_Key that rdma_cm agrees on for datagrams, unless a multicast group says otherwise. */
@@ -136,8 +140,9 @@ export class CmDatagramIncoming implements Waiting {
   }
 
   /** Says no. The reason is always the same; private data may say more. */
-  async reject(privateData: Uint8Array = NO_DATA): Promise<void> {
-    checkReject(RejectReason.CONSUMER, privateData);
+  async reject(options: CmDatagramRejectOptions = {}): Promise<void> {
+    checkDatagramReject(options);
+    const { privateData = NO_DATA } = options;
     checkPrivateData(privateData, PrivateDataBytes.DATAGRAM_REPLY, 'reject');
     this.#begin();
     await this.#request.reject(privateData);

@@ -3,7 +3,7 @@
  * and RTS when both ends have said what they can, ERR at the end, so that what is posted flushes.
  *
  * Invariants: what is told of depths is what the device can hold; a queue pair that its owner put into INIT keeps the
- * rights that it has there.
+ * rights that it has there; a queue pair is in one meeting at a time.
  */
 import { Endpoint } from '../endpoint/endpoint.js';
 import { AccessFlags } from '../verbs/access-flags.js';
@@ -18,6 +18,9 @@ import type { CmDepthOptions, CmQueuePair } from './options.js';
 
 const DEFAULT_DEPTH = 16;
 const { REMOTE_READ, REMOTE_WRITE, REMOTE_ATOMIC } = AccessFlags;
+
+/** Those that a meeting has now. */
+const inMeeting = new WeakSet<QueuePair>();
 
 export interface CmDepths {
   readonly responderResources: number;
@@ -37,12 +40,31 @@ export function queuePairOf(device: Device, given: CmQueuePair, type: QpType = Q
   return qp;
 }
 
-/** @throws RdmaError as `queuePairOf`, and ERR_RDMA_INVALID_STATE for one that is up or was. */
+/**
+ * @throws RdmaError as `queuePairOf`, ERR_RDMA_INVALID_STATE for one that is up or was, and ERR_RDMA_IN_USE for one that
+ * another meeting has.
+ */
 export function freshQueuePairOf(device: Device, given: CmQueuePair): QueuePair {
   const qp = queuePairOf(device, given);
+  if (inMeeting.has(qp)) {
+    throw new RdmaError(
+      'ERR_RDMA_IN_USE',
+      'qp is in another meeting already: take one queue pair for every connection',
+    );
+  }
   if (qp.state === QpState.RESET || qp.state === QpState.INIT) return qp;
   const message = `qp must be in RESET or INIT, not in ${qpStateName(qp.state)}: take a new one for every connection`;
   throw new RdmaError('ERR_RDMA_INVALID_STATE', message);
+}
+
+/** Runs the meeting of a fresh queue pair, which no other meeting gets meanwhile. */
+export async function inMeetingOf<T>(qp: QueuePair, meet: () => Promise<T>): Promise<T> {
+  inMeeting.add(qp);
+  try {
+    return await meet();
+  } finally {
+    inMeeting.delete(qp);
+  }
 }
 
 /** To INIT, so that receives can be posted. @throws RdmaError of `QueuePair.modify`. */

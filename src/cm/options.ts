@@ -52,6 +52,20 @@ export interface CmAcceptOptions extends CmDepthOptions {
   readonly privateData?: Uint8Array;
   /** 0–6 retries of the peer when this end has no receive posted, 7 = for ever. Default 7. */
   readonly rnrRetryCount?: number;
+  /** Gives up the wait for the client, which is told no. One that has aborted already leaves the request as it is. */
+  readonly signal?: AbortSignal;
+}
+
+export interface CmRejectOptions {
+  /** Of IBTA table 109, but 4, which is no answer. Default 28; devices of the operating system send 28 alone. */
+  readonly reason?: number;
+  /** 148 bytes at most. */
+  readonly privateData?: Uint8Array;
+}
+
+export interface CmNextOptions {
+  /** Gives up the wait: the next request goes to somebody else. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CmListenOptions {
@@ -81,6 +95,11 @@ export interface CmDatagramAcceptOptions {
   readonly qp: CmQueuePair;
   /** What its datagrams must carry. Default: what the queue pair asks for. Linux takes RDMA_UDP_QKEY alone. */
   readonly qkey?: number;
+  /** 136 bytes at most. */
+  readonly privateData?: Uint8Array;
+}
+
+export interface CmDatagramRejectOptions {
   /** 136 bytes at most. */
   readonly privateData?: Uint8Array;
 }

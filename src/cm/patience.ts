@@ -3,6 +3,8 @@ import { RdmaError } from '../verbs/errors.js';
 import { abortedError } from './cm-errors.js';
 
 export const DEFAULT_TIMEOUT_MILLIS = 10_000;
+/** For a program that waits until its signal aborts. */
+export const FOR_EVER = Number.POSITIVE_INFINITY;
 
 export class Patience {
   readonly timeoutMillis: number;

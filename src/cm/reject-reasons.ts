@@ -1,6 +1,6 @@
 /**
  * Why a peer rejects (REJ, IBTA table 109): a number on the wire, a word for programs, and in words what it means and what
- * to do. `port` and `where` are of the service that was asked for.
+ * to do.
  */
 
 interface Meaning {
@@ -66,11 +66,6 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
   [33, { name: 'invalid-alternate-flow-label', text: 'it takes no alternate path' }],
   [35, { name: 'vendor-option', text: 'it does not support an option of the vendor' }],
 ]);
-
-export const RejectReason = {
-  INVALID_SERVICE_ID: 8,
-  CONSUMER: 28,
-} as const;
 
 export const rejectReasonName = (reason: number): string => MEANINGS.get(reason)?.name ?? `reason-${reason}`;
 

@@ -6,6 +6,9 @@
  */
 import { EventEmitter } from 'node:events';
 import type { CmAddress, CmListener } from '../verbs/connection-manager.js';
+import { abortedError } from './cm-errors.js';
+import { checkNext } from './cm-rules.js';
+import type { CmNextOptions } from './options.js';
 
 /** A request that can be taken back by its client, or given back by the server. */
 export interface Waiting {
@@ -29,7 +32,11 @@ export class RequestServer<Request extends Waiting>
   /** Oldest first. */
   readonly #waiting = new Set<Request>();
   readonly #backlog: number;
-  readonly #takers: ((result: IteratorResult<Request, undefined>) => void)[] = [];
+  /** First come, first served. */
+  readonly #takers = new Set<(result: IteratorResult<Request, undefined>) => void>();
+  /** Requests that are on their way back. */
+  readonly #givingBack = new Set<Promise<void>>();
+  #finishing: Promise<void> | undefined;
   #isOver = false;
 
   constructor(backlog: number) {
@@ -47,9 +54,10 @@ export class RequestServer<Request extends Waiting>
     return { host, port };
   }
 
-  /** The next request, or `undefined` when there are no more. */
-  async next(): Promise<Request | undefined> {
-    return (await this.#take()).value;
+  /** The next request, or `undefined` when there are no more. @throws RdmaError ERR_RDMA_ABORTED, ERR_RDMA_INVALID_ARGUMENT. */
+  async next(options: CmNextOptions = {}): Promise<Request | undefined> {
+    checkNext(options);
+    return (await this.#take(options.signal)).value;
   }
 
   /** Leaving the loop leaves the server open. */
@@ -60,7 +68,7 @@ export class RequestServer<Request extends Waiting>
     };
   }
 
-  /** Takes no more requests and gives those back that nobody took. Connections stay. Idempotent. */
+  /** Takes no more requests and has given those back that nobody took when it resolves. Connections stay. Idempotent. */
   async close(): Promise<void> {
     await this.#listener?.close();
     await this.#finish();
@@ -78,36 +86,68 @@ export class RequestServer<Request extends Waiting>
 
   /** @internal */
   offer(request: Request): void {
-    const taker = this.#takers.shift();
-    if (taker !== undefined) taker({ done: false, value: request });
-    else if (this.#isOver) void request.abandon();
+    const [taker] = this.#takers;
+    if (taker !== undefined) {
+      this.#takers.delete(taker);
+      taker({ done: false, value: request });
+    } else if (this.#isOver) this.#giveBack(request);
     else this.#keep(request);
     this.#emitWaiting();
   }
 
-  async #finish(): Promise<void> {
-    if (this.#isOver) return;
+  #finish(): Promise<void> {
+    this.#finishing ??= this.#finishOnce();
+    return this.#finishing;
+  }
+
+  async #finishOnce(): Promise<void> {
     this.#isOver = true;
-    for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
-    const waiting = [...this.#waiting];
+    for (const taker of this.#takers) taker({ done: true, value: undefined });
+    this.#takers.clear();
+    for (const request of this.#waiting) this.#giveBack(request);
     this.#waiting.clear();
-    await Promise.all(waiting.map((request) => request.abandon()));
+    await Promise.all(this.#givingBack);
     this.emit('close');
   }
 
-  #take(): Promise<IteratorResult<Request, undefined>> {
+  async #take(signal?: AbortSignal): Promise<IteratorResult<Request, undefined>> {
+    if (signal?.aborted === true) throw abortedError('next', signal);
     const request = this.#nextWaiting();
-    if (request !== undefined) return Promise.resolve({ done: false, value: request });
-    if (this.#isOver) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#takers.push(resolve));
+    if (request !== undefined) return { done: false, value: request };
+    if (this.#isOver) return { done: true, value: undefined };
+    return this.#wait(signal);
+  }
+
+  /** Who gives up leaves the queue within the abort, so that no request goes to nobody. */
+  #wait(signal: AbortSignal | undefined): Promise<IteratorResult<Request, undefined>> {
+    return new Promise((resolve, reject) => {
+      const taker = (result: IteratorResult<Request, undefined>): void => {
+        signal?.removeEventListener('abort', giveUp);
+        resolve(result);
+      };
+      const giveUp = (): void => {
+        this.#takers.delete(taker);
+        reject(abortedError('next', signal as AbortSignal));
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
+      this.#takers.add(taker);
+    });
   }
 
   #keep(request: Request): void {
-    if (this.#waiting.size >= this.#backlog) void this.#nextWaiting()?.abandon();
+    if (this.#waiting.size >= this.#backlog) {
+      const oldest = this.#nextWaiting();
+      if (oldest !== undefined) this.#giveBack(oldest);
+    }
     this.#waiting.add(request);
     request.watch(() => {
-      if (this.#waiting.delete(request)) void request.abandon();
+      if (this.#waiting.delete(request)) this.#giveBack(request);
     });
+  }
+
+  #giveBack(request: Request): void {
+    const givingBack = request.abandon().finally(() => this.#givingBack.delete(givingBack));
+    this.#givingBack.add(givingBack);
   }
 
   #nextWaiting(): Request | undefined {

@@ -14,6 +14,7 @@ import { AccessFlags } from '../verbs/access-flags.js';
 import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from '../verbs/address.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { usageError } from '../verbs/errors.js';
+import { invariant } from '../verbs/invariant.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { mayReceive, QpState, QpType } from '../verbs/qp-state.js';
 import { Cq, type CqOwner } from './completion/cq.js';
@@ -127,6 +128,7 @@ export class Nic implements CqOwner {
       const due = this.#deadlines.popDue(now);
       if (due === null) break;
       due.handleTimeout(now);
+      INVARIANT: invariant(due.heapIndex < 0 || due.heapKey > now, 'what was woken is due later, or never');
     }
     if (this.#overruns.length > 0) this.#failOverrunUsers();
   }

@@ -231,7 +231,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
       if (output.type === 'send') this.#send(output);
       else this.#noteEvent(output);
     }
-    this.#gsi.armTimer(this.machine.nextDeadline * 1000);
+    this.#gsi.armTimer(microsAfter(this.machine.nextDeadline));
     this.#host.afterPost();
   }
 
@@ -390,6 +390,9 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
 }
 
 const nowMillis = (): number => nowMicros() / 1000;
+
+/** A time of the NIC at which the machine finds `millis` over: doubles that are multiplied and divided need not come back. */
+const microsAfter = (millis: number): number => millis * 1000 + 1;
 
 const portTaken = (port: number, device: string): RdmaError =>
   new RdmaError(

@@ -26,6 +26,21 @@ export const PrivateDataBytes = {
   DATAGRAM_REPLY: 136,
 } as const;
 
+/** Why a REJ is sent (IBTA table 109), by number: those that this code sends or tells apart. */
+export const RejectReason = {
+  /** Its sender has given up. */
+  TIMEOUT: 4,
+  INVALID_SERVICE_ID: 8,
+  INVALID_TRANSPORT: 9,
+  STALE_CONNECTION: 10,
+  INVALID_GID: 12,
+  INVALID_ALTERNATE_GID: 18,
+  INVALID_MTU: 26,
+  /** The program said no. */
+  CONSUMER: 28,
+} as const;
+export type RejectReason = (typeof RejectReason)[keyof typeof RejectReason];
+
 /** An end as programs name it. The port is one of the port space, not of TCP or UDP. */
 export interface CmAddress {
   /** An IPv4 or IPv6 address as text, never a name. */

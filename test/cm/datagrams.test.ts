@@ -92,7 +92,7 @@ test('no listener, a program that says no and silence are told apart', () =>
     assert.match(nobody.message, /nobody listens for datagrams .* not a UDP port\): start the service there/);
     const refusing = (async () => {
       for await (const request of listener) {
-        await request.reject(Buffer.from('no'));
+        await request.reject({ privateData: Buffer.from('no') });
         break;
       }
     })();

@@ -116,11 +116,20 @@ test('listen, resolveUd, accept and reject check what they are given, and a requ
   const request = await pair.listener.next();
   assert.ok(request);
   for (const value of ODD) {
-    for (const name of ['qp', 'privateData', 'responderResources', 'initiatorDepth', 'rnrRetryCount']) {
+    for (const name of [
+      'qp',
+      'privateData',
+      'responderResources',
+      'initiatorDepth',
+      'rnrRetryCount',
+      'signal',
+    ]) {
       assertUsage(await request.accept({ qp: end, [name]: value } as never).catch((reason) => reason), name);
     }
-    assertUsage(await request.reject(value as never).catch((reason) => reason), 'reason');
-    assertUsage(await request.reject(28, value as never).catch((reason) => reason), 'privateData');
+    for (const name of ['reason', 'privateData']) {
+      assertUsage(await request.reject({ [name]: value } as never).catch((reason) => reason), name);
+    }
+    assertUsage(await pair.listener.next({ signal: value as never }).catch((reason) => reason), 'signal');
   }
   const [client, server] = [await Promise.all([request.accept({ qp: end }), connecting])].flat();
   assert.ok(client !== undefined && server !== undefined);

@@ -45,12 +45,12 @@ test('a program that says no is heard with its reason and private data', async (
   await using pair = await CmPair.open();
   const refusing = (async () => {
     const request = await pair.listener.next();
-    await request?.reject(28, Buffer.from('go-away'));
+    await request?.reject({ reason: 28, privateData: Buffer.from('go-away') });
     await assert.rejects(request?.reject() as Promise<void>, { message: /answered already/ });
     const again = await pair.listener.next();
     await again?.reject();
     const other = await pair.listener.next();
-    await other?.reject(3);
+    await other?.reject({ reason: 3 });
   })();
   const [first, second, third] = [await refused(pair), await refused(pair), await refused(pair)];
   await refusing;

@@ -175,7 +175,9 @@ test('the memory of an endpoint that a client connected is read and written by t
 test('a reject says why; where nobody listens, the error says so', (t) =>
   withServer(t, async ({ device, server, to }) => {
     const end = await End.open(device);
-    const rejecting = server.next().then((request) => request?.reject(28, Buffer.from('go-away')));
+    const rejecting = server
+      .next()
+      .then((request) => request?.reject({ reason: 28, privateData: Buffer.from('go-away') }));
     const error = await connect(device, { ...to, qp: end.endpoint }).catch((reason) => reason as RdmaError);
     await rejecting;
     assert.ok(error instanceof RdmaError);

@@ -66,8 +66,9 @@ const FACES: readonly Face[] = [
       connect connectEndpoint listen listenUd openDevice resolveUd
     `,
     types: `
-      CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramService CmDepthOptions CmDepths CmEnding
-      CmListenOptions CmParameters CmQueuePair CmResolveOptions ConnectedEndpoint EndpointConnectOptions Rejection
+      CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramRejectOptions CmDatagramService
+      CmDepthOptions CmDepths CmEnding CmListenOptions CmNextOptions CmParameters CmQueuePair CmRejectOptions
+      CmResolveOptions ConnectedEndpoint EndpointConnectOptions Rejection
     `,
   },
   {

@@ -1,9 +1,10 @@
 /** One question to a port of rdma_cm: a request for a connection that is given up as soon as somebody has answered it. */
 import { Patience } from '../../cm/patience.js';
 import { peerHosts } from '../../cm/peer-hosts.js';
-import { RejectReason, rejectReasonName } from '../../cm/reject-reasons.js';
+import { rejectReasonName } from '../../cm/reject-reasons.js';
 import { openEndpoint } from '../../endpoint/endpoint.js';
 import type { CmEvent, CmId } from '../../verbs/connection-manager.js';
+import { RejectReason } from '../../verbs/connection-manager.js';
 import type { Device } from '../../verbs/device.js';
 
 export interface ProbeQuestion {

@@ -6,7 +6,7 @@
  * other connection. A repeated REP is answered by RTU, or by MRA while the program is at work.
  */
 import { formatIp, isIpv4, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { PrivateDataBytes } from '../../verbs/connection-manager.js';
+import { PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { mtuToEnum } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
@@ -17,7 +17,6 @@ import { CmDropReason } from './cm-drop-reason.js';
 import { type CmHost, checkPrivateData, copyOf, isProgramQpn } from './cm-host.js';
 import type { CmConnectOptions, CmHandle } from './cm-outputs.js';
 import type { Ending } from './ending.js';
-import { RejectReason } from './reject-reason.js';
 import {
   LONGEST_SERVICE_MILLIS,
   MAX_CM_RETRIES,

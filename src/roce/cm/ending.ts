@@ -6,6 +6,7 @@
  * another queue pair.
  */
 import { sameGid, type UdpAddress } from '../../verbs/address.js';
+import { RejectReason } from '../../verbs/connection-manager.js';
 import { invariant } from '../../verbs/invariant.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { readU64, writeU64 } from '../mad/u64.js';
@@ -13,7 +14,6 @@ import { type CmConnection, CmState } from './cm-connection.js';
 import { CmDropReason } from './cm-drop-reason.js';
 import type { CmHost } from './cm-host.js';
 import type { CmMachineEvent } from './cm-outputs.js';
-import { RejectReason } from './reject-reason.js';
 import {
   DISCONNECT_TRIES,
   LONGEST_TIMEWAIT_MILLIS,

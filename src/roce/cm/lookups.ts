@@ -6,7 +6,7 @@
  * one address are counted with its requests for connections.
  */
 import { formatGid, formatIp, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { PrivateDataBytes } from '../../verbs/connection-manager.js';
+import { PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { Deadlines, type Timed } from '../deadlines.js';
 import { DEFAULT_PKEY } from '../wire/bth.js';
@@ -15,7 +15,6 @@ import { CmDropReason } from './cm-drop-reason.js';
 import { type CmHost, checkPrivateData, copyOf, isProgramQpn } from './cm-host.js';
 import type { CmHandle, CmLookupAnswer, CmLookupOptions } from './cm-outputs.js';
 import type { CmListener, Listeners } from './listeners.js';
-import { RejectReason } from './reject-reason.js';
 import { findListener, isOurPartition, type Names } from './request-checks.js';
 import { LOOKUP_MILLIS, REPEAT_MILLIS, SHORTEST_TIMEWAIT_MILLIS } from './timing.js';
 import { PRIVATE_DATA } from './wire/attributes.js';

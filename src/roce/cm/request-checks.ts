@@ -3,6 +3,7 @@
  * that fails decides what is counted and what the peer is told.
  */
 import { sameGid, type UdpAddress } from '../../verbs/address.js';
+import { RejectReason } from '../../verbs/connection-manager.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { DEFAULT_PKEY } from '../wire/bth.js';
@@ -11,7 +12,6 @@ import { reqMtu } from './bring-up-paths.js';
 import { CmDropReason } from './cm-drop-reason.js';
 import { type CmHost, isProgramQpn } from './cm-host.js';
 import type { CmListener, Listeners } from './listeners.js';
-import { RejectReason } from './reject-reason.js';
 import { CMA_HEADER_BYTES, readCmaHeader } from './wire/cma-header.js';
 import { CmTransport, type Req } from './wire/req.js';
 import { hasCmaHeader } from './wire/service-id.js';

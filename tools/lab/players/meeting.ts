@@ -24,7 +24,7 @@ async function serve(options: PlayerOptions): ReturnType<Player> {
   try {
     const request = await nextRequest(server);
     if (rejectWith !== undefined) {
-      await request.reject(undefined, Buffer.from(rejectWith));
+      await request.reject({ privateData: Buffer.from(rejectWith) });
       return { rejected: 1 };
     }
     const endpoint = await openEnd(options);
