@@ -136,7 +136,13 @@ export class CmDatagramIncoming implements Waiting {
     const qp = queuePairOf(this.#device, given, QpType.UD);
     const asked = qkey === undefined ? await qkeyOf(qp) : toQKey(qkey);
     this.#begin();
-    await this.#request.accept(qp.qpn, asked, privateData);
+    try {
+      await this.#request.accept(qp.qpn, asked, privateData);
+    } catch (error) {
+      // A Q_Key that the device cannot answer with is no answer.
+      this.#isAnswered = false;
+      throw error;
+    }
   }
 
   /** Says no. The reason is always the same; private data may say more. */

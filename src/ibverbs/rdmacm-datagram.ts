@@ -9,8 +9,10 @@ import {
   PortSpace,
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
-import { closedError, usageError } from '../verbs/errors.js';
+import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import { ROCE_UDP_PORT } from './gid-table.js';
+import { describeAddress } from './rdmacm-address.js';
 import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { peerGone } from './rdmacm-error.js';
@@ -18,6 +20,8 @@ import { checkPrivateData, noParameters, padded, readOptions } from './rdmacm-pa
 
 /** The only one that the kernel answers with (`RDMA_UDP_QKEY`). */
 const KERNEL_QKEY = 0x01234567;
+/** As long as a soft device keeps a request: its client has given up by then. */
+const ANSWER_LIMIT_MILLIS = 30_000;
 
 /** Returns the function that gives up. */
 export function lookUpDatagram(
@@ -28,7 +32,7 @@ export function lookUpDatagram(
   checkPrivateData(request.privateData, PrivateDataBytes.DATAGRAM_REQUEST);
   const end = (event: CmDatagramEvent): void => {
     void asking.close();
-    onEvent(event);
+    tell(onEvent, event);
   };
   const asking = new Asking(
     context,
@@ -39,8 +43,8 @@ export function lookUpDatagram(
         if (answer !== undefined) end(answer);
         return answer !== undefined;
       },
-      onUnreachable: () => onEvent({ type: 'unreachable' }),
-      onFailed: (error) => onEvent({ type: 'failed', error }),
+      onUnreachable: () => tell(onEvent, { type: 'unreachable' }),
+      onFailed: (error) => tell(onEvent, { type: 'failed', error }),
     },
   );
   return () => void asking.close();
@@ -68,13 +72,16 @@ function answerOf(event: KernelEvent): CmDatagramEvent | undefined {
   };
 }
 
+/** Wrong arguments of an answer leave it open. Invariant: the kernel's id lives no longer than the limit, whoever forgets it. */
 export class RdmacmDatagramRequest implements CmDatagramRequest {
   readonly remote: CmAddress;
   readonly privateData: Uint8Array;
   readonly #device: string;
   readonly #id: KernelId;
   readonly #release: () => void;
+  readonly #timer: NodeJS.Timeout;
   #isAnswered = false;
+  #isForgotten = false;
 
   constructor(device: string, id: KernelId, event: KernelEvent, release: () => void) {
     this.#device = device;
@@ -82,6 +89,9 @@ export class RdmacmDatagramRequest implements CmDatagramRequest {
     this.#release = release;
     this.remote = id.addresses[1];
     this.privateData = padded(event.privateData, PrivateDataBytes.DATAGRAM_REQUEST);
+    this.#timer = setTimeout(() => this.#forget(), ANSWER_LIMIT_MILLIS);
+    this.#timer.unref();
+    void id.ended.then(() => clearTimeout(this.#timer));
   }
 
   async accept(qpn: Qpn, qkey: QKey, privateData: Uint8Array): Promise<void> {
@@ -101,6 +111,7 @@ export class RdmacmDatagramRequest implements CmDatagramRequest {
 
   /** There is no third message: the kernel's id has done its work. */
   async #answer(call: KernelCall): Promise<void> {
+    if (this.#isForgotten) throw tooLate(this.remote);
     if (this.#isAnswered) throw closedError('the request');
     this.#isAnswered = true;
     this.#release();
@@ -108,4 +119,16 @@ export class RdmacmDatagramRequest implements CmDatagramRequest {
     await this.#id.destroy();
     if (result < 0) throw peerGone(this.remote, -result);
   }
+
+  #forget(): void {
+    this.#isForgotten = true;
+    this.#release();
+    void this.#id.destroy();
+  }
 }
+
+const tooLate = (remote: CmAddress): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_CONNECTION_LOST',
+    `${describeAddress(remote)} does not wait for the datagram service any more: answer within ${ANSWER_LIMIT_MILLIS / 1000} s`,
+  );
