@@ -42,6 +42,10 @@ export interface CmConnectOptions extends CmDepthOptions {
 }
 
 export interface EndpointConnectOptions extends Omit<CmConnectOptions, 'qp'> {
+  /**
+   * The meeting sets `trafficClass`, `flowLabel`, `timeout`, `retryCount` and `rnrRetry` of its `path` anew, and on devices of
+   * the operating system `port`, `gidIndex` and `hopLimit` as well.
+   */
   readonly endpoint?: EndpointOptions;
 }
 

@@ -17,6 +17,7 @@ import {
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
 import { closedError, usageError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { connectError, deviceRemoved, peerGone } from './rdmacm-error.js';
@@ -26,7 +27,7 @@ import { Errno } from './verbs-error.js';
 
 type OnEvent = (event: CmEvent) => void;
 
-/** Who counts requests and knows their queue pairs. */
+/** The manager counts requests and knows their queue pairs. */
 export interface RequestOwner {
   onAccept(qpn: Qpn): void;
   /** Rejected or closed. `qpn`: of the queue pair with which it was accepted. */
@@ -111,7 +112,7 @@ export class RdmacmId implements CmId {
   listen(onEvent: OnEvent): void {
     this.#events = this.#events.then(() => {
       this.#listener = onEvent;
-      for (const event of this.#early.splice(0)) if (!this.#isClosed) onEvent(event);
+      for (const event of this.#early.splice(0)) if (!this.#isClosed) tell(onEvent, event);
     });
   }
 
@@ -211,7 +212,7 @@ export class RdmacmId implements CmId {
   #tell(event: CmEvent): void {
     if (this.#isClosed || this.#isOver) return;
     if (this.#listener === undefined) this.#early.push(event);
-    else this.#listener(event);
+    else tell(this.#listener, event);
   }
 
   async #answer(call: KernelCall): Promise<void> {

@@ -3,7 +3,7 @@
  * services.
  *
  * Invariants: requests that come through another device are not this one's and are refused; so are those beyond the
- * backlog. The kernel tells their clients with reason 28.
+ * backlog. The kernel tells their clients with reason 28. A listener that has ended tells of no more requests.
  */
 import { CmEventType, CmOption } from '../native/rdmacm-addon.js';
 import type { CmAddress, CmListener, CmListenOptions } from '../verbs/connection-manager.js';
@@ -17,8 +17,8 @@ import { Errno } from './verbs-error.js';
 /** Room for one more request while the program has not answered those before it. */
 const KERNEL_BACKLOG = 1024;
 
-/** `release`: the program has answered the request, or forgotten it. May be called more than once. */
-export type OnRequest = (event: KernelEvent, id: KernelId, release: () => void) => void;
+/** Resolves when the program has been told. `release`: the program has answered the request, or forgotten it. May be called more than once. */
+export type OnRequest = (event: KernelEvent, id: KernelId, release: () => void) => Promise<void>;
 
 export async function listenAt(
   context: CmContext,
@@ -28,6 +28,8 @@ export async function listenAt(
 ): Promise<CmListener> {
   const { device, channel } = context;
   let waiting = 0;
+  /** Requests on their way to the program. */
+  const arriving = new Set<Promise<void>>();
   const id = channel.createId(portSpace, ({ request, ...event }) => {
     if (event.type === CmEventType.DEVICE_REMOVAL) void id.destroy();
     if (request === undefined) return;
@@ -37,10 +39,12 @@ export async function listenAt(
     }
     waiting++;
     let isWaiting = true;
-    onRequest({ ...event, request }, request, () => {
+    const told = onRequest({ ...event, request }, request, () => {
       if (isWaiting) waiting--;
       isWaiting = false;
     });
+    arriving.add(told);
+    void told.then(() => arriving.delete(told));
   });
   try {
     await bind(context, id, options);
@@ -49,7 +53,12 @@ export async function listenAt(
     throw error;
   }
   const address: CmAddress = { host: options.host ?? '::', port: id.addresses[0].port };
-  return { address, ended: id.ended, close: () => id.destroy() };
+  const ended = id.ended.then(async () => void (await Promise.all(arriving)));
+  const close = async (): Promise<void> => {
+    await id.destroy();
+    await ended;
+  };
+  return { address, ended, close };
 }
 
 /** @throws RdmaError ERR_RDMA_ADDRESS. */

@@ -19,6 +19,7 @@ import {
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
 import { closedError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import type { CmContext } from './rdmacm-asking.js';
 import { CmChannel, type KernelEvent, type KernelId } from './rdmacm-channel.js';
 import { lookUpDatagram, RdmacmDatagramRequest } from './rdmacm-datagram.js';
@@ -58,9 +59,9 @@ export class RdmacmManager implements ConnectionManager {
 
   listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener> {
     this.#checkOpen();
-    return listenAt(this.#context, PortSpace.TCP, options, (event, id, release) => {
-      void this.#onRequest(event, id, release, onRequest);
-    });
+    return listenAt(this.#context, PortSpace.TCP, options, (event, id, release) =>
+      this.#onRequest(event, id, release, onRequest),
+    );
   }
 
   lookUp(request: CmDatagramLookup, onEvent: (event: CmDatagramEvent) => void): () => void {
@@ -74,8 +75,8 @@ export class RdmacmManager implements ConnectionManager {
   ): Promise<CmListener> {
     this.#checkOpen();
     const { device } = this.#context;
-    return listenAt(this.#context, PortSpace.UDP, options, (event, id, release) =>
-      onRequest(new RdmacmDatagramRequest(device.name, id, event, release)),
+    return listenAt(this.#context, PortSpace.UDP, options, async (event, id, release) =>
+      tell(onRequest, new RdmacmDatagramRequest(device.name, id, event, release)),
     );
   }
 
@@ -115,7 +116,7 @@ export class RdmacmManager implements ConnectionManager {
       },
     });
     const peer = peerParameters(event, PrivateDataBytes.REQUEST);
-    onRequest({ id, peer, path, onEvent: (listener) => id.listen(listener) });
+    tell(onRequest, { id, peer, path, onEvent: (listener) => id.listen(listener) });
   }
 
   #checkOpen(): void {

@@ -4,7 +4,6 @@
  */
 import type { RdmacmAddon } from '../native/rdmacm-addon.js';
 import { CM_PARAMETERS } from '../native/rdmacm-addon.js';
-import { PATH_DEFAULTS } from '../verbs/bring-up.js';
 import type { CmParameters, CmPath, CmPeerParameters } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
 import type { QpSnapshot } from '../verbs/qp-attributes.js';
@@ -49,8 +48,7 @@ export async function readPath(id: KernelId): Promise<CmPath | number | undefine
       ...present('timeout', timeout),
       ...present('retryCount', retryCount),
       ...present('rnrRetry', rnrRetry),
-      // The kernel's own would make a peer wait for 655 ms.
-      minRnrTimer: PATH_DEFAULTS.minRnrTimer,
+      // Not minRnrTimer: the kernel's would make a peer wait for 655 ms.
     },
   };
 }

@@ -5,7 +5,8 @@
  *
  * Invariants: an id tells its events in order, on the thread of the program, never within the call that caused them; it
  * tells one ending (`rejected`, `unreachable`, `failed` or `disconnected`) at most, and nothing after `close`. A device that
- * is closed by force tells each of its ids `failed`.
+ * is closed by force tells each of its ids `failed`. A listener that throws is told the next event all the same; what it
+ * threw is reported as an exception that nobody catches (`verbs/listeners.ts`).
  */
 import type { QKey, Qpn } from './brands.js';
 import type { OwnPath, PathOptions } from './bring-up.js';

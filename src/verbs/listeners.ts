@@ -1,4 +1,8 @@
-/** Who wants to be told of events: any number of functions, each called once an event, in the order in which they came. */
+/**
+ * Who wants to be told of events: any number of functions, each called once an event, in the order in which they came.
+ *
+ * Invariant: a listener that throws takes nothing with it. What it threw is reported as an exception that nobody catches.
+ */
 export class Listeners<Event> {
   readonly #all = new Set<(event: Event) => void>();
 
@@ -11,6 +15,16 @@ export class Listeners<Event> {
   }
 
   tell(event: Event): void {
-    for (const listener of this.#all) listener(event);
+    for (const listener of this.#all) tell(listener, event);
+  }
+}
+
+/** Calls one listener; neither the caller nor the next event notices that it throws. */
+export function tell<Event>(listener: (event: Event) => void, event: Event): void {
+  try {
+    listener(event);
+  } catch (error) {
+    // Nobody will handle it, so that the process reports it like any exception that nobody catches.
+    void Promise.reject(error);
   }
 }

@@ -14,6 +14,7 @@ import { compileRdmacmStandIn } from '../../testkit/rdmacm-stand-in.js';
 import { compileNoOp } from '../../tools/verbs-cost/no-op-library.js';
 
 const OPEN_DEVICE = new URL('../../src/open-device.js', import.meta.url).href;
+const CM = new URL('../../src/cm.js', import.meta.url).href;
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-rdmacm-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -135,7 +136,6 @@ test('two ends meet, and each gets the path of its queue pair and what the other
       timeout: 18,
       retryCount: 6,
       rnrRetry: 4,
-      minRnrTimer: 12,
     },
   };
   assert.deepEqual(found['path'], path);
@@ -404,6 +404,96 @@ test('a datagram service is found, refused or not there', { skip: missing }, () 
   assert.deepEqual(found['none'], { type: 'refused', status: 1, privateData: ['', 136] });
   assert.equal(found['wrongService']?.error?.code, 'ERR_RDMA_INVALID_ARGUMENT');
   assert.deepEqual(found['unreachable'], { type: 'unreachable' });
+});
+
+test('a datagram service that is told with a Q_Key the device cannot send can be told again, and its request given back', {
+  skip: missing,
+}, () => {
+  const code = `const { listenUd, resolveUd } = await import('${CM}');
+    const server = await listenUd(device, { host: '192.0.2.1' });
+    const ask = () => resolveUd(device, { host: '192.0.2.1', port: server.address.port }).catch((error) => error);
+    const pd = await device.allocPd();
+    const cq = await device.createCq({ capacity: 16 });
+    const qp = await pd.createQp({ type: 4, sendCq: cq, recvCq: cq, maxSendWr: 4, maxRecvWr: 4, maxSendSge: 1, maxRecvSge: 1 });
+    const first = ask();
+    const request = await server.next();
+    const wrong = await fail(request.accept({ qp, qkey: 5 }));
+    await request.accept({ qp, qkey: 0x01234567 });
+    const found = await first;
+    const second = ask();
+    const given = await server.next();
+    await fail(given.accept({ qp, qkey: 5 }));
+    await given.reject();
+    const refused = await second;
+    await server.close();
+    for (const object of [qp, cq, pd, device]) await object.close();
+    return [wrong.code, found.qpn === qp.qpn, refused.rejection.reason];`;
+  assert.deepEqual(play(code), ['ERR_RDMA_INVALID_ARGUMENT', true, 2]);
+});
+
+test('a request for a datagram service that nobody answers is forgotten after 30 s', {
+  skip: missing,
+}, () => {
+  const code = `const { mock } = await import('node:test');
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const asked = new Heard();
+    const listener = await manager.listenDatagram({ host: '192.0.2.1', port: 0, backlog: 1 }, asked.add);
+    const ask = () => { const heard = new Heard(); manager.lookUp({ remote: { host: '192.0.2.1', port: listener.address.port },
+      privateData: new Uint8Array(), timeoutMillis: 60_000 }, heard.add); return heard; };
+    const first = ask();
+    const request = await asked.next();
+    mock.timers.tick(30_000);
+    const end = await first.next();
+    const late = await fail(request.accept(0x33, 0x01234567, new Uint8Array()));
+    const second = ask();
+    await (await asked.next()).accept(0x33, 0x01234567, new Uint8Array());
+    const { type } = await second.next();
+    await listener.close();
+    await device.close();
+    return [end.type, late.code, late.message, type];`;
+  const [end, code_, message, type] = play(code) as string[];
+  assert.deepEqual([end, code_, type], ['refused', 'ERR_RDMA_CONNECTION_LOST', 'found']);
+  assert.match(message ?? '', /192\.0\.2\.1:\d+ does not wait.*within 30 s/);
+});
+
+test('a listener that throws hears the next event, and what it threw is reported', { skip: missing }, () => {
+  const code = `const reported = [];
+    process.on('uncaughtException', ({ message }) => reported.push(message));
+    const heard = new Heard();
+    const angry = (event) => { heard.add(event); throw new Error(event.type); };
+    const listener = await manager.listen({ host: '192.0.2.1', port: 0, backlog: 8 }, (request) => { heard.add(request); throw new Error('request'); });
+    const remote = { host: '192.0.2.1', port: listener.address.port };
+    const client = manager.connect({ remote, timeoutMillis: 5000, ...own() }, angry);
+    const request = await heard.next();
+    request.onEvent(angry);
+    await request.id.accept(own());
+    const types = [(await heard.next()).type];
+    await client.establish();
+    types.push((await heard.next()).type);
+    await client.disconnect();
+    types.push((await heard.next()).type);
+    await request.id.disconnect();
+    types.push((await heard.next()).type);
+    manager.lookUp({ remote, privateData: new Uint8Array(), timeoutMillis: 5000 }, angry);
+    types.push((await heard.next()).type);
+    await new Promise((resolve) => setImmediate(resolve));
+    await device.close({ force: true });
+    return [types, reported, heard.items.length];`;
+  const types = ['response', 'established', 'disconnected', 'disconnected', 'refused'];
+  assert.deepEqual(play(code), [types, ['request', ...types], 0]);
+});
+
+test('a listener is closed when the last of its requests has been told', { skip: missing }, () => {
+  const code = `const server = await serve();
+    const client = meet(server.port);
+    while (device.census().cmIds < 3) await new Promise((resolve) => setImmediate(resolve));
+    await server.listener.close();
+    const [request] = server.heard;
+    await request.id.close();
+    await client.id.close();
+    await device.close();
+    return 'closed';`;
+  assert.equal(play(code), 'closed');
 });
 
 test('an id can be closed at any time, and tells nothing from then on', { skip: missing }, () => {

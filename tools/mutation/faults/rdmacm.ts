@@ -144,8 +144,8 @@ export const RDMACM_FAULTS = faultsOf(
       id: 'cm-rnr-timer-of-the-kernel',
       wrong: 'A peer without a receive waits for 655 ms.',
       file: PATH,
-      find: 'minRnrTimer: PATH_DEFAULTS.minRnrTimer,',
-      replace: 'minRnrTimer: 0,',
+      find: "...present('rnrRetry', rnrRetry),",
+      replace: "...present('rnrRetry', rnrRetry), minRnrTimer: 0,",
     },
     {
       id: 'cm-private-data-short',
