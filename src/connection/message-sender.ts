@@ -86,6 +86,8 @@ export class MessageSender {
   #fragmentBytes = 0;
   #nextSequence: number;
   #peerLimit = 0;
+  /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
+  #earlyLimit: number | undefined;
   #queuedBytes = 0;
   #failure: RdmaError | undefined;
 
@@ -116,8 +118,8 @@ export class MessageSender {
   /**
    * A link is up: sending begins, with what the peer does not have.
    *
-   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent, or when its receives
-   * are too small for any message.
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent, when its receives are too
+   * small for any message, or when a limit that it told meanwhile went back.
    */
   attach(link: SenderLink): void {
     this.#settle(link.peerReceived);
@@ -130,6 +132,8 @@ export class MessageSender {
     this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
     this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
     this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
+    if (this.#earlyLimit !== undefined) this.#advanceTo(this.#earlyLimit);
+    this.#earlyLimit = undefined;
     this.#link = link;
     this.pump();
     this.advertise();
@@ -138,6 +142,7 @@ export class MessageSender {
   /** The link is over: what the peer does not have waits for the next one. */
   detach(): void {
     this.#link = null;
+    this.#earlyLimit = undefined;
   }
 
   /**
@@ -192,10 +197,17 @@ export class MessageSender {
    * @throws RdmaError ERR_RDMA_PROTOCOL when the limit went back.
    */
   onPeerLimit(limit: number): void {
-    if (this.#link === null) return;
+    if (this.#link === null) {
+      this.#earlyLimit = limit;
+      return;
+    }
+    this.#advanceTo(limit);
+    this.pump();
+  }
+
+  #advanceTo(limit: number): void {
     if (!mayAdvance(this.#peerLimit, limit)) throw limitWentBack('fragments');
     this.#peerLimit = limit;
-    this.pump();
   }
 
   /** The peer told how much of messages it takes. */

@@ -30,8 +30,6 @@ import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
 
 export const DEFAULT_SLOTS = 10;
-/** How long handlers and clients have for their orderly end when the server closes. */
-const DEFAULT_GRACE_MILLIS = 1500;
 
 /** Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when it throws, it is aborted. */
 export type ConnectionHandler = (connection: Connection) => unknown;
@@ -173,9 +171,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   /**
    * Stops accepting, lets handlers finish what has arrived, ends every connection in order, frees everything, and closes
-   * the device if it opened it. What takes longer than `graceMillis` (default 1500) is ended at once. Idempotent.
+   * the device if it opened it. Handlers have half of `graceMillis`, and connections the other half for their end; what takes
+   * longer is ended at once. By default an end has as long as it has without the server: longer than a queue pair takes to
+   * notice that its path is dead (5.3 s in all with the default `path`). Idempotent.
    */
-  close(graceMillis = DEFAULT_GRACE_MILLIS): Promise<void> {
+  close(graceMillis = 2 * recoveryLimits(this.#options).quitMillis): Promise<void> {
     this.#closing ??= this.#close(graceMillis);
     return this.#closing;
   }

@@ -26,8 +26,12 @@ interface Outcome {
   readonly recoveries: number;
 }
 
-/** A client sends, its packets are lost for `darkMillis` from then on, and it closes. */
-async function closeInTheDark(path: ConnectionPathOptions, darkMillis: number): Promise<Outcome> {
+/** An end sends, all packets are lost for `darkMillis` from then on, and it closes: the client its connection, or the server. */
+async function closeInTheDark(
+  path: ConnectionPathOptions,
+  darkMillis: number,
+  who: 'client' | 'server' = 'client',
+): Promise<Outcome> {
   const time = new VirtualTime();
   const random = new Random(1);
   const network = new VirtualNetwork(time, random.fork(), new Icrc(fastCrc32));
@@ -50,6 +54,7 @@ async function closeInTheDark(path: ConnectionPathOptions, darkMillis: number): 
         for await (const { data } of connection) arrived.push(Buffer.from(data).toString());
       },
     );
+    const isServed = new Promise<Connection>((resolve) => server.once('connection', resolve));
     const connection = await connect({
       host: SERVER,
       device: own.device,
@@ -57,6 +62,7 @@ async function closeInTheDark(path: ConnectionPathOptions, darkMillis: number): 
       recoveryMillis: 30_000,
       path,
     });
+    const ofServer = await isServed;
     for (const [from, to] of [
       [CLIENT, SERVER],
       [SERVER, CLIENT],
@@ -64,11 +70,17 @@ async function closeInTheDark(path: ConnectionPathOptions, darkMillis: number): 
       network.path(from, to).dark++;
       time.in(darkMillis, () => network.path(from, to).dark--);
     }
-    const sending = connection.send('the last words').then(
+    const receiving = (async () => {
+      if (who === 'client') return;
+      for await (const { data } of connection) arrived.push(Buffer.from(data).toString());
+    })().catch(() => {});
+    const sender = who === 'client' ? connection : ofServer;
+    const sending = sender.send('the last words').then(
       () => 'done',
       ({ code }) => code,
     );
-    await connection.close();
+    await (who === 'client' ? connection : server).close();
+    await receiving;
     const { recoveries } = connection.statistics;
     const closed = (await connection.closed)?.code ?? 'in order';
     outcome = { sent: await sending, arrived, closed, recoveries };
@@ -97,6 +109,14 @@ for (const path of [{}, { timeout: 14 }, { timeout: 17, retryCount: 6 }] as cons
 
   test(`a path that is dark for less than the queue pair waits costs a close nothing but time: ${what}`, async () => {
     const { sent, arrived, closed } = await closeInTheDark(path, notices * 0.9);
+    assert.deepEqual(
+      { sent, arrived, closed },
+      { sent: 'done', arrived: ['the last words'], closed: 'in order' },
+    );
+  });
+
+  test(`nor does it cost a server that closes its last words: ${what}`, async () => {
+    const { sent, arrived, closed } = await closeInTheDark(path, notices * 0.9, 'server');
     assert.deepEqual(
       { sent, arrived, closed },
       { sent: 'done', arrived: ['the last words'], closed: 'in order' },

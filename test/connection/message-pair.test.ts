@@ -9,7 +9,7 @@ import { Cut, Outbox } from '../../src/connection/outbox.js';
 import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { Random } from '../../testkit/random.js';
-import { type End, Pair, START, TERMS } from './message-ends.js';
+import { type End, Pair, SLOTS, START, TERMS } from './message-ends.js';
 
 const isSame = (a: Iterable<number>, b: Iterable<number>): void => assert.deepEqual([...a], [...b]);
 
@@ -74,6 +74,27 @@ test('a stream that nobody reads stops neither messages nor other streams', () =
   assert.equal(b.messages.length, 10);
   assert.equal(b.read.get(quick)?.length, 1000);
   assert.equal(b.streams.unreadBytes(-slow), TERMS.streamWindowBytes);
+});
+
+test('a limit that the peer tells before this end is up counts as soon as it is', () => {
+  for (const [ahead, isBreach] of [
+    [SLOTS, false],
+    [SLOTS + 1, false],
+    [SLOTS - 1, true],
+  ] as const) {
+    const pair = new Pair(false);
+    const [a, b] = pair.ends;
+    for (const end of pair.ends) end.listen();
+    a.sender.onPeerLimit((START + ahead) >>> 0);
+    if (isBreach) {
+      assert.throws(() => a.attach(b.receiver.received), { reason: 'limit_went_back' });
+      continue;
+    }
+    a.attach(b.receiver.received);
+    for (let i = 0; i < SLOTS + 1; i++) a.send(Uint8Array.of(i));
+    for (let i = 0; i < SLOTS; i++) a.acknowledge(a.wire[i]?.wrId ?? -1);
+    assert.equal(a.wire.length, ahead, 'so many fragments may leave');
+  }
 });
 
 test('messages that nobody takes stop no stream', () => {

@@ -782,5 +782,21 @@ export const CONNECTION_FAULTS = faultsOf(
       replace: '',
       judges: ['test/connection/forgotten-await'],
     },
+    {
+      id: 'early-limit-forgotten',
+      wrong: 'A limit that the peer tells before this side is up is forgotten.',
+      file: 'connection/message-sender',
+      find: 'if (this.#earlyLimit !== undefined) this.#advanceTo(this.#earlyLimit);',
+      replace: '',
+      judges: ['test/connection/message-pair'],
+    },
+    {
+      id: 'server-end-too-short',
+      wrong: 'A server that closes cuts the end of its connections short.',
+      file: 'connection/server',
+      find: '2 * recoveryLimits(this.#options).quitMillis',
+      replace: '500',
+      judges: ['test/connection/close-in-the-dark'],
+    },
   ],
 );
