@@ -1,5 +1,6 @@
 /** Options are checked when they are given: one sentence that names the option, and nothing is left open. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { connect } from '../../src/connection/client.js';
@@ -206,11 +207,13 @@ test('certificates are text, bytes, or several of them', async () => {
     },
     handler,
   );
+  const isServed = once(server, 'connection');
   const connection = await connectTo(server, {
     ca: [Buffer.from(caPem)],
     cert: Buffer.from(client.certPem),
     key: [client.keyPem],
   });
+  await isServed;
   assert.notEqual(server.connections.size, 0);
   await connection.close();
   await serverIsEmpty(server);
