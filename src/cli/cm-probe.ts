@@ -57,7 +57,7 @@ async function cmProbe({ host, port }: Target, flags: Flags, output: Output): Pr
     let isListening = false;
     for (let i = 0; i < flags.count; i++) {
       const answer = await probe(device, { host, port, privateData, timeoutMillis });
-      isListening = answer.isListening;
+      isListening ||= answer.isListening;
       tell(host, port, answer, output);
     }
     if (!isListening) process.exitCode = ExitCode.FAILED;

@@ -12,7 +12,7 @@ export async function nearOf(host: string | undefined): Promise<OpenDeviceOption
   try {
     return { near: await addressTowards(host) };
   } catch {
-    // Whoever connects says what is wrong with the host.
+    // `connect` will say what is wrong with the host.
     return {};
   }
 }

@@ -143,7 +143,11 @@ async function serveMany(server: CmServer, device: Device, flags: Flags, output:
 }
 
 async function serveClient(request: CmIncoming, device: Device, flags: Flags, output: Output): Promise<void> {
-  const end = await openEnd(device, flags);
+  const end = await openEnd(device, flags).catch(async (error: unknown) => {
+    // The client hears it at once, rather than by its own impatience.
+    await request.reject();
+    throw error;
+  });
   try {
     const connection = await request.accept({ qp: end.endpoint });
     tellConnected(connection, output);

@@ -58,6 +58,11 @@ export class Driver implements PortListener, Waiting {
     this.#order.request();
   }
 
+  /** Sends what is due, as far as the port takes it. Tells nothing. */
+  sendNow(): void {
+    if (!this.#stopped) this.#transmit();
+  }
+
   /**
    * Sends what was posted, takes what has arrived, wakes what is due. Does not wait, and delivers no events. When
    * something has completed in `cq`, what is to be sent now waits until the next call, or the end of the turn: the

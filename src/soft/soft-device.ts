@@ -191,6 +191,10 @@ export class SoftDevice implements PdHost {
     this.#driver.kick();
   }
 
+  sendNow(): void {
+    this.#driver.sendNow();
+  }
+
   checkLimit(name: LimitName, used: number): void {
     if (used < ATTRIBUTES[name]) return;
     throw new RdmaError('ERR_RDMA_LIMIT', `${this.name} has reached ${name} = ${ATTRIBUTES[name]}`);

@@ -28,6 +28,8 @@ export interface PdHost extends Device {
   readonly handles: SoftHandles;
   /** Something was posted or changed: send and report soon. */
   afterPost(): void;
+  /** What a queue pair that is about to be destroyed owes. */
+  sendNow(): void;
   /** @throws RdmaError ERR_RDMA_LIMIT when as many are `used`. */
   checkLimit(name: LimitName, used: number): void;
 }

@@ -26,6 +26,7 @@ export interface QpOwner extends MemoryOwner {
     readonly handles: SoftHandles;
     /** Something was posted or changed: send and report soon. */
     afterPost(): void;
+    sendNow(): void;
   };
 }
 
@@ -125,7 +126,11 @@ export class SoftQp implements QueuePair {
   }
 
   close(): Promise<void> {
-    return this.#life.closeNow(() => this.#pd.nic.destroyQp(this.engine, nowMicros()));
+    return this.#life.closeNow(() => {
+      // A program that closes in the turn of the last message leaves no other chance to acknowledge it.
+      if (this.engine.prepareDestroy()) this.#pd.softDevice.sendNow();
+      this.#pd.nic.destroyQp(this.engine, nowMicros());
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

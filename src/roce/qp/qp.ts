@@ -218,6 +218,12 @@ export class Qp implements Timed, Sender {
     this.receives.clear();
   }
 
+  /** About to be destroyed: returns whether an acknowledgement should leave before. */
+  prepareDestroy(): boolean {
+    this.responder.dropAnswers();
+    return this.responder.hasResponses;
+  }
+
   #enterErrorByUser(): void {
     if (this.state === QpState.ERR) return;
     this.responder.dropAnswers();

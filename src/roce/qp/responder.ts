@@ -121,7 +121,8 @@ export class Responder implements ResponderHalf {
 
   /**
    * The program ends the queue pair. What it was told of is acknowledged, as hardware does before it tells: the peer's
-   * requests would fail although they were done. READs are not answered, for their memory may be gone.
+   * requests would fail although they were done. READs are not answered, for their memory may be gone, and what came behind
+   * one is not acknowledged either.
    */
   dropAnswers(): void {
     if (!this.responses.isOneAck) this.responses.clear();

@@ -2,8 +2,8 @@
  * What a responder still has to send, in order. Nothing overtakes: an ACK leaves after the READ data that was asked
  * for before it. Acknowledgements that follow each other become one, so that a burst of requests costs one ACK.
  *
- * Answers are in the order of their PSNs, each operation has one at most, and the queue is bounded. READ responses are made packet by packet when there is room to send, from the memory as it is
- * then; their entry holds where they stand.
+ * Answers are in the order of their PSNs, each operation has one at most, and the queue is bounded. READ responses are made
+ * packet by packet when there is room to send, from the memory as it is then; their entry holds where they stand.
  */
 import { invariant } from '../../verbs/invariant.js';
 import { psnAdd, psnDiff } from '../psn.js';
