@@ -59,6 +59,11 @@ export class CompletionWaiter {
   #isSilent = false;
   #wake: (() => void) | undefined;
   #failed: RdmaError | undefined;
+  /**
+   * Of a completion that came together with others. A wait that these have ended succeeds, as when they had come one after
+   * the other: a peer's last acknowledgement and its farewell, which flushes the receives, are often in one look.
+   */
+  #failure: RdmaError | undefined;
 
   constructor(queues: WaiterQueues, options: WaitOptions = {}) {
     const { channel, sendCq, recvCq, pollsPerTurn } = queues;
@@ -123,10 +128,12 @@ export class CompletionWaiter {
 
   #look(isDone: () => boolean, take: TakeCompletion): boolean {
     if (isDone()) return true;
+    if (this.#failure !== undefined) throw this.#takeFailure();
     const looks = this.#looks;
     for (let polls = 0; polls < looks; polls++) {
       if (!this.#drain(take)) continue;
       if (isDone()) return true;
+      if (this.#failure !== undefined) throw this.#takeFailure();
       polls = -1;
     }
     return false;
@@ -139,6 +146,7 @@ export class CompletionWaiter {
       let found = false;
       while (this.#drain(take)) found = true;
       if (found && isDone()) return;
+      if (this.#failure !== undefined) throw this.#takeFailure();
       if (this.#failed !== undefined) throw this.#failed;
       this.#startWatch();
       await this.#event();
@@ -202,15 +210,18 @@ export class CompletionWaiter {
 
   #drainOne(cq: CompletionQueue, take: TakeCompletion): boolean {
     const count = cq.poll(this.#completions);
-    let failure: RdmaError | undefined;
     for (let i = 0; i < count; i++) {
       const completion = this.#completions[i] as WorkCompletion;
       if (completion.status === SUCCESS) take(completion);
-      else failure ??= failed(completion);
+      else this.#failure ??= failed(completion);
     }
-    // Those behind the failed one have been taken from the queue as well.
-    if (failure !== undefined) throw failure;
     return count > 0;
+  }
+
+  #takeFailure(): RdmaError | undefined {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    return failure;
   }
 
   #poll(into: readonly WorkCompletion[]): number {
