@@ -44,6 +44,8 @@ export class LifelineMachine {
   readonly #ending: LifelineEnding;
   /** A failure that came before the connection is up. */
   #failedEarly: RdmaError | undefined;
+  /** The peer, up before this side, has sent all it had: that counts when this side is up. */
+  #quitEarly = false;
   /** What the last answers are waited for before. */
   #awaited: RdmaError | undefined;
   #attemptedAt = 0;
@@ -158,7 +160,8 @@ export class LifelineMachine {
         this.#onTrouble(input.error);
         break;
       case 'peer-quit':
-        this.#ending.onPeerQuit();
+        if (this.#course.state.name === 'establishing') this.#quitEarly = true;
+        else this.#ending.onPeerQuit();
         break;
       case 'quit-done':
         this.#ending.onQuitDone();
@@ -227,6 +230,7 @@ export class LifelineMachine {
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
     if (!isFirst) this.#course.do({ type: 'reconnected' });
+    if (isFirst && this.#quitEarly) this.#ending.onPeerQuit();
     if (failure !== undefined) this.#onTrouble(failure);
   }
 

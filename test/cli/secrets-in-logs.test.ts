@@ -79,7 +79,7 @@ test('no PSN, key, token or payload is in anything that a server says', async ()
   await lost.closed;
 
   // A refused access makes both sides recover with new PSNs, and ends in the log of the server.
-  const recovered = once(client, 'reconnected');
+  const recovered = Promise.all([once(client, 'reconnected'), once(served, 'reconnected')]);
   const guessed = randomInt(1_000_000, 2 ** 32);
   secrets.push(guessed);
   await client.write(new RemoteBuffer(addr, guessed, 8), new Uint8Array(8)).catch(() => {});

@@ -367,6 +367,13 @@ test('the goodbye of a peer is told once, and not at all when it answers our own
   assert.equal(closing.does('peer-left'), 'destroy');
 });
 
+test('a peer that is up first and quits before this side is up has quit when it is', () => {
+  const life = after(new Life(), 'start');
+  assert.equal(life.does('peer-quit'), '');
+  assert.equal(life.does('met'), 'report watch report end-receiving');
+  assert.equal(life.does('peer-quit'), '');
+});
+
 test('a link that fails because the peer has left is not looked for again', () => {
   const life = SITUATIONS['up']?.() as Life;
   life.rendezvous = 'left';

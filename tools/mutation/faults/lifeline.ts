@@ -181,6 +181,13 @@ export const LIFELINE_FAULTS = faultsOf(
       replace: '    this.#notePeerQuit();',
     },
     {
+      id: 'early-quit-forgotten',
+      wrong: 'A peer that quits before this side is up has not quit.',
+      file: 'connection/lifeline-machine',
+      find: '    if (isFirst && this.#quitEarly) this.#ending.onPeerQuit();\n',
+      replace: '',
+    },
+    {
       id: 'goodbye-is-news',
       wrong: 'A peer that answers our goodbye is reported.',
       file: 'connection/lifeline-ending',
