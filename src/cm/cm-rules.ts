@@ -1,6 +1,6 @@
 /** What options of this room may be, checked before anything changes. */
 import { Endpoint } from '../endpoint/endpoint.js';
-import { parseGid } from '../verbs/address.js';
+import { parseGid, withoutZone } from '../verbs/address.js';
 import { RejectReason } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
 import {
@@ -28,7 +28,9 @@ import type {
 const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const bytes: Rule = (value) => (value instanceof Uint8Array ? undefined : 'a Uint8Array');
 const address: Rule = (value) =>
-  typeof value === 'string' && parseGid(value) !== undefined ? undefined : 'an IPv4 or IPv6 address';
+  typeof value === 'string' && parseGid(withoutZone(value)) !== undefined
+    ? undefined
+    : 'an IPv4 or IPv6 address';
 const queuePair: Rule = (value) => {
   const isQueuePair = typeof value === 'object' && value !== null && 'postRecv' in value && 'modify' in value;
   return isQueuePair || value instanceof Endpoint ? undefined : 'a queue pair or an endpoint';

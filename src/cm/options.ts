@@ -77,7 +77,10 @@ export interface CmListenOptions {
   readonly host?: string;
   /** Default 0: the device chooses. */
   readonly port?: number;
-  /** Requests that wait for the program, at most; further ones are dropped, so that their clients ask again. Default 256. */
+  /**
+   * Requests that the program has not answered, at most. Default 256. A soft device drops further ones, so that their clients
+   * ask again; devices of the operating system reject them (reason 28).
+   */
   readonly backlog?: number;
 }
 

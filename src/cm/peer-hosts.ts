@@ -1,6 +1,6 @@
 /** The addresses that a host has, as far as a device can reach them: of the IP family of one of its own addresses. */
 import { lookup } from 'node:dns/promises';
-import { formatIp, isIpv4, parseGid } from '../verbs/address.js';
+import { formatIp, isIpv4, parseGid, withoutZone } from '../verbs/address.js';
 import type { Device } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { Patience } from './patience.js';
@@ -32,8 +32,8 @@ function familyOf(text: string): 'IPv4' | 'IPv6' {
 }
 
 async function addressesOf(host: string, patience: Patience): Promise<string[]> {
-  const literal = parseGid(host);
-  if (literal !== undefined) return [formatIp(literal)];
+  const literal = parseGid(withoutZone(host));
+  if (literal !== undefined) return [withoutZone(host) === host ? formatIp(literal) : host];
   try {
     const found = await patience.untilOver(lookup(host, { all: true }), `the lookup of ${host}`);
     return [...new Set(found.map(({ address }) => address).filter((text) => parseGid(text) !== undefined))];

@@ -2,7 +2,8 @@
  * A listener as programs know it: requests of clients come by an iterator, by listeners of an event, or one after the other,
  * whoever asks first. What nobody takes waits, and is given back when the server closes.
  *
- * Invariant: no more wait than the backlog, whatever clients do: who gives up waits no more, and the oldest makes room.
+ * Invariant: no more wait than the backlog, whatever clients do: the device refuses further ones, a client that gives up waits
+ * no more, and where that is not enough the oldest makes room.
  */
 import { EventEmitter } from 'node:events';
 import type { CmAddress, CmListener } from '../verbs/connection-manager.js';

@@ -1,6 +1,6 @@
 /** Socket addresses as the addon takes and returns them: family, four words, port and scope (native/rdmacm/addresses.h). */
 import { networkInterfaces } from 'node:os';
-import { formatIp, isIpv4, parseGid, UdpAddress } from '../verbs/address.js';
+import { formatIp, isIpv4, parseGid, UdpAddress, withoutZone } from '../verbs/address.js';
 import type { CmAddress } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
 
@@ -16,7 +16,8 @@ export const ANY_IPV4 = (port: number): Float64Array => Float64Array.of(4, 0, 0,
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT when it is no address.
  */
 export function socketAddress({ host, port }: CmAddress): Float64Array {
-  const [text = '', zone] = host.split('%');
+  const text = withoutZone(host);
+  const zone = text === host ? undefined : host.slice(text.length + 1);
   const address = parseGid(text);
   if (address === undefined) {
     throw usageError(`'${host}' is no address; write 192.0.2.7 or an IPv6 address`);
@@ -38,14 +39,6 @@ export function readSocketAddress(numbers: Float64Array, at: number): CmAddress 
   address.w3 = w3 | 0;
   const host = family === 0 ? '::' : formatIp(address);
   return { host: scope === 0 ? host : `${host}%${scope}`, port };
-}
-
-/** Whether no packet to it leaves this machine: 127.0.0.0/8 and ::1. */
-export function isLoopback(host: string): boolean {
-  const address = parseGid(host);
-  if (address === undefined) return false;
-  if (isIpv4(address)) return address.w3 >>> 24 === 127;
-  return (address.w0 | address.w1 | address.w2) === 0 && address.w3 === 1;
 }
 
 export const describeAddress = ({ host, port }: CmAddress): string =>

@@ -2,8 +2,9 @@
  * The way to a peer: address, route, then the question itself; the same for connections and for datagram services. It
  * owns the kernel's id and the time limit until there is an answer.
  *
- * Invariants: events are handled one after the other, each to its end before the next; `onFailed`, `onUnreachable` or
- * `onAnswer` is called, one of them and never within a call of the program. After an ending, or `close`, nothing is.
+ * Invariants: events are handled one after the other, each to its end before the next. From the question on `onAnswer` gets
+ * them; `onFailed` or `onUnreachable` is an ending, told once. Nothing is called within a call of the program, or after an
+ * ending or `close`.
  */
 import { CmEventType, CmOption } from '../native/rdmacm-addon.js';
 import type { CmAddress } from '../verbs/connection-manager.js';

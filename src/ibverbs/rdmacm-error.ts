@@ -1,8 +1,9 @@
-/** What went wrong on this machine, in one sentence: for who connects, for who listens, and for who asks for the manager. */
+/** What went wrong on this machine, in one sentence: connecting, listening, and opening the manager. */
 import { existsSync } from 'node:fs';
+import { isLoopback, parseGid } from '../verbs/address.js';
 import type { CmAddress, CmListenOptions } from '../verbs/connection-manager.js';
 import { RdmaError } from '../verbs/errors.js';
-import { describeAddress, isLoopback } from './rdmacm-address.js';
+import { describeAddress } from './rdmacm-address.js';
 import type { OwnAddresses } from './rdmacm-own.js';
 import { Errno, errnoName, verbError } from './verbs-error.js';
 
@@ -29,7 +30,8 @@ const noDevice = (device: string, reason: string): RdmaError =>
 /** A step on the way to `remote` failed. `own`: the addresses of the device. */
 export function connectError(device: string, remote: CmAddress, errno: number, own: OwnAddresses): RdmaError {
   const { host } = remote;
-  if (isLoopback(host)) {
+  const address = parseGid(host);
+  if (address !== undefined && isLoopback(address)) {
     return addressError(
       `${host} cannot be reached through an RDMA device; use an address of ${device}: ${own}`,
     );

@@ -14,9 +14,6 @@ import { listenError } from './rdmacm-error.js';
 import { OwnAddresses } from './rdmacm-own.js';
 import { Errno } from './verbs-error.js';
 
-/** Room for one more request while the program has not answered those before it. */
-const KERNEL_BACKLOG = 1024;
-
 /** Resolves when the program has been told. `release`: the program has answered the request, or forgotten it. May be called more than once. */
 export type OnRequest = (event: KernelEvent, id: KernelId, release: () => void) => Promise<void>;
 
@@ -75,6 +72,7 @@ async function bind({ device }: CmContext, id: KernelId, options: CmListenOption
   }
   if (bound < 0) throw await explain(-bound);
   if (host !== null && id.deviceName !== device.name) throw await explain(Errno.EADDRNOTAVAIL);
-  const listening = await id.run((addon, handle) => addon.listen(handle, KERNEL_BACKLOG));
+  // The kernel drops further requests that nobody has read yet: their clients ask again.
+  const listening = await id.run((addon, handle) => addon.listen(handle, options.backlog));
   if (listening < 0) throw await explain(-listening);
 }

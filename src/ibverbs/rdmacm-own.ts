@@ -1,5 +1,5 @@
 /** The addresses of a device, as programs write them. */
-import { formatIp, parseGid } from '../verbs/address.js';
+import { formatIp, parseGid, withoutZone } from '../verbs/address.js';
 import type { Device } from '../verbs/device.js';
 
 export class OwnAddresses {
@@ -27,6 +27,6 @@ export class OwnAddresses {
 }
 
 function ipText(text: string): string {
-  const address = parseGid(text);
+  const address = parseGid(withoutZone(text));
   return address === undefined ? text : formatIp(address);
 }

@@ -19,7 +19,7 @@ import type { Flow } from '../roce/flow.js';
 import type { Gsi, GsiOwner } from '../roce/gsi.js';
 import { type Nic, ROCE_PORT } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
-import { formatGid, formatIp, isIpv4, parseGid, type UdpAddress } from '../verbs/address.js';
+import { formatGid, formatIp, isIpv4, parseGid, type UdpAddress, withoutZone } from '../verbs/address.js';
 import type { QKey, Qpn } from '../verbs/brands.js';
 import {
   type CmConnectRequest,
@@ -352,10 +352,14 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
 
   /** @throws RdmaError ERR_RDMA_ADDRESS for a peer of the other IP family. */
   #peerAddress(host: string, udpPort: number | undefined): UdpAddress {
+    const own = formatIp(this.#address);
+    if (withoutZone(host) !== host) {
+      const message = `${this.#host.name} sends from ${own} and knows no interfaces: give an address without %, not ${host}`;
+      throw new RdmaError('ERR_RDMA_ADDRESS', message);
+    }
     const address = parseGid(host);
     if (address === undefined) throw usageError(`${host} is not an IP address`);
     if (isIpv4(address) !== isIpv4(this.#address)) {
-      const own = formatIp(this.#address);
       const message = `${this.#host.name} cannot reach ${host}: its address ${own} is of the other IP family`;
       throw new RdmaError('ERR_RDMA_ADDRESS', message);
     }

@@ -2,7 +2,7 @@
  * Where a datagram comes from or goes to: an IP address in the form of a GID (IPv4 as ::ffff:a.b.c.d) and a UDP port.
  *
  * Invariants: the four words are int32 in network order, w0 first, so that comparing and hashing needs no strings. Text
- * is read strictly: no zone, no leading zeros in IPv4, no more than one `::`.
+ * is read strictly: no zone (`withoutZone`), no leading zeros in IPv4, no more than one `::`.
  */
 
 export class UdpAddress {
@@ -49,6 +49,14 @@ export function parseGid(text: string): UdpAddress | undefined {
   address.w3 = word(6);
   return address;
 }
+
+/** `fe80::1` of `fe80::1%eth0`: a link-local address names its interface. Any other text as it is. */
+export const withoutZone = (text: string): string =>
+  /^(fe[89ab][0-9a-f]:[^%]*)%[^%]+$/i.exec(text)?.[1] ?? text;
+
+/** Whether no packet to it leaves this machine: 127.0.0.0/8 and ::1. */
+export const isLoopback = (a: UdpAddress): boolean =>
+  isIpv4(a) ? a.w3 >>> 24 === 127 : (a.w0 | a.w1 | a.w2) === 0 && a.w3 === 1;
 
 function parseIpv4(text: string): number | undefined {
   const parts = text.split('.');

@@ -131,6 +131,11 @@ test('an address of another machine, a taken port and a host of the other family
   const family = await refused(pair, { host: '::1' });
   assert.equal(family.code, 'ERR_RDMA_ADDRESS');
   assert.match(family.message, /the device has IPv4 addresses only/);
+  const zone = await refused(pair, { host: 'fe80::1%lo' });
+  assert.equal(zone.code, 'ERR_RDMA_ADDRESS');
+  assert.match(zone.message, /fe80::1%lo has no address .* the device has IPv4 addresses only/);
+  const foreignZone = await failure(listen(pair.server, { host: 'fe80::1%lo' }));
+  assert.equal(foreignZone.message, `fe80::1%lo is no address of soft:${SERVER_HOST}; it has ${SERVER_HOST}`);
   const local = await refused(pair, { localHost: '127.0.0.77' });
   assert.equal(local.code, 'ERR_RDMA_ADDRESS');
   const name = await refused(pair, { host: 'no-such-host.invalid' });

@@ -166,6 +166,21 @@ test('over IPv6, at all addresses of the device, two ends meet as well', { skip:
   assert.deepEqual(play(code), ['response', 'fd00::1', 'fd00::1', '::']);
 });
 
+test('a link-local address names its interface', { skip: missing }, () => {
+  const code = `const server = await serve(0, { host: null });
+    meet(server.port, {}, 'fe80::1%1');
+    const { id } = await server.next();
+    const strange = plain(await meet(server.port, {}, 'fe80::1%nowhere0').next());
+    const wrong = plain(await meet(server.port, {}, '192.0.2.1%1').next());
+    const hosts = [id.local.host, id.remote.host];
+    await device.close({ force: true });
+    return [...hosts, strange.error.message, wrong.error.message];`;
+  const [local, remote, strange = '', wrong = ''] = play(code) as string[];
+  assert.deepEqual([local, remote], ['fe80::1%1', 'fe80::1%1']);
+  assert.match(strange, /'fe80::1%nowhere0' names an interface that this machine does not have/);
+  assert.match(wrong, /'192\.0\.2\.1%1' is no address/);
+});
+
 test('either side can say no, with private data and the reason that the kernel sends', {
   skip: missing,
 }, () => {
@@ -585,6 +600,18 @@ test('what is missing is named: the library, its functions, the module, the perm
   assert.match(denied.message, /no permission for \/dev\/infiniband\/rdma_cm/);
   const absent = ask({ STAND_IN_FAIL_create_event_channel: '2' });
   assert.equal(absent.code, 'ERR_RDMA_NO_DEVICE');
+});
+
+test('a library that is installed while the program runs is found', { skip: missing }, () => {
+  const code = `const device = await openDevice('noop0');
+    const library = process.env.QUEUEPAIR_LIBRDMACM;
+    process.env.QUEUEPAIR_LIBRDMACM = 'librdmacm-that-is-not-there.so.1';
+    const first = await device.connectionManager().then(() => 'no error', ({ code }) => code);
+    process.env.QUEUEPAIR_LIBRDMACM = library;
+    const second = await device.connectionManager().then(() => 'no error', ({ code }) => code);
+    await device.close({ force: true });
+    return [first, second];`;
+  assert.deepEqual(play(code, {}, ''), ['ERR_RDMA_NO_LIBRARY', 'no error']);
 });
 
 test('the manager is one for all who ask, and can be had once what was missing is there', {

@@ -10,6 +10,7 @@ import {
   parseGid,
   sameGid,
   UdpAddress,
+  withoutZone,
 } from '../../src/verbs/address.js';
 
 function parsed(text: string): UdpAddress {
@@ -150,5 +151,23 @@ test('comparing ignores the port, copying takes it along', () => {
     copyAddress(a, b);
     b[word] ^= 1;
     assert.equal(sameGid(a, b), false, word);
+  }
+});
+
+test('a zone belongs to a link-local address, and to no other text', () => {
+  assert.equal(withoutZone('fe80::1%eth0'), 'fe80::1');
+  assert.equal(withoutZone('FEBF:0::1%3'), 'FEBF:0::1');
+  for (const text of [
+    'fe80::1',
+    'fe80::1%',
+    'fd00::1%eth0',
+    '192.0.2.1%eth0',
+    'fe80',
+    'fe8::1%eth0',
+    'name%fe80::1',
+    '%',
+    '',
+  ]) {
+    assert.equal(withoutZone(text), text);
   }
 });

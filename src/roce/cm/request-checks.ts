@@ -2,7 +2,7 @@
  * Whether a listener may be told of a request: checks in their order, each of which returns what is wrong. The first one
  * that fails decides what is counted and what the peer is told.
  */
-import { sameGid, type UdpAddress } from '../../verbs/address.js';
+import { isLoopback, sameGid, type UdpAddress } from '../../verbs/address.js';
 import { RejectReason } from '../../verbs/connection-manager.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
@@ -115,6 +115,3 @@ function namesOf(
 /** One of a host; of this machine itself only when the packet came from there. */
 const isPlausible = (source: UdpAddress, from: UdpAddress): boolean =>
   isHostAddress(source) && (!isLoopback(source) || isLoopback(from));
-
-const isLoopback = ({ w0, w1, w2, w3 }: UdpAddress): boolean =>
-  w0 === 0 && w1 === 0 && ((w2 === 0xffff && w3 >>> 24 === 127) || (w2 === 0 && w3 === 1));
