@@ -1,5 +1,6 @@
 /** A meeting or connection of a soft device (`rdma_cm_id`). The machine does the work; this tells events and is counted. */
 import type { CmHandle, CmMachineEvent } from '../roce/cm/cm-outputs.js';
+import type { Qpn } from '../verbs/brands.js';
 import type { CmAddress, CmEvent, CmId, OwnCmParameters } from '../verbs/connection-manager.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { ObjectLife } from '../verbs/object-life.js';
@@ -13,6 +14,7 @@ type IdEvent = Exclude<
 export class SoftCmId implements CmId, CmNamed {
   /** `null` until the machine knows it, and where it never will. */
   handle: CmHandle | null = null;
+  awaitedQpn: Qpn | null = null;
   readonly local: CmAddress;
   readonly remote: CmAddress;
   readonly #cm: SoftCmOwner;
@@ -21,6 +23,8 @@ export class SoftCmId implements CmId, CmNamed {
   readonly #events: CmEvent[] = [];
   #onEvent: ((event: CmEvent) => void) | null;
   #isEnded = false;
+  /** The program has closed it: nothing is told any more. */
+  #isSilent = false;
 
   constructor(
     cm: SoftCmOwner,
@@ -55,6 +59,11 @@ export class SoftCmId implements CmId, CmNamed {
   }
 
   close(): Promise<void> {
+    this.#isSilent = true;
+    return this.#finish();
+  }
+
+  #finish(): Promise<void> {
     return this.#life.closeNow(() => {
       this.#cm.run(this.handle, (handle, now) => this.#cm.machine.close(handle, now));
       this.#cm.forget(this);
@@ -65,7 +74,7 @@ export class SoftCmId implements CmId, CmNamed {
   listen(listener: (event: CmEvent) => void): void {
     this.#cm.tellSoon(() => {
       this.#onEvent = listener;
-      for (const event of this.#events.splice(0)) if (!this.#life.closed) listener(event);
+      for (const event of this.#events.splice(0)) if (!this.#isSilent) listener(event);
     });
   }
 
@@ -79,6 +88,7 @@ export class SoftCmId implements CmId, CmNamed {
         this.#tell({ type: 'response', path: event.path, peer: event.peer });
         break;
       case 'established':
+        this.#cm.stopAwaiting(this);
         this.#tell({ type: 'established' });
         break;
       case 'rejected':
@@ -94,7 +104,7 @@ export class SoftCmId implements CmId, CmNamed {
   }
 
   #tell(event: CmEvent): void {
-    if (this.#life.closed || this.#isEnded) return;
+    if (this.#isSilent || this.#isEnded) return;
     this.#isEnded = event.type !== 'response' && event.type !== 'established';
     if (this.#onEvent === null) this.#events.push(event);
     else this.#onEvent(event);
@@ -102,7 +112,8 @@ export class SoftCmId implements CmId, CmNamed {
 
   /** With the device. Whoever waits for an event gets this one. */
   #closeByForce(): Promise<void> {
-    this.fail(this.#cm.closedError());
-    return this.close();
+    const error = this.#cm.closedError();
+    this.#cm.tellSoon(() => this.fail(error));
+    return this.#finish();
   }
 }

@@ -1,11 +1,13 @@
 /** A listener of a soft device: connections or datagrams on one port. */
 import type { CmHandle, CmLookupRequestEvent, CmRequestEvent } from '../roce/cm/cm-outputs.js';
+import type { Qpn } from '../verbs/brands.js';
 import type { CmAddress, CmListener, PortSpace } from '../verbs/connection-manager.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { CmNamed, SoftCmOwner } from './soft-cm-owner.js';
 
 export class SoftCmListener implements CmListener, CmNamed {
   readonly handle: CmHandle;
+  awaitedQpn: Qpn | null = null;
   readonly space: PortSpace;
   readonly address: CmAddress;
   readonly ended: Promise<void>;

@@ -11,9 +11,12 @@ type LookupEvent = Extract<CmMachineEvent, { type: 'lookup-answer' | 'lookup-unr
 
 export class SoftCmLookup implements CmNamed {
   handle: CmHandle | null = null;
+  awaitedQpn: Qpn | null = null;
   readonly #cm: SoftCmOwner;
   readonly #life: ObjectLife;
   readonly #trafficClass: number;
+  /** It was told how it ended, or the program has given up. */
+  #isSilent = false;
   readonly #onEvent: (event: CmDatagramEvent) => void;
 
   constructor(cm: SoftCmOwner, trafficClass: number, onEvent: (event: CmDatagramEvent) => void) {
@@ -21,7 +24,7 @@ export class SoftCmLookup implements CmNamed {
     this.#trafficClass = trafficClass;
     this.#onEvent = onEvent;
     this.#life = new ObjectLife('cmIds', cm.live);
-    this.#life.owner = { close: async () => this.fail(cm.closedError()) };
+    this.#life.owner = { close: () => this.#closeByForce() };
   }
 
   onMachineEvent(event: LookupEvent): void {
@@ -34,6 +37,11 @@ export class SoftCmLookup implements CmNamed {
   }
 
   close(): Promise<void> {
+    this.#isSilent = true;
+    return this.#finish();
+  }
+
+  #finish(): Promise<void> {
     return this.#life.closeNow(() => {
       this.#cm.run(this.handle, (handle, now) => this.#cm.machine.close(handle, now));
       this.#cm.forget(this);
@@ -56,8 +64,15 @@ export class SoftCmLookup implements CmNamed {
 
   /** Once, and then it is over. */
   #tell(event: CmDatagramEvent): void {
-    if (this.#life.closed) return;
+    if (this.#isSilent) return;
     void this.close();
     this.#onEvent(event);
+  }
+
+  /** With the device. */
+  #closeByForce(): Promise<void> {
+    const error = this.#cm.closedError();
+    this.#cm.tellSoon(() => this.fail(error));
+    return this.#finish();
   }
 }

@@ -9,6 +9,8 @@ import type { LiveObjects } from '../verbs/live-objects.js';
 export interface CmNamed {
   /** `null` until the machine knows it, and where it never will. */
   readonly handle: CmHandle | null;
+  /** The queue pair whose first packet it waits for. Kept by the manager. */
+  awaitedQpn: Qpn | null;
 }
 
 export interface SoftCmOwner {
@@ -20,6 +22,8 @@ export interface SoftCmOwner {
   forget(object: CmNamed): void;
   /** From now on, until it is established, a packet on the queue pair says that the peer is ready. */
   awaitFirstPacket(id: CmNamed, qpn: Qpn): void;
+  /** It is established without. */
+  stopAwaiting(id: CmNamed): void;
   /** From the event loop, soon. */
   tellSoon(tell: () => void): void;
   closedError(): RdmaError;

@@ -49,6 +49,7 @@ const EPHEMERAL_PORTS = 0x10000 - FIRST_EPHEMERAL_PORT;
 /** Ways to peers that are remembered. */
 const MAX_FLOWS = 1024;
 const SERVICE_REFUSED = 2;
+const NO_DATA = new Uint8Array(0);
 
 /** What the device lends its manager. */
 export interface SoftCmHost {
@@ -77,7 +78,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   readonly #lookups = new Map<CmHandle, SoftCmLookup>();
   /** By queue pair: who waits for the first packet on it. */
   readonly #awaited = new Map<number, CmNamed>();
-  readonly #news: (() => void)[] = [];
+  #news: (() => void)[] = [];
 
   constructor(host: SoftCmHost, { random, maxMtu }: SoftCmOptions) {
     const { nic } = host;
@@ -164,16 +165,16 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   onFirstPacket(qpn: number): void {
     const id = this.#awaited.get(qpn);
     if (id === undefined) return;
-    this.#awaited.delete(qpn);
+    this.stopAwaiting(id);
     this.run(id.handle, (handle, now) => this.machine.establish(handle, now));
   }
 
   /** Tells what has happened; returns whether there was anything. */
   deliver(): boolean {
-    const count = this.#news.length;
-    // One that throws does not take the others with it.
-    for (let i = 0; i < count; i++) this.#news.shift()?.();
-    return count > 0;
+    const news = this.#news;
+    this.#news = [];
+    for (const tell of news) tellSafely(tell);
+    return news.length > 0;
   }
 
   counters(): Readonly<Record<string, number>> {
@@ -202,7 +203,14 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   awaitFirstPacket(id: CmNamed, qpn: Qpn): void {
     this.#checkQueuePair(qpn);
     this.#awaited.set(qpn, id);
+    id.awaitedQpn = qpn;
     this.#host.nic.findQp(qpn)?.awaitFirstPacket();
+  }
+
+  stopAwaiting(id: CmNamed): void {
+    const { awaitedQpn } = id;
+    if (awaitedQpn !== null && this.#awaited.get(awaitedQpn) === id) this.#awaited.delete(awaitedQpn);
+    id.awaitedQpn = null;
   }
 
   forget(object: CmNamed): void {
@@ -211,7 +219,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     this.#ids.delete(handle);
     this.#listeners.delete(handle);
     this.#lookups.delete(handle);
-    for (const [qpn, id] of this.#awaited) if (id === object) this.#awaited.delete(qpn);
+    this.stopAwaiting(object);
   }
 
   tellSoon(tell: () => void): void {
@@ -266,6 +274,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   #tellRequest(event: CmRequestEvent | CmLookupRequestEvent): void {
     const listener = this.#listeners.get(event.listener);
     if (listener !== undefined) listener.tell(event);
+    else if (event.type === 'lookup-request') this.#answerLookup(event.id, SERVICE_REFUSED, 0, 0, NO_DATA);
     else this.run(event.id, (handle, now) => this.machine.close(handle, now));
   }
 
@@ -279,22 +288,18 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
 
   #datagramRequest(event: CmRequestEvent | CmLookupRequestEvent): CmDatagramRequest {
     const { id, remote } = event as CmLookupRequestEvent;
-    const answer = async (
-      status: number,
-      qpn: number,
-      qkey: number,
-      privateData: Uint8Array,
-    ): Promise<void> => {
-      this.run(id, (handle, now) =>
-        this.machine.answerLookup(handle, { status, qpn, qkey, privateData }, now),
-      );
-    };
+    const answer = async (...of: [status: number, qpn: number, qkey: number, privateData: Uint8Array]) =>
+      this.#answerLookup(id, ...of);
     return {
       remote,
       privateData: (event as CmLookupRequestEvent).privateData,
       accept: (qpn: Qpn, qkey: QKey, privateData: Uint8Array) => answer(0, qpn, qkey, privateData),
       reject: (privateData: Uint8Array) => answer(SERVICE_REFUSED, 0, 0, privateData),
     };
+  }
+
+  #answerLookup(id: CmHandle, status: number, qpn: number, qkey: number, privateData: Uint8Array): void {
+    this.run(id, (handle, now) => this.machine.answerLookup(handle, { status, qpn, qkey, privateData }, now));
   }
 
   // --- ports and addresses ----------------------------------------------------------------------------------------
@@ -390,6 +395,17 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
       throw error;
     }
     this.#pump();
+  }
+}
+
+/** What one listener throws is the program's to see, as of any other; the others are told nevertheless. */
+function tellSafely(tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -200,10 +200,11 @@ export class SoftDevice implements PdHost {
     throw new RdmaError('ERR_RDMA_LIMIT', `${this.name} has reached ${name} = ${ATTRIBUTES[name]}`);
   }
 
-  /** What the manager has left to say leaves; a socket of node:dgram sends in the next turn. */
+  /** What the manager has left to say leaves, and programs are told; a socket of node:dgram sends in the next turn. */
   async #sayFarewell(cm: SoftCm): Promise<void> {
     cm.end();
     await new Promise((resolve) => setImmediate(resolve));
+    cm.deliver();
   }
 
   #activeMtu(): PathMtu {

@@ -3,7 +3,7 @@
  * has brought its queue pair up.
  *
  * Invariants: a REP is taken from the address that was asked only, once, and when its sender's queue pair belongs to no
- * other connection. A repeated REP is answered by RTU, or by MRA while the program is at work.
+ * other connection. A repeated REP is answered by RTU, by MRA while the program is at work, or by the REJ of the program.
  */
 import { formatIp, isIpv4, sameGid, type UdpAddress } from '../../verbs/address.js';
 import { PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
@@ -233,8 +233,7 @@ export class ActiveSide {
         serviceTimeout: MRA_SERVICE_TIMEOUT,
         privateData: NOTHING,
       });
-    else if (state === CmState.ESTABLISHED && connection.answer !== null)
-      host.replyMad(connection, connection.answer);
+    else if (connection.answer !== null) host.replyMad(connection, connection.answer);
   }
 
   /** The peer's program needs time: REQs go out less often, as long as the connection may take at all. */

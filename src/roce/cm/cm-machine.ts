@@ -14,7 +14,7 @@
  */
 import type { UdpAddress } from '../../verbs/address.js';
 import { sameGid } from '../../verbs/address.js';
-import { type OwnCmParameters, PrivateDataBytes } from '../../verbs/connection-manager.js';
+import { type OwnCmParameters, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { usageError } from '../../verbs/errors.js';
 import { invariant } from '../../verbs/invariant.js';
 import { madUdpPort } from '../mad/mad.js';
@@ -154,6 +154,10 @@ export class CmMachine {
     checkPrivateData(privateData, PrivateDataBytes.REJECT);
     if (!Number.isInteger(reason) || reason < 0 || reason > MAX_REASON)
       throw usageError(`a reason to reject is a number from 0 to ${MAX_REASON}, not ${reason}`);
+    if (reason === RejectReason.TIMEOUT)
+      throw usageError(
+        `a reason to reject is not ${reason}: peers take it for the word of one that has given up`,
+      );
     const connection = this.#host.identities.get(id);
     return connection !== undefined && this.#ending.reject(connection, reason, privateData);
   }

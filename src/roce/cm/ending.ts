@@ -85,8 +85,9 @@ export class Ending {
     const { state } = connection;
     const subject = REJECTED[state];
     if (subject === undefined) return false;
-    this.#host.send(connection, { ...this.#rej(connection, subject, reason), privateData });
-    this.#refuseFromNowOn(connection, reason, privateData);
+    const rej = this.#host.send(connection, { ...this.#rej(connection, subject, reason), privateData });
+    if (connection.isActive) connection.answer = rej;
+    else this.#refuseFromNowOn(connection, reason, privateData);
     connection.isToldEnd = true;
     this.enterTimewait(connection);
     return true;

@@ -256,6 +256,22 @@ test('a client that is rejected by its own program after the REP tells the serve
   assert.deepEqual([server.take('rejected').reason, server.machine.census.halfOpen], [28, 0]);
 });
 
+test('a REJ of the active side that is lost is said again when the REP comes again', () => {
+  for (const refuse of ['reject', 'close'] as const) {
+    const { hosts, client, server } = pair();
+    let lost = 0;
+    hosts.arrives = ({ type }) => type !== 'REJ' || lost++ >= 1;
+    const id = client.connectTo(server, CLIENT_QPN);
+    server.accept(server.take('request').id, SERVER_QPN);
+    client.take('response');
+    client[refuse](id);
+    const first = hosts.last('REJ');
+    hosts.pass(3000);
+    assert.deepEqual(hosts.last('REJ'), first);
+    assert.deepEqual([server.take('rejected').reason, server.machine.census.halfOpen], [28, 0]);
+  }
+});
+
 test('crossing DREQs are both answered, and each end is told once', () => {
   const { hosts, client, server } = pair();
   const [a, b] = connected(client, server);

@@ -227,6 +227,7 @@ test('mistakes of the program are told before anything is sent', () => {
   assert.throws(() => server.machine.accept(id, long, hosts.now), usage);
   assert.throws(() => server.machine.reject(id, 28, new Uint8Array(149), hosts.now), usage);
   assert.throws(() => server.machine.reject(id, -1, new Uint8Array(0), hosts.now), usage);
+  assert.throws(() => server.machine.reject(id, 4, new Uint8Array(0), hosts.now), usage);
   assert.equal(server.accept(id, 0x200), true);
 });
 

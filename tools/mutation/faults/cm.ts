@@ -17,6 +17,13 @@ export const CM_FAULTS = faultsOf(
   ['test/roce/cm', 'cm:1..600', 'fuzz:cm'],
   [
     {
+      id: 'cm-lost-rej-of-client',
+      wrong: 'A REJ of the active side that is lost is not said again.',
+      file: ENDING,
+      find: '    if (connection.isActive) connection.answer = rej;\n    else this.#refuse',
+      replace: '    this.#refuse',
+    },
+    {
       id: 'cm-longer-mad',
       wrong: 'A MAD of more than 256 bytes is taken for what it begins with.',
       file: MESSAGE,
