@@ -6,6 +6,7 @@ import {
   type CmDatagramEvent,
   type CmDatagramLookup,
   type CmDatagramRequest,
+  checkPrivateData,
   PortSpace,
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
@@ -16,7 +17,7 @@ import { describeAddress } from './rdmacm-address.js';
 import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { peerGone } from './rdmacm-error.js';
-import { checkPrivateData, noParameters, padded, readOptions } from './rdmacm-path.js';
+import { noParameters, padded, readOptions } from './rdmacm-path.js';
 
 /** The only one that the kernel answers with (`RDMA_UDP_QKEY`). */
 const KERNEL_QKEY = 0x01234567;

@@ -12,6 +12,7 @@ import {
   type CmEvent,
   type CmId,
   type CmPeerParameters,
+  checkPrivateData,
   type OwnCmParameters,
   PortSpace,
   PrivateDataBytes,
@@ -22,7 +23,7 @@ import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
 import { connectError, deviceRemoved, peerGone } from './rdmacm-error.js';
 import { OwnAddresses } from './rdmacm-own.js';
-import { checkPrivateData, padded, parameterNumbers, peerParameters, readPath } from './rdmacm-path.js';
+import { padded, parameterNumbers, peerParameters, readPath } from './rdmacm-path.js';
 import { Errno } from './verbs-error.js';
 
 type OnEvent = (event: CmEvent) => void;

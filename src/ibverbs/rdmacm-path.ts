@@ -5,7 +5,6 @@
 import type { RdmacmAddon } from '../native/rdmacm-addon.js';
 import { CM_PARAMETERS } from '../native/rdmacm-addon.js';
 import type { CmParameters, CmPath, CmPeerParameters } from '../verbs/connection-manager.js';
-import { usageError } from '../verbs/errors.js';
 import type { QpSnapshot } from '../verbs/qp-attributes.js';
 import { QpState, QpType } from '../verbs/qp-state.js';
 import { newPlaces, readSnapshot } from './attribute-array.js';
@@ -91,12 +90,6 @@ export const noParameters = (qpn: number): Float64Array => {
   numbers[CM_PARAMETERS - 1] = qpn;
   return numbers;
 };
-
-/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
-export function checkPrivateData(bytes: Uint8Array, most: number): void {
-  if (bytes.length <= most) return;
-  throw usageError(`private data of ${bytes.length} bytes is too long; this message has room for ${most}`);
-}
 
 function present<Name extends string, T>(name: Name, value: T | undefined): { readonly [K in Name]?: T } {
   return value === undefined ? {} : ({ [name]: value } as { readonly [K in Name]?: T });

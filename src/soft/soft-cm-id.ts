@@ -3,6 +3,7 @@ import type { CmHandle, CmMachineEvent } from '../roce/cm/cm-outputs.js';
 import type { Qpn } from '../verbs/brands.js';
 import type { CmAddress, CmEvent, CmId, OwnCmParameters } from '../verbs/connection-manager.js';
 import type { RdmaError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { CmNamed, SoftCmOwner } from './soft-cm-owner.js';
 
@@ -74,7 +75,7 @@ export class SoftCmId implements CmId, CmNamed {
   listen(listener: (event: CmEvent) => void): void {
     this.#cm.tellSoon(() => {
       this.#onEvent = listener;
-      for (const event of this.#events.splice(0)) if (!this.#isSilent) listener(event);
+      for (const event of this.#events.splice(0)) if (!this.#isSilent) tell(listener, event);
     });
   }
 
@@ -107,7 +108,7 @@ export class SoftCmId implements CmId, CmNamed {
     if (this.#isSilent || this.#isEnded) return;
     this.#isEnded = event.type !== 'response' && event.type !== 'established';
     if (this.#onEvent === null) this.#events.push(event);
-    else this.#onEvent(event);
+    else tell(this.#onEvent, event);
   }
 
   /** With the device. Whoever waits for an event gets this one. */

@@ -10,7 +10,7 @@
  */
 import type { QKey, Qpn } from './brands.js';
 import type { OwnPath, PathOptions } from './bring-up.js';
-import type { RdmaError } from './errors.js';
+import { type RdmaError, usageError } from './errors.js';
 import type { PathMtu } from './mtu.js';
 import type { PeerPath } from './peer-path.js';
 
@@ -26,6 +26,14 @@ export const PrivateDataBytes = {
   DATAGRAM_REQUEST: 180,
   DATAGRAM_REPLY: 136,
 } as const;
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for private data that a message has no room for. */
+export function checkPrivateData(privateData: Uint8Array, maxBytes: number): void {
+  if (privateData.length <= maxBytes) return;
+  throw usageError(
+    `private data of ${privateData.length} bytes is too long: this message carries ${maxBytes} at most; send the rest over the connection`,
+  );
+}
 
 /** Why a REJ is sent (IBTA table 109), by number: those that this code sends or tells apart. */
 export const RejectReason = {

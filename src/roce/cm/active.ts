@@ -6,7 +6,7 @@
  * other connection. A repeated REP is answered by RTU, by MRA while the program is at work, or by the REJ of the program.
  */
 import { formatIp, isIpv4, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import { checkPrivateData, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { mtuToEnum } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
@@ -14,7 +14,7 @@ import { DEFAULT_PKEY } from '../wire/bth.js';
 import { parametersOfRep, pathOfRep } from './bring-up-paths.js';
 import { CmConnection, CmState } from './cm-connection.js';
 import { CmDropReason } from './cm-drop-reason.js';
-import { type CmHost, checkPrivateData, copyOf, isProgramQpn } from './cm-host.js';
+import { type CmHost, copyOf, isProgramQpn } from './cm-host.js';
 import type { CmConnectOptions, CmHandle } from './cm-outputs.js';
 import type { Ending } from './ending.js';
 import {

@@ -5,7 +5,6 @@
  * Invariant: whatever goes out is a MAD of 256 bytes, and a received message is answered by one at most.
  */
 import { copyAddress, sameGid, UdpAddress } from '../../verbs/address.js';
-import { usageError } from '../../verbs/errors.js';
 import { invariant } from '../../verbs/invariant.js';
 import { Deadlines } from '../deadlines.js';
 import { MAD_BYTES, writeMadUdpPort } from '../mad/mad.js';
@@ -177,12 +176,4 @@ export function copyOf(address: UdpAddress): UdpAddress {
   const copy = new UdpAddress();
   copyAddress(address, copy);
   return copy;
-}
-
-/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for private data that does not fit. */
-export function checkPrivateData(privateData: Uint8Array, maxBytes: number): void {
-  if (privateData.length <= maxBytes) return;
-  throw usageError(
-    `private data of ${privateData.length} bytes is too long: this message carries ${maxBytes} at most; send the rest over the connection`,
-  );
 }

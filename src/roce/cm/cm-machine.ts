@@ -14,7 +14,12 @@
  */
 import type { UdpAddress } from '../../verbs/address.js';
 import { sameGid } from '../../verbs/address.js';
-import { type OwnCmParameters, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import {
+  checkPrivateData,
+  type OwnCmParameters,
+  PrivateDataBytes,
+  RejectReason,
+} from '../../verbs/connection-manager.js';
 import { usageError } from '../../verbs/errors.js';
 import { invariant } from '../../verbs/invariant.js';
 import { madUdpPort } from '../mad/mad.js';
@@ -23,7 +28,7 @@ import { ActiveSide, checkOwn } from './active.js';
 import { type CmConnection, CmState } from './cm-connection.js';
 import type { CmCounters } from './cm-counters.js';
 import { CmDropReason } from './cm-drop-reason.js';
-import { CmHost, checkPrivateData, copyOf } from './cm-host.js';
+import { CmHost, copyOf } from './cm-host.js';
 import type {
   CmConnectOptions,
   CmHandle,

@@ -6,13 +6,13 @@
  * one address are counted with its requests for connections.
  */
 import { formatGid, formatIp, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import { checkPrivateData, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { Deadlines, type Timed } from '../deadlines.js';
 import { DEFAULT_PKEY } from '../wire/bth.js';
 import { checkAddresses, randomPort, withCmaHeader } from './active.js';
 import { CmDropReason } from './cm-drop-reason.js';
-import { type CmHost, checkPrivateData, copyOf, isProgramQpn } from './cm-host.js';
+import { type CmHost, copyOf, isProgramQpn } from './cm-host.js';
 import type { CmHandle, CmLookupAnswer, CmLookupOptions } from './cm-outputs.js';
 import type { CmListener, Listeners } from './listeners.js';
 import { findListener, isOurPartition, type Names } from './request-checks.js';

@@ -6,13 +6,18 @@
  * pair there is a connection already is refused as stale.
  */
 import { formatIp, type UdpAddress } from '../../verbs/address.js';
-import { type OwnCmParameters, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import {
+  checkPrivateData,
+  type OwnCmParameters,
+  PrivateDataBytes,
+  RejectReason,
+} from '../../verbs/connection-manager.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { parametersOfReq, pathOfReq, reqMtu } from './bring-up-paths.js';
 import { CmConnection, CmState } from './cm-connection.js';
 import { CmDropReason } from './cm-drop-reason.js';
-import { type CmHost, checkPrivateData, copyOf } from './cm-host.js';
+import { type CmHost, copyOf } from './cm-host.js';
 import type { Ending } from './ending.js';
 import type { Listeners } from './listeners.js';
 import { type Fault, faultOfReq, findListener, type Names } from './request-checks.js';

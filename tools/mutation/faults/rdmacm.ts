@@ -158,9 +158,9 @@ export const RDMACM_FAULTS = faultsOf(
     {
       id: 'cm-private-data-unchecked',
       wrong: 'Private data that is too long reaches the kernel.',
-      file: PATH,
-      find: 'if (bytes.length <= most) return;',
-      replace: 'if (most > 0) return;',
+      file: 'verbs/connection-manager',
+      find: 'if (privateData.length <= maxBytes) return;',
+      replace: 'if (maxBytes > 0) return;',
     },
     {
       id: 'cm-request-of-another-device',
