@@ -165,6 +165,23 @@ test('what the peer says after the proof is for the next reader', async () => {
   assert.deepEqual(await typesOf(peer), ['proven', 'bye']);
 });
 
+test('what the peer says after a proof that the own one completed is for the next reader', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  let prove = (): void => {};
+  const own = new Promise<void>((resolve) => {
+    prove = resolve;
+  });
+  const proof = untilProven(channel, own);
+  say(peer, WORD);
+  assert.equal(await soFar(proof, peer), 'waits');
+  prove();
+  await within(proof);
+  say(peer, { type: 'ping' }, { type: 'pong' });
+  assert.deepEqual(await within(channel.receive()), { type: 'ping' });
+  assert.deepEqual(await within(channel.receive()), { type: 'pong' });
+  await channel.close();
+});
+
 test("a channel that ends before the peer's word proves nothing, whatever came through", async () => {
   const { channel } = await channelToRawPeer();
   const reason = new RdmaError('ERR_RDMA_TIMEOUT', 'it is silent');

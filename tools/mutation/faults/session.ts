@@ -515,6 +515,7 @@ export const SESSION_FAULTS = faultsOf(
       find: 'if (this.#channel.end === undefined) this',
       replace: 'this',
       judges: PROOF,
+      equivalent: 'the goodbye is read first, and ends the wait',
     },
     {
       id: 'word-of-peer-is-enough',
@@ -581,6 +582,7 @@ export const SESSION_FAULTS = faultsOf(
       find: '    this.isOver = this.hasOwn;\n',
       replace: '',
       judges: PROOF,
+      equivalent: 'the proof is over before the next frame is looked at',
     },
     {
       id: 'own-proof-reads-on',
@@ -589,6 +591,7 @@ export const SESSION_FAULTS = faultsOf(
       find: '    this.isOver = this.#hasWord;\n',
       replace: '',
       judges: PROOF,
+      equivalent: 'the proof is over before the next frame can come',
     },
     {
       id: 'second-word-taken',
