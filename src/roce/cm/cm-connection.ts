@@ -60,6 +60,8 @@ export class CmConnection implements Timed {
   expiresAt = Number.POSITIVE_INFINITY;
   /** What answers the message before it when that comes again. */
   answer: Uint8Array | null = null;
+  /** Passive: the REP, which a peer that still has the connection answers by RTU whenever it comes. */
+  rep: Uint8Array | null = null;
   wasEstablished = false;
   /** Its program was told how it ended, or does not want to know. */
   isToldEnd = false;
@@ -83,6 +85,11 @@ export class CmConnection implements Timed {
 
   get wakeAt(): number {
     return Math.min(this.retryAt, this.expiresAt);
+  }
+
+  /** Somebody claims that the peer has forgotten it, and the peer has not answered yet. */
+  get isInDoubt(): boolean {
+    return this.state === CmState.ESTABLISHED && this.repeated !== null;
   }
 
   /** The IDs of a message to the peer. */

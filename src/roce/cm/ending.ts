@@ -16,6 +16,7 @@ import type { CmHost } from './cm-host.js';
 import type { CmMachineEvent } from './cm-outputs.js';
 import {
   DISCONNECT_TRIES,
+  DOUBT_TRIES,
   LONGEST_TIMEWAIT_MILLIS,
   REPEAT_MILLIS,
   SHORTEST_TIMEWAIT_MILLIS,
@@ -93,9 +94,34 @@ export class Ending {
     return true;
   }
 
-  /** Another connection uses the peer's queue pair: this one is a leftover. */
+  /**
+   * Somebody claims the peer's queue pair for another connection, which nothing proves. A peer that still has this one
+   * answers its REP by RTU; where none comes, and where there is no REP to ask with, this one is a leftover.
+   */
   endStale(connection: CmConnection): void {
-    if (connection.state !== CmState.ESTABLISHED) return;
+    if (connection.state !== CmState.ESTABLISHED || connection.isInDoubt) return;
+    if (connection.rep === null) {
+      this.#endLeftover(connection);
+      return;
+    }
+    const host = this.#host;
+    host.sendMad(connection, connection.rep);
+    connection.repeated = connection.rep;
+    connection.retryMillis = REPEAT_MILLIS;
+    connection.retryAt = host.now + REPEAT_MILLIS;
+    connection.triesLeft = DOUBT_TRIES - 1;
+    connection.expiresAt = host.now + REPEAT_MILLIS * DOUBT_TRIES;
+    host.schedule(connection);
+  }
+
+  /** The peer has it still. */
+  endDoubt(connection: CmConnection): void {
+    connection.repeated = null;
+    connection.retryAt = Number.POSITIVE_INFINITY;
+    connection.expiresAt = Number.POSITIVE_INFINITY;
+  }
+
+  #endLeftover(connection: CmConnection): void {
     this.#end(connection, { type: 'disconnected', id: connection.id, byPeer: true, answered: true });
     this.disconnect(connection);
   }
@@ -195,6 +221,10 @@ export class Ending {
     if (state === CmState.DREQ_SENT) {
       this.#end(connection, { type: 'disconnected', id, byPeer: false, answered: false });
       this.enterTimewait(connection);
+      return;
+    }
+    if (state === CmState.ESTABLISHED) {
+      this.#endLeftover(connection);
       return;
     }
     this.#host.counters.unreachable++;

@@ -3,7 +3,7 @@
  *
  * Invariants: a REQ makes one request, however often it comes. Its repetition is answered by MRA while the program has
  * it, by the same REP, or by the same REJ. What is refused without a program leaves nothing behind. A REQ for whose queue
- * pair there is a connection already is refused as stale.
+ * pair there is a connection already is refused as stale; the connection ends where its peer does not confirm it.
  */
 import { formatIp, type UdpAddress } from '../../verbs/address.js';
 import {
@@ -207,6 +207,7 @@ export class PassiveSide {
     });
     connection.repeated = mad;
     connection.answer = mad;
+    connection.rep = mad;
     const asked = timeCodeMillis(req.localResponseTimeout);
     connection.retryMillis = Math.min(Math.max(asked, SHORTEST_REPEAT_MILLIS), REPEAT_MILLIS);
     connection.retryAt = host.now + connection.retryMillis;
@@ -233,6 +234,7 @@ export class PassiveSide {
 
   onRtu(connection: CmConnection): void {
     if (connection.state === CmState.REP_SENT) this.establish(connection);
+    else if (connection.isInDoubt) this.#ending.endDoubt(connection);
     else this.#host.drop(connection.wasEstablished ? CmDropReason.DUPLICATE : CmDropReason.BAD_STATE);
   }
 

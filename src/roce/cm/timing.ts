@@ -23,6 +23,8 @@ export const RESPONSE_MILLIS = 60_000;
 /** A datagram lookup is given up by the peer long before. */
 export const LOOKUP_MILLIS = 30_000;
 export const DISCONNECT_TRIES = 5;
+/** A peer that is said to have forgotten a connection is asked so often. */
+export const DOUBT_TRIES = 4;
 /** After the end, at least and at most; between them the time of the path. */
 export const SHORTEST_TIMEWAIT_MILLIS = 2048;
 export const LONGEST_TIMEWAIT_MILLIS = 8192;

@@ -364,9 +364,31 @@ test('a client that came back with the old queue pair is refused as stale, and t
   hosts.types();
   hosts.arrives = () => false;
   server.hear(writeCmMessage({ ...req, caGuid, localCommId: req.localCommId ^ 1 }), client.address);
-  assert.deepEqual(hosts.types(), ['REJ', 'DREQ']);
+  assert.deepEqual(hosts.types(), ['REJ', 'REP']);
+  assert.deepEqual(server.events, [], 'the peer may still have it');
+  hosts.pass(4000);
+  assert.deepEqual(hosts.types(), ['REP', 'REP', 'REP', 'DREQ']);
   assert.equal(server.take('disconnected').byPeer, true);
   assert.equal(server.drops('stale'), 1);
+});
+
+test('a REQ that is forged in the name of a peer who lives ends nothing, however often it comes', () => {
+  const { hosts, client, server } = pair();
+  connected(client, server);
+  const req = cmMessage(hosts.last('REQ')) as Req;
+  hosts.types();
+  for (let round = 1; round <= 3; round++) {
+    // The first REP on its way to the peer is lost.
+    let lost = 0;
+    hosts.arrives = ({ type }) => type !== 'REJ' && (type !== 'REP' || lost++ >= 1);
+    const forged = { ...req, localCommId: req.localCommId + round, transactionId: BigInt(round) };
+    server.hear(writeCmMessage(forged), client.address);
+    server.hear(writeCmMessage({ ...forged, localCommId: 99 }), client.address);
+    hosts.pass(60_000);
+    assert.deepEqual(hosts.types(), ['REJ', 'REP', 'REJ', 'REP', 'RTU']);
+    assert.deepEqual([server.events, client.events], [[], []]);
+  }
+  assert.equal(server.machine.census.connections, 1);
 });
 
 test('a server whose queue pair has a connection already is refused as stale, and a better REP is taken', () => {
@@ -397,7 +419,8 @@ test('a REQ with the ID of a connection that its sender has forgotten is no repe
     qpn: 0x123,
   };
   server.hear(writeCmMessage(other), client.address);
-  assert.deepEqual(hosts.types(), ['REJ', 'DREQ']);
+  assert.deepEqual(hosts.types(), ['REJ', 'REP']);
+  hosts.pass(4000);
   assert.equal(server.take('disconnected').byPeer, true);
   hosts.pass(5000);
   server.hear(writeCmMessage(other), client.address);

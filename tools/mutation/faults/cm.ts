@@ -17,6 +17,20 @@ export const CM_FAULTS = faultsOf(
   ['test/roce/cm', 'cm:1..600', 'fuzz:cm'],
   [
     {
+      id: 'cm-stale-without-asking',
+      wrong: 'Whoever claims the queue pair of a peer ends its connection, though the peer lives.',
+      file: ENDING,
+      find: 'if (connection.rep === null) {',
+      replace: 'if (connection !== null) {',
+    },
+    {
+      id: 'cm-doubt-for-ever',
+      wrong: 'A peer that confirms its connection is not believed.',
+      file: PASSIVE,
+      find: '    else if (connection.isInDoubt) this.#ending.endDoubt(connection);\n',
+      replace: '',
+    },
+    {
       id: 'cm-lost-rej-of-client',
       wrong: 'A REJ of the active side that is lost is not said again.',
       file: ENDING,

@@ -3,7 +3,15 @@ import { faultsOf } from '../fault-list.js';
 
 export const MEETING_FAULTS = faultsOf(
   'cm',
-  ['test/cm/meeting', 'test/cm/refusals', 'test/cm/endings', 'test/cm/datagrams', 'test/cm/odd-arguments'],
+  [
+    'test/cm/meeting',
+    'test/cm/refusals',
+    'test/cm/answers',
+    'test/cm/endings',
+    'test/cm/datagrams',
+    'test/cm/odd-arguments',
+    'test/soft/soft-cm',
+  ],
   [
     {
       id: 'meet-own-depths-unclamped',
