@@ -107,6 +107,7 @@ export class RdmacmDatagramRequest implements CmDatagramRequest {
 
   async reject(privateData: Uint8Array): Promise<void> {
     checkPrivateData(privateData, PrivateDataBytes.DATAGRAM_REPLY);
+    if (this.#isForgotten) return;
     await this.#answer((addon, handle) => addon.reject(handle, privateData));
   }
 

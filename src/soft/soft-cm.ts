@@ -22,6 +22,7 @@ import type { RandomU32 } from '../roce/random.js';
 import { formatGid, formatIp, isIpv4, parseGid, type UdpAddress, withoutZone } from '../verbs/address.js';
 import type { QKey, Qpn } from '../verbs/brands.js';
 import {
+  type CmAddress,
   type CmConnectRequest,
   type CmDatagramEvent,
   type CmDatagramLookup,
@@ -293,13 +294,22 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     return {
       remote,
       privateData: (event as CmLookupRequestEvent).privateData,
-      accept: (qpn: Qpn, qkey: QKey, privateData: Uint8Array) => answer(0, qpn, qkey, privateData),
-      reject: (privateData: Uint8Array) => answer(SERVICE_REFUSED, 0, 0, privateData),
+      accept: async (qpn: Qpn, qkey: QKey, privateData: Uint8Array) => {
+        if (!(await answer(0, qpn, qkey, privateData))) throw tooLate(remote);
+      },
+      reject: async (privateData: Uint8Array) => {
+        await answer(SERVICE_REFUSED, 0, 0, privateData);
+      },
     };
   }
 
-  #answerLookup(id: CmHandle, status: number, qpn: number, qkey: number, privateData: Uint8Array): void {
-    this.run(id, (handle, now) => this.machine.answerLookup(handle, { status, qpn, qkey, privateData }, now));
+  /** False when the question is over. */
+  #answerLookup(id: CmHandle, status: number, qpn: number, qkey: number, privateData: Uint8Array): boolean {
+    let isHeard = false;
+    this.run(id, (handle, now) => {
+      isHeard = this.machine.answerLookup(handle, { status, qpn, qkey, privateData }, now);
+    });
+    return isHeard;
   }
 
   // --- ports and addresses ----------------------------------------------------------------------------------------
@@ -418,4 +428,10 @@ const portTaken = (port: number, device: string): RdmaError =>
   new RdmaError(
     'ERR_RDMA_ADDRESS',
     `port ${port} of rdma_cm is taken by another listener of ${device}: close it or take another port`,
+  );
+
+const tooLate = ({ host }: CmAddress): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_CONNECTION_LOST',
+    `${host} does not wait for the datagram service any more: answer within 30 s, and once`,
   );

@@ -193,7 +193,7 @@ export type CmDatagramEvent =
   | { readonly type: 'unreachable' }
   | { readonly type: 'failed'; readonly error: RdmaError };
 
-/** A client asks for a datagram service. Answered once. */
+/** A client asks for a datagram service. Answered once, within 30 s: after that it cannot be accepted, and is forgotten. */
 export interface CmDatagramRequest {
   readonly remote: CmAddress;
   /** 180 bytes. */

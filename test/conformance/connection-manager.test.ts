@@ -387,6 +387,8 @@ test('a datagram service is found, says no, or is not there', () =>
     assert.deepEqual([service.gid, service.udpPort], [(await ownGid(device)).gid, udpPort]);
     assert.deepEqual([service.qpn, service.qkey], [b.qp.qpn, SERVICE_QKEY]);
     assert.deepEqual([textOf(service.privateData), service.privateData.length], ['ud-server', 136]);
+    // The client has its answer and waits no more.
+    await assert.rejects(request.accept(b.qp.qpn, SERVICE_QKEY, new Uint8Array()), { name: 'RdmaError' });
     const no = ask(port);
     await (await requests.next('request')).reject(Buffer.from('ud-no'));
     const refused = await no.next('answer');
