@@ -1,7 +1,7 @@
 /** `queuepair cm-probe`: who answers on a port of rdma_cm. */
 import { Command, InvalidArgumentError } from 'commander';
 import { openDevice } from '../open-device.js';
-import { PrivateDataBytes } from '../verbs/connection-manager.js';
+import { NO_DATA, PrivateDataBytes } from '../verbs/connection-manager.js';
 import { countArgument, millisArgument, type Target, targetArgument } from './arguments.js';
 import { type ProbeAnswer, probe } from './cm-probe/probe.js';
 import { describeAnswer, describePrivateData } from './cm-probe/probe-text.js';
@@ -40,7 +40,7 @@ export function cmProbeCommand(): Command {
       '--private-data <text>',
       'to send along: text, or hexadecimal after 0x',
       privateDataArgument,
-      NOTHING,
+      NO_DATA,
     )
     .option('--count <count>', 'how often to ask', countArgument(MAX_COUNT), 1)
     .option('--timeout <ms>', 'how long to wait for an answer', millisArgument, 3000)
@@ -73,8 +73,6 @@ function tell(host: string, port: number, answer: ProbeAnswer, output: Output): 
   output.line(describeAnswer(host, port, answer));
   if (privateData !== undefined) output.line(`  private data: ${describePrivateData(privateData)}`);
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** Ports of rdma_cm have no default. */
 function probeTarget(text: string): Target {

@@ -117,7 +117,7 @@ export class CmConnection implements AsyncDisposable {
     }
   }
 
-  /** Once; whoever is first says why. */
+  /** Once: the first event says why. */
   async #end(ending: CmEnding): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;

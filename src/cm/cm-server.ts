@@ -12,6 +12,7 @@ import {
   type CmPeerParameters,
   type CmListenOptions as CmPlace,
   type CmRequest,
+  NO_DATA,
   PrivateDataBytes,
   RejectReason,
 } from '../verbs/connection-manager.js';
@@ -34,7 +35,6 @@ import type { CmAcceptOptions, CmListenOptions, CmRejectOptions } from './option
 import { FOR_EVER, Patience } from './patience.js';
 import { RequestServer, type Waiting } from './request-server.js';
 
-const NO_DATA = new Uint8Array(0);
 const DEFAULT_RETRIES = 7;
 /** Twice as many as one address can have unfinished. */
 const DEFAULT_BACKLOG = 256;

@@ -9,14 +9,16 @@ import {
   type CmEvent,
   type CmId,
   type ConnectionManager,
+  NO_DATA,
   PrivateDataBytes,
   RejectReason,
 } from '../verbs/connection-manager.js';
 import type { Device } from '../verbs/device.js';
-import { internalError, type RdmaError } from '../verbs/errors.js';
+import type { RdmaError } from '../verbs/errors.js';
 import { CmConnection } from './cm-connection.js';
 import { checkPrivateData, lostError, rejectedError, unreachableError } from './cm-errors.js';
 import { checkConnect, checkConnectEndpoint } from './cm-rules.js';
+import { firstOf } from './first-of.js';
 import { Mailbox } from './mailbox.js';
 import {
   bringUp,
@@ -33,7 +35,6 @@ import type { CmConnectOptions, EndpointConnectOptions } from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
 import { peerHosts } from './peer-hosts.js';
 
-const NO_DATA = new Uint8Array(0);
 const DEFAULT_RETRIES = 7;
 
 type Response = Extract<CmEvent, { type: 'response' }>;
@@ -106,15 +107,8 @@ class Meeting {
   }
 
   /** The first that takes the connection; what the last one said where none does. */
-  async meetOneOf(hosts: readonly string[]): Promise<CmConnection> {
-    for (const [index, host] of hosts.entries()) {
-      const left = hosts.length - index;
-      const timeoutMillis = Math.ceil(this.#patience.leftMillis / left);
-      const outcome = await this.#ask(host, timeoutMillis);
-      if (outcome instanceof CmConnection) return outcome;
-      if (left === 1) throw outcome;
-    }
-    throw internalError('a host without addresses was tried');
+  meetOneOf(hosts: readonly string[]): Promise<CmConnection> {
+    return firstOf(hosts, this.#patience, (host, timeoutMillis) => this.#ask(host, timeoutMillis));
   }
 
   /** Returns why nothing came of it, where another address may be better. */

@@ -9,15 +9,17 @@ import {
   type CmDatagramRequest,
   type CmDatagramService,
   type ConnectionManager,
+  NO_DATA,
   PrivateDataBytes,
 } from '../verbs/connection-manager.js';
 import type { Device } from '../verbs/device.js';
-import { internalError, RdmaError } from '../verbs/errors.js';
+import { RdmaError } from '../verbs/errors.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { checkPrivateData, refusedServiceError, unreachableError } from './cm-errors.js';
 import { checkDatagramAccept, checkDatagramReject, checkListen, checkResolve } from './cm-rules.js';
 import { placeOf } from './cm-server.js';
+import { firstOf } from './first-of.js';
 import { queuePairOf } from './meeting-queue-pair.js';
 import type {
   CmDatagramAcceptOptions,
@@ -31,8 +33,6 @@ import { RequestServer, type Waiting } from './request-server.js';
 
 /** The Q_Key that rdma_cm agrees on for datagrams, unless a multicast group says otherwise. */
 export const RDMA_UDP_QKEY: QKey = toQKey(0x01234567);
-
-const NO_DATA = new Uint8Array(0);
 
 /**
  * Asks where a datagram service is: what an address handle, `remoteQpn` and `remoteQkey` of a send take.
@@ -48,14 +48,9 @@ export async function resolveUd(device: Device, options: CmResolveOptions): Prom
   try {
     const manager = await device.connectionManager();
     const hosts = await peerHosts(device, host, patience);
-    for (const [index, address] of hosts.entries()) {
-      const left = hosts.length - index;
-      const millis = Math.ceil(patience.leftMillis / left);
-      const outcome = await lookUp(manager, address, millis, options, patience);
-      if (!(outcome instanceof RdmaError)) return outcome;
-      if (left === 1) throw outcome;
-    }
-    throw internalError('a host without addresses was asked');
+    return await firstOf(hosts, patience, (address, millis) =>
+      lookUp(manager, address, millis, options, patience),
+    );
   } finally {
     patience.end();
   }

@@ -24,7 +24,7 @@ const TURN_PACKETS = 32;
 /** What may wait to be sent. GMPs are repeated by those who need an answer. */
 const MAX_WAITING = 4096;
 
-/** Who lives on queue pair 1. Times are those of the NIC. */
+/** The user of queue pair 1. Times are those of the NIC. */
 export interface GsiOwner {
   /** Takes the MAD of a GMP, whose bytes are valid during the call alone. Never throws, whatever is in it. */
   onGmp(mad: Uint8Array, datagram: Datagram, now: number): void;

@@ -33,9 +33,11 @@ import {
   type CmListenOptions,
   type CmRequest,
   type ConnectionManager,
+  NO_DATA,
   PortSpace,
 } from '../verbs/connection-manager.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { SoftCmId } from './soft-cm-id.js';
@@ -50,7 +52,6 @@ const EPHEMERAL_PORTS = 0x10000 - FIRST_EPHEMERAL_PORT;
 /** Ways to peers that are remembered. */
 const MAX_FLOWS = 1024;
 const SERVICE_REFUSED = 2;
-const NO_DATA = new Uint8Array(0);
 
 /** What the device lends its manager. */
 export interface SoftCmHost {
@@ -174,7 +175,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   deliver(): boolean {
     const news = this.#news;
     this.#news = [];
-    for (const tell of news) tellSafely(tell);
+    for (const item of news) tell(deliverOne, item);
     return news.length > 0;
   }
 
@@ -408,16 +409,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   }
 }
 
-/** What one listener throws is the program's to see, as of any other; the others are told nevertheless. */
-function tellSafely(tell: () => void): void {
-  try {
-    tell();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
-}
+const deliverOne = (item: () => void): void => item();
 
 const nowMillis = (): number => nowMicros() / 1000;
 

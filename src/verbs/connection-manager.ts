@@ -35,6 +35,9 @@ export function checkPrivateData(privateData: Uint8Array, maxBytes: number): voi
   );
 }
 
+/** Neither private data nor other words. */
+export const NO_DATA = new Uint8Array(0);
+
 /** Why a REJ is sent (IBTA table 109), by number: those that this code sends or tells apart. */
 export const RejectReason = {
   /** Its sender has given up. */

@@ -3,8 +3,7 @@ import { Patience } from '../../cm/patience.js';
 import { peerHosts } from '../../cm/peer-hosts.js';
 import { rejectReasonName } from '../../cm/reject-reasons.js';
 import { openEndpoint } from '../../endpoint/endpoint.js';
-import type { CmEvent, CmId } from '../../verbs/connection-manager.js';
-import { RejectReason } from '../../verbs/connection-manager.js';
+import { type CmEvent, type CmId, NO_DATA, RejectReason } from '../../verbs/connection-manager.js';
 import type { Device } from '../../verbs/device.js';
 
 export interface ProbeQuestion {
@@ -33,8 +32,6 @@ export interface ProbeAnswer {
   /** As it came, zeros at the end. */
   readonly privateData?: Uint8Array;
 }
-
-const NO_DATA = new Uint8Array(0);
 
 /** @throws RdmaError when this machine cannot ask: no address, no route, the wrong device. */
 export async function probe(device: Device, question: ProbeQuestion): Promise<ProbeAnswer> {

@@ -6,7 +6,7 @@
  * other connection. A repeated REP is answered by RTU, by MRA while the program is at work, or by the REJ of the program.
  */
 import { formatIp, isIpv4, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { checkPrivateData, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import { checkPrivateData, NO_DATA, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { mtuToEnum } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
@@ -34,7 +34,6 @@ import { CmTransport, type Req, type ReqPath } from './wire/req.js';
 import { hasCmaHeader, servicePort } from './wire/service-id.js';
 import { ackTimeoutCode, timeCodeMillis } from './wire/time-code.js';
 
-const NOTHING = new Uint8Array(0);
 const FIRST_EPHEMERAL_PORT = 49_152;
 const HOP_LIMIT = 64;
 /** There are no LIDs on Ethernet. */
@@ -144,7 +143,7 @@ export class ActiveSide {
       type: 'RTU',
       transactionId,
       ...ids,
-      privateData: NOTHING,
+      privateData: NO_DATA,
     });
     connection.state = CmState.ESTABLISHED;
     connection.wasEstablished = true;
@@ -204,8 +203,8 @@ export class ActiveSide {
       remoteCommId: rep.localCommId,
       subject: CmSubject.REP,
       reason: RejectReason.STALE_CONNECTION,
-      info: NOTHING,
-      privateData: NOTHING,
+      info: NO_DATA,
+      privateData: NO_DATA,
     });
     this.#ending.endStale(older);
   }
@@ -231,7 +230,7 @@ export class ActiveSide {
         ...ids,
         subject: CmSubject.REP,
         serviceTimeout: MRA_SERVICE_TIMEOUT,
-        privateData: NOTHING,
+        privateData: NO_DATA,
       });
     else if (connection.answer !== null) host.replyMad(connection, connection.answer);
   }

@@ -6,7 +6,7 @@
  * another queue pair.
  */
 import { sameGid, type UdpAddress } from '../../verbs/address.js';
-import { RejectReason } from '../../verbs/connection-manager.js';
+import { NO_DATA, RejectReason } from '../../verbs/connection-manager.js';
 import { invariant } from '../../verbs/invariant.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { readU64, writeU64 } from '../mad/u64.js';
@@ -26,8 +26,6 @@ import type { Drep, Dreq } from './wire/pair-messages.js';
 import type { Rej } from './wire/rej.js';
 import { timeCodeMillis } from './wire/time-code.js';
 
-const NOTHING = new Uint8Array(0);
-
 export class Ending {
   readonly #host: CmHost;
   /** Requests that were refused or cancelled, oldest first: their memory is bounded apart. */
@@ -45,7 +43,7 @@ export class Ending {
     if (state === CmState.DREQ_SENT || state === CmState.TIMEWAIT) return true;
     if (state === CmState.REQ_SENT || state === CmState.REQ_RECEIVED) return false;
     connection.repeated = this.#sendDreq(connection);
-    this.#refuseFromNowOn(connection, RejectReason.CONSUMER, NOTHING);
+    this.#refuseFromNowOn(connection, RejectReason.CONSUMER, NO_DATA);
     this.#host.settle(connection);
     connection.state = CmState.DREQ_SENT;
     connection.retryMillis = REPEAT_MILLIS;
@@ -63,7 +61,7 @@ export class Ending {
     if (state === CmState.REQ_SENT) this.cancel(connection);
     else if (state === CmState.ESTABLISHED) this.disconnect(connection);
     else if (state !== CmState.DREQ_SENT && state !== CmState.TIMEWAIT) {
-      this.reject(connection, RejectReason.CONSUMER, NOTHING);
+      this.reject(connection, RejectReason.CONSUMER, NO_DATA);
     }
   }
 
@@ -180,7 +178,7 @@ export class Ending {
     if (connection.state === CmState.DREQ_SENT)
       this.#end(connection, { type: 'disconnected', id, byPeer: true, answered: true });
     else this.#end(connection, { type: 'rejected', id, reason, info, privateData });
-    // Whoever rejects or cancels does not ask any more.
+    // The peer does not ask any more.
     connection.answer = null;
     this.enterTimewait(connection);
   }
@@ -233,9 +231,9 @@ export class Ending {
     else if (state === CmState.REP_SENT) {
       // So that the active side does not stay connected alone.
       this.#host.send(connection, this.#timeoutRej(connection, connection.ids, CmSubject.OTHER));
-      this.#refuseFromNowOn(connection, RejectReason.CONSUMER, NOTHING);
+      this.#refuseFromNowOn(connection, RejectReason.CONSUMER, NO_DATA);
       this.enterTimewait(connection);
-    } else this.reject(connection, RejectReason.CONSUMER, NOTHING);
+    } else this.reject(connection, RejectReason.CONSUMER, NO_DATA);
   }
 
   /** A REP for a request that was given up: its sender would wait. */
@@ -305,13 +303,13 @@ export class Ending {
       transactionId: this.#host.newTransactionId(),
       ...connection.ids,
       qpn: connection.remoteQpn,
-      privateData: NOTHING,
+      privateData: NO_DATA,
     });
   }
 
   #rej(connection: CmConnection, subject: number, reason: number): Rej {
     const { transactionId, ids } = connection;
-    return { type: 'REJ', transactionId, ...ids, subject, reason, info: NOTHING, privateData: NOTHING };
+    return { type: 'REJ', transactionId, ...ids, subject, reason, info: NO_DATA, privateData: NO_DATA };
   }
 
   #timeoutRej(
@@ -357,5 +355,5 @@ const drepTo = ({ transactionId, localCommId, remoteCommId }: Dreq): Drep => ({
   transactionId,
   localCommId: remoteCommId,
   remoteCommId: localCommId,
-  privateData: NOTHING,
+  privateData: NO_DATA,
 });

@@ -6,7 +6,7 @@
  * one address are counted with its requests for connections.
  */
 import { formatGid, formatIp, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { checkPrivateData, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
+import { checkPrivateData, NO_DATA, PrivateDataBytes, RejectReason } from '../../verbs/connection-manager.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { Deadlines, type Timed } from '../deadlines.js';
 import { DEFAULT_PKEY } from '../wire/bth.js';
@@ -20,8 +20,6 @@ import { LOOKUP_MILLIS, REPEAT_MILLIS, SHORTEST_TIMEWAIT_MILLIS } from './timing
 import { PRIVATE_DATA } from './wire/attributes.js';
 import { servicePort } from './wire/service-id.js';
 import { type SidrRep, type SidrReq, SidrStatus } from './wire/sidr.js';
-
-const NOTHING = new Uint8Array(0);
 
 /** A lookup of this host, or of a peer. */
 interface Lookup extends Timed {
@@ -144,7 +142,7 @@ export class Lookups {
   #refuse(req: SidrReq, reason: CmDropReason, status: number, from: UdpAddress, to: UdpAddress): void {
     this.#host.drop(reason);
     const { transactionId, requestId, serviceId } = req;
-    const answer = { status, qpn: 0, qkey: 0, privateData: NOTHING };
+    const answer = { status, qpn: 0, qkey: 0, privateData: NO_DATA };
     this.#host.replyTo(to, from, 0, { type: 'SIDR_REP', transactionId, requestId, serviceId, ...answer });
   }
 

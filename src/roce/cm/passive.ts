@@ -8,6 +8,7 @@
 import { formatIp, type UdpAddress } from '../../verbs/address.js';
 import {
   checkPrivateData,
+  NO_DATA,
   type OwnCmParameters,
   PrivateDataBytes,
   RejectReason,
@@ -37,8 +38,6 @@ import type { Req } from './wire/req.js';
 import { servicePort } from './wire/service-id.js';
 import { timeCodeMillis } from './wire/time-code.js';
 
-const NOTHING = new Uint8Array(0);
-
 export class PassiveSide {
   readonly #host: CmHost;
   readonly #ending: Ending;
@@ -65,7 +64,7 @@ export class PassiveSide {
       this.#refuseStale(req, known, from, to);
       return;
     }
-    // What rests can be forgotten by this name: its peer has.
+    // The peer uses this ID anew: the ended connection gives it up.
     if (known !== undefined) host.identities.unbind(known);
     const { serviceId, privateData } = req;
     const names = findListener(host, this.#listeners, serviceId, privateData, from, to, false);
@@ -85,7 +84,7 @@ export class PassiveSide {
         ...ids,
         subject: CmSubject.REQ,
         serviceTimeout: MRA_SERVICE_TIMEOUT,
-        privateData: NOTHING,
+        privateData: NO_DATA,
       });
     else if (!connection.isActive && answer !== null) host.replyMad(connection, answer);
   }
@@ -100,7 +99,7 @@ export class PassiveSide {
       subject: CmSubject.REQ,
       reason: reject,
       info,
-      privateData: NOTHING,
+      privateData: NO_DATA,
     };
     this.#host.replyTo(to, from, req.primary.trafficClass, rej);
   }
@@ -114,7 +113,7 @@ export class PassiveSide {
   }
 
   #refuseStale(req: Req, older: CmConnection, from: UdpAddress, to: UdpAddress): void {
-    const fault = { drop: CmDropReason.STALE, reject: RejectReason.STALE_CONNECTION, info: NOTHING };
+    const fault = { drop: CmDropReason.STALE, reject: RejectReason.STALE_CONNECTION, info: NO_DATA };
     this.#refuse(req, fault, from, to);
     this.#ending.endStale(older);
   }
@@ -253,7 +252,7 @@ export class PassiveSide {
   }
 }
 
-/** A REQ that is sent again is the same in every byte. */
+/** A REQ that is sent again has the same numbers, which are random in every new one. */
 const isSame = (a: Req, b: Req): boolean =>
   a.transactionId === b.transactionId &&
   a.serviceId === b.serviceId &&

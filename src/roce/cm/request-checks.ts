@@ -3,7 +3,7 @@
  * that fails decides what is counted and what the peer is told.
  */
 import { isLoopback, sameGid, type UdpAddress } from '../../verbs/address.js';
-import { RejectReason } from '../../verbs/connection-manager.js';
+import { NO_DATA, RejectReason } from '../../verbs/connection-manager.js';
 import type { PathMtu } from '../../verbs/mtu.js';
 import { isHostAddress } from '../../verbs/peer-address.js';
 import { DEFAULT_PKEY } from '../wire/bth.js';
@@ -18,7 +18,6 @@ import { hasCmaHeader } from './wire/service-id.js';
 
 const GID_BYTES = 16;
 const PKEY_MASK = 0x7fff;
-const NOTHING = new Uint8Array(0);
 
 export interface Fault {
   readonly drop: CmDropReason;
@@ -26,7 +25,7 @@ export interface Fault {
   readonly info: Uint8Array;
 }
 
-const fault = (drop: CmDropReason, reject: RejectReason, info: Uint8Array = NOTHING): Fault => ({
+const fault = (drop: CmDropReason, reject: RejectReason, info: Uint8Array = NO_DATA): Fault => ({
   drop,
   reject,
   info,

@@ -164,8 +164,8 @@ export const MEETING_FAULTS = faultsOf(
       id: 'meet-throw-takes-news',
       wrong: 'A listener that throws takes the news of others with it.',
       file: 'soft/soft-cm',
-      find: 'for (const tell of news) tellSafely(tell);',
-      replace: 'for (const tell of news) tell();',
+      find: 'for (const item of news) tell(deliverOne, item);',
+      replace: 'for (const item of news) item();',
     },
     {
       id: 'meet-clock-rounds',
