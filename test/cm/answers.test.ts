@@ -47,6 +47,30 @@ test('a request that the program took and never answered is forgotten when its c
   assert.equal(pair.server.census().cmIds, 1, 'the listener alone');
 });
 
+test('a request whose client gives up while it waits goes to nobody', async () => {
+  await using pair = await CmPair.open();
+  const end = await pair.openEnd(pair.client);
+  const ask = (text: string, signal?: AbortSignal) =>
+    connect(pair.client, {
+      ...pair.to,
+      qp: end,
+      privateData: Buffer.from(text),
+      ...(signal === undefined ? {} : { signal }),
+    }).catch((reason: RdmaError) => reason.code);
+  const aborting = new AbortController();
+  const first = ask('first', aborting.signal);
+  while (pair.server.census().cmIds < 2) await turn();
+  aborting.abort();
+  assert.equal(await first, 'ERR_RDMA_ABORTED');
+  while (pair.server.census().cmIds > 1) await turn();
+  const second = ask('other');
+  const request = await soon(pair.listener.next(), 'the second request should come');
+  assert.equal(Buffer.from(request?.privateData.subarray(0, 5) ?? []).toString(), 'other');
+  await request?.reject();
+  assert.equal(await second, 'ERR_RDMA_REJECTED');
+  await end.close();
+});
+
 test('a queue pair is in one meeting at a time, and the one that has it does not notice the other', async () => {
   await using pair = await CmPair.open();
   const clientEnd = await pair.openEnd(pair.client);
