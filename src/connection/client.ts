@@ -53,8 +53,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     const { signal } = options;
     // While the device was opened.
     if (signal?.aborted === true) throw aborted(signal);
-    abortWith(signal, lifeline);
-    await lifeline.establish();
+    await establish(lifeline, signal);
     return withInsides(new Connection(reporter.connection, lifeline, dataPath), { lifeline, dataPath });
   } catch (error) {
     await channel.close();
@@ -77,15 +76,19 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
   return new TlsRendezvous(channel);
 }
 
-function abortWith(signal: AbortSignal | undefined, lifeline: Lifeline): void {
-  if (signal === undefined) return;
+/** The signal is for as long as connecting takes. */
+async function establish(lifeline: Lifeline, signal: AbortSignal | undefined): Promise<void> {
   const abort = (): void => lifeline.abort(aborted(signal));
-  signal.addEventListener('abort', abort, { once: true });
-  void lifeline.closed.then(() => signal.removeEventListener('abort', abort));
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await lifeline.establish();
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
 }
 
-const aborted = (signal: AbortSignal): RdmaError =>
-  new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal.reason });
+const aborted = (signal: AbortSignal | undefined): RdmaError =>
+  new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal?.reason });
 
 function credentialsOf({ ca, cert, key }: ConnectOptions): ClientCredentials {
   const text = (source: PemSource | undefined) => (source === undefined ? undefined : pemText(source));

@@ -13,6 +13,6 @@ export interface ConnectOptions extends CommonOptions {
   readonly cert?: PemSource;
   readonly key?: PemSource;
   readonly servername?: string;
-  /** Aborts connecting, and later the connection. */
+  /** Aborts connecting; a connection that is up goes on. `AbortSignal.timeout` bounds what connecting takes. */
   readonly signal?: AbortSignal;
 }

@@ -149,15 +149,20 @@ export class Connection
    * arrive once and in the order of the calls, also when the connection recovers meanwhile. `data` must not change
    * until then; of a view or a buffer all bytes are sent.
    *
-   * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost; ERR_RDMA_MESSAGE_TOO_LARGE above
-   * `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
+   * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost, for a message of which nothing had left;
+   * ERR_RDMA_OUTCOME_UNKNOWN because of that, or of the program's own impatience, for one that the peer may have;
+   * ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT; ERR_RDMA_MESSAGE_TOO_LARGE above `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
    * The connection goes on then. A rejection because the connection has ended need not be handled: `closed` tells of it.
    */
   send(data: string | Memory, options: SendOptions = {}): Promise<void> {
     return this.#told(this.#messages.send(data, options));
   }
 
-  /** The next message; `undefined` when the peer has quit. */
+  /**
+   * The next message; `undefined` when the peer has quit.
+   *
+   * @throws RdmaError why the connection was lost; ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT: then it has taken none.
+   */
   receive(options: CallOptions = {}): Promise<Message | undefined> {
     return this.#told(this.#messages.receive(options));
   }
@@ -219,7 +224,8 @@ export class Connection
 
   /**
    * Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. A recovery that
-   * is under way gets its time first. Idempotent.
+   * is under way gets its time first. Reads and writes that have not ended are not waited for: await them before.
+   * Idempotent.
    */
   close(): Promise<void> {
     return this.#lifeline.close();

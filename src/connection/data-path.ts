@@ -11,6 +11,7 @@ import { closedError, type RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
+import { Cleanup } from './cleanup.js';
 import type { DataPathCensus } from './data-path-census.js';
 import type {
   DataPlane,
@@ -308,7 +309,11 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.receiver.end();
   }
 
-  /** Frees everything. What waits ends with `error`, or in order if there is none. */
+  /**
+   * Frees everything. What waits ends with `error`, or in order if there is none.
+   *
+   * @throws RdmaError of the verb that failed first; all that can be freed is free then.
+   */
   async destroy(error: RdmaError | undefined): Promise<void> {
     this.#isDestroyed = true;
     const why = error ?? closedError('the connection');
@@ -320,9 +325,11 @@ export class DataPath implements DataPlane, ProgramPlane {
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
     this.#peerCheck.release();
-    await this.grants.endAll('the connection has ended');
-    await this.#resources?.destroy();
+    const cleanup = new Cleanup();
+    await cleanup.step(() => this.grants.endAll('the connection has ended'));
+    await cleanup.step(() => this.#resources?.destroy());
     this.listener?.onQueuePair(null);
+    cleanup.finish();
   }
 
   // --- what programs ask for ----------------------------------------------------------------------------------------

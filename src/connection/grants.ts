@@ -15,6 +15,7 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { MemoryWindow } from '../verbs/memory-window.js';
 import { nameOf } from '../verbs/option-check.js';
 import { WrOpcode } from '../verbs/work-request.js';
+import { Cleanup } from './cleanup.js';
 import type { MemoryRights } from './options.js';
 import { RemoteBuffer } from './remote-buffer.js';
 import type { ConnectionResources } from './resources.js';
@@ -159,7 +160,9 @@ export class Grants {
   /** The link must be over, so that what is being made comes to its end too. */
   async endAll(reason: string): Promise<void> {
     await Promise.allSettled(this.#making);
-    await Promise.all([...this.#live].map((live) => this.#end(live, reason)));
+    const cleanup = new Cleanup();
+    await Promise.all([...this.#live].map((live) => cleanup.step(() => this.#end(live, reason))));
+    cleanup.finish();
   }
 
   #check(bytes: Uint8Array, { read = false, write = false, expires }: GrantOptions): MemoryRights {

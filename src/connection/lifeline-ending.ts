@@ -114,10 +114,13 @@ export class LifelineEnding {
     this.#course.do({ type: 'destroy', error: state.error });
   }
 
-  onDestroyed(): void {
-    if (this.#course.state.name !== 'ending') return;
-    const { error } = this.#course.state;
-    if (error !== undefined) this.#course.do({ type: 'fail-rendezvous', error });
+  /** `failure`: what could not be freed; whoever waits for the end is told, the peer is not. */
+  onDestroyed(failure: RdmaError | undefined): void {
+    const { state } = this.#course;
+    if (state.name !== 'ending') return;
+    if (state.error !== undefined) this.#course.do({ type: 'fail-rendezvous', error: state.error });
+    const error = state.error ?? failure;
+    this.#course.state = { ...state, error };
     this.#course.do({ type: 'finish', error });
   }
 

@@ -28,7 +28,8 @@ export type LifelineInput =
   | { readonly type: 'quit-done' }
   | { readonly type: 'close' }
   | { readonly type: 'abort'; readonly error: RdmaError }
-  | { readonly type: 'destroyed' }
+  /** `error`: something could not be freed. */
+  | { readonly type: 'destroyed'; readonly error?: RdmaError }
   | { readonly type: 'finished' };
 
 export type LifelineOutput =

@@ -173,7 +173,7 @@ export class LifelineMachine {
         this.#ending.end(input.error);
         break;
       case 'destroyed':
-        this.#ending.onDestroyed();
+        this.#ending.onDestroyed(input.error);
         break;
       case 'finished':
         this.#ending.onFinished();

@@ -12,6 +12,7 @@
  */
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
 import type { DataPlane, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
@@ -216,7 +217,10 @@ export class Lifeline {
         dataPath.endReceiving();
         break;
       case 'destroy':
-        void dataPath.destroy(output.error).then(() => this.#input({ type: 'destroyed' }));
+        void dataPath.destroy(output.error).then(
+          () => this.#input({ type: 'destroyed' }),
+          (error: unknown) => this.#input({ type: 'destroyed', error: asRdmaError(error, FAILED) }),
+        );
         return;
       case 'finish':
         void this.#finish(output.error);
@@ -299,14 +303,15 @@ export class Lifeline {
 
   async #finish(error: RdmaError | undefined): Promise<void> {
     this.lentMemory = NO_MEMORY;
-    await this.#rendezvous.close();
+    const cleanup = new Cleanup();
+    await cleanup.step(() => this.#rendezvous.close());
     this.#first?.reject(
       error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
     );
     this.#options.reporter.report(StepName.TLS_CLOSED);
-    for (const release of this.#afterEnd) await release();
+    for (const release of this.#afterEnd) await cleanup.step(release);
     this.#input({ type: 'finished' });
-    this.#resolveClosed(error);
+    this.#resolveClosed(error ?? cleanup.error(FAILED));
   }
 }
 

@@ -64,8 +64,8 @@ export class Link {
     this.#resources.channel.onEvent = null;
     this.#over = true;
     this.tracker.retire();
-    if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
     try {
+      if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
       this.#drainSends();
       this.#drainReceives();
     } finally {

@@ -5,7 +5,7 @@
  * Messages of the program are bounded by a limit of the peer, which counts what they cost: their bytes, and
  * MESSAGE_COST_BYTES for each, so that empty ones do not pile up.
  */
-import type { RdmaError } from '../verbs/errors.js';
+import { RdmaError } from '../verbs/errors.js';
 import type { MessageKind } from './message-header.js';
 import type { Cut, FragmentSource } from './outbox.js';
 import { serialAdd, serialDistance } from './serial-number.js';
@@ -24,7 +24,7 @@ export interface OutgoingMessage {
   /** The program's number for it, unique among its messages; 0 for those that nobody takes back. */
   readonly request: number;
   sentBytes: number;
-  /** A fragment of it has been cut. */
+  /** A fragment of it has left: the peer may have it. */
   hasBegun: boolean;
 }
 
@@ -118,16 +118,25 @@ export class MessageQueue implements FragmentSource {
       this.#waiting.unshift(message);
     }
     message.sentBytes = cut.offset;
+    if (cut.offset === 0) message.hasBegun = false;
     const headBytes = cut.offset === 0 ? MESSAGE_COST_BYTES : 0;
     this.#sent = serialAdd(this.#sent, -headBytes - cut.length);
   }
 
+  /** Ends all with `error`, or, those that the peer may have, with ERR_RDMA_OUTCOME_UNKNOWN because of it. */
   fail(error: RdmaError): void {
     const all = [...this.#cut.splice(0), ...this.#waiting.splice(0)];
-    for (const message of all) message.done(error);
+    for (const message of all) message.done(message.hasBegun ? mayHaveArrived(error) : error);
   }
 
   #room(): number {
     return this.#limit === null ? Number.MAX_SAFE_INTEGER : serialDistance(this.#sent, this.#limit);
   }
 }
+
+const mayHaveArrived = (cause: RdmaError): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    'the connection ended before the peer said that it has the message: it may have it, or not',
+    { cause },
+  );

@@ -15,6 +15,7 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { BufferPool } from './buffer-pool.js';
+import { Cleanup } from './cleanup.js';
 import { HEADER_BYTES } from './message-header.js';
 import { LIMIT_RECEIVES } from './message-receiver.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
@@ -60,7 +61,8 @@ export class ConnectionResources {
     try {
       await resources.#create(device);
     } catch (error) {
-      await resources.destroy();
+      // Why it cannot be made says more than why it cannot be freed.
+      await resources.destroy().catch(() => {});
       throw error;
     }
     return resources;
@@ -161,7 +163,11 @@ export class ConnectionResources {
     this.#qp = await this.#createQp(sendCq, recvCq);
   }
 
-  /** Idempotent. */
+  /**
+   * Frees all that can be freed. Idempotent.
+   *
+   * @throws RdmaError of the verb that failed first.
+   */
   destroy(): Promise<void> {
     this.#destroying ??= this.#destroy();
     return this.#destroying;
@@ -197,30 +203,38 @@ export class ConnectionResources {
   }
 
   async #destroy(): Promise<void> {
+    const cleanup = new Cleanup();
+    const qp = this.#qp;
     // The device must have stopped using the memory before it is deregistered.
-    if (this.#qp !== undefined && this.#qp.state !== QpState.RESET)
-      await this.#qp.modify({ state: QpState.ERR });
+    if (qp !== undefined && qp.state !== QpState.RESET)
+      await cleanup.step(() => qp.modify({ state: QpState.ERR }));
     // What is being registered can only be freed when it exists.
     await Promise.allSettled(this.#registering);
-    for (const mr of this.#extraMrs) await mr.close();
-    this.#extraMrs.clear();
-    await this.#sendMr?.close();
-    await this.#recvMr?.close();
-    await this.#bufferMr?.close();
     const own = [this.#sendMr, this.#recvMr];
+    const isFree = await this.#deregisterAll(cleanup);
+    // What the device may still use is for nobody else.
+    if ((await cleanup.step(() => qp?.close())) && isFree) {
+      for (const mr of own) if (mr !== undefined) buffers.giveBack(mr.bytes);
+    }
+    this.#reporter.report(StepName.QP_DESTROYED);
+    for (const one of [this.#sendCq, this.#recvCq, this.#channel]) await cleanup.step(() => one?.close());
+    this.#reporter.report(StepName.CQS_DESTROYED);
+    await cleanup.step(() => this.pd.close());
+    this.#reporter.report(StepName.PD_DEALLOCATED);
+    cleanup.finish();
+  }
+
+  /** Returns whether the device uses none of it any more. */
+  async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
+    const all = [...this.#extraMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
+    this.#extraMrs.clear();
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;
+    let isFree = true;
+    for (const mr of all) if (!(await cleanup.step(() => mr?.close()))) isFree = false;
     this.#reporter.report(StepName.MEMORY_DEREGISTERED);
-    await this.#qp?.close();
-    for (const mr of own) if (mr !== undefined) buffers.giveBack(mr.bytes);
-    this.#reporter.report(StepName.QP_DESTROYED);
-    await this.#sendCq?.close();
-    await this.#recvCq?.close();
-    await this.#channel?.close();
-    this.#reporter.report(StepName.CQS_DESTROYED);
-    await this.pd.close();
-    this.#reporter.report(StepName.PD_DEALLOCATED);
+    return isFree;
   }
 }
 

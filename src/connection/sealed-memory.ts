@@ -14,6 +14,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { KeyPair } from '../session/session-data.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
 import { MessageFault, MessageKind, violation } from './message-header.js';
+import { outcomeUnknown } from './one-sided.js';
 import type { MemoryRights } from './options.js';
 import { type Claim, RangeQueue } from './range-queue.js';
 import { integrityError, TAG_BYTES } from './sealing.js';
@@ -57,6 +58,7 @@ interface Request {
 /** A write that the peer has not opened. */
 interface Announced {
   readonly counter: bigint;
+  readonly transfer: Transfer;
   resolve(): void;
   reject(error: RdmaError): void;
 }
@@ -98,7 +100,7 @@ export class SealedMemory implements TransferHolder {
       const { sealed, announcement } = this.#seal(counter, transfer);
       await this.#inTurn(
         () => this.#options.write(transfer, sealed),
-        () => this.#announce(counter, announcement),
+        () => this.#announce(counter, transfer, announcement),
       );
     } finally {
       this.#ranges.release(claim);
@@ -151,13 +153,16 @@ export class SealedMemory implements TransferHolder {
     else this.#onAnswer(data);
   }
 
-  /** Ends everything that waits for the peer, and all later reads and writes, with `error`. */
+  /**
+   * Ends everything that waits for the peer, and all later reads and writes, with `error`; what has been written and may not
+   * be written twice, with ERR_RDMA_OUTCOME_UNKNOWN because of it.
+   */
   fail(error: RdmaError): void {
     this.#failure ??= error;
     for (const transfer of [...this.#blocked.keys()]) this.withdraw(transfer, error);
     for (const { reject } of this.#requests.values()) reject(error);
     this.#requests.clear();
-    for (const { reject } of this.#unopened.splice(0)) reject(error);
+    for (const { reject, transfer } of this.#unopened.splice(0)) reject(endOf(transfer, error));
     for (const go of this.#waiting.splice(0)) go();
   }
 
@@ -193,11 +198,13 @@ export class SealedMemory implements TransferHolder {
   }
 
   /** Resolves when the peer has opened it. */
-  #announce(counter: bigint, announcement: Buffer): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+  #announce(counter: bigint, transfer: Transfer, announcement: Buffer): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(endOf(transfer, this.#failure));
     return new Promise((resolve, reject) => {
-      this.#unopened.push({ counter, resolve, reject });
-      this.#options.send(MessageKind.SEALED_WRITE, announcement).catch(reject);
+      this.#unopened.push({ counter, transfer, resolve, reject });
+      this.#options
+        .send(MessageKind.SEALED_WRITE, announcement)
+        .catch((error: RdmaError) => reject(endOf(transfer, error)));
     });
   }
 
@@ -321,6 +328,10 @@ export class SealedMemory implements TransferHolder {
     });
   }
 }
+
+/** How a write ends whose bytes are in the peer's memory, sealed or opened. */
+const endOf = ({ repeatable }: Transfer, error: RdmaError): RdmaError =>
+  repeatable || error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error : outcomeUnknown(error);
 
 /** The initial nonce with a counter added in by XOR. */
 function nonceOf(iv: Buffer, counter: bigint): Buffer {

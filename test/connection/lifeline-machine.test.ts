@@ -194,6 +194,16 @@ test('the end waits for what is under way, and then goes on with it alone', () =
   }
 });
 
+test('what could not be freed is why an orderly end failed, which the peer is not told', () => {
+  const failure = fail('ERR_RDMA_IN_USE');
+  const orderly = after(SITUATIONS['up']?.() as Life, 'close', 'quit-done');
+  assert.equal(orderly.does({ type: 'destroyed', error: failure }), 'finish');
+  assert.deepEqual(orderly.machine.state, { name: 'ending', error: failure, waits: false });
+  const aborted = after(SITUATIONS['up']?.() as Life, ABORT);
+  assert.equal(aborted.does({ type: 'destroyed', error: failure }), 'fail-rendezvous finish');
+  assert.notEqual(aborted.machine.state.name === 'ending' && aborted.machine.state.error, failure);
+});
+
 test('a failure before the connection first went up counts as soon as it is up', () => {
   const life = after(new Life(), 'start', linkFailed());
   assert.equal(life.does('met'), 'report watch reconnecting disconnect');

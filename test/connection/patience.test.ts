@@ -200,6 +200,18 @@ test('a repeatable write that waits for its repetition is not repeated when it i
   await done(rig);
 });
 
+test('the signal of connect is for connecting: a connection that is up goes on', async () => {
+  const server = await startServer();
+  const abort = new AbortController();
+  const client = await connectTo(server, { signal: abort.signal });
+  assert.equal(getEventListeners(abort.signal, 'abort').length, 0);
+  abort.abort();
+  await new Promise(setImmediate);
+  await client.send('still here');
+  await client.close();
+  await server.close();
+});
+
 test('reads and writes beyond maxOperations are refused alone, also while given up ones are still under way', async () => {
   const rig = await darkRig({ maxOperations: 4 });
   const { fragile, client, remote } = rig;

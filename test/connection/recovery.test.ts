@@ -12,6 +12,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ConnectionHandler, Server } from '../../src/connection/server.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { type ClientIdentity, openChannel, RawClient } from '../../testkit/raw-client.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
@@ -401,13 +402,13 @@ test('a lost client is given up in time also when memory is collected meanwhile'
   await serverIsEmpty(rig.server);
 });
 
-test('an aborted signal ends a connection that is recovering', async () => {
-  const abort = new AbortController();
-  await using rig = await startRig(undefined, { recoveryMillis: 100 }, { signal: abort.signal });
+test('a program can end a connection that is recovering', async () => {
+  await using rig = await startRig(undefined, { recoveryMillis: 100 });
   rig.tcp.refuses = true;
   rig.tcp.cut();
   await once(rig.client, 'reconnecting');
-  abort.abort();
-  assert.equal((await rig.client.closed)?.code, 'ERR_RDMA_ABORTED');
+  const error = new RdmaError('ERR_RDMA_ABORTED', 'enough');
+  rig.client.abort(error);
+  assert.equal(await rig.client.closed, error);
   await serverIsEmpty(rig.server);
 });

@@ -1,11 +1,15 @@
 /** The verbs objects of a connection: everything is freed, whatever is under way. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import type { Connection } from '../../src/connection/connection.js';
+import { insidesOf } from '../../src/connection/insides.js';
 import { withDefaults } from '../../src/connection/options.js';
 import { ConnectionResources } from '../../src/connection/resources.js';
 import { StepReporter } from '../../src/connection/steps.js';
 import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { connectTo, startServer } from '../../testkit/session-pair.js';
 
 test('memory that is being registered when a connection ends is freed with it', async () => {
   await using device = await openDevice('soft:127.0.0.1');
@@ -31,4 +35,42 @@ test('memory that is being registered when a connection ends is freed with it', 
   await destroyed;
   await registering;
   assert.ok(Object.values(device.census()).every((count) => count === 0));
+});
+
+const refused = async (): Promise<never> => {
+  throw new RdmaError('ERR_RDMA_IN_USE', 'the device does not let it go');
+};
+
+test('what cannot be freed keeps nothing else, and is told; memory that the device may still use is given to nobody', async () => {
+  await using device = await openDevice('soft:127.0.0.1');
+  const limits = withDefaults({ bufferBytes: 64 });
+  const resources = await ConnectionResources.create(device, limits, new StepReporter(1, undefined));
+  const { sendMr } = resources;
+  const close = sendMr.close.bind(sendMr);
+  sendMr.close = refused;
+  await assert.rejects(resources.destroy(), { code: 'ERR_RDMA_IN_USE' });
+  const { mrs, qps, cqs } = device.census();
+  assert.deepEqual({ mrs, qps, cqs }, { mrs: 1, qps: 0, cqs: 0 });
+  const next = await ConnectionResources.create(device, limits, new StepReporter(2, undefined));
+  assert.notEqual(next.sendMr.bytes.buffer, sendMr.bytes.buffer);
+  await next.destroy();
+  await close();
+  await resources.pd.close();
+});
+
+test('a connection whose objects cannot be freed ends all the same, and says why', async () => {
+  const server = await startServer();
+  const arrived = once(server, 'connection');
+  const client = await connectTo(server);
+  await arrived;
+  const { pd } = insidesOf(client as Connection).dataPath.resources;
+  const close = pd.close.bind(pd);
+  pd.close = async () => {
+    await close();
+    return refused();
+  };
+  await client.close();
+  const error = await client.closed;
+  assert.equal(error?.code, 'ERR_RDMA_IN_USE');
+  await server.close();
 });

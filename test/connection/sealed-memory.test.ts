@@ -203,7 +203,12 @@ test('whatever waits for the peer or for memory ends with the connection', async
   );
   await turns(5);
   sealed.fail(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link is gone'));
-  assert.deepEqual(new Set(await outcomes), new Set(['ERR_RDMA_CONNECTION_LOST']));
+  assert.deepEqual(await outcomes, [
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    'ERR_RDMA_CONNECTION_LOST',
+    'ERR_RDMA_CONNECTION_LOST',
+    'ERR_RDMA_CONNECTION_LOST',
+  ]);
   assert.equal(moved, 1, 'what waited for memory writes nothing any more');
   await assert.rejects(sealed.write(writeTo(BASE, new Uint8Array(8))), { code: 'ERR_RDMA_CONNECTION_LOST' });
 });
@@ -277,4 +282,22 @@ test('what is opened while the peer is being told is told next', async () => {
   assert.equal(told.length, 2);
   alone.sealed.onMessage(MessageKind.SEALED_OPENED, opened(3));
   await Promise.all(writing);
+});
+
+test('a write that was announced is unknown when the connection ends, unless it may be carried out twice', async () => {
+  const alone = aloneEnd();
+  const { sealed } = alone;
+  const end = new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed');
+  const outcomes = [false, true].map((repeatable, i) =>
+    sealed
+      .write(writeTo(BASE + BigInt(8 * i), new Uint8Array(8), repeatable))
+      .catch((error: RdmaError) => error),
+  );
+  await turns(5);
+  assert.equal(alone.sent.length, 2);
+  sealed.fail(end);
+  const [once, again] = (await Promise.all(outcomes)) as RdmaError[];
+  assert.equal(once?.code, 'ERR_RDMA_OUTCOME_UNKNOWN');
+  assert.equal(once?.cause, end);
+  assert.equal(again, end);
 });

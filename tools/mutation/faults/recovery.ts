@@ -109,8 +109,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'lent-memory-kept',
       wrong: 'The lent memory stays registered.',
       file: 'connection/resources',
-      find: '    await this.#bufferMr?.close();\n',
-      replace: '',
+      find: 'this.#recvMr, this.#bufferMr]',
+      replace: 'this.#recvMr]',
     },
     {
       id: 'registering-not-awaited',

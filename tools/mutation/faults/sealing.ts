@@ -307,6 +307,14 @@ export const SEALING_FAULTS = faultsOf(
       judges: ['test/connection/sealed-memory'],
     },
     {
+      id: 'announced-write-retryable',
+      wrong: 'A write that was announced ends as one that was never begun.',
+      file: 'connection/sealed-memory',
+      find: "repeatable || error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error : outcomeUnknown(error)",
+      replace: 'repeatable ? error : error',
+      judges: ['test/connection/sealed-memory'],
+    },
+    {
       id: 'given-back-and-held',
       wrong: 'A claim that is given back while it waits is held by those in its way.',
       file: 'connection/range-queue',

@@ -140,8 +140,8 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'connect-deaf-to-its-signal',
       wrong: 'A signal that aborts while a connection comes up is not heard.',
       file: 'connection/client',
-      find: '    abortWith(signal, lifeline);\n    await lifeline.establish();\n',
-      replace: '    await lifeline.establish();\n    abortWith(signal, lifeline);\n',
+      find: '    await establish(lifeline, signal);\n',
+      replace: '    await establish(lifeline, undefined);\n',
     },
     {
       id: 'transfer-taken-back-and-done',

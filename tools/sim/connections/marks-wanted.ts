@@ -52,7 +52,7 @@ export const WANTED: readonly string[] = [
   ...['ERR', 'RTS'].map((state) => `recovering with the queue pair in ${state}`),
   ...bySide(['recovered', 'closed: in order', ...ENDS.map((code) => `closed: ERR_RDMA_${code}`)]),
   ...['send', 'write', 'read', 'grant'].map((what) => `${what}: done`),
-  ...of('send', 'ABORTED CLOSED CONNECTION_LOST QUEUE_FULL REFUSED TIMEOUT'),
+  ...of('send', 'ABORTED CLOSED CONNECTION_LOST OUTCOME_UNKNOWN QUEUE_FULL REFUSED TIMEOUT'),
   ...of('send given up', 'ABORTED OUTCOME_UNKNOWN TIMEOUT'),
   ...of('write given up', 'ABORTED OUTCOME_UNKNOWN TIMEOUT'),
   ...of('read given up', 'ABORTED TIMEOUT'),

@@ -1,4 +1,5 @@
 /** What must hold of calls whose program does not wait for as long as it takes. */
+import { RdmaError } from '../../../src/verbs/errors.js';
 import { SimFailure } from '../failure.js';
 import type { Marks } from '../marks.js';
 import type { EndProgram } from './end-program.js';
@@ -28,16 +29,30 @@ export const wasLeft = (program: EndProgram, { outcome, waited }: Asked): boolea
 /** Whether it ended because its program did not wait any longer. */
 function ownError(program: EndProgram, outcome: Outcome | undefined, waited: Waited): boolean {
   const error = outcome?.error ?? null;
-  if (outcome === undefined || error === null || error === program.end?.error) return false;
+  if (outcome === undefined || error === null || isByEnd(program, error)) return false;
   // The cause of a recovery may be a timeout as well.
   if (outcome.at < waited.endsAt - ROUNDING_MILLIS) return false;
   return isOwn(error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error.cause : error, waited);
 }
 
+/** Whether it is unknown, or failed, because the connection ended. */
+export function isByEnd({ end }: EndProgram, error: RdmaError): boolean {
+  if (end === undefined) return false;
+  const isUnknown = error.code === 'ERR_RDMA_OUTCOME_UNKNOWN';
+  if (!isUnknown) return error === end.error;
+  const { cause } = error;
+  return cause === end.error || (cause instanceof RdmaError && cause.code === 'ERR_RDMA_CLOSED');
+}
+
 export function verifyPatience(program: EndProgram, marks: Marks): void {
   for (const { number, outcome, waited } of program.sends) {
-    if (waited === null && outcome?.error?.code === 'ERR_RDMA_OUTCOME_UNKNOWN')
-      throw new SimFailure('truth', `${program.name}: message ${number} was not given up, but is unknown`);
+    const error = outcome?.error ?? null;
+    if (error?.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') continue;
+    if (waited === null && !isByEnd(program, error))
+      throw new SimFailure(
+        'truth',
+        `${program.name}: message ${number} is unknown, but nobody gave it up or ended the connection`,
+      );
   }
   for (const record of program.sends) verifyPrompt(program, record, 'send', marks);
   for (const record of program.oneSided) verifyPrompt(program, record, record.kind, marks);

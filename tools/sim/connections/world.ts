@@ -251,23 +251,11 @@ export class World {
       return;
     }
     connecting.ended = this.time.now;
-    if (waited !== null) this.#abortLater(program, waited);
     await program.run(connection);
     if (plan.isPatient) await program.settle();
     await program.close();
     await connection.closed;
     host.connections--;
-  }
-
-  /** The signal that `connect` was given ends the connection as well. */
-  #abortLater(program: EndProgram, { endsAt }: Waited): void {
-    const abort = (): void => {
-      program.endedItself = true;
-      program.isClosing = true;
-    };
-    if (endsAt <= this.time.now) abort();
-    // As the signal does: what the program asks for from then on is too late.
-    else this.time.at(endsAt, abort);
   }
 
   async #serve(connection: Connection): Promise<void> {
