@@ -15,11 +15,10 @@ import type {
 } from '../roce/cm/cm-outputs.js';
 import { serviceIdOf } from '../roce/cm/wire/service-id.js';
 import type { Datagram } from '../roce/datagram.js';
-import type { Flow } from '../roce/flow.js';
 import type { Gsi, GsiOwner } from '../roce/gsi.js';
 import { type Nic, ROCE_PORT } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
-import { formatGid, formatIp, isIpv4, parseGid, type UdpAddress, withoutZone } from '../verbs/address.js';
+import { formatIp, isIpv4, parseGid, type UdpAddress, withoutZone } from '../verbs/address.js';
 import type { QKey, Qpn } from '../verbs/brands.js';
 import {
   type CmAddress,
@@ -40,6 +39,7 @@ import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { tell } from '../verbs/listeners.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import type { PathMtu } from '../verbs/mtu.js';
+import { PeerFlows } from './peer-flows.js';
 import { SoftCmId } from './soft-cm-id.js';
 import { SoftCmListener } from './soft-cm-listener.js';
 import { SoftCmLookup } from './soft-cm-lookup.js';
@@ -49,8 +49,6 @@ import { nowMicros } from './turning.js';
 /** Ports that the device chooses for listeners that leave it to it. */
 const FIRST_EPHEMERAL_PORT = 49_152;
 const EPHEMERAL_PORTS = 0x10000 - FIRST_EPHEMERAL_PORT;
-/** Ways to peers that are remembered. */
-const MAX_FLOWS = 1024;
 const SERVICE_REFUSED = 2;
 
 /** What the device lends its manager. */
@@ -74,7 +72,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   readonly #random: RandomU32;
   readonly #address: UdpAddress;
   readonly #gsi: Gsi;
-  readonly #flows = new Map<string, Flow>();
+  readonly #flows: PeerFlows;
   readonly #ids = new Map<CmHandle, SoftCmId>();
   readonly #listeners = new Map<CmHandle, SoftCmListener>();
   readonly #lookups = new Map<CmHandle, SoftCmLookup>();
@@ -89,6 +87,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     this.#random = random;
     this.#address = nic.addresses[0] as UdpAddress;
     this.machine = new CmMachine({ random, addresses: nic.addresses, maxMtu });
+    this.#flows = new PeerFlows(nic);
     this.#gsi = nic.openGsi(this);
   }
 
@@ -246,15 +245,7 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   }
 
   #send({ mad, destination, trafficClass }: CmSend): void {
-    const key = `${formatIp(destination)} ${destination.port} ${trafficClass}`;
-    let flow = this.#flows.get(key);
-    if (flow === undefined) {
-      if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
-      const udpPort = destination.port || ROCE_PORT;
-      flow = this.#host.nic.createFlow({ dgid: formatGid(destination), udpPort, trafficClass });
-      this.#flows.set(key, flow);
-    }
-    this.#gsi.send(mad, flow);
+    this.#gsi.send(mad, this.#flows.to(destination, trafficClass));
   }
 
   #noteEvent(event: CmMachineEvent): void {
