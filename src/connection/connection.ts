@@ -151,7 +151,8 @@ export class Connection
    *
    * @throws RdmaError ERR_RDMA_CLOSED, or why the connection was lost, for a message of which nothing had left;
    * ERR_RDMA_OUTCOME_UNKNOWN because of that, or of the program's own impatience, for one that the peer may have;
-   * ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT; ERR_RDMA_MESSAGE_TOO_LARGE above `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
+   * ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT; ERR_RDMA_MESSAGE_TOO_LARGE above `maxMessageBytes`, ERR_RDMA_QUEUE_FULL when
+   * `sendQueue` is full: await the sends before; ERR_RDMA_INVALID_ARGUMENT.
    * The connection goes on then. A rejection because the connection has ended need not be handled: `closed` tells of it.
    */
   send(data: string | Memory, options: SendOptions = {}): Promise<void> {

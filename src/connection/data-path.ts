@@ -379,6 +379,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       keys: keys.memory,
       firstRequest: this.#first.sealedRequest,
       maxMessageBytes: this.#limits.maxMessageBytes,
+      peerMaxMessageBytes: terms.messages.maxBytes,
       send: (kind, data) => this.sender.sendSealed(kind, data),
       write: (transfer, sealed) => this.transfers.move(transfer, sealed),
       find: (addr, length, right) =>

@@ -1,6 +1,6 @@
 /**
- * Who uses which part of the peer's memory: those who read share it, those who write have it alone, and each waits for all
- * before it that are in its way.
+ * Which transfer uses which part of the peer's memory: reads share it, a write has it alone, and each waits for all before it
+ * that are in its way.
  *
  * Invariants: a claim that was given back is held by nobody. What a claim costs has a bound: it is compared with
  * MAX_COMPARED others at most, and further ones wait in a line until it is their turn to be compared.

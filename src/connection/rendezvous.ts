@@ -57,7 +57,7 @@ export interface Rendezvous {
   meet(steps: MeetingSteps): Promise<Terms>;
   /** Tells of the peer from now on, until the next meeting or until what it returns is called. */
   watch(listener: RendezvousListener): () => void;
-  /** Asks a silent peer for a sign of life. Who learns by other means that the peer lives says so at once. */
+  /** Asks a silent peer for a sign of life. A rendezvous that learns by other means that the peer lives says so at once. */
   ask(): void;
   /** Ends it because of `error`; the peer is told `told` and of what kind the error is. Idempotent. */
   fail(error: RdmaError, told: string): void;

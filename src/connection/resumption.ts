@@ -24,7 +24,7 @@ export class ResumePoint {
     this.lifeline?.supersede();
   }
 
-  /** The next session; rejects with the signal's reason. */
+  /** @throws RdmaError ERR_RDMA_TIMEOUT when the signal aborts before the next session is there. */
   next(signal: AbortSignal): Promise<Rendezvous> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
@@ -46,7 +46,7 @@ export class ResumePoint {
     });
   }
 
-  /** The connection is over: who came too late for it learns so at once. */
+  /** The connection is over: a client that came too late for it learns so at once. */
   end(): void {
     const message = 'the connection ended before this session could take it up';
     const error = new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'resumption' });

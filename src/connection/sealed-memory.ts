@@ -29,7 +29,10 @@ const REQUEST_BYTES = 16;
 const NUMBER_BYTES = 4;
 /** counter u64 */
 const OPENED_BYTES = 8;
+/** Of a message with memory: what answers under way take of this side is bounded by it. */
 const PIECE_BYTES = 256 * 1024;
+/** Messages about sealed memory may be as long as that, whatever the receiver says. */
+const SHORTEST_LIMIT_BYTES = 64;
 /** Requests under way at a time. */
 const MAX_REQUESTS = 8;
 /** Answers that may be on their way: a peer may have one before we know that it has. More breaks the rules. */
@@ -39,6 +42,8 @@ export interface SealedMemoryOptions {
   readonly keys: KeyPair;
   /** Largest message that this side takes. */
   readonly maxMessageBytes: number;
+  /** Longest message that the peer takes. */
+  readonly peerMaxMessageBytes: number;
   /** Sends a message of the connection; resolves when the peer has it. */
   readonly send: (kind: MessageKind, data: Uint8Array) => Promise<void>;
   /** RDMA WRITE of sealed bytes to where the transfer goes. */
@@ -110,7 +115,7 @@ export class SealedMemory implements TransferHolder {
   /** @throws RdmaError as `Connection.read`; a refused access ends the connection. */
   async read(transfer: Transfer): Promise<void> {
     const { remote, bytes: into } = transfer;
-    const piece = Math.min(PIECE_BYTES, this.#options.maxMessageBytes - NUMBER_BYTES);
+    const piece = Math.min(PIECE_BYTES, this.#options.maxMessageBytes) - NUMBER_BYTES;
     if (piece < 1) throw usageError('maxMessageBytes leaves no room for what is read');
     const claim = await this.#claim(transfer);
     const pieces: Promise<void>[] = [];
@@ -281,7 +286,14 @@ export class SealedMemory implements TransferHolder {
     if (data.length !== REQUEST_BYTES || this.#answering >= MAX_ANSWERS) {
       throw violation(MessageFault.SEALED_MEMORY, 'it asked for memory wrongly, or for too much at once');
     }
-    const memory = this.#options.find(data.readBigUInt64BE(NUMBER_BYTES), data.readUInt32BE(12), 'read');
+    const length = data.readUInt32BE(12);
+    const mostBytes = Math.min(
+      PIECE_BYTES,
+      Math.max(SHORTEST_LIMIT_BYTES, this.#options.peerMaxMessageBytes),
+    );
+    if (length + NUMBER_BYTES > mostBytes)
+      throw violation(MessageFault.SEALED_MEMORY, 'it asked for more memory than an answer holds');
+    const memory = this.#options.find(data.readBigUInt64BE(NUMBER_BYTES), length, 'read');
     if (memory === undefined)
       throw violation(MessageFault.SEALED_MEMORY, 'it asked for memory that it may not read');
     const answer = Buffer.alloc(NUMBER_BYTES + memory.length);

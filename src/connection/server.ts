@@ -31,7 +31,10 @@ import { TlsRendezvous } from './tls-rendezvous.js';
 
 export const DEFAULT_SLOTS = 10;
 
-/** Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when it throws, it is aborted. */
+/**
+ * Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when
+ * it throws, it is aborted.
+ */
 export type ConnectionHandler = (connection: Connection) => unknown;
 
 export interface ServerEvents {

@@ -27,9 +27,9 @@ export interface SessionSteps {
 }
 
 /**
- * Resolves when both sides are ready and both have proven the link. Rejects only after a step that was running has settled, so that the caller can
- * then free what its steps made; the channel has ended (or is ending) by then. May be called again on a session that is
- * established, by both sides: then new PSNs and parameters are exchanged.
+ * Resolves when both sides are ready and both have proven the link. Rejects only after a step that was running has settled,
+ * so that the caller can then free what its steps made; the channel has ended (or is ending) by then. May be called again on a
+ * session that is established, by both sides: then new PSNs and parameters are exchanged.
  *
  * @throws RdmaError why the channel ended (see `ControlChannel.receive`), or what a step threw.
  */
@@ -86,7 +86,10 @@ function checkBinding(
   throw endedBy(channel, { type: 'violation', reason: 'not_bound', message });
 }
 
-/** The peer learns that a step failed here and of what kind the failure is, but not the message: that may name our files and devices. */
+/**
+ * The peer learns that a step failed here and of what kind the failure is, but not the message: that may name our files and
+ * devices.
+ */
 async function ownStep<Result>(channel: ControlChannel, run: () => Promise<Result>): Promise<Result> {
   try {
     return await run();

@@ -2,7 +2,8 @@
  * Why a peer did not get, or did not keep, a connection: a word for programs, set where the refusal happens and carried
  * from there to the client's `error.refusal`, to metrics, audit and log. Stable: dashboards and alarms name them.
  *
- * Invariant: a server counts by its own words only; what a client says about itself is always `left`.
+ * Invariant: a server counts by its own words only; what a client says about itself is `left`. One exception: that packets do
+ * not come through (`unreachable`) either end may find out first.
  */
 import type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 

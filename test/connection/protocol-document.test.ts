@@ -397,6 +397,7 @@ test('writes are sealed and announced as the document computes it', async () => 
   const writer = new SealedMemory({
     keys: { own: client, peer: server },
     maxMessageBytes: 1000,
+    peerMaxMessageBytes: 1000,
     send: async (kind, data) => {
       assert.equal(kind, MessageKind.SEALED_WRITE);
       sent.push(Buffer.from(data));
@@ -412,6 +413,7 @@ test('writes are sealed and announced as the document computes it', async () => 
   const owner = new SealedMemory({
     keys: { own: server, peer: client },
     maxMessageBytes: 1000,
+    peerMaxMessageBytes: 1000,
     send: async (kind, data) => {
       assert.equal(kind, MessageKind.SEALED_OPENED);
       assert.deepEqual(Buffer.from(data), secret('SEALED_OPENED for it'));

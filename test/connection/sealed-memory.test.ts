@@ -30,6 +30,7 @@ class End {
     this.sealed = new SealedMemory({
       keys,
       maxMessageBytes: MAX_MESSAGE_BYTES,
+      peerMaxMessageBytes: 128,
       send: async (kind: MessageKind, data) => {
         this.sent.push(Buffer.from(data));
         await turns(1);
@@ -257,6 +258,7 @@ test('what is opened while the peer is being told is told next', async () => {
   const owner = new SealedMemory({
     keys: { own: PEER, peer: OWN },
     maxMessageBytes: MAX_MESSAGE_BYTES,
+    peerMaxMessageBytes: 128,
     send: (kind, data) => {
       assert.equal(kind, MessageKind.SEALED_OPENED);
       return new Promise((done) => told.push({ counter: Buffer.from(data).readBigUInt64BE(), done }));
@@ -300,4 +302,22 @@ test('a write that was announced is unknown when the connection ends, unless it 
   assert.equal(once?.code, 'ERR_RDMA_OUTCOME_UNKNOWN');
   assert.equal(once?.cause, end);
   assert.equal(again, end);
+});
+
+test('a peer that asks for more than its own messages hold gets nothing, and no memory is taken for it', async () => {
+  const alone = aloneEnd();
+  const ask = (length: number): void => {
+    const request = Buffer.alloc(16);
+    request.writeBigUInt64BE(BASE, 4);
+    request.writeUInt32BE(length, 12);
+    alone.sealed.onMessage(MessageKind.SEALED_READ, request);
+  };
+  ask(124);
+  for (const length of [125, 2 ** 20, 2 ** 32 - 1])
+    assert.throws(() => ask(length), { code: 'ERR_RDMA_PROTOCOL' });
+  assert.deepEqual(
+    alone.sent.map(({ length }) => length),
+    [128],
+  );
+  assert.equal(alone.asked.length, 1);
 });

@@ -2,8 +2,8 @@
  * One end of a measurement: a session as connections have it (TLS 1.3, PSNs exchanged before there is a queue pair),
  * and then nothing but verbs: a queue pair, one completion queue, one region of memory.
  *
- * The region holds what comes in about the measurement, its data, and what goes out about it. All receives of the data lie on top of each
- * other, as perftest's do: what is measured is how data moves, not what a program makes of it.
+ * The region holds what comes in about the measurement, its data, and what goes out about it. All receives of the data lie on
+ * top of each other, as perftest's do: what is measured is how data moves, not what a program makes of it.
  */
 
 import type { TakeCompletion } from '../../endpoint/completion-waiter.js';

@@ -250,8 +250,8 @@ export const SEALING_FAULTS = faultsOf(
       id: 'read-write-only',
       wrong: 'A sealed read may lie where the peer may only write.',
       file: 'connection/sealed-memory',
-      find: "data.readUInt32BE(12), 'read')",
-      replace: "data.readUInt32BE(12), 'write')",
+      find: "length, 'read')",
+      replace: "length, 'write')",
     },
     {
       id: 'failed-requests-wait',
@@ -312,6 +312,14 @@ export const SEALING_FAULTS = faultsOf(
       file: 'connection/sealed-memory',
       find: "repeatable || error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error : outcomeUnknown(error)",
       replace: 'repeatable ? error : error',
+      judges: ['test/connection/sealed-memory'],
+    },
+    {
+      id: 'answers-of-any-length',
+      wrong: 'A peer gets answers that are longer than its messages may be.',
+      file: 'connection/sealed-memory',
+      find: 'if (length + NUMBER_BYTES > mostBytes)',
+      replace: 'if (false)',
       judges: ['test/connection/sealed-memory'],
     },
     {

@@ -57,6 +57,7 @@ class SealedWorld {
     this.victim = new SealedMemory({
       keys: { own: a, peer: b },
       maxMessageBytes: 100,
+      peerMaxMessageBytes: 100,
       send: (type, data) => new Promise((done) => this.sent.push({ type, data: Buffer.from(data), done })),
       write: async () => {},
       find: (addr, length, right) => this.#find(addr, length, right === 'write' ? WRITABLE : READABLE),
@@ -64,6 +65,7 @@ class SealedWorld {
     this.peer = new SealedMemory({
       keys: { own: b, peer: a },
       maxMessageBytes: 100,
+      peerMaxMessageBytes: 100,
       send: async (_, data) => {
         this.announced.push({ ...this.#writing, data: Buffer.from(data) });
         // This peer does not wait until its writes were opened.
