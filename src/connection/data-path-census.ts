@@ -11,5 +11,8 @@ export interface DataPathCensus {
   readonly streams: number;
   /** One-sided ones. */
   readonly operations: number;
+  /** Reads and writes that have not ended, sealed ones among them, and their claims on the peer's memory. */
+  readonly transfers: number;
+  readonly claims: number;
   readonly grants: number;
 }

@@ -133,6 +133,8 @@ export class DataPath implements DataPlane, ProgramPlane {
       receivers: inbox.waiters,
       streams: this.streams.size,
       operations: this.#operations.pending,
+      transfers: this.transfers.open,
+      claims: this.#sealedMemory?.claims ?? 0,
       grants: this.grants.size,
     };
   }

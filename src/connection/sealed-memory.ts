@@ -97,6 +97,11 @@ export class SealedMemory implements TransferHolder {
     this.#nextRequest = options.firstRequest ?? 0;
   }
 
+  /** Reads and writes that have, or wait for, a part of the peer's memory. */
+  get claims(): number {
+    return this.#ranges.size;
+  }
+
   /** @throws RdmaError as `Connection.write`. */
   async write(transfer: Transfer): Promise<void> {
     const claim = await this.#claim(transfer);

@@ -28,6 +28,11 @@ export class Transfers {
     this.#options = options;
   }
 
+  /** Those that have not ended, also when the program has given them up. */
+  get open(): number {
+    return this.#open;
+  }
+
   /**
    * Resolves when the transfer has been carried out, and settles when nothing of it is under way any more.
    *

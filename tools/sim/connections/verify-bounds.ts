@@ -58,6 +58,8 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
     receivers: 1,
     streams: Number.POSITIVE_INFINITY,
     operations: underWay,
+    transfers: options.maxOperations,
+    claims: options.maxOperations,
     grants: grants.length,
   };
   for (const key of Object.keys(most) as (keyof DataPathCensus)[])
