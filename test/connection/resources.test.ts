@@ -58,7 +58,9 @@ test('what cannot be freed keeps nothing else, and is told; memory that the devi
   await resources.pd.close();
 });
 
-test('a connection whose objects cannot be freed ends all the same, and says why', async () => {
+test('a connection whose objects cannot be freed ends all the same, and says why', {
+  timeout: 10_000,
+}, async () => {
   const server = await startServer();
   const arrived = once(server, 'connection');
   const client = await connectTo(server);
