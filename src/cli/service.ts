@@ -1,5 +1,6 @@
 /** The server that `serve` and the demo run: the message service, with everything that happens told as an event. */
 
+import { Socket } from 'node:net';
 import type { ListenOptions } from '../connection/listen-options.js';
 import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
@@ -96,15 +97,23 @@ async function listeningEvent(server: Server, options: ListenOptions): Promise<S
 
 const LINGER_MILLIS = 200;
 
-/** Sockets of this process that do not go away, listening ones too. One that is just closing gets its moment. */
+/**
+ * Sockets of this process that do not go away, listening ones too. One that is just closing gets its moment. Standard
+ * output may be a socket itself, as under inetd, and is not ours to close.
+ */
 export async function leftoverSockets(): Promise<number> {
   const deadline = performance.now() + LINGER_MILLIS;
+  const given = [process.stdout, process.stderr].filter(isTcpSocket).length;
   for (;;) {
-    const sockets = process.getActiveResourcesInfo().filter((kind) => /^(TCP|UDP)/.test(kind)).length;
+    const open = process.getActiveResourcesInfo().filter((kind) => /^(TCP|UDP)/.test(kind)).length;
+    const sockets = Math.max(open - given, 0);
     if (sockets === 0 || performance.now() > deadline) return sockets;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+const isTcpSocket = (stream: object): boolean =>
+  stream instanceof Socket && stream.remoteAddress !== undefined;
 
 /** Microseconds are all that a reader wants. */
 export const rounded = (millis: number): number => Math.round(millis * 1000) / 1000;
