@@ -146,7 +146,7 @@ export class FragmentCrafter {
     const max = this.#maxMessageBytes;
     const lengths = [9, 0, 1, 40, 41, 80, 200, max - 1, max, max + 1];
     const totalBytes = Math.max(0, choices.pick(lengths));
-    const kind = isSealed ? ((MessageKind.SEALED_WRITE + choices.below(3)) as MessageKind) : MessageKind.DATA;
+    const kind = isSealed ? ((MessageKind.SEALED_WRITE + choices.below(4)) as MessageKind) : MessageKind.DATA;
     return { kind, tag: isSealed ? 0 : choices.pick(TAGS), totalBytes, sentBytes: 0 };
   }
 

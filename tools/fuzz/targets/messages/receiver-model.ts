@@ -50,7 +50,7 @@ const SMALL_SEALED = 64;
 const [LIMIT, DATA, STREAM, RESET, STREAM_LIMIT, OPEN_LIMIT, QUIT, SEALED] = [
   0, 1, 2, 3, 4, 5, 6, 7,
 ] as const;
-const LAST_KIND = 9;
+const LAST_KIND = 10;
 const [FIN, YOURS] = [1, 2] as const;
 const distance = (from: number, to: number): number => (to - from) >>> 0;
 
