@@ -2,27 +2,15 @@
 
 #if QUEUEPAIR_HAS_VERBS
 
-#include <dlfcn.h>
-
-#include <mutex>
+#include "../load_library.h"
 
 namespace queuepair {
 namespace {
 
-std::mutex load_mutex;
-Library library;
-bool is_loaded = false;
-
-template <typename Function>
-bool Find(void* handle, const char* name, Function* out) {
-  *out = reinterpret_cast<Function>(dlsym(handle, name));
-  return *out != nullptr;
-}
-
 // The name of a function that is missing, or nullptr.
 const char* FindAll(void* handle, Library* out) {
 #define QUEUEPAIR_FIND(member) \
-  if (!Find(handle, "ibv_" #member, &out->member)) return "ibv_" #member
+  if (!FindFunction(handle, "ibv_" #member, &out->member)) return "ibv_" #member
   QUEUEPAIR_FIND(get_device_list);
   QUEUEPAIR_FIND(free_device_list);
   QUEUEPAIR_FIND(get_device_name);
@@ -53,31 +41,24 @@ const char* FindAll(void* handle, Library* out) {
   QUEUEPAIR_FIND(destroy_ah);
   QUEUEPAIR_FIND(fork_init);
 #undef QUEUEPAIR_FIND
-  Find(handle, "ibv_reg_mr_iova", &out->reg_mr_iova);
-  Find(handle, "_ibv_query_gid_table", &out->query_gid_table);
+  FindFunction(handle, "ibv_reg_mr_iova", &out->reg_mr_iova);
+  FindFunction(handle, "_ibv_query_gid_table", &out->query_gid_table);
   return nullptr;
+}
+
+const char* Prepare(void* handle, Library* out) {
+  const char* const missing = FindAll(handle, out);
+  // Before anything else: a program that starts others would on old kernels lose registered pages to its child. Where
+  // the kernel copies such pages itself, the library knows and this does nothing.
+  if (missing == nullptr) out->fork_init();
+  return missing;
 }
 
 }  // namespace
 
-const Library* Library::Get() { return is_loaded ? &library : nullptr; }
+const Library* Library::Get() { return LoadedLibrary<Library>::Get(); }
 
-std::string Library::Load(const char* path) {
-  const std::lock_guard<std::mutex> lock(load_mutex);
-  if (is_loaded) return "";
-  void* const handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return dlerror();
-  const char* const missing = FindAll(handle, &library);
-  if (missing != nullptr) {
-    dlclose(handle);
-    return std::string(path) + " has no function " + missing;
-  }
-  // Before anything else: a program that starts others would on old kernels lose registered pages to its child. Where
-  // the kernel copies such pages itself, the library knows and this does nothing.
-  library.fork_init();
-  is_loaded = true;
-  return "";
-}
+std::string Library::Load(const char* path) { return LoadedLibrary<Library>::Load(path, Prepare); }
 
 }  // namespace queuepair
 
