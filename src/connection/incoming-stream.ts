@@ -5,6 +5,7 @@
  * Invariants: never more bytes than the window wait; small fragments share a block, so that they take about as much memory
  * as they have bytes.
  */
+import { Deque } from './deque.js';
 import { MessageFault, violation } from './message-header.js';
 import { serialAdd, serialDistance } from './serial-number.js';
 
@@ -17,7 +18,7 @@ interface Block {
 
 export class IncomingStream {
   readonly #windowBytes: number;
-  readonly #blocks: Block[] = [];
+  readonly #blocks = new Deque<Block>();
   #received: number;
   #told: number;
   #unreadBytes = 0;
@@ -82,7 +83,7 @@ export class IncomingStream {
   drop(): void {
     this.#isDropped = true;
     this.#unreadBytes = 0;
-    this.#blocks.length = 0;
+    this.#blocks.takeAll();
   }
 
   /** The peer has reset the stream. */

@@ -4,6 +4,7 @@
  * would never arrive: so at most the window and one message are kept.
  */
 import type { RdmaError } from '../verbs/errors.js';
+import { Deque } from './deque.js';
 import { MessageFault, type MessageHeader, MessageKind, violation } from './message-header.js';
 import { MESSAGE_COST_BYTES } from './message-queue.js';
 import type { Control, Cut } from './outbox.js';
@@ -78,8 +79,8 @@ export class MessageInbox implements Control {
   isQueued = false;
   readonly #options: InboxOptions;
   readonly #assembler = new MessageAssembler();
-  readonly #ready: Message[] = [];
-  readonly #waiters: Waiter[] = [];
+  readonly #ready = new Deque<Message>();
+  readonly #waiters = new Deque<Waiter>();
   /** Cost of the messages that nobody has taken. */
   #readyBytes = 0;
   /** Cost of all that came, and what the peer was told that it may send, modulo 2^32. */
@@ -142,21 +143,21 @@ export class MessageInbox implements Control {
   /** Whoever has this number waits no longer, and no message is lost; returns whether somebody had it. */
   forget(request: number): boolean {
     const index = this.#waiters.findIndex((waiter) => waiter.request === request);
-    if (index >= 0) this.#waiters.splice(index, 1);
+    this.#waiters.removeAt(index);
     return index >= 0;
   }
 
   /** No message will come any more; those that are here can still be taken. */
   end(): void {
     this.#ended = true;
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);
+    for (const waiter of this.#waiters.takeAll()) waiter.resolve(undefined);
   }
 
   /** The connection is lost: whoever waits learns why. Messages that arrived whole can still be taken. */
   fail(error: RdmaError): void {
     if (this.#ended || this.#failure !== undefined) return;
     this.#failure = error;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    for (const waiter of this.#waiters.takeAll()) waiter.reject(error);
   }
 
   /** The limit of messages, as it is when it leaves. */

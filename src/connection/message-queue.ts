@@ -6,6 +6,7 @@
  * MESSAGE_COST_BYTES for each, so that empty ones do not pile up.
  */
 import { RdmaError } from '../verbs/errors.js';
+import { Deque } from './deque.js';
 import type { MessageKind } from './message-header.js';
 import type { Cut, FragmentSource } from './outbox.js';
 import { serialAdd, serialDistance } from './serial-number.js';
@@ -31,9 +32,9 @@ export interface OutgoingMessage {
 export class MessageQueue implements FragmentSource {
   isQueued = false;
   /** Those of which not all was cut. */
-  readonly #waiting: OutgoingMessage[] = [];
+  readonly #waiting = new Deque<OutgoingMessage>();
   /** Those of which all was cut and not all has arrived. */
-  readonly #cut: OutgoingMessage[] = [];
+  readonly #cut = new Deque<OutgoingMessage>();
   /** Modulo 2^32; `null` = nothing is counted. */
   #limit: number | null;
   #sent: number;
@@ -64,7 +65,7 @@ export class MessageQueue implements FragmentSource {
   }
 
   get isReady(): boolean {
-    const message = this.#waiting[0];
+    const message = this.#waiting.at(0);
     if (message === undefined) return false;
     const needed = (message.sentBytes === 0 ? MESSAGE_COST_BYTES : 0) + (message.data.length > 0 ? 1 : 0);
     return this.#room() >= needed;
@@ -77,18 +78,18 @@ export class MessageQueue implements FragmentSource {
   /** Takes back a message of which nothing was ever cut, and returns it. One that has begun goes on with a copy. */
   withdraw(request: number): OutgoingMessage | undefined {
     const index = this.#waiting.findIndex((message) => message.request === request);
-    const waiting = this.#waiting[index];
+    const waiting = index < 0 ? undefined : this.#waiting.at(index);
     if (waiting !== undefined && !waiting.hasBegun) {
-      this.#waiting.splice(index, 1);
+      this.#waiting.removeAt(index);
       return waiting;
     }
-    const begun = waiting ?? this.#cut.find((message) => message.request === request);
+    const begun = waiting ?? this.#cutMessage(request);
     if (begun !== undefined) begun.data = begun.data.slice();
     return undefined;
   }
 
   take(cut: Cut, maxBytes: number): void {
-    const message = this.#waiting[0] as OutgoingMessage;
+    const message = this.#waiting.at(0) as OutgoingMessage;
     const { kind, tag, data, sentBytes } = message;
     const headBytes = sentBytes === 0 ? MESSAGE_COST_BYTES : 0;
     const length = Math.min(maxBytes, data.length - sentBytes, this.#room() - headBytes);
@@ -125,8 +126,13 @@ export class MessageQueue implements FragmentSource {
 
   /** Ends all with `error`, or, those that the peer may have, with ERR_RDMA_OUTCOME_UNKNOWN because of it. */
   fail(error: RdmaError): void {
-    const all = [...this.#cut.splice(0), ...this.#waiting.splice(0)];
+    const all = [...this.#cut.takeAll(), ...this.#waiting.takeAll()];
     for (const message of all) message.done(message.hasBegun ? mayHaveArrived(error) : error);
+  }
+
+  #cutMessage(request: number): OutgoingMessage | undefined {
+    const index = this.#cut.findIndex((message) => message.request === request);
+    return index < 0 ? undefined : this.#cut.at(index);
   }
 
   #room(): number {

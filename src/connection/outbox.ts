@@ -4,6 +4,7 @@
  *
  * Invariants: a source that may not send costs nothing; one that may is in the ring once.
  */
+import { Deque } from './deque.js';
 import type { MessageKind } from './message-header.js';
 
 /** One fragment that was cut from a source. Each send slot has one, which is used again and again. */
@@ -71,7 +72,7 @@ export interface Control {
 
 class Controls implements FragmentSource {
   isQueued = false;
-  readonly #due: Control[] = [];
+  readonly #due = new Deque<Control>();
 
   get isReady(): boolean {
     return this.#due.length > 0;
@@ -106,7 +107,7 @@ export class Outbox {
   /** Something may leave. */
   onReady: () => void = () => {};
   readonly #controls = new Controls();
-  readonly #ring: FragmentSource[] = [];
+  readonly #ring = new Deque<FragmentSource>();
 
   /** Has `control` leave soon; once, however often it is asked for meanwhile. */
   control(control: Control): void {

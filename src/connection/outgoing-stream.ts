@@ -4,6 +4,7 @@
  * Invariant: it ends once, by FIN or by a reset; every write is done once.
  */
 import type { RdmaError } from '../verbs/errors.js';
+import { Deque } from './deque.js';
 import { MessageFlag, MessageKind } from './message-header.js';
 import type { SendDone } from './message-queue.js';
 import type { Cut, FragmentSource } from './outbox.js';
@@ -24,8 +25,8 @@ export class OutgoingStream implements FragmentSource {
   readonly #flags: number;
   readonly #onOver: () => void;
   /** Pieces of which not all was cut, and those that are cut and have not arrived. */
-  readonly #waiting: Piece[] = [];
-  readonly #cut: Piece[] = [];
+  readonly #waiting = new Deque<Piece>();
+  readonly #cut = new Deque<Piece>();
   #sent: number;
   #waitingBytes = 0;
   #end: SendDone | null = null;
@@ -76,7 +77,7 @@ export class OutgoingStream implements FragmentSource {
   }
 
   take(cut: Cut, maxBytes: number): void {
-    const piece = this.#waiting[0];
+    const piece = this.#waiting.at(0);
     const offset = piece?.sentBytes ?? 0;
     const length = piece === undefined ? 0 : Math.min(maxBytes, piece.data.length - offset, this.#room());
     const isLastOfPiece = piece !== undefined && offset + length === piece.data.length;
@@ -99,7 +100,7 @@ export class OutgoingStream implements FragmentSource {
   arrived(cut: Cut): void {
     const piece = cut.from as Piece | null;
     const hasFin = (cut.flags & MessageFlag.FIN) !== 0;
-    if (piece !== null && this.#cut[0] === piece && cut.offset + cut.length === piece.data.length) {
+    if (piece !== null && this.#cut.at(0) === piece && cut.offset + cut.length === piece.data.length) {
       this.#cut.shift();
       piece.done(undefined);
     }
@@ -127,7 +128,7 @@ export class OutgoingStream implements FragmentSource {
   reset(error: RdmaError): void {
     this.#isReset = true;
     this.#waitingBytes = 0;
-    const pieces = [...this.#cut.splice(0), ...this.#waiting.splice(0)];
+    const pieces = [...this.#cut.takeAll(), ...this.#waiting.takeAll()];
     for (const { done } of pieces) done(error);
     const end = this.#end;
     // A reset and the end of the connection may both come here.

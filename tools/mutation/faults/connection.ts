@@ -262,8 +262,8 @@ export const CONNECTION_FAULTS = faultsOf(
       id: 'waiters-resolve-on-failure',
       wrong: 'Whoever waits for a message of a lost connection is told of its end.',
       file: 'connection/message-inbox',
-      find: 'for (const waiter of this.#waiters.splice(0)) waiter.reject(error);',
-      replace: 'for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);',
+      find: 'for (const waiter of this.#waiters.takeAll()) waiter.reject(error);',
+      replace: 'for (const waiter of this.#waiters.takeAll()) waiter.resolve(undefined);',
       judges: [
         'test/connection/message-flow',
         'test/connection/connection',

@@ -98,7 +98,7 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'taken-back-and-sent',
       wrong: 'A message that was taken back is sent.',
       file: 'connection/message-queue',
-      find: '      this.#waiting.splice(index, 1);\n',
+      find: '      this.#waiting.removeAt(index);\n',
       replace: '',
     },
     {

@@ -62,7 +62,7 @@ export const STREAM_FAULTS = faultsOf(
       id: 'write-done-early',
       wrong: 'A write is done when the peer has its first bytes.',
       file: OUTGOING,
-      find: 'this.#cut[0] === piece && cut.offset + cut.length === piece.data.length',
+      find: 'this.#cut.at(0) === piece && cut.offset + cut.length === piece.data.length',
       replace: 'true',
     },
     {
