@@ -16,11 +16,11 @@ export type {
 export type { Grant, GrantOptions } from './connection/grants.js';
 export type { ListenOptions } from './connection/listen-options.js';
 export type { Message } from './connection/message-inbox.js';
-export type { SendQueue } from './connection/message-sender.js';
 export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';
 export type { Pem, PemSource } from './connection/pem.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
+export type { SendQueue } from './connection/send-queue.js';
 export {
   type ConnectionHandler,
   listen,

@@ -54,7 +54,10 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     // While the device was opened.
     if (signal?.aborted === true) throw aborted(signal);
     await establish(lifeline, signal);
-    return withInsides(new Connection(reporter.connection, lifeline, dataPath), { lifeline, dataPath });
+    return withInsides(new Connection(reporter.connection, lifeline, dataPath, limits), {
+      lifeline,
+      dataPath,
+    });
   } catch (error) {
     await channel.close();
     await owned?.close();

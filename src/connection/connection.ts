@@ -18,10 +18,10 @@ import type { Lifeline } from './lifeline.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
-import type { SendQueue } from './message-sender.js';
 import { isToldElsewhere } from './rejections.js';
 import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
+import type { SendLimits, SendQueue } from './send-queue.js';
 
 export interface ConnectionStatistics {
   readonly messagesSent: number;
@@ -72,7 +72,12 @@ export class Connection
   #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. */
-  constructor(id: number, lifeline: Lifeline, plane: ProgramPlane) {
+  constructor(
+    id: number,
+    lifeline: Lifeline,
+    plane: ProgramPlane,
+    { sendQueueBytes }: Pick<SendLimits, 'sendQueueBytes'>,
+  ) {
     super();
     this.id = id;
     this.peer = lifeline.rendezvous.peer;
@@ -80,10 +85,11 @@ export class Connection
     this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
     this.closed = lifeline.closed;
     this.#lifeline = lifeline;
-    this.maxMessageBytes = lifeline.peerTerms?.messages.maxBytes ?? 0;
+    const maxMessageBytes = lifeline.peerTerms?.messages.maxBytes ?? 0;
+    this.maxMessageBytes = maxMessageBytes;
     this.#plane = plane;
     const isEnding = (): boolean => lifeline.isEnding;
-    this.#messages = new MessageAccess({ isEnding, plane });
+    this.#messages = new MessageAccess({ isEnding, plane, limits: { sendQueueBytes, maxMessageBytes } });
     this.#access = new RemoteAccess({
       isEnding,
       run: (transfer) => plane.transfers.run(transfer),
@@ -119,7 +125,7 @@ export class Connection
 
   /** What `send` was given and the peer does not have yet. */
   get sendQueue(): SendQueue {
-    return this.#plane.sendQueue;
+    return this.#messages.sendQueue;
   }
 
   get statistics(): ConnectionStatistics {

@@ -2,9 +2,8 @@
 export interface DataPathCensus {
   /** In the send queue. */
   readonly requests: number;
-  /** Messages that the peer does not have, and their bytes as `sendQueue` counts them. */
+  /** Messages that the peer does not have. */
   readonly toSend: number;
-  readonly queuedBytes: number;
   /** Cost of the messages that wait for the program. */
   readonly unreadBytes: number;
   readonly receivers: number;

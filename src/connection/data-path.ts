@@ -29,7 +29,7 @@ import { LinkProof } from './link-proof.js';
 import { MessageFault, type MessageKind, violation } from './message-header.js';
 import { type Message, MessageInbox } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
-import { MessageSender, type SendQueue } from './message-sender.js';
+import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
 import { Outbox } from './outbox.js';
@@ -128,7 +128,6 @@ export class DataPath implements DataPlane, ProgramPlane {
     return {
       requests: this.#link?.tracker.pending ?? 0,
       toSend: this.#sender?.pending ?? 0,
-      queuedBytes: this.#sender?.queue.bytes ?? 0,
       unreadBytes: inbox.unreadBytes,
       receivers: inbox.waiters,
       streams: this.streams.size,
@@ -165,7 +164,6 @@ export class DataPath implements DataPlane, ProgramPlane {
         window: this.receiver.window,
         outbox: this.#outbox,
         streams: this.streams,
-        maxQueuedBytes: this.#limits.sendQueueBytes,
         firstSequence: this.#first.fragment,
         messageStart: this.#first.messageCost,
       });
@@ -341,10 +339,6 @@ export class DataPath implements DataPlane, ProgramPlane {
       const done = (error: RdmaError | undefined): void => (error === undefined ? resolve() : reject(error));
       this.sender.send(tag, data, done, request);
     });
-  }
-
-  get sendQueue(): SendQueue {
-    return this.sender.queue;
   }
 
   async withdraw(request: number): Promise<boolean> {

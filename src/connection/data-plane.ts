@@ -18,7 +18,6 @@ import type { PeerPath } from '../verbs/peer-path.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { Grant, GrantListener, GrantOptions } from './grants.js';
 import type { Message } from './message-inbox.js';
-import type { SendQueue } from './message-sender.js';
 import type { Transfer } from './transfer.js';
 
 export interface DataPlaneListener {
@@ -80,13 +79,11 @@ export interface LinkFacts {
 
 /** What programs ask for through their connection. They number their requests, so that they can take them back. */
 export interface ProgramPlane {
-  /** What `send` was given and the peer does not have yet. Counted where `send` is called, so that it refuses at once. */
-  readonly sendQueue: SendQueue;
   /** Grants and transfers go with memory of the program. */
   readonly grants: { listener: GrantListener | null };
   readonly transfers: { run(transfer: Transfer): Promise<void> };
   grant(bytes: Uint8Array, options: GrantOptions): Promise<Grant>;
-  /** Resolves when the peer's device has all of the message. */
+  /** Resolves when the peer's device has all of the message, which is no longer than the peer takes. */
   send(request: number, tag: number, data: Uint8Array): Promise<void>;
   /**
    * Takes a message back. Resolves with `true` when nothing of it has left: then `send` is never answered; else with

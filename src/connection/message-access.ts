@@ -1,25 +1,24 @@
 /**
- * `send` and `receive` of a connection: checks what the program gives, asks the data plane, and gives up when the program
- * does.
+ * `send` and `receive` of a connection: checks what the program gives, counts what waits to be sent, asks the data plane,
+ * and gives up when the program does.
  *
  * Invariant: when the promise of a send has settled, the memory that the program gave is free; a receive that was given up
  * has taken no message.
  */
-import { closedError, RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
+import { closedError, RdmaError } from '../verbs/errors.js';
 import type { CallOptions, SendOptions } from './call-options.js';
 import { checkReceive, checkSend } from './call-rules.js';
 import type { ProgramPlane } from './data-plane.js';
 import { bytesOf, mayShrink } from './memory-argument.js';
 import type { Message } from './message-inbox.js';
 import { checkPatience, patiently } from './patience.js';
-
-/** With these a message was refused at once: nothing of it was queued. */
-const REFUSED: readonly RdmaErrorCode[] = ['ERR_RDMA_MESSAGE_TOO_LARGE', 'ERR_RDMA_QUEUE_FULL'];
+import { type SendLimits, type SendQueue, SendQueueCounter } from './send-queue.js';
 
 export interface MessageAccessOptions {
   /** Nothing new is begun any more. */
   readonly isEnding: () => boolean;
   readonly plane: Pick<ProgramPlane, 'send' | 'withdraw' | 'receive' | 'forget'>;
+  readonly limits: SendLimits;
 }
 
 export class MessageAccess {
@@ -28,10 +27,16 @@ export class MessageAccess {
   bytesSent = 0;
   bytesReceived = 0;
   readonly #options: MessageAccessOptions;
+  readonly #counter: SendQueueCounter;
   #lastRequest = 0;
 
   constructor(options: MessageAccessOptions) {
     this.#options = options;
+    this.#counter = new SendQueueCounter(options.limits);
+  }
+
+  get sendQueue(): SendQueue {
+    return this.#counter.queue;
   }
 
   /** @throws RdmaError as `Connection.send`. */
@@ -41,23 +46,21 @@ export class MessageAccess {
     const bytes = messageBytes(data);
     const { isEnding, plane } = this.#options;
     if (isEnding()) throw closedError('the connection');
+    const lengthBytes = bytes.length;
+    this.#counter.enter(lengthBytes);
+    this.messagesSent++;
+    this.bytesSent += lengthBytes;
     const request = ++this.#lastRequest;
-    const running = plane.send(request, options.tag ?? 0, bytes);
-    const count = (sign: 1 | -1): void => {
-      this.messagesSent += sign;
-      this.bytesSent += sign * bytes.length;
-    };
-    count(1);
-    try {
-      await patiently(running, options, 'send', async (why) => {
-        if (!(await plane.withdraw(request))) return begun(why);
-        count(-1);
-        return why;
-      });
-    } catch (error) {
-      if (error instanceof RdmaError && REFUSED.includes(error.code)) count(-1);
-      throw error;
-    }
+    const running = plane.send(request, options.tag ?? 0, bytes).finally(() => {
+      this.#counter.leave(lengthBytes);
+    });
+    await patiently(running, options, 'send', async (why) => {
+      if (!(await plane.withdraw(request))) return begun(why);
+      this.#counter.leave(lengthBytes);
+      this.messagesSent--;
+      this.bytesSent -= lengthBytes;
+      return why;
+    });
   }
 
   /** @throws RdmaError as `Connection.receive`. */

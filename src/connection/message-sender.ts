@@ -5,7 +5,7 @@
  * It outlives links. Fragments are numbered over the life of the connection; those that the peer did not get before a link
  * ended are cut anew on the next one, from the number on that the peer says comes next.
  */
-import { RdmaError } from '../verbs/errors.js';
+import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { WrOpcode } from '../verbs/work-request.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
@@ -28,8 +28,6 @@ export interface SenderOptions {
   readonly window: ReceiveWindow;
   readonly outbox: Outbox;
   readonly streams: StreamTable;
-  /** Bytes that may wait to be sent, with QUEUED_MESSAGE_BYTES for each message. */
-  readonly maxQueuedBytes: number;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
   /** Where the counting of messages' cost begins; other than 0 in tests only. */
@@ -60,18 +58,6 @@ export interface SenderLink {
   readonly sealer: Sealer | null;
 }
 
-/** What a program has given to be sent and the peer does not have yet. */
-export interface SendQueue {
-  readonly messages: number;
-  /** Their bytes, and QUEUED_MESSAGE_BYTES for each. */
-  readonly bytes: number;
-  /** A message that would take `bytes` beyond it is refused. */
-  readonly maxBytes: number;
-}
-
-/** About what a message that waits takes of this side's memory beside its data. */
-export const QUEUED_MESSAGE_BYTES = 512;
-
 export class MessageSender {
   readonly #options: SenderOptions;
   readonly #messages: MessageQueue;
@@ -88,7 +74,6 @@ export class MessageSender {
   #peerLimit = 0;
   /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
   #earlyLimit: number | undefined;
-  #queuedBytes = 0;
   #failure: RdmaError | undefined;
 
   constructor(options: SenderOptions) {
@@ -103,16 +88,6 @@ export class MessageSender {
   /** Messages that are not done. */
   get pending(): number {
     return this.#messages.pending + this.#sealed.pending;
-  }
-
-  get queue(): SendQueue {
-    const { maxQueuedBytes: maxBytes } = this.#options;
-    return { messages: this.#messages.pending, bytes: this.#queuedBytes, maxBytes };
-  }
-
-  /** Bytes of the longest message that the peer takes; 0 before the first link. */
-  get maxMessageBytes(): number {
-    return this.#terms?.maxMessageBytes ?? 0;
   }
 
   /**
@@ -145,23 +120,9 @@ export class MessageSender {
     this.#earlyLimit = undefined;
   }
 
-  /**
-   * Queues a message of the program, with its number for it. `data` must not change until `done` is called.
-   *
-   * @throws RdmaError ERR_RDMA_MESSAGE_TOO_LARGE, ERR_RDMA_QUEUE_FULL; then nothing has happened.
-   */
+  /** Queues a message of the program, with its number for it. `data` must not change until `done` is called. */
   send(tag: number, data: Uint8Array, done: SendDone, request = 0): void {
-    const { maxQueuedBytes } = this.#options;
-    if (this.#terms !== null && data.length > this.maxMessageBytes)
-      throw tooLarge(data, this.maxMessageBytes);
-    const cost = QUEUED_MESSAGE_BYTES + data.length;
-    if (this.#queuedBytes > 0 && this.#queuedBytes + cost > maxQueuedBytes) throw queueFull(this.queue);
-    this.#queuedBytes += cost;
-    const settled: SendDone = (error) => {
-      this.#queuedBytes -= cost;
-      done(error);
-    };
-    this.#add(this.#messages, MessageKind.DATA, tag, data, settled, request);
+    this.#add(this.#messages, MessageKind.DATA, tag, data, done, request);
   }
 
   /** Sends a message about sealed memory; resolves when the peer has it. */
@@ -173,9 +134,7 @@ export class MessageSender {
 
   /** Takes back a message of which nothing has left, and calls nobody; returns whether it could. */
   withdraw(request: number): boolean {
-    const message = this.#messages.withdraw(request);
-    if (message === undefined) return false;
-    this.#queuedBytes -= QUEUED_MESSAGE_BYTES + message.data.length;
+    if (this.#messages.withdraw(request) === undefined) return false;
     // What waited behind it may go now.
     this.#options.outbox.wake(this.#messages);
     return true;
@@ -375,15 +334,3 @@ class QuitSource implements FragmentSource {
 
 const limitWentBack = (of: string): RdmaError =>
   violation(MessageFault.LIMIT_WENT_BACK, `its limit of ${of} went back, or too far ahead`);
-
-const tooLarge = (data: Uint8Array, maxBytes: number): RdmaError =>
-  new RdmaError(
-    'ERR_RDMA_MESSAGE_TOO_LARGE',
-    `the peer takes messages of ${maxBytes} bytes, not ${data.length}; send it in parts (connection.maxMessageBytes)`,
-  );
-
-const queueFull = ({ messages, bytes }: SendQueue): RdmaError =>
-  new RdmaError(
-    'ERR_RDMA_QUEUE_FULL',
-    `${messages} messages (${bytes} bytes) wait to be sent; await send() before you send more`,
-  );

@@ -303,7 +303,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#report(channel, asRdmaError(error, 'the session was not established'));
       return;
     }
-    const made = new Connection(reporter.connection, lifeline, dataPath);
+    const made = new Connection(reporter.connection, lifeline, dataPath, limits);
     const connection = withInsides(made, { lifeline, dataPath });
     this.#auditLife(connection, admitted);
     this.#connections.add(connection);

@@ -81,7 +81,6 @@ export class End {
       window: this.receiver.window,
       outbox,
       streams: this.streams,
-      maxQueuedBytes: 1_000_000,
       firstSequence: START,
       messageStart: START,
     });

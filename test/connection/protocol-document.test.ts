@@ -290,7 +290,6 @@ function receiver(): (fragment: Uint8Array) => void {
     window: end.window,
     outbox,
     streams,
-    maxQueuedBytes: 1000,
   });
   const slots = SLOTS + LIMIT_RECEIVES;
   const qp = new WatchedQp(slots, SLOT_BYTES);

@@ -155,16 +155,16 @@ export const SIMULATED_FAULTS = faultsOf(
     {
       id: 'send-queue-unbounded',
       wrong: 'Messages wait to be sent without limit.',
-      file: 'connection/message-sender',
-      find: 'if (this.#queuedBytes > 0 && this.#queuedBytes + cost > maxQueuedBytes) throw queueFull(this.queue);',
+      file: 'connection/send-queue',
+      find: 'if (this.#bytes > 0 && this.#bytes + cost > sendQueueBytes) throw queueFull(this.queue);',
       replace: '',
     },
     {
       id: 'queue-keeps-what-was-taken-back',
       wrong: 'A message that was taken back counts as one that waits.',
-      file: 'connection/message-sender',
-      find: '    this.#queuedBytes -= QUEUED_MESSAGE_BYTES + message.data.length;\n',
-      replace: '',
+      file: 'connection/message-access',
+      find: '      this.#counter.leave(lengthBytes);\n      this.messagesSent--;\n',
+      replace: '      this.messagesSent--;\n',
     },
     {
       id: 'inbox-unbounded',

@@ -45,15 +45,13 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
   if (connection === null) return;
   const { dataPath } = insidesOf(connection);
   const census = dataPath.census();
-  const queued = dataPath.sender.queue;
+  const queued = connection.sendQueue;
   const { receiveSlots, slotBytes, maxMessageBytes, sendQueueBytes } = options;
   const sealed = connection.isEncrypted ? underWay + SEALED_MESSAGES : 0;
   const most: DataPathCensus = {
     requests: MOST_REQUESTS,
     // Messages that were given up when they had begun to leave are here until they have left.
     toSend: sends.length + sealed,
-    // One message is always taken.
-    queuedBytes: queued.messages === 1 ? Number.POSITIVE_INFINITY : sendQueueBytes,
     unreadBytes: receiveSlots * slotBytes + MESSAGE_COST_BYTES + maxMessageBytes,
     receivers: 1,
     streams: Number.POSITIVE_INFINITY,
@@ -64,6 +62,9 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
   };
   for (const key of Object.keys(most) as (keyof DataPathCensus)[])
     if (census[key] > most[key]) throw beyond(name, key, census[key], most[key]);
+  // One message is always taken.
+  if (queued.messages > 1 && queued.bytes > sendQueueBytes)
+    throw beyond(name, 'bytes that wait to be sent', queued.bytes, sendQueueBytes);
   if (dataPath.streams.openedByPeer > streams.open)
     throw beyond(name, 'streams of the peer', dataPath.streams.openedByPeer, streams.open);
   for (const { id } of program.streams?.ends.values() ?? []) {
@@ -114,6 +115,8 @@ export function verifyEmpty(program: EndProgram): void {
     if (count > 0 && key !== 'unreadBytes')
       throw new SimFailure('left over', `${program.name}: ${count} ${key} after the end`);
   }
+  const { bytes } = program.connection.sendQueue;
+  if (bytes > 0) throw new SimFailure('left over', `${program.name}: ${bytes} bytes to send after the end`);
 }
 
 const beyond = (name: string, what: string, count: number, most: number): SimFailure =>

@@ -9,6 +9,7 @@ import { LIMIT_RECEIVES, MessageReceiver } from '../../../../src/connection/mess
 import { MessageSender } from '../../../../src/connection/message-sender.js';
 import { Outbox } from '../../../../src/connection/outbox.js';
 import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
+import { SendQueueCounter } from '../../../../src/connection/send-queue.js';
 import { StreamTable } from '../../../../src/connection/stream-table.js';
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
 import type { DirectionKeys as Keys } from '../../../../src/session/session-data.js';
@@ -51,6 +52,7 @@ export class MessageWorld {
   readonly plan: WorldPlan;
   readonly receiver: MessageReceiver;
   readonly sender: MessageSender;
+  readonly counter: SendQueueCounter;
   readonly streams: StreamTable;
   readonly inbox: MessageInbox;
   readonly model: ReceiverModel;
@@ -78,6 +80,10 @@ export class MessageWorld {
 
   constructor(plan: WorldPlan) {
     const { slots, slotBytes, maxMessageBytes } = plan;
+    this.counter = new SendQueueCounter({
+      sendQueueBytes: MAX_QUEUED_BYTES,
+      maxMessageBytes: plan.peerMaxMessageBytes,
+    });
     this.plan = plan;
     this.model = new ReceiverModel(plan);
     this.#receiveMr = new WatchedMemory((slots + LIMIT_RECEIVES) * slotBytes);
@@ -118,7 +124,6 @@ export class MessageWorld {
       window: this.receiver.window,
       outbox,
       streams: this.streams,
-      maxQueuedBytes: MAX_QUEUED_BYTES,
     });
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp);
@@ -212,22 +217,22 @@ export class MessageWorld {
   send(tag: number, data: Uint8Array): void {
     const message: Outgoing = { data, tag, calls: 0, error: undefined, arrived: false };
     const cost = data.length + 512;
-    const { messages, bytes } = this.sender.queue;
-    const isTooLarge = data.length > this.sender.maxMessageBytes;
+    const { messages, bytes } = this.counter.queue;
+    const isTooLarge = data.length > this.plan.peerMaxMessageBytes;
     const isTooMuch = messages > 0 && bytes + cost > MAX_QUEUED_BYTES;
+    const refusal = refusalOf(() => this.counter.enter(data.length));
+    const code = isTooLarge ? 'ERR_RDMA_MESSAGE_TOO_LARGE' : isTooMuch ? 'ERR_RDMA_QUEUE_FULL' : null;
+    must(refusal === code, 'only what is too much is refused');
+    if (refusal !== null) return;
     // Before it may have arrived.
-    if (this.failure === undefined && !isTooLarge && !isTooMuch) this.sent.messages.push(message);
-    try {
-      this.sender.send(tag, data, (error) => {
-        message.calls++;
-        message.error = error;
-        must(message.calls === 1, 'a message is done once');
-        must(error !== undefined || message.arrived, 'a message is done when the peer has it');
-      });
-    } catch (error) {
-      const code = isTooLarge ? 'ERR_RDMA_MESSAGE_TOO_LARGE' : isTooMuch ? 'ERR_RDMA_QUEUE_FULL' : '';
-      must(error instanceof RdmaError && error.code === code, 'only what is too much is refused');
-    }
+    if (this.failure === undefined) this.sent.messages.push(message);
+    this.sender.send(tag, data, (error) => {
+      this.counter.leave(data.length);
+      message.calls++;
+      message.error = error;
+      must(message.calls === 1, 'a message is done once');
+      must(error !== undefined || message.arrived, 'a message is done when the peer has it');
+    });
     this.check();
   }
 
@@ -517,4 +522,14 @@ const keysOf = (name: string): Keys => {
 /** Lets promises settle. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 4; i++) await null;
+}
+
+/** The code of what `action` throws. */
+function refusalOf(action: () => void): string | null {
+  try {
+    action();
+    return null;
+  } catch (error) {
+    return error instanceof RdmaError ? error.code : String(error);
+  }
 }
