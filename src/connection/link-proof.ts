@@ -6,10 +6,8 @@
  *
  * It is no progress of the connection: one whose proof came through and nothing else would recover for ever.
  */
-import type { ProofSeen } from '../session/session-data.js';
+import { PROOF_MESSAGES, type ProofSeen } from '../session/session-data.js';
 import type { RdmaError } from '../verbs/errors.js';
-
-export const PROOF_MESSAGES = 2;
 
 export class LinkProof {
   readonly #proven: Promise<void>;
@@ -32,6 +30,11 @@ export class LinkProof {
 
   get isProven(): boolean {
     return this.#sent === PROOF_MESSAGES;
+  }
+
+  /** The peer's messages are here as well. */
+  get isComplete(): boolean {
+    return this.isProven && this.#arrived === PROOF_MESSAGES;
   }
 
   /** A message of the peer is here; returns whether it is more than the peer's part of the proof. */

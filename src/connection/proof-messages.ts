@@ -4,8 +4,9 @@
  *
  * Both leave before anything else: they name the number that the peer expects next without using it up.
  */
+import { PROOF_MESSAGES } from '../session/session-data.js';
 import { WrOpcode } from '../verbs/work-request.js';
-import { type LinkProof, PROOF_MESSAGES } from './link-proof.js';
+import type { LinkProof } from './link-proof.js';
 import { HEADER_BYTES, MessageKind, writeHeader } from './message-header.js';
 import type { ReceiveWindow } from './receive-window.js';
 import type { ConnectionResources } from './resources.js';

@@ -9,11 +9,11 @@
 import type { ControlChannel } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
 import type { FrameType } from '../session/frames.js';
+import { PathProof } from '../session/path-proof.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import type { SessionAttributes } from '../session/session-data.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { type Proving, proofError } from '../session/unreachable.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { LinkKeys } from './data-plane.js';
 import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
@@ -24,13 +24,11 @@ export class TlsRendezvous implements Rendezvous {
   readonly #channel: ControlChannel;
   /** A new number whenever frames are read by another, so that the watch of before falls silent. */
   #watches = 0;
-  /** While a link is being proven. */
-  #proving: Proving | undefined;
+  readonly #proof: PathProof;
 
   constructor(channel: ControlChannel) {
     this.#channel = channel;
-    const { deadlineError } = channel;
-    channel.deadlineError = () => this.#meant(deadlineError());
+    this.#proof = new PathProof(channel);
   }
 
   get peerName(): string {
@@ -58,27 +56,14 @@ export class TlsRendezvous implements Rendezvous {
         createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
         transition: (met) => steps.connect({ ...met, keys: linkKeys(channel, met) }),
-        prove: (met) => this.#prove(steps, met),
+        prove: (met) => steps.prove(met.terms, this.#proof.begin(met)),
       });
       return terms;
     } catch (error) {
-      throw this.#meant(asRdmaError(error, FAILED));
+      throw this.#proof.meant(asRdmaError(error, FAILED));
     } finally {
-      this.#proving = undefined;
+      this.#proof.end();
     }
-  }
-
-  #prove(steps: MeetingSteps, met: SessionAttributes): Promise<void> {
-    const proving: Proving = { ...met, seen: { sent: 0, arrived: 0 } };
-    this.#proving = proving;
-    return steps.prove(met.terms, (seen) => {
-      proving.seen = seen;
-    });
-  }
-
-  /** What it means that `error` ends the meeting, or the channel during it. */
-  #meant(error: RdmaError): RdmaError {
-    return proofError(this.#channel, this.#proving, error);
   }
 
   watch(listener: RendezvousListener): () => void {
@@ -94,7 +79,7 @@ export class TlsRendezvous implements Rendezvous {
   }
 
   fail(error: RdmaError, told: string): void {
-    const meant = this.#proving === undefined ? error : this.#meant(error);
+    const meant = this.#proof.isUnderWay ? this.#proof.meant(error) : error;
     this.#channel.fail(meant, meant === error ? told : meant.message);
   }
 

@@ -49,7 +49,10 @@ export interface KeyPair {
   readonly peer: DirectionKeys;
 }
 
-/** How many of the two messages of a proof have come through, a small one and then one that fills a packet. */
+/** Each end proves its path with a small message and then one that fills a packet. */
+export const PROOF_MESSAGES = 2;
+
+/** How many of them have come through. */
 export interface ProofSeen {
   /** Ours that the peer's device has acknowledged. */
   readonly sent: number;

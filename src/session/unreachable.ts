@@ -5,7 +5,7 @@
  */
 import { RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
 import type { ControlChannel } from './control-channel.js';
-import type { ProofSeen, SessionAttributes } from './session-data.js';
+import { PROOF_MESSAGES, type ProofSeen, type SessionAttributes } from './session-data.js';
 
 /** A link that is being proven. */
 export interface Proving extends Pick<SessionAttributes, 'own' | 'peer'> {
@@ -13,8 +13,6 @@ export interface Proving extends Pick<SessionAttributes, 'own' | 'peer'> {
 }
 
 type Channel = Pick<ControlChannel, 'role' | 'remoteAddress' | 'remotePort' | 'end'>;
-
-const ALL = 2;
 
 /** What it means that `error` ended a meeting, which was `proving` its link if it had come that far. */
 export function proofError(channel: Channel, proving: Proving | undefined, error: RdmaError): RdmaError {
@@ -25,7 +23,7 @@ export function proofError(channel: Channel, proving: Proving | undefined, error
   if (end?.told === 'unreachable') return toldUnreachable(channel, proving, cause);
   if (proving === undefined) return cause;
   const { sent, arrived } = proving.seen;
-  if (sent === ALL && arrived === ALL) return cause;
+  if (sent === PROOF_MESSAGES && arrived === PROOF_MESSAGES) return cause;
   const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
   return isUnanswered ? unreachable(channel, proving, { cause }) : cause;
 }
@@ -47,8 +45,8 @@ function unreachable(
   if (sent > 0) {
     const bytes = Math.min(own.mtu, peer.mtu);
     let direction = '';
-    if (sent === ALL) direction = ` from the ${other}`;
-    else if (arrived === ALL) direction = ` to the ${other}`;
+    if (sent === PROOF_MESSAGES) direction = ` from the ${other}`;
+    else if (arrived === PROOF_MESSAGES) direction = ` to the ${other}`;
     return fault(
       `${where}, and small UDP packets come through, but those that carry ${bytes} bytes do not${direction}: ` +
         'lower path.mtu (--path-mtu) at either end, or let the network carry them',

@@ -6,14 +6,20 @@
  * top of each other, as perftest's do: what is measured is how data moves, not what a program makes of it.
  */
 
+import { LinkProof } from '../../connection/link-proof.js';
 import type { TakeCompletion } from '../../endpoint/completion-waiter.js';
 import { type Endpoint, openEndpoint } from '../../endpoint/endpoint.js';
 import type { ControlChannel } from '../../session/control-channel.js';
 import { establishSession } from '../../session/establish-session.js';
+import { PathProof } from '../../session/path-proof.js';
 import { generatePsn } from '../../session/psn-source.js';
-import type { SessionAttributes, SessionParameters } from '../../session/session-data.js';
+import {
+  PROOF_MESSAGES,
+  type ProofSeen,
+  type SessionAttributes,
+  type SessionParameters,
+} from '../../session/session-data.js';
 import type { LentBuffer } from '../../session/terms.js';
-import { type Proving, proofError } from '../../session/unreachable.js';
 import { AccessFlags } from '../../verbs/access-flags.js';
 import type { RKey } from '../../verbs/brands.js';
 import type { Device } from '../../verbs/device.js';
@@ -27,8 +33,6 @@ import { CONTROL_BYTES, MAX_DEPTH, MAX_SIZE_BYTES } from './bench-plan.js';
 /** A server has more receives than a client has sends, so that it may be late. */
 export const RECEIVES = 4 * MAX_DEPTH;
 const SENDS = 2 * MAX_DEPTH;
-/** Messages of each end that prove the path. */
-const PROOFS = 2;
 const PROOF_ID = 1;
 const MAX_PACKET_BYTES = 4096;
 const { REMOTE_WRITE, REMOTE_READ } = AccessFlags;
@@ -37,8 +41,6 @@ export class BenchEnd {
   readonly channel: ControlChannel;
   readonly qp: QueuePair;
   readonly mr: MemoryRegion;
-  /** Length of the message that tells what is measured, if it came along with the proof of the path. */
-  readonly early: number | undefined;
   readonly #endpoint: Endpoint;
   readonly #remote: LentBuffer | null;
   /** Resolves when the other side has ended the session. */
@@ -51,8 +53,7 @@ export class BenchEnd {
    */
   static async establish(channel: ControlChannel, device: Device): Promise<BenchEnd> {
     let endpoint: Endpoint | undefined;
-    let proving: Proving | undefined;
-    let proof: Promise<number | undefined> | undefined;
+    const proof = new PathProof(channel);
     let isStranger = false;
     const psn = generatePsn();
     const steps = {
@@ -78,40 +79,25 @@ export class BenchEnd {
         await endpoint?.connect(peer);
       },
       async prove(met: SessionAttributes) {
-        const state: Proving = { ...met, seen: { sent: 0, arrived: 0 } };
-        proving = state;
-        const { deadlineError } = channel;
-        channel.deadlineError = () => proofError(channel, state, deadlineError());
-        proof = exchangeProofs(endpoint as unknown as Endpoint, state);
-        await proof;
+        await exchangeProofs(endpoint as unknown as Endpoint, met, proof.begin(met));
       },
     };
     try {
       const { terms } = await establishSession(channel, steps, psn);
-      // The peer's word comes first at times: its messages must not be taken for those of a measurement.
-      const early = await proof;
-      return new BenchEnd(channel, endpoint as unknown as Endpoint, terms.buffer, early);
+      return new BenchEnd(channel, endpoint as unknown as Endpoint, terms.buffer);
     } catch (error) {
       const failure = isStranger
         ? stranger(channel)
-        : proving === undefined
-          ? error
-          : proofError(channel, proving, asRdmaError(error, 'the path was not proven'));
+        : proof.meant(asRdmaError(error, 'the session failed on an internal error'));
       // The other end learns it now, and need not find out by itself.
-      if (proving !== undefined) channel.fail(failure as RdmaError);
+      if (proof.isUnderWay) channel.fail(failure);
       await endpoint?.close();
       await channel.close('measured');
       throw failure;
     }
   }
 
-  private constructor(
-    channel: ControlChannel,
-    endpoint: Endpoint,
-    remote: LentBuffer | null,
-    early: number | undefined,
-  ) {
-    this.early = early;
+  private constructor(channel: ControlChannel, endpoint: Endpoint, remote: LentBuffer | null) {
     this.channel = channel;
     this.#endpoint = endpoint;
     this.#remote = remote;
@@ -168,35 +154,33 @@ const stranger = ({ role, peerName }: ControlChannel): RdmaError =>
 
 function postProofReceives({ qp, memory }: Endpoint): void {
   const sges = [{ mr: memory, offset: CONTROL_BYTES, length: MAX_PACKET_BYTES }];
-  for (let i = 0; i < PROOFS; i++) qp.postRecv({ wrId: PROOF_ID, sges });
+  for (let i = 0; i < PROOF_MESSAGES; i++) qp.postRecv({ wrId: PROOF_ID, sges });
 }
 
 /**
- * A byte and a whole packet in each direction, which mean nothing. Returns the length of the message that tells what is
- * measured, where it is here already: a peer that has its proof goes on.
+ * A byte and a whole packet in each direction, which mean nothing. All four are over before this end says that it has its
+ * proof, so that no message of the measurement, which the peer sends after that, is among them.
  */
-async function exchangeProofs(endpoint: Endpoint, proving: Proving): Promise<number | undefined> {
+async function exchangeProofs(
+  endpoint: Endpoint,
+  { own, peer }: SessionAttributes,
+  onSeen: (seen: ProofSeen) => void,
+): Promise<void> {
   const { qp, memory: mr } = endpoint;
-  const packetBytes = Math.min(proving.own.mtu, proving.peer.mtu);
-  for (const length of [1, packetBytes]) {
+  const proof = new LinkProof();
+  // `until` tells how it ended.
+  void proof.done(onSeen);
+  for (const length of [1, Math.min(own.mtu, peer.mtu)]) {
     const sges = [{ mr, offset: CONTROL_BYTES, length }];
     qp.postSend({ wrId: PROOF_ID, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges });
   }
-  let open = 2 * PROOFS;
-  let early: number | undefined;
   await endpoint.until(
-    () => open === 0,
-    ({ wrId, opcode, byteLen }) => {
-      if (wrId !== PROOF_ID) {
-        early = byteLen;
-        return;
-      }
-      open--;
-      const { sent, arrived } = proving.seen;
-      proving.seen = opcode === WcOpcode.RECV ? { sent, arrived: arrived + 1 } : { sent: sent + 1, arrived };
+    () => proof.isComplete,
+    ({ opcode }) => {
+      if (opcode === WcOpcode.RECV) proof.onArrived();
+      else proof.onDone(undefined);
     },
   );
-  return early;
 }
 
 function postControlReceive({ qp, memory }: Endpoint): void {

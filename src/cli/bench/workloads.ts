@@ -71,7 +71,7 @@ async function announce(end: BenchEnd, plan: BenchPlan): Promise<void> {
 }
 
 async function receivePlan(end: BenchEnd): Promise<BenchPlan> {
-  let length = end.early;
+  let length: number | undefined;
   await end.until(
     () => length !== undefined,
     ({ byteLen }) => {

@@ -6,6 +6,7 @@ const RECOVERY = ['test/connection/lifeline-recovery', 'test/connection/lifeline
 const PROOF = 'connection/link-proof';
 const PATH = 'connection/data-path';
 const MESSAGES = 'connection/proof-messages';
+const PATH_PROOF = 'session/path-proof';
 const UNREACHABLE = 'session/unreachable';
 const MEETING = ['test/connection/tls-rendezvous'];
 
@@ -140,8 +141,8 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'deadline-is-not-unreachable',
       wrong: 'The deadline of the handshake is told, and not what did not come in time.',
-      file: 'connection/tls-rendezvous',
-      find: 'channel.deadlineError = () => this.#meant(deadlineError());',
+      file: PATH_PROOF,
+      find: 'channel.deadlineError = () => this.meant(deadlineError());',
       replace: '',
       judges: MEETING,
     },
@@ -227,7 +228,7 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'seen-forgotten',
       wrong: 'What came through is not kept for the sentence.',
-      file: 'connection/tls-rendezvous',
+      file: PATH_PROOF,
       find: '      proving.seen = seen;\n',
       replace: '',
       judges: MEETING,
@@ -236,7 +237,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'large-direction-untold',
       wrong: 'Where large packets are lost on the way to the peer, it is not told so.',
       file: UNREACHABLE,
-      find: 'else if (arrived === ALL) direction',
+      find: 'else if (arrived === PROOF_MESSAGES) direction',
       replace: 'else if (false) direction',
       judges: MEETING,
     },
@@ -244,7 +245,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'large-direction-from-untold',
       wrong: 'Where large packets of the peer are lost, it is not told so.',
       file: UNREACHABLE,
-      find: 'if (sent === ALL) direction',
+      find: 'if (sent === PROOF_MESSAGES) direction',
       replace: 'if (false) direction',
       judges: MEETING,
     },
@@ -260,7 +261,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'complete-proof-is-unreachable',
       wrong: 'An end that has seen everything come through says that UDP is blocked.',
       file: UNREACHABLE,
-      find: '  if (sent === ALL && arrived === ALL) return cause;\n',
+      find: '  if (sent === PROOF_MESSAGES && arrived === PROOF_MESSAGES) return cause;\n',
       replace: '',
       judges: MEETING,
     },
@@ -268,7 +269,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'given-up-proof-unnamed',
       wrong: 'A peer is told that the time is over, and not that the path is not proven.',
       file: 'connection/tls-rendezvous',
-      find: 'const meant = this.#proving === undefined ? error : this.#meant(error);',
+      find: 'const meant = this.#proof.isUnderWay ? this.#proof.meant(error) : error;',
       replace: 'const meant = error;',
       judges: MEETING,
     },
