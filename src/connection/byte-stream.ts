@@ -1,0 +1,225 @@
+/**
+ * A byte channel as `stream.Duplex`. What a Duplex promises is Node's own doing; here bytes and ends are passed on.
+ *
+ * It can be used before it has a channel, as a socket can before it is connected: what is written waits for `attach`.
+ *
+ * Invariants: a chunk is the channel's until its callback is called, and no byte of it is copied here; a reader who stops
+ * stops the taking of bytes from the channel, and with it the peer; the channel is closed once. What had arrived when the
+ * carrier ended in order is read to its end before the stream ends with an error.
+ */
+import { Duplex } from 'node:stream';
+import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
+
+export interface ByteStreamOptions {
+  /** Whether this side may go on writing when the peer has ended its direction. Default true. */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** Bytes that may wait in each direction before `write` returns false, and before no more is taken from the channel. */
+  readonly highWaterMark?: number | undefined;
+  readonly readableHighWaterMark?: number | undefined;
+  readonly writableHighWaterMark?: number | undefined;
+  /** Destroys the stream with an AbortError when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What Node hands over with a write and at the end. */
+type Callback = (error?: Error | null) => void;
+
+export class ByteStream extends Duplex {
+  #channel: ByteChannel | undefined;
+  /** The write, or the end, that Node waits for; it makes one at a time. */
+  #pending: Callback | null = null;
+  /** Chunks of it that the channel has. */
+  #unanswered = 0;
+  /** What is to be done first when a channel comes. */
+  #begin: (() => void) | null = null;
+  #wantsBytes = false;
+  #hasEnd = false;
+  /** Nothing can be given to the channel any more. */
+  #isClosed = false;
+  /** The channel has closed; not told yet, because there is something to read. */
+  #fault: Error | null = null;
+  #bytesRead = 0;
+  #bytesWritten = 0;
+
+  readonly #onDone = (): void => {
+    if (--this.#unanswered === 0) this.#answer(null);
+  };
+
+  constructor(options: ByteStreamOptions = {}) {
+    super(given(options));
+  }
+
+  /** Bytes that were taken from the channel. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** Bytes that were given to the channel. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** From now on bytes go through `channel`; called once. A stream that is destroyed closes it. */
+  attach(channel: ByteChannel): void {
+    if (this.destroyed) {
+      channel.close(this.errored);
+      return;
+    }
+    this.#channel = channel;
+    channel.listener = this.#listener();
+    const begin = this.#begin;
+    this.#begin = null;
+    begin?.();
+    this.#take();
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    if (this.#fault !== null) this.#tellFault();
+    return chunk;
+  }
+
+  override _read(): void {
+    this.#wantsBytes = true;
+    this.#take();
+  }
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
+    this.#pending = callback;
+    const channel = this.#channel;
+    if (channel === undefined) this.#begin = () => this._write(chunk, _encoding, callback);
+    else if (this.#isClosed) this.#tellFault();
+    else {
+      this.#unanswered = 1;
+      this.#give(channel, chunk);
+    }
+  }
+
+  override _writev(chunks: readonly { chunk: Uint8Array }[], callback: Callback): void {
+    this.#pending = callback;
+    const channel = this.#channel;
+    if (channel === undefined) this.#begin = () => this._writev(chunks, callback);
+    else if (this.#isClosed) this.#tellFault();
+    else {
+      this.#unanswered = chunks.length;
+      for (const { chunk } of chunks) this.#give(channel, chunk);
+    }
+  }
+
+  override _final(callback: Callback): void {
+    this.#pending = callback;
+    const channel = this.#channel;
+    if (channel === undefined) this.#begin = () => this._final(callback);
+    else if (this.#isClosed) this.#tellFault();
+    else {
+      this.#unanswered = 1;
+      channel.end(this.#onDone);
+    }
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    const channel = this.#channel;
+    this.#begin = null;
+    this.#fault = null;
+    if (channel !== undefined) {
+      channel.listener = null;
+      channel.close(error);
+    }
+    // Node forgets the write that is under way; whoever waits for it would wait for ever.
+    this.#answer(error ?? destroyed());
+    callback(error);
+  }
+
+  #listener(): ByteChannelListener {
+    return {
+      onReadable: () => this.#take(),
+      onClosed: (error) => this.#onClosed(error),
+      onReset: (error) => {
+        this.destroy(error);
+      },
+    };
+  }
+
+  #give(channel: ByteChannel, chunk: Uint8Array): void {
+    this.#bytesWritten += chunk.length;
+    channel.write(chunk, this.#onDone);
+  }
+
+  #answer(error: Error | null): void {
+    const callback = this.#pending;
+    this.#pending = null;
+    callback?.(error);
+  }
+
+  /** Passes on what waits in the channel, as far as somebody wants it. */
+  #take(): void {
+    const channel = this.#channel;
+    while (channel !== undefined && this.#wantsBytes && !this.destroyed) {
+      const bytes = channel.read();
+      if (bytes === undefined) {
+        this.#seeEnd(channel);
+        return;
+      }
+      this.#bytesRead += bytes.length;
+      this.#wantsBytes = this.push(bytes);
+    }
+  }
+
+  #seeEnd(channel: ByteChannel): void {
+    if (this.#hasEnd || !channel.isAtEnd) return;
+    this.#hasEnd = true;
+    this.push(null);
+  }
+
+  /** Takes all that is left, wanted or not: the carrier is about to go. */
+  #onClosed(error: Error): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.destroyed) return;
+    this.#isClosed = true;
+    for (let bytes = channel.read(); bytes !== undefined; bytes = channel.read()) {
+      this.#bytesRead += bytes.length;
+      this.push(bytes);
+    }
+    this.#seeEnd(channel);
+    // A reader may have destroyed the stream meanwhile.
+    if (this.destroyed) return;
+    this.#fault = error;
+    this.once('end', () => this.#tellFault());
+    this.#tellFault();
+  }
+
+  /** Ends the stream with the error of its channel, unless somebody is still reading. */
+  #tellFault(): void {
+    const fault = this.#fault;
+    if (fault === null) return;
+    // Then the end of reading ends the stream, in order.
+    if (this.writableFinished && this.#hasEnd) return;
+    const isRead = this.readableEnded || (this.readableLength === 0 && !this.#hasEnd);
+    const isNeverRead =
+      this.readableFlowing === null && (this.readableLength === 0 || this.#pending !== null);
+    if (isRead || isNeverRead) this.destroy(fault);
+  }
+}
+
+const destroyed = (): Error =>
+  Object.assign(new Error('the stream was destroyed before this write had arrived'), {
+    code: 'ERR_STREAM_DESTROYED',
+  });
+
+/** Without those that are undefined, which Node does not take for left out. */
+function given(options: ByteStreamOptions): Record<string, unknown> {
+  const {
+    allowHalfOpen = true,
+    highWaterMark,
+    readableHighWaterMark,
+    writableHighWaterMark,
+    signal,
+  } = options;
+  return {
+    allowHalfOpen,
+    ...(highWaterMark === undefined ? {} : { highWaterMark }),
+    ...(readableHighWaterMark === undefined ? {} : { readableHighWaterMark }),
+    ...(writableHighWaterMark === undefined ? {} : { writableHighWaterMark }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}

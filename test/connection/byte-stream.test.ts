@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { ByteStream, type ByteStreamOptions } from '../../src/connection/byte-stream.js';
+import { MemoryChannel } from '../../testkit/byte-channels.js';
+
+function attached(options: ByteStreamOptions = {}): { stream: ByteStream; channel: MemoryChannel } {
+  const [channel] = MemoryChannel.pair();
+  const stream = new ByteStream(options);
+  stream.attach(channel);
+  return { stream, channel };
+}
+
+/** Events in the order in which they came. */
+function eventsOf(stream: ByteStream): string[] {
+  const events: string[] = [];
+  for (const name of ['end', 'finish', 'close'] as const) stream.on(name, () => events.push(name));
+  stream.on('error', (error: Error) => events.push(`error ${error.message}`));
+  return events;
+}
+
+test('What is written before there is a channel goes out in order when it comes, each chunk as it is', async () => {
+  const [channel] = MemoryChannel.pair();
+  const stream = new ByteStream();
+  const chunks = [Buffer.from('one'), Buffer.from('two'), Buffer.from('three')];
+  for (const chunk of chunks) stream.write(chunk);
+  stream.end();
+  await turn();
+  stream.attach(channel);
+  channel.deliver();
+  await turn();
+  assert.deepEqual(
+    channel.written.map(({ data }) => data),
+    [chunks[1], chunks[2]],
+  );
+  assert.equal(channel.written[0]?.data, chunks[1], 'the very chunk, not a copy');
+  channel.deliver();
+  await turn();
+  channel.deliver();
+  await once(stream, 'finish');
+  assert.deepEqual(Buffer.concat(channel.peer.arrived).toString(), 'onetwothree');
+  assert.equal(channel.peer.isAtEnd, false);
+  assert.equal(stream.bytesWritten, 11);
+});
+
+test('A write is done when the channel has done all of its chunks, not before', async () => {
+  const { stream, channel } = attached();
+  const done: string[] = [];
+  stream.write('a', () => done.push('a'));
+  stream.write('b', () => done.push('b'));
+  stream.write('c', () => done.push('c'));
+  await turn();
+  assert.deepEqual(done, []);
+  channel.deliver();
+  await turn();
+  assert.deepEqual(done, ['a']);
+  channel.written.shift()?.done();
+  await turn();
+  assert.deepEqual(done, ['a']);
+  channel.deliver();
+  await turn();
+  assert.deepEqual(done, ['a', 'b', 'c']);
+});
+
+test('A reader who stops stops the taking of bytes from the channel; nothing is lost when it goes on', async () => {
+  const { stream, channel } = attached({ readableHighWaterMark: 4 });
+  stream.on('readable', () => {});
+  for (const text of ['abcd', 'efgh', 'ijkl', 'mnop']) channel.arrived.push(Buffer.from(text));
+  channel.listener?.onReadable();
+  await turn();
+  assert.ok(channel.arrived.length >= 2, `${channel.arrived.length} chunks still wait in the channel`);
+  const taken: string[] = [];
+  for (let bytes = stream.read(); bytes !== null || channel.arrived.length > 0; bytes = stream.read()) {
+    if (bytes !== null) taken.push(String(bytes));
+    await turn();
+  }
+  assert.equal(taken.join(''), 'abcdefghijklmnop');
+  assert.equal(stream.bytesRead, 16);
+});
+
+test('Each direction ends by itself; the stream closes when both have, without an error', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  stream.resume();
+  stream.end('bye');
+  channel.deliver();
+  await turn();
+  channel.deliver();
+  await turn();
+  assert.deepEqual(events, ['finish']);
+  channel.peer.end(() => {});
+  channel.peer.deliver();
+  await once(stream, 'close');
+  assert.deepEqual(events, ['finish', 'end', 'close']);
+  assert.deepEqual(channel.closed, [null]);
+});
+
+test('Without allowHalfOpen the end of the peer ends this direction too', async () => {
+  const { stream, channel } = attached({ allowHalfOpen: false });
+  stream.resume();
+  channel.peer.end(() => {});
+  channel.peer.deliver();
+  await once(stream, 'end');
+  await turn();
+  channel.deliver();
+  await once(stream, 'close');
+  assert.deepEqual(channel.closed, [null]);
+});
+
+test('destroy closes the channel once with its error, and a write that waits learns of it', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  const reason = new Error('enough');
+  const written = new Promise<Error | null | undefined>((resolve) => stream.write('x', resolve));
+  stream.destroy(reason);
+  stream.destroy();
+  assert.equal(await written, reason);
+  await turn();
+  assert.deepEqual(events, ['error enough', 'close']);
+  assert.deepEqual(channel.closed, [reason]);
+  assert.equal(channel.listener, null);
+});
+
+test('A write that waits is answered when the stream is destroyed without a reason, also before it has a channel', async () => {
+  const [channel] = MemoryChannel.pair();
+  const stream = new ByteStream();
+  const written = new Promise<unknown>((resolve) => stream.write('x', resolve));
+  stream.destroy();
+  assert.equal(((await written) as Error as Error & { code: string }).code, 'ERR_STREAM_DESTROYED');
+  stream.attach(channel);
+  assert.equal(channel.closed.length, 1);
+  assert.equal(channel.written.length, 0);
+});
+
+test('A reset ends the stream at once; what was not read is gone', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  const error = new Error('reset');
+  channel.listener?.onReset(error);
+  await turn();
+  assert.deepEqual(events, ['error reset', 'close']);
+  assert.deepEqual(channel.closed, [error]);
+});
+
+test('When the channel has closed, all that is there is read first, beyond any mark; then comes its error', async () => {
+  const { stream, channel } = attached({ readableHighWaterMark: 1 });
+  for (const text of ['ab', 'cd', 'ef']) channel.arrived.push(Buffer.from(text));
+  channel.listener?.onClosed(new Error('over'));
+  assert.equal(channel.arrived.length, 0, 'taken before the carrier is gone');
+  await turn();
+  assert.equal(stream.destroyed, false);
+  let text = '';
+  await assert.rejects(async () => {
+    for await (const bytes of stream) text += String(bytes);
+  }, /over/);
+  assert.equal(text, 'abcdef');
+});
+
+test('When the channel has closed, a reader of a whole direction sees its end before the error of the other one', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  const written = new Promise<unknown>((resolve) => stream.write('never arrives', resolve));
+  stream.on('data', (bytes) => events.push(String(bytes)));
+  channel.peer.write(Buffer.from('all'), () => {});
+  channel.peer.end(() => {});
+  channel.peer.deliver();
+  channel.listener?.onClosed(new Error('over'));
+  assert.match(String(await written), /over/);
+  await turn();
+  assert.deepEqual(events, ['all', 'end', 'error over', 'close']);
+});
+
+test('When the channel has closed, a stream of which both directions are whole ends in order', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  stream.end();
+  await turn();
+  channel.deliver();
+  channel.peer.write(Buffer.from('all'), () => {});
+  channel.peer.end(() => {});
+  channel.peer.deliver();
+  channel.listener?.onClosed(new Error('over'));
+  await turn();
+  stream.resume();
+  await once(stream, 'close');
+  assert.deepEqual(events, ['finish', 'end', 'close']);
+});
+
+test('When the channel has closed, a writer that never reads learns of it from its write', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  channel.arrived.push(Buffer.from('nobody reads this'));
+  channel.listener?.onClosed(new Error('over'));
+  await turn();
+  assert.deepEqual(events, []);
+  const written = new Promise<unknown>((resolve) => stream.write('x', resolve));
+  assert.match(String(await written), /over/);
+  await turn();
+  assert.deepEqual(events, ['error over', 'close']);
+  assert.equal(channel.written.length, 0);
+});
+
+test('A signal destroys the stream with an AbortError', async () => {
+  const controller = new AbortController();
+  const { stream, channel } = attached({ signal: controller.signal });
+  controller.abort();
+  const [error] = await once(stream, 'error').catch((error: unknown) => [error]);
+  assert.equal((error as Error).name, 'AbortError');
+  assert.equal(channel.closed.length, 1);
+});
