@@ -168,6 +168,8 @@ test('the program writes its environment first and then a value for every subjec
   assert.deepEqual([total?.['name'], total?.['unit'], total?.['rounds']], ['server-cost', 'µs', 1]);
   assert.ok(Number(total?.['value']) > 0);
   assert.ok(lines.some(({ subject }) => subject === 'queuepair/post-send'));
+  const whole = lines.find(({ subject }) => subject === 'queuepair/whole');
+  assert.ok(Number(whole?.['value']) > 0, 'all processor time of the process stands beside the steps');
   assert.match(progress, /server-cost: round 1 of 1, queuepair/);
 });
 
