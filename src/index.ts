@@ -13,7 +13,7 @@ export type {
   ConnectionQueuePair,
   ConnectionStatistics,
 } from './connection/connection.js';
-export type { Grant, GrantOptions } from './connection/grants.js';
+export type { Grant, GrantOptions } from './connection/grant.js';
 export type { ListenOptions } from './connection/listen-options.js';
 export type { Message } from './connection/message-inbox.js';
 export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';

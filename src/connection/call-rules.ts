@@ -2,7 +2,7 @@
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, truth } from '../verbs/option-check.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
-import type { GrantOptions } from './grants.js';
+import type { GrantOptions } from './grant.js';
 import { signal } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
 

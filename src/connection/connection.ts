@@ -8,14 +8,15 @@
  */
 import { EventEmitter } from 'node:events';
 import type { PeerIdentity } from '../session/peer-identity.js';
-import { closedError, type RdmaError, usageError } from '../verbs/errors.js';
+import type { RdmaError } from '../verbs/errors.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
-import { checkGrant, checkReason } from './call-rules.js';
+import { checkReason } from './call-rules.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
-import type { Grant, GrantOptions } from './grants.js';
+import type { Grant, GrantOptions } from './grant.js';
+import { GrantAccess } from './grant-access.js';
 import type { Lifeline } from './lifeline.js';
-import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
+import type { Memory } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
 import { isToldElsewhere } from './rejections.js';
@@ -69,6 +70,7 @@ export class Connection
   readonly #plane: ProgramPlane;
   readonly #messages: MessageAccess;
   readonly #access: RemoteAccess;
+  readonly #grants: GrantAccess;
   #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. */
@@ -94,6 +96,12 @@ export class Connection
       isEnding,
       run: (transfer) => plane.transfers.run(transfer),
     });
+    this.#grants = new GrantAccess({
+      isEnding,
+      plane,
+      onGranted: (grant) => this.emit('granted', grant),
+      onEnded: (grant, reason) => this.emit('revoked', grant, reason),
+    });
     lifeline.listener = {
       onReconnecting: (cause) => this.emit('reconnecting', cause),
       onReconnected: () => {
@@ -101,9 +109,8 @@ export class Connection
         this.emit('reconnected');
       },
     };
-    plane.grants.listener = {
-      onGranted: (grant) => this.emit('granted', grant),
-      onEnded: (grant, reason) => this.emit('revoked', grant, reason),
+    plane.programListener = {
+      onGrantEnded: (id, reason) => this.#grants.onEnded(id, reason),
     };
     void lifeline.closed.then((error) => this.emit('closed', error));
   }
@@ -218,7 +225,7 @@ export class Connection
    * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.
    */
   grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
-    return this.#told(this.#grant(buffer, options));
+    return this.#told(this.#grants.grant(buffer, options));
   }
 
   /**
@@ -260,15 +267,6 @@ export class Connection
       });
     });
     return promise;
-  }
-
-  async #grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
-    checkGrant(options);
-    const bytes = bytesOf(buffer, 'buffer');
-    if (mayShrink(bytes))
-      throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
-    if (this.#lifeline.isEnding) throw closedError('the connection');
-    return this.#plane.grant(bytes, options);
   }
 
   async *#takeAll(): AsyncGenerator<Message, undefined, undefined> {

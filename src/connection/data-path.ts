@@ -20,10 +20,11 @@ import type {
   LinkTerms,
   Prepared,
   PrepareOptions,
+  ProgramListener,
   ProgramPlane,
 } from './data-plane.js';
 import { FIXED_NUMBERS } from './fixed-numbers.js';
-import { cannotGrantNow, type Grant, type GrantOptions, Grants } from './grants.js';
+import { cannotGrantNow, Grants, type GrantTerms } from './grants.js';
 import { Link } from './link.js';
 import { LinkProof } from './link-proof.js';
 import { MessageFault, type MessageKind, violation } from './message-header.js';
@@ -36,6 +37,7 @@ import { Outbox } from './outbox.js';
 import { messageWindow, type OwnEnd, ownParameters } from './own-parameters.js';
 import { PeerCheck } from './peer-check.js';
 import { postProof } from './proof-messages.js';
+import type { MemoryRange } from './remote-buffer.js';
 import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
@@ -50,6 +52,7 @@ export class DataPath implements DataPlane, ProgramPlane {
   readonly grants: Grants;
   readonly streams: StreamTable;
   listener: DataPlaneListener | null = null;
+  programListener: ProgramListener | null = null;
   readonly #operations = new OneSidedOperations();
   readonly #outbox = new Outbox();
   readonly #first: typeof FIXED_NUMBERS.first;
@@ -75,7 +78,7 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.#limits = limits;
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
-    this.grants = new Grants(limits.rights);
+    this.grants = new Grants(limits.rights, (id, reason) => this.programListener?.onGrantEnded(id, reason));
     this.transfers = new Transfers({
       maxOperations: limits.maxOperations,
       operations: this.#operations,
@@ -186,21 +189,6 @@ export class DataPath implements DataPlane, ProgramPlane {
   /** Whether messages and memory are sealed. */
   get isEncrypted(): boolean {
     return this.#sealedMemory !== undefined;
-  }
-
-  /**
-   * Lets the peer use `bytes`.
-   *
-   * @throws RdmaError as `Connection.grant`.
-   */
-  async grant(bytes: Uint8Array, options: GrantOptions): Promise<Grant> {
-    const link = this.#link;
-    if (link === undefined) throw cannotGrantNow(this.#isDestroyed);
-    const grant = await this.grants.create(this.resources, link.tracker, bytes, options);
-    if (link === this.#link) return grant;
-    // The link ended between the window and here.
-    await grant.revoke('the connection failed');
-    throw cannotGrantNow(this.#isDestroyed);
   }
 
   /** Brings the queue pair to RTS and posts the receives: the peer may send. */
@@ -333,6 +321,21 @@ export class DataPath implements DataPlane, ProgramPlane {
   }
 
   // --- what programs ask for ----------------------------------------------------------------------------------------
+
+  /** @throws RdmaError as `Connection.grant`. */
+  async grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange> {
+    const link = this.#link;
+    if (link === undefined) throw cannotGrantNow(this.#isDestroyed);
+    const range = await this.grants.create(this.resources, link.tracker, { ...terms, id, bytes });
+    if (link === this.#link) return range;
+    // The link ended between the window and here.
+    await this.grants.revoke(id, 'the connection failed');
+    throw cannotGrantNow(this.#isDestroyed);
+  }
+
+  revoke(id: number, reason: string): Promise<void> {
+    return this.grants.revoke(id, reason);
+  }
 
   send(request: number, tag: number, data: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -16,8 +16,9 @@ import type { Terms } from '../session/terms.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
-import type { Grant, GrantListener, GrantOptions } from './grants.js';
+import type { GrantTerms } from './grants.js';
 import type { Message } from './message-inbox.js';
+import type { MemoryRange } from './remote-buffer.js';
 import type { Transfer } from './transfer.js';
 
 export interface DataPlaneListener {
@@ -77,12 +78,23 @@ export interface LinkFacts {
   readonly isEncrypted: boolean;
 }
 
-/** What programs ask for through their connection. They number their requests, so that they can take them back. */
+/** What a program hears that it did not ask for. */
+export interface ProgramListener {
+  /** The grant of this number is over, and its memory the program's alone. It may be told before `grant` is answered. */
+  onGrantEnded(id: number, reason: string): void;
+}
+
+/**
+ * What programs ask for through their connection. They number their requests of each kind, so that they can take them
+ * back. Memory is the program's, and not copied: both sides use the same bytes.
+ */
 export interface ProgramPlane {
-  /** Grants and transfers go with memory of the program. */
-  readonly grants: { listener: GrantListener | null };
+  programListener: ProgramListener | null;
   readonly transfers: { run(transfer: Transfer): Promise<void> };
-  grant(bytes: Uint8Array, options: GrantOptions): Promise<Grant>;
+  /** Lets the peer use `bytes` until the grant of this number is over; resolves with what the peer needs to reach them. */
+  grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange>;
+  /** Takes the memory of a grant back. Resolves when its key opens nothing. Idempotent. */
+  revoke(id: number, reason: string): Promise<void>;
   /** Resolves when the peer's device has all of the message, which is no longer than the peer takes. */
   send(request: number, tag: number, data: Uint8Array): Promise<void>;
   /**

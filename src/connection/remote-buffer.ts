@@ -9,7 +9,14 @@ const ENCODED_BYTES = 20;
 /** Addresses end here. */
 const END = 1n << 64n;
 
-export class RemoteBuffer {
+/** Where memory is and the key to it, as plain data. */
+export interface MemoryRange {
+  readonly addr: bigint;
+  readonly rkey: RKey;
+  readonly length: number;
+}
+
+export class RemoteBuffer implements MemoryRange {
   /** Virtual address at the peer. */
   readonly addr: bigint;
   readonly rkey: RKey;

@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import type { AuditRecord } from '../../src/connection/audit.js';
 import type { Connection } from '../../src/connection/connection.js';
-import { type Grant, Grants, MAX_GRANTS } from '../../src/connection/grants.js';
+import type { Grant } from '../../src/connection/grant.js';
+import { Grants, MAX_GRANTS } from '../../src/connection/grants.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { ConnectionResources } from '../../src/connection/resources.js';
@@ -173,8 +174,8 @@ for (const { what, rights, from, length } of [
 }
 
 /** Grants of memory that is registered nowhere; `freed` is what it waits for when it goes. */
-function grantsAlone(freed: Promise<void>): { grants: Grants; create: () => Promise<Grant> } {
-  const grants = new Grants({ read: true, write: true });
+function grantsAlone(freed: Promise<void>): { grants: Grants; create: () => Promise<number> } {
+  const grants = new Grants({ read: true, write: true }, () => {});
   const region = { addr: 0x1000n, rkey: toRKey(1), length: 64 };
   const resources = {
     pd: { device: { attributes: { maxMws: 0 } } },
@@ -183,15 +184,22 @@ function grantsAlone(freed: Promise<void>): { grants: Grants; create: () => Prom
   } as unknown as ConnectionResources;
   const tracker = {} as WorkTracker;
   const bytes = new Uint8Array(64);
-  return { grants, create: () => grants.create(resources, tracker, bytes, { read: true }) };
+  const terms = { bytes, read: true, write: false, expiresAtMillis: null };
+  let lastId = 0;
+  const create = async (): Promise<number> => {
+    const id = ++lastId;
+    await grants.create(resources, tracker, { id, ...terms });
+    return id;
+  };
+  return { grants, create };
 }
 
 test('sealed access reaches a grant until it is revoked, and not until its region is gone', async () => {
   const { promise, resolve } = later();
   const { grants, create } = grantsAlone(promise);
-  const grant = await create();
+  const id = await create();
   assert.equal(grants.reachable(0x1000n, 64, 'read')?.length, 64);
-  const revoked = grant.revoke();
+  const revoked = grants.revoke(id, 'revoked');
   assert.equal(grants.reachable(0x1000n, 64, 'read'), undefined);
   assert.equal(grants.size, 1);
   resolve();
@@ -206,7 +214,7 @@ test('a connection has a bounded number of grants, those that are being made inc
   await assert.rejects(create(), { code: 'ERR_RDMA_LIMIT' });
   await last;
   await assert.rejects(create(), { code: 'ERR_RDMA_LIMIT' });
-  await made[0]?.revoke();
+  await grants.revoke(made[0] ?? 0, 'revoked');
   await create();
   assert.equal(grants.size, MAX_GRANTS);
 });
