@@ -58,6 +58,7 @@ const ENTRIES = [
   '../verbs.js',
   '../roce.js',
   '../cm.js',
+  '../net.js',
   'queuepair',
   'queuepair/verbs',
 ];
@@ -85,6 +86,7 @@ const CASES: readonly Case[] = [
     'src/connection/x.ts',
     [
       '../cm/a.js',
+      '../net/a.js',
       '../cli/a.js',
       '../observe/a.js',
       '../soft/a.js',
@@ -133,6 +135,7 @@ const CASES: readonly Case[] = [
     'src/endpoint/x.ts',
     [
       '../cm/a.js',
+      '../net/a.js',
       '../cli/a.js',
       '../connection/a.js',
       '../open-device.js',
@@ -145,8 +148,37 @@ const CASES: readonly Case[] = [
     ['./a.js', './endpoint.js', '../verbs/a.js', 'node:crypto'],
   ),
   imports(
+    'src/net/x.ts',
+    [
+      '../cli/a.js',
+      '../observe/a.js',
+      '../session/a.js',
+      '../soft/a.js',
+      '../ibverbs/a.js',
+      '../roce/a.js',
+      '../certificates/a.js',
+      ...ENTRIES,
+    ],
+    [
+      './a.js',
+      '../cm/a.js',
+      '../connection/a.js',
+      '../endpoint/a.js',
+      '../open-device.js',
+      '../verbs/a.js',
+      'node:net',
+    ],
+  ),
+  imports('src/net/rsocket/x.ts', ['../../session/a.js', '../../soft/a.js'], ['../a.js', '../../cm/a.js']),
+  imports(
+    'src/net.ts',
+    ['./connection/a.js', './cm/a.js', './soft/a.js', './index.js'],
+    ['./net/a.js', './verbs/a.js', 'node:net'],
+  ),
+  imports(
     'src/cm/x.ts',
     [
+      '../net/a.js',
       '../cli/a.js',
       '../observe/a.js',
       '../connection/a.js',
@@ -163,6 +195,7 @@ const CASES: readonly Case[] = [
     'src/session/x.ts',
     [
       '../cm/a.js',
+      '../net/a.js',
       '../endpoint/a.js',
       '../cli/a.js',
       '../certificates/a.js',
@@ -180,6 +213,7 @@ const CASES: readonly Case[] = [
     'src/soft/x.ts',
     [
       '../cm/a.js',
+      '../net/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
       '../observe/a.js',
@@ -195,6 +229,7 @@ const CASES: readonly Case[] = [
     'src/ibverbs/x.ts',
     [
       '../cm/a.js',
+      '../net/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
       '../observe/a.js',
@@ -339,7 +374,7 @@ test('every folder and file of src has a layer', () => {
 });
 
 test('no room above the contract of devices names a kind of device', () => {
-  const rooms = ['verbs', 'endpoint', 'cm', 'session', 'connection', 'observe'];
+  const rooms = ['verbs', 'endpoint', 'cm', 'session', 'connection', 'net', 'observe'];
   const files = rooms.flatMap((room) => {
     const paths = readdirSync(join(packageRoot(), 'src', room), { recursive: true, encoding: 'utf8' });
     return paths.filter((path) => path.endsWith('.ts')).map((path) => join('src', room, path));
