@@ -65,6 +65,13 @@ export class StreamProgram implements StreamEvents {
     return true;
   }
 
+  /** Streams that this end has opened and that are not over, as far as it knows. */
+  get openedHere(): number {
+    let count = 0;
+    for (const end of this.ends.values()) if (end.id > 0 && !isOver(end)) count++;
+    return count;
+  }
+
   /** Whether this end stands still on a stream. */
   holds(id: StreamId): boolean {
     const end = this.ends.get(id);
@@ -287,3 +294,7 @@ export class StreamProgram implements StreamEvents {
     return failure;
   }
 }
+
+/** Read to its end, and the peer has all that was written and its end. */
+const isOver = ({ incoming, outgoing, calls }: StreamEnd): boolean =>
+  incoming.hasEnded && outgoing.hasEnded && calls.every(({ outcome }) => outcome !== undefined);

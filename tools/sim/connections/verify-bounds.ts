@@ -54,7 +54,8 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
     toSend: sends.length + sealed,
     unreadBytes: receiveSlots * slotBytes + MESSAGE_COST_BYTES + maxMessageBytes,
     receivers: 1,
-    streams: Number.POSITIVE_INFINITY,
+    // Those of the peer are compared with their own limit below.
+    streams: (program.streams?.openedHere ?? 0) + dataPath.streams.openedByPeer,
     operations: underWay,
     transfers: options.maxOperations,
     claims: options.maxOperations,
