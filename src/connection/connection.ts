@@ -92,10 +92,7 @@ export class Connection
     this.#plane = plane;
     const isEnding = (): boolean => lifeline.isEnding;
     this.#messages = new MessageAccess({ isEnding, plane, limits: { sendQueueBytes, maxMessageBytes } });
-    this.#access = new RemoteAccess({
-      isEnding,
-      run: (transfer) => plane.transfers.run(transfer),
-    });
+    this.#access = new RemoteAccess({ isEnding, plane });
     this.#grants = new GrantAccess({
       isEnding,
       plane,

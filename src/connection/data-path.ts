@@ -43,6 +43,7 @@ import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamTable } from './stream-table.js';
+import type { GivenUp, TransferOrder } from './transfer.js';
 import { Transfers } from './transfers.js';
 import { bringUp } from './transitions.js';
 
@@ -354,6 +355,14 @@ export class DataPath implements DataPlane, ProgramPlane {
 
   async forget(request: number): Promise<boolean> {
     return this.receiver.inbox.forget(request);
+  }
+
+  transfer(request: number, order: TransferOrder): Promise<void> {
+    return this.transfers.run(request, order);
+  }
+
+  async cancel(request: number): Promise<GivenUp> {
+    return this.transfers.cancel(request);
   }
 
   async progress(): Promise<QueuePairProgress | null> {

@@ -19,7 +19,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { GrantTerms } from './grants.js';
 import type { Message } from './message-inbox.js';
 import type { MemoryRange } from './remote-buffer.js';
-import type { Transfer } from './transfer.js';
+import type { GivenUp, TransferOrder } from './transfer.js';
 
 export interface DataPlaneListener {
   /** The link has failed; disconnect it. */
@@ -90,7 +90,6 @@ export interface ProgramListener {
  */
 export interface ProgramPlane {
   programListener: ProgramListener | null;
-  readonly transfers: { run(transfer: Transfer): Promise<void> };
   /** Lets the peer use `bytes` until the grant of this number is over; resolves with what the peer needs to reach them. */
   grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange>;
   /** Takes the memory of a grant back. Resolves when its key opens nothing. Idempotent. */
@@ -106,6 +105,13 @@ export interface ProgramPlane {
   receive(request: number): Promise<Message | undefined>;
   /** Takes a receive back. Resolves with whether it was in time: then `receive` is never answered, and no message is lost. */
   forget(request: number): Promise<boolean>;
+  /**
+   * Writes or reads memory of the peer. Resolves when that has been carried out, and settles when nothing of it is under way
+   * any more, also when the program has given it up.
+   */
+  transfer(request: number, order: TransferOrder): Promise<void>;
+  /** Gives a transfer up. Resolves at once with how far it had come. */
+  cancel(request: number): Promise<GivenUp>;
   /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
   progress(): Promise<QueuePairProgress | null>;
   /** Nothing more is taken from the peer. */

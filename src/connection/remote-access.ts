@@ -1,24 +1,23 @@
 /**
- * `read` and `write` of a connection: checks what the program gives, and gives up when the program does.
+ * `read` and `write` of a connection: checks what the program gives, asks the data plane, and gives up when the program does.
  *
  * Invariant: when the promise of a call has settled, the memory that the program gave is free. A write that may be given up
  * is therefore one of a copy: the device may send its bytes after the program has turned away.
  */
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
 import { nameOf } from '../verbs/option-check.js';
-import { WrOpcode } from '../verbs/work-request.js';
 import type { OneSidedOptions } from './call-options.js';
 import { checkOneSided } from './call-rules.js';
+import type { ProgramPlane } from './data-plane.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import { checkPatience, mayGiveUp, watchPatience } from './patience.js';
-import type { RemoteBuffer } from './remote-buffer.js';
-import { Transfer } from './transfer.js';
+import type { MemoryRange, RemoteBuffer } from './remote-buffer.js';
+import type { TransferOrder } from './transfer.js';
 
 export interface RemoteAccessOptions {
   /** Nothing new is begun any more. */
   readonly isEnding: () => boolean;
-  /** Carries a transfer out. */
-  readonly run: (transfer: Transfer) => Promise<void>;
+  readonly plane: Pick<ProgramPlane, 'transfer' | 'cancel'>;
 }
 
 export class RemoteAccess {
@@ -26,6 +25,7 @@ export class RemoteAccess {
   writes = 0;
   reads = 0;
   readonly #options: RemoteAccessOptions;
+  #lastRequest = 0;
 
   constructor(options: RemoteAccessOptions) {
     this.#options = options;
@@ -41,7 +41,8 @@ export class RemoteAccess {
     checkPatience(options, 'write');
     if (bytes.length === 0) return;
     const own = mayShrink(bytes) || mayGiveUp(options) ? bytes.slice() : bytes;
-    await this.#run(new Transfer(WrOpcode.RDMA_WRITE, remote, own, options.repeatable ?? false), options);
+    const { repeatable = false } = options;
+    await this.#run({ kind: 'write', remote: rangeOf(remote), bytes: own, repeatable }, options);
     this.writes++;
   }
 
@@ -56,25 +57,38 @@ export class RemoteAccess {
     checkPatience(options, 'read');
     const bytes = new Uint8Array(length);
     if (length === 0) return bytes;
-    await this.#run(new Transfer(WrOpcode.RDMA_READ, remote, bytes, options.repeatable ?? true), options);
+    const { repeatable = true } = options;
+    await this.#run({ kind: 'read', remote: rangeOf(remote), bytes, repeatable }, options);
     this.reads++;
     return bytes;
   }
 
-  async #run(transfer: Transfer, options: OneSidedOptions): Promise<void> {
-    if (this.#options.isEnding()) throw closedError('the connection');
-    const running = this.#options.run(transfer);
-    if (!mayGiveUp(options)) {
-      await running;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const what = transfer.isWrite ? 'write' : 'read';
-      const stop = watchPatience(options, what, (why) => {
-        reject(transfer.isWrite && transfer.hasBegun ? begun(why) : why);
-        transfer.giveUp();
+  async #run(order: TransferOrder, options: OneSidedOptions): Promise<void> {
+    const { isEnding, plane } = this.#options;
+    if (isEnding()) throw closedError('the connection');
+    const request = ++this.#lastRequest;
+    const running = plane.transfer(request, order);
+    await (mayGiveUp(options) ? this.#wait(request, running, order.kind, options) : running);
+  }
+
+  /** Waits as long as the program does. From the moment it turns away only the answer to `cancel` counts. */
+  #wait(
+    request: number,
+    running: Promise<void>,
+    kind: TransferOrder['kind'],
+    options: OneSidedOptions,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let hasTurnedAway = false;
+      const stop = watchPatience(options, kind, (why) => {
+        hasTurnedAway = true;
+        this.#options.plane.cancel(request).then((givenUp) => {
+          if (givenUp === 'ended') running.then(resolve, reject);
+          else reject(givenUp === 'begun' && kind === 'write' ? begun(why) : why);
+        }, reject);
       });
       const end = (settle: () => void): void => {
+        if (hasTurnedAway) return;
         stop();
         settle();
       };
@@ -85,6 +99,8 @@ export class RemoteAccess {
     });
   }
 }
+
+const rangeOf = ({ addr, rkey, length }: RemoteBuffer): MemoryRange => ({ addr, rkey, length });
 
 const begun = (cause: RdmaError): RdmaError =>
   new RdmaError(

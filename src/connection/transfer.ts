@@ -6,10 +6,24 @@
  * Invariant: `bytes` belong to the transfer until it has ended, whether it was given up or not.
  */
 import { RdmaError } from '../verbs/errors.js';
-import { WrOpcode } from '../verbs/work-request.js';
-import type { RemoteBuffer } from './remote-buffer.js';
+import type { MemoryRange } from './remote-buffer.js';
 
-export type TransferOpcode = typeof WrOpcode.RDMA_WRITE | typeof WrOpcode.RDMA_READ;
+/** What a program asks for. */
+export interface TransferOrder {
+  readonly kind: 'write' | 'read';
+  /** Of the peer. */
+  readonly remote: MemoryRange;
+  /** What is written, or where to put what is read. */
+  readonly bytes: Uint8Array;
+  /** Whether it may be carried out twice. */
+  readonly repeatable: boolean;
+}
+
+/**
+ * What became of a transfer that a program gives up: nothing of it was posted and nothing will be; it was posted, and the
+ * peer's memory may change; or it has ended, and was answered before.
+ */
+export type GivenUp = 'withdrawn' | 'begun' | 'ended';
 
 /** Where transfers wait. */
 export interface TransferHolder {
@@ -18,11 +32,9 @@ export interface TransferHolder {
 }
 
 export class Transfer {
-  readonly opcode: TransferOpcode;
-  readonly remote: RemoteBuffer;
-  /** What is written, or where to put what is read. */
+  readonly isWrite: boolean;
+  readonly remote: MemoryRange;
   readonly bytes: Uint8Array;
-  /** Whether it may be carried out twice. */
   readonly repeatable: boolean;
   /** Where it waits, or waited last. */
   holder: TransferHolder | null = null;
@@ -30,15 +42,11 @@ export class Transfer {
   hasBegun = false;
   #isGivenUp = false;
 
-  constructor(opcode: TransferOpcode, remote: RemoteBuffer, bytes: Uint8Array, repeatable: boolean) {
-    this.opcode = opcode;
+  constructor({ kind, remote, bytes, repeatable }: TransferOrder) {
+    this.isWrite = kind === 'write';
     this.remote = remote;
     this.bytes = bytes;
     this.repeatable = repeatable;
-  }
-
-  get isWrite(): boolean {
-    return this.opcode === WrOpcode.RDMA_WRITE;
   }
 
   get isGivenUp(): boolean {

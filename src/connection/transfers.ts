@@ -6,10 +6,11 @@
  */
 import { AccessFlags } from '../verbs/access-flags.js';
 import { RdmaError } from '../verbs/errors.js';
+import { WrOpcode } from '../verbs/work-request.js';
 import type { OneSidedOperations } from './one-sided.js';
 import type { ConnectionResources } from './resources.js';
 import type { SealedMemory } from './sealed-memory.js';
-import type { Transfer } from './transfer.js';
+import { type GivenUp, Transfer, type TransferOrder } from './transfer.js';
 
 export interface TransfersOptions {
   readonly maxOperations: number;
@@ -22,40 +23,51 @@ export class Transfers {
   /** Of encrypted connections. */
   sealed: SealedMemory | null = null;
   readonly #options: TransfersOptions;
-  #open = 0;
+  /** By the program's number. Those that have not ended, also when the program has given them up. */
+  readonly #open = new Map<number, Transfer>();
 
   constructor(options: TransfersOptions) {
     this.#options = options;
   }
 
-  /** Those that have not ended, also when the program has given them up. */
+  /** Those that have not ended. */
   get open(): number {
-    return this.#open;
+    return this.#open.size;
   }
 
   /**
-   * Resolves when the transfer has been carried out, and settles when nothing of it is under way any more.
+   * Carries out what a program asks for. Resolves when that has been done, and settles when nothing of it is under way any more.
    *
    * @throws RdmaError ERR_RDMA_QUEUE_FULL; then nothing has happened. ERR_RDMA_COMPLETION, ERR_RDMA_OUTCOME_UNKNOWN, or why
    * the connection ended.
    */
-  async run(transfer: Transfer): Promise<void> {
-    if (this.#open >= this.#options.maxOperations) throw queueFull(this.#open);
-    this.#open++;
+  async run(request: number, order: TransferOrder): Promise<void> {
+    if (this.open >= this.#options.maxOperations) throw queueFull(this.open);
+    const transfer = new Transfer(order);
+    this.#open.set(request, transfer);
     try {
       if (this.sealed === null) await this.move(transfer, transfer.bytes);
       else if (transfer.isWrite) await this.sealed.write(transfer);
       else await this.sealed.read(transfer);
     } finally {
-      this.#open--;
+      this.#open.delete(request);
     }
+  }
+
+  /** The program turns away. Where the transfer waits it is taken out; what the device or the peer has goes on to its end. */
+  cancel(request: number): GivenUp {
+    const transfer = this.#open.get(request);
+    if (transfer === undefined) return 'ended';
+    transfer.giveUp();
+    return transfer.hasBegun ? 'begun' : 'withdrawn';
   }
 
   /** RDMA WRITE of `bytes` to where the transfer goes, or RDMA READ into them. */
   async move(transfer: Transfer, bytes: Uint8Array): Promise<void> {
     const { operations } = this.#options;
     const resources = this.#options.resources();
-    const { opcode, remote, isWrite } = transfer;
+    const { remote, isWrite } = transfer;
+    const opcode = isWrite ? WrOpcode.RDMA_WRITE : WrOpcode.RDMA_READ;
     const mr = await resources.register(bytes, isWrite ? 0 : AccessFlags.LOCAL_WRITE);
     try {
       const { addr: remoteAddr, rkey } = remote;

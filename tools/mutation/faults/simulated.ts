@@ -177,8 +177,8 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'operations-refused-early',
       wrong: 'An operation is refused although there is room.',
       file: 'connection/transfers',
-      find: 'if (this.#open >= this.#options.maxOperations)',
-      replace: 'if (this.#open >= 4)',
+      find: 'if (this.open >= this.#options.maxOperations)',
+      replace: 'if (this.open >= 4)',
     },
     {
       id: 'patience-keeps-its-timer',
