@@ -1,6 +1,6 @@
 /** What a rendezvous over TLS tells of a peer between two meetings, and what it answers by itself. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { MeetingSteps, RendezvousListener } from '../../src/connection/rendezvous.js';
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
@@ -14,28 +14,14 @@ import {
   arrival,
   clientOptions,
   connectRaw,
-  noConnections,
   PARAMETERS,
   rdmaError,
+  type SharedServer,
+  sharedServer,
   startServer,
-  type TestCertificates,
-  type TestServer,
-  testCertificates,
 } from '../session/support.js';
 
-let certificates: TestCertificates;
-let server: TestServer;
-let arrived = arrival();
-
-before(async () => {
-  certificates = await testCertificates();
-  server = await startServer(certificates, { onChannel: (channel) => arrived.arrive(channel) });
-});
-afterEach(async () => {
-  arrived = arrival();
-  await noConnections(server.server);
-});
-after(() => server.server.close());
+const shared = sharedServer();
 
 /** What a rendezvous tells, and the next of it. */
 class Told implements RendezvousListener {
@@ -79,8 +65,8 @@ async function watched(): Promise<{
   told: Told;
   stop: () => void;
 }> {
-  const client = await connectTls(clientOptions(certificates, server.port));
-  const served = await arrived.channel;
+  const client = await connectTls(clientOptions(shared.certificates, shared.port));
+  const served = await shared.channel;
   for (const channel of [client, served]) channel.handshakeDone();
   const rendezvous = new TlsRendezvous(served);
   const told = new Told();
@@ -135,8 +121,8 @@ test('a peer that is lost is told of with the reason, and so is one that this si
 });
 
 test('a ping just before the goodbye is a sign of life that needs no answer', async () => {
-  const { socket, frames } = await connectRaw(server.port, certificates);
-  const served = await arrived.channel;
+  const { socket, frames } = await connectRaw(shared.port, shared.certificates);
+  const served = await shared.channel;
   served.handshakeDone();
   const told = new Told();
   new TlsRendezvous(served).watch(told);
@@ -170,15 +156,16 @@ async function meetings(
     client: Promise<void>;
     seen?: Partial<Record<'server' | 'client', ProofSeen>>;
   },
-  ports = { server: 4791, client: 4791 },
+  ports = ONE_PORT,
+  over: Pick<SharedServer, 'port' | 'channel'> = shared,
 ): Promise<{
   client: ControlChannel;
   ofServer: Promise<RdmaError>;
   ofClient: Promise<RdmaError>;
   rendezvous: TlsRendezvous;
 }> {
-  const client = await connectTls(clientOptions(certificates, server.port));
-  const rendezvous = new TlsRendezvous(await arrived.channel);
+  const client = await connectTls(clientOptions(shared.certificates, over.port));
+  const rendezvous = new TlsRendezvous(await over.channel);
   const stepsOf = (who: 'server' | 'client'): MeetingSteps => ({
     prepare: async () => ({
       ...PARAMETERS,
@@ -196,6 +183,7 @@ async function meetings(
   return { client, ofServer, ofClient, rendezvous };
 }
 
+const ONE_PORT = { server: 4791, client: 4791 };
 const MTUS = { server: 4096, client: 1024 } as const;
 const NEVER = new Promise<void>(() => {});
 const failing = (error: RdmaError): Promise<void> => {
@@ -306,7 +294,7 @@ for (const [what, seen, sentences] of [
 
 test('an end that gives the proof up for want of time says what that means, and so does its peer', async () => {
   const { ofServer, ofClient, rendezvous } = await meetings({ server: NEVER, client: NEVER });
-  const served = await arrived.channel;
+  const served = await shared.channel;
   while (served.sessionsBefore === 0) await new Promise(setImmediate);
   rendezvous.fail(new RdmaError('ERR_RDMA_TIMEOUT', 'too slow'), 'something else');
   assert.equal((await within(ofServer)).code, 'ERR_RDMA_UNREACHABLE');
@@ -316,8 +304,8 @@ test('an end that gives the proof up for want of time says what that means, and 
 });
 
 test('an end that is told that UDP does not come through before its own proof began says so as well', async () => {
-  const client = await connectTls(clientOptions(certificates, server.port));
-  const served = await arrived.channel;
+  const client = await connectTls(clientOptions(shared.certificates, shared.port));
+  const served = await shared.channel;
   const met = new TlsRendezvous(client).meet({
     prepare: () => new Promise((_, reject) => void client.closed.then(({ error }) => reject(error))),
     peerFault: async () => undefined,
@@ -338,7 +326,7 @@ test('an end whose own proof is complete does not take the end of the session fo
     client: NEVER,
     seen: { server: all, client: all },
   });
-  const served = await arrived.channel;
+  const served = await shared.channel;
   while (served.sessionsBefore === 0) await new Promise(setImmediate);
   const late = new RdmaError('ERR_RDMA_TIMEOUT', 'too slow');
   rendezvous.fail(late, 'too slow');
@@ -348,16 +336,12 @@ test('an end whose own proof is complete does not take the end of the session fo
 
 test('a proof that does not come before the deadline of the handshake means the same', async () => {
   const own = arrival();
-  await using brief = await startServer(certificates, {
+  await using brief = await startServer(shared.certificates, {
     onChannel: own.arrive,
     handshakeDeadlineMillis: 300,
   });
-  const usual = server;
-  server = brief;
-  arrived = own;
-  const { ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER }).finally(() => {
-    server = usual;
-  });
+  const proofs = { server: NEVER, client: NEVER };
+  const { ofServer, ofClient } = await meetings(proofs, ONE_PORT, { port: brief.port, channel: own.channel });
   for (const { code, message } of await within(Promise.all([ofServer, ofClient]))) {
     assert.equal(code, 'ERR_RDMA_UNREACHABLE');
     assert.match(message, /UDP port 4791 does not come through/);
@@ -378,7 +362,7 @@ test('what has ended the session says more than the proof that failed with it', 
     failProof = reject;
   });
   const { ofServer, ofClient, rendezvous } = await meetings({ server: proof, client: NEVER });
-  const served = await arrived.channel;
+  const served = await shared.channel;
   while (served.sessionsBefore === 0) await new Promise(setImmediate);
   const reason = new RdmaError('ERR_RDMA_PROTOCOL', 'it broke the rules');
   failProof(unanswered());
@@ -389,7 +373,7 @@ test('what has ended the session says more than the proof that failed with it', 
 
 test('a peer that breaks the protocol before the proof is told so, whatever became of UDP', async () => {
   const { client, ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER });
-  const served = await arrived.channel;
+  const served = await shared.channel;
   while (served.sessionsBefore === 0) await new Promise(setImmediate);
   client.send({ type: 'ready' });
   assert.equal((await within(ofServer)).code, 'ERR_RDMA_PROTOCOL');
@@ -397,7 +381,7 @@ test('a peer that breaks the protocol before the proof is told so, whatever beca
 });
 
 function again(): ReturnType<typeof watched> {
-  arrived = arrival();
+  shared.renew();
   return watched();
 }
 

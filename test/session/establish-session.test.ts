@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { establishSession, type SessionSteps } from '../../src/session/establish-session.js';
@@ -14,41 +14,19 @@ import {
   arrival,
   clientOptions,
   connectRaw,
-  noConnections,
-  noOpenSockets,
   PARAMETERS,
   PSN_A,
   PSN_B,
   rdmaError,
+  sharedServer,
   startServer,
-  type TestCertificates,
-  type TestServer,
-  testCertificates,
 } from './support.js';
 
-let certificates: TestCertificates;
-let arrived = arrival();
-let server: TestServer;
-
-before(async () => {
-  certificates = await testCertificates();
-  server = await startServer(certificates, {
-    onChannel: (channel) => arrived.arrive(channel),
-    handshakeDeadlineMillis: 1000,
-  });
-});
-afterEach(async () => {
-  arrived = arrival();
-  await noConnections(server.server);
-});
-after(async () => {
-  await server.server.close();
-  await noOpenSockets();
-});
+const shared = sharedServer({ handshakeDeadlineMillis: 1000 });
 
 async function pair(): Promise<{ client: ControlChannel; served: ControlChannel }> {
-  const client = await connectTls(clientOptions(certificates, server.port));
-  return { client, served: await arrived.channel };
+  const client = await connectTls(clientOptions(shared.certificates, shared.port));
+  return { client, served: await shared.channel };
 }
 
 const SERVER: SessionParameters = { ...PARAMETERS, path: { ...PARAMETERS.path, qpn: toQpn(83) } };
@@ -101,8 +79,14 @@ test('without a PSN of the caller each side draws its own', async () => {
 test('an established session outlives the deadline of its handshake', async () => {
   const handshakeDeadlineMillis = 1500;
   const own = arrival();
-  await using brief = await startServer(certificates, { onChannel: own.arrive, handshakeDeadlineMillis });
-  const client = await connectTls({ ...clientOptions(certificates, brief.port), handshakeDeadlineMillis });
+  await using brief = await startServer(shared.certificates, {
+    onChannel: own.arrive,
+    handshakeDeadlineMillis,
+  });
+  const client = await connectTls({
+    ...clientOptions(shared.certificates, brief.port),
+    handshakeDeadlineMillis,
+  });
   const served = await own.channel;
   await Promise.all([
     establishSession(served, loggedSteps('server', SERVER, [])),
@@ -132,8 +116,8 @@ test('a link that nobody proves ends with the deadline of the handshake', async 
 });
 
 test('no object is made for a peer that does not send its PSN', async () => {
-  const { frames } = await connectRaw(server.port, certificates);
-  const served = await arrived.channel;
+  const { frames } = await connectRaw(shared.port, shared.certificates);
+  const served = await shared.channel;
   const log: string[] = [];
   const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
   assert.equal(error.code, 'ERR_RDMA_TIMEOUT');
@@ -175,8 +159,8 @@ const DISORDER: Readonly<Record<string, { frames: Frame[]; ran: string[] }>> = {
 
 for (const [name, { frames, ran }] of Object.entries(DISORDER)) {
   test(`a peer that sends ${name} gets one error frame, and the session ends`, async () => {
-    const raw = await connectRaw(server.port, certificates);
-    const served = await arrived.channel;
+    const raw = await connectRaw(shared.port, shared.certificates);
+    const served = await shared.channel;
     const log: string[] = [];
     raw.socket.write(bound(raw.socket, frames));
     const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
@@ -196,13 +180,13 @@ for (const [name, { frames, ran }] of Object.entries(DISORDER)) {
 }
 
 test('parameters that were told in another session, or by the other side, are refused before they are used', async () => {
-  const elsewhere = await connectRaw(server.port, certificates);
-  const first = await arrived.channel;
+  const elsewhere = await connectRaw(shared.port, shared.certificates);
+  const first = await shared.channel;
   const replayed = boundParameters(elsewhere.socket);
   for (const frame of [replayed, PARAMETERS_FRAME]) {
-    arrived = arrival();
-    const raw = await connectRaw(server.port, certificates);
-    const served = await arrived.channel;
+    shared.renew();
+    const raw = await connectRaw(shared.port, shared.certificates);
+    const served = await shared.channel;
     const log: string[] = [];
     raw.socket.write(Buffer.concat([PSN_FRAME, frame].map(encodeFrame)));
     const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, log)));
@@ -251,8 +235,8 @@ test('a step that fails ends the session; the peer learns the kind but not the m
 });
 
 test('a step hears that the session ended, and the caller gets the reason after the step has settled', async () => {
-  const raw = await connectRaw(server.port, certificates);
-  const served = await arrived.channel;
+  const raw = await connectRaw(shared.port, shared.certificates);
+  const served = await shared.channel;
   raw.socket.write(encodeFrame(PSN_FRAME));
   let settled = false;
   const error = await rdmaError(
@@ -284,8 +268,8 @@ test('a peer that says bye during the handshake ends it with its reason', async 
 });
 
 test('no PSN shows in what a failed handshake throws', async () => {
-  const raw = await connectRaw(server.port, certificates);
-  const served = await arrived.channel;
+  const raw = await connectRaw(shared.port, shared.certificates);
+  const served = await shared.channel;
   raw.socket.write(bound(raw.socket, [PSN_FRAME, PARAMETERS_FRAME, PSN_FRAME]));
   const error = await rdmaError(establishSession(served, loggedSteps('server', SERVER, []), PSN_A));
   const text = `${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`.toLowerCase();

@@ -1,46 +1,19 @@
 /** The proof of a link: what counts as one, which frames may come before it, and who reads what comes after it. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { untilProven } from '../../src/session/proof.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { within } from '../../testkit/within.js';
-import {
-  arrival,
-  connectRaw,
-  noConnections,
-  noOpenSockets,
-  PSN_A,
-  type RawPeer,
-  rdmaError,
-  startServer,
-  type TestCertificates,
-  type TestServer,
-  testCertificates,
-} from './support.js';
+import { connectRaw, PSN_A, type RawPeer, rdmaError, sharedServer } from './support.js';
 
-let certificates: TestCertificates;
-let server: TestServer;
-let arrived = arrival();
-
-before(async () => {
-  certificates = await testCertificates();
-  server = await startServer(certificates, { onChannel: (channel) => arrived.arrive(channel) });
-});
-afterEach(async () => {
-  arrived = arrival();
-  await noConnections(server.server);
-});
-after(async () => {
-  await server.server.close();
-  await noOpenSockets();
-});
+const shared = sharedServer();
 
 /** Our end of a channel, and a peer that says what the test wants. */
 async function channelToRawPeer(): Promise<{ channel: ControlChannel; peer: RawPeer }> {
-  const peer = await connectRaw(server.port, certificates);
-  return { channel: await arrived.channel, peer };
+  const peer = await connectRaw(shared.port, shared.certificates);
+  return { channel: await shared.channel, peer };
 }
 
 const say = ({ socket }: RawPeer, ...frames: Frame[]): void => {
@@ -191,7 +164,7 @@ test("a channel that ends before the peer's word proves nothing, whatever came t
 
 test('a session that the network takes after the own proof counts as proven, as the peer may have the word of this end', async () => {
   for (const own of [Promise.resolve(), NEVER]) {
-    arrived = arrival();
+    shared.renew();
     const { channel, peer } = await channelToRawPeer();
     const proof = untilProven(channel, own);
     const failure = rdmaError(proof);
@@ -206,8 +179,7 @@ test('a session that the network takes after the own proof counts as proven, as 
 
 test('a peer that gave its word and then failed has been up, if it had the word of this end', async () => {
   for (const own of [Promise.resolve(), NEVER]) {
-    const next = arrival();
-    arrived = next;
+    shared.renew();
     const { channel, peer } = await channelToRawPeer();
     const proof = untilProven(channel, own);
     const failure = rdmaError(proof);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
+import { after, afterEach, before } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import {
   issueCertificate,
@@ -185,6 +186,49 @@ export function arrival(): Arrival {
     arrive = resolve;
   });
   return { channel, arrive: (arrived) => arrive(arrived) };
+}
+
+/** A server that all tests of a file share. */
+export interface SharedServer {
+  readonly certificates: TestCertificates;
+  readonly port: number;
+  /** The first channel of the present test, or the first one since `renew`. */
+  readonly channel: Promise<ControlChannel>;
+  /** `channel` is that of the next connection. */
+  renew(): void;
+}
+
+/** Registers the hooks of a file: each test leaves no connection behind, and the last one no socket. */
+export function sharedServer(options: Partial<TlsServerOptions> = {}): SharedServer {
+  let certificates: TestCertificates;
+  let server: TestServer;
+  let arrived = arrival();
+  before(async () => {
+    certificates = await testCertificates();
+    server = await startServer(certificates, { onChannel: (channel) => arrived.arrive(channel), ...options });
+  });
+  afterEach(async () => {
+    arrived = arrival();
+    await noConnections(server.server);
+  });
+  after(async () => {
+    await server.server.close();
+    await noOpenSockets();
+  });
+  return {
+    get certificates() {
+      return certificates;
+    },
+    get port() {
+      return server.port;
+    },
+    get channel() {
+      return arrived.channel;
+    },
+    renew() {
+      arrived = arrival();
+    },
+  };
 }
 
 /** The `RdmaError` that a promise rejects with; fails for anything else. */
