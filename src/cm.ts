@@ -21,13 +21,16 @@ export type {
   CmAcceptOptions,
   CmConnectOptions,
   CmDatagramAcceptOptions,
+  CmDatagramListenOptions,
   CmDatagramRejectOptions,
   CmDepthOptions,
   CmListenOptions,
   CmNextOptions,
+  CmPortSpace,
   CmQueuePair,
   CmRejectOptions,
   CmResolveOptions,
+  CmServiceOptions,
   EndpointConnectOptions,
 } from './cm/options.js';
 export { openDevice } from './open-device.js';

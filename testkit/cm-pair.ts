@@ -2,7 +2,12 @@
 import { CmConnection } from '../src/cm/cm-connection.js';
 import { type CmIncoming, type CmServer, listen } from '../src/cm/cm-server.js';
 import { connect } from '../src/cm/connect.js';
-import type { CmAcceptOptions, CmConnectOptions, CmListenOptions } from '../src/cm/options.js';
+import type {
+  CmAcceptOptions,
+  CmConnectOptions,
+  CmListenOptions,
+  CmResolveOptions,
+} from '../src/cm/options.js';
 import { type Endpoint, type EndpointOptions, openEndpoint } from '../src/endpoint/endpoint.js';
 import { openDevice } from '../src/open-device.js';
 import type { Device } from '../src/verbs/device.js';
@@ -24,7 +29,7 @@ export class CmPair implements AsyncDisposable {
   readonly server: Device;
   readonly listener: CmServer;
   /** Where the server's device takes packets, for clients. */
-  readonly to: Pick<CmConnectOptions, 'host' | 'port' | 'udpPort'>;
+  readonly to: Pick<CmResolveOptions, 'host' | 'port' | 'udpPort'>;
   readonly #endpoint: EndpointOptions;
 
   static async open(options: CmPairOptions = {}): Promise<CmPair> {

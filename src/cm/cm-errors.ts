@@ -1,17 +1,24 @@
 /** What can go wrong with a meeting, each as one sentence that says what to do. */
-import { type CmAddress, RejectReason } from '../verbs/connection-manager.js';
+import { type CmAddress, type CmService, RejectReason } from '../verbs/connection-manager.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { describeService } from './cm-service.js';
 import { rejectReasonName, rejectReasonText } from './reject-reasons.js';
 
-const at = ({ host, port }: CmAddress): string => `port ${port} of rdma_cm at ${host}`;
+/** What a client asked for, and where. */
+export type CmTarget = CmAddress & CmService;
+
+const at = (target: CmTarget): string => `${describeService(target)} at ${target.host}`;
 
 /** The peer's REJ. Zeros say nothing: devices fill private data up. */
-export function rejectedError(remote: CmAddress, reason: number, privateData: Uint8Array): RdmaError {
+export function rejectedError(remote: CmTarget, reason: number, privateData: Uint8Array): RdmaError {
   const rejection = { reason, name: rejectReasonName(reason), privateData };
   return new RdmaError('ERR_RDMA_REJECTED', rejectedText(remote, reason, privateData), { rejection });
 }
 
-function rejectedText(remote: CmAddress, reason: number, privateData: Uint8Array): string {
+function rejectedText(remote: CmTarget, reason: number, privateData: Uint8Array): string {
+  if (reason === RejectReason.INVALID_SERVICE_ID && remote.serviceId !== undefined) {
+    return `nobody listens for ${at(remote)}: start the server there, or give its service ID`;
+  }
   if (reason === RejectReason.INVALID_SERVICE_ID) {
     return `nobody listens on ${at(remote)} (this is not a TCP port): start the server there, or name its port`;
   }
@@ -23,7 +30,7 @@ function rejectedText(remote: CmAddress, reason: number, privateData: Uint8Array
   return `${at(remote)} rejected the connection: ${text}; ${why}`;
 }
 
-export const unreachableError = (remote: CmAddress, millis: number): RdmaError =>
+export const unreachableError = (remote: CmTarget, millis: number): RdmaError =>
   new RdmaError(
     'ERR_RDMA_UNREACHABLE',
     `${at(remote)} did not answer within ${millis} ms: check that the address is that of an RDMA device, and that ` +

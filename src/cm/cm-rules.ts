@@ -1,7 +1,8 @@
 /** What options of this room may be, checked before anything changes. */
+
 import { Endpoint } from '../endpoint/endpoint.js';
 import { parseGid, withoutZone } from '../verbs/address.js';
-import { RejectReason } from '../verbs/connection-manager.js';
+import { portSpaceOf, RejectReason } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
 import {
   checkOptions,
@@ -13,15 +14,18 @@ import {
   type Rule,
   type Rules,
 } from '../verbs/option-check.js';
+import { PORT_SPACES } from './cm-service.js';
 import type {
   CmAcceptOptions,
   CmConnectOptions,
   CmDatagramAcceptOptions,
+  CmDatagramListenOptions,
   CmDatagramRejectOptions,
   CmListenOptions,
   CmNextOptions,
   CmRejectOptions,
   CmResolveOptions,
+  CmServiceOptions,
   EndpointConnectOptions,
 } from './options.js';
 
@@ -41,9 +45,17 @@ const port = integer(1, 65_535);
 const trafficClass = integer(0, 255);
 const timeoutMillis = integer(1, MAX_MILLIS);
 
+const SERVICE: Rules<CmServiceOptions> = {
+  portSpace: (value) =>
+    typeof value === 'string' && Object.hasOwn(PORT_SPACES, value) ? undefined : "'tcp' or 'ib'",
+  serviceId: (value) =>
+    typeof value === 'bigint' && value >= 0n && value < 1n << 64n ? undefined : 'a bigint of 64 bits',
+};
+
 const CONNECT: Rules<CmConnectOptions> = {
   host: filled,
   port,
+  ...SERVICE,
   qp: queuePair,
   privateData: bytes,
   responderResources: depth,
@@ -77,11 +89,12 @@ const REJECT: Rules<CmRejectOptions> = { reason: integer(1, 0xffff), privateData
 const DATAGRAM_REJECT: Rules<CmDatagramRejectOptions> = { privateData: bytes };
 const NEXT: Rules<CmNextOptions> = { signal };
 
-const LISTEN: Rules<CmListenOptions> = {
+const LISTEN_UD: Rules<CmDatagramListenOptions> = {
   host: address,
   port: integer(0, 65_535),
   backlog: integer(1, 65_536),
 };
+const LISTEN: Rules<CmListenOptions> = { ...LISTEN_UD, ...SERVICE };
 
 const RESOLVE: Rules<CmResolveOptions> = {
   host: filled,
@@ -104,7 +117,8 @@ const DATAGRAM_ACCEPT: Rules<CmDatagramAcceptOptions> = {
 export function checkConnect(device: unknown, options: unknown): asserts options is CmConnectOptions {
   checkDevice('connect', device);
   checkOptions('connect', options, CONNECT);
-  needEach('connect', options, ['host', 'port', 'qp']);
+  needEach('connect', options, ['host', 'qp']);
+  checkService('connect', options, true);
 }
 
 export function checkConnectEndpoint(
@@ -113,7 +127,8 @@ export function checkConnectEndpoint(
 ): asserts options is EndpointConnectOptions {
   checkDevice('connectEndpoint', device);
   checkOptions('connectEndpoint', options, CONNECT_ENDPOINT);
-  needEach('connectEndpoint', options, ['host', 'port']);
+  needEach('connectEndpoint', options, ['host']);
+  checkService('connectEndpoint', options, true);
 }
 
 export function checkAccept(options: unknown): asserts options is CmAcceptOptions {
@@ -121,13 +136,15 @@ export function checkAccept(options: unknown): asserts options is CmAcceptOption
   needEach('accept', options, ['qp']);
 }
 
-export function checkListen(
-  what: 'listen' | 'listenUd',
-  device: unknown,
-  options: unknown,
-): asserts options is CmListenOptions {
-  checkDevice(what, device);
-  checkOptions(what, options, LISTEN);
+export function checkListen(device: unknown, options: unknown): asserts options is CmListenOptions {
+  checkDevice('listen', device);
+  checkOptions('listen', options, LISTEN);
+  checkService('listen', options, false);
+}
+
+export function checkListenUd(device: unknown, options: unknown): asserts options is CmDatagramListenOptions {
+  checkDevice('listenUd', device);
+  checkOptions('listenUd', options, LISTEN_UD);
 }
 
 export function checkResolve(device: unknown, options: unknown): asserts options is CmResolveOptions {
@@ -163,6 +180,24 @@ function checkDevice(what: string, device: unknown): void {
   throw usageError(
     `${what}(device, options): device must be what openDevice returned, not ${nameOf(device)}`,
   );
+}
+
+/** A port or a service ID, not both. */
+function checkService(what: string, options: Readonly<Record<string, unknown>>, needsPort: boolean): void {
+  const { serviceId, port, portSpace } = options as CmListenOptions;
+  if (serviceId === undefined) {
+    if (needsPort) needEach(what, options, ['port']);
+    return;
+  }
+  if (port !== undefined || portSpace !== undefined) {
+    throw usageError(`${what} takes a serviceId in place of port and portSpace: leave one of them out`);
+  }
+  const space = portSpaceOf(serviceId);
+  if (space === undefined) return;
+  const name = Object.entries(PORT_SPACES).find(([, value]) => value === space)?.[0];
+  const instead =
+    name === undefined ? 'resolveUd and listenUd are for those' : `give port and portSpace '${name}'`;
+  throw usageError(`this serviceId is that of port ${serviceId & 0xffffn} of rdma_cm: ${instead}`);
 }
 
 function needEach(what: string, options: Readonly<Record<string, unknown>>, names: readonly string[]): void {

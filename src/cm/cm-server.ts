@@ -22,6 +22,7 @@ import type { QueuePair } from '../verbs/queue-pair.js';
 import { CmConnection } from './cm-connection.js';
 import { checkPrivateData, lostError, rejectedError, silentClientError } from './cm-errors.js';
 import { checkAccept, checkListen, checkReject } from './cm-rules.js';
+import { serviceOf } from './cm-service.js';
 import { Mailbox } from './mailbox.js';
 import {
   bringUp,
@@ -31,7 +32,12 @@ import {
   serverDepths,
   takeDown,
 } from './meeting-queue-pair.js';
-import type { CmAcceptOptions, CmListenOptions, CmRejectOptions } from './options.js';
+import type {
+  CmAcceptOptions,
+  CmDatagramListenOptions,
+  CmListenOptions,
+  CmRejectOptions,
+} from './options.js';
 import { FOR_EVER, Patience } from './patience.js';
 import { RequestServer, type Waiting } from './request-server.js';
 
@@ -40,23 +46,24 @@ const DEFAULT_RETRIES = 7;
 const DEFAULT_BACKLOG = 256;
 
 /**
- * Listens for clients on a port of rdma_cm, which is no TCP port. Whoever can send packets to the device can ask: rdma_cm
+ * Listens for clients on a port of rdma_cm, which is no TCP port, or for a service ID. Whoever can send packets to the device can ask: rdma_cm
  * proves nobody's name (docs/threat-model.md).
  *
  * @throws RdmaError ERR_RDMA_ADDRESS, ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_INVALID_ARGUMENT, each with what to do.
  */
 export async function listen(device: Device, options: CmListenOptions = {}): Promise<CmServer> {
-  checkListen('listen', device, options);
+  checkListen(device, options);
   const place = placeOf(options);
   const manager = await device.connectionManager();
   const server = new CmServer(place.backlog);
-  const listener = await manager.listen(place, (request) => server.offer(new CmIncoming(device, request)));
+  const wanted = { ...place, ...serviceOf(options) };
+  const listener = await manager.listen(wanted, (request) => server.offer(new CmIncoming(device, request)));
   server.open(listener);
   return server;
 }
 
 /** The addresses that stand for all of them are none of the device's own. */
-export function placeOf({ host, port = 0, backlog = DEFAULT_BACKLOG }: CmListenOptions): CmPlace {
+export function placeOf({ host, port = 0, backlog = DEFAULT_BACKLOG }: CmDatagramListenOptions): CmPlace {
   const isAll = host === undefined || host === '0.0.0.0' || host === '::';
   return { host: isAll ? null : host, port, backlog };
 }
@@ -69,7 +76,7 @@ export class CmIncoming implements Waiting {
   readonly local: CmAddress;
   /** Where the client says that it is, which nothing proves. */
   readonly remote: CmAddress;
-  /** Of the client's program: 56 bytes, zeros after what it wrote. */
+  /** Of the client's program: 56 bytes, or 92 to a service ID; zeros after what it wrote. */
   readonly privateData: Uint8Array;
   readonly peer: CmParameters & Pick<CmPeerParameters, 'qpn'>;
   readonly #device: Device;
@@ -147,8 +154,8 @@ export class CmIncoming implements Waiting {
     try {
       await bringUp(options.qp, path, depths);
       patience.check();
-      const own = { ...depths, rnrRetryCount, retryCount: peer.retryCount, flowControl: false, srq: false };
-      await id.accept({ ...own, qpn: qp.qpn, privateData });
+      const own = { ...depths, rnrRetryCount, retryCount: peer.retryCount, flowControl: false };
+      await id.accept({ ...own, qpn: qp.qpn, srq: qp.srq !== null, privateData });
       const event = await patience.untilAborted(this.#mailbox.next());
       if (event.type !== 'established') throw this.#endingError(event);
       return new CmConnection({ id, qp, peer, depths, mailbox: this.#mailbox });

@@ -10,14 +10,14 @@ import {
   type CmId,
   type ConnectionManager,
   NO_DATA,
-  PrivateDataBytes,
   RejectReason,
 } from '../verbs/connection-manager.js';
 import type { Device } from '../verbs/device.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { CmConnection } from './cm-connection.js';
-import { checkPrivateData, lostError, rejectedError, unreachableError } from './cm-errors.js';
+import { type CmTarget, checkPrivateData, lostError, rejectedError, unreachableError } from './cm-errors.js';
 import { checkConnect, checkConnectEndpoint } from './cm-rules.js';
+import { type CmPlaceOfService, describeService, placeOfService, requestBytes } from './cm-service.js';
 import { firstOf } from './first-of.js';
 import { Mailbox } from './mailbox.js';
 import {
@@ -40,7 +40,7 @@ const DEFAULT_RETRIES = 7;
 type Response = Extract<CmEvent, { type: 'response' }>;
 
 /**
- * Connects a queue pair with a program that listens on `port` of rdma_cm at `host`. Neither end proves who it is, and
+ * Connects a queue pair with a program that listens on `port` of rdma_cm at `host`, or for a service ID there. Neither end proves who it is, and
  * whoever reads the network sees the packet sequence numbers: docs/threat-model.md says what that means.
  *
  * @throws RdmaError ERR_RDMA_REJECTED, ERR_RDMA_UNREACHABLE, ERR_RDMA_TIMEOUT, ERR_RDMA_ABORTED, ERR_RDMA_ADDRESS,
@@ -48,16 +48,17 @@ type Response = Extract<CmEvent, { type: 'response' }>;
  */
 export async function connect(device: Device, options: CmConnectOptions): Promise<CmConnection> {
   checkConnect(device, options);
-  const { host, port, privateData = NO_DATA, timeoutMillis = DEFAULT_TIMEOUT_MILLIS, signal } = options;
-  checkPrivateData(privateData, PrivateDataBytes.REQUEST, 'connect');
+  const { host, privateData = NO_DATA, timeoutMillis = DEFAULT_TIMEOUT_MILLIS, signal } = options;
+  const service = placeOfService(options);
+  checkPrivateData(privateData, requestBytes(service), 'connect');
   const qp = freshQueuePairOf(device, options.qp);
-  const patience = new Patience(`connect to port ${port} of rdma_cm at ${host}`, timeoutMillis, signal);
+  const patience = new Patience(`connect to ${describeService(service)} at ${host}`, timeoutMillis, signal);
   try {
     return await inMeetingOf(qp, async () => {
       const manager = await device.connectionManager();
       const hosts = await peerHosts(device, host, patience);
       await prepare(qp, device.attributes);
-      return await new Meeting(device, options, manager, patience).meetOneOf(hosts);
+      return await new Meeting(device, options, service, manager, patience).meetOneOf(hosts);
     });
   } finally {
     patience.end();
@@ -96,12 +97,20 @@ function keeping(endpoint: Endpoint, connection: CmConnection): Endpoint {
 class Meeting {
   readonly #device: Device;
   readonly #options: CmConnectOptions;
+  readonly #service: CmPlaceOfService;
   readonly #manager: ConnectionManager;
   readonly #patience: Patience;
 
-  constructor(device: Device, options: CmConnectOptions, manager: ConnectionManager, patience: Patience) {
+  constructor(
+    device: Device,
+    options: CmConnectOptions,
+    service: CmPlaceOfService,
+    manager: ConnectionManager,
+    patience: Patience,
+  ) {
     this.#device = device;
     this.#options = options;
+    this.#service = service;
     this.#manager = manager;
     this.#patience = patience;
   }
@@ -113,7 +122,6 @@ class Meeting {
 
   /** Returns why nothing came of it, where another address may be better. */
   async #ask(host: string, timeoutMillis: number): Promise<CmConnection | RdmaError> {
-    const { port } = this.#options;
     const depths = clientDepths(this.#options.qp, this.#device, this.#options);
     const mailbox = new Mailbox<CmEvent>();
     const id = await this.#start(host, depths, mailbox, timeoutMillis);
@@ -121,7 +129,7 @@ class Meeting {
       const event = await this.#patience.untilAborted(mailbox.next());
       if (event.type === 'response') return await this.#confirm(id, event, depths, mailbox);
       await id.close();
-      return endingError(event, { host, port }, timeoutMillis);
+      return endingError(event, { host, ...this.#service }, timeoutMillis);
     } catch (error) {
       await id.close();
       throw error;
@@ -134,27 +142,22 @@ class Meeting {
     mailbox: Mailbox<CmEvent>,
     timeoutMillis: number,
   ): Promise<CmId> {
-    const {
-      qp: given,
-      port,
-      privateData = NO_DATA,
-      localHost,
-      udpPort,
-      trafficClass,
-      ackTimeout,
-    } = this.#options;
+    const { qp: given, privateData = NO_DATA, localHost, udpPort, trafficClass, ackTimeout } = this.#options;
     const { retryCount = DEFAULT_RETRIES, rnrRetryCount = DEFAULT_RETRIES } = this.#options;
     const mtu = await ownMtu(this.#device, given);
     this.#patience.check();
+    const { port, ...service } = this.#service;
+    const qp = queuePairOf(this.#device, given);
     return this.#manager.connect(
       {
         ...depths,
+        ...service,
         remote: { host, port },
-        qpn: queuePairOf(this.#device, given).qpn,
+        qpn: qp.qpn,
         retryCount,
         rnrRetryCount,
         flowControl: false,
-        srq: false,
+        srq: qp.srq !== null,
         privateData,
         mtu,
         timeoutMillis,
@@ -188,11 +191,7 @@ class Meeting {
 }
 
 /** Why a client got no connection. */
-function endingError(
-  event: CmEvent,
-  remote: { host: string; port: number },
-  timeoutMillis: number,
-): RdmaError {
+function endingError(event: CmEvent, remote: CmTarget, timeoutMillis: number): RdmaError {
   switch (event.type) {
     case 'rejected':
       return rejectedError(remote, event.reason, event.privateData);
@@ -201,8 +200,6 @@ function endingError(
     case 'failed':
       return event.error;
     default:
-      return lostError(
-        `port ${remote.port} of rdma_cm at ${remote.host} ended the connection before it began`,
-      );
+      return lostError(`${describeService(remote)} at ${remote.host} ended the connection before it began`);
   }
 }

@@ -17,14 +17,14 @@ import { RdmaError } from '../verbs/errors.js';
 import { QpType } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { checkPrivateData, refusedServiceError, unreachableError } from './cm-errors.js';
-import { checkDatagramAccept, checkDatagramReject, checkListen, checkResolve } from './cm-rules.js';
+import { checkDatagramAccept, checkDatagramReject, checkListenUd, checkResolve } from './cm-rules.js';
 import { placeOf } from './cm-server.js';
 import { firstOf } from './first-of.js';
 import { queuePairOf } from './meeting-queue-pair.js';
 import type {
   CmDatagramAcceptOptions,
+  CmDatagramListenOptions,
   CmDatagramRejectOptions,
-  CmListenOptions,
   CmResolveOptions,
 } from './options.js';
 import { DEFAULT_TIMEOUT_MILLIS, Patience } from './patience.js';
@@ -90,8 +90,11 @@ async function lookUp(
 }
 
 /** Listens for clients that look a datagram service up. @throws RdmaError as `listen`. */
-export async function listenUd(device: Device, options: CmListenOptions = {}): Promise<CmDatagramServer> {
-  checkListen('listenUd', device, options);
+export async function listenUd(
+  device: Device,
+  options: CmDatagramListenOptions = {},
+): Promise<CmDatagramServer> {
+  checkListenUd(device, options);
   const place = placeOf(options);
   const manager = await device.connectionManager();
   const server = new CmDatagramServer(place.backlog);

@@ -12,17 +12,29 @@ export interface CmDepthOptions {
   readonly initiatorDepth?: number;
 }
 
-export interface CmConnectOptions extends CmDepthOptions {
+export interface CmServiceOptions {
+  /** Where the port is: `tcp` (RDMA_PS_TCP) as with nearly all programs, or `ib` (RDMA_PS_IB). Default `tcp`. */
+  readonly portSpace?: CmPortSpace;
+  /**
+   * In place of a port: the service of a program without rdma_cm, 64 bits. Its requests have no CMA header, so that they carry
+   * 92 bytes of private data. Soft devices only.
+   */
+  readonly serviceId?: bigint;
+}
+
+export type CmPortSpace = 'tcp' | 'ib';
+
+export interface CmConnectOptions extends CmDepthOptions, CmServiceOptions {
   /** An address, or a name whose addresses are tried in turn, as far as the device can reach them. */
   readonly host: string;
-  /** Of rdma_cm; no TCP or UDP port is involved. */
-  readonly port: number;
+  /** Of rdma_cm; no TCP or UDP port is involved. Needed, unless there is a `serviceId`. */
+  readonly port?: number;
   /**
    * An RC queue pair of the device in RESET or INIT, or an endpoint. Receives can be posted before, in INIT. In RESET it
    * gets every right of remote access that the device offers; in INIT it keeps those it has.
    */
   readonly qp: CmQueuePair;
-  /** 56 bytes at most. The peer gets 56, zeros after these: its length is for the program to tell. */
+  /** 56 bytes at most, 92 to a service ID. The peer gets all of them, zeros after these: its length is for the program to tell. */
   readonly privateData?: Uint8Array;
   /** 0–7 retransmissions of either end without progress. Default 7. */
   readonly retryCount?: number;
@@ -72,7 +84,9 @@ export interface CmNextOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface CmListenOptions {
+export interface CmListenOptions extends CmServiceOptions, CmDatagramListenOptions {}
+
+export interface CmDatagramListenOptions {
   /** An address of the device. Default, as 0.0.0.0 and :: are: all of them. */
   readonly host?: string;
   /** Default 0: the device chooses. */

@@ -63,10 +63,10 @@ export class IbverbsQp implements ListedQp {
   readonly capacity: Readonly<QpCapacity>;
   readonly sendCq: IbverbsCq;
   readonly recvCq: IbverbsCq;
+  readonly srq: IbverbsSrq | null;
   readonly #device: VerbsContext;
   readonly #addon: VerbsAddon;
   readonly #buffer: RequestBuffer;
-  readonly #srq: IbverbsSrq | null;
   readonly #limits: SendLimits;
   readonly #listeners = new Listeners<QueuePairEvent>();
   readonly #life: ObjectLife;
@@ -88,7 +88,7 @@ export class IbverbsQp implements ListedQp {
     this.capacity = made.capacity;
     this.sendCq = made.sendCq;
     this.recvCq = made.recvCq;
-    this.#srq = made.srq;
+    this.srq = made.srq;
     this.#limits = {
       type: made.type,
       maxSge: made.capacity.maxSendSge | 0,
@@ -263,7 +263,7 @@ export class IbverbsQp implements ListedQp {
 
   #checkReceive(request: ReceiveWorkRequest): void {
     this.#life.checkOpen();
-    if (this.#srq !== null) throw receivesAreShared();
+    if (this.srq !== null) throw receivesAreShared();
     if (!mayPostRecv(this.#state)) {
       throw tooEarlyToReceive();
     }

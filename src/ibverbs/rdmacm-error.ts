@@ -1,7 +1,7 @@
 /** What went wrong on this machine, in one sentence: connecting, listening, and opening the manager. */
 import { existsSync } from 'node:fs';
 import { isLoopback, parseGid } from '../verbs/address.js';
-import type { CmAddress, CmListenOptions } from '../verbs/connection-manager.js';
+import type { CmAddress, CmListenOptions, CmService } from '../verbs/connection-manager.js';
 import { RdmaError } from '../verbs/errors.js';
 import { describeAddress } from './rdmacm-address.js';
 import type { OwnAddresses } from './rdmacm-own.js';
@@ -26,6 +26,15 @@ export function noManager(device: string, errno: number): RdmaError {
 
 const noDevice = (device: string, reason: string): RdmaError =>
   new RdmaError('ERR_RDMA_NO_DEVICE', `${device} has no connection manager: ${reason}`);
+
+/** @throws RdmaError ERR_RDMA_NOT_SUPPORTED for a service ID: programs reach the kernel's ports alone. */
+export function checkPorts(device: string, { serviceId }: CmService): void {
+  if (serviceId === undefined) return;
+  throw new RdmaError(
+    'ERR_RDMA_NOT_SUPPORTED',
+    `${device} has the ports of rdma_cm and no other service IDs: give port, or open a soft device`,
+  );
+}
 
 /** A step on the way to `remote` failed. `own`: the addresses of the device. */
 export function connectError(device: string, remote: CmAddress, errno: number, own: OwnAddresses): RdmaError {

@@ -21,7 +21,7 @@ import { closedError, usageError } from '../verbs/errors.js';
 import { tell } from '../verbs/listeners.js';
 import { Asking, type CmContext } from './rdmacm-asking.js';
 import type { KernelCall, KernelEvent, KernelId } from './rdmacm-channel.js';
-import { connectError, deviceRemoved, peerGone } from './rdmacm-error.js';
+import { checkPorts, connectError, deviceRemoved, peerGone } from './rdmacm-error.js';
 import { OwnAddresses } from './rdmacm-own.js';
 import { padded, parameterNumbers, peerParameters, readPath } from './rdmacm-path.js';
 import { Errno } from './verbs-error.js';
@@ -59,6 +59,7 @@ export class RdmacmId implements CmId {
 
   /** The active side. */
   static connect(context: CmContext, request: CmConnectRequest, onEvent: OnEvent): RdmacmId {
+    checkPorts(context.device.name, request);
     checkParameters(context, request, PrivateDataBytes.REQUEST);
     const id = new RdmacmId(context, request, undefined);
     id.#listener = onEvent;
@@ -81,7 +82,11 @@ export class RdmacmId implements CmId {
       this.#remote = from.remote;
       this.#asking = new Asking(
         context,
-        { ...from, portSpace: PortSpace.TCP, parameters: parameterNumbers(from, from.qpn) },
+        {
+          ...from,
+          portSpace: from.portSpace ?? PortSpace.TCP,
+          parameters: parameterNumbers(from, from.qpn),
+        },
         {
           onAnswer: (event) => this.#handle(event),
           onUnreachable: () => this.#end({ type: 'unreachable' }),

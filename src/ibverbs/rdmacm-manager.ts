@@ -14,6 +14,7 @@ import {
   type CmListener,
   type CmListenOptions,
   type CmRequest,
+  type CmService,
   type ConnectionManager,
   PortSpace,
   PrivateDataBytes,
@@ -23,7 +24,7 @@ import { tell } from '../verbs/listeners.js';
 import type { CmContext } from './rdmacm-asking.js';
 import { CmChannel, type KernelEvent, type KernelId } from './rdmacm-channel.js';
 import { lookUpDatagram, RdmacmDatagramRequest } from './rdmacm-datagram.js';
-import { noManager } from './rdmacm-error.js';
+import { checkPorts, noManager } from './rdmacm-error.js';
 import { RdmacmId } from './rdmacm-id.js';
 import { rdmacmLibrary } from './rdmacm-library.js';
 import { listenAt } from './rdmacm-listening.js';
@@ -57,9 +58,14 @@ export class RdmacmManager implements ConnectionManager {
     return RdmacmId.connect(this.#context, request, onEvent);
   }
 
-  listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener> {
+  async listen(
+    options: CmListenOptions & CmService,
+    onRequest: (request: CmRequest) => void,
+  ): Promise<CmListener> {
     this.#checkOpen();
-    return listenAt(this.#context, PortSpace.TCP, options, (event, id, release) =>
+    checkPorts(this.#context.device.name, options);
+    const { portSpace = PortSpace.TCP } = options;
+    return listenAt(this.#context, portSpace, options, (event, id, release) =>
       this.#onRequest(event, id, release, onRequest),
     );
   }

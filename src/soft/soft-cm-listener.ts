@@ -1,14 +1,14 @@
-/** A listener of a soft device: connections or datagrams on one port. */
+/** A listener of a soft device: connections or datagrams of one service. */
 import type { CmHandle, CmLookupRequestEvent, CmRequestEvent } from '../roce/cm/cm-outputs.js';
 import type { Qpn } from '../verbs/brands.js';
-import type { CmAddress, CmListener, PortSpace } from '../verbs/connection-manager.js';
+import type { CmAddress, CmListener } from '../verbs/connection-manager.js';
 import { ObjectLife } from '../verbs/object-life.js';
 import type { CmNamed, SoftCmOwner } from './soft-cm-owner.js';
 
 export class SoftCmListener implements CmListener, CmNamed {
   readonly handle: CmHandle;
   awaitedQpn: Qpn | null = null;
-  readonly space: PortSpace;
+  readonly serviceId: bigint;
   readonly address: CmAddress;
   readonly ended: Promise<void>;
   readonly tell: (event: CmRequestEvent | CmLookupRequestEvent) => void;
@@ -19,13 +19,13 @@ export class SoftCmListener implements CmListener, CmNamed {
   constructor(
     cm: SoftCmOwner,
     handle: CmHandle,
-    space: PortSpace,
+    serviceId: bigint,
     address: CmAddress,
     tell: (event: CmRequestEvent | CmLookupRequestEvent) => void,
   ) {
     this.#cm = cm;
     this.handle = handle;
-    this.space = space;
+    this.serviceId = serviceId;
     this.address = address;
     this.tell = tell;
     this.#life = new ObjectLife('cmIds', cm.live);

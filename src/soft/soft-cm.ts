@@ -13,12 +13,12 @@ import type {
   CmRequestEvent,
   CmSend,
 } from '../roce/cm/cm-outputs.js';
-import { serviceIdOf } from '../roce/cm/wire/service-id.js';
+import { serviceIdOf, servicePort } from '../roce/cm/wire/service-id.js';
 import type { Datagram } from '../roce/datagram.js';
 import type { Gsi, GsiOwner } from '../roce/gsi.js';
-import { type Nic, ROCE_PORT } from '../roce/nic.js';
+import type { Nic } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
-import { formatIp, isIpv4, parseGid, type UdpAddress, withoutZone } from '../verbs/address.js';
+import { formatIp, type UdpAddress } from '../verbs/address.js';
 import type { QKey, Qpn } from '../verbs/brands.js';
 import {
   type CmAddress,
@@ -31,6 +31,7 @@ import {
   type CmListener,
   type CmListenOptions,
   type CmRequest,
+  type CmService,
   type ConnectionManager,
   NO_DATA,
   PortSpace,
@@ -40,15 +41,14 @@ import { tell } from '../verbs/listeners.js';
 import type { LiveObjects } from '../verbs/live-objects.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { PeerFlows } from './peer-flows.js';
+import { ownAddress, peerAddress } from './soft-cm-addresses.js';
 import { SoftCmId } from './soft-cm-id.js';
 import { SoftCmListener } from './soft-cm-listener.js';
 import { SoftCmLookup } from './soft-cm-lookup.js';
 import type { CmNamed, SoftCmOwner } from './soft-cm-owner.js';
+import { SoftCmServices } from './soft-cm-services.js';
 import { nowMicros } from './turning.js';
 
-/** Ports that the device chooses for listeners that leave it to it. */
-const FIRST_EPHEMERAL_PORT = 49_152;
-const EPHEMERAL_PORTS = 0x10000 - FIRST_EPHEMERAL_PORT;
 const SERVICE_REFUSED = 2;
 
 /** What the device lends its manager. */
@@ -69,8 +69,8 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   readonly machine: CmMachine;
   readonly live: LiveObjects;
   readonly #host: SoftCmHost;
-  readonly #random: RandomU32;
-  readonly #address: UdpAddress;
+  readonly #end: { readonly device: string; readonly own: UdpAddress };
+  readonly #services: SoftCmServices;
   readonly #gsi: Gsi;
   readonly #flows: PeerFlows;
   readonly #ids = new Map<CmHandle, SoftCmId>();
@@ -84,8 +84,8 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     const { nic } = host;
     this.#host = host;
     this.live = host.live;
-    this.#random = random;
-    this.#address = nic.addresses[0] as UdpAddress;
+    this.#end = { device: host.name, own: nic.addresses[0] as UdpAddress };
+    this.#services = new SoftCmServices(host.name, random);
     this.machine = new CmMachine({ random, addresses: nic.addresses, maxMtu });
     this.#flows = new PeerFlows(nic);
     this.#gsi = nic.openGsi(this);
@@ -94,18 +94,18 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   // --- the contract -------------------------------------------------------------------------------------------------
 
   connect(request: CmConnectRequest, onEvent: (event: CmEvent) => void): CmId {
-    const { remote, localHost, udpPort, mtu = 1024, ...parameters } = request;
+    const { remote, localHost, udpPort, mtu = 1024, portSpace, serviceId, ...parameters } = request;
     this.#checkQueuePair(request.qpn);
-    const local = { host: formatIp(this.#address), port: this.#randomPort() };
+    const local = { host: formatIp(this.#end.own), port: this.#services.randomPort() };
     const id = new SoftCmId(this, local, remote, onEvent);
     this.#attempt(id, () => {
       const handle = this.machine.connect(
         {
           ...parameters,
           mtu,
-          serviceId: serviceIdOf(PortSpace.TCP, remote.port),
-          remote: this.#peerAddress(remote.host, udpPort),
-          local: this.#localAddress(localHost),
+          serviceId: serviceId ?? serviceIdOf(portSpace ?? PortSpace.TCP, remote.port),
+          remote: peerAddress(this.#end, remote.host, udpPort),
+          local: ownAddress(this.#end, localHost),
           sourcePort: local.port,
         },
         nowMillis(),
@@ -116,10 +116,14 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     return id;
   }
 
-  async listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener> {
-    return this.#listen(PortSpace.TCP, options, (event) =>
-      this.#onRequest(event as CmRequestEvent, onRequest),
-    );
+  async listen(
+    options: CmListenOptions & CmService,
+    onRequest: (request: CmRequest) => void,
+  ): Promise<CmListener> {
+    const { port, portSpace = PortSpace.TCP, serviceId } = options;
+    const service =
+      serviceId === undefined ? this.#services.ofPort(portSpace, port) : this.#services.free(serviceId);
+    return this.#listen(service, options, (event) => this.#onRequest(event as CmRequestEvent, onRequest));
   }
 
   lookUp(request: CmDatagramLookup, onEvent: (event: CmDatagramEvent) => void): () => void {
@@ -129,8 +133,8 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
       const handle = this.machine.lookUp(
         {
           serviceId: serviceIdOf(PortSpace.UDP, remote.port),
-          remote: this.#peerAddress(remote.host, udpPort),
-          local: this.#localAddress(localHost),
+          remote: peerAddress(this.#end, remote.host, udpPort),
+          local: ownAddress(this.#end, localHost),
           trafficClass,
           privateData,
           timeoutMillis,
@@ -147,7 +151,10 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     options: CmListenOptions,
     onRequest: (request: CmDatagramRequest) => void,
   ): Promise<CmListener> {
-    return this.#listen(PortSpace.UDP, options, (event) => onRequest(this.#datagramRequest(event)));
+    const service = this.#services.ofPort(PortSpace.UDP, options.port);
+    const tell = (event: CmRequestEvent | CmLookupRequestEvent): void =>
+      onRequest(this.#datagramRequest(event));
+    return this.#listen(service, options, tell, true);
   }
 
   // --- for the device ---------------------------------------------------------------------------------------------
@@ -217,6 +224,8 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
   forget(object: CmNamed): void {
     const { handle } = object;
     if (handle === null) return;
+    const service = this.#listeners.get(handle)?.serviceId;
+    if (service !== undefined) this.#services.release(service);
     this.#ids.delete(handle);
     this.#listeners.delete(handle);
     this.#lookups.delete(handle);
@@ -304,74 +313,19 @@ export class SoftCm implements ConnectionManager, GsiOwner, SoftCmOwner {
     return isHeard;
   }
 
-  // --- ports and addresses ----------------------------------------------------------------------------------------
-
   #listen(
-    space: PortSpace,
-    { host, port, backlog }: CmListenOptions,
+    serviceId: bigint,
+    { host, backlog }: CmListenOptions,
     tell: (event: CmRequestEvent | CmLookupRequestEvent) => void,
+    forDatagrams = false,
   ): CmListener {
-    this.#localAddress(host ?? undefined);
-    const chosen = port === 0 ? this.#freePort(space) : port;
-    if (this.#isTaken(space, chosen)) throw portTaken(chosen, this.#host.name);
-    // The device has one address: a listener on all of them is one on this one.
-    const handle = this.machine.listen({
-      serviceId: serviceIdOf(space, chosen),
-      address: this.#address,
-      forDatagrams: space === PortSpace.UDP,
-      backlog,
-    });
-    const address = { host: formatIp(this.#address), port: chosen };
-    const listener = new SoftCmListener(this, handle, space, address, tell);
+    const own = ownAddress(this.#end, host ?? undefined);
+    const handle = this.machine.listen({ serviceId, address: own, forDatagrams, backlog });
+    this.#services.take(serviceId);
+    const address = { host: formatIp(own), port: Math.max(servicePort(serviceId), 0) };
+    const listener = new SoftCmListener(this, handle, serviceId, address, tell);
     this.#listeners.set(handle, listener);
     return listener;
-  }
-
-  #isTaken(space: PortSpace, port: number): boolean {
-    for (const { space: other, address } of this.#listeners.values()) {
-      if (other === space && address.port === port) return true;
-    }
-    return false;
-  }
-
-  #freePort(space: PortSpace): number {
-    for (let tries = 0; tries < EPHEMERAL_PORTS; tries++) {
-      const port = this.#randomPort();
-      if (!this.#isTaken(space, port)) return port;
-    }
-    throw new RdmaError(
-      'ERR_RDMA_ADDRESS',
-      `${this.#host.name} has no free port of rdma_cm; close listeners`,
-    );
-  }
-
-  #randomPort(): number {
-    return FIRST_EPHEMERAL_PORT + (this.#random() % EPHEMERAL_PORTS);
-  }
-
-  /** @throws RdmaError ERR_RDMA_ADDRESS. */
-  #localAddress(host: string | undefined): UdpAddress {
-    const given = host === undefined ? this.#address : parseGid(host);
-    if (given !== undefined && formatIp(given) === formatIp(this.#address)) return this.#address;
-    const message = `${host} is no address of ${this.#host.name}; it has ${formatIp(this.#address)}`;
-    throw new RdmaError('ERR_RDMA_ADDRESS', message);
-  }
-
-  /** @throws RdmaError ERR_RDMA_ADDRESS for a peer of the other IP family. */
-  #peerAddress(host: string, udpPort: number | undefined): UdpAddress {
-    const own = formatIp(this.#address);
-    if (withoutZone(host) !== host) {
-      const message = `${this.#host.name} sends from ${own} and knows no interfaces: give an address without %, not ${host}`;
-      throw new RdmaError('ERR_RDMA_ADDRESS', message);
-    }
-    const address = parseGid(host);
-    if (address === undefined) throw usageError(`${host} is not an IP address`);
-    if (isIpv4(address) !== isIpv4(this.#address)) {
-      const message = `${this.#host.name} cannot reach ${host}: its address ${own} is of the other IP family`;
-      throw new RdmaError('ERR_RDMA_ADDRESS', message);
-    }
-    address.port = udpPort ?? ROCE_PORT;
-    return address;
   }
 
   /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
@@ -406,12 +360,6 @@ const nowMillis = (): number => nowMicros() / 1000;
 
 /** A time of the NIC at which the machine finds `millis` over: doubles that are multiplied and divided need not come back. */
 const microsAfter = (millis: number): number => millis * 1000 + 1;
-
-const portTaken = (port: number, device: string): RdmaError =>
-  new RdmaError(
-    'ERR_RDMA_ADDRESS',
-    `port ${port} of rdma_cm is taken by another listener of ${device}: close it or take another port`,
-  );
 
 const tooLate = ({ host }: CmAddress): RdmaError =>
   new RdmaError(

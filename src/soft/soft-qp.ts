@@ -34,6 +34,7 @@ export class SoftQp implements QueuePair {
   readonly engine: Qp;
   readonly sendCq: SoftCq;
   readonly recvCq: SoftCq;
+  readonly srq: SoftSrq | null;
   readonly #pd: QpOwner;
   readonly #handles: SoftHandles;
   readonly #listeners = new Listeners<QueuePairEvent>();
@@ -44,6 +45,7 @@ export class SoftQp implements QueuePair {
     this.engine = engine;
     this.sendCq = sendCq;
     this.recvCq = recvCq;
+    this.srq = srq;
     this.#handles = pd.softDevice.handles;
     engine.context = this;
     const queues = srq === null ? [sendCq, recvCq] : [sendCq, recvCq, srq];

@@ -14,13 +14,23 @@ import { type RdmaError, usageError } from './errors.js';
 import type { PathMtu } from './mtu.js';
 import type { PeerPath } from './peer-path.js';
 
-/** Upper half of a service ID (`rdma_port_space`). TCP is for connections, UDP for datagrams, IB for native addresses. */
+/** Upper half of a service ID of rdma_cm (`rdma_port_space`). TCP and IB are for connections, UDP is for datagrams. */
 export const PortSpace = { TCP: 0x0106, UDP: 0x0111, IB: 0x013f } as const;
 export type PortSpace = (typeof PortSpace)[keyof typeof PortSpace];
+
+/** `undefined` for a service ID that is none of rdma_cm. */
+export function portSpaceOf(serviceId: bigint): PortSpace | undefined {
+  const space = serviceId >> 16n;
+  return Object.values(PortSpace).find((value) => BigInt(value) === space);
+}
+
+export type ConnectionPortSpace = Exclude<PortSpace, typeof PortSpace.UDP>;
 
 /** Bytes of private data that a program may add to each message; the receiver always gets all of them, zero-padded. */
 export const PrivateDataBytes = {
   REQUEST: 56,
+  /** To a service ID that is none of rdma_cm. */
+  SERVICE_REQUEST: 92,
   REPLY: 196,
   REJECT: 148,
   DATAGRAM_REQUEST: 180,
@@ -60,6 +70,14 @@ export interface CmAddress {
   readonly port: number;
 }
 
+/** What a client of connections asks for, beside the port of an address. */
+export interface CmService {
+  /** Default TCP. */
+  readonly portSpace?: ConnectionPortSpace;
+  /** In place of port (0) and port space: a service ID that is none of rdma_cm, 64 bits. Soft devices only. */
+  readonly serviceId?: bigint;
+}
+
 /** How both ends bring their queue pairs up, as their messages agreed: the arguments of `toRtr` and `toRts`. */
 export interface CmPath {
   /** `psn`: the first PSN that the peer sends. `rdAtomic`: READs and atomics that may be under way to it. */
@@ -90,7 +108,7 @@ export interface OwnCmParameters extends CmParameters {
   readonly privateData: Uint8Array;
 }
 
-export interface CmConnectRequest extends OwnCmParameters {
+export interface CmConnectRequest extends OwnCmParameters, CmService {
   readonly remote: CmAddress;
   /** The address of this device to connect from. Default: the first that fits. */
   readonly localHost?: string;
@@ -206,12 +224,13 @@ export interface CmDatagramRequest {
 }
 
 export interface ConnectionManager {
-  /** Starts a meeting in the port space TCP. */
+  /** Starts a meeting. @throws RdmaError ERR_RDMA_NOT_SUPPORTED for a service ID where the device knows ports alone. */
   connect(request: CmConnectRequest, onEvent: (event: CmEvent) => void): CmId;
   /**
-   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this device, or the port is taken.
+   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this device, or the port is taken; ERR_RDMA_NOT_SUPPORTED
+   * as `connect`.
    */
-  listen(options: CmListenOptions, onRequest: (request: CmRequest) => void): Promise<CmListener>;
+  listen(options: CmListenOptions & CmService, onRequest: (request: CmRequest) => void): Promise<CmListener>;
   /** Starts to look a datagram service up, in the port space UDP. Returns the function that gives up. */
   lookUp(request: CmDatagramLookup, onEvent: (event: CmDatagramEvent) => void): () => void;
   /** @throws RdmaError as `listen`. */

@@ -39,6 +39,8 @@ export interface QueuePair extends AsyncDisposable {
   readonly capacity: Readonly<QpCapacity>;
   readonly sendCq: CompletionQueue;
   readonly recvCq: CompletionQueue;
+  /** Where its receives come from; `null` when it has a queue of its own. */
+  readonly srq: SharedReceiveQueue | null;
   readonly closed: boolean;
   /**
    * Changes state and attributes (`ibv_modify_qp`).

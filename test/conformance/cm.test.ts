@@ -8,14 +8,14 @@ import { CmConnection } from '../../src/cm/cm-connection.js';
 import { type CmIncoming, type CmServer, listen } from '../../src/cm/cm-server.js';
 import { connect } from '../../src/cm/connect.js';
 import { listenUd, RDMA_UDP_QKEY, resolveUd } from '../../src/cm/datagram-service.js';
-import type { CmAcceptOptions, CmConnectOptions } from '../../src/cm/options.js';
+import type { CmAcceptOptions, CmConnectOptions, CmResolveOptions } from '../../src/cm/options.js';
 import type { Device } from '../../src/verbs/device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 import { assertSameBytes, deviceName, End, ownGid, pattern, withDevice } from './harness.js';
 
-type Target = Pick<CmConnectOptions, 'host' | 'port' | 'udpPort'>;
+type Target = Pick<CmResolveOptions, 'host' | 'port' | 'udpPort'>;
 
 interface Meeting {
   readonly device: Device;

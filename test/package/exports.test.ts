@@ -41,8 +41,8 @@ const FACES: readonly Face[] = [
     types: `
       AddressHandle AddressVector AsyncEvent CloseOptions CmAddress CmConnectRequest CmDatagramEvent CmDatagramLookup
       CmDatagramRequest CmDatagramService CmEvent CmId CmListenOptions CmListener CmParameters CmPath CmPeerParameters
-      CmRequest CompletionChannel CompletionQueue
-      CompletionQueueOptions ConnectionManager Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
+      CmRequest CmService CompletionChannel CompletionQueue
+      CompletionQueueOptions ConnectionManager ConnectionPortSpace Device DeviceAttributes DeviceCensus GidEntry LKey MemoryRegion
       MemoryWindow OwnCmParameters OwnPath PathMtu PlainRejection Rejection PathOptions PeerPath PlainError PortAttributes ProtectionDomain Psn
       QKey QpAttributes QpCapacity QpSnapshot Qpn QueuePair QueuePairEvent QueuePairOptions QueuePairProgress RKey
       RdmaErrorCode RdmaErrorOptions RdmaFault ReceiveWorkRequest RefusalKind SendWorkRequest Sge
@@ -66,9 +66,9 @@ const FACES: readonly Face[] = [
       connect connectEndpoint listen listenUd openDevice resolveUd
     `,
     types: `
-      CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramRejectOptions CmDatagramService
-      CmDepthOptions CmDepths CmEnding CmListenOptions CmNextOptions CmParameters CmQueuePair CmRejectOptions
-      CmResolveOptions ConnectedEndpoint EndpointConnectOptions Rejection
+      CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramListenOptions CmDatagramRejectOptions CmDatagramService
+      CmDepthOptions CmDepths CmEnding CmListenOptions CmNextOptions CmParameters CmPortSpace CmQueuePair CmRejectOptions
+      CmResolveOptions CmServiceOptions ConnectedEndpoint EndpointConnectOptions Rejection
     `,
   },
   {

@@ -14,7 +14,7 @@ import { type CmMessage, parseCmMessage, writeCmMessage } from '../../../src/roc
 import type { Rej } from '../../../src/roce/cm/wire/rej.js';
 import type { Rep } from '../../../src/roce/cm/wire/rep.js';
 import type { Req, ReqPath } from '../../../src/roce/cm/wire/req.js';
-import { hasCmaHeader, portSpaceOf, serviceIdOf, servicePort } from '../../../src/roce/cm/wire/service-id.js';
+import { hasCmaHeader, serviceIdOf, servicePort } from '../../../src/roce/cm/wire/service-id.js';
 import { type SidrRep, SidrStatus } from '../../../src/roce/cm/wire/sidr.js';
 import { ackTimeoutCode, timeCodeMillis } from '../../../src/roce/cm/wire/time-code.js';
 import {
@@ -30,7 +30,7 @@ import { dethQkey, dethSourceQpn } from '../../../src/roce/wire/deth.js';
 import { Icrc, readIcrc, writeIcrc } from '../../../src/roce/wire/icrc.js';
 import { IpUdpView, parseIpUdp, writeIpUdp } from '../../../src/roce/wire/ip.js';
 import { formatGid, parseGid, type UdpAddress } from '../../../src/verbs/address.js';
-import { PortSpace } from '../../../src/verbs/connection-manager.js';
+import { PortSpace, portSpaceOf } from '../../../src/verbs/connection-manager.js';
 import { CAPTURED_CM_PACKETS, capturedPacket, expandHex, madOf } from '../../../testkit/cm-packets.js';
 import { toHex } from '../../../testkit/worked-packets.js';
 
@@ -263,7 +263,7 @@ test('service IDs are a port space and a port', () => {
   assert.deepEqual([servicePort(0x10001061c06n), portSpaceOf(0x10001061c06n)], [-1, undefined]);
   assert.deepEqual(
     [PortSpace.TCP, PortSpace.UDP, PortSpace.IB].map((space) => hasCmaHeader(serviceIdOf(space, 1))),
-    [true, true, false],
+    [true, true, true],
   );
   assert.equal(hasCmaHeader(0x1_0000_0000_0000n), false);
 });

@@ -1,8 +1,9 @@
 /**
  * Service IDs: what a listener listens for. Those of rdma_cm are a port space and a port, 0x00000000_SSSS_PPPP. Ports
- * are a name space of their own: no TCP or UDP socket is involved.
+ * are a name space of their own: no TCP or UDP socket is involved. Any other number is the service of a program that does
+ * without rdma_cm.
  */
-import { PortSpace } from '../../../verbs/connection-manager.js';
+import { type PortSpace, portSpaceOf } from '../../../verbs/connection-manager.js';
 
 export const serviceIdOf = (space: PortSpace, port: number): bigint => BigInt(space * 0x10000 + port);
 
@@ -10,13 +11,5 @@ export const serviceIdOf = (space: PortSpace, port: number): bigint => BigInt(sp
 export const servicePort = (serviceId: bigint): number =>
   portSpaceOf(serviceId) === undefined ? -1 : Number(serviceId & 0xffffn);
 
-export function portSpaceOf(serviceId: bigint): PortSpace | undefined {
-  const space = serviceId >> 16n;
-  return Object.values(PortSpace).find((value) => BigInt(value) === space);
-}
-
 /** Whether private data for this service begins with a CMA header: programs find each other by IP addresses. */
-export function hasCmaHeader(serviceId: bigint): boolean {
-  const space = portSpaceOf(serviceId);
-  return space !== undefined && space !== PortSpace.IB;
-}
+export const hasCmaHeader = (serviceId: bigint): boolean => portSpaceOf(serviceId) !== undefined;

@@ -25,10 +25,13 @@ const OWN_IPV6 = cmAddress('fd88::1');
 export const PEERS: readonly UdpAddress[] = ['10.88.0.2', 'fd88::2', '10.88.0.3', '224.0.0.1', '0.0.0.0'].map(
   (ip) => cmAddress(ip),
 );
+/** Of programs without rdma_cm: its requests have no CMA header. */
+const NATIVE_SERVICE = 0x0002_c903_0042_1770n;
 export const SERVICES: readonly bigint[] = [
   serviceIdOf(PortSpace.TCP, 7174),
   serviceIdOf(PortSpace.UDP, 7174),
   serviceIdOf(PortSpace.IB, 7),
+  NATIVE_SERVICE,
   serviceIdOf(PortSpace.TCP, 9),
 ];
 const LIMITS: CmLimits = { maxConnections: 24, maxHalfOpen: 3, maxHalfOpenOfSource: 2, maxRemembered: 4 };
@@ -61,9 +64,10 @@ export class CmWorld {
     const addresses = [OWN, OWN_IPV6];
     this.machine = new CmMachine({ random: new Random(SEED).u32, addresses, maxMtu: 4096, limits: LIMITS });
     this.#device = new GsiDevice(this.machine, addresses);
-    const [tcp, udp, native] = SERVICES as [bigint, bigint, bigint];
+    const [tcp, udp, ib, native] = SERVICES as [bigint, bigint, bigint, bigint];
     this.machine.listen({ serviceId: tcp, address: null, forDatagrams: false, backlog });
     this.machine.listen({ serviceId: udp, address: null, forDatagrams: true, backlog });
+    this.machine.listen({ serviceId: ib, address: null, forDatagrams: false, backlog });
     this.machine.listen({ serviceId: native, address: OWN, forDatagrams: false, backlog });
   }
 

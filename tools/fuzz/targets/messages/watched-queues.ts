@@ -59,6 +59,7 @@ export class WatchedQp implements QueuePair {
     maxRecvSge: 1,
     maxInlineData: 0,
   };
+  readonly srq = null;
   readonly closed = false;
   readonly onAsyncEvent = (): (() => void) => () => {};
   readonly counters = (): Readonly<Record<string, number>> => ({});
