@@ -10,6 +10,7 @@ export const MEETING_FAULTS = faultsOf(
     'test/cm/endings',
     'test/cm/datagrams',
     'test/cm/odd-arguments',
+    'test/cm/services',
     'test/soft/soft-cm',
   ],
   [
@@ -212,9 +213,45 @@ export const MEETING_FAULTS = faultsOf(
     {
       id: 'meet-port-shared',
       wrong: 'A port is given to two listeners.',
-      file: 'soft/soft-cm',
-      find: 'if (this.#isTaken(space, chosen)) throw portTaken(chosen, this.#host.name);',
+      file: 'soft/soft-cm-services',
+      find: 'if (this.#taken.has(serviceId)) throw takenError(serviceId, this.#device);',
       replace: '',
+    },
+    {
+      id: 'meet-service-kept',
+      wrong: 'A service whose listener has closed stays taken.',
+      file: 'soft/soft-cm',
+      find: 'if (service !== undefined) this.#services.release(service);',
+      replace: '',
+    },
+    {
+      id: 'meet-service-of-refused',
+      wrong: 'A listener that was refused keeps its service.',
+      file: 'soft/soft-cm',
+      find: '    const own = ownAddress(this.#end, host ?? undefined);\n',
+      replace:
+        '    this.#services.take(serviceId);\n    const own = ownAddress(this.#end, host ?? undefined);\n',
+    },
+    {
+      id: 'meet-port-space-ignored',
+      wrong: 'A client asks in the port space tcp, whatever it wants.',
+      file: 'cm/connect',
+      find: 'const { port, ...service } = this.#service;',
+      replace: 'const { port, portSpace: _, ...service } = this.#service;',
+    },
+    {
+      id: 'meet-client-srq-untold',
+      wrong: 'A client with a shared receive queue says that it has none.',
+      file: 'cm/connect',
+      find: 'srq: qp.srq !== null,',
+      replace: 'srq: false,',
+    },
+    {
+      id: 'meet-server-srq-untold',
+      wrong: 'A server with a shared receive queue says that it has none.',
+      file: 'cm/cm-server',
+      find: 'srq: qp.srq !== null,',
+      replace: 'srq: false,',
     },
     {
       id: 'meet-no-farewell',

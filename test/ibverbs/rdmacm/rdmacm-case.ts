@@ -9,12 +9,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { loadAddon } from '../../src/native/addon.js';
-import { compileRdmacmStandIn } from '../../testkit/rdmacm-stand-in.js';
-import { compileNoOp } from '../../tools/verbs-cost/no-op-library.js';
+import { loadAddon } from '../../../src/native/addon.js';
+import { compileRdmacmStandIn } from '../../../testkit/rdmacm-stand-in.js';
+import { compileNoOp } from '../../../tools/verbs-cost/no-op-library.js';
 
-export const OPEN_DEVICE = new URL('../../src/open-device.js', import.meta.url).href;
-export const CM = new URL('../../src/cm.js', import.meta.url).href;
+export const OPEN_DEVICE = new URL('../../../src/open-device.js', import.meta.url).href;
+export const CM = new URL('../../../src/cm.js', import.meta.url).href;
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-rdmacm-'));
 after(() => rmSync(folder, { recursive: true }));
 
