@@ -4,7 +4,7 @@
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
  */
-import type { PeerFault, ProofSeen } from '../session/session-data.js';
+import type { PeerFault } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
@@ -229,7 +229,7 @@ export class DataPath implements DataPlane, ProgramPlane {
     return { isEncrypted: this.isEncrypted };
   }
 
-  async prove({ receive, received }: Terms, onSeen: (seen: ProofSeen) => void): Promise<void> {
+  async prove({ receive, received }: Terms): Promise<void> {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
     const messages = {
@@ -242,7 +242,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       slotBytes: receive.slotBytes,
     };
     postProof(messages, this.#proof);
-    await this.#proof.done(onSeen);
+    await this.#proof.done((seen) => this.listener?.onProofSeen(seen));
   }
 
   /**
@@ -250,7 +250,7 @@ export class DataPath implements DataPlane, ProgramPlane {
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
    */
-  open({ receive, received, messages, streams }: Terms): void {
+  async open({ receive, received, messages, streams }: Terms): Promise<void> {
     const link = this.#link;
     if (link === undefined) throw closedError('the connection');
     this.sender.attach({
@@ -291,7 +291,7 @@ export class DataPath implements DataPlane, ProgramPlane {
   }
 
   quit(): void {
-    this.sender.quit(() => this.listener?.onQuitDone());
+    this.#sender?.quit(() => this.listener?.onQuitDone());
   }
 
   endReceiving(): void {

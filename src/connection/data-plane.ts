@@ -26,6 +26,8 @@ export interface DataPlaneListener {
   onLinkFailure(error: RdmaError): void;
   /** Something was completed or received: the path works. */
   onProgress(): void;
+  /** While the path is being proven: what has come through, of either side's two messages, whenever it is more. */
+  onProofSeen(seen: ProofSeen): void;
   /** The peer wants to end the connection in order. */
   onQuit(): void;
   /** The peer has all that was sent until `quit`, and the word itself; or nothing will come of it any more. */
@@ -43,7 +45,7 @@ export interface QueuePairStatus {
 /** Which end of which session this is: `secret` is known to its two ends alone. */
 export interface SessionEnd {
   readonly role: SessionRole;
-  readonly secret: Buffer;
+  readonly secret: Uint8Array;
 }
 
 export interface PrepareOptions {
@@ -128,13 +130,17 @@ export interface DataPlane {
   connect(link: LinkTerms): Promise<LinkFacts>;
   /**
    * Both sides are ready: sends the peer two messages that hold nothing, one of which fills a packet, and resolves when
-   * its device has both. `onSeen` is told what has come through, of either side's two, whenever it is more.
+   * its device has both.
    *
    * @throws RdmaError what ended the link.
    */
-  prove(terms: Terms, onSeen: (seen: ProofSeen) => void): Promise<void>;
-  /** Sends what waits. */
-  open(terms: Terms): void;
+  prove(terms: Terms): Promise<void>;
+  /**
+   * Sends what waits.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent.
+   */
+  open(terms: Terms): Promise<void>;
   /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */
   answered(): Promise<void>;
   /** Ends the link, after taking what had arrived. Idempotent. */

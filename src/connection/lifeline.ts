@@ -10,6 +10,7 @@
  * more. After the end everything is freed, the rendezvous last. Time comes from the clock alone, so that a simulation can
  * run it.
  */
+import type { ProofSeen } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { Cleanup } from './cleanup.js';
@@ -65,6 +66,8 @@ export class Lifeline {
   readonly #afterEnd: (() => Promise<void>)[] = [];
   #rendezvous: Rendezvous;
   #stopWatch: (() => void) | undefined;
+  /** Of the attempt that is proving its path. */
+  #onProofSeen: ((seen: ProofSeen) => void) | undefined;
   #first: { resolve(): void; reject(error: unknown): void } | undefined;
   #resolveClosed: (error: RdmaError | undefined) => void = () => {};
 
@@ -80,6 +83,7 @@ export class Lifeline {
     options.dataPath.listener = {
       onLinkFailure: (error) => this.#input({ type: 'link-failed', error }),
       onProgress: () => this.#machine.progress(),
+      onProofSeen: (seen) => this.#onProofSeen?.(seen),
       onQuit: () => this.#input({ type: 'peer-quit' }),
       onQuitDone: () => this.#input({ type: 'quit-done' }),
       onQueuePair: (queuePair) => {
@@ -274,10 +278,13 @@ export class Lifeline {
         const { isEncrypted } = await dataPath.connect(link);
         this.isEncrypted = isEncrypted;
       },
-      prove: (terms, onSeen) => dataPath.prove(terms, onSeen),
+      prove: (terms, onSeen) => {
+        this.#onProofSeen = onSeen;
+        return dataPath.prove(terms);
+      },
     });
     this.peerTerms = terms;
-    dataPath.open(terms);
+    await dataPath.open(terms);
   }
 
   async #replaceRendezvous(): Promise<void> {

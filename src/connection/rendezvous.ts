@@ -8,17 +8,19 @@
  * reason, and then brings nothing more; a connection that wants to go on needs another.
  */
 import type { PeerIdentity } from '../session/peer-identity.js';
-import type { SessionParameters } from '../session/session-data.js';
+import type { ProofSeen, SessionParameters } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { DataPlane, LinkTerms, PrepareOptions } from './data-plane.js';
 
 /** How an attempt is carried out, step by step. What they throw ends the attempt, and `meet` throws it. */
-export interface MeetingSteps extends Pick<DataPlane, 'peerFault' | 'prove'> {
+export interface MeetingSteps extends Pick<DataPlane, 'peerFault'> {
   /** The peer is there: makes the objects, and says what it must know. Nothing is made before. */
   prepare(options: PrepareOptions): Promise<SessionParameters>;
   /** Ties the queue pair to the peer's: the peer may send. */
   connect(link: LinkTerms): Promise<void>;
+  /** Proves the path; `onSeen` is told what has come through, of either side's messages, whenever it is more. */
+  prove(terms: Terms, onSeen: (seen: ProofSeen) => void): Promise<void>;
 }
 
 /** What is told of a peer between two meetings. */

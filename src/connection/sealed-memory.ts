@@ -351,7 +351,7 @@ const endOf = ({ repeatable }: Transfer, error: RdmaError): RdmaError =>
   repeatable || error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error : outcomeUnknown(error);
 
 /** The initial nonce with a counter added in by XOR. */
-function nonceOf(iv: Buffer, counter: bigint): Buffer {
+function nonceOf(iv: Uint8Array, counter: bigint): Buffer {
   const nonce = Buffer.from(iv);
   nonce.writeBigUInt64BE(nonce.readBigUInt64BE(IV_BYTES - 8) ^ counter, IV_BYTES - 8);
   return nonce;

@@ -18,9 +18,9 @@ export const PIECES_PER_KEY = 2 ** 23;
 
 /** The keys of one direction, one after the other, with a nonce for each piece. */
 class KeySchedule {
-  key: Buffer;
+  key: Uint8Array;
   readonly nonce = Buffer.alloc(IV_BYTES);
-  #iv: Buffer;
+  #iv: Uint8Array;
   #count: number;
   readonly #piecesPerKey: number;
 
@@ -34,7 +34,7 @@ class KeySchedule {
   /** Sets `key` and `nonce` for the next piece. */
   advance(): void {
     if (this.#count === this.#piecesPerKey) this.#renew();
-    this.#iv.copy(this.nonce);
+    this.nonce.set(this.#iv);
     // The count stays below 2^32: one word of the nonce is enough.
     this.nonce.writeUInt32BE((this.nonce.readUInt32BE(8) ^ this.#count) >>> 0, 8);
     this.#count++;

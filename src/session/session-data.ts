@@ -39,8 +39,8 @@ export interface PeerFault {
 
 /** Key and initial nonce of one direction. */
 export interface DirectionKeys {
-  readonly key: Buffer;
-  readonly iv: Buffer;
+  readonly key: Uint8Array;
+  readonly iv: Uint8Array;
 }
 
 /** Keys of both directions for one purpose. */

@@ -69,7 +69,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'proof-not-awaited',
       wrong: 'Messages that are posted count as messages that came through.',
       file: PATH,
-      find: 'await this.#proof.done(onSeen);',
+      find: 'await this.#proof.done((seen) => this.listener?.onProofSeen(seen));',
       replace: '',
     },
     {
