@@ -823,6 +823,14 @@ export const CONNECTION_FAULTS = faultsOf(
       judges: ['test/connection/remote-access', 'test/connection/patience'],
     },
     {
+      id: 'data-plane-gets-an-instance',
+      wrong: 'The data plane is given an object with behaviour, which another thread cannot get.',
+      file: 'connection/remote-access',
+      find: 'remote: rangeOf(remote), bytes: own',
+      replace: 'remote, bytes: own',
+      judges: ['test/connection/plane-port'],
+    },
+    {
       id: 'transfers-unbounded',
       wrong: 'Any number of reads and writes may be under way.',
       file: 'connection/transfers',
