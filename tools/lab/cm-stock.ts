@@ -37,14 +37,16 @@ interface Played {
   readonly well: RegExp;
   readonly isEndless?: true;
   readonly overTcp?: true;
+  /** More for our end. */
+  readonly more?: ProgramArguments;
 }
 
 function played(
   name: string,
-  { player, port, count, server, client, well, isEndless, overTcp }: Played,
+  { player, port, count, server, client, well, isEndless, overTcp, more = [] }: Played,
 ): StockProgram {
   const common = (device: string): ProgramArguments => [
-    ...[player, '--device', device, '--port', port, '--count', count],
+    ...[player, '--device', device, '--port', port, '--count', count, ...more],
   ];
   return {
     name,
@@ -103,6 +105,15 @@ export const STOCK_PROGRAMS: readonly StockProgram[] = [
     server: (host) => `ucmatose -b ${host}`,
     client: (host) => `ucmatose -s ${host}`,
     well: /return status 0/,
+  }),
+  played('ucmatose -P ib', {
+    player: 'ucmatose',
+    port: 7471,
+    count: MESSAGES,
+    server: (host) => `ucmatose -P ib -b ${host}`,
+    client: (host) => `ucmatose -P ib -s ${host}`,
+    well: /return status 0/,
+    more: ['--port-space', 'ib'],
   }),
   played('udaddy', {
     player: 'udaddy',

@@ -4,8 +4,10 @@
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
+import type { CmPortSpace } from '../../../src/cm/options.js';
 import { openDevice } from '../../../src/open-device.js';
 import { integerOption, runTool, WrongUsage } from '../../command-line.js';
+import { bareMeeting } from './bare-meeting.js';
 import { cmtime } from './cmtime.js';
 import { fiPingpong } from './fi-pingpong.js';
 import { meeting } from './meeting.js';
@@ -23,11 +25,14 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   qperf,
   'fi-pingpong': fiPingpong,
   meeting,
+  'bare-meeting': bareMeeting,
 };
 
 const USAGE = `usage: main.js NAME --device DEVICE --port PORT [--host HOST | --bind ADDRESS] [--count N]
        main.js meeting … [--text PRIVATE-DATA] [--reject-with PRIVATE-DATA] [--no-receives] [--ping]
        [--retries COUNT]
+       main.js ucmatose … [--port-space tcp|ib]
+       main.js bare-meeting … --qpn NUMBER
 
   --stay  answer what comes late until SIGTERM
   --ping  the first message of rping, and the event answering when its server is about to answer
@@ -36,6 +41,12 @@ const USAGE = `usage: main.js NAME --device DEVICE --port PORT [--host HOST | --
 `;
 
 const MAX_PORT = 65_535;
+const MAX_QPN = 0xfffffe;
+
+function portSpaceOption(value: string): CmPortSpace {
+  if (value === 'tcp' || value === 'ib') return value;
+  throw new WrongUsage(`--port-space is tcp or ib, not ${value}`);
+}
 
 const print = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
@@ -54,6 +65,8 @@ await runTool(USAGE, async (args) => {
       'no-receives': { type: 'boolean', default: false },
       ping: { type: 'boolean', default: false },
       retries: { type: 'string' },
+      'port-space': { type: 'string', default: 'tcp' },
+      qpn: { type: 'string', default: '2' },
       stay: { type: 'boolean', default: false },
     },
   });
@@ -72,6 +85,8 @@ await runTool(USAGE, async (args) => {
     receives: !values['no-receives'],
     ping: values.ping,
     retryCount: values.retries === undefined ? undefined : integerOption('retries', values.retries, 0, 7),
+    portSpace: portSpaceOption(values['port-space']),
+    qpn: integerOption('qpn', values.qpn, 2, MAX_QPN),
     onEvent: (event, told) => print({ event, ...told }),
     onListening: () => print({ event: 'listening' }),
   });

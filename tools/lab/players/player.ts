@@ -5,6 +5,7 @@
 import type { CmConnection } from '../../../src/cm/cm-connection.js';
 import { type CmIncoming, type CmServer, listen } from '../../../src/cm/cm-server.js';
 import { connect } from '../../../src/cm/connect.js';
+import type { CmPortSpace } from '../../../src/cm/options.js';
 import { type Endpoint, type EndpointOptions, openEndpoint } from '../../../src/endpoint/endpoint.js';
 import type { Device } from '../../../src/verbs/device.js';
 import { WcOpcode } from '../../../src/verbs/work-completion.js';
@@ -17,6 +18,7 @@ export interface PlayerOptions {
   /** What the server binds to. */
   readonly bind: string | undefined;
   readonly port: number;
+  readonly portSpace: CmPortSpace;
   /** Connections, or messages, as the stock program counts. */
   readonly count: number;
   /** Private data of the request, or of the reply. */
@@ -27,6 +29,8 @@ export interface PlayerOptions {
   readonly receives: boolean;
   /** Of both ends, as the client chooses. */
   readonly retryCount: number | undefined;
+  /** Of a client without a queue pair. */
+  readonly qpn: number;
   /** A client sends the first message of rping. */
   readonly ping: boolean;
   /** The server listens. */
@@ -39,8 +43,14 @@ export type Player = (options: PlayerOptions) => Promise<Readonly<Record<string,
 
 export const TIMEOUT_MILLIS = 30_000;
 
-export const startServer = async ({ device, bind, port, onListening }: PlayerOptions): Promise<CmServer> => {
-  const server = await listen(device, { port, ...(bind === undefined ? {} : { host: bind }) });
+export const startServer = async ({
+  device,
+  bind,
+  port,
+  portSpace,
+  onListening,
+}: PlayerOptions): Promise<CmServer> => {
+  const server = await listen(device, { port, portSpace, ...(bind === undefined ? {} : { host: bind }) });
   onListening();
   return server;
 };
@@ -52,11 +62,11 @@ export async function nextRequest(server: CmServer): Promise<CmIncoming> {
 }
 
 export const connectTo = (
-  { device, host = '', port, text, retryCount }: PlayerOptions,
+  { device, host = '', port, portSpace, text, retryCount }: PlayerOptions,
   endpoint: Endpoint,
 ): Promise<CmConnection> =>
   connect(device, {
-    ...{ host, port, qp: endpoint, timeoutMillis: TIMEOUT_MILLIS },
+    ...{ host, port, portSpace, qp: endpoint, timeoutMillis: TIMEOUT_MILLIS },
     ...(retryCount === undefined ? {} : { retryCount }),
     ...(text === '' ? {} : { privateData: Buffer.from(text) }),
   });

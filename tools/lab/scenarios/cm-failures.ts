@@ -99,7 +99,10 @@ async function serve(machine: Machine, place: Place, args: ProgramArguments = []
   return running;
 }
 
-async function expectResult(running: Running, values: Readonly<Record<string, unknown>>): Promise<string> {
+export async function expectResult(
+  running: Running,
+  values: Readonly<Record<string, unknown>>,
+): Promise<string> {
   const result = (await running.events).at(-1) ?? {};
   for (const [name, value] of Object.entries(values)) {
     if (result[name] !== value) throw new Error(`${name} is ${String(result[name])}, not ${String(value)}`);

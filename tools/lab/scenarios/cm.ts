@@ -26,6 +26,7 @@ import {
 import { SkipCase } from '../results.js';
 import type { Lab } from '../scenario.js';
 import { cmFailures } from './cm-failures.js';
+import { cmReturns } from './cm-returns.js';
 
 interface Round {
   readonly program: StockProgram;
@@ -40,6 +41,7 @@ export async function cm(lab: Lab): Promise<void> {
   try {
     for (const place of PLACES) for (const program of STOCK_PROGRAMS) await runProgram(lab, place, program);
     await cmFailures(lab);
+    await cmReturns(lab);
     await lab.results.run('tshark calls no packet malformed, ours on soft', { what: 'wire' }, () =>
       judgeWire(capture),
     );
