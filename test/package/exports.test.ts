@@ -72,6 +72,16 @@ const FACES: readonly Face[] = [
     `,
   },
   {
+    entry: 'queuepair/nvme',
+    values: `
+      fileBackend memoryBackend NvmeTarget openDevice serveNvme
+    `,
+    types: `
+      FileBackend FileBackendOptions MemoryBackendOptions NvmeBackend NvmeHost NvmeSubsystemOptions
+      NvmeTargetEvents NvmeWriteOptions ServeNvmeOptions
+    `,
+  },
+  {
     entry: 'queuepair/certificates',
     values: `
       defaultCertificateDir loadOrCreateDevCertificates

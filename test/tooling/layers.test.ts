@@ -59,6 +59,7 @@ const ENTRIES = [
   '../roce.js',
   '../cm.js',
   '../net.js',
+  '../nvme.js',
   'queuepair',
   'queuepair/verbs',
 ];
@@ -135,6 +136,7 @@ const CASES: readonly Case[] = [
     'src/endpoint/x.ts',
     [
       '../cm/a.js',
+      '../nvme/a.js',
       '../net/a.js',
       '../cli/a.js',
       '../connection/a.js',
@@ -176,8 +178,25 @@ const CASES: readonly Case[] = [
     ['./net/a.js', './verbs/a.js', 'node:net'],
   ),
   imports(
+    'src/nvme/x.ts',
+    [
+      '../net/a.js',
+      '../cli/a.js',
+      '../observe/a.js',
+      '../connection/a.js',
+      '../open-device.js',
+      '../session/a.js',
+      '../soft/a.js',
+      '../ibverbs/a.js',
+      '../roce/a.js',
+      ...ENTRIES,
+    ],
+    ['./a.js', '../cm/a.js', '../endpoint/a.js', '../verbs/a.js', 'node:fs/promises'],
+  ),
+  imports(
     'src/cm/x.ts',
     [
+      '../nvme/a.js',
       '../net/a.js',
       '../cli/a.js',
       '../observe/a.js',
@@ -195,6 +214,7 @@ const CASES: readonly Case[] = [
     'src/session/x.ts',
     [
       '../cm/a.js',
+      '../nvme/a.js',
       '../net/a.js',
       '../endpoint/a.js',
       '../cli/a.js',
@@ -213,6 +233,7 @@ const CASES: readonly Case[] = [
     'src/soft/x.ts',
     [
       '../cm/a.js',
+      '../nvme/a.js',
       '../net/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
@@ -229,6 +250,7 @@ const CASES: readonly Case[] = [
     'src/ibverbs/x.ts',
     [
       '../cm/a.js',
+      '../nvme/a.js',
       '../net/a.js',
       '../cli/a.js',
       '../endpoint/a.js',
@@ -291,6 +313,11 @@ const CASES: readonly Case[] = [
     'src/cm.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],
     ['./cm/a.js', './verbs/a.js', './open-device.js'],
+  ),
+  imports(
+    'src/nvme.ts',
+    ['./connection/a.js', './session/a.js', './soft/a.js', './roce/a.js', './index.js', './verbs.js'],
+    ['./nvme/a.js', './verbs/a.js', './open-device.js'],
   ),
   imports(
     'src/roce.ts',
@@ -374,7 +401,7 @@ test('every folder and file of src has a layer', () => {
 });
 
 test('no room above the contract of devices names a kind of device', () => {
-  const rooms = ['verbs', 'endpoint', 'cm', 'session', 'connection', 'net', 'observe'];
+  const rooms = ['verbs', 'endpoint', 'cm', 'nvme', 'session', 'connection', 'net', 'observe'];
   const files = rooms.flatMap((room) => {
     const paths = readdirSync(join(packageRoot(), 'src', room), { recursive: true, encoding: 'utf8' });
     return paths.filter((path) => path.endsWith('.ts')).map((path) => join('src', room, path));

@@ -1,0 +1,393 @@
+/**
+ * Serves disks to hosts over NVMe over Fabrics: `serveNvme` listens by rdma_cm, gives every host that comes its controller and its
+ * queues, and takes them back.
+ *
+ * Invariants: everything that a host has is bounded and ends with it, at the latest when its keep-alive timer expires; a failure of
+ * one host's queues is no other host's; when `close` resolves, no backend is in use and the device is as before.
+ */
+import { EventEmitter } from 'node:events';
+import { type CmIncoming, type CmServer, listen } from '../../cm/cm-server.js';
+import { openEndpoint } from '../../endpoint/endpoint.js';
+import { AccessFlags } from '../../verbs/access-flags.js';
+import { type CmAddress, RejectReason } from '../../verbs/connection-manager.js';
+import type { Device, ProtectionDomain } from '../../verbs/device.js';
+import type { MemoryRegion } from '../../verbs/memory-region.js';
+import type { Command } from '../wire/command.js';
+import type { ConnectData } from '../wire/connect-data.js';
+import type { DiscoveryEntry } from '../wire/log-pages.js';
+import { DISCOVERY_NQN } from '../wire/opcodes.js';
+import {
+  type QueueRequest,
+  queueReject,
+  queueReply,
+  RejectStatus,
+  readQueueRequest,
+} from '../wire/private-data.js';
+import { DO_NOT_RETRY, nvmeStatusName, Status } from '../wire/status.js';
+import type { AdminFacts } from './admin-commands.js';
+import { ConnectWork } from './admin-work.js';
+import { BufferPool, POOL_BYTES } from './buffer-pool.js';
+import type { Controller } from './controller.js';
+import { TargetCounters } from './counters.js';
+import { flushAll } from './io-work.js';
+import { LIMITS, type TargetLimits } from './limits.js';
+import { checkServe, limitsOf, type ServeNvmeOptions } from './options.js';
+import { type ConnectDecision, Registry } from './registry.js';
+import type { TargetServices } from './services.js';
+import { DISCOVERY_SUBSYSTEM, isAllowed, makeSubsystem, type Subsystem } from './subsystem.js';
+import { CAPSULE_BYTES, sendRequestsFor, TargetQueue } from './target-queue.js';
+
+const DEFAULT_PORT = 4420;
+const LOOK_MILLIS = 250;
+const MODEL = 'queuepair';
+const FIRMWARE = '1';
+
+/** A host with its controller, as it says itself: nobody proves these names. */
+export interface NvmeHost {
+  readonly hostNqn: string;
+  readonly hostId: string;
+  readonly subsystem: string;
+  readonly controllerId: number;
+  readonly address: CmAddress;
+}
+
+export interface NvmeTargetEvents {
+  /** A host has connected its admin queue. */
+  connect: [host: NvmeHost];
+  /** Its controller is gone, with all of its queues. */
+  disconnect: [host: NvmeHost, reason: string];
+  /** A queue, or a Connect command, that was refused. */
+  refused: [address: CmAddress, reason: string];
+  /** A backend failed; the host's command failed with it. */
+  backendError: [error: unknown, host: NvmeHost];
+  close: [];
+}
+
+/**
+ * Serves the namespaces of `subsystems` until it is closed. Whoever reaches the device can ask for them by name: NVMe over RDMA
+ * as it is spoken here proves nobody's name and hides nothing.
+ *
+ * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_ADDRESS, ERR_RDMA_NOT_SUPPORTED, ERR_RDMA_NO_MEMORY, each with what to do.
+ */
+export async function serveNvme(options: ServeNvmeOptions): Promise<NvmeTarget> {
+  checkServe(options);
+  const { device, host, port = DEFAULT_PORT } = options;
+  const pd = await device.allocPd();
+  try {
+    const region = await pd.regMr(new Uint8Array(POOL_BYTES), AccessFlags.LOCAL_WRITE);
+    try {
+      const server = await listen(device, { port, ...(host === undefined ? {} : { host }) });
+      return new NvmeTarget(options, { device, pd, region, server });
+    } catch (error) {
+      await region.close();
+      throw error;
+    }
+  } catch (error) {
+    await pd.close();
+    throw error;
+  }
+}
+
+interface TargetParts {
+  readonly device: Device;
+  readonly pd: ProtectionDomain;
+  readonly region: MemoryRegion;
+  readonly server: CmServer;
+}
+
+export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncDisposable {
+  readonly #parts: TargetParts;
+  readonly #limits: TargetLimits;
+  readonly #subsystems: ReadonlyMap<string, Subsystem>;
+  readonly #registry: Registry;
+  readonly #counters = new TargetCounters();
+  readonly #pool: BufferPool;
+  readonly #queues = new Set<TargetQueue>();
+  /** Places that requests have whose queue is not there yet. */
+  #expected = 0;
+  readonly #hosts = new Map<Controller, NvmeHost>();
+  /** Why a controller ends, and all of its queues. */
+  readonly #reasons = new Map<Controller, string>();
+  readonly #services: TargetServices;
+  readonly #timer: NodeJS.Timeout;
+  readonly #accepting = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
+
+  /** @internal Made by `serveNvme`. */
+  constructor(options: ServeNvmeOptions, parts: TargetParts) {
+    super();
+    this.#parts = parts;
+    this.#limits = limitsOf(options);
+    this.#pool = new BufferPool(parts.region);
+    const subsystems = Object.entries(options.subsystems).map(([nqn, { namespaces, allowedHosts }]) =>
+      makeSubsystem(nqn, namespaces, allowedHosts),
+    );
+    this.#subsystems = new Map([DISCOVERY_SUBSYSTEM, ...subsystems].map((one) => [one.nqn, one]));
+    this.#registry = new Registry(this.#subsystems, this.#limits);
+    this.#services = this.#makeServices();
+    this.#timer = setInterval(() => this.#look(), LOOK_MILLIS);
+    parts.server.on('request', (request) => this.#onRequest(request));
+    parts.server.on('close', () => void this.close().catch(() => {}));
+  }
+
+  /** Where it listens; the port is of rdma_cm. */
+  get address(): CmAddress {
+    return this.#parts.server.address;
+  }
+
+  /** Hosts that are connected. */
+  get hosts(): readonly NvmeHost[] {
+    return [...this.#hosts.values()];
+  }
+
+  /** What it has done, and what it holds. */
+  counters(): Readonly<Record<string, number>> {
+    return {
+      ...this.#counters,
+      controllers: this.#registry.size,
+      queues: this.#queues.size,
+      buffersInUse: this.#pool.used,
+    };
+  }
+
+  /** Takes no more hosts, ends the queues of all, and waits until backends are done with them. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { server, region, pd } = this.#parts;
+    clearInterval(this.#timer);
+    await server.close();
+    for (const controller of this.#hosts.keys()) this.#reasons.set(controller, 'the target was closed');
+    await Promise.all([...this.#queues].map((queue) => queue.end('the target was closed')));
+    await Promise.all(this.#accepting);
+    await Promise.all([...this.#queues].map((queue) => queue.end('the target was closed')));
+    await region.close();
+    await pd.close();
+    this.emit('close');
+  }
+
+  #onRequest(request: CmIncoming): void {
+    const accepting = this.#accept(request)
+      .catch(() => {})
+      .finally(() => this.#accepting.delete(accepting));
+    this.#accepting.add(accepting);
+  }
+
+  async #accept(request: CmIncoming): Promise<void> {
+    const wanted = this.#wantedQueue(request);
+    if (typeof wanted === 'number') return this.#reject(request, wanted);
+    this.#expected++;
+    let queue: TargetQueue;
+    try {
+      queue = await this.#openQueue(wanted);
+      this.#queues.add(queue);
+    } catch {
+      return await this.#reject(request, RejectStatus.NO_RESOURCES);
+    } finally {
+      this.#expected--;
+    }
+    try {
+      const connection = await request.accept({
+        qp: queue.endpoint,
+        privateData: queueReply(wanted.entries),
+      });
+      this.#counters.queuesAccepted++;
+      queue.start(connection);
+    } catch {
+      await queue.end('the host did not come');
+    }
+  }
+
+  #wantedQueue(request: CmIncoming): QueueRequest | RejectStatus {
+    const wanted = readQueueRequest(request.privateData, {
+      maxQid: this.#limits.ioQueues,
+      maxEntries: this.#limits.queueEntries,
+    });
+    if (typeof wanted === 'number') return wanted;
+    if (request.peer.responderResources === 0) return RejectStatus.READ_DEPTH;
+    const isFull = this.#queues.size + this.#expected >= this.#limits.queues || this.#closing !== undefined;
+    return isFull ? RejectStatus.NO_RESOURCES : wanted;
+  }
+
+  async #reject(request: CmIncoming, status: RejectStatus): Promise<void> {
+    this.#counters.queuesRefused++;
+    const name = Object.entries(RejectStatus).find(([, value]) => value === status)?.[0] ?? 'LENGTH';
+    this.emit('refused', request.remote, `a queue was refused: ${name}`);
+    await request.reject({ reason: RejectReason.CONSUMER, privateData: queueReject(status) });
+  }
+
+  async #openQueue({ qid, entries }: QueueRequest): Promise<TargetQueue> {
+    const { device, pd } = this.#parts;
+    const endpoint = await openEndpoint(device, {
+      pd,
+      capacity: {
+        maxSendWr: sendRequestsFor(entries),
+        maxRecvWr: entries,
+        maxSendSge: 1,
+        maxRecvSge: 1,
+      },
+      memory: entries * CAPSULE_BYTES,
+    });
+    return new TargetQueue({ qid, entries, endpoint, services: this.#services, work: new ConnectWork() });
+  }
+
+  #makeServices(): TargetServices {
+    return {
+      pool: this.#pool,
+      counters: this.#counters,
+      nowMillis: () => performance.now(),
+      connect: (queue, command, data) => this.#connect(queue, command, data),
+      adminFacts: (queue) => this.#adminFacts(queue),
+      shutDown: (controller) => void this.#shutDown(controller),
+      disable: (controller) => this.#endIoQueues(controller, 'the host disabled its controller'),
+      onFatal: (queue, reason) => this.#onFatal(queue, reason),
+      onBackendError: (queue, error) => this.#onBackendError(queue, error),
+      onQueueEnding: (queue, reason) => this.#onQueueEnding(queue, reason),
+      onQueueEnded: (queue) => this.#onQueueEnded(queue),
+    };
+  }
+
+  /** A host that comes again must not be overtaken by what its former queues left in a backend. */
+  async #connect(queue: TargetQueue, command: Command, data: ConnectData): Promise<ConnectDecision> {
+    const former = [...this.#queues].filter(
+      ({ isEnding, controller }) =>
+        isEnding && controller?.hostId === data.hostId && controller.subsystem.nqn === data.subsystemNqn,
+    );
+    await Promise.all(former.map((one) => one.end('')));
+    if (queue.isEnding) return { isAccepted: false, status: Status.COMMAND_SEQUENCE_ERROR, result: 0 };
+    const { qid, entries } = queue;
+    const decision = this.#registry.connect(command, data, { qid, entries }, performance.now());
+    const address = queue.connection?.remote ?? NOWHERE;
+    if (!decision.isAccepted) {
+      this.#counters.connectsRefused++;
+      this.emit(
+        'refused',
+        address,
+        `Connect was refused: ${nvmeStatusName(decision.status & ~DO_NOT_RETRY)}`,
+      );
+      return decision;
+    }
+    const { controller } = decision;
+    queue.controller = controller;
+    if (qid !== 0) return decision;
+    const { hostNqn, hostId, subsystem, id } = controller;
+    const host = { hostNqn, hostId, subsystem: subsystem.nqn, controllerId: id, address };
+    this.#hosts.set(controller, host);
+    this.emit('connect', host);
+    return decision;
+  }
+
+  #adminFacts(queue: TargetQueue): AdminFacts {
+    const { controller, connection } = queue;
+    const { bytesRead, bytesWritten, reads, writes } = this.#counters;
+    return {
+      model: MODEL,
+      firmware: FIRMWARE,
+      health: () => ({ bytesRead, bytesWritten, reads, writes }),
+      discovery: () => ({
+        generation: 1,
+        entries: this.#entriesFor(controller?.hostNqn ?? '', connection?.local.host ?? ''),
+      }),
+    };
+  }
+
+  /** At the address by which the host has come. */
+  #entriesFor(hostNqn: string, host: string): DiscoveryEntry[] {
+    const { port } = this.address;
+    return [...this.#subsystems.values()]
+      .filter((subsystem) => isAllowed(subsystem, hostNqn))
+      .map(({ nqn }) => ({ nqn, host, port, isDiscovery: nqn === DISCOVERY_NQN }));
+  }
+
+  async #shutDown(controller: Controller): Promise<void> {
+    try {
+      await flushAll(controller.subsystem);
+      controller.shutDownDone();
+    } catch (error) {
+      controller.fail();
+      this.#tellBackendError(controller, error);
+    }
+  }
+
+  #endIoQueues(controller: Controller, reason: string): void {
+    for (const queue of this.#queues) {
+      if (queue.controller === controller && queue.qid !== 0) void queue.end(reason);
+    }
+  }
+
+  #endController(controller: Controller, reason: string): void {
+    if (!this.#reasons.has(controller)) this.#reasons.set(controller, reason);
+    for (const queue of this.#queues) if (queue.controller === controller) void queue.end(reason);
+  }
+
+  #onFatal(queue: TargetQueue, reason: string): void {
+    if (queue.controller === undefined) void queue.end(reason);
+    else {
+      queue.controller.fail();
+      this.#endController(queue.controller, reason);
+    }
+  }
+
+  #onBackendError({ controller }: TargetQueue, error: unknown): void {
+    if (controller !== undefined) this.#tellBackendError(controller, error);
+  }
+
+  #tellBackendError(controller: Controller, error: unknown): void {
+    this.#counters.backendErrors++;
+    const host = this.#hosts.get(controller);
+    if (host !== undefined) this.emit('backendError', error, host);
+  }
+
+  /** A controller lives as long as its admin queue. */
+  #onQueueEnding({ qid, controller }: TargetQueue, reason: string): void {
+    if (controller === undefined) return;
+    if (qid === 0) {
+      this.#registry.remove(controller);
+      this.#endController(controller, reason);
+    }
+  }
+
+  #onQueueEnded(queue: TargetQueue): void {
+    this.#queues.delete(queue);
+    const { controller } = queue;
+    if (controller === undefined) return;
+    controller.queueIds.delete(queue.qid);
+    const host = this.#hosts.get(controller);
+    const isLast = ![...this.#queues].some((other) => other.controller === controller);
+    if (host === undefined || !isLast || !this.#reasons.has(controller)) return;
+    this.#hosts.delete(controller);
+    const reason = this.#reasons.get(controller) ?? '';
+    this.#reasons.delete(controller);
+    this.emit('disconnect', host, reason);
+  }
+
+  /** Who is silent, or takes nothing, goes. */
+  #look(): void {
+    const nowMillis = performance.now();
+    for (const controller of this.#registry.controllers) {
+      if (!controller.isSilent(nowMillis)) continue;
+      this.#counters.keepAliveExpired++;
+      this.#registry.remove(controller);
+      this.#endController(controller, 'the keep-alive timer expired');
+    }
+    for (const queue of this.#queues) {
+      if (queue.isEnding || queue.connection === undefined) continue;
+      if (queue.isStalled(nowMillis)) {
+        this.#counters.queuesStalled++;
+        void queue.end('the host does not take what it asked for');
+      } else if (queue.controller === undefined && nowMillis - queue.sinceMillis > LIMITS.connectMillis) {
+        this.#counters.connectsMissed++;
+        void queue.end('the host did not send Connect');
+      }
+    }
+  }
+}
+
+const NOWHERE: CmAddress = { host: '', port: 0 };
