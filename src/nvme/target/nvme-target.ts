@@ -33,7 +33,7 @@ import { flushAll } from './io-work.js';
 import { LIMITS, type TargetLimits } from './limits.js';
 import { checkServe, limitsOf, type ServeNvmeOptions } from './options.js';
 import { type ConnectDecision, Registry } from './registry.js';
-import type { TargetServices } from './services.js';
+import type { HostQueue, TargetServices } from './services.js';
 import { DISCOVERY_SUBSYSTEM, isAllowed, makeSubsystem, type Subsystem } from './subsystem.js';
 import { CAPSULE_BYTES, sendRequestsFor, TargetQueue } from './target-queue.js';
 
@@ -102,7 +102,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   readonly #registry: Registry;
   readonly #counters = new TargetCounters();
   readonly #pool: BufferPool;
-  readonly #queues = new Set<TargetQueue>();
+  readonly #queues = new Set<HostQueue>();
   /** Places that requests have whose queue is not there yet. */
   #expected = 0;
   readonly #hosts = new Map<Controller, NvmeHost>();
@@ -255,7 +255,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   }
 
   /** A host that comes again must not be overtaken by what its former queues left in a backend. */
-  async #connect(queue: TargetQueue, command: Command, data: ConnectData): Promise<ConnectDecision> {
+  async #connect(queue: HostQueue, command: Command, data: ConnectData): Promise<ConnectDecision> {
     const former = [...this.#queues].filter(
       ({ isEnding, controller }) =>
         isEnding && controller?.hostId === data.hostId && controller.subsystem.nqn === data.subsystemNqn,
@@ -284,7 +284,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     return decision;
   }
 
-  #adminFacts(queue: TargetQueue): AdminFacts {
+  #adminFacts(queue: HostQueue): AdminFacts {
     const { controller, connection } = queue;
     const { bytesRead, bytesWritten, reads, writes } = this.#counters;
     return {
@@ -327,7 +327,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     for (const queue of this.#queues) if (queue.controller === controller) void queue.end(reason);
   }
 
-  #onFatal(queue: TargetQueue, reason: string): void {
+  #onFatal(queue: HostQueue, reason: string): void {
     if (queue.controller === undefined) void queue.end(reason);
     else {
       queue.controller.fail();
@@ -335,7 +335,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     }
   }
 
-  #onBackendError({ controller }: TargetQueue, error: unknown): void {
+  #onBackendError({ controller }: HostQueue, error: unknown): void {
     if (controller !== undefined) this.#tellBackendError(controller, error);
   }
 
@@ -346,7 +346,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   }
 
   /** A controller lives as long as its admin queue. */
-  #onQueueEnding({ qid, controller }: TargetQueue, reason: string): void {
+  #onQueueEnding({ qid, controller }: HostQueue, reason: string): void {
     if (controller === undefined) return;
     if (qid === 0) {
       this.#registry.remove(controller);
@@ -354,7 +354,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     }
   }
 
-  #onQueueEnded(queue: TargetQueue): void {
+  #onQueueEnded(queue: HostQueue): void {
     this.#queues.delete(queue);
     const { controller } = queue;
     if (controller === undefined) return;

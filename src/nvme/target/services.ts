@@ -1,4 +1,5 @@
-/** What the queues of a target share. */
+/** What the queues of a target share, and what a target must know of its queues. */
+import type { CmConnection } from '../../cm/cm-connection.js';
 
 import type { Command } from '../wire/command.js';
 import type { ConnectData } from '../wire/connect-data.js';
@@ -7,23 +8,36 @@ import type { BufferPool } from './buffer-pool.js';
 import type { Controller } from './controller.js';
 import type { TargetCounters } from './counters.js';
 import type { ConnectDecision } from './registry.js';
-import type { TargetQueue } from './target-queue.js';
+
+export interface HostQueue {
+  readonly qid: number;
+  readonly entries: number;
+  /** Once the host has sent Connect. */
+  controller: Controller | undefined;
+  /** Once rdma_cm is done. */
+  readonly connection: CmConnection | undefined;
+  readonly isEnding: boolean;
+  readonly sinceMillis: number;
+  isStalled(nowMillis: number): boolean;
+  /** Resolves when nothing of it is in use any more. */
+  end(reason: string): Promise<void>;
+}
 
 export interface TargetServices {
   readonly pool: BufferPool;
   readonly counters: TargetCounters;
   nowMillis(): number;
   /** Decides about a Connect command; what a host left behind in backends is done when it resolves. */
-  connect(queue: TargetQueue, command: Command, data: ConnectData): Promise<ConnectDecision>;
+  connect(queue: HostQueue, command: Command, data: ConnectData): Promise<ConnectDecision>;
   /** For commands of this queue. */
-  adminFacts(queue: TargetQueue): AdminFacts;
+  adminFacts(queue: HostQueue): AdminFacts;
   /** The host has asked for an orderly end: what it wrote must survive. */
   shutDown(controller: Controller): void;
   /** The host has switched its controller off. */
   disable(controller: Controller): void;
   /** The host breaks the protocol: its controller fails, and its queues end. */
-  onFatal(queue: TargetQueue, reason: string): void;
-  onBackendError(queue: TargetQueue, error: unknown): void;
-  onQueueEnding(queue: TargetQueue, reason: string): void;
-  onQueueEnded(queue: TargetQueue): void;
+  onFatal(queue: HostQueue, reason: string): void;
+  onBackendError(queue: HostQueue, error: unknown): void;
+  onQueueEnding(queue: HostQueue, reason: string): void;
+  onQueueEnded(queue: HostQueue): void;
 }

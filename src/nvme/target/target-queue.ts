@@ -22,7 +22,7 @@ import { Status } from '../wire/status.js';
 import type { Controller } from './controller.js';
 import { LIMITS } from './limits.js';
 import { PostKind, type RequestOwner, TargetRequest } from './request.js';
-import type { TargetServices } from './services.js';
+import type { HostQueue, TargetServices } from './services.js';
 
 /** Of one receive. */
 export const CAPSULE_BYTES = COMMAND_BYTES + LIMITS.inCapsuleBytes;
@@ -46,7 +46,7 @@ export interface QueueWork {
   onBackendFailed(queue: TargetQueue, request: TargetRequest, error: unknown): void;
 }
 
-export class TargetQueue implements RequestOwner {
+export class TargetQueue implements RequestOwner, HostQueue {
   readonly qid: number;
   readonly entries: number;
   readonly endpoint: Endpoint;
