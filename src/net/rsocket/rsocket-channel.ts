@@ -1,0 +1,276 @@
+/**
+ * One end of an rsocket that is connected, as a byte channel: hands completions to the machine, posts what it asks for, and
+ * ends the connection when both have said all.
+ *
+ * Invariants: a byte is copied once on its way out and once on its way in; the peer's last word is acknowledged before the
+ * queue pair goes; whatever ends the connection, the endpoint is closed and `closed` resolves.
+ */
+import type { CmConnection, CmEnding } from '../../cm/cm-connection.js';
+import type { ByteChannel, ByteChannelListener } from '../../connection/byte-channel.js';
+import { asRdmaError, RdmaError } from '../../verbs/errors.js';
+import { tell } from '../../verbs/listeners.js';
+import { WcOpcode, type WorkCompletion } from '../../verbs/work-completion.js';
+import type { FaultCounts } from './fault-counts.js';
+import { PostWriter } from './post-writer.js';
+import type { RsocketMachine } from './rsocket-machine.js';
+import type { RsocketMemory } from './rsocket-memory.js';
+import type { RsocketTerms } from './wire/private-data.js';
+
+/** A peer that has had its last word says DREQ within this time; else this end does. */
+const LAST_WORD_MILLIS = 1000;
+/** What was written before the program closed has this long to arrive. */
+const LINGER_MILLIS = 30_000;
+/** At most so much at a time goes to the program. */
+const MAX_CHUNK_BYTES = 64 * 1024;
+
+interface PendingWrite {
+  readonly data: Uint8Array;
+  readonly done: () => void;
+}
+
+export class RsocketChannel implements ByteChannel {
+  listener: ByteChannelListener | null = null;
+  readonly connection: CmConnection;
+  /** All of it is freed. Never rejects. */
+  readonly closed: Promise<void>;
+  readonly #memory: RsocketMemory;
+  readonly #machine: RsocketMachine;
+  readonly #writer: PostWriter;
+  readonly #faults: FaultCounts;
+  readonly #ring: Uint8Array;
+  /** In order; `#taken` bytes of the first are in the send ring. */
+  readonly #writes: PendingWrite[] = [];
+  #taken = 0;
+  #onEnded: (() => void) | null = null;
+  #isClosed = false;
+  /** The queue pair takes nothing any more. */
+  #isDown = false;
+  #isTold = false;
+  #isLeaving = false;
+  #lastWordTimer: NodeJS.Timeout | undefined;
+  #keepAliveTimer: NodeJS.Timeout | undefined;
+  #tellClosed: () => void = () => {};
+
+  constructor(memory: RsocketMemory, peer: RsocketTerms, connection: CmConnection, faults: FaultCounts) {
+    this.#memory = memory;
+    this.#ring = memory.ring.bytes;
+    this.#faults = faults;
+    this.#machine = memory.machineWith(peer);
+    this.#writer = new PostWriter(memory.endpoint.qp, memory.sendRing);
+    this.connection = connection;
+    this.closed = new Promise((resolve) => {
+      this.#tellClosed = resolve;
+    });
+    // Not at once: its owner sets the listener first.
+    setImmediate(() => this.#run());
+  }
+
+  write(data: Uint8Array, done: () => void): void {
+    this.#writes.push({ data, done });
+    this.#advance();
+    this.#tellSoon();
+  }
+
+  end(done: () => void): void {
+    this.#onEnded = done;
+    this.#advance();
+    this.#tellSoon();
+  }
+
+  read(): Uint8Array | undefined {
+    const { incoming } = this.#machine;
+    const bytes = Math.min(incoming.frontBytes, MAX_CHUNK_BYTES);
+    if (bytes === 0) return undefined;
+    const from = incoming.frontOffset;
+    const chunk = Buffer.from(this.#ring.subarray(from, from + bytes));
+    this.#machine.consume(bytes);
+    this.#post();
+    return chunk;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#machine.isPeerDone && this.#machine.incoming.unread === 0;
+  }
+
+  /** Without an error the peer gets what was written, and an end; with one it sees a reset. */
+  close(error: Error | null): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.listener = null;
+    clearInterval(this.#keepAliveTimer);
+    if (error !== null && !this.#machine.isOver) {
+      this.#leave();
+      return;
+    }
+    this.#machine.close();
+    this.#post();
+    if (this.#isDown || this.#leaveWhenOver()) return;
+    this.#lastWordTimer ??= setTimeout(() => this.#leave(), LINGER_MILLIS);
+  }
+
+  /** Has the device look every now and then whether the peer is there. */
+  setKeepAlive(isOn: boolean, everyMillis: number): void {
+    clearInterval(this.#keepAliveTimer);
+    if (!isOn || this.#isDown || this.#isClosed) return;
+    this.#keepAliveTimer = setInterval(() => {
+      this.#machine.keepAlive();
+      this.#post();
+    }, everyMillis).unref();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#post();
+      await this.#memory.endpoint.until(this.#afterCompletions, this.#take);
+    } catch (error) {
+      this.#isDown = true;
+      await this.#afterEnd(asRdmaError(error, 'the queue pair failed'));
+    }
+  }
+
+  readonly #take = (completion: WorkCompletion): void => {
+    if (completion.opcode === WcOpcode.RECV_RDMA_WITH_IMM) {
+      this.#writer.receive();
+      this.#machine.received(completion.imm, completion.byteLen);
+    } else if (completion.opcode === WcOpcode.RECV) this.#machine.receivedOther();
+    else this.#machine.completed();
+  };
+
+  /** Never true: the wait ends with the queue pair. */
+  readonly #afterCompletions = (): boolean => {
+    this.#advance();
+    if (this.#machine.fault !== undefined) {
+      this.#leave();
+      return false;
+    }
+    this.#tellWriter();
+    if (this.#machine.incoming.unread > 0 || this.#machine.isPeerDone) this.#tellReadable();
+    this.#leaveWhenOver();
+    return false;
+  };
+
+  /** Whatever can go out goes out. */
+  #advance(): void {
+    do this.#post();
+    while (this.#fillSendRing());
+    if (this.#onEnded === null || this.#writes.length > 0) return;
+    this.#machine.endWriting();
+    this.#post();
+  }
+
+  #post(): void {
+    if (this.#isDown || this.#isLeaving) return;
+    try {
+      for (let post = this.#machine.nextPost(); post !== undefined; post = this.#machine.nextPost()) {
+        this.#writer.post(post);
+      }
+    } catch {
+      // The queue pair has gone to ERR meanwhile: the completions of what was posted tell why.
+    }
+  }
+
+  /** Returns whether there is something new to post. */
+  #fillSendRing(): boolean {
+    const { outgoing } = this.#machine;
+    const pending = this.#writes[0];
+    if (pending === undefined) return false;
+    const rest = pending.data.length - this.#taken;
+    const bytes = Math.min(rest, this.#machine.writable);
+    if (bytes > 0) {
+      const part = pending.data.subarray(this.#taken, this.#taken + bytes);
+      this.#memory.sendRing.bytes.set(part, outgoing.tailOffset);
+      this.#machine.queue(bytes);
+      this.#taken += bytes;
+    }
+    if (bytes < rest) return bytes > 0;
+    this.#writes.shift();
+    this.#taken = 0;
+    tell(pending.done, undefined);
+    return true;
+  }
+
+  /** Tells the end of our direction, or that it cannot be whole. */
+  #tellWriter(): void {
+    if (this.#isTold) return;
+    if (this.#machine.isWritingDone) this.#tellEnded();
+    else if (this.#machine.isPeerGone) {
+      const isLosing = this.#writes.length > 0 || this.#machine.outgoing.waiting > 0;
+      if (isLosing) this.#tellClosedOnce(peerLeft(this.connection.remote.host));
+      else if (this.#machine.outgoing.unacknowledged === 0) this.#tellEnded();
+    }
+  }
+
+  /** No completion will come to tell it. */
+  #tellSoon(): void {
+    if (this.#machine.isPeerGone) setImmediate(() => this.#tellWriter());
+  }
+
+  #tellEnded(): void {
+    const done = this.#onEnded;
+    if (done === null) return;
+    this.#onEnded = null;
+    tell(done, undefined);
+  }
+
+  // What the program throws is its own affair, and no failure of the queue pair.
+
+  #tellReadable(): void {
+    const { listener } = this;
+    if (listener !== null) tell(() => listener.onReadable(), undefined);
+  }
+
+  #tellReset(error: RdmaError): void {
+    const { listener } = this;
+    if (listener !== null) tell((reason) => listener.onReset(reason), error);
+  }
+
+  #tellClosedOnce(error: RdmaError): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const { listener } = this;
+    if (listener !== null) tell((reason) => listener.onClosed(reason), error);
+  }
+
+  /** Returns whether it is over. The peer that had the last word may be asking still whether it arrived. */
+  #leaveWhenOver(): boolean {
+    if (!this.#machine.isOver) return false;
+    if (!this.#machine.isPeerGone) this.#leave();
+    else {
+      clearTimeout(this.#lastWordTimer);
+      this.#lastWordTimer = setTimeout(() => this.#leave(), LAST_WORD_MILLIS);
+    }
+    return true;
+  }
+
+  /** DREQ. The queue pair goes to ERR, which ends the wait for completions. */
+  #leave(): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    void this.connection.disconnect();
+  }
+
+  async #afterEnd(failure: RdmaError): Promise<void> {
+    clearTimeout(this.#lastWordTimer);
+    clearInterval(this.#keepAliveTimer);
+    if (this.#machine.isPeerDone) this.#tellReadable();
+    this.#tellWriter();
+    const { fault } = this.#machine;
+    const { host } = this.connection.remote;
+    if (fault !== undefined) this.#tellReset(this.#faults.count(fault, host));
+    const isWhole = this.#machine.isPeerDone && (this.#machine.isWritingDone || this.#machine.isPeerGone);
+    this.#isLeaving = true;
+    const ending = await this.connection.disconnect();
+    if (!isWhole && fault === undefined) this.#tellClosedOnce(lost(host, ending, failure));
+    await this.#memory.endpoint.close().catch(() => {});
+    this.#tellClosed();
+  }
+}
+
+const peerLeft = (host: string): RdmaError =>
+  new RdmaError('ERR_RDMA_CONNECTION_LOST', `the program at ${host} has closed and takes no more data`);
+
+function lost(host: string, ending: CmEnding, cause: RdmaError): RdmaError {
+  const isReset = ending.type === 'disconnected' && ending.byPeer;
+  const what = isReset ? `the program at ${host} has given the connection up` : `the way to ${host} is lost`;
+  return new RdmaError('ERR_RDMA_CONNECTION_LOST', what, { cause });
+}

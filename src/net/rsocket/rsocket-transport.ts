@@ -1,0 +1,143 @@
+/**
+ * Sockets over rsocket: the protocol that stock programs speak when they are started with librspreload. It is plain and
+ * authenticates nobody, so that a program asks for it by name and never gets it as a fallback.
+ *
+ * Invariants: what a client does wrong ends its own connection only; it is counted, and the server goes on. When
+ * `close` of a listener has resolved, nothing of it is left.
+ */
+
+import { type CmIncoming, type CmServer, listen } from '../../cm/cm-server.js';
+import type { CmAddress } from '../../verbs/connection-manager.js';
+import type { Device } from '../../verbs/device.js';
+import { asRdmaError, RdmaError } from '../../verbs/errors.js';
+import type {
+  ConnectTarget,
+  EndAddress,
+  ListeningTransport,
+  ListenTarget,
+  StreamListener,
+  Transport,
+  TransportStream,
+} from '../transport.js';
+import { FaultCounts } from './fault-counts.js';
+import type { RsocketChannel } from './rsocket-channel.js';
+import { acceptRsocket, connectRsocket } from './rsocket-meeting.js';
+import type { RsocketOptions } from './rsocket-options.js';
+
+/** A stream of this transport, whose channel can do more than others. */
+export interface RsocketStream extends TransportStream {
+  readonly channel: RsocketChannel;
+}
+
+export class RsocketTransport implements Transport {
+  readonly #device: Device;
+  readonly #options: RsocketOptions;
+  readonly #faults = new FaultCounts();
+
+  /** The device stays its owner's. */
+  constructor(device: Device, options: RsocketOptions = {}) {
+    this.#device = device;
+    this.#options = options;
+  }
+
+  /** What peers have done wrong, by name (`RsocketFault`). */
+  faults(): Readonly<Record<string, number>> {
+    return this.#faults.snapshot();
+  }
+
+  async connect({ addresses, port, signal }: ConnectTarget): Promise<RsocketStream> {
+    let failure: RdmaError | undefined;
+    for (const host of addresses) {
+      try {
+        const channel = await connectRsocket(
+          this.#device,
+          { host, port, signal },
+          this.#options,
+          this.#faults,
+        );
+        return streamOf(channel);
+      } catch (error) {
+        failure = asRdmaError(error, `the connection to ${host} could not be made`);
+        if (signal.aborted) break;
+      }
+    }
+    throw failure ?? new RdmaError('ERR_RDMA_ADDRESS', 'there is no address to connect to');
+  }
+
+  async listen({ host, port, backlog }: ListenTarget, listener: StreamListener): Promise<ListeningTransport> {
+    const server = await listen(this.#device, { host, port, ...(backlog === undefined ? {} : { backlog }) });
+    return new RsocketListening(this.#device, server, this.#options, this.#faults, listener);
+  }
+}
+
+class RsocketListening implements ListeningTransport {
+  readonly address: EndAddress;
+  readonly #device: Device;
+  readonly #server: CmServer;
+  readonly #options: RsocketOptions;
+  readonly #faults: FaultCounts;
+  readonly #listener: StreamListener;
+  readonly #open = new Set<RsocketChannel>();
+  readonly #meetings = new Set<Promise<void>>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(
+    device: Device,
+    server: CmServer,
+    options: RsocketOptions,
+    faults: FaultCounts,
+    listener: StreamListener,
+  ) {
+    this.address = endOf(server.address);
+    this.#device = device;
+    this.#server = server;
+    this.#options = options;
+    this.#faults = faults;
+    this.#listener = listener;
+    void this.#serve();
+  }
+
+  stop(): void {
+    this.#stopping ??= this.#server.close();
+  }
+
+  async close(): Promise<void> {
+    this.stop();
+    await this.#stopping;
+    await Promise.all(this.#meetings);
+    for (const channel of this.#open) channel.close(null);
+    await Promise.all([...this.#open].map(({ closed }) => closed));
+  }
+
+  async #serve(): Promise<void> {
+    for await (const request of this.#server) {
+      const meeting = this.#meet(request);
+      this.#meetings.add(meeting);
+      void meeting.then(() => this.#meetings.delete(meeting));
+    }
+    if (this.#stopping !== undefined) return;
+    this.#listener.onFailure(
+      new RdmaError('ERR_RDMA_CLOSED', `the device ${this.#device.name} was closed under its server`),
+    );
+  }
+
+  /** A client that nothing comes of is its own affair: it was rejected, or has left. */
+  async #meet(request: CmIncoming): Promise<void> {
+    try {
+      const channel = await acceptRsocket(this.#device, request, this.#options, this.#faults);
+      this.#open.add(channel);
+      void channel.closed.then(() => this.#open.delete(channel));
+      this.#listener.onStream(streamOf(channel));
+    } catch {}
+  }
+}
+
+const streamOf = (channel: RsocketChannel): RsocketStream => ({
+  channel,
+  local: endOf(channel.connection.local),
+  remote: endOf(channel.connection.remote),
+  // A connection of its own goes with its channel.
+  release: () => {},
+});
+
+const endOf = ({ host, port }: CmAddress): EndAddress => ({ address: host, port });

@@ -1,0 +1,97 @@
+/** Channels of two soft devices of this host: bytes both ways, ends, and what programs learn of them. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { ByteStream } from '../../../src/connection/byte-stream.js';
+import { FaultCounts } from '../../../src/net/rsocket/fault-counts.js';
+import type { RsocketChannel } from '../../../src/net/rsocket/rsocket-channel.js';
+import { acceptRsocket, connectRsocket } from '../../../src/net/rsocket/rsocket-meeting.js';
+import type { RsocketOptions } from '../../../src/net/rsocket/rsocket-options.js';
+import { CmPair } from '../../../testkit/cm-pair.js';
+import { pattern } from '../../../testkit/craft-packet.js';
+
+interface Met {
+  readonly client: RsocketChannel;
+  readonly server: RsocketChannel;
+}
+
+async function meet(pair: CmPair, options: RsocketOptions = {}): Promise<Met> {
+  const { udpPort = 4791, ...target } = pair.to;
+  const faults = new FaultCounts();
+  const connecting = connectRsocket(pair.client, target, { ...options, udpPort }, faults);
+  const request = await Promise.race([pair.listener.next(), connecting]);
+  if (request === undefined || 'connection' in request) throw new Error('no request came');
+  const accepting = acceptRsocket(pair.server, request, options, faults);
+  const [client, server] = await Promise.all([connecting, accepting]);
+  return { client, server };
+}
+
+/** Up to the end, which leaves the other direction alone. */
+async function text(stream: ByteStream): Promise<string> {
+  let all = '';
+  stream.setEncoding('utf8').on('data', (chunk) => {
+    all += chunk;
+  });
+  await once(stream, 'end');
+  return all;
+}
+
+function streamOf(channel: RsocketChannel): ByteStream {
+  const stream = new ByteStream();
+  stream.attach(channel);
+  return stream;
+}
+
+test('a request and its answer, each up to its end', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair);
+  const [asking, answering] = [streamOf(client), streamOf(server)];
+  asking.end('what is the time?');
+  assert.equal(await text(answering), 'what is the time?');
+  answering.end('late');
+  assert.equal(await text(asking), 'late');
+  await Promise.all([client.closed, server.closed]);
+});
+
+test('8 MiB arrive whole through rings of 4 KiB', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair, { receiveBufferBytes: 4096, sendBufferBytes: 3000 });
+  const [writer, reader] = [streamOf(client), streamOf(server)];
+  reader.end();
+  const bytes = pattern(8 * 1024 * 1024);
+  writer.end(bytes);
+  const hash = createHash('sha256');
+  for await (const chunk of reader) hash.update(chunk);
+  assert.equal(hash.digest('hex'), createHash('sha256').update(bytes).digest('hex'));
+  writer.resume();
+  await Promise.all([client.closed, server.closed]);
+});
+
+test('a stream that is destroyed with an error is a lost connection to its peer', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair);
+  const [writer, reader] = [streamOf(client), streamOf(server)];
+  writer.on('error', () => {});
+  writer.write('half of');
+  reader.resume();
+  const [chunk] = await once(reader, 'data');
+  assert.equal(String(chunk), 'half of');
+  writer.destroy(new Error('enough'));
+  const [error] = await once(reader, 'error');
+  assert.equal((error as { code: string }).code, 'ERR_RDMA_CONNECTION_LOST');
+  await Promise.all([client.closed, server.closed]);
+});
+
+test('a stream that is closed early ends in order for its peer, which learns of it when it writes', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair);
+  const [leaving, staying] = [streamOf(client), streamOf(server)];
+  leaving.write('bye');
+  leaving.destroy();
+  assert.equal(await text(staying), 'bye');
+  staying.write('wait');
+  const [error] = await once(staying, 'error');
+  assert.match((error as Error).message, /has closed and takes no more data/);
+  await Promise.all([client.closed, server.closed]);
+});
