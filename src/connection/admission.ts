@@ -1,16 +1,16 @@
 /**
- * Who gets in: decides about a client whose certificate TLS has verified, before anything of the device is made for it.
+ * Who gets in: decides about a client whose certificate was verified, before anything of the device is made for it.
  *
  * Invariants: a client that is refused holds nothing; one that is admitted holds a slot, and a place among the
  * connections of its identity, until `release`.
  */
-import type { ControlChannel } from '../session/control-channel.js';
 import { hiddenName, type PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { authorizeClient, IdentityCounts, limitsFor } from './authorization.js';
 import type { Authorize, ClientTerms } from './client-terms.js';
 import type { DataPathLimits } from './options.js';
+import type { RendezvousPeer } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';
 
@@ -58,7 +58,7 @@ export class Admission {
   }
 
   /** @throws Refused. */
-  async admit({ peer, remoteAddress }: ControlChannel): Promise<Admitted> {
+  async admit({ peer, remoteAddress }: RendezvousPeer): Promise<Admitted> {
     this.#checkOpen();
     checkNames(peer);
     const { terms, limits } = await this.#decide(peer, remoteAddress);

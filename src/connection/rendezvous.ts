@@ -40,13 +40,18 @@ export interface RendezvousEnd {
   readonly error: RdmaError | undefined;
 }
 
-export interface Rendezvous {
-  /** For messages: `the client 192.0.2.7:50123`. */
-  readonly peerName: string;
+/** Who is at the other end. */
+export interface RendezvousPeer {
   /** The peer's certificate, verified; `null` when it showed none. */
   readonly peer: PeerIdentity | null;
-  /** Address of the peer's end. */
+  /** Address and port of the peer's end. */
   readonly remoteAddress: string;
+  readonly remotePort: number;
+}
+
+export interface Rendezvous extends RendezvousPeer {
+  /** For messages: `the client 192.0.2.7:50123`. */
+  readonly peerName: string;
   /** `undefined` while it lasts. */
   readonly end: RendezvousEnd | undefined;
   /**

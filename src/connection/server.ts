@@ -24,6 +24,7 @@ import type { ListenOptions } from './listen-options.js';
 import { checkCertificates, checkListen } from './option-rules.js';
 import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
+import type { Rendezvous, RendezvousPeer } from './rendezvous.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
 import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
@@ -245,7 +246,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#refuse(channel, refused);
       return;
     }
-    await this.#serve(channel, admitted);
+    await this.#serve(new TlsRendezvous(channel), admitted);
   }
 
   #refuse(channel: ControlChannel, refused: Refused): void {
@@ -253,8 +254,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     channel.fail(refused, refused.answer);
   }
 
-  #report(channel: ControlChannel, error: RdmaError): void {
-    const { remoteAddress: address, remotePort: port, peer } = channel;
+  #report({ remoteAddress: address, remotePort: port, peer }: RendezvousPeer, error: RdmaError): void {
     // A session that nobody but this server ended in order.
     const isOurs = error.code === 'ERR_RDMA_CLOSED' && this.#closing !== undefined;
     const kind = isOurs ? 'closing' : refusalKindOf(error);
@@ -266,30 +266,30 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     );
   }
 
-  async #serve(channel: ControlChannel, admitted: Admitted): Promise<void> {
+  async #serve(rendezvous: Rendezvous, admitted: Admitted): Promise<void> {
     const reporter = new StepReporter(++this.#lastId, this.#options.onStep);
-    reporter.report(StepName.TLS, { peer: channel.remoteAddress, slot: admitted.slot });
+    reporter.report(StepName.TLS, { peer: rendezvous.remoteAddress, slot: admitted.slot });
     const point = this.#resumptions.create();
     try {
-      await this.#serveConnection(channel, admitted, reporter, point);
+      await this.#serveConnection(rendezvous, admitted, reporter, point);
     } finally {
       this.#resumptions.delete(point);
-      // The socket goes before the slot, as the last thing that a client holds.
-      await channel.closed;
+      // The rendezvous goes before the slot, as the last thing that a client holds.
+      await rendezvous.close();
       this.#admission.release(admitted);
       reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });
     }
   }
 
   async #serveConnection(
-    channel: ControlChannel,
+    rendezvous: Rendezvous,
     admitted: Admitted,
     reporter: StepReporter,
     point: ResumePoint,
   ): Promise<void> {
     const { limits } = admitted;
     const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
-    const lifeline = new Lifeline(new TlsRendezvous(channel), {
+    const lifeline = new Lifeline(rendezvous, {
       dataPath,
       reporter,
       limits: recoveryLimits(this.#options),
@@ -300,7 +300,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       await lifeline.establish();
     } catch (error) {
-      this.#report(channel, asRdmaError(error, 'the session was not established'));
+      this.#report(rendezvous, asRdmaError(error, 'the session was not established'));
       return;
     }
     const made = new Connection(reporter.connection, lifeline, dataPath, limits);

@@ -43,6 +43,10 @@ export class TlsRendezvous implements Rendezvous {
     return this.#channel.remoteAddress;
   }
 
+  get remotePort(): number {
+    return this.#channel.remotePort;
+  }
+
   get end(): RendezvousEnd | undefined {
     return this.#channel.end;
   }
