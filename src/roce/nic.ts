@@ -28,6 +28,7 @@ import { GSI_QPN } from './mad/gmp.js';
 import { RemoteGrant } from './memory/region.js';
 import { RegionTable } from './memory/region-table.js';
 import type { BindRequest } from './qp/bind-request.js';
+import type { NicHost, QpEvent } from './qp/nic-host.js';
 import { Qp, type QpInit } from './qp/qp.js';
 import { QpnAllocator } from './qp/qpn-allocator.js';
 import { Srq } from './qp/srq.js';
@@ -66,20 +67,11 @@ export interface NicOptions {
 
 /** Asynchronous events, about engine objects. */
 export type NicEvent =
-  | {
-      readonly type:
-        | 'QP_FATAL'
-        | 'QP_REQ_ERR'
-        | 'QP_ACCESS_ERR'
-        | 'SQ_DRAINED'
-        | 'QP_LAST_WQE_REACHED'
-        | 'COMM_EST';
-      readonly qp: Qp;
-    }
+  | QpEvent<Qp>
   | { readonly type: 'CQ_ERR'; readonly cq: Cq }
   | { readonly type: 'SRQ_LIMIT_REACHED'; readonly srq: Srq };
 
-export class Nic implements CqOwner {
+export class Nic implements CqOwner, NicHost<Qp> {
   readonly addresses: readonly UdpAddress[];
   readonly counters = new Counters();
   completions = 0;

@@ -163,7 +163,10 @@ export class GoodputRun implements NetworkListener {
       const init = { type: QpType.RC, pd: 1, sendCq: cq, recvCq: cq, srq: null, signalAll: true, capacity };
       return nic.createQp(init, 0);
     }) as [Qp, Qp];
-    for (const [side, qp] of qps.entries()) this.#bringUp(qp, qps[1 - side] as Qp, 0xfff000 + index);
+    for (const [side, qp] of qps.entries()) {
+      const [peer, nic] = side === 0 ? [qps[1], b] : [qps[0], a];
+      this.#bringUp(qp, peer, nic.addresses[0] as UdpAddress, 0xfff000 + index);
+    }
     const local = a.regions.register(new Uint8Array(MESSAGE_BYTES), ALL_RIGHTS, 1);
     const remote = b.regions.register(new Uint8Array(MESSAGE_BYTES), ALL_RIGHTS, 1);
     const [qp] = qps;
@@ -180,9 +183,8 @@ export class GoodputRun implements NetworkListener {
     });
   }
 
-  #bringUp(qp: Qp, peer: Qp, psn: number): void {
+  #bringUp(qp: Qp, peer: Qp, address: UdpAddress, psn: number): void {
     const { mtu, maxRdAtomic } = this.#case;
-    const address = peer.nic.addresses[0] as UdpAddress;
     qp.modify({ state: QpState.INIT, pkeyIndex: 0, port: 1, accessFlags: ALL_RIGHTS });
     qp.modify({
       state: QpState.RTR,

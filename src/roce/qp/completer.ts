@@ -23,17 +23,17 @@ import { atomicAckOriginalHi, atomicAckOriginalLo } from '../wire/atomic-eth.js'
 import { AETH_AT, ATOMIC_ACK_ETH_AT, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { writeHostU64 } from './atomics.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { isAtomic } from './request-opcodes.js';
 import type { Requester } from './requester.js';
 import type { SendWqe } from './send-queue.js';
 
 export class Completer {
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #requester: Requester;
   readonly #atomicResult = new Uint8Array(8);
 
-  constructor(qp: Qp, requester: Requester) {
+  constructor(qp: QpHost, requester: Requester) {
     this.#qp = qp;
     this.#requester = requester;
   }

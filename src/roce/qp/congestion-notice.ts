@@ -6,7 +6,7 @@ import type { TransmitBatch } from '../transmit-batch.js';
 import { BTH_LENGTH, writeBth } from '../wire/bth.js';
 import { Opcode } from '../wire/opcodes.js';
 import { CNP_PAYLOAD_LENGTH } from '../wire/packet.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 
 const INTERVAL_MICROS = 50;
 const BECN = 0x40;
@@ -20,7 +20,7 @@ export class CongestionNotice {
     if (now - this.#sentAt >= INTERVAL_MICROS) this.isDue = true;
   }
 
-  send(qp: Qp, batch: TransmitBatch, now: number): void {
+  send(qp: QpHost, batch: TransmitBatch, now: number): void {
     this.isDue = false;
     this.#sentAt = now;
     qp.counters.count('cnpsSent');

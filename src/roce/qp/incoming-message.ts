@@ -15,7 +15,7 @@ import { immDt } from '../wire/imm-dt.js';
 import { IETH_AT, OpcodeFlag, opcodeImmOffset, RETH_AT } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { rethLength, rethRkey, rethVa } from '../wire/reth.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { CurrentReceive } from './receive-queue.js';
 
 /** The packet passed the check: go on to the next one. */
@@ -33,7 +33,7 @@ const Progress = { NONE: 0, SEND: 1, WRITE: 2 } as const;
 type Progress = (typeof Progress)[keyof typeof Progress];
 
 export class IncomingMessage {
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #receive: CurrentReceive;
   #progress: Progress = Progress.NONE;
   #receivedBytes = 0;
@@ -43,7 +43,7 @@ export class IncomingMessage {
   length = 0;
   #written = 0;
 
-  constructor(qp: Qp, maxRecvSge: number) {
+  constructor(qp: QpHost, maxRecvSge: number) {
     this.#qp = qp;
     this.#receive = new CurrentReceive(maxRecvSge);
   }

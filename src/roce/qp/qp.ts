@@ -23,7 +23,6 @@ import type { Timed } from '../deadlines.js';
 import { DropReason } from '../drop-reason.js';
 import { Flow } from '../flow.js';
 import type { RemoteGrant } from '../memory/region.js';
-import type { Nic } from '../nic.js';
 import { psnDistance } from '../psn.js';
 import type { Sender } from '../sender.js';
 import type { TransmitBatch } from '../transmit-batch.js';
@@ -31,6 +30,7 @@ import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { Completer } from './completer.js';
 import { CongestionNotice } from './congestion-notice.js';
+import type { NicHost } from './nic-host.js';
 import {
   type EngineReceive,
   type EngineSend,
@@ -39,6 +39,7 @@ import {
   type Handles,
   OWN_HANDLES,
 } from './posting.js';
+import type { QpHost } from './qp-host.js';
 import { type CurrentReceive, ReceiveQueue } from './receive-queue.js';
 import { completionOpcode } from './request-opcodes.js';
 import { Requester } from './requester.js';
@@ -68,8 +69,8 @@ export interface QpInit {
   readonly signalAll: boolean;
 }
 
-export class Qp implements Timed, Sender {
-  readonly nic: Nic;
+export class Qp implements Timed, Sender, QpHost {
+  readonly nic: NicHost<Qp>;
   readonly qpn: Qpn;
   readonly type: QpType;
   readonly pd: number;
@@ -114,7 +115,7 @@ export class Qp implements Timed, Sender {
   heapIndex = -1;
   heapKey = 0;
 
-  constructor(nic: Nic, qpn: number, init: QpInit) {
+  constructor(nic: NicHost<Qp>, qpn: number, init: QpInit) {
     this.nic = nic;
     this.qpn = qpn as Qpn;
     this.type = init.type;

@@ -20,7 +20,7 @@ import {
   RETH_AT,
 } from '../wire/opcodes.js';
 import { writeReth } from '../wire/reth.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { requestOpcode } from './request-opcodes.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 
@@ -32,7 +32,7 @@ const HEADER_LENGTH = opcodeHeaderLength;
 
 /** Packet `index` of a SEND or WRITE. */
 export function writeRequest(
-  qp: Qp,
+  qp: QpHost,
   queue: SendQueue,
   wqe: SendWqe,
   index: number,
@@ -58,7 +58,7 @@ export function writeRequest(
 }
 
 /** The one packet of a UD message. */
-export function writeDatagram(qp: Qp, queue: SendQueue, wqe: SendWqe, batch: TransmitBatch): void {
+export function writeDatagram(qp: QpHost, queue: SendQueue, wqe: SendWqe, batch: TransmitBatch): void {
   const opcode = wqe.opcode === SEND_WITH_IMM ? Opcode.UD_SEND_ONLY_IMM : Opcode.UD_SEND_ONLY;
   const headers = batch.headers;
   const at = batch.begin();
@@ -75,7 +75,7 @@ export function writeDatagram(qp: Qp, queue: SendQueue, wqe: SendWqe, batch: Tra
 
 /** A READ request for `packets` packets of the element, beginning with packet `index`. */
 export function writeReadRequest(
-  qp: Qp,
+  qp: QpHost,
   wqe: SendWqe,
   psn: number,
   index: number,
@@ -90,7 +90,7 @@ export function writeReadRequest(
   batch.commit(qp.flow, HEADER_LENGTH[Opcode.RC_READ_REQUEST] as number, 0);
 }
 
-export function writeAtomicRequest(qp: Qp, wqe: SendWqe, batch: TransmitBatch): void {
+export function writeAtomicRequest(qp: QpHost, wqe: SendWqe, batch: TransmitBatch): void {
   const opcode = wqe.opcode === ATOMIC_CMP_AND_SWP ? Opcode.RC_COMPARE_SWAP : Opcode.RC_FETCH_ADD;
   const at = batch.begin();
   writeBth(batch.headers, at, opcode, 0, 0, qp.destQpn, 1, wqe.firstPsn);

@@ -7,7 +7,7 @@
  */
 import { invariant } from '../../verbs/invariant.js';
 import type { Congestion } from './congestion.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** Probes without progress in between; what follows is the timeout's. */
@@ -20,7 +20,7 @@ const CLEAN_PROBE_MICROS = 20_000;
 const CLEAN_PROBE_SHARE = 1 / 4;
 
 export class RequestTimers {
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #congestion: Congestion;
   #retransmitAt = NEVER;
   #probeAt = NEVER;
@@ -31,7 +31,7 @@ export class RequestTimers {
   /** When the last of them was due; -1 = there was none. */
   probedAt = -1;
 
-  constructor(qp: Qp, congestion: Congestion) {
+  constructor(qp: QpHost, congestion: Congestion) {
     this.#qp = qp;
     this.#congestion = congestion;
   }

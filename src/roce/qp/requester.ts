@@ -18,7 +18,7 @@ import { WrOpcode } from '../../verbs/work-request.js';
 import { psnAdd, psnDiff, psnDistance } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { Congestion } from './congestion.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
 import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
@@ -44,7 +44,7 @@ export class Requester implements RequesterHalf {
   /** Element and packet within it that `sendPsn` stands for. */
   #cursor = 0;
   #cursorPacket = 0;
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   /** PSN of the newest packet that asked for an ACK. */
   #ackReqPsn = 0;
   #packetsSinceAckReq = 0;
@@ -55,7 +55,7 @@ export class Requester implements RequesterHalf {
   readonly #timers: RequestTimers;
   readonly #sentAgain = new Retransmissions();
 
-  constructor(qp: Qp, queue: SendQueue) {
+  constructor(qp: QpHost, queue: SendQueue) {
     this.#qp = qp;
     this.queue = queue;
     this.#timers = new RequestTimers(qp, this.congestion);

@@ -32,7 +32,7 @@ import { rethLength, rethRkey, rethVa } from '../wire/reth.js';
 import { AnswerLimit } from './answer-limit.js';
 import { executeAtomic } from './atomics.js';
 import { IncomingMessage } from './incoming-message.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { ResponseKind, ResponseQueue } from './response-queue.js';
 import { sendResponses } from './response-sender.js';
 import { SavedOperations } from './saved-operations.js';
@@ -54,7 +54,7 @@ function rightFor(flags: number): number {
 
 export class Responder implements ResponderHalf {
   responses = new ResponseQueue(4);
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #message: IncomingMessage;
   readonly #limit = new AnswerLimit();
   #saved = new SavedOperations(0);
@@ -65,7 +65,7 @@ export class Responder implements ResponderHalf {
   /** Behind the furthest packet that was dropped for being ahead. */
   #gapEndPsn = 0;
 
-  constructor(qp: Qp, maxRecvSge: number) {
+  constructor(qp: QpHost, maxRecvSge: number) {
     this.#qp = qp;
     this.#message = new IncomingMessage(qp, maxRecvSge);
   }

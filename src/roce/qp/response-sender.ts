@@ -11,12 +11,17 @@ import { AETH_LENGTH, Syndrome, SyndromeKind, syndromeKind, writeAeth } from '..
 import { ATOMIC_ACK_ETH_LENGTH, writeAtomicAckEth } from '../wire/atomic-eth.js';
 import { BTH_LENGTH, padCountOf, writeBth } from '../wire/bth.js';
 import { AETH_AT, ATOMIC_ACK_ETH_AT, Opcode } from '../wire/opcodes.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { type Response, ResponseKind, type ResponseQueue } from './response-queue.js';
 import type { SavedOperation } from './saved-operations.js';
 
 /** Sends up to `budget` packets; returns how many it sent. */
-export function sendResponses(qp: Qp, queue: ResponseQueue, batch: TransmitBatch, budget: number): number {
+export function sendResponses(
+  qp: QpHost,
+  queue: ResponseQueue,
+  batch: TransmitBatch,
+  budget: number,
+): number {
   let sent = 0;
   while (!queue.empty && sent < budget && batch.hasRoom) {
     const response = queue.first;
@@ -33,7 +38,7 @@ export function sendResponses(qp: Qp, queue: ResponseQueue, batch: TransmitBatch
   return sent;
 }
 
-function sendAcknowledge(qp: Qp, psn: number, syndrome: number, msn: number, batch: TransmitBatch): void {
+function sendAcknowledge(qp: QpHost, psn: number, syndrome: number, msn: number, batch: TransmitBatch): void {
   if (syndromeKind(syndrome) === SyndromeKind.ACK) qp.counters.ackSent();
   const at = batch.begin();
   writeBth(batch.headers, at, Opcode.RC_ACKNOWLEDGE, 0, 0, qp.destQpn, 0, psn);
@@ -41,7 +46,7 @@ function sendAcknowledge(qp: Qp, psn: number, syndrome: number, msn: number, bat
   batch.commit(qp.flow, BTH_LENGTH + AETH_LENGTH, 0);
 }
 
-function sendAtomicResponse(qp: Qp, response: Response, batch: TransmitBatch): void {
+function sendAtomicResponse(qp: QpHost, response: Response, batch: TransmitBatch): void {
   const operation = response.operation as SavedOperation;
   const at = batch.begin();
   writeBth(batch.headers, at, Opcode.RC_ATOMIC_ACKNOWLEDGE, 0, 0, qp.destQpn, 0, response.psn);
@@ -51,7 +56,12 @@ function sendAtomicResponse(qp: Qp, response: Response, batch: TransmitBatch): v
 }
 
 /** Sends the next packet of a READ answer; returns whether it was the last. */
-function sendReadResponse(qp: Qp, queue: ResponseQueue, response: Response, batch: TransmitBatch): boolean {
+function sendReadResponse(
+  qp: QpHost,
+  queue: ResponseQueue,
+  response: Response,
+  batch: TransmitBatch,
+): boolean {
   const operation = response.operation as SavedOperation;
   const grant = operation.grant;
   const psn = psnAdd(response.psn, response.sentBytes / qp.mtu);

@@ -13,7 +13,7 @@ import { psnAdd } from '../psn.js';
 import { OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { IncomingMessage } from './incoming-message.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import type { ResponderHalf } from './service-halves.js';
 
 const NEXT = DropReason.NONE;
@@ -22,13 +22,13 @@ export class UcResponder implements ResponderHalf {
   readonly hasResponses = false;
   readonly hasOnlyAcknowledgement = false;
   readonly nextDeadline = Number.POSITIVE_INFINITY;
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #message: IncomingMessage;
   #expectedPsn = 0;
   /** The rest of the present message is dropped. */
   #dropping = false;
 
-  constructor(qp: Qp, maxRecvSge: number) {
+  constructor(qp: QpHost, maxRecvSge: number) {
     this.#qp = qp;
     this.#message = new IncomingMessage(qp, maxRecvSge);
   }

@@ -18,7 +18,7 @@ import { immDt } from '../wire/imm-dt.js';
 import { IPV4_LENGTH, UDP_LENGTH, writeIpUdp } from '../wire/ip.js';
 import { DETH_AT, OpcodeFlag, opcodeImmOffset } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { CurrentReceive } from './receive-queue.js';
 import type { ResponderHalf } from './service-halves.js';
 
@@ -28,12 +28,12 @@ export class UdResponder implements ResponderHalf {
   readonly hasResponses = false;
   readonly hasOnlyAcknowledgement = false;
   readonly nextDeadline = Number.POSITIVE_INFINITY;
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   readonly #receive: CurrentReceive;
   /** The GRH, and room for the UDP header that is written with it. */
   readonly #grh = new Uint8Array(GRH_LENGTH + UDP_LENGTH);
 
-  constructor(qp: Qp, maxRecvSge: number) {
+  constructor(qp: QpHost, maxRecvSge: number) {
     this.#qp = qp;
     this.#receive = new CurrentReceive(maxRecvSge);
   }

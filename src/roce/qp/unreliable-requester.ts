@@ -11,7 +11,7 @@ import { WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import { psnAdd } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
-import type { Qp } from './qp.js';
+import type { QpHost } from './qp-host.js';
 import { isWrite } from './request-opcodes.js';
 import { writeDatagram, writeRequest } from './request-packets.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
@@ -22,11 +22,11 @@ export class UnreliableRequester implements RequesterHalf {
   readonly idle = true;
   readonly nextDeadline = Number.POSITIVE_INFINITY;
   nextPsn = 0;
-  readonly #qp: Qp;
+  readonly #qp: QpHost;
   /** Packets of the oldest element that were sent. */
   #sentPackets = 0;
 
-  constructor(qp: Qp, queue: SendQueue) {
+  constructor(qp: QpHost, queue: SendQueue) {
     this.#qp = qp;
     this.queue = queue;
   }
