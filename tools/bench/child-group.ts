@@ -4,6 +4,7 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { endWithUs, killGroup } from '../end-with-us.js';
 
 export interface Command {
   readonly file: string;
@@ -17,8 +18,6 @@ export interface Exit {
 }
 
 const MAX_ERROR_CHARS = 2000;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 const alive = new Set<Child>();
 
@@ -72,13 +71,7 @@ export class Child {
 
   /** Ends it with its whole group, without asking. */
   kill(): void {
-    const { pid } = this.#process;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-    } catch {
-      // It is gone.
-    }
+    killGroup(this.#process.pid);
   }
 
   /** Resolves when it is gone; it is killed if it does not leave in time. */
@@ -91,9 +84,7 @@ export class Child {
 
 /** Has to be called once: however this process ends, it takes its children along. */
 export function endChildrenWithUs(): void {
-  const killAll = (): void => {
+  endWithUs(() => {
     for (const child of alive) child.kill();
-  };
-  process.on('exit', killAll);
-  for (const signal of SIGNALS) process.once(signal, () => process.exit(SIGNAL_EXIT_CODES[signal]));
+  });
 }

@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endWithUs } from '../end-with-us.js';
 
 /** What is copied of the build; the rest of it is linked. */
 const COPIED = new Set(['src', 'test', 'testkit', 'tools']);
@@ -23,10 +24,12 @@ const LEFT_OUT = new Set(['build', '.git']);
 export class BuildCopy {
   readonly build: string;
   readonly #root: string;
+  readonly #removed: () => void;
 
   /** `root` is the repository, or what looks like it: with its code in build/. */
   constructor(root: string) {
     this.#root = mkdtempSync(join(tmpdir(), 'queuepair-mutant-'));
+    this.#removed = endWithUs(() => this.remove());
     this.build = join(this.#root, 'build');
     mkdirSync(this.build);
     for (const name of readdirSync(root)) {
@@ -60,6 +63,7 @@ export class BuildCopy {
   }
 
   remove(): void {
+    this.#removed();
     rmSync(this.#root, { recursive: true, force: true });
   }
 }

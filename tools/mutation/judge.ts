@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endWithUs, killGroup } from '../end-with-us.js';
 import type { BuildCopy } from './build-copy.js';
 import type { Judge } from './fault.js';
 
@@ -56,6 +57,7 @@ async function run(copy: BuildCopy, args: readonly string[], limitMillis: number
     // A group of its own, so that what a test started ends with it.
     detached: true,
   });
+  const ended = endWithUs(() => kill(child));
   const stopped = new AbortController();
   let isLate = false;
   void delay(limitMillis, undefined, { signal: stopped.signal, ref: false }).then(
@@ -68,6 +70,7 @@ async function run(copy: BuildCopy, args: readonly string[], limitMillis: number
   const { code, signal, stdout, stderr } = await outputOf(child);
   stopped.abort();
   kill(child);
+  ended();
   const failures = stdout
     .split('\n')
     .filter((line) => line.startsWith('noticed: '))
@@ -87,14 +90,7 @@ async function run(copy: BuildCopy, args: readonly string[], limitMillis: number
   return { noticed: true, sign, isLate: false };
 }
 
-function kill(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // All of the group have ended.
-  }
-}
+const kill = ({ pid }: ChildProcess): void => killGroup(pid);
 
 interface Output {
   readonly code: number | null;
