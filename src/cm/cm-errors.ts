@@ -26,7 +26,7 @@ function rejectedText(remote: CmTarget, reason: number, privateData: Uint8Array)
   if (reason !== RejectReason.CONSUMER) return `${at(remote)} rejected the connection: ${text}`;
   const why = privateData.some((byte) => byte !== 0)
     ? 'error.rejection.privateData says why'
-    : 'it gave no reason; its device does the same when the address is not its own';
+    : 'it gave no reason; check the address, for a device says the same when that is not its own, then what its program takes';
   return `${at(remote)} rejected the connection: ${text}; ${why}`;
 }
 
@@ -41,7 +41,7 @@ export const unreachableError = (remote: CmTarget, millis: number): RdmaError =>
 export const silentClientError = (remote: CmAddress): RdmaError =>
   new RdmaError(
     'ERR_RDMA_UNREACHABLE',
-    `the client at ${remote.host} did not confirm the connection: it is gone, or what this end sends does not arrive`,
+    `the client at ${remote.host} did not confirm the connection: it is gone, or a firewall blocks UDP port 4791 towards it; wait for its next request`,
   );
 
 export const lostError = (what: string): RdmaError => new RdmaError('ERR_RDMA_CONNECTION_LOST', what);
@@ -59,7 +59,7 @@ export function refusedServiceError(remote: CmAddress, status: number, privateDa
   };
   const text = isUnknown
     ? `nobody listens for datagrams on ${at(remote)} (this is not a UDP port): start the service there, or name its port`
-    : `the datagram service at ${at(remote)} said no (${rejection.name})`;
+    : `the datagram service at ${at(remote)} said no (${rejection.name}): error.rejection.privateData may say why; try again later`;
   return new RdmaError('ERR_RDMA_REJECTED', text, { rejection });
 }
 

@@ -213,7 +213,9 @@ export class CmIncoming implements Waiting {
           ? lostError(`the client at ${this.remote.host} has given up: answer sooner`)
           : rejectedError(this.remote, event.reason, event.privateData);
       default:
-        return lostError(`the client at ${this.remote.host} ended the connection before it began`);
+        return lostError(
+          `the client at ${this.remote.host} ended the connection before it began: wait for its next request`,
+        );
     }
   }
 }

@@ -200,6 +200,8 @@ function endingError(event: CmEvent, remote: CmTarget, timeoutMillis: number): R
     case 'failed':
       return event.error;
     default:
-      return lostError(`${describeService(remote)} at ${remote.host} ended the connection before it began`);
+      return lostError(
+        `${describeService(remote)} at ${remote.host} ended the connection before it began: try again`,
+      );
   }
 }

@@ -64,6 +64,9 @@ export class Patience {
   }
 
   #late(what: string): RdmaError {
-    return new RdmaError('ERR_RDMA_TIMEOUT', `${what} did not end within ${this.timeoutMillis} ms`);
+    return new RdmaError(
+      'ERR_RDMA_TIMEOUT',
+      `${what} did not end within ${this.timeoutMillis} ms: check the name server, or give more time (timeoutMillis)`,
+    );
   }
 }

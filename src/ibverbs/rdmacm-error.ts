@@ -55,7 +55,9 @@ export function connectError(device: string, remote: CmAddress, errno: number, o
     case Errno.ENETUNREACH:
       return addressError(`there is no route to ${host}; compare it with the addresses of ${device}: ${own}`);
     case Errno.ENODEV:
-      return addressError(`the route to ${host} leaves through no RDMA device; ${device} has ${own}`);
+      return addressError(
+        `the route to ${host} leaves through no RDMA device; give a host that ${device} reaches from ${own}`,
+      );
     default:
       return verbError(`connecting from ${device} to ${describeAddress(remote)}`, errno, {
         invalid: `a parameter is above what ${device} can do, or the addresses do not fit each other`,
@@ -65,7 +67,7 @@ export function connectError(device: string, remote: CmAddress, errno: number, o
 
 /** The address to connect from is not one of the device. */
 export const foreignSource = (device: string, host: string, own: OwnAddresses): RdmaError =>
-  addressError(`${host} is no address of ${device}; it has ${own}`);
+  addressError(`${host} is no address of ${device}; give one that it has: ${own}`);
 
 export const otherDevice = (device: string, actual: string, host: string): RdmaError =>
   addressError(`${host} is reached through ${actual}, not ${device}; open ${actual}, or give a localHost`);
@@ -85,7 +87,7 @@ export function listenError(
       // The kernel says EADDRNOTAVAIL as well where the other one listens at all addresses.
       return errno === Errno.EADDRINUSE || host === null || own.has(host)
         ? addressError(`port ${port} of ${place} is taken; choose another one, or 0 to let the kernel choose`)
-        : addressError(`${host} is no address of ${device}; it has ${own}`);
+        : addressError(`${host} is no address of ${device}; give one that it has: ${own}`);
     case Errno.EACCES:
       return addressError(
         `port ${port} is below 1024, which needs the right CAP_NET_BIND_SERVICE; choose another one`,
@@ -101,10 +103,13 @@ export function listenError(
 export const peerGone = (remote: CmAddress, errno: number): RdmaError =>
   new RdmaError(
     'ERR_RDMA_CONNECTION_LOST',
-    `${describeAddress(remote)} has given the connection up meanwhile (${errnoName(errno)})`,
+    `${describeAddress(remote)} has given the connection up meanwhile (${errnoName(errno)}): answer sooner`,
   );
 
 export const deviceRemoved = (device: string): RdmaError =>
-  new RdmaError('ERR_RDMA_NO_DEVICE', `${device} was removed from this machine`);
+  new RdmaError(
+    'ERR_RDMA_NO_DEVICE',
+    `${device} was removed from this machine; open it again when it is back`,
+  );
 
 const addressError = (message: string): RdmaError => new RdmaError('ERR_RDMA_ADDRESS', message);

@@ -13,7 +13,7 @@ interface SoftEnd {
 export function ownAddress({ device, own }: SoftEnd, host: string | undefined): UdpAddress {
   const given = host === undefined ? own : parseGid(host);
   if (given !== undefined && formatIp(given) === formatIp(own)) return own;
-  const message = `${host} is no address of ${device}; it has ${formatIp(own)}`;
+  const message = `${host} is no address of ${device}; give the one that it has: ${formatIp(own)}`;
   throw new RdmaError('ERR_RDMA_ADDRESS', message);
 }
 
@@ -27,7 +27,7 @@ export function peerAddress({ device, own }: SoftEnd, host: string, udpPort: num
   const address = parseGid(host);
   if (address === undefined) throw usageError(`${host} is not an IP address`);
   if (isIpv4(address) !== isIpv4(own)) {
-    const message = `${device} cannot reach ${host}: its address ${from} is of the other IP family`;
+    const message = `${device} cannot reach ${host}: its address ${from} is of the other IP family; open a device with an address of that one`;
     throw new RdmaError('ERR_RDMA_ADDRESS', message);
   }
   address.port = udpPort;

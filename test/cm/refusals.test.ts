@@ -123,7 +123,10 @@ test('an address of another machine, a taken port and a host of the other family
   const foreign = await failure(listen(pair.server, { host: '192.0.2.1' }));
   assert.deepEqual(
     [foreign.code, foreign.message],
-    ['ERR_RDMA_ADDRESS', `192.0.2.1 is no address of soft:${SERVER_HOST}; it has ${SERVER_HOST}`],
+    [
+      'ERR_RDMA_ADDRESS',
+      `192.0.2.1 is no address of soft:${SERVER_HOST}; give the one that it has: ${SERVER_HOST}`,
+    ],
   );
   const taken = await failure(listen(pair.server, { port: 7174 }));
   assert.equal(taken.code, 'ERR_RDMA_ADDRESS');
@@ -135,7 +138,10 @@ test('an address of another machine, a taken port and a host of the other family
   assert.equal(zone.code, 'ERR_RDMA_ADDRESS');
   assert.match(zone.message, /fe80::1%lo has no address .* the device has IPv4 addresses only/);
   const foreignZone = await failure(listen(pair.server, { host: 'fe80::1%lo' }));
-  assert.equal(foreignZone.message, `fe80::1%lo is no address of soft:${SERVER_HOST}; it has ${SERVER_HOST}`);
+  assert.equal(
+    foreignZone.message,
+    `fe80::1%lo is no address of soft:${SERVER_HOST}; give the one that it has: ${SERVER_HOST}`,
+  );
   const local = await refused(pair, { localHost: '127.0.0.77' });
   assert.equal(local.code, 'ERR_RDMA_ADDRESS');
   const name = await refused(pair, { host: 'no-such-host.invalid' });

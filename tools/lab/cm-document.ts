@@ -24,7 +24,7 @@ export function renderCm(results: readonly CaseResult[], kernelVersion: string):
     '### Lost messages',
     '',
     'The first message of the kind is lost; the connection comes up and ends all the same. Ours on the soft device, the stock',
-    'program is ucmatose (REJ: rping).',
+    'program is ucmatose (REJ: rping, SIDR: udaddy).',
     '',
     ...lossTable(results),
     `What was on the wire in that run: ${wire?.detail ?? CELLS.skipped}. Malformed according to tshark: ${malformed(wire)}.`,
@@ -74,7 +74,10 @@ function failureTable(results: readonly CaseResult[]): string[] {
 function lossTable(results: readonly CaseResult[]): string[] {
   const rows = distinct(results, 'lost').map((lost) => [
     lost,
-    ...ROLES.map((role) => cell(results, { lost, role })),
+    ...ROLES.map((role) => {
+      const isThere = results.some(({ facts }) => facts['lost'] === lost && facts['role'] === role);
+      return isThere ? cell(results, { lost, role }) : '–';
+    }),
   ]);
   return [...table(['lost', ...ROLES.map((role) => `our ${role}`)], rows), ''];
 }

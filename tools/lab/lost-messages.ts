@@ -4,7 +4,7 @@
  */
 import type { Machine } from './machine.js';
 
-/** Attribute IDs, in the order in which the messages of a connection are sent. */
+/** Attribute IDs, in the order in which the messages of a connection are sent; then those of datagram services. */
 export const CM_MESSAGES = {
   REQ: 0x10,
   REP: 0x13,
@@ -12,6 +12,8 @@ export const CM_MESSAGES = {
   DREQ: 0x15,
   DREP: 0x16,
   REJ: 0x12,
+  SIDR_REQ: 0x17,
+  SIDR_REP: 0x18,
 } as const;
 export type CmMessage = keyof typeof CM_MESSAGES;
 

@@ -16,7 +16,7 @@ import { type CmHost, copyOf, isProgramQpn } from './cm-host.js';
 import type { CmHandle, CmLookupAnswer, CmLookupOptions } from './cm-outputs.js';
 import type { CmListener, Listeners } from './listeners.js';
 import { findListener, isOurPartition, type Names } from './request-checks.js';
-import { LOOKUP_MILLIS, REPEAT_MILLIS, SHORTEST_TIMEWAIT_MILLIS } from './timing.js';
+import { ANSWERED_MILLIS, LOOKUP_MILLIS, REPEAT_MILLIS } from './timing.js';
 import { PRIVATE_DATA } from './wire/attributes.js';
 import { servicePort } from './wire/service-id.js';
 import { type SidrRep, type SidrReq, SidrStatus } from './wire/sidr.js';
@@ -201,7 +201,7 @@ export class Lookups {
       lookup.local,
     );
     this.#send(lookup);
-    lookup.expiresAt = host.now + SHORTEST_TIMEWAIT_MILLIS;
+    lookup.expiresAt = host.now + ANSWERED_MILLIS;
     this.#deadlines.arm(lookup, lookup.expiresAt);
     this.#answered.add(lookup);
     const [oldest] = this.#answered;

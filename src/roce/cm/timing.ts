@@ -22,6 +22,8 @@ export const REQUEST_MILLIS = 120_000;
 export const RESPONSE_MILLIS = 60_000;
 /** A datagram lookup is given up by the peer long before. */
 export const LOOKUP_MILLIS = 30_000;
+/** An answered lookup is kept for its repetition: Linux asks again after 4.1 s, and two answers may get lost. */
+export const ANSWERED_MILLIS = 10_000;
 export const DISCONNECT_TRIES = 5;
 /** A peer that is said to have forgotten a connection is asked so often. */
 export const DOUBT_TRIES = 4;

@@ -12,7 +12,7 @@ test('listening fails in words', { skip: missing }, () => {
   const errors = play(code) as Told[];
   const wanted: readonly [string, RegExp][] = [
     ['ERR_RDMA_ADDRESS', /port \d+ of 192\.0\.2\.1 is taken/],
-    ['ERR_RDMA_ADDRESS', /198\.51\.100\.1 is no address of noop0; it has 192\.0\.2\.1/],
+    ['ERR_RDMA_ADDRESS', /198\.51\.100\.1 is no address of noop0; give one that it has: 192\.0\.2\.1/],
     ['ERR_RDMA_ADDRESS', /192\.0\.2\.2 is no address of noop0/],
     ['ERR_RDMA_INVALID_ARGUMENT', /'nowhere' is no address/],
     ['ERR_RDMA_ADDRESS', /port \d+ of all addresses is taken/],

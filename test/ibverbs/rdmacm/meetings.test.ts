@@ -194,7 +194,7 @@ const FAILURES: readonly [string, string, string, RegExp | undefined][] = [
     'a foreign source',
     `meet(1, { localHost: '10.9.9.9' })`,
     'ERR_RDMA_ADDRESS',
-    /10\.9\.9\.9 is no address of noop0; it has 192\.0\.2\.1/,
+    /10\.9\.9\.9 is no address of noop0; give one that it has: 192\.0\.2\.1/,
   ],
   ['another UDP port', `meet(1, { udpPort: 5000 })`, 'ERR_RDMA_INVALID_ARGUMENT', /4791 only.*5000/],
   [

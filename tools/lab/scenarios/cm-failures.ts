@@ -16,6 +16,7 @@ const PORT = 7300;
 const FREE_PORT = 7999;
 const RPING_PORT = 7174;
 const UCMATOSE_PORT = 7471;
+const UDADDY_PORT = 7174;
 const MESSAGES = 10;
 const REFUSAL = 'no room for you';
 const NOBODY_LISTENS = 8;
@@ -261,6 +262,10 @@ function losses(machine: Machine): Loss[] {
     ...[server('DREQ', 'in'), server('DREP', 'out')],
     { ...client('REJ', 'out'), work: () => clientWithoutListener(machine, 'soft') },
     { ...server('REJ', 'in'), work: () => stockWithoutListener(machine, 'soft') },
+    // No answer to our client: the kernel tells udaddy of the second question as of another client.
+    { ...client('SIDR_REQ', 'in'), work: () => clientOfUdaddy(machine) },
+    { ...server('SIDR_REQ', 'out'), work: () => serverOfUdaddy(machine) },
+    { ...server('SIDR_REP', 'in'), work: () => serverOfUdaddy(machine) },
   ];
 }
 
@@ -279,6 +284,31 @@ async function serverOfUcmatose(machine: Machine): Promise<string> {
   const server = startPlayerAt(machine, 'soft', await ucmatose(['--bind', HERE[4]]));
   await server.listening;
   return await bothEnd(server, startStock(machine, `ucmatose -s ${HERE[4]}`));
+}
+
+const udaddy = async (args: ProgramArguments): Promise<ProgramArguments> => [
+  ...['udaddy', '--device', await deviceName('soft', 4), '--port', UDADDY_PORT, '--count', MESSAGES, ...args],
+];
+
+async function clientOfUdaddy(machine: Machine): Promise<string> {
+  const server = await startStockCmServer(machine, `udaddy -b ${THERE[4]}`, UDADDY_PORT);
+  return await datagramsOf(startPlayerAt(machine, 'soft', await udaddy(['--host', THERE[4]])), server);
+}
+
+async function serverOfUdaddy(machine: Machine): Promise<string> {
+  const server = startPlayerAt(machine, 'soft', await udaddy(['--bind', HERE[4]]));
+  await server.listening;
+  return await datagramsOf(server, startStock(machine, `udaddy -s ${HERE[4]}`));
+}
+
+async function datagramsOf(ours: Running, stock: RunningStock): Promise<string> {
+  return await orKill([ours, stock], async () => {
+    const begin = performance.now();
+    const said = await expectResult(ours, { datagrams: MESSAGES });
+    const output = await stock.output;
+    if (!/return status 0/.test(output)) throw new Error(`the stock program failed: ${output.slice(-200)}`);
+    return `${said}, ${((performance.now() - begin) / 1000).toFixed(1)} s`;
+  });
 }
 
 /** Our device stays until the stock program has ended, for its connection manager may have to say something again. */
