@@ -132,7 +132,7 @@ test('the part of rdma_cm shows programs, failures, lost messages and what was o
   for (const line of [
     '| rping, IPv6 | yes | not run | not run | **no** |',
     '| no listener | yes | – |',
-    '| DREQ | not run | yes |',
+    '| DREQ | – | yes |',
     '- a case: no answer',
     'What was on the wire in that run: 7 packets. Malformed according to tshark: none.',
   ]) {
