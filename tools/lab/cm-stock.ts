@@ -177,15 +177,19 @@ export interface RunningStock {
 
 let lastNumber = 0;
 
-/** Starts a stock program in the machine. */
-export function startStock(machine: Machine, command: string): RunningStock {
+/** Starts a stock program in the machine, which is ended when its time is over. */
+export function startStock(
+  machine: Machine,
+  command: string,
+  timeoutMillis: number = TIMEOUT_MILLIS,
+): RunningStock {
   const pidFile = `/tmp/stock-${++lastNumber}.pid`;
   let text = '';
   let look = (): void => {};
   const ended = machine.run(
     // Line by line, for the program may be killed.
     `echo $$ > ${pidFile}; exec stdbuf -oL ${command} 2>&1`,
-    TIMEOUT_MILLIS,
+    timeoutMillis,
     (piece) => {
       text += piece;
       look();

@@ -16,6 +16,8 @@ const PORT = 7300;
 const FREE_PORT = 7999;
 const RPING_PORT = 7174;
 const UCMATOSE_PORT = 7471;
+/** On a busy machine. */
+const WHOLE_SCENARIO_MILLIS = 1_800_000;
 const UDADDY_PORT = 7174;
 const MESSAGES = 10;
 const REFUSAL = 'no room for you';
@@ -218,7 +220,7 @@ async function killSoftClient(machine: Machine): Promise<() => Promise<string>> 
 /** rping asks for 7 retries, which rxe takes for endless. */
 async function killSoftServer(machine: Machine): Promise<() => Promise<string>> {
   const server = await serve(machine, 'soft', ['--no-receives']);
-  const client = startStock(machine, `rping -c -a ${HERE[4]} -p ${PORT}`);
+  const client = startStock(machine, `rping -c -a ${HERE[4]} -p ${PORT}`, WHOLE_SCENARIO_MILLIS);
   return await orKill([server, client], async () => {
     await server.when('connected');
     await server.kill();
