@@ -5,10 +5,8 @@
  * Invariants: in RESET and INIT nothing is sent and what arrives is dropped; in ERR nothing is sent but the answers
  * that were due before the failure, and every request that is or will be posted completes with WR_FLUSH_ERR.
  */
-import { AccessFlags } from '../../verbs/access-flags.js';
 import type { Qpn } from '../../verbs/brands.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
-import { toPathMtu } from '../../verbs/mtu.js';
 import type { QpAttributes, QpCapacity, QpSnapshot } from '../../verbs/qp-attributes.js';
 import { mayPostRecv, mayPostSend, mayReceive, QpState, QpType, qpStateName } from '../../verbs/qp-state.js';
 import { checkTransition } from '../../verbs/qp-transitions.js';
@@ -28,6 +26,7 @@ import type { Sender } from '../sender.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
+import { checkRanges, timeoutToMicros } from './attribute-ranges.js';
 import { Completer } from './completer.js';
 import { CongestionNotice } from './congestion-notice.js';
 import type { NicHost } from './nic-host.js';
@@ -401,42 +400,4 @@ export class Qp implements Timed, Sender, QpHost {
 function notAllowed(what: string, needed: string, state: QpState): RdmaError {
   const message = `${what} needs a queue pair in ${needed}, this one is in ${qpStateName(state)}`;
   return new RdmaError('ERR_RDMA_INVALID_STATE', message);
-}
-
-function timeoutToMicros(code: number): number {
-  return code === 0 ? Number.POSITIVE_INFINITY : 4.096 * 2 ** code;
-}
-
-const REMOTE_RIGHTS =
-  AccessFlags.LOCAL_WRITE |
-  AccessFlags.REMOTE_WRITE |
-  AccessFlags.REMOTE_READ |
-  AccessFlags.REMOTE_ATOMIC |
-  AccessFlags.MW_BIND;
-
-const RANGES = {
-  pkeyIndex: 0,
-  minRnrTimer: 31,
-  timeout: 31,
-  retryCount: 7,
-  rnrRetry: 7,
-  maxRdAtomic: 255,
-  maxDestRdAtomic: 255,
-  accessFlags: REMOTE_RIGHTS,
-  destQpn: 0xffffff,
-  rqPsn: 0xffffff,
-  sqPsn: 0xffffff,
-  qkey: 0xffffffff,
-} as const satisfies Partial<Record<keyof QpAttributes, number>>;
-
-function checkRanges(attributes: QpAttributes): void {
-  for (const [name, max] of Object.entries(RANGES)) {
-    const value = attributes[name as keyof typeof RANGES];
-    if (value === undefined) continue;
-    if (!Number.isInteger(value) || value < 0 || value > max) {
-      throw usageError(`${name} must be an integer from 0 to ${max}, not ${value}`);
-    }
-  }
-  if (attributes.pathMtu !== undefined) toPathMtu(attributes.pathMtu);
-  if (attributes.port !== undefined && attributes.port !== 1) throw usageError('port must be 1');
 }

@@ -184,14 +184,14 @@ export const REQUESTER_FAULTS = faultsOf(
     {
       id: 'timeout-linear',
       wrong: 'The timeout grows with its code, not with 2 to the power of it.',
-      file: 'roce/qp/qp',
+      file: 'roce/qp/attribute-ranges',
       find: '4.096 * 2 ** code',
       replace: '4.096 * 2 * code',
     },
     {
       id: 'timeout-0-at-once',
       wrong: 'Timeout 0 means at once, not never.',
-      file: 'roce/qp/qp',
+      file: 'roce/qp/attribute-ranges',
       find: 'return code === 0 ? Number.POSITIVE_INFINITY',
       replace: 'return code < 0 ? Number.POSITIVE_INFINITY',
     },
@@ -361,7 +361,7 @@ export const REQUESTER_FAULTS = faultsOf(
     {
       id: 'ranges-open-above',
       wrong: 'Attributes above their range are taken.',
-      file: 'roce/qp/qp',
+      file: 'roce/qp/attribute-ranges',
       find: 'value < 0 || value > max',
       replace: 'value < 0',
     },
