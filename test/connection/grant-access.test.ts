@@ -26,8 +26,8 @@ test('a grant that is over before the data plane answered is given out, and is o
     return RANGE;
   });
   const grant = await access.grant(new Uint8Array(8), { read: true });
-  assert.equal(await grant.ended, 'the connection failed');
   assert.deepEqual(told, ['granted 1', '1 the connection failed']);
+  assert.equal(await grant.ended, 'the connection failed');
 });
 
 test('of a grant that could not be made nothing is told, also when the data plane says that it is over', async () => {
