@@ -38,13 +38,25 @@ export class Counters {
 
   /** Every counter by name; a drop reason appears as `drop_<name>`. */
   snapshot(): Record<string, number> {
-    const result: Record<string, number> = {};
-    for (const [name, value] of Object.entries(this)) if (typeof value === 'number') result[name] = value;
-    for (let reason = 1; reason < DROP_REASON_COUNT; reason++) {
-      result[`drop_${dropReasonName(reason)}`] = this.drops[reason] as number;
-    }
-    return result;
+    return countsByName(this, '', dropReasonName);
   }
+}
+
+/** All numbers of `counters` by name, behind `prefix`; a drop reason appears as `drop_<name>`. */
+export function countsByName(
+  counters: { readonly drops: Float64Array },
+  prefix: string,
+  reasonName: (reason: number) => string,
+): Record<string, number> {
+  const result: Record<string, number> = {};
+  for (const [name, value] of Object.entries(counters)) {
+    if (typeof value === 'number') result[`${prefix}${name}`] = value;
+  }
+  // 0 is no reason.
+  for (let reason = 1; reason < counters.drops.length; reason++) {
+    result[`drop_${reasonName(reason)}`] = counters.drops[reason] as number;
+  }
+  return result;
 }
 
 /** What is counted one by one. */

@@ -1,4 +1,5 @@
 /** What went through a communication manager, as numbers that only grow. `drops` is indexed by {@link CmDropReason}. */
+import { countsByName } from '../counters.js';
 import { CM_DROP_REASON_COUNT, type CmDropReason, cmDropReasonName } from './cm-drop-reason.js';
 
 export class CmCounters {
@@ -20,12 +21,6 @@ export class CmCounters {
 
   /** Every counter by name: `cm_sent`, and `drop_cm_<name>` for a drop reason. */
   snapshot(): Record<string, number> {
-    const result: Record<string, number> = {};
-    for (const [name, value] of Object.entries(this))
-      if (typeof value === 'number') result[`cm_${name}`] = value;
-    for (let reason = 1; reason < CM_DROP_REASON_COUNT; reason++) {
-      result[`drop_${cmDropReasonName(reason)}`] = this.drops[reason] as number;
-    }
-    return result;
+    return countsByName(this, 'cm_', cmDropReasonName);
   }
 }
