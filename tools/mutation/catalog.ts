@@ -1,10 +1,14 @@
 /** All faults that are planted. */
 import type { Fault } from './fault.js';
+import { ADMISSION_FAULTS } from './faults/admission.js';
 import { CM_FAULTS } from './faults/cm.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
+import { FRAME_FAULTS } from './faults/frames.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
 import { MEETING_FAULTS } from './faults/meetings.js';
+import { MEMORY_FAULTS } from './faults/memory.js';
+import { MESSAGE_FAULTS } from './faults/messages.js';
 import { PROOF_FAULTS } from './faults/proof.js';
 import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
@@ -12,9 +16,11 @@ import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
 import { SESSION_FAULTS } from './faults/session.js';
+import { SESSION_PROOF_FAULTS } from './faults/session-proof.js';
 import { SIMULATED_FAULTS } from './faults/simulated.js';
 import { SOFT_FAULTS } from './faults/soft.js';
 import { STREAM_FAULTS } from './faults/streams.js';
+import { TLS_FAULTS } from './faults/tls.js';
 
 export const FAULTS: readonly Fault[] = [
   ...REQUESTER_FAULTS,
@@ -25,11 +31,17 @@ export const FAULTS: readonly Fault[] = [
   ...SOFT_FAULTS,
   ...RDMACM_FAULTS,
   ...CONNECTION_FAULTS,
+  ...MESSAGE_FAULTS,
+  ...MEMORY_FAULTS,
+  ...ADMISSION_FAULTS,
   ...STREAM_FAULTS,
   ...PROOF_FAULTS,
   ...LIFELINE_FAULTS,
   ...RECOVERY_FAULTS,
   ...SIMULATED_FAULTS,
   ...SESSION_FAULTS,
+  ...FRAME_FAULTS,
+  ...SESSION_PROOF_FAULTS,
+  ...TLS_FAULTS,
   ...SEALING_FAULTS,
 ];

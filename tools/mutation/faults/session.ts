@@ -1,684 +1,210 @@
-/** Faults of the control channel, its frames and its order. */
+/** Faults of the control channel and of the order of a session. */
 import { faultsOf } from '../fault-list.js';
+import { SESSION_JUDGES } from '../judge-lists.js';
 
 const PROOF = ['test/session/proof'];
 
-export const SESSION_FAULTS = faultsOf(
-  'session',
-  [
-    'test/session/corners',
-    'test/session/handshake',
-    'test/session/frames',
-    'test/session/frame-decoder',
-    'test/session/connect-gate',
-    'test/session/client-credentials',
-    'test/session/peer-identity',
-    'test/session/tls-errors',
-    'test/session/control-channel',
-    'test/session/tls-client',
-    'test/session/tls-refusal',
-    'test/session/establish-session',
-  ],
-  [
-    {
-      id: 'frame-4097',
-      wrong: 'A frame of 4097 bytes is accepted.',
-      file: 'session/frame-decoder',
-      find: 'if (lengthBytes > MAX_FRAME_BODY_BYTES) {',
-      replace: 'if (lengthBytes > MAX_FRAME_BODY_BYTES + 1) {',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-cut-lost',
-      wrong: 'The rest of a frame is lost where the stream was cut.',
-      file: 'session/frame-decoder',
-      find: 'this.#bodyBytes += part.length;',
-      replace: 'this.#bodyBytes = part.length;',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-prefix-cut',
-      wrong: 'A prefix that comes in two parts is read wrongly.',
-      file: 'session/frame-decoder',
-      find: 'this.#prefix.set(part, this.#prefixBytes);',
-      replace: 'this.#prefix.set(part, 0);',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-after-fault',
-      wrong: 'A stream goes on after a frame that was refused.',
-      file: 'session/frame-decoder',
-      find: `    if (!result.ok) this.#broken = true;
+export const SESSION_FAULTS = faultsOf('session', SESSION_JUDGES, [
+  {
+    id: 'second-psn',
+    wrong: 'A second PSN of the peer counts.',
+    file: 'session/handshake',
+    find: 'if (this.#state !== HandshakeState.PSN) return undefined;',
+    replace: 'if (this.#over) return undefined;',
+    judges: [
+      'test/session/handshake',
+      'test/session/frames',
+      'test/session/frame-decoder',
+      'test/session/control-channel',
+      'fuzz:frames',
+    ],
+  },
+  {
+    id: 'second-parameters',
+    wrong: 'Parameters of the peer count twice.',
+    file: 'session/handshake',
+    find: `    if (this.#peerParameters !== undefined) return undefined;
 `,
-      replace: '',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-inside-lost',
-      wrong: 'A stream that stops in a prefix does not count as cut.',
-      file: 'session/frame-decoder',
-      find: 'return this.#prefixBytes > 0;',
-      replace: 'return this.#body !== undefined;',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-empty-body',
-      wrong: 'A frame without a body waits for the next one.',
-      file: 'session/frame-decoder',
-      find: 'if (this.#body !== undefined && this.#bodyBytes === this.#body.length)',
-      replace:
-        'if (this.#body !== undefined && this.#bodyBytes > 0 && this.#bodyBytes === this.#body.length)',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'second-psn',
-      wrong: 'A second PSN of the peer counts.',
-      file: 'session/handshake',
-      find: 'if (this.#state !== HandshakeState.PSN) return undefined;',
-      replace: 'if (this.#over) return undefined;',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'second-parameters',
-      wrong: 'Parameters of the peer count twice.',
-      file: 'session/handshake',
-      find: `    if (this.#peerParameters !== undefined) return undefined;
+    replace: '',
+  },
+  {
+    id: 'ready-before-transitions',
+    wrong: 'The frame `ready` counts before the parameters were exchanged.',
+    file: 'session/handshake',
+    find: 'if (this.#state !== HandshakeState.TRANSITIONS && this.#state !== HandshakeState.READY) return undefined;',
+    replace: 'if (this.#over) return undefined;',
+  },
+  {
+    id: 'second-ready',
+    wrong: 'The frame `ready` counts twice.',
+    file: 'session/handshake',
+    find: `    if (this.#peerReady) return undefined;
 `,
-      replace: '',
-    },
-    {
-      id: 'ready-before-transitions',
-      wrong: 'The frame `ready` counts before the parameters were exchanged.',
-      file: 'session/handshake',
-      find: 'if (this.#state !== HandshakeState.TRANSITIONS && this.#state !== HandshakeState.READY) return undefined;',
-      replace: 'if (this.#over) return undefined;',
-    },
-    {
-      id: 'second-ready',
-      wrong: 'The frame `ready` counts twice.',
-      file: 'session/handshake',
-      find: `    if (this.#peerReady) return undefined;
-`,
-      replace: '',
-    },
-    {
-      id: 'psns-exchanged',
-      wrong: 'The own path and that of the peer change places.',
-      file: 'session/handshake',
-      find: 'attributes: { own, peer, terms }',
-      replace: 'attributes: { own: peer, peer: own, terms }',
-    },
-    {
-      id: 'established-alone',
-      wrong: 'A side is established before the peer is ready.',
-      file: 'session/handshake',
-      find: `this.#state = this.#peerReady ? HandshakeState.ESTABLISHED : HandshakeState.READY;
+    replace: '',
+  },
+  {
+    id: 'psns-exchanged',
+    wrong: 'The own path and that of the peer change places.',
+    file: 'session/handshake',
+    find: 'attributes: { own, peer, terms }',
+    replace: 'attributes: { own: peer, peer: own, terms }',
+  },
+  {
+    id: 'established-alone',
+    wrong: 'A side is established before the peer is ready.',
+    file: 'session/handshake',
+    find: `this.#state = this.#peerReady ? HandshakeState.ESTABLISHED : HandshakeState.READY;
     return { send, event: this.#peerReady ? { type: 'established' } : undefined };`,
-      replace: `this.#state = HandshakeState.ESTABLISHED;
+    replace: `this.#state = HandshakeState.ESTABLISHED;
     return { send, event: { type: 'established' } };`,
-    },
-    {
-      id: 'ping-unanswered',
-      wrong: 'A ping during the handshake gets no answer.',
-      file: 'session/handshake',
-      find: "return { send: [{ type: 'pong' }], event: undefined };",
-      replace: 'return NOTHING;',
-    },
-    {
-      id: 'violation-goes-on',
-      wrong: 'A session goes on after a frame out of order.',
-      file: 'session/handshake',
-      find: `    const event = this.#violation(frame);
+  },
+  {
+    id: 'ping-unanswered',
+    wrong: 'A ping during the handshake gets no answer.',
+    file: 'session/handshake',
+    find: "return { send: [{ type: 'pong' }], event: undefined };",
+    replace: 'return NOTHING;',
+  },
+  {
+    id: 'violation-goes-on',
+    wrong: 'A session goes on after a frame out of order.',
+    file: 'session/handshake',
+    find: `    const event = this.#violation(frame);
     this.#state = HandshakeState.FAILED;`,
-      replace: '    const event = this.#violation(frame);',
-    },
-    {
-      id: 'unfinished-session-unknown',
-      wrong: 'A step that fails leaves the channel open.',
-      file: 'session/establish-session',
-      find: `    channel.fail(failure, \`the \${channel.role} could not set up its queue pair\`);
+    replace: '    const event = this.#violation(frame);',
+  },
+  {
+    id: 'unfinished-session-unknown',
+    wrong: 'A step that fails leaves the channel open.',
+    file: 'session/establish-session',
+    find: `    channel.fail(failure, \`the \${channel.role} could not set up its queue pair\`);
 `,
-      replace: '',
-    },
-    {
-      id: 'binding-unchecked',
-      wrong: 'Parameters of another session are taken.',
-      file: 'session/establish-session',
-      find: 'if (isBound(channel, psn, { path, terms }, binding)) return;',
-      replace: 'if (psn >= 0) return;',
-    },
-    {
-      id: 'awaited-frames-unbounded',
-      wrong: 'Frames that nobody awaits pile up.',
-      file: 'session/control-channel',
-      find: 'if (this.#incoming.length >= MAX_AWAITED_FRAMES) {',
-      replace: 'if (false) {',
-    },
-    {
-      id: 'paused-for-ever',
-      wrong: 'A socket that was paused is never read again.',
-      file: 'session/control-channel',
-      find: `        if (this.#socket.isPaused()) this.#socket.resume();
+    replace: '',
+  },
+  {
+    id: 'binding-unchecked',
+    wrong: 'Parameters of another session are taken.',
+    file: 'session/establish-session',
+    find: 'if (isBound(channel, psn, { path, terms }, binding)) return;',
+    replace: 'if (psn >= 0) return;',
+  },
+  {
+    id: 'awaited-frames-unbounded',
+    wrong: 'Frames that nobody awaits pile up.',
+    file: 'session/control-channel',
+    find: 'if (this.#incoming.length >= MAX_AWAITED_FRAMES) {',
+    replace: 'if (false) {',
+  },
+  {
+    id: 'paused-for-ever',
+    wrong: 'A socket that was paused is never read again.',
+    file: 'session/control-channel',
+    find: `        if (this.#socket.isPaused()) this.#socket.resume();
 `,
-      replace: '',
-    },
-    {
-      id: 'unsent-unbounded',
-      wrong: 'A peer that does not read costs memory without limit.',
-      file: 'session/control-channel',
-      find: 'if (this.#socket.writableLength > MAX_UNSENT_BYTES) {',
-      replace: 'if (false) {',
-    },
-    {
-      id: 'deadline-runs-on',
-      wrong: 'The deadline of the handshake runs on after it.',
-      file: 'session/control-channel',
-      find: `  handshakeDone(): void {
+    replace: '',
+  },
+  {
+    id: 'unsent-unbounded',
+    wrong: 'A peer that does not read costs memory without limit.',
+    file: 'session/control-channel',
+    find: 'if (this.#socket.writableLength > MAX_UNSENT_BYTES) {',
+    replace: 'if (false) {',
+  },
+  {
+    id: 'deadline-runs-on',
+    wrong: 'The deadline of the handshake runs on after it.',
+    file: 'session/control-channel',
+    find: `  handshakeDone(): void {
     this.#deadline.disarm();`,
-      replace: '  handshakeDone(): void {',
-    },
-    {
-      id: 'sessions-not-counted',
-      wrong: 'The sessions of a channel are not counted.',
-      file: 'session/control-channel',
-      find: `    this.#sessions++;
+    replace: '  handshakeDone(): void {',
+  },
+  {
+    id: 'sessions-not-counted',
+    wrong: 'The sessions of a channel are not counted.',
+    file: 'session/control-channel',
+    find: `    this.#sessions++;
 `,
-      replace: '',
-    },
-    {
-      id: 'frames-before-fault-kept',
-      wrong: 'Frames that came before a fault are still delivered.',
-      file: 'session/control-channel',
-      find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
-      replace: 'const kept = [...this.#incoming];',
-    },
-    {
-      id: 'word-before-fault-lost',
-      wrong: 'That a peer was proven is forgotten when it fails.',
-      file: 'session/control-channel',
-      find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
-      replace: 'const kept: Frame[] = [];',
-      judges: PROOF,
-    },
-    {
-      id: 'last-reason-wins',
-      wrong: 'The last reason for the end of a channel wins.',
-      file: 'session/control-channel',
-      find: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
+    replace: '',
+  },
+  {
+    id: 'frames-before-fault-kept',
+    wrong: 'Frames that came before a fault are still delivered.',
+    file: 'session/control-channel',
+    find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
+    replace: 'const kept = [...this.#incoming];',
+  },
+  {
+    id: 'word-before-fault-lost',
+    wrong: 'That a peer was proven is forgotten when it fails.',
+    file: 'session/control-channel',
+    find: "const kept = this.#incoming.filter(({ type }) => type === 'proven');",
+    replace: 'const kept: Frame[] = [];',
+    judges: PROOF,
+  },
+  {
+    id: 'last-reason-wins',
+    wrong: 'The last reason for the end of a channel wins.',
+    file: 'session/control-channel',
+    find: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
     if (this.#end !== undefined) return;`,
-      replace: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
+    replace: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
     if (this.#end !== undefined && error === undefined) return;`,
-    },
-    {
-      id: 'linger-for-ever',
-      wrong: 'A peer that does not close its side keeps the socket.',
-      file: 'session/control-channel',
-      find: `    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), this.#lingerMillis);
+  },
+  {
+    id: 'linger-for-ever',
+    wrong: 'A peer that does not close its side keeps the socket.',
+    file: 'session/control-channel',
+    find: `    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), this.#lingerMillis);
 `,
-      replace: '',
-      judges: ['test/session/tls-refusal'],
-    },
-    {
-      id: 'bye-ends-nothing',
-      wrong: 'The `bye` of the peer does not end the channel.',
-      file: 'session/control-channel',
-      find: `    if (frame.type === 'bye') this.#finish(undefined);
+    replace: '',
+    judges: ['test/session/tls-refusal'],
+  },
+  {
+    id: 'bye-ends-nothing',
+    wrong: 'The `bye` of the peer does not end the channel.',
+    file: 'session/control-channel',
+    find: `    if (frame.type === 'bye') this.#finish(undefined);
 `,
-      replace: '',
-    },
-    {
-      id: 'peer-names-refusal',
-      wrong: 'A client chooses the kind under which its end is counted.',
-      file: 'session/control-channel',
-      find: "this.role === 'client' ? toldRefusalKind(code) : 'left'",
-      replace: 'toldRefusalKind(code)',
-    },
-    {
-      id: 'exporter-after-end',
-      wrong: 'Keys can be derived after the channel has ended.',
-      file: 'session/control-channel',
-      find: `    if (this.#end !== undefined) throw this.#endError();
+    replace: '',
+  },
+  {
+    id: 'peer-names-refusal',
+    wrong: 'A client chooses the kind under which its end is counted.',
+    file: 'session/control-channel',
+    find: "this.role === 'client' ? toldRefusalKind(code) : 'left'",
+    replace: 'toldRefusalKind(code)',
+  },
+  {
+    id: 'exporter-after-end',
+    wrong: 'Keys can be derived after the channel has ended.',
+    file: 'session/control-channel',
+    find: `    if (this.#end !== undefined) throw this.#endError();
     return this.#socket.exportKeyingMaterial`,
-      replace: '    return this.#socket.exportKeyingMaterial',
-    },
-    {
-      id: 'utf8-repaired',
-      wrong: 'Bytes that are no UTF-8 are repaired.',
-      file: 'session/frames',
-      find: 'fatal: true, ignoreBOM: true',
-      replace: 'fatal: false, ignoreBOM: true',
-      judges: [
-        'test/session/handshake',
-        'test/session/frames',
-        'test/session/frame-decoder',
-        'test/session/control-channel',
-        'fuzz:frames',
-      ],
-    },
-    {
-      id: 'frame-version-any',
-      wrong: 'Frames of any version are taken.',
-      file: 'session/frames',
-      find: 'if (version !== FRAME_VERSION) {',
-      replace: "if (typeof version !== 'number') {",
-    },
-    {
-      id: 'frame-type-inherited',
-      wrong: 'The name of a method of objects is a type of frame.',
-      file: 'session/frames',
-      find: '!Object.hasOwn(FRAME_SCHEMAS, type)',
-      replace: '!(type in FRAME_SCHEMAS)',
-    },
-    {
-      id: 'gid-with-zone',
-      wrong: 'A GID may name an interface of the peer.',
-      file: 'session/frames',
-      find: " && !value.includes('%')",
-      replace: '',
-    },
-    {
-      id: 'buffer-beyond-memory',
-      wrong: 'A buffer may end beyond the address space.',
-      file: 'session/terms',
-      find: 'addr + BigInt(length) <= ADDRESS_SPACE_BYTES',
-      replace: 'addr < ADDRESS_SPACE_BYTES',
-    },
-    {
-      id: 'free-above-slots',
-      wrong: 'More receives may be free than there are.',
-      file: 'session/terms',
-      find: 'const MIN_MESSAGE_WINDOW_BYTES = 25;',
-      replace: 'const MIN_MESSAGE_WINDOW_BYTES = 24;',
-    },
-    {
-      id: 'refused-value-told',
-      wrong: 'What was refused is repeated in the error.',
-      file: 'session/frames',
-      find: `return \`"\${type}" frame: "\${field}" \${issue.message}\`;`,
-      replace: `return \`"\${type}" frame: "\${field}" \${issue.message}, not \${String(issue.input)}\`;`,
-    },
-    {
-      id: 'two-receives',
-      wrong: 'Two may wait for the same frame.',
-      file: 'session/control-channel',
-      find: '    if (this.#waiter !== undefined) {',
-      replace: '    if (false) {',
-    },
-    {
-      id: 'gate-per-address-above',
-      wrong: 'One address may have one connection more than allowed.',
-      file: 'session/connect-gate',
-      find: 'if (visitor.open > maxPerAddress)',
-      replace: 'if (visitor.open > maxPerAddress + 1)',
-    },
-    {
-      id: 'gate-tokens-unlimited',
-      wrong: 'Tokens of an address grow beyond its burst.',
-      file: 'session/connect-gate',
-      find: 'Math.min(burst, known.tokens + ((now - known.atMillis) / 1000) * connectsPerSecond)',
-      replace: 'known.tokens + ((now - known.atMillis) / 1000) * connectsPerSecond',
-    },
-    {
-      id: 'gate-refused-costs-nothing',
-      wrong: 'A connection that is refused does not count as open.',
-      file: 'session/connect-gate',
-      find: `    visitor.open++;
-    if (visitor.tokens < 1)`,
-      replace: `    if (visitor.tokens >= 1) visitor.open++;
-    if (visitor.tokens < 1)`,
-    },
-    {
-      id: 'gate-open-forgotten',
-      wrong: 'An address with open connections is forgotten.',
-      file: 'session/connect-gate',
-      find: 'visitor.open === 0 && now',
-      replace: 'now',
-    },
-    {
-      id: 'gate-ipv6-each',
-      wrong: 'Each IPv6 address counts for itself.',
-      file: 'session/connect-gate',
-      find: 'groups.slice(0, 4)',
-      replace: 'groups.slice(0, 8)',
-    },
-    {
-      id: 'gate-mapped',
-      wrong: 'An IPv4 address counts twice, mapped and plain.',
-      file: 'session/connect-gate',
-      find: ".replace(/^::ffff:(?=\\d+\\.)/, '')",
-      replace: '',
-    },
-    {
-      id: 'gate-leave-forgotten',
-      wrong: 'A refused connection stays counted for its address.',
-      file: 'session/tls-server',
-      find: `    raw.once('close', () => this.#gate.leave(address));
+    replace: '    return this.#socket.exportKeyingMaterial',
+  },
+  {
+    id: 'two-receives',
+    wrong: 'Two may wait for the same frame.',
+    file: 'session/control-channel',
+    find: '    if (this.#waiter !== undefined) {',
+    replace: '    if (false) {',
+  },
+  {
+    id: 'proof-not-asked-for',
+    wrong: 'A session is established before its link is proven.',
+    file: 'session/establish-session',
+    find: `      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
 `,
-      replace: `    if (refusal === undefined) raw.once('close', () => this.#gate.leave(address));
+    replace: `      if (steps.prove !== undefined) void untilProven(channel, steps.prove(attributes)).catch(() => {});
 `,
-    },
-    {
-      id: 'handshakes-unbounded',
-      wrong: 'There is no limit to the handshakes under way.',
-      file: 'session/tls-server',
-      find: `    if (refusal === undefined) this.#makeRoom();
-`,
-      replace: '',
-    },
-    {
-      id: 'newest-gives-way',
-      wrong: 'When there are too many handshakes, one too many gives way.',
-      file: 'session/tls-server',
-      find: 'if (this.#pending.size < this.#limits.maxHandshakes) break;',
-      replace: 'if (this.#pending.size < this.#limits.maxHandshakes - 1) break;',
-    },
-    {
-      id: 'closing-accepts',
-      wrong: 'A server that closes still takes connections that were in TLS.',
-      file: 'session/tls-server',
-      find: 'if (handshake === undefined || handshake.verdict !== undefined || this.#closing !== undefined) {',
-      replace: 'if (handshake === undefined || handshake.verdict !== undefined) {',
-      equivalent:
-        'what is in TLS when a server closes gets a verdict then, and what comes later gets one at once',
-    },
-    {
-      id: 'unverified-client',
-      wrong: 'A client whose certificate was not verified is let in.',
-      file: 'session/tls-server',
-      find: 'requestCert: true, rejectUnauthorized: true',
-      replace: 'requestCert: true, rejectUnauthorized: false',
-    },
-    {
-      id: 'alpn-unchecked',
-      wrong: 'A client that does not speak our protocol is let in.',
-      file: 'session/tls-server',
-      find: 'if (!speaksOurProtocol(socket)) {',
-      replace: 'if (false) {',
-    },
-    {
-      id: 'tickets-given',
-      wrong: 'A server gives out session tickets.',
-      file: 'session/tls-server',
-      find: `    secureOptions: constants.SSL_OP_NO_TICKET,
-`,
-      replace: '',
-    },
-    {
-      id: 'client-auth-switched-off',
-      wrong: 'New certificates may turn client authentication off.',
-      file: 'session/tls-server',
-      find: 'if ((certificates.clientCa === undefined) !== (this.#options.clientCa === undefined)) {',
-      replace: 'if (false) {',
-    },
-    {
-      id: 'abort-listener-kept',
-      wrong: 'A connection that was made leaves its listener at the signal.',
-      file: 'session/tls-client',
-      find: `      options.signal?.removeEventListener('abort', onAbort);
-`,
-      replace: '',
-    },
-    {
-      id: 'servername-ignored',
-      wrong: 'The name that the certificate must hold is ignored.',
-      file: 'session/tls-client',
-      find: 'servername !== undefined ? { servername } : isIP',
-      replace: 'isIP',
-    },
-    {
-      id: 'server-unverified',
-      wrong: 'A server whose certificate was not verified is taken.',
-      file: 'session/tls-client',
-      find: 'rejectUnauthorized: true,',
-      replace: 'rejectUnauthorized: false,',
-    },
-    {
-      id: 'context-of-another',
-      wrong: 'The context of another certificate is used again.',
-      file: 'session/client-credentials',
-      find: 'credentials.ca === ca && credentials.cert === cert && credentials.key === key',
-      replace: 'credentials.ca === ca',
-    },
-    {
-      id: 'contexts-unbounded',
-      wrong: 'Contexts are kept without limit.',
-      file: 'session/client-credentials',
-      find: `  if (kept.length > MOST_KEPT) kept.pop();
-`,
-      replace: '',
-    },
-    {
-      id: 'identity-unverified',
-      wrong: 'A certificate that was not verified is an identity.',
-      file: 'session/peer-identity',
-      find: `  if (!socket.authorized) return null;
-`,
-      replace: '',
-      equivalent:
-        'no side gets a certificate without verifying it: a server without an authority asks for none',
-    },
-    {
-      id: 'own-proof-untold',
-      wrong: 'A peer is not told that this end has its proof.',
-      file: 'session/proof',
-      find: `    if (this.#channel.end === undefined) this.#channel.send({ type: 'proven' });
-`,
-      replace: '',
-      judges: PROOF,
-    },
-    {
-      id: 'own-proof-over-lost-channel',
-      wrong: 'An end says that it has its proof to a peer that has left.',
-      file: 'session/proof',
-      find: 'if (this.#channel.end === undefined) this',
-      replace: 'this',
-      judges: PROOF,
-      equivalent: 'the goodbye is read first, and ends the wait',
-    },
-    {
-      id: 'word-of-peer-is-enough',
-      wrong: 'The word of the peer is taken for a proof of both directions.',
-      file: 'session/proof',
-      find: 'Promise.all([own.then(() => course.onOwn()), course.word])',
-      replace: 'Promise.race([own.then(() => course.onOwn()).then(() => course.word), course.word])',
-      judges: ['test/session/proof', 'test/connection/link-proof'],
-    },
-    {
-      id: 'own-proof-is-enough',
-      wrong: 'The own proof is taken for one of both directions.',
-      file: 'session/proof',
-      find: 'Promise.all([own.then(() => course.onOwn()), course.word])',
-      replace: 'own.then(() => course.onOwn())',
-      judges: ['test/session/proof', 'test/connection/link-proof'],
-    },
-    {
-      id: 'lost-word-ends-connection',
-      wrong:
-        'A session that is lost on the way of the last word ends a connection that the peer takes for up.',
-      file: 'session/proof',
-      find: 'if (!course.hasOwn || !isLost(channel)) throw error;',
-      replace: 'throw error;',
-      judges: PROOF,
-    },
-    {
-      id: 'lost-session-is-proof',
-      wrong: 'A session that is lost before the own proof counts as proven.',
-      file: 'session/proof',
-      find: 'if (!course.hasOwn || !isLost(channel)) throw error;',
-      replace: 'if (!isLost(channel)) throw error;',
-      judges: PROOF,
-    },
-    {
-      id: 'ended-session-is-proof',
-      wrong: 'A session that either side has ended counts as proven.',
-      file: 'session/proof',
-      find: 'if (!course.hasOwn || !isLost(channel)) throw error;',
-      replace: 'if (!course.hasOwn) throw error;',
-      judges: PROOF,
-    },
-    {
-      id: 'proof-failure-hidden',
-      wrong: 'An own proof that fails is taken for one.',
-      file: 'session/proof',
-      find: 'own.then(() => course.onOwn())',
-      replace: 'own.catch(() => {}).then(() => course.onOwn())',
-      judges: PROOF,
-    },
-    {
-      id: 'proof-reads-on',
-      wrong: 'After the proof one more frame is taken from the next reader.',
-      file: 'session/proof',
-      find: `      if (this.isOver) return;
-`,
-      replace: '',
-      judges: PROOF,
-    },
-    {
-      id: 'word-reads-on',
-      wrong: 'A proof that the word of the peer completes takes one more frame from the next reader.',
-      file: 'session/proof',
-      find: '    this.isOver = this.hasOwn;\n',
-      replace: '',
-      judges: PROOF,
-      equivalent: 'the proof is over before the next frame is looked at',
-    },
-    {
-      id: 'own-proof-reads-on',
-      wrong: 'A proof that the own one completes takes one more frame from the next reader.',
-      file: 'session/proof',
-      find: '    this.isOver = this.#hasWord;\n',
-      replace: '',
-      judges: PROOF,
-      equivalent: 'the proof is over before the next frame can come',
-    },
-    {
-      id: 'second-word-taken',
-      wrong: 'A peer may say twice that it has its proof.',
-      file: 'session/proof',
-      find: "type === 'proven' && !this.#hasWord;",
-      replace: "type === 'proven';",
-      judges: PROOF,
-    },
-    {
-      id: 'psn-taken-by-proof',
-      wrong: 'The PSN with which a peer starts over is taken from the next session.',
-      file: 'session/proof',
-      find: `      if (type === 'psn' || type === 'bye') {
-`,
-      replace: `      if (type === 'psn' || type === 'bye') {
-        await channel.receive();
-`,
-      judges: PROOF,
-    },
-    {
-      id: 'start-over-is-breach',
-      wrong: 'A peer that starts over before the proof breaks the protocol.',
-      file: 'session/proof',
-      find: "if (type === 'psn' || type === 'bye')",
-      replace: "if (type === 'bye')",
-      judges: PROOF,
-    },
-    {
-      id: 'bye-before-proof-is-breach',
-      wrong: 'A peer that says bye before the proof breaks the protocol.',
-      file: 'session/proof',
-      find: "if (type === 'psn' || type === 'bye')",
-      replace: "if (type === 'psn')",
-      judges: PROOF,
-    },
-    {
-      id: 'any-frame-before-proof',
-      wrong: 'Any frame may come before the proof.',
-      file: 'session/proof',
-      find: "      if (!isWord && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);\n",
-      replace: '',
-      judges: PROOF,
-    },
-    {
-      id: 'breach-before-proof-untold',
-      wrong: 'A peer that breaks the protocol before the proof is not told.',
-      file: 'session/proof',
-      find: `  channel.fail(error, what);
-`,
-      replace: '',
-      judges: PROOF,
-    },
-    {
-      id: 'ping-before-proof-unanswered',
-      wrong: 'A ping before the proof gets no answer.',
-      file: 'session/proof',
-      find: `      if (type === 'ping') channel.send({ type: 'pong' });
-`,
-      replace: '',
-      judges: PROOF,
-    },
-    {
-      id: 'any-word-is-proof',
-      wrong: 'Any frame of the peer is taken for its proof.',
-      file: 'session/proof',
-      find: 'if (isWord) this.#heardWord();',
-      replace: 'this.#heardWord();',
-      judges: PROOF,
-    },
-    {
-      id: 'proof-not-asked-for',
-      wrong: 'A session is established before its link is proven.',
-      file: 'session/establish-session',
-      find: `      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
-`,
-      replace: `      if (steps.prove !== undefined) void untilProven(channel, steps.prove(attributes)).catch(() => {});
-`,
-      judges: ['test/session/establish-session', 'test/connection/link-proof'],
-    },
-    {
-      id: 'deadline-ends-before-proof',
-      wrong: 'The deadline of the handshake ends before the link is proven.',
-      file: 'session/establish-session',
-      find: 'channel.sessionMet();',
-      replace: 'channel.sessionMet();\n      channel.handshakeDone();',
-      judges: ['test/session/establish-session', 'test/connection/link-proof'],
-    },
-  ],
-);
+    judges: ['test/session/establish-session', 'test/connection/link-proof'],
+  },
+  {
+    id: 'deadline-ends-before-proof',
+    wrong: 'The deadline of the handshake ends before the link is proven.',
+    file: 'session/establish-session',
+    find: 'channel.sessionMet();',
+    replace: 'channel.sessionMet();\n      channel.handshakeDone();',
+    judges: ['test/session/establish-session', 'test/connection/link-proof'],
+  },
+]);
