@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
+import { FAULTS } from '../../src/verbs/error-codes.js';
 import { asRdmaError, type PlainError, RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
-import type { RefusalKind } from '../../src/verbs/refusal-kind.js';
+import { REFUSAL_KINDS, type RefusalKind } from '../../src/verbs/refusal-kind.js';
 
 const completion = (status: string): RdmaError => new RdmaError('ERR_RDMA_COMPLETION', 'failed', { status });
 
@@ -22,31 +23,42 @@ test('the fault of a failed request follows from its status', () => {
 });
 
 test('an error says whether another try makes sense: when something passes by itself, and no request is done twice', () => {
-  const refused = (refusal: RefusalKind) => new RdmaError('ERR_RDMA_REFUSED', 'no', { refusal });
-  const tls = (refusal: RefusalKind) => new RdmaError('ERR_RDMA_TLS', 'no', { refusal });
-  const plain = (code: RdmaErrorCode) => new RdmaError(code, 'no');
-  const worthwhile = [
-    ...(['no-slot', 'quota', 'overload', 'timeout', 'closing', 'resources'] as const).map(refused),
-    tls('tls-broken'),
-    new RdmaError('ERR_RDMA_CONNECTION_LOST', 'no', { refusal: 'before-tls' }),
-    plain('ERR_RDMA_CONNECTION_LOST'),
-    plain('ERR_RDMA_UNREACHABLE'),
-    plain('ERR_RDMA_QUEUE_FULL'),
-    completion('RETRY_EXC_ERR'),
+  const passing: readonly RefusalKind[] = [
+    'tls-broken',
+    'before-tls',
+    'overload',
+    'quota',
+    'no-slot',
+    'timeout',
+    'closing',
+    'left',
+    'resources',
+    'unreachable',
+    'failed',
   ];
-  const hopeless = [
-    ...(['certificate', 'name', 'not-authorized', 'protocol', 'resumption', 'other'] as const).map(refused),
-    ...(['certificate', 'tls-version', 'no-tls', 'tls'] as const).map(tls),
-    plain('ERR_RDMA_INVALID_ARGUMENT'),
-    plain('ERR_RDMA_OUTCOME_UNKNOWN'),
-    plain('ERR_RDMA_ABORTED'),
-    completion('REM_ACCESS_ERR'),
-    completion('LOC_PROT_ERR'),
+  for (const refusal of REFUSAL_KINDS) {
+    // Whatever the code: the kind says more.
+    for (const code of ['ERR_RDMA_REFUSED', 'ERR_RDMA_TLS', 'ERR_RDMA_CONNECTION_LOST'] as const) {
+      const error = new RdmaError(code, 'no', { refusal });
+      assert.equal(error.retryable, passing.includes(refusal), `${code}, ${refusal}`);
+      assert.equal(RdmaError.fromJSON(error.toJSON()).retryable, error.retryable);
+    }
+  }
+  const passingCodes: readonly RdmaErrorCode[] = [
+    'ERR_RDMA_QUEUE_FULL',
+    'ERR_RDMA_NO_MEMORY',
+    'ERR_RDMA_LIMIT',
+    'ERR_RDMA_TIMEOUT',
+    'ERR_RDMA_UNREACHABLE',
+    'ERR_RDMA_CONNECTION_LOST',
   ];
-  const told = ({ code, refusal, status, retryable }: RdmaError) => [code, refusal, status, retryable];
-  for (const error of worthwhile) assert.equal(error.retryable, true, told(error).join(' '));
-  for (const error of hopeless) assert.equal(error.retryable, false, told(error).join(' '));
-  assert.equal(RdmaError.fromJSON(refused('no-slot').toJSON()).retryable, true);
+  for (const code of Object.keys(FAULTS) as RdmaErrorCode[]) {
+    if (code !== 'ERR_RDMA_COMPLETION')
+      assert.equal(new RdmaError(code, 'no').retryable, passingCodes.includes(code), code);
+  }
+  assert.equal(completion('RETRY_EXC_ERR').retryable, true);
+  for (const status of ['REM_ACCESS_ERR', 'LOC_PROT_ERR', 'QP_FATAL'])
+    assert.equal(completion(status).retryable, false, status);
 });
 
 test('what nobody threw on purpose is a mistake of this package', () => {

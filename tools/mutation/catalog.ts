@@ -4,6 +4,7 @@ import { ADMISSION_FAULTS } from './faults/admission.js';
 import { CM_FAULTS } from './faults/cm.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
+import { ERROR_FAULTS } from './faults/errors.js';
 import { FRAME_FAULTS } from './faults/frames.js';
 import { LIFELINE_FAULTS } from './faults/lifeline.js';
 import { MEETING_FAULTS } from './faults/meetings.js';
@@ -43,5 +44,6 @@ export const FAULTS: readonly Fault[] = [
   ...FRAME_FAULTS,
   ...SESSION_PROOF_FAULTS,
   ...TLS_FAULTS,
+  ...ERROR_FAULTS,
   ...SEALING_FAULTS,
 ];
