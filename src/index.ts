@@ -13,10 +13,11 @@ export type {
   ConnectionQueuePair,
   ConnectionStatistics,
 } from './connection/connection.js';
+export type { ConnectionStream, OpenStreamOptions } from './connection/connection-stream.js';
 export type { Grant, GrantOptions } from './connection/grant.js';
 export type { ListenOptions } from './connection/listen-options.js';
 export type { Message } from './connection/message-inbox.js';
-export type { CommonOptions, DataPathOptions, MemoryRights } from './connection/options.js';
+export type { CommonOptions, DataPathOptions, MemoryRights, StreamOptions } from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';
 export type { Pem, PemSource } from './connection/pem.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
@@ -46,3 +47,4 @@ export {
 export type { QueuePairProgress } from './verbs/queue-pair.js';
 export { REFUSAL_KINDS, type RefusalKind } from './verbs/refusal-kind.js';
 export type { PlainRejection, Rejection } from './verbs/rejection.js';
+export type { StreamReset } from './verbs/stream-reset.js';

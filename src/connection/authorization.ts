@@ -40,8 +40,8 @@ export async function authorizeClient(
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for terms that cannot be.
  */
 export function limitsFor(limits: DataPathLimits, terms: ClientTerms): DataPathLimits {
-  const { maxConnections: _, ...own } = terms;
-  return checkLimits({ ...limits, ...own });
+  const { maxConnections: _, streams, ...own } = terms;
+  return checkLimits({ ...limits, ...own, streams: { ...limits.streams, ...streams } });
 }
 
 /** How many connections each identity has; clients without a certificate are not told apart. */

@@ -7,7 +7,7 @@
  * stops the taking of bytes from the channel, and with it the peer; the channel is closed once. What had arrived when the
  * carrier ended in order is read to its end before the stream ends with an error.
  */
-import { Duplex } from 'node:stream';
+import { addAbortSignal, Duplex } from 'node:stream';
 import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
 
 export interface ByteStreamOptions {
@@ -28,14 +28,19 @@ export class ByteStream extends Duplex {
   #channel: ByteChannel | undefined;
   /** The write, or the end, that Node waits for; it makes one at a time. */
   #pending: Callback | null = null;
-  /** Chunks of it that the channel has. */
+  /** Chunks of it that the channel has, and bytes of all of it. */
   #unanswered = 0;
+  #pendingBytes = 0;
+  /** The end went to the channel; the peer has it. */
+  #isEndGiven = false;
+  #isEndDone = false;
   /** What is to be done first when a channel comes. */
   #begin: (() => void) | null = null;
   #wantsBytes = false;
   #hasEnd = false;
   /** Nothing can be given to the channel any more. */
   #isClosed = false;
+  #isFinal = false;
   /** The channel has closed; not told yet, because there is something to read. */
   #fault: Error | null = null;
   #bytesRead = 0;
@@ -45,8 +50,16 @@ export class ByteStream extends Duplex {
     if (--this.#unanswered === 0) this.#answer(null);
   };
 
+  readonly #onEndDone = (): void => {
+    this.#isEndDone = true;
+    // Else `_final` comes later: Node has not heard yet that the last write is done.
+    if (this.#unanswered === 0 && this.#isFinal) this.#answer(null);
+  };
+
   constructor(options: ByteStreamOptions = {}) {
     super(given(options));
+    // Not earlier: a signal that has aborted destroys at once.
+    if (options.signal !== undefined) addAbortSignal(options.signal, this);
   }
 
   /** Bytes that were taken from the channel. */
@@ -57,6 +70,12 @@ export class ByteStream extends Duplex {
   /** Bytes that were given to the channel. */
   get bytesWritten(): number {
     return this.#bytesWritten;
+  }
+
+  /** What was written and ended, and the channel was not given yet. */
+  get owed(): { bytes: number; end: boolean } {
+    const bytes = this.writableLength - this.#pendingBytes;
+    return { bytes, end: this.writableEnded && !this.#isEndGiven };
   }
 
   /** From now on bytes go through `channel`; called once. A stream that is destroyed closes it. */
@@ -79,6 +98,13 @@ export class ByteStream extends Duplex {
     return chunk;
   }
 
+  /** The end goes with the last bytes, not a round trip behind them. */
+  override end(...args: unknown[]): this {
+    super.end(...(args as []));
+    this.#endEarly();
+    return this;
+  }
+
   override _read(): void {
     this.#wantsBytes = true;
     this.#take();
@@ -91,7 +117,9 @@ export class ByteStream extends Duplex {
     else if (this.#isClosed) this.#tellFault();
     else {
       this.#unanswered = 1;
+      this.#pendingBytes = chunk.length;
       this.#give(channel, chunk);
+      this.#endEarly();
     }
   }
 
@@ -102,7 +130,10 @@ export class ByteStream extends Duplex {
     else if (this.#isClosed) this.#tellFault();
     else {
       this.#unanswered = chunks.length;
+      this.#pendingBytes = 0;
+      for (const { chunk } of chunks) this.#pendingBytes += chunk.length;
       for (const { chunk } of chunks) this.#give(channel, chunk);
+      this.#endEarly();
     }
   }
 
@@ -112,8 +143,9 @@ export class ByteStream extends Duplex {
     if (channel === undefined) this.#begin = () => this._final(callback);
     else if (this.#isClosed) this.#tellFault();
     else {
-      this.#unanswered = 1;
-      channel.end(this.#onDone);
+      this.#isFinal = true;
+      if (this.#isEndDone) this.#answer(null);
+      else this.#giveEnd(channel);
     }
   }
 
@@ -145,9 +177,23 @@ export class ByteStream extends Duplex {
     channel.write(chunk, this.#onDone);
   }
 
+  /** Ends the channel when it has all bytes that there will be. */
+  #endEarly(): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#isClosed || this.#pending === null || this.#isFinal) return;
+    if (this.writableEnded && this.writableLength === this.#pendingBytes) this.#giveEnd(channel);
+  }
+
+  #giveEnd(channel: ByteChannel): void {
+    if (this.#isEndGiven) return;
+    this.#isEndGiven = true;
+    channel.end(this.#onEndDone);
+  }
+
   #answer(error: Error | null): void {
     const callback = this.#pending;
     this.#pending = null;
+    this.#pendingBytes = 0;
     callback?.(error);
   }
 
@@ -208,18 +254,11 @@ const destroyed = (): Error =>
 
 /** Without those that are undefined, which Node does not take for left out. */
 function given(options: ByteStreamOptions): Record<string, unknown> {
-  const {
-    allowHalfOpen = true,
-    highWaterMark,
-    readableHighWaterMark,
-    writableHighWaterMark,
-    signal,
-  } = options;
+  const { allowHalfOpen = true, highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
   return {
     allowHalfOpen,
     ...(highWaterMark === undefined ? {} : { highWaterMark }),
     ...(readableHighWaterMark === undefined ? {} : { readableHighWaterMark }),
     ...(writableHighWaterMark === undefined ? {} : { writableHighWaterMark }),
-    ...(signal === undefined ? {} : { signal }),
   };
 }

@@ -2,6 +2,7 @@
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, truth } from '../verbs/option-check.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
+import type { OpenStreamOptions } from './connection-stream.js';
 import type { GrantOptions } from './grant.js';
 import { signal } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
@@ -11,6 +12,16 @@ const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS)
 const SEND: Rules<SendOptions> = { ...WAIT, tag: integer(0, 0xffff) };
 
 const ONE_SIDED: Rules<OneSidedOptions> = { ...WAIT, repeatable: truth };
+
+const mark = integer(0, 2 ** 30);
+
+const OPEN_STREAM: Rules<OpenStreamOptions> = {
+  signal,
+  allowHalfOpen: truth,
+  highWaterMark: mark,
+  readableHighWaterMark: mark,
+  writableHighWaterMark: mark,
+};
 
 const GRANT: Rules<GrantOptions> = {
   read: truth,
@@ -33,6 +44,9 @@ export function checkOneSided(what: 'read' | 'write', remote: unknown, options: 
   }
   checkOptions(what, options, ONE_SIDED);
 }
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export const checkOpenStream = (options: unknown): void => checkOptions('openStream', options, OPEN_STREAM);
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export const checkGrant = (options: unknown): void => checkOptions('grant', options, GRANT);

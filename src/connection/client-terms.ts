@@ -1,6 +1,6 @@
 /** What a server grants one client, and the function of a program that decides it. */
 import type { PeerIdentity } from '../session/peer-identity.js';
-import type { MemoryRights } from './options.js';
+import type { MemoryRights, StreamOptions } from './options.js';
 
 /** Terms for one client; what is left out is as the server's options say. */
 export interface ClientTerms {
@@ -13,6 +13,7 @@ export interface ClientTerms {
   readonly receiveSlots?: number;
   readonly slotBytes?: number;
   readonly maxMessageBytes?: number;
+  readonly streams?: StreamOptions;
   /** Insists on sealed messages and memory. */
   readonly encryption?: 'aes-256-gcm';
 }

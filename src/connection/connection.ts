@@ -12,6 +12,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkReason } from './call-rules.js';
+import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { GrantAccess } from './grant-access.js';
@@ -23,6 +24,7 @@ import { isToldElsewhere } from './rejections.js';
 import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
 import type { SendLimits, SendQueue } from './send-queue.js';
+import { StreamAccess } from './stream-access.js';
 
 export interface ConnectionStatistics {
   readonly messagesSent: number;
@@ -40,6 +42,8 @@ export interface ConnectionEvents {
   reconnecting: [RdmaError];
   /** It is up again; what was under way goes on. */
   reconnected: [];
+  /** The peer has opened a stream. Listen in the tick in which you get the connection: nobody else takes it. */
+  stream: [ConnectionStream];
   /** The peer may use a piece of our memory. */
   granted: [Grant];
   /** It may no longer, for this reason. */
@@ -71,6 +75,7 @@ export class Connection
   readonly #messages: MessageAccess;
   readonly #access: RemoteAccess;
   readonly #grants: GrantAccess;
+  readonly #streams: StreamAccess;
   #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. */
@@ -98,6 +103,12 @@ export class Connection
       plane,
       onGranted: (grant) => this.emit('granted', grant),
       onEnded: (grant, reason) => this.emit('revoked', grant, reason),
+    });
+    this.#streams = new StreamAccess({
+      isEnding,
+      plane: plane.streams,
+      isTaken: (lifeline.peerTerms?.streams.open ?? 0) > 0,
+      onStream: (stream) => this.emit('stream', stream),
     });
     lifeline.listener = {
       onReconnecting: (cause) => this.emit('reconnecting', cause),
@@ -189,6 +200,19 @@ export class Connection
   }
 
   /**
+   * Opens a byte stream to the peer, which gets it as its event `stream`: a `stream.Duplex` that ends with the connection and
+   * survives its recovery. It can be written at once; when the peer has as many streams open as it takes, bytes wait in it.
+   *
+   * `destroy` before both directions have ended resets it: the peer's stream ends with ERR_RDMA_STREAM_RESET. It ends itself
+   * with that error, with an AbortError of its signal, or with why the connection ended.
+   *
+   * @throws RdmaError ERR_RDMA_CLOSED, ERR_RDMA_LIMIT when the peer takes no streams at all, ERR_RDMA_INVALID_ARGUMENT.
+   */
+  openStream(options: OpenStreamOptions = {}): ConnectionStream {
+    return this.#streams.open(options);
+  }
+
+  /**
    * RDMA WRITE: puts `data` into the peer's memory without involving its program. Resolves when it is there.
    *
    * `data` must not change until then.
@@ -230,6 +254,7 @@ export class Connection
    * the connection so comes to its end.
    */
   endReceiving(): void {
+    this.#streams.refuse();
     this.#plane.endReceiving();
   }
 
@@ -239,6 +264,7 @@ export class Connection
    * Idempotent.
    */
   close(): Promise<void> {
+    if (!this.#lifeline.isEnding) this.#streams.close();
     return this.#lifeline.close();
   }
 

@@ -86,11 +86,11 @@ export class DataPath implements DataPlane, ProgramPlane {
       resources: () => this.resources,
     });
     const outbox = this.#outbox;
-    const { first, streams } = FIXED_NUMBERS;
+    const { first } = FIXED_NUMBERS;
+    const { streams } = limits;
     this.#first = first;
     this.streams = new StreamTable({
       outbox,
-      events: { onOpened() {}, onReadable() {}, onReset() {} },
       streams: streams.open,
       windowBytes: streams.windowBytes,
       start: first.streamByte,
@@ -308,7 +308,7 @@ export class DataPath implements DataPlane, ProgramPlane {
     const why = error ?? closedError('the connection');
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});
-    this.#sender?.fail(why);
+    this.#sender?.fail(why, error === undefined);
     this.#operations.fail(why);
     this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();

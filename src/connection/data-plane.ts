@@ -19,6 +19,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { GrantTerms } from './grants.js';
 import type { Message } from './message-inbox.js';
 import type { MemoryRange } from './remote-buffer.js';
+import type { StreamPlane } from './stream-table.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
 
 export interface DataPlaneListener {
@@ -92,6 +93,8 @@ export interface ProgramListener {
  */
 export interface ProgramPlane {
   programListener: ProgramListener | null;
+  /** Streams, which both sides know by number. */
+  readonly streams: StreamPlane;
   /** Lets the peer use `bytes` until the grant of this number is over; resolves with what the peer needs to reach them. */
   grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange>;
   /** Takes the memory of a grant back. Resolves when its key opens nothing. Idempotent. */

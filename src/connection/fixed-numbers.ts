@@ -19,6 +19,4 @@ export const FIXED_NUMBERS = {
     /** Requests for sealed memory, modulo 2^32. */
     sealedRequest: 0,
   },
-  /** Programs cannot open streams yet, so peers may not either. `windowBytes`: of each, that wait for the program. */
-  streams: { open: 0, windowBytes: 256 * 1024 },
 };

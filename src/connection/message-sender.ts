@@ -208,15 +208,15 @@ export class MessageSender {
     }
   }
 
-  /** Ends every message that is not done, and all later ones, with `error`. */
-  fail(error: RdmaError): void {
+  /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */
+  fail(error: RdmaError, isInOrder = false): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.detach();
     for (const slot of this.#unacknowledged.splice(0)) this.#cuts[slot]?.release();
     this.#messages.fail(error);
     this.#sealed.fail(error);
-    this.#options.streams.fail(error);
+    this.#options.streams.fail(error, isInOrder);
     this.#quit.fail(error);
   }
 

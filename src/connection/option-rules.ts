@@ -25,7 +25,7 @@ import {
 import type { ClientTerms } from './client-terms.js';
 import type { ConnectOptions } from './connect-options.js';
 import type { ListenOptions } from './listen-options.js';
-import type { CommonOptions, MemoryRights } from './options.js';
+import type { CommonOptions, MemoryRights, StreamOptions } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
 
@@ -47,6 +47,8 @@ const ADMISSION: Rules<AdmissionLimits> = {
   maxPerIdentity: atLeastOne,
   backlog: atLeastOne,
 };
+
+const STREAMS: Rules<StreamOptions> = { open: integer(0, 2 ** 31 - 1), windowBytes: integer(1, 2 ** 30 - 1) };
 
 const RIGHTS: Rules<MemoryRights> = { read: truth, write: truth };
 
@@ -75,6 +77,7 @@ const PATH: Rules<ConnectionPathOptions> = {
 const COMMON: Rules<CommonOptions> = {
   ...SIZES,
   maxOperations: integer(1, 65_536),
+  streams: inside(STREAMS, 'streams'),
   path: inside(PATH, 'path'),
   encryption,
   device,
@@ -112,6 +115,7 @@ const CONNECT: Rules<ConnectOptions> = {
 const TERMS: Rules<ClientTerms> = {
   ...SIZES,
   maxConnections: integer(0, Number.MAX_SAFE_INTEGER),
+  streams: inside(STREAMS, 'streams'),
   rights: inside(RIGHTS, 'rights'),
   encryption,
 };

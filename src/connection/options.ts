@@ -8,11 +8,21 @@ import type { ConnectionStep } from './steps.js';
 export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
+const DEFAULT_OPEN_STREAMS = 256;
+const DEFAULT_STREAM_WINDOW_BYTES = 256 * 1024;
 
 /** What a peer may do by itself with memory of ours. */
 export interface MemoryRights {
   readonly read: boolean;
   readonly write: boolean;
+}
+
+/** Streams of the peer. What it may have this side keep is `open` × `windowBytes`. */
+export interface StreamOptions {
+  /** Streams that the peer may have open; 0: it may open none. Default 256. */
+  readonly open?: number;
+  /** Bytes of each stream that may wait to be read. Default 256 KiB. */
+  readonly windowBytes?: number;
 }
 
 export interface DataPathOptions {
@@ -32,6 +42,8 @@ export interface DataPathOptions {
    * it `read` and `write` reject with ERR_RDMA_QUEUE_FULL: await them. Default 1024.
    */
   readonly maxOperations?: number;
+  /** Streams of the peer: how many, and how much of each may wait for the program. */
+  readonly streams?: StreamOptions;
   /** Bytes of the buffer that the peer may write and read by itself. Default 0: it gets none. */
   readonly bufferBytes?: number;
   /**
@@ -83,6 +95,7 @@ export interface DataPathLimits {
   readonly maxMessageBytes: number;
   readonly sendQueueBytes: number;
   readonly maxOperations: number;
+  readonly streams: Required<StreamOptions>;
   readonly bufferBytes: number;
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
@@ -97,6 +110,10 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
     sendQueueBytes: options.sendQueueBytes ?? 64 * 1024 * 1024,
     maxOperations: options.maxOperations ?? 1024,
+    streams: {
+      open: options.streams?.open ?? DEFAULT_OPEN_STREAMS,
+      windowBytes: options.streams?.windowBytes ?? DEFAULT_STREAM_WINDOW_BYTES,
+    },
     bufferBytes: options.bufferBytes ?? 0,
     rights: { read: true, write: true },
     encryption: options.encryption,

@@ -3,7 +3,6 @@ import type { SessionParameters } from '../session/session-data.js';
 import { MAX_WINDOW_BYTES } from '../session/terms.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { ownGid } from '../verbs/gid-choice.js';
-import { FIXED_NUMBERS } from './fixed-numbers.js';
 import type { DataPathLimits } from './options.js';
 import type { ConnectionResources } from './resources.js';
 import { RD_ATOMIC_DEPTH } from './transitions.js';
@@ -40,7 +39,7 @@ export async function ownParameters(end: OwnEnd, reachedAt: string): Promise<Ses
   const terms = {
     receive: { slots: limits.receiveSlots, slotBytes: limits.slotBytes },
     messages: { maxBytes: limits.maxMessageBytes, windowBytes: messageWindow(limits) },
-    streams: { open: openStreams, windowBytes: FIXED_NUMBERS.streams.windowBytes },
+    streams: { open: openStreams, windowBytes: limits.streams.windowBytes },
     buffer: bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
     received,
     ...(limits.encryption === undefined ? {} : { encryption: limits.encryption }),

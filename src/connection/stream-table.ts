@@ -26,13 +26,39 @@ export interface StreamEvents {
   onOpened(id: StreamId): void;
   /** There is something to read, or the end to be seen. */
   onReadable(id: StreamId): void;
-  /** The peer has reset the stream: nothing can be written any more, and what was not read is gone. */
-  onReset(id: StreamId, code: number): void;
+  /**
+   * The peer has reset the stream: nothing can be written any more. `isWhole`: it had ended its direction before, which can
+   * be read to its end; else what was not read is gone.
+   */
+  onReset(id: StreamId, code: number, isWhole: boolean): void;
+  /** `mayOpen` may be true now. */
+  onOpenLimit(): void;
+  /**
+   * The connection is over, for all streams; `isInOrder`: nothing has failed. What was not read can be read until this
+   * returns.
+   */
+  onEnd(error: RdmaError, isInOrder: boolean): void;
+}
+
+/** What programs ask of streams, by their numbers. */
+export interface StreamPlane {
+  readonly isListened: boolean;
+  /** Whether the peer takes another stream now. */
+  readonly mayOpen: boolean;
+  listen(events: StreamEvents): void;
+  open(): StreamId;
+  write(id: StreamId, data: Uint8Array, done: SendDone): void;
+  end(id: StreamId, done: SendDone): void;
+  reset(id: StreamId, code: number): void;
+  read(id: StreamId): Uint8Array | undefined;
+  isAtEnd(id: StreamId): boolean;
+  hold(isHeld: boolean): void;
 }
 
 export interface StreamTableOptions {
   readonly outbox: Outbox;
-  readonly events: StreamEvents;
+  /** Learn what happens until `listen`. */
+  readonly events?: StreamEvents;
   /** Streams that the peer may have open. */
   readonly streams: number;
   /** Bytes of a stream that may wait for the program. */
@@ -52,11 +78,13 @@ interface Stream {
   resetCode: number | null;
 }
 
-export class StreamTable {
+export class StreamTable implements StreamPlane {
   readonly #options: StreamTableOptions;
   readonly #streams = new Map<StreamId, Stream>();
   readonly #openLimit: StreamControl;
   #events: StreamEvents;
+  #isListened = false;
+  #isHeld = false;
   #opened: number;
   #openedByPeer: number;
   /** Streams that we may have opened. */
@@ -67,7 +95,7 @@ export class StreamTable {
   #failure: RdmaError | undefined;
 
   constructor(options: StreamTableOptions) {
-    const { events, streams, firstStream = 0 } = options;
+    const { events = NOBODY, streams, firstStream = 0 } = options;
     this.#options = options;
     this.#events = events;
     this.#opened = firstStream;
@@ -83,6 +111,7 @@ export class StreamTable {
   /** From now on `events` learn what happens; at once, which streams of the peer are there and can be read. */
   listen(events: StreamEvents): void {
     this.#events = events;
+    this.#isListened = true;
     for (const stream of [...this.#streams.values()]) {
       const { id, in: incoming } = stream;
       if (id > 0 || stream.resetCode !== null) continue;
@@ -91,6 +120,21 @@ export class StreamTable {
       // Whoever learns of a stream may reset it at once.
       if (isNews && stream.resetCode === null) events.onReadable(id);
     }
+    if (this.#failure !== undefined) events.onEnd(this.#failure, false);
+  }
+
+  get isListened(): boolean {
+    return this.#isListened;
+  }
+
+  get mayOpen(): boolean {
+    return this.#failure === undefined && this.#opened < this.#mayOpen;
+  }
+
+  /** As long as it is held, there is more to come than was written. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    if (!isHeld) this.#options.outbox.onReady();
   }
 
   /** Number of the last stream that the peer may open for now. */
@@ -113,7 +157,7 @@ export class StreamTable {
   /** Whether bytes or ends of streams wait to leave. */
   get hasUnsent(): boolean {
     for (const { out } of this.#streams.values()) if (out.hasUnsent) return true;
-    return false;
+    return this.#isHeld;
   }
 
   /** What the peer promised with the first link. Streams that it has opened by then are bounded by it as well. */
@@ -126,6 +170,7 @@ export class StreamTable {
       if (mayAdvance(out.limit, limit)) out.limit = limit;
       this.#options.outbox.enter(out);
     }
+    this.#events.onOpenLimit();
   }
 
   // --- calls of the program -----------------------------------------------------------------------------------------
@@ -200,13 +245,13 @@ export class StreamTable {
     return this.#streams.get(id)?.in.unreadBytes ?? 0;
   }
 
-  /** The connection is over: all that waits ends with `error`. */
-  fail(error: RdmaError): void {
+  /** The connection is over: all that waits to be sent ends with `error`. Who listens may read what is left. */
+  fail(error: RdmaError, isInOrder = false): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    const streams = [...this.#streams.values()];
+    for (const { out } of [...this.#streams.values()]) out.reset(error);
+    this.#events.onEnd(error, isInOrder);
     this.#streams.clear();
-    for (const { out } of streams) out.reset(error);
   }
 
   // --- fragments of the peer ----------------------------------------------------------------------------------------
@@ -234,12 +279,13 @@ export class StreamTable {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     // What came before an orderly end is whole and can still be read.
-    if (!stream.in.hasEnded) stream.in.drop();
+    const isWhole = stream.in.hasEnded;
+    if (!isWhole) stream.in.drop();
     stream.in.end();
     const isNews = stream.resetCode === null;
     if (isNews && !stream.out.isOver)
       this.#sendReset(stream, header.value, resetError('the peer', header.value));
-    if (isNews) this.#events.onReset(id, header.value);
+    if (isNews) this.#events.onReset(id, header.value, isWhole);
     this.#removeIfOver(stream);
   }
 
@@ -261,6 +307,7 @@ export class StreamTable {
     if (header.value < this.#mayOpen || header.value > HIGHEST_STREAM)
       throw violation(MessageFault.LIMIT_WENT_BACK, 'its limit of streams went back, or too far ahead');
     this.#mayOpen = header.value;
+    this.#events.onOpenLimit();
   }
 
   #openPeers(id: StreamId): Stream {
@@ -337,6 +384,8 @@ class StreamControl implements Control {
     this.arrived = arrived;
   }
 }
+
+const NOBODY: StreamEvents = { onOpened() {}, onReadable() {}, onReset() {}, onOpenLimit() {}, onEnd() {} };
 
 const idOf = ({ stream, flags }: MessageHeader): StreamId =>
   (flags & MessageFlag.YOURS) !== 0 ? stream : -stream;

@@ -34,6 +34,8 @@ export const FAULTS = {
   ERR_RDMA_CONNECTION_LOST: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',
   ERR_RDMA_ABORTED: 'usage',
+  /** By the peer: `error.reset` has its word for why. */
+  ERR_RDMA_STREAM_RESET: 'peer',
   /** A mistake of this package: please report it, with its cause. */
   ERR_RDMA_INTERNAL: 'internal',
 } as const satisfies Record<`ERR_RDMA_${string}`, RdmaFault>;

@@ -7,6 +7,7 @@
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
 import { isRetryable, type RefusalKind } from './refusal-kind.js';
 import { type PlainRejection, plainRejection, type Rejection, rejectionOf } from './rejection.js';
+import type { StreamReset } from './stream-reset.js';
 
 export type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 
@@ -39,6 +40,7 @@ export interface RdmaErrorOptions {
   status?: string;
   refusal?: RefusalKind;
   rejection?: Rejection;
+  reset?: StreamReset;
 }
 
 /** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
@@ -49,6 +51,7 @@ export interface PlainError {
   readonly status?: string;
   readonly refusal?: string;
   readonly rejection?: PlainRejection;
+  readonly reset?: string;
   readonly stack?: string;
   readonly cause?: PlainError | string;
 }
@@ -68,6 +71,8 @@ export class RdmaError extends Error {
   readonly refusal: RefusalKind | undefined;
   /** What the peer said, where ERR_RDMA_REJECTED came of its REJ. */
   readonly rejection: Rejection | undefined;
+  /** Why the peer reset the stream, where it did. */
+  readonly reset: StreamReset | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -79,6 +84,7 @@ export class RdmaError extends Error {
     this.status = options.status;
     this.refusal = options.refusal;
     this.rejection = options.rejection;
+    this.reset = options.reset;
   }
 
   /**
@@ -101,7 +107,7 @@ export class RdmaError extends Error {
     return plainError(this, 0);
   }
 
-  /** The error that `plain` was; class, code, fault, status, refusal, rejection and cause are as they were. */
+  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
     const error = errorOf(plain, 0);
     return error instanceof RdmaError
@@ -113,11 +119,12 @@ export class RdmaError extends Error {
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
 
 function plainError(error: Error, depth: number): PlainError {
-  const { code, status, refusal, rejection } = error as Error & {
+  const { code, status, refusal, rejection, reset } = error as Error & {
     code?: unknown;
     status?: unknown;
     refusal?: unknown;
     rejection?: Rejection;
+    reset?: unknown;
   };
   const { cause } = error;
   return {
@@ -129,6 +136,7 @@ function plainError(error: Error, depth: number): PlainError {
     ...(error instanceof RdmaError && rejection !== undefined
       ? { rejection: plainRejection(rejection) }
       : {}),
+    ...(typeof reset === 'string' ? { reset } : {}),
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
@@ -137,7 +145,7 @@ function plainError(error: Error, depth: number): PlainError {
 }
 
 function errorOf(plain: PlainError, depth: number): Error {
-  const { name, code, message, status, refusal, rejection, stack } = plain;
+  const { name, code, message, status, refusal, rejection, reset, stack } = plain;
   const cause =
     typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
   const error =
@@ -147,6 +155,7 @@ function errorOf(plain: PlainError, depth: number): Error {
           ...(status === undefined ? {} : { status }),
           ...(refusal === undefined ? {} : { refusal: refusal as RefusalKind }),
           ...(rejection === undefined ? {} : { rejection: rejectionOf(rejection) }),
+          ...(reset === undefined ? {} : { reset: reset as StreamReset }),
         })
       : Object.assign(
           new Error(message, cause === undefined ? undefined : { cause }),

@@ -101,6 +101,7 @@ const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
   ERR_RDMA_CONNECTION_LOST: 'left',
   ERR_RDMA_OUTCOME_UNKNOWN: 'failed',
   ERR_RDMA_ABORTED: 'aborted',
+  ERR_RDMA_STREAM_RESET: 'aborted',
   ERR_RDMA_INTERNAL: 'internal',
 };
 

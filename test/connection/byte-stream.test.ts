@@ -32,15 +32,13 @@ test('What is written before there is a channel goes out in order when it comes,
   await turn();
   assert.deepEqual(
     channel.written.map(({ data }) => data),
-    [chunks[1], chunks[2]],
+    [chunks[1], chunks[2], null],
+    'the end goes with the last bytes',
   );
   assert.equal(channel.written[0]?.data, chunks[1], 'the very chunk, not a copy');
   channel.deliver();
-  await turn();
-  channel.deliver();
   await once(stream, 'finish');
   assert.deepEqual(Buffer.concat(channel.peer.arrived).toString(), 'onetwothree');
-  assert.equal(channel.peer.isAtEnd, false);
   assert.equal(stream.bytesWritten, 11);
 });
 
@@ -208,4 +206,10 @@ test('A signal destroys the stream with an AbortError', async () => {
   const [error] = await once(stream, 'error').catch((error: unknown) => [error]);
   assert.equal((error as Error).name, 'AbortError');
   assert.equal(channel.closed.length, 1);
+});
+
+test('A signal that has aborted already destroys the stream at once', async () => {
+  const stream = new ByteStream({ signal: AbortSignal.abort() });
+  const [error] = await once(stream, 'error').catch((error: unknown) => [error]);
+  assert.equal((error as Error).name, 'AbortError');
 });

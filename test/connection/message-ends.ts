@@ -4,7 +4,7 @@ import { type Message, MessageInbox } from '../../src/connection/message-inbox.j
 import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Outbox } from '../../src/connection/outbox.js';
-import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
+import { type StreamEvents, type StreamId, StreamTable } from '../../src/connection/stream-table.js';
 import { WorkTracker } from '../../src/connection/work-tracker.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
@@ -32,6 +32,7 @@ export class End {
   readonly opened: StreamId[] = [];
   readonly readable: StreamId[] = [];
   readonly resets: [StreamId, number][] = [];
+  onEnd: StreamEvents['onEnd'] = () => {};
   done = 0;
   quits = 0;
   qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
@@ -49,6 +50,8 @@ export class End {
         onOpened: (id) => void this.opened.push(id),
         onReadable: (id) => void this.readable.push(id),
         onReset: (id, code) => void this.resets.push([id, code]),
+        onOpenLimit() {},
+        onEnd: (error, isInOrder) => this.onEnd(error, isInOrder),
       },
       streams: TERMS.streams,
       windowBytes: TERMS.streamWindowBytes,

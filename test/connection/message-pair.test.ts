@@ -190,9 +190,8 @@ test('what waits on a stream that was reset ends once, also when the connection 
 
 test('the last numbers of streams are told, although no half of the limit is left', () => {
   const outbox = new Outbox();
-  const events = { onOpened() {}, onReadable() {}, onReset() {} };
   const firstStream = 2 ** 31 - 1 - 4;
-  const table = new StreamTable({ outbox, events, streams: 3, windowBytes: 100, firstStream });
+  const table = new StreamTable({ outbox, streams: 3, windowBytes: 100, firstStream });
   const header: MessageHeader = {
     kind: MessageKind.STREAM,
     flags: 0,
@@ -221,13 +220,24 @@ test('who begins to listen to streams learns of those that are there', () => {
   pair.settle();
   const seen: string[] = [];
   const note = (what: string) => (id: StreamId) => void seen.push(`${what} ${id}`);
-  b.streams.listen({ onOpened: note('opened'), onReadable: note('readable'), onReset: note('reset') });
+  const rest = { onOpenLimit() {}, onEnd() {} };
+  b.streams.listen({
+    onOpened: note('opened'),
+    onReadable: note('readable'),
+    onReset: note('reset'),
+    ...rest,
+  });
   assert.deepEqual(seen, [`opened ${-ids[0]}`, `readable ${-ids[0]}`, `opened ${-ids[1]}`]);
   a.write(ids[1], Uint8Array.of(2));
   pair.settle();
   assert.equal(seen.at(-1), `readable ${-ids[1]}`);
   const never = (id: StreamId): void => assert.fail(`something of stream ${id} was told after its reset`);
-  const resetting = { onOpened: (id: StreamId) => b.streams.reset(id, 1), onReadable: never, onReset: never };
+  const resetting = {
+    onOpened: (id: StreamId) => b.streams.reset(id, 1),
+    onReadable: never,
+    onReset: never,
+    ...rest,
+  };
   b.streams.listen(resetting);
 });
 

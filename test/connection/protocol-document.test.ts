@@ -266,9 +266,8 @@ const TERMS = { maxMessageBytes: 64, messageWindowBytes: 100, streams: 1, stream
 /** A receiver as the document has it; returns what hands it a fragment. */
 function receiver(): (fragment: Uint8Array) => void {
   const outbox = new Outbox();
-  const events = { onOpened() {}, onReadable() {}, onReset() {} };
   const { streams: open, streamWindowBytes: windowBytes, maxMessageBytes, messageWindowBytes } = TERMS;
-  const streams = new StreamTable({ outbox, events, streams: open, windowBytes });
+  const streams = new StreamTable({ outbox, streams: open, windowBytes });
   const inbox = new MessageInbox({ maxMessageBytes, windowBytes: messageWindowBytes, tell() {} });
   const end: MessageReceiver = new MessageReceiver({
     slots: SLOTS,

@@ -23,11 +23,11 @@ const FACES: readonly Face[] = [
     types: `
       AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
       CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
-      ConnectionQueuePair ConnectionStatistics ConnectionStep DataPathOptions Device DeviceCensus
+      ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions
-      OpenDeviceOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
+      OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
       RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
-      TlsRefusal
+      StreamOptions StreamReset TlsRefusal
     `,
   },
   {

@@ -39,15 +39,15 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'stream-reset-unheard',
       wrong: 'Nobody is told that the peer has reset a stream.',
       file: 'connection/stream-table',
-      find: 'if (isNews) this.#events.onReset(id, header.value);',
+      find: 'if (isNews) this.#events.onReset(id, header.value, isWhole);',
       replace: '',
     },
     {
       id: 'stream-reset-code-lost',
       wrong: 'A reset is told with another code.',
       file: 'connection/stream-table',
-      find: 'this.#events.onReset(id, header.value)',
-      replace: 'this.#events.onReset(id, 0)',
+      find: 'this.#events.onReset(id, header.value, isWhole)',
+      replace: 'this.#events.onReset(id, 0, isWhole)',
     },
     {
       id: 'stream-holds-receives',
@@ -90,7 +90,7 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'streams-left-hanging',
       wrong: 'What waits on streams hangs when the connection ends.',
       file: 'connection/message-sender',
-      find: '    this.#options.streams.fail(error);\n',
+      find: '    this.#options.streams.fail(error, isInOrder);\n',
       replace: '',
     },
     // --- patience -----------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ export const STREAM_FAULTS = faultsOf(
       id: 'whole-stream-thrown-away',
       wrong: 'What came before an orderly end is thrown away by a reset.',
       file: TABLE,
-      find: 'if (!stream.in.hasEnded) stream.in.drop();',
+      find: 'if (!isWhole) stream.in.drop();',
       replace: 'stream.in.drop();',
     },
     {

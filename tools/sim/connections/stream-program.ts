@@ -35,6 +35,8 @@ export interface StreamProgramOptions {
 export class StreamProgram implements StreamEvents {
   /** All that there ever were, by the number that this end counts them by. */
   readonly ends = new Map<StreamId, StreamEnd>();
+  /** Whether the connection has ended, and nothing had failed. */
+  hasEndedInOrder = false;
   /** Operations that wait until the peer takes another stream. */
   opening = 0;
   readonly #options: StreamProgramOptions;
@@ -164,6 +166,24 @@ export class StreamProgram implements StreamEvents {
     if (this.#table.unreadBytes(id) > 0) this.#readSoon(end);
   }
 
+  /** An orderly end loses nothing that has arrived: what stands still is read as well. */
+  onEnd(_error: RdmaError, isInOrder: boolean): void {
+    this.hasEndedInOrder = isInOrder;
+    if (!isInOrder) return;
+    for (const end of this.ends.values()) {
+      const { id, incoming, outgoing } = end;
+      if (outgoing.reset !== null || incoming.hasEnded) continue;
+      const wasReset = incoming.reset !== null;
+      const before = incoming.bytes;
+      for (let bytes = this.#table.read(id); bytes !== undefined; bytes = this.#table.read(id))
+        this.#check(end, bytes);
+      if (incoming.bytes > before) this.#options.marks.hit('stream: read at the end of its connection');
+      if (!wasReset && this.#table.isAtEnd(id)) this.#sawEnd(end);
+    }
+  }
+
+  onOpenLimit(): void {}
+
   // --- this end -----------------------------------------------------------------------------------------------------
 
   #take(id: StreamId, part: StreamPart): void {
@@ -257,10 +277,7 @@ export class StreamProgram implements StreamEvents {
     for (;;) {
       const bytes = this.#table.read(id);
       if (bytes === undefined) break;
-      if (bytes.length === 0) throw this.#failure(id, 'gave no bytes');
-      if (!sameBytes(bytes, end.expected.next(bytes.length)))
-        throw this.#failure(id, `gave other bytes than were written, from ${incoming.bytes} on`);
-      incoming.bytes += bytes.length;
+      this.#check(end, bytes);
       if (part.readMillis > 0 && this.#table.unreadBytes(id) > 0) {
         this.#readSoon(end);
         return;
@@ -269,6 +286,13 @@ export class StreamProgram implements StreamEvents {
     // After a reset, the end is nothing that came from the peer.
     if (wasReset || !this.#table.isAtEnd(id) || this.#options.isEnding()) return;
     this.#sawEnd(end);
+  }
+
+  #check({ id, incoming, expected }: StreamEnd, bytes: Uint8Array): void {
+    if (bytes.length === 0) throw this.#failure(id, 'gave no bytes');
+    if (!sameBytes(bytes, expected.next(bytes.length)))
+      throw this.#failure(id, `gave other bytes than were written, from ${incoming.bytes} on`);
+    incoming.bytes += bytes.length;
   }
 
   #sawEnd({ id, incoming }: StreamEnd): void {

@@ -38,6 +38,17 @@ function verifyReset(end: StreamEnd, peer: StreamEnd, object: (what: string) => 
   if (incoming.reset !== peer.outgoing.reset) throw object("the peer's reset was not heard");
 }
 
+/** An orderly end gave all that the peer was told to have arrived. */
+function verifyArrived(name: string, { id, incoming }: StreamEnd, other: StreamEnd): void {
+  let arrived = 0;
+  for (const { bytes, outcome } of other.calls) if (outcome?.error === null) arrived += bytes;
+  if (incoming.bytes < arrived)
+    throw new SimFailure(
+      'streams',
+      `${name}: stream ${id} gave ${incoming.bytes} of ${arrived} bytes that had arrived`,
+    );
+}
+
 /** The connection is over. */
 export function verifyStreams(program: EndProgram): void {
   const { streams, peer, name } = program;
@@ -47,6 +58,8 @@ export function verifyStreams(program: EndProgram): void {
     if (other !== undefined && incoming.bytes > other.outgoing.bytes)
       throw new SimFailure('streams', `${name}: stream ${id} gave more than was written`);
     const wasReset = incoming.reset !== null || outgoing.reset !== null;
+    if (streams?.hasEndedInOrder === true && !wasReset && other !== undefined)
+      verifyArrived(name, end, other);
     for (const { kind, outcome } of calls) {
       const error = outcome?.error ?? null;
       if (error === null || error === program.end?.error) continue;

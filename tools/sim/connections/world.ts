@@ -5,7 +5,6 @@
  */
 import { connect } from '../../../src/connection/client.js';
 import type { Connection } from '../../../src/connection/connection.js';
-import { FIXED_NUMBERS } from '../../../src/connection/fixed-numbers.js';
 import { listen, type Server } from '../../../src/connection/server.js';
 import type { ConnectionStep } from '../../../src/connection/steps.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
@@ -13,7 +12,6 @@ import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import { installFirstNumbers, installNearPsns } from '../../../testkit/near-wraps.js';
 import { Random } from '../../../testkit/random.js';
-import { replace } from '../../../testkit/replace.js';
 import { VirtualNetwork } from '../../../testkit/virtual-network.js';
 import { VirtualTime } from '../../../testkit/virtual-time.js';
 import { hostCertificate, hostKey, VirtualTls } from '../../../testkit/virtual-tls.js';
@@ -103,8 +101,8 @@ export class World {
   async run(): Promise<void> {
     this.#restores.push(this.time.install(this.random.fork()), this.tls.install());
     const onStray = (error: unknown): void => this.time.fail(error);
-    const { first, streams, nearPsns } = this.scenario;
-    this.#restores.push(installFirstNumbers(first), replace(FIXED_NUMBERS, { streams }));
+    const { first, nearPsns } = this.scenario;
+    this.#restores.push(installFirstNumbers(first));
     if (nearPsns) this.#restores.push(installNearPsns(new Random(this.scenario.seed)));
     process.on('unhandledRejection', onStray);
     process.on('uncaughtException', onStray);
@@ -142,6 +140,7 @@ export class World {
     const server = await listen(
       {
         ...limitsOf(options),
+        streams: this.scenario.streams,
         host: SERVER_IP,
         port: SERVER_PORT,
         device: host.device.device,
@@ -231,6 +230,7 @@ export class World {
     try {
       connection = await connect({
         ...limitsOf(plan.client),
+        streams: this.scenario.streams,
         ...options,
         host: SERVER_IP,
         port: SERVER_PORT,

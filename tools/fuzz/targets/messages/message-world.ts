@@ -95,6 +95,8 @@ export class MessageWorld {
         onOpened: (id) => this.#openOut(id),
         onReadable: () => {},
         onReset: (id) => this.#resetOut(id),
+        onOpenLimit: () => {},
+        onEnd: () => {},
       },
       streams: plan.streams,
       windowBytes: plan.streamWindowBytes,

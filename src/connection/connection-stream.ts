@@ -1,0 +1,34 @@
+/** A byte stream of a connection, as programs see it: Node's `stream.Duplex`, with the number that both ends know it by. */
+import { ByteStream, type ByteStreamOptions } from './byte-stream.js';
+import type { StreamId } from './stream-table.js';
+
+/** Bytes that may wait to be sent before `write` returns false: what the peer takes of a stream at a time, by default. */
+const DEFAULT_WRITABLE_BYTES = 256 * 1024;
+const DEFAULT_READABLE_BYTES = 64 * 1024;
+
+export type OpenStreamOptions = ByteStreamOptions;
+
+export class ConnectionStream extends ByteStream {
+  #id: StreamId | null = null;
+
+  /** Made by connections. */
+  constructor(options: OpenStreamOptions) {
+    const { highWaterMark } = options;
+    super({
+      ...options,
+      highWaterMark: undefined,
+      readableHighWaterMark: options.readableHighWaterMark ?? highWaterMark ?? DEFAULT_READABLE_BYTES,
+      writableHighWaterMark: options.writableHighWaterMark ?? highWaterMark ?? DEFAULT_WRITABLE_BYTES,
+    });
+  }
+
+  /** Positive for streams that this side has opened, negative for the peer's; `null` while the peer takes no more streams. */
+  get id(): number | null {
+    return this.#id;
+  }
+
+  /** Called once, by the connection. */
+  noteOpen(id: StreamId): void {
+    this.#id = id;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The streams of a connection for its program: opens some, tells of those of the peer, and ends all with the connection.
+ *
+ * A stream that the peer does not take yet waits without a number: what is written to it waits in the stream. In an orderly
+ * end what was written before reaches the peer, also what Node still holds.
+ *
+ * Invariants: a stream of the peer that nobody listens for is reset; every stream comes to its end with its connection.
+ */
+import { closedError, RdmaError } from '../verbs/errors.js';
+import { checkOpenStream } from './call-rules.js';
+import { ConnectionStream, type OpenStreamOptions } from './connection-stream.js';
+import { resetByPeer } from './reset-codes.js';
+import { StreamChannel } from './stream-channel.js';
+import type { StreamEvents, StreamId, StreamPlane } from './stream-table.js';
+
+export interface StreamAccessOptions {
+  readonly plane: StreamPlane;
+  /** Nothing new is begun any more. */
+  readonly isEnding: () => boolean;
+  /** Whether the peer takes any streams at all. */
+  readonly isTaken: boolean;
+  /** Tells the program of a stream of the peer; returns whether it listens. */
+  readonly onStream: (stream: ConnectionStream) => boolean;
+}
+
+interface Open {
+  readonly stream: ConnectionStream;
+  readonly channel: StreamChannel;
+}
+
+export class StreamAccess implements StreamEvents {
+  readonly #options: StreamAccessOptions;
+  readonly #open = new Map<StreamId, Open>();
+  /** Streams that the peer does not take yet, in the order of the calls. */
+  readonly #waiting = new Set<ConnectionStream>();
+  /** Streams that still have something to give before the connection may end. */
+  #owing = 0;
+  #isRefusing = false;
+
+  constructor(options: StreamAccessOptions) {
+    this.#options = options;
+    // Whoever has just got the connection has time to listen.
+    process.nextTick(() => this.#listen());
+  }
+
+  /** @throws RdmaError as `Connection.openStream`. */
+  open(options: OpenStreamOptions): ConnectionStream {
+    checkOpenStream(options);
+    const { isEnding, isTaken, plane } = this.#options;
+    if (isEnding()) throw closedError('the connection');
+    if (!isTaken)
+      throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
+    const stream = new ConnectionStream(options);
+    if (stream.destroyed) return stream;
+    if (this.#waiting.size === 0 && plane.mayOpen) this.#begin(stream, plane.open());
+    else {
+      this.#waiting.add(stream);
+      stream.once('close', () => this.#waiting.delete(stream));
+    }
+    return stream;
+  }
+
+  /** Takes no more streams of the peer. */
+  refuse(): void {
+    this.#isRefusing = true;
+  }
+
+  /** The connection is about to end in order: what was written until now shall reach the peer first. */
+  close(): void {
+    const { plane } = this.#options;
+    this.refuse();
+    for (const stream of this.#waiting) stream.destroy(closedError('the connection'));
+    for (const { stream, channel } of this.#open.values()) if (channel.seal(stream.owed)) this.#owing++;
+    if (this.#owing > 0) plane.hold(true);
+  }
+
+  // --- what the data plane tells ------------------------------------------------------------------------------------
+
+  onOpened(id: StreamId): void {
+    const stream = new ConnectionStream({});
+    const channel = this.#begin(stream, id);
+    process.nextTick(() => {
+      if (stream.destroyed || (!this.#isRefusing && this.#options.onStream(stream))) return;
+      channel.refuse();
+      stream.destroy();
+    });
+  }
+
+  onReadable(id: StreamId): void {
+    this.#open.get(id)?.channel.onReadable();
+  }
+
+  onReset(id: StreamId, code: number, isWhole: boolean): void {
+    const channel = this.#open.get(id)?.channel;
+    const error = resetByPeer(code);
+    if (isWhole) channel?.onClosed(error);
+    else channel?.onReset(error);
+  }
+
+  onOpenLimit(): void {
+    const { plane } = this.#options;
+    for (const stream of this.#waiting) {
+      if (!plane.mayOpen) return;
+      this.#waiting.delete(stream);
+      if (!stream.destroyed) this.#begin(stream, plane.open());
+    }
+  }
+
+  onEnd(error: RdmaError, isInOrder: boolean): void {
+    for (const { channel } of [...this.#open.values()]) {
+      if (isInOrder) channel.onClosed(error);
+      else channel.onReset(error);
+    }
+    for (const stream of [...this.#waiting]) stream.destroy(error);
+  }
+
+  #listen(): void {
+    const { plane } = this.#options;
+    if (!plane.isListened) plane.listen(this);
+    this.onOpenLimit();
+  }
+
+  #begin(stream: ConnectionStream, id: StreamId): StreamChannel {
+    const { plane } = this.#options;
+    const channel = new StreamChannel({
+      id,
+      plane,
+      onOver: () => this.#open.delete(id),
+      onSettled: () => this.#onSettled(),
+    });
+    this.#open.set(id, { stream, channel });
+    stream.noteOpen(id);
+    stream.attach(channel);
+    return channel;
+  }
+
+  #onSettled(): void {
+    this.#owing--;
+    if (this.#owing === 0) this.#options.plane.hold(false);
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * One stream of a connection as a byte channel. What its data plane tells, comes while fragments are taken in or sent; the
+ * program is told in a tick of its own, where it may throw, write, and end streams.
+ *
+ * Invariants: writes are done in their order; small ones are copied and done at once, as far as few bytes wait; when the
+ * connection has ended, nothing is asked of the data plane any more.
+ */
+import type { RdmaError } from '../verbs/errors.js';
+import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
+import { Deque } from './deque.js';
+import { ResetCode } from './reset-codes.js';
+import type { StreamId, StreamPlane } from './stream-table.js';
+
+/** Writes up to this length do not wait for the peer, or two of them in a row would take a round trip. */
+const SMALL_BYTES = 4096;
+/** Bytes of small writes that may wait. */
+const MOST_COPIED_BYTES = 64 * 1024;
+
+export interface StreamChannelOptions {
+  readonly id: StreamId;
+  readonly plane: StreamPlane;
+  /** Nothing more is asked of the data plane for this stream. */
+  readonly onOver: () => void;
+  /** All was given that was owed. */
+  readonly onSettled: () => void;
+}
+
+interface Owed {
+  bytes: number;
+  end: boolean;
+}
+
+export class StreamChannel implements ByteChannel {
+  listener: ByteChannelListener | null = null;
+  readonly #options: StreamChannelOptions;
+  readonly #dones = new Deque<() => void>();
+  /** Those of them that may be called. */
+  #written = 0;
+  #endDone: (() => void) | null = null;
+  #hasEndArrived = false;
+  #isReadable = false;
+  #fault: { readonly error: RdmaError; readonly isReset: boolean } | null = null;
+  #isScheduled = false;
+  #isOver = false;
+  #copiedBytes = 0;
+  /** What was read from the data plane at the end of the connection, and whether the peer's direction ends with it. */
+  #left: Deque<Uint8Array> | null = null;
+  #isLeftWhole = false;
+  /** Of a connection that is about to end: what its program had written before, and this channel was not given yet. */
+  #owed: Owed | null = null;
+
+  readonly #onWritten = (error: RdmaError | undefined): void => {
+    if (error !== undefined) return;
+    this.#written++;
+    this.#schedule();
+  };
+
+  readonly #onEndArrived = (error: RdmaError | undefined): void => {
+    if (error !== undefined) return;
+    this.#hasEndArrived = true;
+    this.#schedule();
+  };
+
+  constructor(options: StreamChannelOptions) {
+    this.#options = options;
+  }
+
+  get isAtEnd(): boolean {
+    if (this.#left !== null) return this.#isLeftWhole && this.#left.length === 0;
+    return !this.#isOver && this.#options.plane.isAtEnd(this.#options.id);
+  }
+
+  write(data: Uint8Array, done: () => void): void {
+    const { id, plane } = this.#options;
+    if (this.#isOver || !this.#pay(data.length)) return;
+    if (data.length === 0) {
+      done();
+    } else if (data.length <= SMALL_BYTES && this.#copiedBytes + data.length <= MOST_COPIED_BYTES) {
+      this.#copiedBytes += data.length;
+      plane.write(id, data.slice(), (error) => {
+        if (error === undefined) this.#copiedBytes -= data.length;
+      });
+      done();
+    } else {
+      this.#dones.push(done);
+      plane.write(id, data, this.#onWritten);
+    }
+    this.#tellSettled();
+  }
+
+  end(done: () => void): void {
+    const { id, plane } = this.#options;
+    if (this.#isOver || this.#owed?.end === false) return;
+    if (this.#owed !== null) this.#owed.end = false;
+    this.#endDone = done;
+    plane.end(id, this.#onEndArrived);
+    this.#tellSettled();
+  }
+
+  read(): Uint8Array | undefined {
+    if (this.#left !== null) return this.#left.shift();
+    return this.#isOver ? undefined : this.#options.plane.read(this.#options.id);
+  }
+
+  close(error: Error | null): void {
+    this.#resetWith(error === null ? ResetCode.CANCELLED : ResetCode.FAILED);
+  }
+
+  /** Nobody takes the stream that the peer has opened. */
+  refuse(): void {
+    this.#resetWith(ResetCode.REFUSED);
+  }
+
+  /**
+   * The connection is about to end in order: nothing more is taken than what is `owed`. Returns whether something is.
+   */
+  seal(owed: Owed): boolean {
+    this.#owed ??= owed;
+    return !this.#isSettled;
+  }
+
+  // --- what the data plane tells ------------------------------------------------------------------------------------
+
+  onReadable(): void {
+    this.#isReadable = true;
+    this.#schedule();
+  }
+
+  /** The peer has reset the stream, or the connection has failed. */
+  onReset(error: RdmaError): void {
+    this.#finish({ error, isReset: true });
+  }
+
+  /** Nothing more comes, but what is there can be read. */
+  onClosed(error: RdmaError): void {
+    if (this.#isOver) return;
+    const { id, plane } = this.#options;
+    const left = new Deque<Uint8Array>();
+    for (let bytes = plane.read(id); bytes !== undefined; bytes = plane.read(id)) left.push(bytes);
+    this.#isLeftWhole = plane.isAtEnd(id);
+    this.#left = left;
+    this.#finish({ error, isReset: false });
+  }
+
+  #finish(fault: { readonly error: RdmaError; readonly isReset: boolean }): void {
+    if (this.#isOver) return;
+    this.#fault = fault;
+    this.#leave();
+    this.#schedule();
+  }
+
+  #resetWith(code: ResetCode): void {
+    const { id, plane } = this.#options;
+    if (!this.#isOver) plane.reset(id, code);
+    this.listener = null;
+    this.#dones.takeAll();
+    this.#endDone = null;
+    this.#fault = null;
+    this.#left = null;
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const wasOwed = this.#owed !== null && !this.#isSettled;
+    this.#owed = null;
+    this.#options.onOver();
+    if (wasOwed) this.#options.onSettled();
+  }
+
+  get #isSettled(): boolean {
+    return this.#owed === null || (this.#owed.bytes === 0 && !this.#owed.end);
+  }
+
+  /** Whether so many bytes may still be given. */
+  #pay(bytes: number): boolean {
+    const owed = this.#owed;
+    if (owed === null) return true;
+    if (bytes > owed.bytes) return false;
+    owed.bytes -= bytes;
+    return true;
+  }
+
+  #tellSettled(): void {
+    if (this.#owed !== null && this.#isSettled) this.#options.onSettled();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    process.nextTick(tell, this);
+  }
+
+  /** Tells the program what has happened. It may throw, and hears the rest all the same. */
+  tell(): void {
+    this.#isScheduled = false;
+    try {
+      while (this.#written > 0) {
+        this.#written--;
+        this.#dones.shift()?.();
+      }
+      if (this.#hasEndArrived) this.#tellEndArrived();
+      if (this.#isReadable) {
+        this.#isReadable = false;
+        this.listener?.onReadable();
+      }
+      if (this.#fault !== null) this.#tellFault(this.#fault);
+    } finally {
+      if (this.#written > 0 || this.#hasEndArrived || this.#isReadable || this.#fault !== null)
+        this.#schedule();
+    }
+  }
+
+  #tellEndArrived(): void {
+    this.#hasEndArrived = false;
+    const done = this.#endDone;
+    this.#endDone = null;
+    done?.();
+  }
+
+  #tellFault({ error, isReset }: { readonly error: RdmaError; readonly isReset: boolean }): void {
+    this.#fault = null;
+    if (isReset) this.listener?.onReset(error);
+    else this.listener?.onClosed(error);
+  }
+}
+
+const tell = (channel: StreamChannel): void => channel.tell();
