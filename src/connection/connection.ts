@@ -106,8 +106,8 @@ export class Connection
     });
     this.#streams = new StreamAccess({
       isEnding,
-      plane: plane.streams,
-      isTaken: (lifeline.peerTerms?.streams.open ?? 0) > 0,
+      plane,
+      last: lifeline.peerTerms?.streams.open ?? 0,
       onStream: (stream) => this.emit('stream', stream),
     });
     lifeline.listener = {
@@ -119,6 +119,7 @@ export class Connection
     };
     plane.programListener = {
       onGrantEnded: (id, reason) => this.#grants.onEnded(id, reason),
+      ...this.#streams.listener,
     };
     void lifeline.closed.then((error) => this.emit('closed', error));
   }

@@ -42,7 +42,8 @@ import { ConnectionResources } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
-import { StreamTable } from './stream-table.js';
+import { StreamOutlet } from './stream-outlet.js';
+import { type StreamId, StreamTable } from './stream-table.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
 import { Transfers } from './transfers.js';
 import { bringUp } from './transitions.js';
@@ -55,6 +56,7 @@ export class DataPath implements DataPlane, ProgramPlane {
   listener: DataPlaneListener | null = null;
   programListener: ProgramListener | null = null;
   readonly #operations = new OneSidedOperations();
+  readonly #outlet: StreamOutlet;
   readonly #outbox = new Outbox();
   readonly #first: typeof FIXED_NUMBERS.first;
   readonly #device: Device;
@@ -96,6 +98,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       start: first.streamByte,
       firstStream: first.stream,
     });
+    this.#outlet = new StreamOutlet(this.streams, () => this.programListener);
     const { maxMessageBytes } = limits;
     this.receiver = new MessageReceiver({
       slots: limits.receiveSlots,
@@ -363,6 +366,34 @@ export class DataPath implements DataPlane, ProgramPlane {
 
   async cancel(request: number): Promise<GivenUp> {
     return this.transfers.cancel(request);
+  }
+
+  listenToStreams(): void {
+    this.#outlet.listenToStreams();
+  }
+
+  openStream(id: StreamId): void {
+    this.#outlet.openStream(id);
+  }
+
+  writeStream(id: StreamId, data: Uint8Array): Promise<void> {
+    return this.#outlet.writeStream(id, data);
+  }
+
+  endStream(id: StreamId): Promise<void> {
+    return this.#outlet.endStream(id);
+  }
+
+  resetStream(id: StreamId, code: number): void {
+    this.#outlet.resetStream(id, code);
+  }
+
+  readStream(id: StreamId, length: number): void {
+    this.#outlet.readStream(id, length);
+  }
+
+  holdQuit(isHeld: boolean): void {
+    this.#outlet.holdQuit(isHeld);
   }
 
   async progress(): Promise<QueuePairProgress | null> {

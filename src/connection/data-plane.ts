@@ -19,7 +19,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { GrantTerms } from './grants.js';
 import type { Message } from './message-inbox.js';
 import type { MemoryRange } from './remote-buffer.js';
-import type { StreamPlane } from './stream-table.js';
+import type { StreamListener, StreamPlane } from './stream-outlet.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
 
 export interface DataPlaneListener {
@@ -82,7 +82,7 @@ export interface LinkFacts {
 }
 
 /** What a program hears that it did not ask for. */
-export interface ProgramListener {
+export interface ProgramListener extends StreamListener {
   /** The grant of this number is over, and its memory the program's alone. It may be told before `grant` is answered. */
   onGrantEnded(id: number, reason: string): void;
 }
@@ -91,10 +91,8 @@ export interface ProgramListener {
  * What programs ask for through their connection. They number their requests of each kind, so that they can take them
  * back. Memory is the program's, and not copied: both sides use the same bytes.
  */
-export interface ProgramPlane {
+export interface ProgramPlane extends StreamPlane {
   programListener: ProgramListener | null;
-  /** Streams, which both sides know by number. */
-  readonly streams: StreamPlane;
   /** Lets the peer use `bytes` until the grant of this number is over; resolves with what the peer needs to reach them. */
   grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange>;
   /** Takes the memory of a grant back. Resolves when its key opens nothing. Idempotent. */

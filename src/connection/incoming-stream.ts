@@ -2,23 +2,17 @@
  * The peer's direction of a stream: bytes that wait for the program. The peer may send up to a limit, which moves on as the
  * program reads.
  *
- * Invariants: never more bytes than the window wait; small fragments share a block, so that they take about as much memory
- * as they have bytes.
+ * Bytes may be taken out before the program reads them, so that they wait elsewhere: they count until it has.
+ *
+ * Invariant: never more bytes than the window wait.
  */
-import { Deque } from './deque.js';
+import { ByteQueue } from './byte-queue.js';
 import { MessageFault, violation } from './message-header.js';
 import { serialAdd, serialDistance } from './serial-number.js';
 
-const BLOCK_BYTES = 4096;
-
-interface Block {
-  readonly bytes: Uint8Array;
-  length: number;
-}
-
 export class IncomingStream {
   readonly #windowBytes: number;
-  readonly #blocks = new Deque<Block>();
+  readonly #bytes = new ByteQueue();
   #received: number;
   #told: number;
   #unreadBytes = 0;
@@ -56,15 +50,22 @@ export class IncomingStream {
     if (isLast) this.#hasEnded = true;
     if (this.#isDropped || bytes.length === 0) return;
     this.#unreadBytes += bytes.length;
-    this.#keep(bytes);
+    this.#bytes.copy(bytes);
   }
 
-  /** The oldest bytes that wait; `undefined` when there are none. They are the caller's. */
-  read(): Uint8Array | undefined {
-    const block = this.#blocks.shift();
-    if (block === undefined) return undefined;
-    this.#unreadBytes -= block.length;
-    return block.bytes.subarray(0, block.length);
+  /** Whether bytes can be taken. */
+  get hasBytes(): boolean {
+    return this.#bytes.length > 0;
+  }
+
+  /** The oldest bytes that wait here; `undefined` when there are none. They are the caller's. */
+  take(): Uint8Array | undefined {
+    return this.#bytes.shift();
+  }
+
+  /** The program has read so many of the bytes that were taken. */
+  consume(length: number): void {
+    if (!this.#isDropped) this.#unreadBytes -= Math.min(length, this.#unreadBytes);
   }
 
   /** Whether so much was read that the peer should be told. */
@@ -83,7 +84,7 @@ export class IncomingStream {
   drop(): void {
     this.#isDropped = true;
     this.#unreadBytes = 0;
-    this.#blocks.takeAll();
+    this.#bytes.clear();
   }
 
   /** The peer has reset the stream. */
@@ -93,17 +94,5 @@ export class IncomingStream {
 
   get #limit(): number {
     return serialAdd(this.#received, this.#windowBytes - this.#unreadBytes);
-  }
-
-  #keep(bytes: Uint8Array): void {
-    const last = this.#blocks.at(-1);
-    if (last !== undefined && last.bytes.length - last.length >= bytes.length) {
-      last.bytes.set(bytes, last.length);
-      last.length += bytes.length;
-      return;
-    }
-    const block = new Uint8Array(Math.max(bytes.length, Math.min(BLOCK_BYTES, this.#windowBytes)));
-    block.set(bytes);
-    this.#blocks.push({ bytes: block, length: bytes.length });
   }
 }

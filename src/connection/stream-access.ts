@@ -9,16 +9,18 @@
 import { closedError, RdmaError } from '../verbs/errors.js';
 import { checkOpenStream } from './call-rules.js';
 import { ConnectionStream, type OpenStreamOptions } from './connection-stream.js';
+import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { resetByPeer } from './reset-codes.js';
 import { StreamChannel } from './stream-channel.js';
-import type { StreamEvents, StreamId, StreamPlane } from './stream-table.js';
+import type { StreamListener, StreamPlane } from './stream-outlet.js';
+import type { StreamId } from './stream-table.js';
 
 export interface StreamAccessOptions {
   readonly plane: StreamPlane;
   /** Nothing new is begun any more. */
   readonly isEnding: () => boolean;
-  /** Whether the peer takes any streams at all. */
-  readonly isTaken: boolean;
+  /** The number of the last stream that the peer takes for now; 0: it takes none at all. */
+  readonly last: number;
   /** Tells the program of a stream of the peer; returns whether it listens. */
   readonly onStream: (stream: ConnectionStream) => boolean;
 }
@@ -28,7 +30,14 @@ interface Open {
   readonly channel: StreamChannel;
 }
 
-export class StreamAccess implements StreamEvents {
+export class StreamAccess {
+  readonly listener: StreamListener = {
+    onStreamOpened: (id) => this.#onOpened(id),
+    onStreamBytes: (id, bytes, isLast) => this.#open.get(id)?.channel.onBytes(bytes, isLast),
+    onStreamReset: (id, code, isWhole) => this.#onReset(id, code, isWhole),
+    onStreamLimit: (last) => this.#onLimit(last),
+    onStreamsEnded: (error, isInOrder) => this.#onEnded(error, isInOrder),
+  };
   readonly #options: StreamAccessOptions;
   readonly #open = new Map<StreamId, Open>();
   /** Streams that the peer does not take yet, in the order of the calls. */
@@ -36,23 +45,27 @@ export class StreamAccess implements StreamEvents {
   /** Streams that still have something to give before the connection may end. */
   #owing = 0;
   #isRefusing = false;
+  /** Numbers of the streams that were opened last, and that may be. */
+  #opened: number = FIXED_NUMBERS.first.stream;
+  #last: number;
 
   constructor(options: StreamAccessOptions) {
     this.#options = options;
+    this.#last = options.last;
     // Whoever has just got the connection has time to listen.
-    process.nextTick(() => this.#listen());
+    process.nextTick(() => options.plane.listenToStreams());
   }
 
   /** @throws RdmaError as `Connection.openStream`. */
   open(options: OpenStreamOptions): ConnectionStream {
     checkOpenStream(options);
-    const { isEnding, isTaken, plane } = this.#options;
+    const { isEnding } = this.#options;
     if (isEnding()) throw closedError('the connection');
-    if (!isTaken)
+    if (this.#last === 0)
       throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
     const stream = new ConnectionStream(options);
     if (stream.destroyed) return stream;
-    if (this.#waiting.size === 0 && plane.mayOpen) this.#begin(stream, plane.open());
+    if (this.#waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
     else {
       this.#waiting.add(stream);
       stream.once('close', () => this.#waiting.delete(stream));
@@ -71,12 +84,12 @@ export class StreamAccess implements StreamEvents {
     this.refuse();
     for (const stream of this.#waiting) stream.destroy(closedError('the connection'));
     for (const { stream, channel } of this.#open.values()) if (channel.seal(stream.owed)) this.#owing++;
-    if (this.#owing > 0) plane.hold(true);
+    if (this.#owing > 0) plane.holdQuit(true);
   }
 
   // --- what the data plane tells ------------------------------------------------------------------------------------
 
-  onOpened(id: StreamId): void {
+  #onOpened(id: StreamId): void {
     const stream = new ConnectionStream({});
     const channel = this.#begin(stream, id);
     process.nextTick(() => {
@@ -86,27 +99,23 @@ export class StreamAccess implements StreamEvents {
     });
   }
 
-  onReadable(id: StreamId): void {
-    this.#open.get(id)?.channel.onReadable();
-  }
-
-  onReset(id: StreamId, code: number, isWhole: boolean): void {
+  #onReset(id: StreamId, code: number, isWhole: boolean): void {
     const channel = this.#open.get(id)?.channel;
     const error = resetByPeer(code);
     if (isWhole) channel?.onClosed(error);
     else channel?.onReset(error);
   }
 
-  onOpenLimit(): void {
-    const { plane } = this.#options;
+  #onLimit(last: number): void {
+    this.#last = Math.max(this.#last, last);
     for (const stream of this.#waiting) {
-      if (!plane.mayOpen) return;
+      if (this.#opened >= this.#last) return;
       this.#waiting.delete(stream);
-      if (!stream.destroyed) this.#begin(stream, plane.open());
+      if (!stream.destroyed) this.#openNow(stream);
     }
   }
 
-  onEnd(error: RdmaError, isInOrder: boolean): void {
+  #onEnded(error: RdmaError, isInOrder: boolean): void {
     for (const { channel } of [...this.#open.values()]) {
       if (isInOrder) channel.onClosed(error);
       else channel.onReset(error);
@@ -114,10 +123,10 @@ export class StreamAccess implements StreamEvents {
     for (const stream of [...this.#waiting]) stream.destroy(error);
   }
 
-  #listen(): void {
-    const { plane } = this.#options;
-    if (!plane.isListened) plane.listen(this);
-    this.onOpenLimit();
+  #openNow(stream: ConnectionStream): void {
+    const id = ++this.#opened;
+    this.#options.plane.openStream(id);
+    this.#begin(stream, id);
   }
 
   #begin(stream: ConnectionStream, id: StreamId): StreamChannel {
@@ -136,6 +145,6 @@ export class StreamAccess implements StreamEvents {
 
   #onSettled(): void {
     this.#owing--;
-    if (this.#owing === 0) this.#options.plane.hold(false);
+    if (this.#owing === 0) this.#options.plane.holdQuit(false);
   }
 }

@@ -7,9 +7,11 @@
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
+import { ByteQueue } from './byte-queue.js';
 import { Deque } from './deque.js';
 import { ResetCode } from './reset-codes.js';
-import type { StreamId, StreamPlane } from './stream-table.js';
+import type { StreamPlane } from './stream-outlet.js';
+import type { StreamId } from './stream-table.js';
 
 /** Writes up to this length do not wait for the peer, or two of them in a row would take a round trip. */
 const SMALL_BYTES = 4096;
@@ -43,20 +45,18 @@ export class StreamChannel implements ByteChannel {
   #isScheduled = false;
   #isOver = false;
   #copiedBytes = 0;
-  /** What was read from the data plane at the end of the connection, and whether the peer's direction ends with it. */
-  #left: Deque<Uint8Array> | null = null;
-  #isLeftWhole = false;
+  /** What came and was not read; whether nothing comes after it. */
+  readonly #unread = new ByteQueue();
+  #hasEnded = false;
   /** Of a connection that is about to end: what its program had written before, and this channel was not given yet. */
   #owed: Owed | null = null;
 
-  readonly #onWritten = (error: RdmaError | undefined): void => {
-    if (error !== undefined) return;
+  readonly #onWritten = (): void => {
     this.#written++;
     this.#schedule();
   };
 
-  readonly #onEndArrived = (error: RdmaError | undefined): void => {
-    if (error !== undefined) return;
+  readonly #onEndArrived = (): void => {
     this.#hasEndArrived = true;
     this.#schedule();
   };
@@ -66,8 +66,7 @@ export class StreamChannel implements ByteChannel {
   }
 
   get isAtEnd(): boolean {
-    if (this.#left !== null) return this.#isLeftWhole && this.#left.length === 0;
-    return !this.#isOver && this.#options.plane.isAtEnd(this.#options.id);
+    return this.#hasEnded && this.#unread.length === 0;
   }
 
   write(data: Uint8Array, done: () => void): void {
@@ -77,13 +76,14 @@ export class StreamChannel implements ByteChannel {
       done();
     } else if (data.length <= SMALL_BYTES && this.#copiedBytes + data.length <= MOST_COPIED_BYTES) {
       this.#copiedBytes += data.length;
-      plane.write(id, data.slice(), (error) => {
-        if (error === undefined) this.#copiedBytes -= data.length;
-      });
+      const { length } = data;
+      plane.writeStream(id, data.slice()).then(() => {
+        this.#copiedBytes -= length;
+      }, toldElsewhere);
       done();
     } else {
       this.#dones.push(done);
-      plane.write(id, data, this.#onWritten);
+      plane.writeStream(id, data).then(this.#onWritten, toldElsewhere);
     }
     this.#tellSettled();
   }
@@ -93,13 +93,15 @@ export class StreamChannel implements ByteChannel {
     if (this.#isOver || this.#owed?.end === false) return;
     if (this.#owed !== null) this.#owed.end = false;
     this.#endDone = done;
-    plane.end(id, this.#onEndArrived);
+    plane.endStream(id).then(this.#onEndArrived, toldElsewhere);
     this.#tellSettled();
   }
 
   read(): Uint8Array | undefined {
-    if (this.#left !== null) return this.#left.shift();
-    return this.#isOver ? undefined : this.#options.plane.read(this.#options.id);
+    const bytes = this.#unread.shift();
+    const { id, plane } = this.#options;
+    if (bytes !== undefined && !this.#isOver) plane.readStream(id, bytes.length);
+    return bytes;
   }
 
   close(error: Error | null): void {
@@ -121,24 +123,21 @@ export class StreamChannel implements ByteChannel {
 
   // --- what the data plane tells ------------------------------------------------------------------------------------
 
-  onReadable(): void {
+  onBytes(bytes: Uint8Array, isLast: boolean): void {
+    if (this.#isOver) return;
+    if (bytes.length > 0) this.#unread.push(bytes);
+    if (isLast) this.#hasEnded = true;
     this.#isReadable = true;
     this.#schedule();
   }
 
-  /** The peer has reset the stream, or the connection has failed. */
+  /** The peer has reset the stream, or the connection has failed: what was not read is gone. */
   onReset(error: RdmaError): void {
     this.#finish({ error, isReset: true });
   }
 
   /** Nothing more comes, but what is there can be read. */
   onClosed(error: RdmaError): void {
-    if (this.#isOver) return;
-    const { id, plane } = this.#options;
-    const left = new Deque<Uint8Array>();
-    for (let bytes = plane.read(id); bytes !== undefined; bytes = plane.read(id)) left.push(bytes);
-    this.#isLeftWhole = plane.isAtEnd(id);
-    this.#left = left;
     this.#finish({ error, isReset: false });
   }
 
@@ -151,12 +150,12 @@ export class StreamChannel implements ByteChannel {
 
   #resetWith(code: ResetCode): void {
     const { id, plane } = this.#options;
-    if (!this.#isOver) plane.reset(id, code);
+    if (!this.#isOver) plane.resetStream(id, code);
     this.listener = null;
     this.#dones.takeAll();
     this.#endDone = null;
     this.#fault = null;
-    this.#left = null;
+    this.#unread.clear();
     this.#leave();
   }
 
@@ -225,5 +224,8 @@ export class StreamChannel implements ByteChannel {
     else this.listener?.onClosed(error);
   }
 }
+
+/** What becomes of a write that fails, the end of its stream tells. */
+const toldElsewhere = (): void => {};
 
 const tell = (channel: StreamChannel): void => channel.tell();

@@ -31,28 +31,13 @@ export interface StreamEvents {
    * be read to its end; else what was not read is gone.
    */
   onReset(id: StreamId, code: number, isWhole: boolean): void;
-  /** `mayOpen` may be true now. */
-  onOpenLimit(): void;
+  /** The number of the last stream that we may open. */
+  onOpenLimit(last: number): void;
   /**
-   * The connection is over, for all streams; `isInOrder`: nothing has failed. What was not read can be read until this
+   * The connection is over, for all streams; `isInOrder`: nothing has failed. What was not taken can be taken until this
    * returns.
    */
   onEnd(error: RdmaError, isInOrder: boolean): void;
-}
-
-/** What programs ask of streams, by their numbers. */
-export interface StreamPlane {
-  readonly isListened: boolean;
-  /** Whether the peer takes another stream now. */
-  readonly mayOpen: boolean;
-  listen(events: StreamEvents): void;
-  open(): StreamId;
-  write(id: StreamId, data: Uint8Array, done: SendDone): void;
-  end(id: StreamId, done: SendDone): void;
-  reset(id: StreamId, code: number): void;
-  read(id: StreamId): Uint8Array | undefined;
-  isAtEnd(id: StreamId): boolean;
-  hold(isHeld: boolean): void;
 }
 
 export interface StreamTableOptions {
@@ -78,7 +63,7 @@ interface Stream {
   resetCode: number | null;
 }
 
-export class StreamTable implements StreamPlane {
+export class StreamTable {
   readonly #options: StreamTableOptions;
   readonly #streams = new Map<StreamId, Stream>();
   readonly #openLimit: StreamControl;
@@ -116,10 +101,11 @@ export class StreamTable implements StreamPlane {
       const { id, in: incoming } = stream;
       if (id > 0 || stream.resetCode !== null) continue;
       events.onOpened(id);
-      const isNews = incoming.unreadBytes > 0 || incoming.hasEnded;
+      const isNews = incoming.hasBytes || incoming.hasEnded;
       // Whoever learns of a stream may reset it at once.
       if (isNews && stream.resetCode === null) events.onReadable(id);
     }
+    events.onOpenLimit(this.#mayOpen);
     if (this.#failure !== undefined) events.onEnd(this.#failure, false);
   }
 
@@ -127,8 +113,9 @@ export class StreamTable implements StreamPlane {
     return this.#isListened;
   }
 
-  get mayOpen(): boolean {
-    return this.#failure === undefined && this.#opened < this.#mayOpen;
+  /** The connection is over. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** As long as it is held, there is more to come than was written. */
@@ -170,7 +157,7 @@ export class StreamTable implements StreamPlane {
       if (mayAdvance(out.limit, limit)) out.limit = limit;
       this.#options.outbox.enter(out);
     }
-    this.#events.onOpenLimit();
+    this.#events.onOpenLimit(this.#mayOpen);
   }
 
   // --- calls of the program -----------------------------------------------------------------------------------------
@@ -222,12 +209,28 @@ export class StreamTable implements StreamPlane {
 
   /** The oldest bytes that wait, which are the caller's; `undefined` when there are none now. */
   read(id: StreamId): Uint8Array | undefined {
+    const bytes = this.take(id);
+    if (bytes !== undefined) this.consume(id, bytes.length);
+    return bytes;
+  }
+
+  /** As `read`, but the bytes count as unread until `consume`. */
+  take(id: StreamId): Uint8Array | undefined {
+    return this.#streams.get(id)?.in.take();
+  }
+
+  /** The program has read so many bytes of those that were taken. */
+  consume(id: StreamId, length: number): void {
     const stream = this.#streams.get(id);
-    const bytes = stream?.in.read();
-    if (stream === undefined || bytes === undefined) return undefined;
+    if (stream === undefined) return;
+    stream.in.consume(length);
     if (stream.in.isLimitDue) this.#options.outbox.control(stream.limit);
     this.#removeIfOver(stream);
-    return bytes;
+  }
+
+  /** Whether the peer's direction has ended in order or by a reset. */
+  hasEnded(id: StreamId): boolean {
+    return this.#streams.get(id)?.in.hasEnded ?? true;
   }
 
   /** Whether the peer's direction has ended and is read to its end. */
@@ -307,7 +310,7 @@ export class StreamTable implements StreamPlane {
     if (header.value < this.#mayOpen || header.value > HIGHEST_STREAM)
       throw violation(MessageFault.LIMIT_WENT_BACK, 'its limit of streams went back, or too far ahead');
     this.#mayOpen = header.value;
-    this.#events.onOpenLimit();
+    this.#events.onOpenLimit(this.#mayOpen);
   }
 
   #openPeers(id: StreamId): Stream {

@@ -156,7 +156,7 @@ const BAD_MESSAGES: readonly [string, Uint8Array, RegExp][] = [
 
 for (const [what, bytes, reason] of BAD_MESSAGES) {
   test(`a message ${what} ends its connection with the reason`, async () => {
-    const server = await startServer();
+    const server = await startServer(undefined, { streams: { open: 0 } });
     const raw = await RawClient.connect(server);
     const reported = nextReason(server);
     await raw.send(bytes);

@@ -65,8 +65,9 @@ test('small writes are read together, and no byte more than was written', () => 
   const id = a.streams.open();
   for (let i = 0; i < 50; i++) a.write(id, Uint8Array.of(i));
   pair.settle();
-  const bytes = b.streams.read(-id);
-  assert.deepEqual([...(bytes ?? [])], a.written.get(id));
+  const [first, others] = [b.streams.read(-id), b.streams.read(-id)];
+  assert.equal(first?.length, 1, 'the first one, when nothing else was there');
+  assert.deepEqual([...(first ?? []), ...(others ?? [])], a.written.get(id));
   assert.equal(b.streams.read(-id), undefined);
 });
 
@@ -153,12 +154,29 @@ test('an end that was lost with a link comes on the next one', () => {
 test('a limit that is told leaves room for what is unread', () => {
   const stream = new IncomingStream(10_000, 0);
   for (let offset = 0; offset < 10_000; offset += 2000) stream.append(offset, new Uint8Array(2000), false);
-  assert.equal(stream.read()?.length, 4000, 'what fits into one block');
+  const read = (): number => {
+    const length = stream.take()?.length ?? 0;
+    stream.consume(length);
+    return length;
+  };
+  assert.equal(read(), 2000, 'the first one is alone');
   assert.equal(stream.isLimitDue, false);
-  assert.equal(stream.read()?.length, 4000);
+  assert.equal(read(), 4000, 'what fits into one block');
   assert.equal(stream.isLimitDue, true);
-  assert.equal(stream.tellLimit(), 18_000);
+  assert.equal(stream.tellLimit(), 16_000);
   assert.equal(stream.isLimitDue, false);
+});
+
+test('bytes that were taken out count as unread until they are consumed', () => {
+  const stream = new IncomingStream(100, 0);
+  stream.append(0, new Uint8Array(100), true);
+  assert.equal(stream.take()?.length, 100);
+  assert.equal(stream.take(), undefined);
+  assert.deepEqual([stream.unreadBytes, stream.isOver, stream.hasBytes], [100, false, false]);
+  stream.consume(60);
+  assert.deepEqual([stream.unreadBytes, stream.isOver], [40, false]);
+  stream.consume(40);
+  assert.deepEqual([stream.unreadBytes, stream.isOver], [0, true]);
 });
 
 test('a direction that has ended takes nothing more, and the other one goes on', () => {

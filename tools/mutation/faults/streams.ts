@@ -3,6 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 const OUTGOING = 'connection/outgoing-stream';
 const INCOMING = 'connection/incoming-stream';
+const QUEUE = 'connection/byte-queue';
 const TABLE = 'connection/stream-table';
 
 export const STREAM_FAULTS = faultsOf(
@@ -180,15 +181,15 @@ export const STREAM_FAULTS = faultsOf(
     {
       id: 'block-for-each-fragment',
       wrong: 'A fragment of one byte takes a block of 4096.',
-      file: INCOMING,
-      find: 'if (last !== undefined && last.bytes.length - last.length >= bytes.length) {',
-      replace: 'if (last !== undefined && last.length === 0) {',
+      file: QUEUE,
+      find: 'if (last.bytes.length - last.length >= bytes.length) {',
+      replace: 'if (last.length === 0) {',
     },
     {
       id: 'whole-block-read',
       wrong: 'A program reads the unused part of a block.',
-      file: INCOMING,
-      find: 'return block.bytes.subarray(0, block.length);',
+      file: QUEUE,
+      find: 'return block.bytes.length === block.length ? block.bytes : block.bytes.subarray(0, block.length);',
       replace: 'return block.bytes;',
     },
     {
