@@ -9,7 +9,7 @@ export const SIMULATED_FAULTS = faultsOf(
     {
       id: 'stream-read-backwards',
       wrong: 'Of the bytes of a stream that wait the newest are read first.',
-      file: 'connection/incoming-stream',
+      file: 'connection/byte-queue',
       find: 'const block = this.#blocks.shift();',
       replace: 'const block = this.#blocks.pop();',
     },
