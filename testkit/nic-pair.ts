@@ -142,7 +142,7 @@ export interface Post {
   readonly signaled?: boolean;
   readonly fence?: boolean;
   readonly solicited?: boolean;
-  readonly remoteVa?: number;
+  readonly remoteVa?: number | bigint;
   readonly rkey?: number;
   readonly imm?: number;
   readonly invalidateRkey?: number;

@@ -10,6 +10,7 @@ import { connectCommand } from './connect.js';
 import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
+import { nvmeCommand } from './nvme.js';
 import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
@@ -55,18 +56,20 @@ function createProgram(): Command {
     perftestCommand(),
     rpingCommand(),
     cmProbeCommand(),
+    nvmeCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));
   }
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().showHelpAfterError(`(try: queuepair ${helpTopic(command, program)}--help)`);
-  }
+  endByException(program, '');
   return program;
 }
 
-const helpTopic = (command: Command, program: Command): string =>
-  command === program ? '' : `${command.name()} `;
+/** Commander would end the process itself. `topic`: the names on the way to the command. */
+function endByException(command: Command, topic: string): void {
+  command.exitOverride().showHelpAfterError(`(try: queuepair ${topic}--help)`);
+  for (const below of command.commands) endByException(below, `${topic}${below.name()} `);
+}
 
 /** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
 const usageExitCode = (error: CommanderError): number =>

@@ -127,6 +127,7 @@ test('the targets of this project come through a short run, all of them', async 
     'frames',
     'lifeline',
     'messages',
+    'nvme',
     'sealed',
     'verbs',
     'wire',

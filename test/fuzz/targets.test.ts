@@ -8,6 +8,7 @@ import { LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Opener, TAG_BYTES } from '../../src/connection/sealing.js';
+import { Registry } from '../../src/nvme/target/registry.js';
 import { CmHost } from '../../src/roce/cm/cm-host.js';
 import { CmMachine } from '../../src/roce/cm/cm-machine.js';
 import { Identities } from '../../src/roce/cm/identities.js';
@@ -366,4 +367,17 @@ test('cm: a manager that answers twice', async () => {
     () => firstObjection('cm'),
   );
   assert.match(objection ?? '', /one answer at most/);
+});
+
+test('nvme: a target that takes every host for one that may come', async () => {
+  const objection = await sabotaged(
+    Registry.prototype,
+    'connect',
+    (original) =>
+      function (this: Registry, command, data, queue, nowMillis) {
+        return original.call(this, command, { ...data, hostNqn: 'nqn.2026-01.test:a' }, queue, nowMillis);
+      },
+    () => firstObjection('nvme'),
+  );
+  assert.match(objection ?? '', /it is the host's own|only the host that may comes in/);
 });

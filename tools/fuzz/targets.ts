@@ -6,7 +6,7 @@ import type { TargetCatalog } from './target.js';
 
 export const TARGETS: TargetCatalog = {
   wire: {
-    share: 35,
+    share: 30,
     create: async () => new (await import('./targets/wire/wire-target.js')).WireTarget(true),
   },
   'wire-noicrc': {
@@ -28,6 +28,10 @@ export const TARGETS: TargetCatalog = {
   cm: {
     share: 5,
     create: async () => new (await import('./targets/cm/cm-target.js')).CmTarget(),
+  },
+  nvme: {
+    share: 5,
+    create: async () => new (await import('./targets/nvme/nvme-target.js')).NvmeFuzzTarget(),
   },
   lifeline: {
     share: 5,

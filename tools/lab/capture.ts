@@ -51,7 +51,8 @@ export class Capture {
     this.#tcpdump.stderr?.setEncoding('utf8');
   }
 
-  async judge(): Promise<CaptureVerdict> {
+  /** `known`: protocols of payloads that tshark shall look at, because they are what it takes them for. */
+  async judge(known: readonly string[] = []): Promise<CaptureVerdict> {
     let told = '';
     this.#tcpdump.stderr?.on('data', (text: string) => {
       told += text;
@@ -60,7 +61,7 @@ export class Capture {
     await once(this.#tcpdump, 'close');
     const [, dropped = '0'] = /(\d+) packets? dropped by kernel/.exec(told) ?? [];
     if (dropped !== '0') throw new Error(`tcpdump missed ${dropped} packets`);
-    return judge(this.#file);
+    return judge(this.#file, known);
   }
 
   /** Idempotent. */
@@ -71,8 +72,8 @@ export class Capture {
 }
 
 /** What tshark says of a file of packets. */
-export async function judge(file: string): Promise<CaptureVerdict> {
-  const off = await guessedProtocols();
+export async function judge(file: string, known: readonly string[] = []): Promise<CaptureVerdict> {
+  const off = (await guessedProtocols()).filter((name) => !known.includes(name));
   const text = await runOrThrow(
     'tshark',
     [

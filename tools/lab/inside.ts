@@ -14,6 +14,7 @@ import { cm } from './scenarios/cm.js';
 import { conformance } from './scenarios/conformance.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
+import { nvme } from './scenarios/nvme.js';
 import { overhead } from './scenarios/overhead.js';
 import { perftest } from './scenarios/perftest.js';
 import { pingpong } from './scenarios/pingpong.js';
@@ -29,6 +30,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   interop,
   errors,
   cm,
+  nvme,
 };
 
 /** Tells main.ts that no summary was written. */

@@ -12,6 +12,7 @@ export const SCENARIO_NAMES = [
   'interop',
   'errors',
   'cm',
+  'nvme',
 ] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
@@ -39,6 +40,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
   cm           the stock programs of rdma_cm, each as server and as client; failures, and the loss of each message
+  nvme         Linux's NVMe host uses a disk that queuepair serves: file system, fio, loss, a target that is killed
 
   --only TEXT         only cases whose name contains TEXT
   --timeout SECONDS   end everything after this long; default 900

@@ -346,9 +346,10 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   }
 
   /** A controller lives as long as its admin queue. */
-  #onQueueEnding({ qid, controller }: HostQueue, reason: string): void {
-    if (controller === undefined) return;
-    if (qid === 0) {
+  #onQueueEnding({ qid, controller, connection }: HostQueue, reason: string): void {
+    if (controller === undefined) {
+      this.emit('refused', connection?.remote ?? NOWHERE, `a queue ended before Connect: ${reason}`);
+    } else if (qid === 0) {
       this.#registry.remove(controller);
       this.#endController(controller, reason);
     }

@@ -3,8 +3,6 @@
  * (little endian): keyed: 0 address u64, 8 length u24, 11 key u32, 15 type; in the capsule: 0 offset u64, 8 length u32, 15 type.
  */
 
-export const SGL_BYTES = 16;
-
 /** The byte at offset 15: kind of descriptor in the upper half, its variant in the lower. */
 export const SglType = {
   /** Memory of the host, by key. With length 0: no data. */

@@ -69,7 +69,7 @@ export function enqueueSend<Mr extends Sized, Mw, Ah>(
   wqe.signaled = (flags & SendFlags.SIGNALED) !== 0;
   wqe.fence = (flags & SendFlags.FENCE) !== 0;
   wqe.solicited = (flags & SendFlags.SOLICITED) !== 0;
-  wqe.remoteVa = request.remoteAddr === undefined ? 0 : toVa(request.remoteAddr);
+  fillRemoteVa(wqe, request.remoteAddr ?? 0);
   wqe.rkey = request.rkey ?? 0;
   wqe.imm = request.imm ?? 0;
   wqe.invalidateRkey = request.invalidateRkey ?? 0;
@@ -148,13 +148,23 @@ function fillPayload<Mr extends Sized, Mw, Ah>(
   return isAtomic(request.opcode) ? 8 : total;
 }
 
-function toVa(address: number | bigint): number {
-  const va = Number(address);
-  if (!Number.isSafeInteger(va) || va < 0) {
-    throw usageError(`remoteAddr must be an address from 0 to 2^53 - 1, not ${address}`);
+/** A number costs nothing; a bigint is for addresses above 2^53 - 1, which Linux gives to memory of its own. */
+function fillRemoteVa(wqe: SendWqe, address: number | bigint): void {
+  if (typeof address === 'number') {
+    if (!Number.isSafeInteger(address) || address < 0) throw wrongAddress(address);
+    wqe.remoteVaHigh = Math.floor(address / WORD);
+    wqe.remoteVaLow = address % WORD;
+    return;
   }
-  return va;
+  if (address !== BigInt.asUintN(64, address)) throw wrongAddress(address);
+  wqe.remoteVaHigh = Number(address >> 32n);
+  wqe.remoteVaLow = Number(address & 0xffffffffn);
 }
+
+const WORD = 0x1_0000_0000;
+
+const wrongAddress = (address: number | bigint): RdmaError =>
+  usageError(`remoteAddr must be an address from 0 to 2^64 - 1 (2^53 - 1 as a number), not ${address}`);
 
 function fillAtomic(wqe: SendWqe, opcode: number, compareAdd: bigint, swap: bigint): void {
   const isSwap = opcode === WrOpcode.ATOMIC_CMP_AND_SWP;

@@ -50,7 +50,9 @@ export function writeRequest(
   const solicited = isLast && wqe.solicited && wqe.opcode !== RDMA_WRITE ? 1 : 0;
   const psn = psnAdd(wqe.firstPsn, index);
   writeBth(headers, at, opcode, solicited, padCountOf(length), qp.destQpn, ackReq, psn);
-  if ((flags & RETH) !== 0) writeReth(headers, at + RETH_AT, wqe.remoteVa, wqe.rkey, wqe.length);
+  if ((flags & RETH) !== 0) {
+    writeReth(headers, at + RETH_AT, wqe.remoteVaLow, wqe.rkey, wqe.length, wqe.remoteVaHigh);
+  }
   if ((flags & IMM) !== 0) writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
   if ((flags & IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
   if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
@@ -86,7 +88,7 @@ export function writeReadRequest(
   const length = Math.min(packets * qp.mtu, wqe.length - offset);
   const at = batch.begin();
   writeBth(batch.headers, at, Opcode.RC_READ_REQUEST, 0, 0, qp.destQpn, 1, psn);
-  writeReth(batch.headers, at + RETH_AT, wqe.remoteVa + offset, wqe.rkey, length);
+  writeReth(batch.headers, at + RETH_AT, wqe.remoteVaLow + offset, wqe.rkey, length, wqe.remoteVaHigh);
   batch.commit(qp.flow, HEADER_LENGTH[Opcode.RC_READ_REQUEST] as number, 0);
 }
 
@@ -97,12 +99,13 @@ export function writeAtomicRequest(qp: QpHost, wqe: SendWqe, batch: TransmitBatc
   writeAtomicEth(
     batch.headers,
     at + ATOMIC_ETH_AT,
-    wqe.remoteVa,
+    wqe.remoteVaLow,
     wqe.rkey,
     wqe.swapAddHigh,
     wqe.swapAddLow,
     wqe.compareHigh,
     wqe.compareLow,
+    wqe.remoteVaHigh,
   );
   batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, 0);
 }

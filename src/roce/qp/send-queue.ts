@@ -20,7 +20,9 @@ export class SendWqe {
   solicited = false;
   /** Payload bytes; 8 for atomics. */
   length = 0;
-  remoteVa = 0;
+  /** The words of an address: it may be one that no number holds. */
+  remoteVaHigh = 0;
+  remoteVaLow = 0;
   rkey = 0;
   imm = 0;
   invalidateRkey = 0;

@@ -15,6 +15,7 @@ import { readU32, readVa, writeU32, writeVa } from './bytes.js';
 export const ATOMIC_ETH_LENGTH = 28;
 export const ATOMIC_ACK_ETH_LENGTH = 8;
 
+/** `vaHigh` as in `writeVa`. */
 export function writeAtomicEth(
   bytes: Uint8Array,
   at: number,
@@ -24,8 +25,9 @@ export function writeAtomicEth(
   swapAddLo: number,
   compareHi: number,
   compareLo: number,
+  vaHigh = 0,
 ): void {
-  writeVa(bytes, at, va);
+  writeVa(bytes, at, va, vaHigh);
   writeU32(bytes, at + 8, rkey);
   writeU32(bytes, at + 12, swapAddHi);
   writeU32(bytes, at + 16, swapAddLo);

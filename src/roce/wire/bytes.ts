@@ -49,8 +49,8 @@ export function readVa(bytes: Uint8Array, at: number): number {
   return high > MAX_VA_HIGH ? -1 : high * WORD + readU32(bytes, at + 4);
 }
 
-/** `va` is a safe integer, not negative. */
-export function writeVa(bytes: Uint8Array, at: number, va: number): void {
-  writeU32(bytes, at, Math.floor(va / WORD));
+/** `va` is a safe integer, not negative; `high` counts on top of its upper word, for addresses that no number holds. */
+export function writeVa(bytes: Uint8Array, at: number, va: number, high = 0): void {
+  writeU32(bytes, at, high + Math.floor(va / WORD));
   writeU32(bytes, at + 4, va);
 }

@@ -9,8 +9,16 @@ import { readU32, readVa, writeU32, writeVa } from './bytes.js';
 
 export const RETH_LENGTH = 16;
 
-export function writeReth(bytes: Uint8Array, at: number, va: number, rkey: number, length: number): void {
-  writeVa(bytes, at, va);
+/** `vaHigh` as in `writeVa`. */
+export function writeReth(
+  bytes: Uint8Array,
+  at: number,
+  va: number,
+  rkey: number,
+  length: number,
+  vaHigh = 0,
+): void {
+  writeVa(bytes, at, va, vaHigh);
   writeU32(bytes, at + 8, rkey);
   writeU32(bytes, at + 12, length);
 }

@@ -296,8 +296,8 @@ export const REQUESTER_FAULTS = faultsOf(
       id: 'read-resumed-at-start',
       wrong: 'The second request of a READ asks for its beginning.',
       file: 'roce/qp/request-packets',
-      find: 'wqe.remoteVa + offset, wqe.rkey, length',
-      replace: 'wqe.remoteVa, wqe.rkey, length',
+      find: 'wqe.remoteVaLow + offset, wqe.rkey, length',
+      replace: 'wqe.remoteVaLow, wqe.rkey, length',
     },
     {
       id: 'every-packet-solicited',

@@ -140,8 +140,8 @@ export const SOFT_FAULTS = faultsOf(
       id: 'va-unsafe-taken',
       wrong: 'Remote addresses that no number holds exactly are rounded.',
       file: 'roce/qp/posting',
-      find: 'if (!Number.isSafeInteger(va) || va < 0) {',
-      replace: 'if (va < 0) {',
+      find: 'if (!Number.isSafeInteger(address) || address < 0) throw',
+      replace: 'if (address < 0) throw',
     },
     {
       id: 'post-in-rtr',

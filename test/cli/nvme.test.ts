@@ -1,0 +1,129 @@
+/** `queuepair nvme serve`: what it serves, says and refuses, and what is left when it is killed. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
+import { Status } from '../../src/nvme/wire/status.js';
+import { openDevice } from '../../src/open-device.js';
+import { ENABLED, RawQueue, runConnect, setProperty } from '../../testkit/nvme-raw-host.js';
+import { Program, runProgram } from '../../testkit/program.js';
+
+const NQN = 'nqn.2026-01.queuepair:disk';
+const BLOCK = 4096;
+
+interface Served {
+  readonly program: Program;
+  readonly port: number;
+}
+
+async function serve(address: string, ...flags: string[]): Promise<Served> {
+  const program = new Program(['nvme', 'serve', '--json', '-d', `soft:${address}`, '-p', '0', ...flags]);
+  return { program, port: (await program.event('listening'))['port'] as number };
+}
+
+/** Runs `work` with the queues of a host that has the disk. */
+async function withHost<T>(
+  from: string,
+  to: { host: string; port: number },
+  work: (io: RawQueue, admin: RawQueue) => Promise<T>,
+): Promise<T> {
+  const device = await openDevice(`soft:${from}`);
+  try {
+    const admin = await RawQueue.open(device, to);
+    const { resultLow: controllerId, status } = await runConnect(admin, { nqn: NQN });
+    assert.equal(status, Status.SUCCESS);
+    await setProperty(admin, Property.CC, ENABLED);
+    const io = await RawQueue.open(device, to, { qid: 1, entries: 16 });
+    await runConnect(io, { nqn: NQN, controllerId });
+    return await work(io, admin);
+  } finally {
+    await device.close({ force: true });
+  }
+}
+
+test('it serves memory, tells of hosts, and ends in order when it is asked to', async () => {
+  const { program, port } = await serve('127.0.1.20', '--memory', '1MiB', '--block', '512');
+  await withHost('127.0.1.21', { host: '127.0.1.20', port }, async (io, admin) => {
+    const bytes = Buffer.alloc(512, 'x');
+    const place = { kind: 'capsule', bytes } as const;
+    assert.equal(
+      (await io.run({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: 2047 }, place)).status,
+      Status.SUCCESS,
+    );
+    assert.equal((await program.event('connect'))['subsystem'], NQN);
+    await io[Symbol.asyncDispose]();
+    await admin[Symbol.asyncDispose]();
+    assert.equal((await program.event('disconnect'))['controllerId'], 1);
+  });
+  program.kill('SIGTERM');
+  const { code, events, stderr } = await program.ended;
+  assert.equal(code, 143, stderr);
+  const closed = events.at(-1);
+  assert.deepEqual([closed?.event, closed?.['writes'], closed?.['queues']], ['closed', 1, 0]);
+});
+
+test('what was flushed before it is killed amid writes is in the file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-nvme-'));
+  try {
+    const file = join(folder, 'disk.img');
+    const { program, port } = await serve('127.0.1.22', file, '--size', '4MiB');
+    const flushed = await withHost('127.0.1.23', { host: '127.0.1.22', port }, async (io) => {
+      let written = 0;
+      for (let i = 0; i < 300; i++) {
+        const place = { kind: 'capsule', bytes: blockOf(i) } as const;
+        await io.run({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: i, cdw12: 0 }, place);
+        if (i % 50 === 49 && (await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 })).status === 0)
+          written = i + 1;
+      }
+      for (let i = 300; i < 310; i++) {
+        io.send({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: i }, { kind: 'capsule', bytes: blockOf(i) });
+      }
+      program.kill('SIGKILL');
+      await program.ended;
+      return written;
+    });
+    assert.equal(flushed, 300);
+    const bytes = readFileSync(file);
+    assert.equal(bytes.length, 4 << 20);
+    for (let i = 0; i < flushed; i++) {
+      assert.ok(bytes.subarray(i * BLOCK, (i + 1) * BLOCK).equals(blockOf(i)), `block ${i}`);
+    }
+    // A new process serves what is there.
+    const again = await serve('127.0.1.22', file);
+    await withHost('127.0.1.24', { host: '127.0.1.22', port: again.port }, async (io) => {
+      const place = { kind: 'keyed', length: BLOCK } as const;
+      assert.equal(
+        (await io.run({ opcode: IoOpcode.READ, nsid: 1, cdw10: 123 }, place)).status,
+        Status.SUCCESS,
+      );
+      assert.ok(blockOf(123).equals(io.data(BLOCK)));
+    });
+    again.program.kill('SIGTERM');
+    await again.program.ended;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+const blockOf = (i: number): Buffer => Buffer.alloc(BLOCK, `block ${i} `);
+
+test('wrong arguments are told in one sentence', async () => {
+  for (const [args, said] of [
+    [[], /name a file, or say how much --memory/],
+    [['disk.img', '--memory', '1MiB'], /name a file, or say how much --memory/],
+    [['--memory', '1000'], /sizeBytes must be a multiple of blockBytes/],
+    [['--memory', '1MiB', '--block', '513'], /blockBytes must be one of/],
+    [['--memory', '1MiB', '--nqn', 'disk'], /must be named by an NQN/],
+    [['--memory', '1MiB', '--allow-host', 'me'], /allowedHosts must be an array of NQNs/],
+  ] as const) {
+    const { code, stderr } = await runProgram(['nvme', 'serve', '-d', 'soft:127.0.1.25', ...args]);
+    assert.notEqual(code, 0);
+    assert.match(stderr, said);
+    assert.equal(stderr.trim().split('\n').length, 1, stderr);
+  }
+  const { code, stdout } = await runProgram(['nvme', 'serve', '--help']);
+  assert.equal(code, 0);
+  assert.match(stdout, /nvme connect -t rdma/);
+});

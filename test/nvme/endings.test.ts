@@ -1,0 +1,297 @@
+/** How queues and controllers end: hosts that leave, fall silent, lie or come again, and backends that fail or take their time. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import type { NvmeBackend } from '../../src/nvme/backend.js';
+import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
+import { type NvmeHost, type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
+import type { ServeNvmeOptions } from '../../src/nvme/target/options.js';
+import { AdminOpcode, IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
+import { queueRequest, RejectStatus } from '../../src/nvme/wire/private-data.js';
+import { nvmeStatusName, Status } from '../../src/nvme/wire/status.js';
+import { openDevice } from '../../src/open-device.js';
+import type { Device } from '../../src/verbs/device.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import {
+  ENABLED,
+  getProperty,
+  RawQueue,
+  runConnect,
+  setProperty,
+  type To,
+} from '../../testkit/nvme-raw-host.js';
+import { within } from '../../testkit/within.js';
+
+const NQN = 'nqn.2026-01.test:disk';
+const SOON_MILLIS = 15_000;
+
+let targetDevice: Device;
+let hostDevice: Device;
+
+before(async () => {
+  targetDevice = await openDevice('soft:127.0.0.3');
+  hostDevice = await openDevice('soft:127.0.0.2');
+});
+
+after(async () => {
+  await hostDevice.close();
+  await targetDevice.close();
+});
+
+/** A target whose device is as before when it is closed. */
+class Served implements AsyncDisposable {
+  readonly target: NvmeTarget;
+  readonly to: To;
+
+  static async open(backend: NvmeBackend, options: Partial<ServeNvmeOptions> = {}): Promise<Served> {
+    const subsystems = { [NQN]: { namespaces: [backend] } };
+    const target = await serveNvme({ device: targetDevice, port: 0, subsystems, ...options });
+    const { udpPort } = await targetDevice.queryPort();
+    return new Served(target, { host: '127.0.0.3', port: target.address.port, udpPort });
+  }
+
+  private constructor(target: NvmeTarget, to: To) {
+    this.target = target;
+    this.to = to;
+  }
+
+  async host(keepAliveMillis = 0): Promise<{ admin: RawQueue; io: RawQueue; controllerId: number }> {
+    const admin = await RawQueue.open(hostDevice, this.to);
+    const { resultLow: controllerId } = await runConnect(admin, { nqn: NQN, keepAliveMillis });
+    await setProperty(admin, Property.CC, ENABLED);
+    const io = await RawQueue.open(hostDevice, this.to, { qid: 1, entries: 16 });
+    const { status } = await runConnect(io, { nqn: NQN, controllerId });
+    assert.equal(status, Status.SUCCESS);
+    return { admin, io, controllerId };
+  }
+
+  disconnected(): Promise<[NvmeHost, string]> {
+    return within(once(this.target, 'disconnect') as Promise<[NvmeHost, string]>, SOON_MILLIS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.target.close();
+    const left = Object.entries(targetDevice.census()).filter(([, count]) => count !== 0);
+    assert.deepEqual(left, []);
+  }
+}
+
+const block = (opcode: number) => ({ opcode, nsid: 1, cdw12: 0 });
+const ONE = { kind: 'keyed', length: 4096 } as const;
+
+/** Waits for the test's word in every read and write. */
+function slowBackend(): { backend: NvmeBackend; goOn: () => void; calls: string[] } {
+  const inner = memoryBackend(1 << 20);
+  const calls: string[] = [];
+  let goOn = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const backend: NvmeBackend = {
+    ...inner,
+    read: async (offset, into) => {
+      calls.push('read');
+      await gate;
+      inner.read(offset, into);
+    },
+    write: async (offset, from, options) => {
+      calls.push('write');
+      await gate;
+      inner.write(offset, from, options);
+      calls.push('written');
+    },
+  };
+  return { backend, goOn, calls };
+}
+
+test('a host that disconnects is gone with its queues, and another one does not notice', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const first = await served.host();
+  const second = await served.host();
+  assert.equal(served.target.hosts.length, 2);
+  const gone = served.disconnected();
+  await first.io[Symbol.asyncDispose]();
+  await first.admin[Symbol.asyncDispose]();
+  const [host] = await gone;
+  assert.equal(host.controllerId, first.controllerId);
+  assert.equal((await second.io.run(block(IoOpcode.READ), ONE)).status, Status.SUCCESS);
+  assert.equal(served.target.counters()['controllers'], 1);
+  await second.io[Symbol.asyncDispose]();
+  await second.admin[Symbol.asyncDispose]();
+});
+
+test('a host that falls silent loses its controller, and one that does anything keeps it', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const silent = await served.host(300);
+  const busy = await served.host(1000);
+  const gone = served.disconnected();
+  let isGone = false;
+  gone.finally(() => {
+    isGone = true;
+  });
+  while (!isGone) await busy.io.run(block(IoOpcode.READ), ONE);
+  const [host, reason] = await gone;
+  assert.deepEqual([host.controllerId, reason], [silent.controllerId, 'the keep-alive timer expired']);
+  await within(silent.io.connection.ended, SOON_MILLIS);
+  assert.equal(served.target.counters()['keepAliveExpired'], 1);
+  assert.equal((await busy.io.run(block(IoOpcode.READ), ONE)).status, Status.SUCCESS);
+  for (const { io, admin } of [silent, busy]) {
+    await io[Symbol.asyncDispose]();
+    await admin[Symbol.asyncDispose]();
+  }
+});
+
+test('a capsule that is no command ends the controller of its host alone', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const liar = await served.host();
+  const honest = await served.host();
+  const gone = served.disconnected();
+  liar.io.sendCapsule(new Uint8Array(63));
+  const [host, reason] = await gone;
+  assert.equal(host.controllerId, liar.controllerId);
+  assert.match(reason, /63 bytes is no command/);
+  assert.equal(served.target.counters()['shortCapsules'], 1);
+  assert.equal((await honest.io.run(block(IoOpcode.READ), ONE)).status, Status.SUCCESS);
+  for (const { io, admin } of [liar, honest]) {
+    await io[Symbol.asyncDispose]();
+    await admin[Symbol.asyncDispose]();
+  }
+});
+
+test('a key that opens nothing ends the queue, and its buffer comes back', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.READ), ONE, (view) => view.setUint32(24 + 11, 0xdeadbeef, true));
+  await within(io.connection.ended, SOON_MILLIS);
+  while (served.target.counters()['queues'] !== 1) await getProperty(admin, Property.CSTS);
+  assert.equal(served.target.counters()['buffersInUse'], 0);
+  await io[Symbol.asyncDispose]();
+  await admin[Symbol.asyncDispose]();
+});
+
+test('a backend that fails fails the command alone, and is told of', async () => {
+  const error = new Error('no disk');
+  const fails = (): never => {
+    throw error;
+  };
+  const backend = { ...memoryBackend(1 << 20), read: async () => fails(), write: fails, flush: fails };
+  await using served = await Served.open(backend);
+  const told: unknown[] = [];
+  served.target.on('backendError', (one) => told.push(one));
+  const { io, admin } = await served.host();
+  const names: string[] = [];
+  for (const opcode of [IoOpcode.READ, IoOpcode.WRITE]) {
+    names.push(nvmeStatusName((await io.run(block(opcode), ONE)).status));
+  }
+  names.push(nvmeStatusName((await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 })).status));
+  names.push(nvmeStatusName((await io.run(block(IoOpcode.WRITE_ZEROES))).status));
+  assert.deepEqual(names, ['UNRECOVERED_READ_ERROR', 'WRITE_FAULT', 'INTERNAL_ERROR', 'SUCCESS']);
+  assert.deepEqual(told, [error, error, error]);
+  await io[Symbol.asyncDispose]();
+  await admin[Symbol.asyncDispose]();
+});
+
+test('a host that comes again waits until what it had asked for before is done', async () => {
+  const { backend, goOn, calls } = slowBackend();
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.WRITE), { kind: 'capsule', bytes: new Uint8Array(4096) });
+  while (calls.length === 0) await getProperty(admin, Property.CSTS);
+  await io[Symbol.asyncDispose]();
+  await admin[Symbol.asyncDispose]();
+  const again = await RawQueue.open(hostDevice, served.to);
+  const connecting = runConnect(again, { nqn: NQN }).then(() => calls.push('connected'));
+  await assert.rejects(within(connecting, 300), /nothing came/);
+  goOn();
+  await connecting;
+  assert.deepEqual(calls, ['write', 'written', 'connected']);
+  await again[Symbol.asyncDispose]();
+});
+
+test('a target that is closed waits for its backends, and hosts hear of it', async () => {
+  const { backend, goOn, calls } = slowBackend();
+  const served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.READ), ONE);
+  while (calls.length === 0) await getProperty(admin, Property.CSTS);
+  const closing = served.target.close();
+  await within(io.connection.ended, SOON_MILLIS);
+  await assert.rejects(within(closing, 100), /nothing came/);
+  goOn();
+  await served[Symbol.asyncDispose]();
+  await io[Symbol.asyncDispose]();
+  await admin[Symbol.asyncDispose]();
+});
+
+test('more data than there are buffers waits for its turn, and all of it arrives', async () => {
+  const { backend, goOn } = slowBackend();
+  await using served = await Served.open({
+    ...backend,
+    sizeBytes: 64 << 20,
+    read: async (_, into) => void into.fill(7),
+  });
+  const { io, admin, controllerId } = await served.host();
+  const more = await RawQueue.open(hostDevice, served.to, { qid: 2, entries: 32 });
+  await runConnect(more, { nqn: NQN, controllerId });
+  goOn();
+  const megabyte = { opcode: IoOpcode.READ, nsid: 1, cdw12: 255 };
+  for (let i = 0; i < 15; i++) io.send(megabyte, { kind: 'keyed', length: 1 << 20 });
+  for (let i = 0; i < 31; i++) more.send(megabyte, { kind: 'keyed', length: 1 << 20 });
+  for (let i = 0; i < 15; i++) assert.equal((await io.response()).status, Status.SUCCESS);
+  for (let i = 0; i < 31; i++) assert.equal((await more.response()).status, Status.SUCCESS);
+  assert.ok(io.data(1 << 20).every((byte) => byte === 7));
+  for (const queue of [more, io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a queue beyond the limits is refused by rdma_cm, with the reason in its private data', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20), {
+    queues: 2,
+    ioQueues: 2,
+    queueEntries: 32,
+  });
+  const refusedFor = async (options: Parameters<typeof RawQueue.open>[2]): Promise<number> => {
+    const error = await RawQueue.open(hostDevice, served.to, options).then(
+      () => assert.fail('accepted'),
+      (thrown: unknown) => thrown,
+    );
+    assert.ok(error instanceof RdmaError, String(error));
+    assert.equal(error.code, 'ERR_RDMA_REJECTED');
+    return error.rejection?.privateData[2] ?? -1;
+  };
+  assert.equal(await refusedFor({ qid: 3 }), RejectStatus.QUEUE_ID);
+  assert.equal(await refusedFor({ qid: 1, entries: 33 }), RejectStatus.SUBMISSION_QUEUE_SIZE);
+  assert.equal(await refusedFor({ entries: 64 }), RejectStatus.SUBMISSION_QUEUE_SIZE);
+  assert.equal(await refusedFor({ responderResources: 0 }), RejectStatus.READ_DEPTH);
+  const spoilt = queueRequest({ qid: 0, hostReceives: 32, entries: 32 });
+  spoilt[0] = 1;
+  assert.equal(await refusedFor({ privateData: spoilt }), RejectStatus.FORMAT);
+  const { io, admin } = await served.host();
+  assert.equal(await refusedFor({ qid: 2, entries: 4 }), RejectStatus.NO_RESOURCES);
+  assert.equal(served.target.counters()['queuesRefused'], 6);
+  await io[Symbol.asyncDispose]();
+  await admin[Symbol.asyncDispose]();
+});
+
+test('more hosts than controllers are told to come later', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20), { controllers: 1 });
+  const { io, admin } = await served.host();
+  const second = await RawQueue.open(hostDevice, served.to);
+  assert.equal(
+    (await runConnect(second, { nqn: NQN })).status,
+    Status.CONNECT_CONTROLLER_BUSY,
+    'without "do not retry"',
+  );
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+  while ((await runConnect(second, { nqn: NQN })).status !== Status.SUCCESS);
+  await second[Symbol.asyncDispose]();
+});
+
+test('a controller that is switched off has no I/O queues any more', async () => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const { io, admin } = await served.host();
+  await setProperty(admin, Property.CC, ENABLED & ~1);
+  await within(io.connection.ended, SOON_MILLIS);
+  assert.equal((await admin.run({ opcode: AdminOpcode.KEEP_ALIVE })).status, Status.SUCCESS);
+  assert.equal((await getProperty(admin, Property.CSTS)).resultLow, 0);
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
