@@ -95,7 +95,10 @@ const isUnsigned = (value: number | undefined, max = 0xffffffff): boolean =>
 function hasNumbers(request: SendWorkRequest): boolean {
   const { wrId, rkey, imm, invalidateRkey, remoteQpn, remoteQkey, remoteAddr, bind, sges } = request;
   const areKeys = isUnsigned(rkey) && isUnsigned(imm) && isUnsigned(invalidateRkey) && isUnsigned(remoteQkey);
-  const isAddress = remoteAddr === undefined || isUnsigned(Number(remoteAddr), Number.MAX_SAFE_INTEGER);
+  const isAddress =
+    typeof remoteAddr === 'bigint'
+      ? BigInt.asUintN(64, remoteAddr) === remoteAddr
+      : remoteAddr === undefined || isUnsigned(remoteAddr, Number.MAX_SAFE_INTEGER);
   const isWindow =
     bind === undefined ||
     [bind.offset, bind.length, bind.rkey].every((value) => isUnsigned(value, Number.MAX_SAFE_INTEGER));
