@@ -242,6 +242,7 @@ export class Connection
   /**
    * Lets the peer read or write `buffer`, which may be a part of `connection.buffer` or any other memory of the program,
    * until the grant is revoked, expires, or the connection ends or recovers. Send `grant.remote.encode()` to the peer.
+   * On an encrypted connection bytes that the peer may write are granted once, and not while they are lent.
    *
    * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT (also for rights that the peer may not have), ERR_RDMA_LIMIT,
    * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.

@@ -330,7 +330,8 @@ export class DataPath implements DataPlane, ProgramPlane {
   async grant(id: number, bytes: Uint8Array, terms: GrantTerms): Promise<MemoryRange> {
     const link = this.#link;
     if (link === undefined) throw cannotGrantNow(this.#isDestroyed);
-    const range = await this.grants.create(this.resources, link.tracker, { ...terms, id, bytes });
+    const request = { ...terms, id, bytes };
+    const range = await this.grants.create(this.resources, link.tracker, request, this.isEncrypted);
     if (link === this.#link) return range;
     // The link ended between the window and here.
     await this.grants.revoke(id, 'the connection failed');

@@ -8,7 +8,8 @@
  * of its own, which lasts as long as the connection.
  *
  * Invariants: a grant never gives more than the rights that the connection has; once `revoke` has resolved, its key opens
- * nothing, and it never comes back; nothing is left of it on the device.
+ * nothing, and it never comes back; nothing is left of it on the device. Where memory is sealed, bytes that the peer may
+ * write have one address: it keeps the order of its writes by addresses.
  */
 import { AccessFlags } from '../verbs/access-flags.js';
 import { closedError, RdmaError, usageError } from '../verbs/errors.js';
@@ -59,6 +60,8 @@ export class Grants {
   readonly #live = new Map<number, LiveGrant>();
   /** Grants that are being made. */
   readonly #making = new Set<Promise<MemoryRange>>();
+  /** Of both, what was asked for. */
+  readonly #requests = new Set<GrantRequest>();
 
   /** `rights`: the most that the peer may have. `onEnded`: is told of each that was made, once. */
   constructor(rights: MemoryRights, onEnded: (id: number, reason: string) => void) {
@@ -67,7 +70,7 @@ export class Grants {
   }
 
   /**
-   * Grants memory over a link that is up; resolves with what the peer needs to reach it.
+   * Grants memory over a link that is up; resolves with what the peer needs to reach it. `isSealed`: what the peer writes is.
    *
    * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_LIMIT, ERR_RDMA_CONNECTION_LOST when the link fails meanwhile.
    */
@@ -75,12 +78,18 @@ export class Grants {
     resources: ConnectionResources,
     tracker: WorkTracker,
     request: GrantRequest,
+    isSealed: boolean,
   ): Promise<MemoryRange> {
     this.#check(request);
+    if (isSealed) this.#checkAlone(request, resources.bufferMr?.bytes);
+    this.#requests.add(request);
     const making = this.#create(resources, tracker, request);
     this.#making.add(making);
     try {
       return await making;
+    } catch (error) {
+      this.#requests.delete(request);
+      throw error;
     } finally {
       this.#making.delete(making);
     }
@@ -139,6 +148,18 @@ export class Grants {
     }
   }
 
+  /**
+   * The peer has a write to some bytes wait for others to the same, by their addresses. By two addresses one covers the other
+   * before it is opened, which looks like a forgery, and a read gives sealed bytes.
+   */
+  #checkAlone({ bytes, write }: GrantRequest, lent: Uint8Array | undefined): void {
+    const { read: mayRead, write: mayWrite } = this.#rights;
+    if (lent !== undefined && (mayWrite || (write && mayRead)) && overlap(bytes, lent))
+      throw notAlone('the memory that is lent to the peer');
+    for (const other of this.#requests)
+      if ((write || other.write) && overlap(bytes, other.bytes)) throw notAlone('another grant');
+  }
+
   async #create(
     resources: ConnectionResources,
     tracker: WorkTracker,
@@ -195,9 +216,21 @@ export class Grants {
     await live.holding.mw?.close();
     await live.resources.deregister(live.holding.mr);
     this.#live.delete(live.request.id);
+    this.#requests.delete(live.request);
     this.#onEnded(live.request.id, reason);
   }
 }
+
+const overlap = (one: Uint8Array, other: Uint8Array): boolean =>
+  one.buffer === other.buffer &&
+  one.byteOffset < other.byteOffset + other.length &&
+  other.byteOffset < one.byteOffset + one.length;
+
+const notAlone = (what: string): RdmaError =>
+  usageError(
+    `these bytes overlap ${what}, and the peer may write one of them: on an encrypted connection memory that is written ` +
+      'is granted once; revoke the other grant first, or grant other memory',
+  );
 
 /** BIND_MW; resolves when the window is in force. */
 function bind(tracker: WorkTracker, mw: MemoryWindow, mr: MemoryRegion, access: number): Promise<void> {

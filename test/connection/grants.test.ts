@@ -155,6 +155,49 @@ test('granted memory of an encrypted connection is written and read sealed', asy
   await done(both);
 });
 
+test('an encrypted connection grants no bytes twice that the peer may write, nor those that it lends', async () => {
+  const both = await pair({ encryption: 'aes-256-gcm', bufferBytes: 4096 });
+  const { served } = both;
+  const misuse = (what: RegExp) => ({ code: 'ERR_RDMA_INVALID_ARGUMENT', message: what });
+  const memory = new Uint8Array(256);
+  const first = await served.grant(memory.subarray(64, 128), { write: true });
+  for (const [from, to] of [
+    [0, 65],
+    [127, 128],
+    [64, 128],
+    [0, 256],
+  ]) {
+    const again = served.grant(memory.subarray(from, to), { read: true });
+    await assert.rejects(again, misuse(/overlap another grant.*revoke the other grant first/));
+  }
+  // Neighbours, and readers among themselves, are in nobody's way.
+  await served.grant(memory.subarray(0, 64), { read: true });
+  await served.grant(memory.subarray(32, 64), { read: true });
+  await assert.rejects(
+    served.grant(memory.subarray(0, 33), { write: true }),
+    misuse(/overlap another grant/),
+  );
+  await served.grant(memory.subarray(128), { read: true, write: true });
+  await first.revoke();
+  await served.grant(memory.subarray(64, 128), { read: true, write: true });
+  const lent = served.buffer.subarray(4000);
+  await assert.rejects(
+    served.grant(lent, { read: true }),
+    misuse(/overlap the memory that is lent to the peer/),
+  );
+  await done(both);
+});
+
+test('a connection that is not encrypted grants the same bytes as often as it likes', async () => {
+  const both = await pair();
+  const memory = new Uint8Array(64);
+  const one = await tell(both, await both.served.grant(memory, { write: true }));
+  const other = await tell(both, await both.served.grant(memory, { read: true, write: true }));
+  await both.client.write(one, new Uint8Array(64).fill(5));
+  assert.deepEqual(await both.client.read(other), new Uint8Array(64).fill(5));
+  await done(both);
+});
+
 for (const { what, rights, from, length } of [
   { what: 'a grant to write only', rights: { write: true }, from: 0, length: 64 },
   { what: 'a byte behind a grant', rights: { read: true }, from: 0, length: 65 },
@@ -188,7 +231,7 @@ function grantsAlone(freed: Promise<void>): { grants: Grants; create: () => Prom
   let lastId = 0;
   const create = async (): Promise<number> => {
     const id = ++lastId;
-    await grants.create(resources, tracker, { id, ...terms });
+    await grants.create(resources, tracker, { id, ...terms }, false);
     return id;
   };
   return { grants, create };
