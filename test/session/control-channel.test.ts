@@ -5,6 +5,7 @@ import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { REFUSAL_KINDS } from '../../src/verbs/refusal-kind.js';
 import {
   clientOptions,
   connectRaw,
@@ -98,6 +99,18 @@ test("a peer's error frame arrives as ERR_RDMA_REFUSED with its text made harmle
   // The PSN came before the error, but a session that has failed delivers nothing.
   assert.equal(await rdmaError(client.receive()), error);
   await bothClosed(served);
+});
+
+test('whatever word a client ends with, its server counts it as left and keeps no word of its own', async () => {
+  for (const word of [...REFUSAL_KINDS, 'constructor', 'x'.repeat(64)]) {
+    shared.renew();
+    const { socket } = await connectRaw(shared.port, shared.certificates);
+    const served = await shared.channel;
+    socket.write(rawFrame(JSON.stringify({ v: 1, type: 'error', code: word, message: 'why' })));
+    const { error, told } = await served.closed;
+    assert.deepEqual([error?.code, error?.refusal], ['ERR_RDMA_REFUSED', 'left'], word);
+    assert.equal(told, REFUSAL_KINDS.find((kind) => kind === word) ?? 'other');
+  }
 });
 
 test('a handler that rejects ends its channel: our own errors with their message, others without', async () => {
