@@ -51,7 +51,8 @@ export interface RsocketLife {
   readonly marks: ReadonlyMap<string, number>;
 }
 
-export function liveRsocket(seed: number): RsocketLife {
+/** `maxSteps` cuts it short; then both ends come to their end. */
+export function liveRsocket(seed: number, maxSteps = MAX_STEPS): RsocketLife {
   const random = new Random(seed);
   const pair = new RsocketPair(sizes(random), sizes(random));
   const programs = [pair.a, pair.b].map((end) => new Program(end, text(random))) as [Program, Program];
@@ -61,7 +62,7 @@ export function liveRsocket(seed: number): RsocketLife {
     messages += Math.min(1, end.underway.length);
     pair.deliver(end);
   };
-  const steps = random.int(0, MAX_STEPS);
+  const steps = Math.min(random.int(0, MAX_STEPS), maxSteps);
   for (let step = 0; step < steps; step++) {
     const program = random.pick(programs);
     act(random, pair, program, deliver, marks);
@@ -190,6 +191,16 @@ const story = ({ end, written, text: { length }, isEnded, isClosed }: Program): 
     unread: machine.incoming.unread,
   });
 };
+
+/** What a long run has seen. */
+export const RSOCKET_MARKS: readonly string[] = [
+  'closes',
+  'ends writing',
+  'iomap',
+  'iomap full',
+  'keepalive',
+  'whole',
+];
 
 const mark = (marks: Map<string, number>, name: string): void => {
   marks.set(name, (marks.get(name) ?? 0) + 1);

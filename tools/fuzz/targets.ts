@@ -37,6 +37,10 @@ export const TARGETS: TargetCatalog = {
     share: 5,
     create: async () => new (await import('./targets/lifeline/lifeline-target.js')).LifelineTarget(),
   },
+  rsocket: {
+    share: 3,
+    create: async () => new (await import('./targets/rsocket/rsocket-target.js')).RsocketTarget(),
+  },
   sealed: {
     share: 3,
     create: async () => new (await import('./targets/sealed/sealed-target.js')).SealedTarget(),

@@ -18,6 +18,7 @@ import { nvme } from './scenarios/nvme.js';
 import { overhead } from './scenarios/overhead.js';
 import { perftest } from './scenarios/perftest.js';
 import { pingpong } from './scenarios/pingpong.js';
+import { rsocket } from './scenarios/rsocket.js';
 import { session } from './scenarios/session.js';
 
 const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
@@ -31,6 +32,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   errors,
   cm,
   nvme,
+  rsocket,
 };
 
 /** Tells main.ts that no summary was written. */

@@ -13,6 +13,7 @@ export const SCENARIO_NAMES = [
   'errors',
   'cm',
   'nvme',
+  'rsocket',
 ] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
@@ -41,11 +42,12 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   errors       who sees which error, against the table of the verbs
   cm           the stock programs of rdma_cm, each as server and as client; failures, and the loss of each message
   nvme         Linux's NVMe host uses a disk that queuepair serves: file system, fio, loss, a target that is killed
+  rsocket      stock programs of rsocket, and TCP programs under librspreload, each as server and as client; with loss
 
   --only TEXT         only cases whose name contains TEXT
   --timeout SECONDS   end everything after this long; default 900
   --kvm               use /dev/kvm; without it the machine is emulated in software
-  --write-docs        write its part of docs/interop.md from this run (scenarios interop and cm)
+  --write-docs        write its part of docs/interop.md from this run (scenarios interop, cm and rsocket)
   --verbose           show the machine's console
   --json              one JSON object a line on standard output
 
@@ -53,7 +55,7 @@ Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot 
 `;
 
 /** Each writes a part of docs/interop.md. */
-const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm'];
+const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm', 'rsocket'];
 const MAX_SECONDS = 86_400;
 
 /** @throws WrongUsage. */

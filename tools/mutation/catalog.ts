@@ -15,6 +15,7 @@ import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
+import { RSOCKET_FAULTS } from './faults/rsocket.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
 import { SESSION_FAULTS } from './faults/session.js';
 import { SESSION_PROOF_FAULTS } from './faults/session-proof.js';
@@ -46,4 +47,5 @@ export const FAULTS: readonly Fault[] = [
   ...TLS_FAULTS,
   ...ERROR_FAULTS,
   ...SEALING_FAULTS,
+  ...RSOCKET_FAULTS,
 ];

@@ -1,11 +1,11 @@
 /**
- * `npm run sim`: runs seeds of the simulation of queue pairs, of connections or of communication managers on worker threads, and says which promises
- * were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
+ * `npm run sim`: runs seeds of the simulation of queue pairs, of connections, of communication managers or of rsockets on worker threads, and
+ * says which promises were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
  */
 import { Worker } from 'node:worker_threads';
 import { runTool } from '../command-line.js';
 import { Marks } from './marks.js';
-import { COMMUNICATION_MANAGERS, CONNECTIONS, type Mode, QUEUE_PAIRS } from './mode.js';
+import { COMMUNICATION_MANAGERS, CONNECTIONS, type Mode, QUEUE_PAIRS, RSOCKETS } from './mode.js';
 import { type Options, parseOptions, USAGE } from './options.js';
 
 const SHRINK_MILLIS = 30_000;
@@ -85,10 +85,16 @@ async function shrinkFirst(mode: Mode, summary: Summary, options: Options): Prom
   else process.stderr.write(`\nshrunk: ${failure}\n${JSON.stringify(scenario, null, 1)}\n`);
 }
 
+function modeOf({ cm, connections, rsocket }: Options): Mode {
+  if (cm) return COMMUNICATION_MANAGERS;
+  if (connections) return CONNECTIONS;
+  return rsocket ? RSOCKETS : QUEUE_PAIRS;
+}
+
 async function main(options: Options): Promise<number> {
   const started = Date.now();
   const summary: Summary = { failures: [], marks: new Marks(), packets: 0, done: 0 };
-  const mode = options.cm ? COMMUNICATION_MANAGERS : options.connections ? CONNECTIONS : QUEUE_PAIRS;
+  const mode = modeOf(options);
   await runAll(mode, options, summary);
   process.stderr.write('\n');
   if (options.shrink) await shrinkFirst(mode, summary, options);

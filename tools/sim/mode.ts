@@ -1,8 +1,9 @@
 /** What can be simulated, for the one tool that runs all of it. */
+
+import { RSOCKET_MARKS } from '../../testkit/rsocket-life.js';
 import { generateScenario as generateCm } from './cm/generate.js';
 import { WANTED as CM_MARKS, SEEDS_FOR_MARKS as CM_SEEDS } from './cm/marks-wanted.js';
 import { shrink as shrinkCm } from './cm/shrink.js';
-
 import { generateScenario as generateConnections } from './connections/generate.js';
 import {
   WANTED as CONNECTION_MARKS,
@@ -11,6 +12,7 @@ import {
 import { shrink as shrinkConnections } from './connections/shrink.js';
 import { generateScenario } from './generate.js';
 import { SEEDS_FOR_MARKS, WANTED } from './marks-wanted.js';
+import { shrink as shrinkRsocket } from './rsocket/shrink.js';
 import { shrink } from './shrink.js';
 
 export interface Mode {
@@ -48,4 +50,12 @@ export const COMMUNICATION_MANAGERS: Mode = {
   wanted: CM_MARKS,
   seedsForMarks: CM_SEEDS,
   shrink: (seed, failure, budgetMillis) => shrinkCm(generateCm(seed), failure, budgetMillis),
+};
+
+export const RSOCKETS: Mode = {
+  worker: new URL('./rsocket/worker.js', import.meta.url),
+  flag: '--rsocket ',
+  wanted: RSOCKET_MARKS,
+  seedsForMarks: 500,
+  shrink: shrinkRsocket,
 };

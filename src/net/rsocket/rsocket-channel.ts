@@ -12,8 +12,10 @@ import { tell } from '../../verbs/listeners.js';
 import { WcOpcode, type WorkCompletion } from '../../verbs/work-completion.js';
 import type { FaultCounts } from './fault-counts.js';
 import { PostWriter } from './post-writer.js';
+import { RsocketIomap } from './rsocket-iomap.js';
 import type { RsocketMachine } from './rsocket-machine.js';
 import type { RsocketMemory } from './rsocket-memory.js';
+import { PostKind } from './rsocket-post.js';
 import type { RsocketTerms } from './wire/private-data.js';
 
 /** A peer that has had its last word says DREQ within this time; else this end does. */
@@ -31,6 +33,8 @@ interface PendingWrite {
 export class RsocketChannel implements ByteChannel {
   listener: ByteChannelListener | null = null;
   readonly connection: CmConnection;
+  /** Memory that either end lets the other write. */
+  readonly iomap: RsocketIomap;
   /** All of it is freed. Never rejects. */
   readonly closed: Promise<void>;
   readonly #memory: RsocketMemory;
@@ -57,6 +61,7 @@ export class RsocketChannel implements ByteChannel {
     this.#faults = faults;
     this.#machine = memory.machineWith(peer);
     this.#writer = new PostWriter(memory.endpoint.qp, memory.sendRing);
+    this.iomap = new RsocketIomap(memory.endpoint, this.#machine, () => this.#post());
     this.connection = connection;
     this.closed = new Promise((resolve) => {
       this.#tellClosed = resolve;
@@ -133,7 +138,7 @@ export class RsocketChannel implements ByteChannel {
       this.#writer.receive();
       this.#machine.received(completion.imm, completion.byteLen);
     } else if (completion.opcode === WcOpcode.RECV) this.#machine.receivedOther();
-    else this.#machine.completed();
+    else if (this.#machine.completed() === PostKind.IOMAP_WRITE) this.iomap.completed();
   };
 
   /** Never true: the wait ends with the queue pair. */
@@ -143,6 +148,7 @@ export class RsocketChannel implements ByteChannel {
       this.#leave();
       return false;
     }
+    this.iomap.onOffer();
     this.#tellWriter();
     if (this.#machine.incoming.unread > 0 || this.#machine.isPeerDone) this.#tellReadable();
     this.#leaveWhenOver();
@@ -164,6 +170,7 @@ export class RsocketChannel implements ByteChannel {
       for (let post = this.#machine.nextPost(); post !== undefined; post = this.#machine.nextPost()) {
         this.#writer.post(post);
       }
+      this.iomap.post();
     } catch {
       // The queue pair has gone to ERR meanwhile: the completions of what was posted tell why.
     }
@@ -260,6 +267,7 @@ export class RsocketChannel implements ByteChannel {
     const isWhole = this.#machine.isPeerDone && (this.#machine.isWritingDone || this.#machine.isPeerGone);
     this.#isLeaving = true;
     const ending = await this.connection.disconnect();
+    this.iomap.fail(lost(host, ending, failure));
     if (!isWhole && fault === undefined) this.#tellClosedOnce(lost(host, ending, failure));
     await this.#memory.endpoint.close().catch(() => {});
     this.#tellClosed();

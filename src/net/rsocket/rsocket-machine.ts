@@ -102,14 +102,15 @@ export class RsocketMachine {
     this.#fault ??= RsocketFault.NOT_A_WRITE;
   }
 
-  /** The oldest post is acknowledged. */
-  completed(): void {
+  /** The oldest post is acknowledged; returns what it was. */
+  completed(): PostKind {
     INVARIANT: invariant(this.#posts > 0, 'only what was posted completes');
     const kind = this.#kinds[this.#oldest] as PostKind;
     if (kind === PostKind.CONTROL) this.#controls -= 1;
     else if (kind === PostKind.DATA) this.outgoing.acknowledge(this.#lengths[this.#oldest] as number);
     this.#oldest = (this.#oldest + 1) % this.#kinds.length;
     this.#posts -= 1;
+    return kind;
   }
 
   /** What the peer has done wrong; then the connection is to be ended. */
@@ -166,7 +167,7 @@ export class RsocketMachine {
 
   /** A place for a write into the peer's iomap, which the program posts itself. Returns false where there is none now. */
   takeIomapWrite(): boolean {
-    if (!this.#mayPost) return false;
+    if (!this.#mayPost || this.#fault !== undefined || this.isPeerGone || this.#saidDisconnect) return false;
     this.#note(PostKind.IOMAP_WRITE, 0);
     return true;
   }

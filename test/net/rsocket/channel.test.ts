@@ -95,3 +95,26 @@ test('a stream that is closed early ends in order for its peer, which learns of 
   assert.match((error as Error).message, /has closed and takes no more data/);
   await Promise.all([client.closed, server.closed]);
 });
+
+test('memory that an end offers is written by the other, before the data behind it', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair, { iomapEntries: 1 });
+  const [writer, reader] = [streamOf(client), streamOf(server)];
+  const offer = await server.iomap.offer(200_000, 1000);
+  await assert.rejects(server.iomap.offer(1), { code: 'ERR_RDMA_LIMIT' });
+  await client.iomap.untilOffered(1000, 200_000);
+  await assert.rejects(client.iomap.write(999, new Uint8Array(1)), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  const bytes = pattern(150_000);
+  const written = client.iomap.write(51_000, bytes);
+  // The region of the write is made first.
+  await written;
+  writer.write('look');
+  reader.resume();
+  await once(reader, 'data');
+  assert.deepEqual(Buffer.from(offer.bytes.subarray(50_000)), Buffer.from(bytes));
+  await offer.withdraw();
+  writer.end();
+  reader.end();
+  await Promise.all([client.closed, server.closed]);
+  await assert.rejects(client.iomap.untilOffered(0, 1), { code: 'ERR_RDMA_CONNECTION_LOST' });
+});

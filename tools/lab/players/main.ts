@@ -14,6 +14,12 @@ import { meeting } from './meeting.js';
 import type { Player } from './player.js';
 import { qperf } from './qperf.js';
 import { rdmaClientServer } from './rdma-client-server.js';
+import { exchange } from './rsocket/exchange.js';
+import { http } from './rsocket/http.js';
+import { rcopy } from './rsocket/rcopy.js';
+import { relay } from './rsocket/relay.js';
+import { riostream } from './rsocket/riostream.js';
+import { rstream } from './rsocket/rstream.js';
 import { ucmatose } from './ucmatose.js';
 import { udaddy } from './udaddy.js';
 
@@ -25,6 +31,12 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   qperf,
   'fi-pingpong': fiPingpong,
   meeting,
+  rstream,
+  riostream,
+  rcopy,
+  http,
+  exchange,
+  relay,
   'bare-meeting': bareMeeting,
 };
 

@@ -1,0 +1,16 @@
+/** What nc does: COUNT bytes go out, and what comes in is read to its end. */
+import { pipeline } from 'node:stream/promises';
+import type { Player } from '../player.js';
+import { oneStream } from './one-stream.js';
+import { hashOf, sampleHash, sampleStream } from './sample.js';
+
+export const exchange: Player = async (options) => {
+  const { stream, over } = await oneStream(options);
+  const [, came] = await Promise.all([
+    pipeline(sampleStream(options.count), stream),
+    hashOf(stream.iterator({ destroyOnReturn: false })),
+  ]);
+  stream.destroy();
+  await over();
+  return { ...came, sentSha256: sampleHash(options.count) };
+};
