@@ -128,6 +128,7 @@ test('the targets of this project come through a short run, all of them', async 
     'lifeline',
     'messages',
     'nvme',
+    'rsocket',
     'sealed',
     'verbs',
     'wire',
