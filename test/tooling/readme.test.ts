@@ -1,20 +1,10 @@
-/** What README shows as JavaScript runs as pasted, and so do the examples: in a folder where `queuepair` is this build. */
+/** What README shows as JavaScript runs as pasted: in a folder where `queuepair` is this build. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { packageRoot } from './temporary-project.js';
 
@@ -59,23 +49,3 @@ for (const [index, code] of blocks.entries()) {
     assert.match(stdout, /\S/);
   });
 }
-
-test('the ping-pong of the examples plays in two programs', async () => {
-  const file = join(folder, 'verbs-ping-pong.mjs');
-  copyFileSync(join(root, 'examples', 'verbs-ping-pong.mjs'), file);
-  const server = start(file);
-  const served = outcome(server);
-  assert.ok(server.stdout);
-  const [line] = (await once(createInterface({ input: server.stdout }), 'line')) as [string];
-  const place = /^waiting on (.+)$/.exec(line)?.[1];
-  assert.ok(place !== undefined, line);
-  for (const { code, stderr, stdout } of [await outcome(start(file, place)), await served]) {
-    assert.equal(code, 0, stderr);
-    assert.match(stdout, /1000 round trips of 64 bytes/);
-  }
-});
-
-test('every example is run by this file', () => {
-  const text = readFileSync(join(root, 'test', 'tooling', 'readme.test.ts'), 'utf8');
-  for (const name of readdirSync(join(root, 'examples'))) assert.ok(text.includes(`'${name}'`), name);
-});

@@ -1,0 +1,26 @@
+/**
+ * A server that sends every message back, and a client of it:
+ *
+ *   node examples/echo.mjs
+ *
+ * The first run makes development certificates in your configuration directory. A server of your own brings its own.
+ */
+import { connect, listen } from 'queuepair';
+import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+
+const { caPem, server: own } = await loadOrCreateDevCertificates();
+
+const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+  // Ends when the client closes; then the server closes its end, too.
+  for await (const message of connection) await connection.send(message.data);
+});
+
+const connection = await connect({ port: server.address.port, ca: caPem });
+for (const text of ['hello', 'messages arrive whole and in order', 'x'.repeat(1_000_000)]) {
+  await connection.send(text); // resolves when all of it is in the server's memory
+  const { data } = await connection.receive();
+  console.log(`${data.length} bytes came back: ${Buffer.from(data.subarray(0, 40)).toString()}`);
+}
+
+await connection.close();
+await server.close();
