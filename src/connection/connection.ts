@@ -25,6 +25,7 @@ import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
 import type { SendLimits, SendQueue } from './send-queue.js';
 import { StreamAccess } from './stream-access.js';
+import { noteStreams } from './stream-seats.js';
 
 export interface ConnectionStatistics {
   readonly messagesSent: number;
@@ -110,6 +111,7 @@ export class Connection
       last: lifeline.peerTerms?.streams.open ?? 0,
       onStream: (stream) => this.emit('stream', stream),
     });
+    noteStreams(this, this.#streams);
     lifeline.listener = {
       onReconnecting: (cause) => this.emit('reconnecting', cause),
       onReconnected: () => {
@@ -132,6 +134,21 @@ export class Connection
   /** Address of the peer's end of the session. */
   get remoteAddress(): string {
     return this.#lifeline.rendezvous.remoteAddress;
+  }
+
+  /** TCP port of the peer's end of the session. */
+  get remotePort(): number {
+    return this.#lifeline.rendezvous.remotePort;
+  }
+
+  /** Address of this end of the session. */
+  get localAddress(): string {
+    return this.#lifeline.rendezvous.localAddress;
+  }
+
+  /** TCP port of this end of the session. */
+  get localPort(): number {
+    return this.#lifeline.rendezvous.localPort;
   }
 
   /** The memory that the peer may write and read; empty when it may not. */

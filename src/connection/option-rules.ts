@@ -88,7 +88,7 @@ const COMMON: Rules<CommonOptions> = {
   revealPsns: truth,
 };
 
-const LISTEN: Rules<ListenOptions> = {
+export const LISTEN: Rules<ListenOptions> = {
   ...COMMON,
   host: filled,
   port: integer(0, 65_535),
@@ -101,7 +101,7 @@ const LISTEN: Rules<ListenOptions> = {
   admission: inside(ADMISSION, 'admission'),
 };
 
-const CONNECT: Rules<ConnectOptions> = {
+export const CONNECT: Rules<ConnectOptions> = {
   ...COMMON,
   host: filled,
   port: integer(1, 65_535),

@@ -52,6 +52,9 @@ export interface RendezvousPeer {
 export interface Rendezvous extends RendezvousPeer {
   /** For messages: `the client 192.0.2.7:50123`. */
   readonly peerName: string;
+  /** Those of this end. */
+  readonly localAddress: string;
+  readonly localPort: number;
   /** `undefined` while it lasts. */
   readonly end: RendezvousEnd | undefined;
   /**

@@ -7,6 +7,7 @@
  * Invariants: a stream of the peer that nobody listens for is reset; every stream comes to its end with its connection.
  */
 import { closedError, RdmaError } from '../verbs/errors.js';
+import type { ByteChannel } from './byte-channel.js';
 import { checkOpenStream } from './call-rules.js';
 import { ConnectionStream, type OpenStreamOptions } from './connection-stream.js';
 import { FIXED_NUMBERS } from './fixed-numbers.js';
@@ -25,8 +26,20 @@ export interface StreamAccessOptions {
   readonly onStream: (stream: ConnectionStream) => boolean;
 }
 
+/** What has a stream for the program: a `ConnectionStream`, or another part of this package. */
+export interface StreamSeat {
+  readonly destroyed: boolean;
+  /** What the program wrote, and the channel was not given yet. */
+  readonly owed: { bytes: number; end: boolean };
+  noteOpen(id: StreamId): void;
+  attach(channel: ByteChannel): void;
+  /** The stream is over before it had a channel. */
+  destroy(error: Error): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
 interface Open {
-  readonly stream: ConnectionStream;
+  readonly stream: StreamSeat;
   readonly channel: StreamChannel;
 }
 
@@ -41,10 +54,12 @@ export class StreamAccess {
   readonly #options: StreamAccessOptions;
   readonly #open = new Map<StreamId, Open>();
   /** Streams that the peer does not take yet, in the order of the calls. */
-  readonly #waiting = new Set<ConnectionStream>();
+  readonly #waiting = new Set<StreamSeat>();
   /** Streams that still have something to give before the connection may end. */
   #owing = 0;
   #isRefusing = false;
+  /** Makes seats for streams of the peer; they are ConnectionStreams otherwise. */
+  #makeSeat: (() => StreamSeat) | null = null;
   /** Numbers of the streams that were opened last, and that may be. */
   #opened: number = FIXED_NUMBERS.first.stream;
   #last: number;
@@ -59,18 +74,28 @@ export class StreamAccess {
   /** @throws RdmaError as `Connection.openStream`. */
   open(options: OpenStreamOptions): ConnectionStream {
     checkOpenStream(options);
+    const stream = new ConnectionStream(options);
+    this.seat(stream);
+    return stream;
+  }
+
+  /** Opens a stream for `stream`. @throws RdmaError as `Connection.openStream`. */
+  seat(stream: StreamSeat): void {
     const { isEnding } = this.#options;
     if (isEnding()) throw closedError('the connection');
     if (this.#last === 0)
       throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
-    const stream = new ConnectionStream(options);
-    if (stream.destroyed) return stream;
+    if (stream.destroyed) return;
     if (this.#waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
     else {
       this.#waiting.add(stream);
       stream.once('close', () => this.#waiting.delete(stream));
     }
-    return stream;
+  }
+
+  /** From now on streams of the peer get seats of `make`, and the program does not hear of them. */
+  seatBy(make: () => StreamSeat): void {
+    this.#makeSeat = make;
   }
 
   /** Takes no more streams of the peer. */
@@ -90,6 +115,10 @@ export class StreamAccess {
   // --- what the data plane tells ------------------------------------------------------------------------------------
 
   #onOpened(id: StreamId): void {
+    if (this.#makeSeat !== null && !this.#isRefusing) {
+      this.#begin(this.#makeSeat(), id);
+      return;
+    }
     const stream = new ConnectionStream({});
     const channel = this.#begin(stream, id);
     process.nextTick(() => {
@@ -123,13 +152,13 @@ export class StreamAccess {
     for (const stream of [...this.#waiting]) stream.destroy(error);
   }
 
-  #openNow(stream: ConnectionStream): void {
+  #openNow(stream: StreamSeat): void {
     const id = ++this.#opened;
     this.#options.plane.openStream(id);
     this.#begin(stream, id);
   }
 
-  #begin(stream: ConnectionStream, id: StreamId): StreamChannel {
+  #begin(stream: StreamSeat, id: StreamId): StreamChannel {
     const { plane } = this.#options;
     const channel = new StreamChannel({
       id,

@@ -47,6 +47,14 @@ export class TlsRendezvous implements Rendezvous {
     return this.#channel.remotePort;
   }
 
+  get localAddress(): string {
+    return this.#channel.localAddress;
+  }
+
+  get localPort(): number {
+    return this.#channel.localPort;
+  }
+
   get end(): RendezvousEnd | undefined {
     return this.#channel.end;
   }

@@ -53,6 +53,7 @@ export class ControlChannel implements AsyncDisposable {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
+  readonly localPort: number;
   /** Resolves when the socket is gone and everything is freed; never rejects. */
   readonly closed: Promise<ChannelEnd>;
 
@@ -79,6 +80,7 @@ export class ControlChannel implements AsyncDisposable {
     this.remoteAddress = socket.remoteAddress ?? '';
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? '';
+    this.localPort = socket.localPort ?? 0;
     this.#socket = socket;
     this.#deadline = options.deadline;
     this.#lingerMillis = options.lingerMillis ?? DEFAULT_LINGER_MILLIS;

@@ -82,6 +82,16 @@ const FACES: readonly Face[] = [
     `,
   },
   {
+    entry: 'queuepair/net',
+    values: `
+      BlockList Server Socket SocketAddress Stream connect createConnection createServer default isIP isIPv4 isIPv6
+    `,
+    types: `
+      AddressInfo DropArgument LookupFunction NetError PlainOptions RdmaDialect ReadyState ServerEvents ServerListenOptions
+      ServerOptions SessionConnectOptions SessionListenOptions SharedSessionOptions SocketConnectOptions SocketOptions
+    `,
+  },
+  {
     entry: 'queuepair/certificates',
     values: `
       defaultCertificateDir loadOrCreateDevCertificates

@@ -1,0 +1,22 @@
+/**
+ * `queuepair/net`: sockets and servers with the shape of node:net, over RDMA. A program changes one import; docs/net.md says what
+ * holds and what differs.
+ */
+export { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+export type { AddressInfo, LookupFunction } from './net/addresses.js';
+export { connect, connect as createConnection, createServer } from './net/create.js';
+export { default } from './net/module.js';
+export type { NetError } from './net/net-errors.js';
+export type {
+  PlainOptions,
+  RdmaDialect,
+  ServerListenOptions,
+  ServerOptions,
+  SessionConnectOptions,
+  SessionListenOptions,
+  SharedSessionOptions,
+  SocketConnectOptions,
+  SocketOptions,
+} from './net/options.js';
+export { type DropArgument, Server, type ServerEvents } from './net/server.js';
+export { type ReadyState, Socket, Socket as Stream } from './net/socket.js';

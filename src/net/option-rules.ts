@@ -1,0 +1,199 @@
+/**
+ * What options of sockets and servers may be. A server refuses options that do not exist, because a typo in `clientCa` would let
+ * everybody in. `connect` ignores them, as agents hand over all they have; what it knows it checks.
+ */
+import { CONNECT, LISTEN } from '../connection/option-rules.js';
+import { RdmaError, usageError } from '../verbs/errors.js';
+import {
+  callback,
+  checkEach,
+  checkOptions,
+  filled,
+  integer,
+  isPlain,
+  MAX_MILLIS,
+  nameOf,
+  type Rule,
+  truth,
+} from '../verbs/option-check.js';
+import { nodeError, notOffered } from './net-errors.js';
+import type {
+  ServerListenOptions,
+  ServerOptions,
+  SessionConnectOptions,
+  SessionListenOptions,
+  SocketConnectOptions,
+  SocketOptions,
+} from './options.js';
+
+type RuleTable<Options> = { readonly [Name in keyof Required<Options>]: Rule };
+
+/** Options that the connection below takes, by name. */
+const SHARED = [
+  'device',
+  'encryption',
+  'handshakeDeadlineMillis',
+  'keepAliveMillis',
+  'path',
+  'receiveSlots',
+  'recoveryMillis',
+  'slotBytes',
+  'streams',
+] as const;
+const CLIENT = [...SHARED, 'ca', 'cert', 'key', 'servername'] as const;
+const SERVED = [
+  ...SHARED,
+  'admission',
+  'authorize',
+  'cert',
+  'clientCa',
+  'key',
+  'onAudit',
+  'slots',
+] as const satisfies readonly (keyof SessionListenOptions)[];
+
+export type ClientSettings = Pick<SessionConnectOptions, (typeof CLIENT)[number]>;
+export type ServerSettings = Pick<SessionListenOptions, (typeof SERVED)[number]>;
+
+const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+const rdma: Rule = (value) =>
+  value === 'session' || value === 'rsocket' ? undefined : "'session' or 'rsocket'";
+const bytes = integer(0, 2 ** 31 - 1);
+const udpPort = integer(1, 65_535);
+
+const SOCKET_RULES: RuleTable<SocketOptions> = { allowHalfOpen: truth, highWaterMark: bytes, signal };
+
+const CONNECT_RULES: Readonly<Record<string, Rule>> = {
+  ...pick(CONNECT, CLIENT),
+  ...SOCKET_RULES,
+  port: integer(1, 65_535),
+  host: filled,
+  family: (value) => ([0, 4, 6].includes(value as number) ? undefined : '0, 4 or 6'),
+  hints: bytes,
+  lookup: callback,
+  rdma,
+  udpPort,
+  ownConnection: truth,
+};
+
+const SERVER_RULES: RuleTable<ServerOptions> = {
+  ...pick(LISTEN, SERVED),
+  allowHalfOpen: truth,
+  highWaterMark: bytes,
+  pauseOnConnect: truth,
+  rdma,
+  udpPort,
+  noDelay: truth,
+  keepAlive: truth,
+  keepAliveInitialDelay: integer(0, MAX_MILLIS),
+};
+
+const LISTEN_RULES: RuleTable<ServerListenOptions> = {
+  port: integer(0, 65_535),
+  host: filled,
+  backlog: bytes,
+  signal,
+  exclusive: truth,
+};
+
+/** Of a whole machine of node:net, these mean something that there is not here: better a refusal than silence. */
+const NOT_OFFERED: Readonly<Record<string, string>> = {
+  fd: 'sockets over an open handle',
+  onread: 'onread: read by `data` events, or with an iterator',
+  localAddress: 'localAddress: name the device on that address (`device`)',
+  localPort: 'localPort',
+};
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED. */
+export function checkSocket(options: unknown): asserts options is SocketOptions {
+  if (!isPlain(options)) throw usageError(`Socket takes an object with options, not ${nameOf(options)}`);
+  refuseWhatThereIsNot(options);
+  checkEach(known(options, SOCKET_RULES), SOCKET_RULES, '');
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED; ERR_RDMA_INVALID_STATE. */
+export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): void {
+  if (wasUsed) {
+    throw new RdmaError('ERR_RDMA_INVALID_STATE', 'a socket of queuepair/net connects once: make a new one');
+  }
+  refuseWhatThereIsNot(options);
+  const { cert, key } = options;
+  checkEach(known(options, CONNECT_RULES), CONNECT_RULES, '');
+  if ((cert === undefined) !== (key === undefined))
+    throw usageError('connect needs cert and key, or neither');
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkServer(options: unknown): asserts options is ServerOptions {
+  checkOptions('createServer', options, SERVER_RULES);
+  if (options['rdma'] === 'rsocket') return;
+  for (const name of ['cert', 'key'] as const) {
+    if (options[name] !== undefined) continue;
+    throw usageError(
+      `createServer needs ${name}, as PEM text: sockets travel over secure connections ` +
+        "({ rdma: 'rsocket' } asks for the plain protocol)",
+    );
+  }
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkListen(options: unknown): asserts options is ServerListenOptions {
+  checkOptions('listen', options, LISTEN_RULES);
+}
+
+/** As node:net refuses them. */
+export function checkTimeout(millis: unknown, listener: unknown): void {
+  if (typeof millis !== 'number') {
+    throw nodeError(
+      'ERR_INVALID_ARG_TYPE',
+      `setTimeout takes milliseconds as a number, not ${nameOf(millis)}`,
+      TypeError,
+    );
+  }
+  if (!(millis >= 0 && Number.isFinite(millis))) {
+    throw nodeError('ERR_OUT_OF_RANGE', `setTimeout takes milliseconds from 0 on, not ${millis}`, RangeError);
+  }
+  if (listener !== undefined && typeof listener !== 'function') {
+    throw nodeError(
+      'ERR_INVALID_ARG_TYPE',
+      `setTimeout takes a function, not ${nameOf(listener)}`,
+      TypeError,
+    );
+  }
+}
+
+/** What the connection under a socket is made with. An empty server name, as agents give it, is none. */
+export function clientSettings(options: SocketConnectOptions): ClientSettings {
+  const settings = pick(options, CLIENT);
+  if (settings.servername === '') delete settings.servername;
+  return settings;
+}
+
+/** `options` were checked: `cert` and `key` are there. */
+export const serverSettings = (options: ServerOptions): ServerSettings =>
+  pick(options as ServerOptions & ServerSettings, SERVED);
+
+function refuseWhatThereIsNot(options: object): void {
+  for (const [name, what] of Object.entries(NOT_OFFERED)) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value !== undefined && value !== null) throw notOffered(what);
+  }
+}
+
+/** Of agents come names that mean nothing here, and `null` and '' for what they do not have. */
+function known(options: object, rules: Readonly<Record<string, Rule>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).filter(
+      ([name, value]) => Object.hasOwn(rules, name) && value !== null && value !== '',
+    ),
+  );
+}
+
+function pick<T extends object, K extends keyof T>(
+  object: T,
+  keys: readonly K[],
+): { -readonly [Name in K]: T[Name] } {
+  const result: Partial<T> = {};
+  for (const key of keys) if (object[key] !== undefined && object[key] !== null) result[key] = object[key];
+  return result as { -readonly [Name in K]: T[Name] };
+}

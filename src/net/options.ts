@@ -1,0 +1,93 @@
+/** What programs say to sockets and servers: the options of node:net, and what RDMA needs beyond them. */
+import type { ConnectOptions } from '../connection/connect-options.js';
+import type { ListenOptions } from '../connection/listen-options.js';
+import type { CommonOptions } from '../connection/options.js';
+import type { LookupFunction } from './addresses.js';
+
+/**
+ * How bytes travel. `session`: streams of a secure connection of `queuepair`, which needs TLS credentials. `rsocket`: the protocol of
+ * librdmacm's rsockets over rdma_cm, for programs that know nothing else. It authenticates nobody and hides nothing.
+ */
+export type RdmaDialect = 'session' | 'rsocket';
+
+export interface SocketOptions {
+  /** Whether the socket goes on writing when the peer has ended its direction. Default false. */
+  readonly allowHalfOpen?: boolean;
+  readonly highWaterMark?: number;
+  /** Destroys the socket when it aborts. */
+  readonly signal?: AbortSignal;
+}
+
+/** Of the connections under the sockets. */
+export interface SharedSessionOptions
+  extends Pick<
+    CommonOptions,
+    | 'device'
+    | 'encryption'
+    | 'handshakeDeadlineMillis'
+    | 'keepAliveMillis'
+    | 'path'
+    | 'receiveSlots'
+    | 'recoveryMillis'
+    | 'slotBytes'
+    | 'streams'
+  > {}
+
+export interface SessionConnectOptions
+  extends SharedSessionOptions,
+    Pick<ConnectOptions, 'ca' | 'cert' | 'key' | 'servername'> {
+  /**
+   * A connection for this socket alone. Default false: sockets of one process to the same host, port and device with the same
+   * credentials share one, so that another socket costs next to nothing.
+   */
+  readonly ownConnection?: boolean;
+}
+
+export interface SessionListenOptions
+  extends SharedSessionOptions,
+    Pick<ListenOptions, 'admission' | 'authorize' | 'cert' | 'clientCa' | 'key' | 'onAudit' | 'slots'> {}
+
+/** Of rsockets alone. */
+export interface PlainOptions {
+  /** UDP port of the peer's device. Default 4791; others only between soft devices that share a host. */
+  readonly udpPort?: number;
+}
+
+/** `connect` takes more than these and ignores it, as agents hand over all they have. */
+export interface SocketConnectOptions extends SocketOptions, PlainOptions, Partial<SessionConnectOptions> {
+  readonly port: number;
+  /** Default localhost. */
+  readonly host?: string;
+  readonly family?: number;
+  readonly hints?: number;
+  readonly lookup?: LookupFunction;
+  /** Sets `socket.setTimeout` before it connects. */
+  readonly timeout?: number;
+  readonly rdma?: RdmaDialect;
+  /** Taken and without effect: nothing is delayed here, and connections watch over themselves. */
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
+export interface ServerOptions extends PlainOptions, Partial<SessionListenOptions> {
+  readonly allowHalfOpen?: boolean;
+  readonly highWaterMark?: number;
+  /** Sockets read nothing before `resume` is called. Default false. */
+  readonly pauseOnConnect?: boolean;
+  readonly rdma?: RdmaDialect;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
+export interface ServerListenOptions {
+  readonly port?: number;
+  /** Default 127.0.0.1: say so if others shall connect. */
+  readonly host?: string;
+  readonly backlog?: number;
+  /** Closes the server when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Taken and without effect. */
+  readonly exclusive?: boolean;
+}

@@ -1,0 +1,99 @@
+/**
+ * A byte channel that ends as TCP does. A socket that is destroyed says goodbye in order: the peer sees the end of what was
+ * written, and no error, as long as it sends nothing more. `reset` makes the end a reset.
+ *
+ * Invariants: what the program wrote before it destroyed its socket still goes out; a peer that sends to a socket that is gone, or
+ * keeps its own direction open for longer than `PARTING_MILLIS`, is reset; the channel below is closed once.
+ */
+import type { ByteChannel, ByteChannelListener } from '../connection/byte-channel.js';
+import type { TransportStream } from './transport.js';
+
+/** As long as the kernel keeps a TCP socket that nobody owns, in the state FIN_WAIT_2, or less. */
+const PARTING_MILLIS = 5000;
+
+export class PartingChannel implements ByteChannel {
+  readonly #stream: TransportStream;
+  readonly #inner: ByteChannel;
+  #isEnded = false;
+  /** The peer has all that was written, and our end. */
+  #isFinished = false;
+  #isClosed = false;
+  #wantsReset = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(stream: TransportStream) {
+    this.#stream = stream;
+    this.#inner = stream.channel;
+  }
+
+  get listener(): ByteChannelListener | null {
+    return this.#inner.listener;
+  }
+
+  set listener(listener: ByteChannelListener | null) {
+    this.#inner.listener = listener;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#inner.isAtEnd;
+  }
+
+  write(data: Uint8Array, done: () => void): void {
+    this.#inner.write(data, done);
+  }
+
+  end(done: () => void): void {
+    this.#isEnded = true;
+    this.#inner.end(() => {
+      this.#isFinished = true;
+      done();
+    });
+  }
+
+  read(): Uint8Array | undefined {
+    return this.#inner.read();
+  }
+
+  /** The next `close` is a reset. */
+  reset(): void {
+    this.#wantsReset = true;
+  }
+
+  close(error: Error | null): void {
+    if (this.#wantsReset || this.#isOver || this.#hasMore()) {
+      this.#close(error);
+      return;
+    }
+    this.#inner.listener = {
+      onReadable: () => this.#look(),
+      onClosed: () => this.#close(null),
+      onReset: () => this.#close(null),
+    };
+    this.#timer = setTimeout(() => this.#close(null), PARTING_MILLIS).unref();
+    if (!this.#isEnded) this.end(() => this.#look());
+    this.#look();
+  }
+
+  /** Bytes that nobody will read: their sender must hear of it. */
+  #hasMore(): boolean {
+    return this.#inner.read() !== undefined;
+  }
+
+  get #isOver(): boolean {
+    return this.#isFinished && this.#inner.isAtEnd;
+  }
+
+  #look(): void {
+    if (this.#isClosed) return;
+    if (this.#hasMore() || this.#isOver) this.#close(null);
+  }
+
+  #close(error: Error | null): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#inner.listener = null;
+    this.#inner.close(error);
+    this.#stream.release();
+  }
+}

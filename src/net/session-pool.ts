@@ -1,0 +1,166 @@
+/**
+ * Connections that sockets share: one for all sockets of this process to the same host and port, with the same device and
+ * credentials. It is made for the first socket, and closed soon after the last.
+ *
+ * Invariants: a connection that has ended is given to nobody; a socket that gives up while the connection is made disturbs no other,
+ * and when all have given up, so does the attempt; each lease is given back once.
+ */
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import { connect } from '../connection/client.js';
+import type { Connection } from '../connection/connection.js';
+import { RdmaError } from '../verbs/errors.js';
+import type { ClientSettings } from './option-rules.js';
+import type { ConnectTarget } from './transport.js';
+
+/** How long a connection without sockets waits for the next one. */
+const LINGER_MILLIS = 500;
+
+/** A claim on a connection. */
+export interface Lease {
+  readonly connection: Connection;
+  /** The socket is done with it. Idempotent. */
+  release(): void;
+}
+
+export class SessionPool {
+  readonly #sessions = new Map<string, SharedSession>();
+
+  /** @throws RdmaError of `connect`. */
+  async lease(target: ConnectTarget, settings: ClientSettings, isOwn: boolean): Promise<Lease> {
+    if (isOwn) return new SharedSession(target, settings).lease(target.signal);
+    const key = keyOf(target, settings);
+    const known = this.#sessions.get(key);
+    if (known !== undefined && !known.isOver) return known.lease(target.signal);
+    const session: SharedSession = new SharedSession(target, settings, () => {
+      if (this.#sessions.get(key) === session) this.#sessions.delete(key);
+    });
+    this.#sessions.set(key, session);
+    return session.lease(target.signal);
+  }
+}
+
+class SharedSession {
+  readonly #connecting: Promise<Connection>;
+  readonly #attempt = new AbortController();
+  readonly #onOver: () => void;
+  #connection: Connection | undefined;
+  #users = 0;
+  #linger: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(target: ConnectTarget, settings: ClientSettings, onOver: () => void = () => {}) {
+    this.#onOver = onOver;
+    this.#connecting = connectToOneOf(target, settings, this.#attempt.signal);
+    this.#connecting.then(
+      (connection) => this.#onConnected(connection),
+      () => this.#end(),
+    );
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  async lease(signal: AbortSignal): Promise<Lease> {
+    this.#users++;
+    clearTimeout(this.#linger);
+    const release = once(() => this.#leave());
+    signal.addEventListener('abort', release, { once: true });
+    try {
+      const connection = await this.#connecting;
+      return { connection, release };
+    } catch (error) {
+      release();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', release);
+    }
+  }
+
+  #onConnected(connection: Connection): void {
+    this.#connection = connection;
+    void connection.closed.then(() => this.#end());
+    if (this.#users === 0) this.#waitForNext();
+  }
+
+  #leave(): void {
+    if (--this.#users > 0) return;
+    if (this.#connection === undefined) {
+      this.#end();
+      this.#attempt.abort();
+    } else this.#waitForNext();
+  }
+
+  #waitForNext(): void {
+    const connection = this.#connection;
+    clearTimeout(this.#linger);
+    this.#linger = setTimeout(() => {
+      this.#end();
+      void connection?.close();
+    }, LINGER_MILLIS);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#linger);
+    this.#onOver();
+  }
+}
+
+/** Tries the addresses of the host one after the other, as long as nobody answers. */
+async function connectToOneOf(
+  { host, addresses, port }: ConnectTarget,
+  settings: ClientSettings,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const servername = settings.servername ?? (isIP(host) === 0 ? host : undefined);
+  const options = { ...settings, ...(servername === undefined ? {} : { servername }), port, signal };
+  let last: unknown;
+  for (const address of addresses) {
+    try {
+      return await connect({ ...options, host: address });
+    } catch (error) {
+      last = error;
+      if (!(error instanceof RdmaError && isNobodyThere(error))) throw error;
+    }
+  }
+  throw last;
+}
+
+const isNobodyThere = ({ code, refusal }: RdmaError): boolean =>
+  refusal === undefined && (code === 'ERR_RDMA_CONNECTION_LOST' || code === 'ERR_RDMA_TIMEOUT');
+
+let lastIdentity = 0;
+const identities = new WeakMap<object, number>();
+
+/** The same for all sockets that may share a connection; secrets go in as their hash. */
+function keyOf({ host, port }: ConnectTarget, settings: ClientSettings): string {
+  const hash = createHash('sha256');
+  for (const [name, value] of Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${name}=${textOf(value)};`);
+  }
+  return `${host} ${port} ${hash.digest('base64')}`;
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
+  if (typeof value !== 'object' || value === null) return `${typeof value} ${JSON.stringify(value)}`;
+  if (Object.getPrototypeOf(value) === Object.prototype) return JSON.stringify(value);
+  const known = identities.get(value) ?? ++lastIdentity;
+  identities.set(value, known);
+  return `object ${known}`;
+}
+
+function once(run: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    run();
+  };
+}
+
+/** Of this process. */
+export const sharedSessions = new SessionPool();

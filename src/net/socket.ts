@@ -1,0 +1,293 @@
+/**
+ * A socket with the shape of node:net's, over one stream of a transport. docs/net.md says what holds and what differs.
+ *
+ * Invariants: `connect` and `ready` come once and in this order, before anything is read; `close` comes last, once, and says whether an
+ * error came before it. What is written before the socket is connected leaves when it is. A socket that is destroyed says goodbye in
+ * order, `resetAndDestroy` by a reset (parting-channel.ts).
+ */
+import { isIP } from 'node:net';
+import { ByteStream } from '../connection/byte-stream.js';
+import { type AddressInfo, addressesOf, addressInfo, familyOf } from './addresses.js';
+import { type ConnectArguments, connectArguments } from './arguments.js';
+import { IdleTimer } from './idle-timer.js';
+import { type NetAttempt, netError, nodeError } from './net-errors.js';
+import { checkConnect, checkSocket, checkTimeout } from './option-rules.js';
+import type { SocketConnectOptions, SocketOptions } from './options.js';
+import { PartingChannel } from './parting-channel.js';
+import type { EndAddress, TransportStream } from './transport.js';
+import { transportOf } from './transports.js';
+
+/** As node:net names the states. */
+export type ReadyState = 'closed' | 'open' | 'opening' | 'readOnly' | 'writeOnly';
+
+type Callback = (error?: Error | null) => void;
+
+export class Socket extends ByteStream {
+  /** The server that took it; `null` for a socket that connects by itself. */
+  server: unknown = null;
+  /** What `setTimeout` was given. */
+  timeout = 0;
+
+  readonly #idle = new IdleTimer(() => this.emit('timeout'));
+  /** Ends an attempt to connect. */
+  #attempt: AbortController | undefined;
+  #channel: PartingChannel | undefined;
+  #local: EndAddress | undefined;
+  #remote: EndAddress | undefined;
+  /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
+  #underWay = 0;
+  #isAttached = false;
+
+  constructor(options: SocketOptions = {}) {
+    checkSocket(options);
+    const { allowHalfOpen = false, highWaterMark, signal } = options;
+    super({ allowHalfOpen, highWaterMark, signal });
+  }
+
+  /** A socket that a server took. */
+  static over(stream: TransportStream, options: SocketOptions, isPaused: boolean): Socket {
+    const socket = new Socket(options);
+    if (isPaused) socket.pause();
+    socket.#take(stream);
+    socket.#attach();
+    return socket;
+  }
+
+  /** Whether it connects just now. */
+  get connecting(): boolean {
+    return this.#attempt !== undefined;
+  }
+
+  /** Whether it is not connected: not yet, not any more, or never. */
+  get pending(): boolean {
+    return this.#channel === undefined || this.destroyed;
+  }
+
+  get readyState(): ReadyState {
+    if (this.connecting) return 'opening';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#remote?.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#remote?.port;
+  }
+
+  get remoteFamily(): AddressInfo['family'] | undefined {
+    return this.#remote && familyOf(this.#remote.address);
+  }
+
+  get localAddress(): string | undefined {
+    return this.#local?.address;
+  }
+
+  get localPort(): number | undefined {
+    return this.#local?.port;
+  }
+
+  get localFamily(): AddressInfo['family'] | undefined {
+    return this.#local && familyOf(this.#local.address);
+  }
+
+  /** Bytes that were written, those included that wait. */
+  override get bytesWritten(): number {
+    const isGiven = this.#isAttached ? this.#underWay : 0;
+    return super.bytesWritten + this.writableLength - isGiven;
+  }
+
+  /** @deprecated As in node:net: `writableLength`. */
+  get bufferSize(): number | undefined {
+    return this.pending && !this.connecting ? undefined : this.writableLength;
+  }
+
+  address(): AddressInfo | Record<string, never> {
+    return this.#local === undefined ? {} : addressInfo(this.#local);
+  }
+
+  /**
+   * Connects, as `socket.connect` of node:net does; the listener is called when it is connected. Failures are told by `error`.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT; ERR_RDMA_INVALID_STATE for a socket that has connected before.
+   */
+  connect(options: SocketConnectOptions, onConnect?: () => void): this;
+  connect(port: number, host?: string, onConnect?: () => void): this;
+  connect(port: number, onConnect?: () => void): this;
+  connect(...given: ConnectArguments): this {
+    const { options, listener } = connectArguments(given);
+    checkConnect(options, this.#attempt !== undefined || this.#channel !== undefined || this.destroyed);
+    if (listener !== undefined) this.once('connect', listener);
+    if (options.timeout !== undefined) this.setTimeout(options.timeout);
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    void this.#connect(options, attempt.signal);
+    return this;
+  }
+
+  /** Emits `timeout` when nothing comes and goes for so long; 0 = never. It does not end the socket. */
+  setTimeout(millis: number, onTimeout?: () => void): this {
+    checkTimeout(millis, onTimeout);
+    this.timeout = millis;
+    if (!this.destroyed) this.#idle.set(millis);
+    if (onTimeout === undefined) return this;
+    if (millis === 0) this.removeListener('timeout', onTimeout);
+    else this.once('timeout', onTimeout);
+    return this;
+  }
+
+  /** Without effect: connections watch over themselves (`keepAliveMillis`). */
+  setKeepAlive(_isOn?: boolean, _initialDelayMillis?: number): this {
+    return this;
+  }
+
+  /** Without effect: nothing is delayed. */
+  setNoDelay(_isOn?: boolean): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  /** Ends the socket, and destroys it when everything is written. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** Destroys the socket; the peer gets an error, ECONNRESET. */
+  resetAndDestroy(): this {
+    if (this.connecting) this.once('connect', () => this.#reset());
+    else if (this.pending) this.destroy(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    else this.#reset();
+    return this;
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    this.#idle.refresh();
+    const wantsMore = super.push(chunk, encoding);
+    // The end is told also where nobody reads, when there is nothing to be read before it.
+    if (chunk === null) this.read(0);
+    return wantsMore;
+  }
+
+  override emit(event: string | symbol, ...values: unknown[]): boolean {
+    return event === 'close' ? super.emit('close', this.errored !== null) : super.emit(event, ...values);
+  }
+
+  override _write(chunk: Uint8Array, encoding: BufferEncoding, callback: Callback): void {
+    if (this.#isIdle()) callback(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    else super._write(chunk, encoding, this.#writing(chunk.length, callback));
+  }
+
+  override _writev(chunks: readonly { chunk: Uint8Array }[], callback: Callback): void {
+    if (this.#isIdle()) {
+      callback(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+      return;
+    }
+    let bytes = 0;
+    for (const { chunk } of chunks) bytes += chunk.length;
+    super._writev(chunks, this.#writing(bytes, callback));
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    this.#idle.stop();
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    attempt?.abort();
+    const told = error === null ? null : netError(error, this.#doing('read'));
+    super._destroy(error, () => callback(told));
+  }
+
+  /** Nobody has asked it to connect. */
+  #isIdle(): boolean {
+    return this.#channel === undefined && this.#attempt === undefined;
+  }
+
+  #reset(): void {
+    this.#channel?.reset();
+    this.destroy();
+  }
+
+  #doing(syscall: NetAttempt['syscall']): NetAttempt {
+    return { syscall };
+  }
+
+  #writing(bytes: number, callback: Callback): Callback {
+    this.#idle.refresh();
+    this.#underWay = bytes;
+    return (error) => {
+      this.#underWay = 0;
+      this.#idle.refresh();
+      callback(error);
+    };
+  }
+
+  async #connect(options: SocketConnectOptions, signal: AbortSignal): Promise<void> {
+    const { host = 'localhost', port } = options;
+    let attempted: NetAttempt = { syscall: 'getaddrinfo' };
+    try {
+      const transport = transportOf(options);
+      const addresses = await this.#lookUp(host, options, signal);
+      attempted = { syscall: 'connect', address: addresses[0] ?? host, port };
+      const stream = await transport.connect({ host, addresses, port, signal });
+      if (signal.aborted) giveUp(stream);
+      else this.#connected(stream);
+    } catch (error) {
+      if (!signal.aborted) this.destroy(netError(error, attempted));
+    }
+  }
+
+  async #lookUp(
+    host: string,
+    options: SocketConnectOptions,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const isAddress = isIP(host) !== 0;
+    try {
+      const found = await addressesOf(host, options);
+      if (!isAddress && !signal.aborted) {
+        for (const { address, family } of found) this.emit('lookup', null, address, family, host);
+      }
+      return found.map(({ address }) => address);
+    } catch (error) {
+      if (!signal.aborted) this.emit('lookup', error, undefined, undefined, host);
+      throw error;
+    }
+  }
+
+  /** Nothing is read before the program has heard that it is connected. */
+  #connected(stream: TransportStream): void {
+    this.#attempt = undefined;
+    this.#idle.refresh();
+    this.#take(stream);
+    this.emit('connect');
+    this.emit('ready');
+    this.#attach();
+  }
+
+  #take(stream: TransportStream): void {
+    this.#local = stream.local;
+    this.#remote = stream.remote;
+    this.#channel = new PartingChannel(stream);
+  }
+
+  #attach(): void {
+    this.#isAttached = true;
+    if (this.#channel !== undefined) this.attach(this.#channel);
+    if (!this.isPaused()) this.read(0);
+  }
+}
+
+function giveUp({ channel, release }: TransportStream): void {
+  channel.close(null);
+  release();
+}

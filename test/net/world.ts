@@ -1,0 +1,148 @@
+/**
+ * One program, two libraries: the tests of behaviour run with node:net and with queuepair/net, and both must pass. What a row
+ * needs beyond a changed import (credentials) is here.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import * as nodeNet from 'node:net';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { packageRoot } from '../../src/cli/package-root.js';
+import * as ourNet from '../../src/net.js';
+import { openDevice } from '../../src/open-device.js';
+import { FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
+
+export const PLAIN_WORLD = 'queuepair/net by rsocket';
+
+export interface World {
+  readonly name: string;
+  readonly isOurs: boolean;
+  readonly net: typeof nodeNet;
+  /** Options without which queuepair/net takes no sockets. */
+  readonly serverOptions: object;
+  readonly clientOptions: object;
+}
+
+const { caPem, server } = await testCertificates();
+const plainDevice = await openDevice(FREE_DEVICE);
+after(() => plainDevice.close());
+const PLAIN = { rdma: 'rsocket', device: plainDevice, udpPort: (await plainDevice.queryPort()).udpPort };
+
+export const WORLDS: readonly World[] = [
+  { name: 'node:net', isOurs: false, net: nodeNet, serverOptions: {}, clientOptions: {} },
+  {
+    name: 'queuepair/net',
+    isOurs: true,
+    net: ourNet as unknown as typeof nodeNet,
+    serverOptions: { cert: server.certPem, key: server.keyPem, device: FREE_DEVICE },
+    clientOptions: { ca: caPem, device: FREE_DEVICE },
+  },
+  {
+    name: PLAIN_WORLD,
+    isOurs: true,
+    net: ourNet as unknown as typeof nodeNet,
+    serverOptions: PLAIN,
+    clientOptions: PLAIN,
+  },
+];
+
+/** What a program sees, and where one of the libraries differs: then the row is not run with it, and docs/net.md says so. */
+export type Row = readonly [
+  sentence: string,
+  run: (world: World) => Promise<void>,
+  differs?: Readonly<Record<string, string>>,
+];
+
+/** Runs the rows with each library. */
+export function testRows(rows: readonly Row[]): void {
+  const document = readFileSync(join(packageRoot(), 'docs', 'net.md'), 'utf8');
+  test('docs/net.md has each row, and what differs', () => {
+    for (const [sentence, , differs = {}] of rows) {
+      assert.ok(document.includes(`| ${sentence} |`), `docs/net.md lacks the row: ${sentence}`);
+      for (const difference of Object.values(differs)) {
+        assert.ok(document.includes(difference), `docs/net.md lacks the difference: ${difference}`);
+      }
+    }
+  });
+  for (const world of WORLDS) {
+    for (const [sentence, run, differs = {}] of rows) {
+      const skip = differs[world.name] ?? false;
+      test(`${world.name}: ${sentence}`, { timeout: 30_000, skip }, () => run(world));
+    }
+  }
+}
+
+/** A server that listens on a free port of 127.0.0.1. */
+export async function listening(
+  { net, serverOptions }: World,
+  onConnection?: (socket: nodeNet.Socket) => void,
+  options: nodeNet.ServerOpts = {},
+): Promise<nodeNet.Server> {
+  const made = net.createServer({ ...serverOptions, ...options }, onConnection);
+  made.listen(0, '127.0.0.1');
+  await once(made, 'listening');
+  return made;
+}
+
+export const portOf = (server: nodeNet.Server): number => (server.address() as nodeNet.AddressInfo).port;
+
+/** A socket on its way to the server. */
+export function connecting(
+  { net, clientOptions }: World,
+  server: nodeNet.Server,
+  options: Partial<nodeNet.NetConnectOpts> = {},
+): nodeNet.Socket {
+  return net.connect({ host: '127.0.0.1', port: portOf(server), ...clientOptions, ...options });
+}
+
+export interface Pair {
+  readonly server: nodeNet.Server;
+  readonly client: nodeNet.Socket;
+  /** The socket that the server took. */
+  readonly taken: nodeNet.Socket;
+}
+
+export interface PairOptions {
+  readonly server?: nodeNet.ServerOpts;
+  readonly client?: Partial<nodeNet.NetConnectOpts>;
+}
+
+/** Both ends of a connection. The client has said hello, and the server has read it. */
+export async function pair(world: World, options: PairOptions = {}): Promise<Pair> {
+  const server = await listening(world, undefined, options.server);
+  const taking = once(server, 'connection') as Promise<[nodeNet.Socket]>;
+  const client = connecting(world, server, options.client);
+  const [[taken]] = await Promise.all([taking, once(client, 'connect')]);
+  return { server, client, taken };
+}
+
+/** Ends what is left, and sees the server close. */
+export async function over({ server, client, taken }: Pair): Promise<void> {
+  for (const socket of [client, taken]) socket.on('error', () => {}).destroy();
+  await closing(server);
+}
+
+export async function closing(server: nodeNet.Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  await closed;
+}
+
+/** All that the socket still gives, as text. */
+export async function rest(socket: nodeNet.Socket): Promise<string> {
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  return text;
+}
+
+/** Resolves with what `close` says of errors. */
+export function closed(socket: nodeNet.Socket): Promise<boolean> {
+  return new Promise((resolve) => socket.once('close', resolve));
+}
+
+export async function failure(emitter: nodeNet.Socket | nodeNet.Server): Promise<NodeJS.ErrnoException> {
+  const error = await new Promise<unknown>((resolve) => emitter.once('error', resolve));
+  assert.ok(error instanceof Error);
+  return error;
+}
