@@ -29,6 +29,7 @@ interface Message {
   readonly remoteAddr: number;
   readonly rkey: number;
   readonly imm: number;
+  /** Looked at when it arrives: until it is acknowledged, the memory belongs to the device. */
   readonly bytes: Uint8Array;
 }
 
@@ -117,7 +118,7 @@ export class RsocketEnd {
   }
 
   #payload({ kind, offset, bytes, payload }: RsocketPost): Uint8Array {
-    return kind === PostKind.DATA ? this.sendRing.slice(offset, offset + bytes) : payload.slice(0, bytes);
+    return kind === PostKind.DATA ? this.sendRing.subarray(offset, offset + bytes) : payload.slice(0, bytes);
   }
 
   /** A write of the peer lands here. Returns false where it would be refused. */

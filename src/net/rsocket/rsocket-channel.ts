@@ -171,8 +171,10 @@ export class RsocketChannel implements ByteChannel {
         this.#writer.post(post);
       }
       this.iomap.post();
-    } catch {
-      // The queue pair has gone to ERR meanwhile: the completions of what was posted tell why.
+    } catch (error) {
+      if (!(error instanceof RdmaError)) throw error;
+      // Mostly the queue pair has gone to ERR meanwhile: the completions of what was posted tell why.
+      this.#leave();
     }
   }
 
@@ -199,17 +201,22 @@ export class RsocketChannel implements ByteChannel {
   /** Tells the end of our direction, or that it cannot be whole. */
   #tellWriter(): void {
     if (this.#isTold) return;
-    if (this.#machine.isWritingDone) this.#tellEnded();
+    if (this.#isAllTaken) this.#tellEnded();
     else if (this.#machine.isPeerGone) {
       const isLosing = this.#writes.length > 0 || this.#machine.outgoing.waiting > 0;
       if (isLosing) this.#tellClosedOnce(peerLeft(this.connection.remote.host));
-      else if (this.#machine.outgoing.unacknowledged === 0) this.#tellEnded();
     }
   }
 
   /** No completion will come to tell it. */
   #tellSoon(): void {
     if (this.#machine.isPeerGone) setImmediate(() => this.#tellWriter());
+  }
+
+  /** The peer has all that was written. */
+  get #isAllTaken(): boolean {
+    const isNothingLeft = this.#writes.length === 0 && this.#machine.outgoing.unacknowledged === 0;
+    return this.#machine.isWritingDone || (this.#machine.isPeerGone && isNothingLeft);
   }
 
   #tellEnded(): void {
@@ -264,7 +271,7 @@ export class RsocketChannel implements ByteChannel {
     const { fault } = this.#machine;
     const { host } = this.connection.remote;
     if (fault !== undefined) this.#tellReset(this.#faults.count(fault, host));
-    const isWhole = this.#machine.isPeerDone && (this.#machine.isWritingDone || this.#machine.isPeerGone);
+    const isWhole = this.#machine.isPeerDone && this.#isAllTaken;
     this.#isLeaving = true;
     const ending = await this.connection.disconnect();
     this.iomap.fail(lost(host, ending, failure));

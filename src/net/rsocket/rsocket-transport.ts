@@ -24,6 +24,9 @@ import type { RsocketChannel } from './rsocket-channel.js';
 import { acceptRsocket, connectRsocket } from './rsocket-meeting.js';
 import type { RsocketOptions } from './rsocket-options.js';
 
+/** Each has its memory before the client has said a second word. */
+const MAX_MEETINGS = 64;
+
 /** A stream of this transport, whose channel can do more than others. */
 export interface RsocketStream extends TransportStream {
   readonly channel: RsocketChannel;
@@ -40,7 +43,7 @@ export class RsocketTransport implements Transport {
     this.#options = options;
   }
 
-  /** What peers have done wrong, by name (`RsocketFault`). */
+  /** What peers have done wrong, by name (`RsocketFault`), and clients that nothing came of, by the code of the error. */
   faults(): Readonly<Record<string, number>> {
     return this.#faults.snapshot();
   }
@@ -114,6 +117,8 @@ class RsocketListening implements ListeningTransport {
       const meeting = this.#meet(request);
       this.#meetings.add(meeting);
       void meeting.then(() => this.#meetings.delete(meeting));
+      // Further clients wait in the backlog.
+      if (this.#meetings.size >= MAX_MEETINGS) await Promise.race(this.#meetings);
     }
     if (this.#stopping !== undefined) return;
     this.#listener.onFailure(
@@ -121,14 +126,16 @@ class RsocketListening implements ListeningTransport {
     );
   }
 
-  /** A client that nothing comes of is its own affair: it was rejected, or has left. */
+  /** A client that nothing comes of is counted: it was rejected, or has left. */
   async #meet(request: CmIncoming): Promise<void> {
     try {
       const channel = await acceptRsocket(this.#device, request, this.#options, this.#faults);
       this.#open.add(channel);
       void channel.closed.then(() => this.#open.delete(channel));
       this.#listener.onStream(streamOf(channel));
-    } catch {}
+    } catch (error) {
+      this.#faults.countFailure(asRdmaError(error, 'a client could not be accepted'));
+    }
   }
 }
 

@@ -10,6 +10,7 @@ import { acceptRsocket, connectRsocket } from '../../../src/net/rsocket/rsocket-
 import type { RsocketOptions } from '../../../src/net/rsocket/rsocket-options.js';
 import { CmPair } from '../../../testkit/cm-pair.js';
 import { pattern } from '../../../testkit/craft-packet.js';
+import { within } from '../../../testkit/within.js';
 
 interface Met {
   readonly client: RsocketChannel;
@@ -91,7 +92,7 @@ test('a stream that is closed early ends in order for its peer, which learns of 
   leaving.destroy();
   assert.equal(await text(staying), 'bye');
   staying.write('wait');
-  const [error] = await once(staying, 'error');
+  const [error] = await within(once(staying, 'error'));
   assert.match((error as Error).message, /has closed and takes no more data/);
   await Promise.all([client.closed, server.closed]);
 });

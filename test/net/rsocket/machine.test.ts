@@ -227,6 +227,27 @@ for (const [what, fault, offend] of faults) {
   });
 }
 
+test('a peer that was told of one half may not begin with the other', () => {
+  const { machine } = new RsocketPair({ ...USUAL_SIZES, ringBytes: 200 }).a;
+  machine.received(100, 100);
+  assert.equal(machine.fault, undefined);
+  machine.received(1, 1);
+  assert.equal(machine.fault, RsocketFault.BEYOND_HALF);
+});
+
+test('messages are counted modulo 2^16, all through a long connection', () => {
+  const pair = new RsocketPair({ ...USUAL_SIZES, maxMessageBytes: 1 });
+  const { a, b } = pair;
+  for (let bytes = 0; bytes < 66_000; ) {
+    bytes += a.write(new Uint8Array(300));
+    pair.settle();
+    b.read(300);
+  }
+  a.write(new Uint8Array(1000));
+  pair.settle();
+  assert.deepEqual([b.machine.fault, b.machine.incoming.unread], [undefined, 384]);
+});
+
 test('a message counts when its last byte is read, and the limit is absolute', () => {
   const { machine } = end({ credits: 4 });
   for (let i = 0; i < 4; i++) machine.received(10, 10);

@@ -1,0 +1,135 @@
+/** A server of rsockets among clients of all kinds: those that break the protocol end alone, and are counted. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { connect } from '../../../src/cm/connect.js';
+import { ByteStream } from '../../../src/connection/byte-stream.js';
+import { openEndpoint } from '../../../src/endpoint/endpoint.js';
+import { RsocketTransport } from '../../../src/net/rsocket/rsocket-transport.js';
+import { readPrivateData } from '../../../src/net/rsocket/wire/private-data.js';
+import type { ListeningTransport, TransportStream } from '../../../src/net/transport.js';
+import type { RKey } from '../../../src/verbs/brands.js';
+import type { RdmaError } from '../../../src/verbs/errors.js';
+import { WrOpcode } from '../../../src/verbs/work-request.js';
+import { CmPair } from '../../../testkit/cm-pair.js';
+import { CURL } from '../../../testkit/rsocket-captured.js';
+
+class Served implements AsyncDisposable {
+  readonly pair: CmPair;
+  readonly transport: RsocketTransport;
+  readonly listening: ListeningTransport;
+  readonly streams: ByteStream[] = [];
+  onStream = (_stream: ByteStream): void => {};
+
+  static async open(): Promise<Served> {
+    const pair = await CmPair.open();
+    const transport = new RsocketTransport(pair.server);
+    const served: { it?: Served } = {};
+    const listening = await transport.listen(
+      { host: '0.0.0.0', port: 0 },
+      { onStream: (stream) => served.it?.take(stream), onFailure: assert.fail },
+    );
+    served.it = new Served(pair, transport, listening);
+    return served.it;
+  }
+
+  private constructor(pair: CmPair, transport: RsocketTransport, listening: ListeningTransport) {
+    this.pair = pair;
+    this.transport = transport;
+    this.listening = listening;
+  }
+
+  take({ channel }: TransportStream): void {
+    const stream = new ByteStream();
+    stream.attach(channel);
+    this.streams.push(stream);
+    this.onStream(stream);
+  }
+
+  get to(): { host: string; port: number; udpPort?: number } {
+    return { ...this.pair.to, port: this.listening.address.port };
+  }
+
+  async connect(): Promise<ByteStream> {
+    const { udpPort = 4791, host, port } = this.to;
+    const transport = new RsocketTransport(this.pair.client, { udpPort });
+    const { signal } = new AbortController();
+    const { channel } = await transport.connect({ host, addresses: [host], port, signal });
+    const stream = new ByteStream();
+    stream.attach(channel);
+    return stream;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.listening.close();
+    await this.pair[Symbol.asyncDispose]();
+  }
+}
+
+test('clients of one server are served side by side, each with its own bytes', async () => {
+  await using served = await Served.open();
+  served.onStream = (stream) => void stream.pipe(stream);
+  const clients = await Promise.all([served.connect(), served.connect(), served.connect()]);
+  await Promise.all(
+    clients.map(async (client, i) => {
+      client.end(`client ${i}`);
+      let all = '';
+      client.setEncoding('utf8').on('data', (text) => {
+        all += text;
+      });
+      await once(client, 'end');
+      assert.equal(all, `client ${i}`);
+    }),
+  );
+  assert.deepEqual(served.transport.faults(), {});
+});
+
+test('a client whose private data is of another protocol is rejected and counted', async () => {
+  await using served = await Served.open();
+  const endpoint = await openEndpoint(served.pair.client);
+  const privateData = Buffer.from(CURL.request, 'hex');
+  privateData[0] = 2;
+  await assert.rejects(connect(served.pair.client, { ...served.to, qp: endpoint, privateData }), {
+    code: 'ERR_RDMA_REJECTED',
+  });
+  await endpoint.close();
+  assert.deepEqual(served.transport.faults(), { bad_version: 1 });
+  assert.equal(served.streams.length, 0);
+});
+
+test('a client that says more than was written ends alone, and is counted', async () => {
+  await using served = await Served.open();
+  const accepted = new Promise<ByteStream>((resolve) => {
+    served.onStream = (stream) => {
+      resolve(stream);
+      served.onStream = (other) => void other.pipe(other);
+    };
+  });
+  const endpoint = await openEndpoint(served.pair.client);
+  for (let i = 0; i < 16; i++) endpoint.qp.postRecv({ wrId: i });
+  const privateData = Buffer.from(CURL.request, 'hex');
+  const hostile = await connect(served.pair.client, { ...served.to, qp: endpoint, privateData });
+  const terms = readPrivateData(hostile.privateData);
+  assert.ok(typeof terms !== 'string');
+  const honest = await served.connect();
+  const stream = await accepted;
+  endpoint.qp.postSend({
+    wrId: 1,
+    opcode: WrOpcode.RDMA_WRITE_WITH_IMM,
+    inlineData: new Uint8Array(10),
+    remoteAddr: terms.bufferAddr,
+    rkey: terms.bufferRkey as RKey,
+    imm: 11,
+  });
+  const [error] = (await once(stream, 'error')) as [RdmaError];
+  assert.equal(error.code, 'ERR_RDMA_PROTOCOL');
+  assert.match(error.message, /length_differs/);
+  assert.deepEqual(served.transport.faults(), { length_differs: 1 });
+  assert.equal((await hostile.ended).type, 'disconnected');
+  await endpoint.close();
+  honest.end('still here');
+  const [text] = await once(honest, 'data');
+  assert.equal(String(text), 'still here');
+  honest.resume();
+  await once(honest, 'close');
+});
