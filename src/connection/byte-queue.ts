@@ -1,19 +1,27 @@
 /**
  * Bytes in line, in blocks. Small pieces share a block, so that what waits takes about as much memory as it has bytes: a peer
- * chooses how small its fragments are.
+ * chooses how small its fragments are. Large ones share a block as well, one behind the other, and are read as one: that spares
+ * allocations and the garbage that they become.
  */
+import { markAsUntransferable } from 'node:worker_threads';
 import { Deque } from './deque.js';
 
 const BLOCK_BYTES = 4096;
+/** What large pieces share. */
+const SLAB_BYTES = 64 * 1024;
 
 interface Block {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   length: number;
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 export class ByteQueue {
   readonly #blocks = new Deque<Block>();
   #length = 0;
+  #slab: Uint8Array = NO_BYTES;
+  #slabBytes = 0;
 
   /** Bytes that wait. */
   get length(): number {
@@ -22,12 +30,20 @@ export class ByteQueue {
 
   /** Copies `bytes`. */
   copy(bytes: Uint8Array): void {
-    if (!this.#share(bytes)) this.#add(bytes.slice(), bytes.length);
+    if (bytes.length < BLOCK_BYTES) {
+      if (!this.#share(bytes)) this.#add(Buffer.from(bytes));
+      return;
+    }
+    if (this.#slab.length - this.#slabBytes < bytes.length) this.#renewSlab(bytes.length);
+    const from = this.#slabBytes;
+    this.#slabBytes += bytes.length;
+    this.#slab.set(bytes, from);
+    this.push(this.#slab.subarray(from, this.#slabBytes));
   }
 
   /** `bytes` belong to the queue from now on. */
   push(bytes: Uint8Array): void {
-    if (!this.#share(bytes)) this.#add(bytes, bytes.length);
+    if (!this.#extend(bytes) && !this.#share(bytes)) this.#add(bytes);
   }
 
   /** The oldest bytes; `undefined` when there are none. They are the caller's. */
@@ -41,6 +57,8 @@ export class ByteQueue {
   clear(): void {
     this.#blocks.takeAll();
     this.#length = 0;
+    this.#slab = NO_BYTES;
+    this.#slabBytes = 0;
   }
 
   /** Puts a small piece behind others. One that is alone is kept as it is: it may be read before the next one comes. */
@@ -53,13 +71,32 @@ export class ByteQueue {
       this.#length += bytes.length;
       return true;
     }
-    const block = new Uint8Array(BLOCK_BYTES);
+    const block = Buffer.alloc(BLOCK_BYTES);
     block.set(bytes);
     this.#add(block, bytes.length);
     return true;
   }
 
-  #add(bytes: Uint8Array, length: number): void {
+  /** Bytes that lie behind the last ones in memory are read together with them. */
+  #extend(bytes: Uint8Array): boolean {
+    const last = this.#blocks.at(-1);
+    if (last === undefined || last.length !== last.bytes.length || last.bytes.buffer !== bytes.buffer)
+      return false;
+    if (last.bytes.byteOffset + last.length !== bytes.byteOffset) return false;
+    last.length += bytes.length;
+    last.bytes = Buffer.from(bytes.buffer, last.bytes.byteOffset, last.length);
+    this.#length += bytes.length;
+    return true;
+  }
+
+  /** Whoever transferred what it had read would take away what others read. */
+  #renewSlab(bytes: number): void {
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    this.#slabBytes = 0;
+    markAsUntransferable(this.#slab.buffer);
+  }
+
+  #add(bytes: Uint8Array, length = bytes.length): void {
     this.#blocks.push({ bytes, length });
     this.#length += length;
   }

@@ -2,8 +2,8 @@
 import { ByteStream, type ByteStreamOptions } from './byte-stream.js';
 import type { StreamId } from './stream-table.js';
 
-/** Bytes that may wait to be sent before `write` returns false: what the peer takes of a stream at a time, by default. */
-const DEFAULT_WRITABLE_BYTES = 256 * 1024;
+/** Bytes that may wait beside those that are under way, before `write` returns false. */
+const DEFAULT_WRITABLE_BYTES = 128 * 1024;
 const DEFAULT_READABLE_BYTES = 64 * 1024;
 
 export type OpenStreamOptions = ByteStreamOptions;

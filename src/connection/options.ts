@@ -8,8 +8,8 @@ import type { ConnectionStep } from './steps.js';
 export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
-const DEFAULT_OPEN_STREAMS = 256;
-const DEFAULT_STREAM_WINDOW_BYTES = 256 * 1024;
+const DEFAULT_OPEN_STREAMS = 128;
+const DEFAULT_STREAM_WINDOW_BYTES = 512 * 1024;
 
 /** What a peer may do by itself with memory of ours. */
 export interface MemoryRights {
@@ -19,9 +19,9 @@ export interface MemoryRights {
 
 /** Streams of the peer. What it may have this side keep is `open` × `windowBytes`. */
 export interface StreamOptions {
-  /** Streams that the peer may have open; 0: it may open none. Default 256. */
+  /** Streams that the peer may have open; 0: it may open none. Default 128. */
   readonly open?: number;
-  /** Bytes of each stream that may wait to be read. Default 256 KiB. */
+  /** Bytes of each stream that may wait to be read. Default 512 KiB. */
   readonly windowBytes?: number;
 }
 

@@ -2,8 +2,11 @@
  * One stream of a connection as a byte channel. What its data plane tells, comes while fragments are taken in or sent; the
  * program is told in a tick of its own, where it may throw, write, and end streams.
  *
- * Invariants: writes are done in their order; small ones are copied and done at once, as far as few bytes wait; when the
- * connection has ended, nothing is asked of the data plane any more.
+ * What a program writes is copied and done at once, as far as few bytes wait, or two writes in a row would take a round trip;
+ * so are sockets of the operating system. Large chunks are not copied: they are done when the peer has them.
+ *
+ * Invariants: writes are done in their order; a chunk is not touched after that; when the connection has ended, nothing is
+ * asked of the data plane any more.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
@@ -13,10 +16,10 @@ import { ResetCode } from './reset-codes.js';
 import type { StreamPlane } from './stream-outlet.js';
 import type { StreamId } from './stream-table.js';
 
-/** Writes up to this length do not wait for the peer, or two of them in a row would take a round trip. */
-const SMALL_BYTES = 4096;
-/** Bytes of small writes that may wait. */
-const MOST_COPIED_BYTES = 64 * 1024;
+/** Longer chunks leave from the program's own memory. */
+const LONGEST_COPIED_BYTES = 64 * 1024;
+/** Bytes of copies that the peer does not have. */
+const MOST_COPIED_BYTES = 512 * 1024;
 
 export interface StreamChannelOptions {
   readonly id: StreamId;
@@ -32,6 +35,11 @@ interface Owed {
   end: boolean;
 }
 
+interface Held {
+  readonly data: Uint8Array;
+  readonly done: () => void;
+}
+
 export class StreamChannel implements ByteChannel {
   listener: ByteChannelListener | null = null;
   readonly #options: StreamChannelOptions;
@@ -44,16 +52,27 @@ export class StreamChannel implements ByteChannel {
   #fault: { readonly error: RdmaError; readonly isReset: boolean } | null = null;
   #isScheduled = false;
   #isOver = false;
+  /** Lengths of the copies that the peer does not have, and their sum. */
+  readonly #copies = new Deque<number>();
   #copiedBytes = 0;
+  /** Chunks that wait for copies to arrive; the end, if it waits for them. */
+  readonly #held = new Deque<Held>();
+  #isEndHeld = false;
   /** What came and was not read; whether nothing comes after it. */
   readonly #unread = new ByteQueue();
   #hasEnded = false;
   /** Of a connection that is about to end: what its program had written before, and this channel was not given yet. */
   #owed: Owed | null = null;
+  #wasSettled = false;
 
   readonly #onWritten = (): void => {
     this.#written++;
     this.#schedule();
+  };
+
+  readonly #onCopyWritten = (): void => {
+    this.#copiedBytes -= this.#copies.shift() ?? 0;
+    if (this.#held.length > 0) this.#schedule();
   };
 
   readonly #onEndArrived = (): void => {
@@ -70,30 +89,19 @@ export class StreamChannel implements ByteChannel {
   }
 
   write(data: Uint8Array, done: () => void): void {
-    const { id, plane } = this.#options;
     if (this.#isOver || !this.#pay(data.length)) return;
-    if (data.length === 0) {
-      done();
-    } else if (data.length <= SMALL_BYTES && this.#copiedBytes + data.length <= MOST_COPIED_BYTES) {
-      this.#copiedBytes += data.length;
-      const { length } = data;
-      plane.writeStream(id, data.slice()).then(() => {
-        this.#copiedBytes -= length;
-      }, toldElsewhere);
-      done();
-    } else {
-      this.#dones.push(done);
-      plane.writeStream(id, data).then(this.#onWritten, toldElsewhere);
-    }
+    if (data.length === 0) done();
+    else if (this.#held.length > 0 || !this.#hasRoom(data)) this.#held.push({ data, done });
+    else this.#give(data, done);
     this.#tellSettled();
   }
 
   end(done: () => void): void {
-    const { id, plane } = this.#options;
     if (this.#isOver || this.#owed?.end === false) return;
     if (this.#owed !== null) this.#owed.end = false;
     this.#endDone = done;
-    plane.endStream(id).then(this.#onEndArrived, toldElsewhere);
+    if (this.#held.length > 0) this.#isEndHeld = true;
+    else this.#giveEnd();
     this.#tellSettled();
   }
 
@@ -118,7 +126,8 @@ export class StreamChannel implements ByteChannel {
    */
   seal(owed: Owed): boolean {
     this.#owed ??= owed;
-    return !this.#isSettled;
+    this.#wasSettled = this.#isSettled;
+    return !this.#wasSettled;
   }
 
   // --- what the data plane tells ------------------------------------------------------------------------------------
@@ -153,23 +162,63 @@ export class StreamChannel implements ByteChannel {
     if (!this.#isOver) plane.resetStream(id, code);
     this.listener = null;
     this.#dones.takeAll();
+    this.#held.takeAll();
     this.#endDone = null;
     this.#fault = null;
     this.#unread.clear();
     this.#leave();
   }
 
+  #hasRoom({ length }: Uint8Array): boolean {
+    if (length > LONGEST_COPIED_BYTES || this.#copiedBytes === 0) return true;
+    return this.#copiedBytes + length <= MOST_COPIED_BYTES;
+  }
+
+  #give(data: Uint8Array, done: () => void): void {
+    const { id, plane } = this.#options;
+    if (data.length > LONGEST_COPIED_BYTES) {
+      this.#dones.push(done);
+      plane.writeStream(id, data).then(this.#onWritten, toldElsewhere);
+      return;
+    }
+    const copy = Buffer.allocUnsafeSlow(data.length);
+    copy.set(data);
+    this.#copies.push(data.length);
+    this.#copiedBytes += data.length;
+    plane.writeStream(id, copy).then(this.#onCopyWritten, toldElsewhere);
+    done();
+  }
+
+  #giveEnd(): void {
+    const { id, plane } = this.#options;
+    this.#isEndHeld = false;
+    plane.endStream(id).then(this.#onEndArrived, toldElsewhere);
+  }
+
+  /** Gives what was held, as far as there is room. */
+  #giveHeld(): void {
+    for (let next = this.#held.at(0); next !== undefined; next = this.#held.at(0)) {
+      if (this.#isOver || !this.#hasRoom(next.data)) return;
+      this.#held.shift();
+      this.#give(next.data, next.done);
+    }
+    if (this.#isEndHeld && !this.#isOver) this.#giveEnd();
+    this.#tellSettled();
+  }
+
   #leave(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const wasOwed = this.#owed !== null && !this.#isSettled;
-    this.#owed = null;
+    this.#held.takeAll();
     this.#options.onOver();
-    if (wasOwed) this.#options.onSettled();
+    if (this.#owed === null || this.#wasSettled) return;
+    this.#wasSettled = true;
+    this.#options.onSettled();
   }
 
   get #isSettled(): boolean {
-    return this.#owed === null || (this.#owed.bytes === 0 && !this.#owed.end);
+    if (this.#owed === null) return true;
+    return this.#owed.bytes === 0 && !this.#owed.end && this.#held.length === 0;
   }
 
   /** Whether so many bytes may still be given. */
@@ -182,7 +231,9 @@ export class StreamChannel implements ByteChannel {
   }
 
   #tellSettled(): void {
-    if (this.#owed !== null && this.#isSettled) this.#options.onSettled();
+    if (this.#owed === null || !this.#isSettled || this.#wasSettled) return;
+    this.#wasSettled = true;
+    this.#options.onSettled();
   }
 
   #schedule(): void {
@@ -199,6 +250,7 @@ export class StreamChannel implements ByteChannel {
         this.#written--;
         this.#dones.shift()?.();
       }
+      this.#giveHeld();
       if (this.#hasEndArrived) this.#tellEndArrived();
       if (this.#isReadable) {
         this.#isReadable = false;

@@ -51,6 +51,14 @@ export interface SocketConfig extends PeerConfig, Load {
   readonly certificates?: string;
 }
 
+/** One stream, one way, in chunks. */
+export interface StreamConfig extends PeerConfig, Pick<Load, 'bytes' | 'count' | 'warmup'> {
+  readonly over: 'net' | 'tls' | 'connection';
+  readonly isSealed?: boolean;
+  readonly certificates: string;
+  readonly device: string;
+}
+
 export interface ConnectConfig extends PeerConfig {
   readonly count: number;
   readonly warmup: number;

@@ -11,6 +11,7 @@ import type {
   PeerConfig,
   PeerResult,
   SocketConfig,
+  StreamConfig,
   VerbsConfig,
 } from './peer-protocol.js';
 import { runUcx, type UcxTest, ucxMissing } from './ucx.js';
@@ -68,6 +69,19 @@ export function socketSubject(
   work: Sized & Pick<SocketConfig, 'workload'> & { readonly certificates?: string },
 ): Subject {
   return { name, run: () => runPeers(context, 'socket-peer', { ...work, ...loadOf(context, work) }) };
+}
+
+export function streamSubject(
+  context: SuiteContext,
+  name: string,
+  work: Sized & Pick<StreamConfig, 'over' | 'isSealed'>,
+  note?: string,
+): Subject {
+  const { certificates } = context;
+  const { bytes, count, warmup } = loadOf(context, work);
+  const config = { ...work, bytes, count, warmup, certificates };
+  const run = () => runPeers<StreamConfig>(context, 'stream-peer', config);
+  return { name, ...(note === undefined ? {} : { note }), run };
 }
 
 export function dgramSubject(context: SuiteContext, work: Sized): Subject {

@@ -10,6 +10,7 @@ import {
   libfabricSubject,
   type SuiteContext,
   socketSubject,
+  streamSubject,
   ucxSubject,
   verbsSubject,
 } from './subjects.js';
@@ -32,6 +33,7 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   bandwidth(context, 'write-bw', 'write'),
   bandwidth(context, 'read-bw', 'read'),
   bandwidth(context, 'send-bw', 'send'),
+  streamBandwidth(context),
   messageRate(context),
   serverCost(context),
   connecting(context),
@@ -89,6 +91,24 @@ function bandwidth(context: SuiteContext, name: string, workload: 'write' | 'rea
       { subject: 'queuepair', relation: '≥', factor: 1, other: 'node-net' },
       { subject: 'queuepair', relation: '≥', factor: 1, other: 'ucx-tcp' },
     ],
+  };
+}
+
+function streamBandwidth(context: SuiteContext): Benchmark {
+  const chunks = { bytes: 64 * 1024, count: 3000, warmup: 1000 };
+  return {
+    name: 'stream-bw',
+    title: 'a stream of 64 KiB chunks, one way, with the drain of each',
+    unit: 'MB/s',
+    better: 'higher',
+    ours: ['queuepair', 'queuepair-sealed'],
+    subjects: [
+      streamSubject(context, 'queuepair', { over: 'connection', ...chunks }),
+      streamSubject(context, 'queuepair-sealed', { over: 'connection', isSealed: true, ...chunks }),
+      streamSubject(context, 'node-net', { over: 'net', ...chunks }),
+      streamSubject(context, 'node-tls', { over: 'tls', ...chunks }),
+    ],
+    goals: [{ subject: 'queuepair', relation: '≥', factor: 1, other: 'node-tls' }],
   };
 }
 
