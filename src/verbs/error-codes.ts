@@ -25,6 +25,8 @@ export const FAULTS = {
   ERR_RDMA_REFUSED: 'peer',
   /** By a REJ of rdma_cm: `error.rejection` has its reason. */
   ERR_RDMA_REJECTED: 'peer',
+  /** An NVMe target answered a command with another status than success: `error.status` names it. */
+  ERR_RDMA_NVME: 'peer',
   ERR_RDMA_PROTOCOL: 'peer',
   /** Sealed bytes were changed, repeated, reordered or left out on their way. */
   ERR_RDMA_INTEGRITY: 'network',

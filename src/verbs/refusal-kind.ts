@@ -94,6 +94,7 @@ const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
   ERR_RDMA_TLS: 'tls',
   ERR_RDMA_REFUSED: 'other',
   ERR_RDMA_REJECTED: 'other',
+  ERR_RDMA_NVME: 'other',
   ERR_RDMA_PROTOCOL: 'protocol',
   ERR_RDMA_INTEGRITY: 'failed',
   ERR_RDMA_TIMEOUT: 'timeout',

@@ -74,11 +74,12 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair/nvme',
     values: `
-      fileBackend memoryBackend NvmeTarget openDevice serveNvme
+      connectNvme discoverNvme fileBackend memoryBackend NvmeTarget openDevice serveNvme
     `,
     types: `
-      FileBackend FileBackendOptions MemoryBackendOptions NvmeBackend NvmeHost NvmeSubsystemOptions
-      NvmeTargetEvents NvmeWriteOptions ServeNvmeOptions
+      ConnectNvmeOptions DiscoverNvmeOptions DiscoveredSubsystem FileBackend FileBackendOptions MemoryBackendOptions
+      NvmeBackend NvmeCallOptions NvmeController NvmeHost NvmeHostWriteOptions NvmeIdentity NvmeNamespace
+      NvmeSubsystemOptions NvmeTargetEvents NvmeWriteOptions ServeNvmeOptions
     `,
   },
   {

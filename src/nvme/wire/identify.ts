@@ -16,6 +16,8 @@ const LOG_PAGE_ATTRIBUTES = 0x06;
 const SQ_ENTRY_SIZE = 0x66;
 const CQ_ENTRY_SIZE = 0x44;
 const CAPSULE_UNIT_BYTES = 16;
+/** A subsystem has a controller for every host. */
+const SEVERAL_CONTROLLERS = 1 << 1;
 const CONTROLLER_TYPE_IO = 1;
 const CONTROLLER_TYPE_DISCOVERY = 2;
 /** 128 bits of host ID, and "traffic restarts the keep-alive timer" (TBKAS). */
@@ -49,6 +51,7 @@ export function writeIdentifyController(page: Uint8Array, identity: ControllerId
   writePaddedText(page, 4, 20, identity.serialNumber);
   writePaddedText(page, 24, 40, identity.model);
   writePaddedText(page, 64, 8, identity.firmware);
+  view.setUint8(76, isDiscovery ? 0 : SEVERAL_CONTROLLERS);
   view.setUint8(77, identity.maxTransferShift);
   view.setUint16(78, identity.controllerId, true);
   view.setUint32(80, NVME_VERSION, true);
@@ -109,4 +112,64 @@ export function writeNamespaceDescriptors(page: Uint8Array, uuid: Uint8Array): v
   page[0] = DESCRIPTOR_UUID;
   page[1] = uuid.length;
   page.set(uuid, 4);
+}
+
+/** What a host reads of a controller. */
+export interface ControllerPage {
+  readonly serialNumber: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly controllerId: number;
+  /** Bytes of one command at most; 0: no bound. */
+  readonly maxTransferBytes: number;
+  readonly optionalCommands: number;
+  readonly hasKeyedSgls: boolean;
+  readonly inCapsuleBytes: number;
+  readonly isInCapsuleOffsetZero: boolean;
+}
+
+const KEYED_SGLS = 1 << 2;
+const PAGE_BYTES = 4096;
+
+export function readIdentifyController(page: Uint8Array): ControllerPage {
+  const view = new DataView(page.buffer, page.byteOffset, IDENTIFY_BYTES);
+  const text = (at: number, length: number): string => {
+    const codes = page.subarray(at, at + length).filter((code) => code >= 0x20 && code < 0x7f);
+    return String.fromCharCode(...codes).trimEnd();
+  };
+  const shift = view.getUint8(77);
+  const capsule = view.getUint32(1792, true) * CAPSULE_UNIT_BYTES;
+  return {
+    serialNumber: text(4, 20),
+    model: text(24, 40),
+    firmware: text(64, 8),
+    controllerId: view.getUint16(78, true),
+    maxTransferBytes: shift === 0 || shift > 20 ? 0 : PAGE_BYTES * 2 ** shift,
+    optionalCommands: view.getUint16(520, true),
+    hasKeyedSgls: (view.getUint32(536, true) & KEYED_SGLS) !== 0,
+    inCapsuleBytes: Math.max(0, capsule - 64),
+    isInCapsuleOffsetZero: view.getUint16(1800, true) === 0,
+  };
+}
+
+/** `undefined` where there is no namespace, or one with blocks that this code does not use. */
+export function readIdentifyNamespace(page: Uint8Array): { blocks: number; blockBytes: number } | undefined {
+  const view = new DataView(page.buffer, page.byteOffset, IDENTIFY_BYTES);
+  const blocks = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true);
+  const format = view.getUint32(128 + 4 * (view.getUint8(26) & 0x0f), true);
+  const shift = (format >>> 16) & 0xff;
+  const metadataBytes = format & 0xffff;
+  if (blocks === 0 || shift < 9 || shift > 16 || metadataBytes !== 0) return undefined;
+  return { blocks, blockBytes: 2 ** shift };
+}
+
+export function readNamespaceList(page: Uint8Array): number[] {
+  const view = new DataView(page.buffer, page.byteOffset, IDENTIFY_BYTES);
+  const ids: number[] = [];
+  for (let i = 0; i < MAX_LISTED_NAMESPACES; i++) {
+    const id = view.getUint32(4 * i, true);
+    if (id === 0) break;
+    ids.push(id);
+  }
+  return ids;
 }

@@ -1,6 +1,6 @@
 /** Log pages that a target answers with, little endian. */
 import { AdminOpcode, IoOpcode } from './opcodes.js';
-import { NQN_FIELD_BYTES, writeText } from './text.js';
+import { NQN_FIELD_BYTES, readNqn, writeText } from './text.js';
 
 export const EFFECTS_BYTES = 4096;
 export const HEALTH_BYTES = 512;
@@ -103,3 +103,34 @@ function writeEntry(page: Uint8Array, at: number, { nqn, host, port, isDiscovery
   view.setUint8(769, RDMA_PROVIDER_NOT_SPECIFIED);
   view.setUint8(770, RDMA_CM);
 }
+
+/** What a discovery page says of one subsystem; one of another transport than RDMA is left out. */
+export interface DiscoveredSubsystem {
+  readonly nqn: string;
+  readonly host: string;
+  readonly port: number;
+  readonly isDiscovery: boolean;
+}
+
+/** How many records a page says that it has. */
+export const discoveryRecords = (page: Uint8Array): number =>
+  new DataView(page.buffer, page.byteOffset, page.length).getUint32(8, true);
+
+export function readDiscoveryPage(page: Uint8Array): DiscoveredSubsystem[] {
+  const found: DiscoveredSubsystem[] = [];
+  for (
+    let at = DISCOVERY_HEADER_BYTES;
+    at + DISCOVERY_ENTRY_BYTES <= page.length;
+    at += DISCOVERY_ENTRY_BYTES
+  ) {
+    const nqn = readNqn(page, at + 256);
+    const host = readNqn(page, at + 512);
+    const port = Number(readPort(page, at + 32));
+    if (page[at] !== TRANSPORT_RDMA || nqn === undefined || host === undefined || !(port > 0)) continue;
+    found.push({ nqn, host, port, isDiscovery: page[at + 2] !== SUBSYSTEM_NVM });
+  }
+  return found;
+}
+
+const readPort = (page: Uint8Array, at: number): string =>
+  String.fromCharCode(...page.subarray(at, at + 32)).replace(/[\0 ]+$/, '');

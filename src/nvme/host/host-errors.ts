@@ -1,0 +1,39 @@
+/** How a host's failures are told. */
+import { RdmaError } from '../../verbs/errors.js';
+import { nvmeStatusName, Status } from '../wire/status.js';
+
+const WORDS: Readonly<Record<number, string>> = {
+  [Status.LBA_OUT_OF_RANGE]: 'it reaches beyond the end of the namespace',
+  [Status.INVALID_NAMESPACE]: 'there is no such namespace',
+  [Status.INVALID_OPCODE]: 'the target does not offer it',
+  [Status.CONNECT_INVALID_HOST]: 'the target does not let this host in; check hostNqn and its list of hosts',
+  [Status.CONNECT_CONTROLLER_BUSY]: 'the target has no controller left; try again later',
+  [Status.WRITE_FAULT]: 'the disk did not take the data',
+  [Status.UNRECOVERED_READ_ERROR]: 'the disk did not give the data',
+};
+
+/** The target answered with another status than success. */
+export function statusError(what: string, status: number): RdmaError {
+  const name = nvmeStatusName(status);
+  const words = WORDS[status & 0x7ff];
+  return new RdmaError(
+    'ERR_RDMA_NVME',
+    `${what} failed with ${name}${words === undefined ? '' : `: ${words}`}`,
+    {
+      status: name,
+    },
+  );
+}
+
+/** The target breaks the protocol, or offers less than this host needs. */
+export const protocolError = (message: string): RdmaError => new RdmaError('ERR_RDMA_PROTOCOL', message);
+
+export const lostError = (reason: string): RdmaError =>
+  new RdmaError('ERR_RDMA_CONNECTION_LOST', `the controller is gone: ${reason}`);
+
+/** Something that may have been done. */
+export const unknownOutcome = (what: string, reason: string): RdmaError =>
+  new RdmaError('ERR_RDMA_OUTCOME_UNKNOWN', `${what} may or may not have been done: ${reason}`);
+
+export const abortedError = (what: string, signal: AbortSignal): RdmaError =>
+  new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal.reason });

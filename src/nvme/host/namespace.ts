@@ -1,0 +1,183 @@
+/** A disk of a target: reads and writes of any length, in commands of a size that the target takes. */
+import { usageError } from '../../verbs/errors.js';
+import { OptionalCommand } from '../wire/identify.js';
+import { IoOpcode } from '../wire/opcodes.js';
+import { run } from './admin.js';
+import type { HostQueue } from './host-queue.js';
+
+export interface NvmeCallOptions {
+  /** What has not left is taken back; what has left may be done, which an error of a write says. */
+  readonly signal?: AbortSignal;
+}
+
+export interface NvmeHostWriteOptions extends NvmeCallOptions {
+  /** Resolves only when the bytes survive a crash of the target (FUA). Default false: see `flush`. */
+  readonly durable?: boolean;
+}
+
+interface NamespaceInit {
+  readonly id: number;
+  readonly blocks: number;
+  readonly blockBytes: number;
+  readonly optionalCommands: number;
+  /** The queue for the next command. */
+  readonly choose: () => HostQueue;
+}
+
+const MAX_BLOCKS = 0x1_0000;
+const FORCE_UNIT_ACCESS = 1 << 30;
+const TWO_32 = 0x1_0000_0000;
+const TRIM_ATTRIBUTE = 4;
+const MAX_TRIM_BLOCKS = 0xffff_ffff;
+
+export class NvmeNamespace {
+  readonly id: number;
+  readonly blockBytes: number;
+  readonly sizeBytes: number;
+  readonly canWriteZeroes: boolean;
+  readonly canTrim: boolean;
+  readonly #choose: () => HostQueue;
+
+  /** @internal */
+  constructor({ id, blocks, blockBytes, optionalCommands, choose }: NamespaceInit) {
+    this.id = id;
+    this.blockBytes = blockBytes;
+    this.sizeBytes = blocks * blockBytes;
+    this.canWriteZeroes = (optionalCommands & OptionalCommand.WRITE_ZEROES) !== 0;
+    this.canTrim = (optionalCommands & OptionalCommand.DATASET_MANAGEMENT) !== 0;
+    this.#choose = choose;
+  }
+
+  /**
+   * Fills `into`, whole blocks. Several calls may be under way at a time, in no order.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NVME, ERR_RDMA_CONNECTION_LOST, ERR_RDMA_ABORTED.
+   */
+  async read(offsetBytes: number, into: Uint8Array, options: NvmeCallOptions = {}): Promise<void> {
+    this.#check('read', offsetBytes, into.length);
+    await this.#inChunks(into.length, (queue, offset, length) =>
+      run(queue, {
+        what: `a read of namespace ${this.id}`,
+        fields: { opcode: IoOpcode.READ, ...this.#blocks(offsetBytes + offset, length) },
+        receive: into.subarray(offset, offset + length),
+        ...options,
+      }),
+    );
+  }
+
+  /**
+   * Writes whole blocks. When it resolves the target has them; they survive its crash after `flush`, or with `durable`.
+   *
+   * @throws RdmaError as `read`, and ERR_RDMA_OUTCOME_UNKNOWN where some of it may have been written.
+   */
+  async write(offsetBytes: number, from: Uint8Array, options: NvmeHostWriteOptions = {}): Promise<void> {
+    this.#check('write', offsetBytes, from.length);
+    const { durable = false, ...call } = options;
+    await this.#inChunks(from.length, (queue, offset, length) =>
+      run(queue, {
+        what: `a write of namespace ${this.id}`,
+        fields: {
+          opcode: IoOpcode.WRITE,
+          ...this.#blocks(offsetBytes + offset, length, durable ? FORCE_UNIT_ACCESS : 0),
+        },
+        send: from.subarray(offset, offset + length),
+        changes: true,
+        ...call,
+      }),
+    );
+  }
+
+  /** Resolves when every write that has resolved survives a crash of the target. */
+  async flush(options: NvmeCallOptions = {}): Promise<void> {
+    const fields = { opcode: IoOpcode.FLUSH, nsid: this.id };
+    await run(this.#choose(), { what: `a flush of namespace ${this.id}`, fields, changes: true, ...options });
+  }
+
+  /** Where `canWriteZeroes`. */
+  async writeZeroes(
+    offsetBytes: number,
+    lengthBytes: number,
+    options: NvmeHostWriteOptions = {},
+  ): Promise<void> {
+    this.#check('writeZeroes', offsetBytes, lengthBytes);
+    const { durable = false, ...call } = options;
+    const what = `a write of zeroes to namespace ${this.id}`;
+    const most = MAX_BLOCKS * this.blockBytes;
+    for (let at = 0; at < lengthBytes; at += most) {
+      const length = Math.min(most, lengthBytes - at);
+      const blocks = this.#blocks(offsetBytes + at, length, durable ? FORCE_UNIT_ACCESS : 0);
+      await run(this.#choose(), {
+        what,
+        fields: { opcode: IoOpcode.WRITE_ZEROES, ...blocks },
+        changes: true,
+        ...call,
+      });
+    }
+  }
+
+  /** Where `canTrim`: the target may forget these bytes. */
+  async trim(offsetBytes: number, lengthBytes: number, options: NvmeCallOptions = {}): Promise<void> {
+    this.#check('trim', offsetBytes, lengthBytes);
+    const what = `a trim of namespace ${this.id}`;
+    const most = MAX_TRIM_BLOCKS * this.blockBytes;
+    for (let at = 0; at < lengthBytes; at += most) {
+      const send = new Uint8Array(16);
+      const view = new DataView(send.buffer);
+      const first = (offsetBytes + at) / this.blockBytes;
+      view.setUint32(4, Math.min(most, lengthBytes - at) / this.blockBytes, true);
+      view.setUint32(8, first % TWO_32, true);
+      view.setUint32(12, Math.floor(first / TWO_32), true);
+      const fields = { opcode: IoOpcode.DATASET_MANAGEMENT, nsid: this.id, cdw11: TRIM_ATTRIBUTE };
+      await run(this.#choose(), { what, fields, send, changes: true, ...options });
+    }
+  }
+
+  /** All at once, as far as queues have room; the first failure is told when none is under way any more. */
+  async #inChunks(
+    lengthBytes: number,
+    move: (queue: HostQueue, offset: number, length: number) => Promise<unknown>,
+  ): Promise<void> {
+    const moves: Promise<unknown>[] = [];
+    for (let at = 0; at < lengthBytes; ) {
+      const queue = this.#choose();
+      const most = Math.min(queue.chunkBytes, MAX_BLOCKS * this.blockBytes);
+      const length = Math.min(most, lengthBytes - at);
+      moves.push(move(queue, at, length));
+      at += length;
+    }
+    const results = await Promise.allSettled(moves);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  #blocks(
+    offsetBytes: number,
+    lengthBytes: number,
+    control = 0,
+  ): { nsid: number; cdw10: number; cdw11: number; cdw12: number } {
+    const first = offsetBytes / this.blockBytes;
+    return {
+      nsid: this.id,
+      cdw10: first % TWO_32,
+      cdw11: Math.floor(first / TWO_32),
+      cdw12: (lengthBytes / this.blockBytes - 1) | control,
+    };
+  }
+
+  /** Whether it lies in the namespace is for the target to say, too. */
+  #check(what: string, offsetBytes: number, lengthBytes: number): void {
+    for (const [name, value] of [
+      ['offset', offsetBytes],
+      ['length', lengthBytes],
+    ] as const) {
+      if (!Number.isSafeInteger(value) || value < 0 || value % this.blockBytes !== 0) {
+        throw usageError(
+          `the ${name} of ${what} must be a multiple of the block size, ${this.blockBytes} bytes, not ${value}`,
+        );
+      }
+    }
+    if (offsetBytes + lengthBytes > this.sizeBytes) {
+      throw usageError(`${what} reaches beyond the end of the namespace, which has ${this.sizeBytes} bytes`);
+    }
+  }
+}
