@@ -3,7 +3,7 @@
  * without a row here fails a test.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,11 +35,45 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
     /^aes-256-gcm: "a secret message" is not on the wire$/m,
     /^aes-256-gcm: "a secret in memory" is not on the wire$/m,
   ],
+  'http.mjs': [
+    /^you asked for \/first$/m,
+    /^you asked for \/second$/m,
+    /^10000000 bytes came back$/m,
+    /^sockets: 1$/m,
+  ],
+  'http2.mjs': [/^you asked for \/a$/m, /^you asked for \/b$/m, /^you asked for \/c$/m],
+  'mysql.mjs': [
+    /^server: SELECT name, moons FROM planets WHERE moons < 100$/m,
+    /^client: Neptune has 16 moons$/m,
+    /^client: and once more, 3 rows$/m,
+  ],
   'one-sided.mjs': [
     /^client: I have read back remotely$/m,
     /^server: my buffer holds written remotely$/m,
     /^client: the prices are 1\.5, 2\.5, 3\.5$/m,
     /^client: now a read of them ends with ERR_RDMA_COMPLETION$/m,
+  ],
+  'redis.mjs': [
+    /^SET: OK$/m,
+    /^GET: hello over RDMA$/m,
+    /^1000 × INCR in one pipeline: 1000$/m,
+    /^a value of 5 MB came back equal$/m,
+  ],
+  'rsocket-echo.mjs': [
+    /^server: somebody has come from 127\.0\.0\.1$/m,
+    /^client: "hello over rsocket" came back$/m,
+  ],
+  'streams.mjs': [
+    /^"a message in between" came back$/m,
+    /^file 1: 16777216 bytes, hashes are equal$/m,
+    /^file 2: 33554432 bytes, hashes are equal$/m,
+    /^file 3: 50331648 bytes, hashes are equal$/m,
+    /^server: a stream ended with ERR_RDMA_STREAM_RESET$/m,
+  ],
+  'tcp-proxy.mjs': [/^the service answered: what do you say\? hello$/m],
+  'tls.mjs': [
+    /^TLSv1\.3 with queuepair development server, TLS_AES_256_GCM_SHA384$/m,
+    /^"hello through two layers" came back$/m,
   ],
   'typed-rpc.mjs': [
     /^2 \+ 3 = 5$/m,
@@ -48,8 +82,15 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
     /^find\("Bob"\): nobody is called Bob$/m,
     /^add\(2, "3"\): Invalid type: Expected number but received "3"$/m,
   ],
+  'undici.mjs': [
+    /^200 \{ path: '\/one', from: '127\.0\.0\.1' \}$/m,
+    /^200 \{ path: '\/three', from: '127\.0\.0\.1' \}$/m,
+  ],
   'verbs-ping-pong.mjs': [/^1000 round trips of 64 bytes/m],
+  'websocket.mjs': [/^"hello" came back$/m, /^3000000 bytes came back$/m],
 };
+/** Programs of the system that an example needs. */
+const NEEDS: Readonly<Record<string, string>> = { 'redis.mjs': 'redis-server' };
 /** A server that says where it waits, and a client that is told where. */
 const TWO_PROGRAMS = new Set(['verbs-ping-pong.mjs']);
 
@@ -66,7 +107,9 @@ test('every example has its row, and its place in README', () => {
 });
 
 for (const [name, lines] of Object.entries(EXAMPLES)) {
-  test(`${name} runs with the command that it names, and prints what it shows`, async () => {
+  const program = NEEDS[name];
+  const skip = program !== undefined && !isInstalled(program) && `needs ${program}`;
+  test(`${name} runs with the command that it names, and prints what it shows`, { skip }, async () => {
     const text = readFileSync(join(root, 'examples', name), 'utf8');
     assert.match(text, new RegExp(`^ \\*   node examples/${name.replace('.', '\\.')}( |$)`, 'm'));
     assert.ok(text.split('\n').length <= MAX_LINES, `${name} has more than ${MAX_LINES} lines`);
@@ -85,6 +128,10 @@ test('the types of typed-rpc.mjs hold', async () => {
   const { code, stdout } = await outcome(spawnNode([tsc, '--ignoreConfig', ...flags, example]));
   assert.equal(code, 0, stdout);
 });
+
+function isInstalled(program: string): boolean {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
+}
 
 async function playTwo(name: string): Promise<Outcome[]> {
   const server = start(name);

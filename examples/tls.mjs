@@ -1,0 +1,30 @@
+/**
+ * TLS of node:tls inside of a socket over RDMA: for programs that bring certificates of their own, end to end through whatever is
+ * between. For secrecy alone `encryption: 'aes-256-gcm'` of queuepair/net does it:
+ *
+ *   node examples/tls.mjs
+ */
+import { once } from 'node:events';
+import tls from 'node:tls';
+import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import net from 'queuepair/net';
+
+const { caPem, server: own } = await loadOrCreateDevCertificates();
+
+const secureContext = tls.createSecureContext({ cert: own.certPem, key: own.keyPem });
+const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (socket) => {
+  const secure = new tls.TLSSocket(socket, { isServer: true, secureContext });
+  secure.pipe(secure);
+});
+await once(server.listen(0), 'listening');
+
+const socket = net.connect({ port: server.address().port, ca: caPem });
+const secure = tls.connect({ socket, ca: caPem, servername: 'localhost' });
+await once(secure, 'secureConnect');
+console.log(
+  `${secure.getProtocol()} with ${secure.getPeerCertificate().subject.CN}, ${secure.getCipher().name}`,
+);
+secure.end('hello through two layers');
+for await (const piece of secure) console.log(`"${piece}" came back`);
+
+server.close();
