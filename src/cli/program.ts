@@ -14,6 +14,7 @@ import { nvmeCommand } from './nvme.js';
 import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
+import { proxyCommand } from './proxy.js';
 import { rpingCommand } from './rping.js';
 import { serveCommand } from './serve.js';
 import { onOutputError } from './shutdown.js';
@@ -57,6 +58,7 @@ function createProgram(): Command {
     rpingCommand(),
     cmProbeCommand(),
     nvmeCommand(),
+    proxyCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

@@ -38,6 +38,11 @@ export class SessionPool {
     this.#sessions.set(key, session);
     return session.lease(target.signal);
   }
+
+  /** Ends the connections that have no sockets and wait for the next one; resolves when they are gone. */
+  async closeIdle(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => session.closeIdle()));
+  }
 }
 
 class SharedSession {
@@ -76,6 +81,12 @@ class SharedSession {
     } finally {
       signal.removeEventListener('abort', release);
     }
+  }
+
+  async closeIdle(): Promise<void> {
+    if (this.#users > 0 || this.#connection === undefined) return;
+    this.#end();
+    await this.#connection.close();
   }
 
   #onConnected(connection: Connection): void {
@@ -162,5 +173,5 @@ function once(run: () => void): () => void {
   };
 }
 
-/** Of this process. */
+/** Of this process, for sockets that connect. */
 export const sharedSessions = new SessionPool();

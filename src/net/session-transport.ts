@@ -17,6 +17,8 @@ import type {
 
 /** Clients at a time unless the program says otherwise: each is a process with all its sockets. */
 const DEFAULT_SLOTS = 256;
+/** No socket is open: a client that does not answer has this time to come back for its end. */
+const IDLE_GRACE_MILLIS = 1000;
 /** Sockets of one client that may be open at a time; others wait. */
 const DEFAULT_OPEN_STREAMS = 1024;
 
@@ -73,8 +75,8 @@ export class SessionTransport implements Transport {
       },
       close: async () => {
         isStopped = true;
-        await Promise.all([...server.connections].map((connection) => connection.close()));
-        await server.close();
+        for (const connection of server.connections) void connection.close();
+        await server.close(IDLE_GRACE_MILLIS);
       },
     };
   }

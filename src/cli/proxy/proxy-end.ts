@@ -1,0 +1,36 @@
+/** One end of the proxy as people write it: `tcp:127.0.0.1:5432`, `rdma:storage-7:4433`, `rdma:[2001:db8::7]:4433`. */
+import { InvalidArgumentError } from 'commander';
+import { usageError } from '../../verbs/errors.js';
+import { targetArgument } from '../arguments.js';
+
+export interface ProxyEnd {
+  readonly kind: 'tcp' | 'rdma';
+  readonly host: string;
+  readonly port: number;
+}
+
+const ADVICE = 'Write tcp:HOST:PORT or rdma:HOST:PORT; an IPv6 address goes in brackets.';
+
+/** `mayBeAny`: port 0 means any free one. */
+export function proxyEndArgument(text: string, mayBeAny: boolean): ProxyEnd {
+  const [, kind, rest = ''] = /^(tcp|rdma):(.+)$/.exec(text) ?? [];
+  if ((kind !== 'tcp' && kind !== 'rdma') || !/:\d+$/.test(rest)) throw new InvalidArgumentError(ADVICE);
+  const isAny = mayBeAny && rest.endsWith(':0');
+  try {
+    const { host, port } = targetArgument(isAny ? `${rest.slice(0, -1)}1` : rest, 1);
+    return { kind, host, port: isAny ? 0 : port };
+  } catch {
+    throw new InvalidArgumentError(ADVICE);
+  }
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT unless exactly one end is RDMA. */
+export function checkEnds(listen: ProxyEnd, to: ProxyEnd): void {
+  if (listen.kind !== to.kind) return;
+  throw usageError(
+    `--listen and --to are both ${listen.kind}: one end is tcp, the other one rdma, and for RDMA on both ways run two proxies`,
+  );
+}
+
+export const endText = ({ kind, host, port }: ProxyEnd): string =>
+  `${kind}:${host.includes(':') ? `[${host}]` : host}:${port}`;

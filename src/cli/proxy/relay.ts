@@ -1,0 +1,45 @@
+/**
+ * Joins two sockets: what one reads the other writes, at the pace of the slower one. An end travels as an end, so that the other
+ * direction goes on; a failure travels as a reset.
+ *
+ * Invariants: both sockets close; the promise never rejects.
+ */
+import type { Duplex } from 'node:stream';
+
+/** What is common to sockets of node:net and of `queuepair/net`. */
+export interface RelaySocket extends Duplex {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  resetAndDestroy(): this;
+}
+
+export interface Relayed {
+  /** Bytes from the socket that came to the proxy to the one that it opened, and back. */
+  readonly bytesThere: number;
+  readonly bytesBack: number;
+  /** Which side failed and how; `undefined` when both sides ended in order. */
+  readonly failure: { readonly side: 'incoming' | 'outgoing'; readonly error: Error } | undefined;
+}
+
+export async function relay(incoming: RelaySocket, outgoing: RelaySocket): Promise<Relayed> {
+  let failure: Relayed['failure'];
+  const fail = (side: 'incoming' | 'outgoing', other: RelaySocket) => (error: Error) => {
+    failure ??= { side, error };
+    other.resetAndDestroy();
+  };
+  incoming.on('error', fail('incoming', outgoing));
+  outgoing.on('error', fail('outgoing', incoming));
+  if (incoming.destroyed) outgoing.resetAndDestroy();
+  const closed = Promise.all([incoming, outgoing].map(closing));
+  incoming.pipe(outgoing);
+  outgoing.pipe(incoming);
+  await closed;
+  return { bytesThere: incoming.bytesRead, bytesBack: outgoing.bytesRead, failure };
+}
+
+function closing(socket: RelaySocket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.closed) resolve();
+    else socket.once('close', () => resolve());
+  });
+}
