@@ -18,5 +18,7 @@ export type {
   SocketConnectOptions,
   SocketOptions,
 } from './net/options.js';
+export type { OfferedMemory, RsocketIomap } from './net/rsocket/rsocket-iomap.js';
+export type { IomapEntry } from './net/rsocket/wire/iomap-entry.js';
 export { type DropArgument, Server, type ServerEvents } from './net/server.js';
 export { type ReadyState, Socket, Socket as Stream } from './net/socket.js';

@@ -60,6 +60,7 @@ const rdma: Rule = (value) =>
   value === 'session' || value === 'rsocket' ? undefined : "'session' or 'rsocket'";
 const bytes = integer(0, 2 ** 31 - 1);
 const udpPort = integer(1, 65_535);
+const iomapEntries = integer(0, 128);
 
 const SOCKET_RULES: RuleTable<SocketOptions> = { allowHalfOpen: truth, highWaterMark: bytes, signal };
 
@@ -73,6 +74,7 @@ const CONNECT_RULES: Readonly<Record<string, Rule>> = {
   lookup: callback,
   rdma,
   udpPort,
+  iomapEntries,
   ownConnection: truth,
 };
 
@@ -83,6 +85,7 @@ const SERVER_RULES: RuleTable<ServerOptions> = {
   pauseOnConnect: truth,
   rdma,
   udpPort,
+  iomapEntries,
   noDelay: truth,
   keepAlive: truth,
   keepAliveInitialDelay: integer(0, MAX_MILLIS),

@@ -51,6 +51,8 @@ export interface SessionListenOptions
 export interface PlainOptions {
   /** UDP port of the peer's device. Default 4791; others only between soft devices that share a host. */
   readonly udpPort?: number;
+  /** Pieces of memory that the peer may offer (`socket.iomap`), 0 to 128. Default 0. */
+  readonly iomapEntries?: number;
 }
 
 /** `connect` takes more than these and ignores it, as agents hand over all they have. */

@@ -14,6 +14,7 @@ import { type NetAttempt, netError, nodeError } from './net-errors.js';
 import { checkConnect, checkSocket, checkTimeout } from './option-rules.js';
 import type { SocketConnectOptions, SocketOptions } from './options.js';
 import { PartingChannel } from './parting-channel.js';
+import type { RsocketIomap } from './rsocket/rsocket-iomap.js';
 import type { EndAddress, TransportStream } from './transport.js';
 import { transportOf } from './transports.js';
 
@@ -32,6 +33,7 @@ export class Socket extends ByteStream {
   /** Ends an attempt to connect. */
   #attempt: AbortController | undefined;
   #channel: PartingChannel | undefined;
+  #iomap: RsocketIomap | undefined;
   #local: EndAddress | undefined;
   #remote: EndAddress | undefined;
   /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
@@ -67,6 +69,11 @@ export class Socket extends ByteStream {
     if (this.connecting) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
     return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  /** Memory that either end lets the other write (`riomap`, `riowrite`): of connected sockets with `rdma: 'rsocket'` alone. */
+  get iomap(): RsocketIomap | undefined {
+    return this.#iomap;
   }
 
   get remoteAddress(): string | undefined {
@@ -275,6 +282,7 @@ export class Socket extends ByteStream {
   }
 
   #take(stream: TransportStream): void {
+    this.#iomap = stream.iomap;
     this.#local = stream.local;
     this.#remote = stream.remote;
     this.#channel = new PartingChannel(stream);

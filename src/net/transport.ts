@@ -6,6 +6,7 @@
  * got it; what `connect` rejects with has left nothing open; both tell failures as RdmaError, which the socket translates.
  */
 import type { ByteChannel } from '../connection/byte-channel.js';
+import type { RsocketIomap } from './rsocket/rsocket-iomap.js';
 
 /** One end of a stream, in the words of node:net. */
 export interface EndAddress {
@@ -18,6 +19,8 @@ export interface TransportStream {
   readonly channel: ByteChannel;
   readonly local: EndAddress;
   readonly remote: EndAddress;
+  /** Of rsockets alone. */
+  readonly iomap?: RsocketIomap;
   /** Told once, when the channel was closed. */
   release(): void;
 }

@@ -18,11 +18,14 @@ import type {
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function transportOf(options: SocketConnectOptions | ServerOptions): Transport {
   if (options.rdma !== 'rsocket') return new SessionTransport(options);
-  const { device, udpPort } = options;
+  const { device, udpPort, iomapEntries } = options;
   if (device === undefined) {
     throw usageError("{ rdma: 'rsocket' } needs device: an open device or the name of one with its address");
   }
-  return new PlainTransport(device, udpPort === undefined ? {} : { udpPort });
+  return new PlainTransport(device, {
+    ...(udpPort === undefined ? {} : { udpPort }),
+    ...(iomapEntries === undefined ? {} : { iomapEntries }),
+  });
 }
 
 /** Rsockets on a device that is there as long as one of them is. */

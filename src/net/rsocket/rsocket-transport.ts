@@ -141,6 +141,7 @@ class RsocketListening implements ListeningTransport {
 
 const streamOf = (channel: RsocketChannel): RsocketStream => ({
   channel,
+  iomap: channel.iomap,
   local: endOf(channel.connection.local),
   remote: endOf(channel.connection.remote),
   // A connection of its own goes with its channel.

@@ -8,6 +8,7 @@ import { openEndpoint } from '../../../src/endpoint/endpoint.js';
 import { RsocketTransport } from '../../../src/net/rsocket/rsocket-transport.js';
 import { readPrivateData } from '../../../src/net/rsocket/wire/private-data.js';
 import type { ListeningTransport, TransportStream } from '../../../src/net/transport.js';
+import * as net from '../../../src/net.js';
 import type { RKey } from '../../../src/verbs/brands.js';
 import type { RdmaError } from '../../../src/verbs/errors.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
@@ -132,4 +133,27 @@ test('a client that says more than was written ends alone, and is counted', asyn
   assert.equal(String(text), 'still here');
   honest.resume();
   await once(honest, 'close');
+});
+
+test('a socket with rdma rsocket has the iomap of its connection, others have none', async () => {
+  await using pair = await CmPair.open();
+  const { udpPort = 4791, host } = pair.to;
+  const plain = { rdma: 'rsocket', iomapEntries: 1 } as const;
+  const server = net.createServer({ ...plain, device: pair.server });
+  await once(server.listen({ port: 0, host }), 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const socket = net.connect({ ...plain, device: pair.client, host, port, udpPort });
+  assert.equal(typeof socket.iomap, 'undefined');
+  const [[served]] = (await Promise.all([once(server, 'connection'), once(socket, 'connect')])) as [
+    [net.Socket],
+    unknown,
+  ];
+  const offer = await served.iomap?.offer(16);
+  await socket.iomap?.untilOffered(0, 16);
+  await socket.iomap?.write(4, Buffer.from('here'));
+  assert.equal(Buffer.from(offer?.bytes ?? []).toString('latin1', 4, 8), 'here');
+  served.resume();
+  socket.end();
+  await Promise.all([once(served, 'close'), once(socket, 'close')]);
+  await once(server.close(), 'close');
 });

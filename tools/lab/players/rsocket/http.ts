@@ -1,31 +1,36 @@
-/** node:http as it is, over an rsocket: a server of COUNT bytes, or a client that fetches what there is. */
-
+/** node:http as it is, over queuepair/net by rsocket: a server of COUNT bytes, or a client that fetches what there is. */
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { connect, createServer as createNetServer, type Socket } from '../../../../src/net.js';
 import type { Player, PlayerOptions } from '../player.js';
-import { oneStream } from './one-stream.js';
 import { hashOf, sampleHash, sampleStream } from './sample.js';
 
 export const http: Player = (options) => (options.host === undefined ? serve(options) : fetchAll(options));
 
-async function serve(options: PlayerOptions): ReturnType<Player> {
-  const server = createServer((_request, response) => {
-    response.setHeader('content-length', options.count);
-    pipeline(sampleStream(options.count), response).catch(() => {});
+/** One client. */
+async function serve({ device, port, bind, count, onListening }: PlayerOptions): ReturnType<Player> {
+  const web = createServer((_request, response) => {
+    response.setHeader('content-length', count);
+    pipeline(sampleStream(count), response).catch(() => {});
   });
-  const { stream, over } = await oneStream(options);
-  server.emit('connection', stream);
-  await over();
-  return { bytes: options.count, sha256: sampleHash(options.count) };
+  const server = createNetServer({ rdma: 'rsocket', device, allowHalfOpen: true }, (socket) => {
+    web.emit('connection', socket);
+  });
+  server.listen({ port, ...(bind === undefined ? {} : { host: bind }) }, onListening);
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  await once(socket, 'close');
+  server.close();
+  await once(server, 'close');
+  return { bytes: count, sha256: sampleHash(count) };
 }
 
-async function fetchAll(options: PlayerOptions): ReturnType<Player> {
-  const { stream, over } = await oneStream(options);
-  const request = get({ createConnection: () => stream as Duplex, path: '/' });
+async function fetchAll({ device, host = '', port }: PlayerOptions): ReturnType<Player> {
+  const socket = connect({ rdma: 'rsocket', device, host, port });
+  const isClosed = once(socket, 'close');
+  const request = get({ createConnection: () => socket, path: '/' });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   const came = await hashOf(response);
-  await over();
+  await isClosed;
   return { ...came, status: response.statusCode ?? 0 };
 }

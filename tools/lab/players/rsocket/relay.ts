@@ -3,50 +3,35 @@
  * rsocket clients of PORT go on as TCP to PORT of this machine. Until SIGTERM.
  */
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import * as tcp from 'node:net';
+import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ByteStream } from '../../../../src/connection/byte-stream.js';
-import { RsocketTransport } from '../../../../src/net/rsocket/rsocket-transport.js';
-import type { TransportStream } from '../../../../src/net/transport.js';
+import * as rdma from '../../../../src/net.js';
 import type { Player } from '../player.js';
 
 const LOOPBACK = '127.0.0.1';
 
-export const relay: Player = async ({ device, host, port, bind = '0.0.0.0', onListening }) => {
-  const transport = new RsocketTransport(device);
+export const relay: Player = async ({ device, host, port, bind, onListening }) => {
   const joins: Promise<boolean>[] = [];
-  const failures: Error[] = [];
-  const onFailure = (error: Error): void => void failures.push(error);
+  const plain = { rdma: 'rsocket', device, allowHalfOpen: true } as const;
   if (host === undefined) {
-    const onStream = (stream: TransportStream): void => {
-      const socket = connect({ host: LOOPBACK, port, allowHalfOpen: true });
-      joins.push(join(socket, stream));
-    };
-    await transport.listen({ host: bind, port }, { onStream, onFailure });
-    onListening();
-  } else {
-    const signal = new AbortController().signal;
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-      const stream = transport.connect({ host, addresses: [host], port, signal });
-      joins.push(stream.then((opened) => join(socket, opened)));
+    const server = rdma.createServer(plain, (socket) => {
+      joins.push(join(socket, tcp.connect({ host: LOOPBACK, port, allowHalfOpen: true })));
     });
-    await once(server.listen(port, LOOPBACK), 'listening');
-    onListening();
+    server.listen({ port, ...(bind === undefined ? {} : { host: bind }) }, onListening);
+  } else {
+    const server = tcp.createServer({ allowHalfOpen: true }, (socket) => {
+      joins.push(join(socket, rdma.connect({ ...plain, host, port })));
+    });
+    server.listen(port, LOOPBACK, onListening);
   }
   await once(process, 'SIGTERM');
-  const whole = (await Promise.allSettled(joins)).filter(
-    (ended) => ended.status === 'fulfilled' && ended.value,
-  ).length;
-  return { connections: joins.length, whole };
+  const ended = await Promise.all(joins);
+  return { connections: joins.length, whole: ended.filter(Boolean).length };
 };
 
 /** Resolves with whether both directions came to their end in order. */
-async function join(socket: Socket, { channel }: TransportStream): Promise<boolean> {
-  const stream = new ByteStream();
-  stream.attach(channel);
-  const ended = await Promise.allSettled([
-    pipeline(socket, stream, { end: true }),
-    pipeline(stream, socket, { end: true }),
-  ]);
+async function join(one: Duplex, other: Duplex): Promise<boolean> {
+  const ended = await Promise.allSettled([pipeline(one, other), pipeline(other, one)]);
   return ended.every(({ status }) => status === 'fulfilled');
 }
