@@ -1,12 +1,21 @@
 /** `queuepair nvme`: disks over NVMe over Fabrics. */
 import { Command } from 'commander';
+import { nvmeBenchCommand } from './nvme/nvme-bench.js';
+import { nvmeReadCommand, nvmeWriteCommand } from './nvme/nvme-copy.js';
+import { nvmeDiscoverCommand } from './nvme/nvme-discover.js';
 import { nvmeServeCommand } from './nvme/nvme-serve.js';
 
 export function nvmeCommand(): Command {
   const command = new Command('nvme').description(
-    'disks over NVMe over Fabrics: serve one to hosts such as Linux',
+    'disks over NVMe over Fabrics: serve them, find them, copy them',
   );
-  for (const one of [nvmeServeCommand()])
-    command.addCommand(one.helpOption('-h, --help', 'explain this command'));
+  const commands = [
+    nvmeServeCommand(),
+    nvmeDiscoverCommand(),
+    nvmeReadCommand(),
+    nvmeWriteCommand(),
+    nvmeBenchCommand(),
+  ];
+  for (const one of commands) command.addCommand(one.helpOption('-h, --help', 'explain this command'));
   return command;
 }

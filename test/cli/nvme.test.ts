@@ -1,6 +1,6 @@
 /** `queuepair nvme serve`: what it serves, says and refuses, and what is left when it is killed. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -126,4 +126,37 @@ test('wrong arguments are told in one sentence', async () => {
   const { code, stdout } = await runProgram(['nvme', 'serve', '--help']);
   assert.equal(code, 0);
   assert.match(stdout, /nvme connect -t rdma/);
+});
+
+test('a disk is discovered, written, read and measured by the other commands', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-nvme-'));
+  try {
+    const { program, port } = await serve('127.0.1.26', '--memory', '8MiB', '--block', '512');
+    const place = ['-d', 'soft:127.0.1.27', '--json', `127.0.1.26:${port}`];
+    const nvme = (command: string, ...args: string[]) => runProgram(['nvme', command, ...place, ...args]);
+    const found = await nvme('discover');
+    assert.equal(found.code, 0, found.stderr);
+    assert.deepEqual(
+      found.events.map(({ nqn }) => nqn),
+      ['nqn.2014-08.org.nvmexpress.discovery', NQN],
+    );
+    const [source, copy] = [join(folder, 'source'), join(folder, 'copy')];
+    writeFileSync(source, Buffer.alloc(5 << 20, 'some text '));
+    const wrote = await nvme('write', NQN, source, '--offset', '512');
+    assert.equal(wrote.code, 0, wrote.stderr);
+    const read = await nvme('read', NQN, copy, '--offset', '512', '--length', '5MiB', '--queues', '2');
+    assert.equal(read.code, 0, read.stderr);
+    assert.ok(readFileSync(copy).equals(readFileSync(source)));
+    const measured = await nvme('bench', NQN, '--seconds', '1', '--depth', '4');
+    assert.ok((measured.events.at(-1)?.['operations'] as number) > 10, measured.stderr);
+    writeFileSync(source, 'short');
+    const odd = await nvme('write', NQN, source);
+    assert.match(odd.stderr, /the file has 5 bytes, which is no multiple of the disk's blocks of 512 bytes/);
+    const none = await nvme('read', 'nqn.2026-01.test:none', copy);
+    assert.match(none.stderr, /nqn\.2026-01\.test:none, which the target does not serve/);
+    program.kill('SIGTERM');
+    await program.ended;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -11,8 +11,8 @@ import { nearOf } from '../local-address.js';
 import { createOutput, type Output } from '../output.js';
 import { firstSignal, signalExitCode } from '../shutdown.js';
 import { checkStockPort } from '../stock-tool.js';
+import { STANDARD_PORT } from './reach.js';
 
-const STANDARD_PORT = 4420;
 const MAX_BLOCK_BYTES = 4096;
 
 const EXAMPLES = `

@@ -1,0 +1,60 @@
+/** `queuepair nvme bench`: operations a second and bandwidth of a disk, read at random. */
+import { randomInt } from 'node:crypto';
+import { Command } from 'commander';
+import type { NvmeNamespace } from '../../nvme/host/namespace.js';
+import { usageError } from '../../verbs/errors.js';
+import { bytesArgument, countArgument, type Target } from '../arguments.js';
+import { createOutput } from '../output.js';
+import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
+
+const MAX_DEPTH = 1024;
+const MAX_SECONDS = 3600;
+
+interface BenchFlags extends DiskFlags {
+  readonly size: number;
+  readonly depth: number;
+  readonly seconds: number;
+  readonly write?: boolean;
+}
+
+export const nvmeBenchCommand = (): Command =>
+  withDiskFlags(new Command('bench').description('measure random reads of a disk, or writes'))
+    .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
+    .argument('<nqn>', 'name of the subsystem')
+    .option('--size <bytes>', 'bytes of an operation', bytesArgument, 4096)
+    .option('--depth <count>', 'operations under way', countArgument(MAX_DEPTH), 32)
+    .option('--seconds <seconds>', 'how long', countArgument(MAX_SECONDS), 3)
+    .option('--write', 'write zeros: what is on the disk is lost')
+    .action((target: Target, nqn: string, flags: BenchFlags) => bench(target, nqn, flags));
+
+const bench = (target: Target, nqn: string, flags: BenchFlags): Promise<void> =>
+  usingDisk(target, nqn, flags, async (controller) => {
+    const disk = controller.namespace(flags.namespace);
+    const { size, depth, write = false } = flags;
+    if (size % disk.blockBytes !== 0 || size === 0 || size > disk.sizeBytes) {
+      throw usageError(`--size must be a multiple of the disk's blocks of ${disk.blockBytes} bytes`);
+    }
+    const begin = performance.now();
+    const deadline = begin + flags.seconds * 1000;
+    const workers = Array.from({ length: depth }, () => work(disk, size, write, deadline));
+    const operations = (await Promise.all(workers)).reduce((sum, count) => sum + count, 0);
+    const seconds = (performance.now() - begin) / 1000;
+    const perSecond = operations / seconds;
+    const output = createOutput(flags.json === true);
+    output.event({ event: 'result', operations, seconds, perSecond, bytesPerSecond: perSecond * size });
+    output.line(
+      `${write ? 'writes' : 'reads'} of ${size} bytes, ${depth} at a time: ${perSecond.toFixed(0)} a second, ${((perSecond * size) / 2 ** 20).toFixed(1)} MiB/s`,
+    );
+  });
+
+async function work(disk: NvmeNamespace, size: number, isWrite: boolean, deadline: number): Promise<number> {
+  const bytes = new Uint8Array(size);
+  const places = Math.floor(disk.sizeBytes / size);
+  let count = 0;
+  while (performance.now() < deadline) {
+    const offset = randomInt(places) * size;
+    await (isWrite ? disk.write(offset, bytes) : disk.read(offset, bytes));
+    count++;
+  }
+  return count;
+}

@@ -1,0 +1,110 @@
+/** `queuepair nvme read` and `write`: copies between a disk and a file, with a line of progress on a terminal. */
+import { open } from 'node:fs/promises';
+import { Command } from 'commander';
+import type { NvmeNamespace } from '../../nvme/host/namespace.js';
+import type { NvmeController } from '../../nvme/host/nvme-host.js';
+import { usageError } from '../../verbs/errors.js';
+import { bytesArgument, type Target } from '../arguments.js';
+import { createOutput, type Output } from '../output.js';
+import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
+
+/** Under way at a time. */
+const PIECE_BYTES = 4 << 20;
+
+interface CopyFlags extends DiskFlags {
+  readonly offset: number;
+  readonly length?: number;
+}
+
+const withPlace = (command: Command): Command =>
+  withDiskFlags(command)
+    .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
+    .argument('<nqn>', 'name of the subsystem')
+    .argument('<file>', 'the file')
+    .option('--offset <bytes>', 'where on the disk to begin', bytesArgument, 0);
+
+export const nvmeReadCommand = (): Command =>
+  withPlace(new Command('read').description('copy a disk, or a part of it, into a file'))
+    .option('--length <bytes>', 'how much (default: up to the end)', bytesArgument)
+    .action((target: Target, nqn: string, file: string, flags: CopyFlags) => read(target, nqn, file, flags));
+
+export const nvmeWriteCommand = (): Command =>
+  withPlace(new Command('write').description('copy a file onto a disk, and flush')).action(
+    (target: Target, nqn: string, file: string, flags: CopyFlags) => write(target, nqn, file, flags),
+  );
+
+const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
+  usingDisk(target, nqn, flags, async (controller) => {
+    const disk = controller.namespace(flags.namespace);
+    const { offset, length = disk.sizeBytes - offset } = flags;
+    const file = await open(path, 'w');
+    try {
+      await inPieces('read', length, flags, async (at, bytes) => {
+        const piece = new Uint8Array(wholeBlocks(bytes, disk));
+        await disk.read(offset + at, piece);
+        await file.writeFile(piece.subarray(0, bytes));
+      });
+    } finally {
+      await file.close();
+    }
+  });
+
+const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
+  usingDisk(target, nqn, flags, async (controller: NvmeController) => {
+    const disk = controller.namespace(flags.namespace);
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      if (size % disk.blockBytes !== 0) {
+        throw usageError(
+          `the file has ${size} bytes, which is no multiple of the disk's blocks of ${disk.blockBytes} bytes`,
+        );
+      }
+      await inPieces('written', size, flags, async (at, bytes) => {
+        const piece = new Uint8Array(bytes);
+        for (let done = 0; done < bytes; ) {
+          const { bytesRead } = await file.read(piece, done, bytes - done, at + done);
+          if (bytesRead === 0) throw usageError('the file became shorter while it was read');
+          done += bytesRead;
+        }
+        await disk.write(flags.offset + at, piece);
+      });
+      await disk.flush();
+    } finally {
+      await file.close();
+    }
+  });
+
+async function inPieces(
+  what: string,
+  length: number,
+  flags: CopyFlags,
+  move: (at: number, bytes: number) => Promise<void>,
+): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const begin = performance.now();
+  for (let at = 0; at < length; at += PIECE_BYTES) {
+    await move(at, Math.min(PIECE_BYTES, length - at));
+    showProgress(Math.min(length, at + PIECE_BYTES), length, output);
+  }
+  const seconds = (performance.now() - begin) / 1000;
+  output.event({ event: 'result', bytes: length, seconds });
+  output.line(
+    `${length} bytes ${what} in ${seconds.toFixed(2)} s, ${(length / 2 ** 20 / seconds).toFixed(1)} MiB/s`,
+  );
+}
+
+const BAR_CHARS = 30;
+
+/** On the same line again and again, where somebody looks at it. */
+function showProgress(done: number, all: number, { json }: Output): void {
+  if (json || process.stderr.isTTY !== true) return;
+  const filled = Math.round((done / all) * BAR_CHARS);
+  const end = done === all ? '\n' : '';
+  process.stderr.write(
+    `\r[${'#'.repeat(filled).padEnd(BAR_CHARS)}] ${Math.round((done / all) * 100)} %${end}`,
+  );
+}
+
+const wholeBlocks = (bytes: number, { blockBytes }: NvmeNamespace): number =>
+  Math.ceil(bytes / blockBytes) * blockBytes;

@@ -1,0 +1,21 @@
+/** `queuepair nvme discover`: what a target serves to this host. */
+import { Command } from 'commander';
+import { discoverNvme } from '../../nvme/host/nvme-host.js';
+import type { Target } from '../arguments.js';
+import { createOutput, type Output } from '../output.js';
+import { nvmeTarget, type ReachFlags, reaching, withReach } from './reach.js';
+
+export const nvmeDiscoverCommand = (): Command =>
+  withReach(new Command('discover').description('ask a target what it serves'))
+    .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
+    .action((target: Target, flags: ReachFlags) =>
+      discover(target, flags, createOutput(flags.json === true)),
+    );
+
+async function discover(target: Target, flags: ReachFlags, output: Output): Promise<void> {
+  const found = await reaching(target, flags, discoverNvme);
+  for (const { nqn, host, port, isDiscovery } of found) {
+    output.event({ event: 'subsystem', nqn, host, port, isDiscovery });
+    output.line(`${nqn}  ${host}:${port}${isDiscovery ? '  (discovery)' : ''}`);
+  }
+}
