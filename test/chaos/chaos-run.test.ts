@@ -30,8 +30,9 @@ test('faults of every cheap kind lose, double, reorder and leak nothing', async 
     JSON.stringify({ faults: 10, lost: 0, duplicated: 0, reordered: 0, leaked: 0 }),
     stderr,
   );
-  const details = JSON.parse(lines[0] ?? '') as { messages: number; corrupted: number };
+  const details = JSON.parse(lines[0] ?? '') as { messages: number; streams: number; corrupted: number };
   assert.ok(details.messages > 100, `${details.messages} messages`);
+  assert.ok(details.streams > 10, `${details.streams} streams`);
   assert.equal(details.corrupted, 0);
 });
 

@@ -11,6 +11,9 @@ const progress = (fields: Partial<Progress>, client = 1, number = 1): Progress =
   lost: 0,
   duplicated: 0,
   reordered: 0,
+  streams: 0,
+  streamsLost: 0,
+  streamsDuplicated: 0,
   corrupted: 0,
   recoveries: 0,
   over: true,
@@ -60,4 +63,12 @@ test('progress of a client is that of all its incarnations, and reports replace 
   ledger.note('client', progress({ received: 100, acknowledged: 100 }, 2, 1));
   assert.deepEqual(ledger.progressOf(1), { received: 7, acknowledged: 8 });
   assert.equal(ledger.messages, 107);
+});
+
+test('bodies of streams that were too short or too long count as lost and doubled', () => {
+  const ledger = new Ledger();
+  ledger.note('client', progress({ acknowledged: 10, received: 5, streams: 3, streamsLost: 1 }));
+  ledger.note('server', progress({ acknowledged: 5, received: 10, streams: 2, streamsDuplicated: 2 }));
+  const { lost, duplicated, streams } = ledger.totals();
+  assert.deepEqual([lost, duplicated, streams], [1, 2, 5]);
 });

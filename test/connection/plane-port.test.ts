@@ -211,6 +211,43 @@ test('a connection recovers with its data plane behind a port: queue pair, sessi
   assert.ok((port.told.get('onProofSeen') ?? 0) > 0);
 });
 
+test('streams pass a data plane behind a port, both ways, with resets, and survive the end of the connection', async () => {
+  await using rig = await startRig();
+  const { client, served, device } = rig;
+  let answered = (): void => {};
+  const hasAnswered = new Promise<void>((resolve) => {
+    answered = resolve;
+  });
+  served.on('stream', (stream) => {
+    stream.on('error', () => {});
+    if (stream.id === -1) stream.pipe(stream);
+    else if (stream.id === -2) stream.resume();
+    else stream.end('last words', answered);
+  });
+  const there = client.openStream();
+  const read: Buffer[] = [];
+  there.on('data', (bytes: Buffer) => void read.push(bytes));
+  const ended = once(there, 'end');
+  const body = Buffer.alloc(3_000_000, 'stream');
+  there.write(body.subarray(0, 1_000_000));
+  await device.failQueuePairs();
+  there.end(body.subarray(1_000_000));
+  await ended;
+  assert.ok(Buffer.concat(read).equals(body));
+  const reset = client.openStream();
+  const failed = once(reset, 'error') as Promise<[Error]>;
+  reset.write('x');
+  reset.destroy(new Error('enough'));
+  assert.equal((await failed)[0].message, 'enough');
+  const unread = client.openStream();
+  unread.end('a');
+  await hasAnswered;
+  await client.close();
+  let text = '';
+  for await (const bytes of unread) text += bytes;
+  assert.equal(text, 'last words');
+});
+
 test('errors cross the port with code, status and cause', async () => {
   await using rig = await startRig();
   const { client, served, device } = rig;

@@ -5,12 +5,18 @@ import { connect } from '../../src/connection/client.js';
 import type { Connection } from '../../src/connection/connection.js';
 import { listen, type Server } from '../../src/connection/server.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
-import type { Incarnation, Order, Report, Setup } from './protocol.js';
+import type { Incarnation, Order, Progress, Report, Setup } from './protocol.js';
+import { StreamTraffic } from './stream-traffic.js';
 import { Traffic } from './traffic.js';
 
 const RECOVERY = { recoveryMillis: 15_000, keepAliveMillis: 250 } as const;
 /** Small, so that flow control is part of every run. */
-const DATA_PATH = { receiveSlots: 16, slotBytes: 8192, bufferBytes: 64 * 1024 } as const;
+const DATA_PATH = {
+  receiveSlots: 16,
+  slotBytes: 8192,
+  bufferBytes: 64 * 1024,
+  streams: { open: 3, windowBytes: 50_000 },
+} as const;
 const MEMORY_SAMPLES = 10;
 const MEMORY_SAMPLE_MILLIS = 300;
 const RETRY_MILLIS = 20;
@@ -58,8 +64,13 @@ function heapBytes(): number {
   return heapUsed + arrayBuffers;
 }
 
-async function runTraffic(connection: Connection, incarnation: Incarnation): Promise<void> {
-  const traffic = new Traffic(connection, incarnation, (progress) => tell({ event: 'progress', progress }));
+async function runTraffic(
+  connection: Connection,
+  streams: StreamTraffic,
+  incarnation: Incarnation,
+): Promise<void> {
+  const report = (progress: Progress): void => tell({ event: 'progress', progress });
+  const traffic = new Traffic(connection, streams, incarnation, report);
   traffics.add(traffic);
   if (finishing) traffic.finish();
   await traffic.run();
@@ -84,9 +95,10 @@ async function runServer(): Promise<void> {
       ...DATA_PATH,
     },
     async (connection) => {
+      const streams = new StreamTraffic(connection);
       const hello = await connection.receive();
       if (hello === undefined) return;
-      await runTraffic(connection, JSON.parse(Buffer.from(hello.data).toString()) as Incarnation);
+      await runTraffic(connection, streams, JSON.parse(Buffer.from(hello.data).toString()) as Incarnation);
     },
   );
   tell({ event: 'ready', port: server.address.port });
@@ -98,10 +110,11 @@ async function runClient(): Promise<void> {
   for (let number = setup.incarnation; !finishing; number++) {
     const connection = await connectPatiently(caPem, own);
     if (connection === undefined) return;
+    const streams = new StreamTraffic(connection);
     const incarnation = { client: setup.client, number };
     try {
       await connection.send(JSON.stringify(incarnation));
-      await runTraffic(connection, incarnation);
+      await runTraffic(connection, streams, incarnation);
     } catch {
       // The connection was lost before it had any traffic: the next one begins.
     }

@@ -17,6 +17,7 @@ export interface Totals {
   readonly reordered: number;
   readonly corrupted: number;
   readonly messages: number;
+  readonly streams: number;
   readonly recoveries: number;
   readonly incarnations: number;
 }
@@ -50,12 +51,21 @@ export class Ledger {
   }
 
   totals(): Totals {
-    const sum = { lost: 0, duplicated: 0, reordered: 0, corrupted: 0, messages: 0, recoveries: 0 };
+    const sum = {
+      lost: 0,
+      duplicated: 0,
+      reordered: 0,
+      corrupted: 0,
+      messages: 0,
+      streams: 0,
+      recoveries: 0,
+    };
     for (const ends of this.#ends.values()) {
       for (const end of [ends.server, ends.client]) {
         if (end === undefined) continue;
-        sum.lost += end.lost;
-        sum.duplicated += end.duplicated;
+        sum.lost += end.lost + end.streamsLost;
+        sum.duplicated += end.duplicated + end.streamsDuplicated;
+        sum.streams += end.streams;
         sum.reordered += end.reordered;
         sum.corrupted += end.corrupted;
         sum.messages += end.received;

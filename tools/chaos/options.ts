@@ -13,8 +13,8 @@ export interface ChaosOptions {
 
 export const USAGE = `usage: npm run chaos -- [--faults N] [--seed N] [--only NAME,…] [--json]
 
-A server and three clients as processes of their own, with messages flowing both ways and RDMA writes and reads in
-between, while faults strike one after the other, sometimes two at once.
+A server and three clients as processes of their own, with messages and streams flowing both ways and RDMA writes and
+reads in between, while faults strike one after the other, sometimes two at once.
 
   --faults N     how many; default 1000
   --seed N       which faults, when and for how long; default: a random one, which is printed

@@ -16,7 +16,11 @@ export interface Progress {
   readonly lost: number;
   readonly duplicated: number;
   readonly reordered: number;
-  /** Messages, or pieces of remote memory, whose bytes were not what they should be. */
+  /** Bodies of streams that were read to their end, and those of them that were shorter or longer than they should be. */
+  readonly streams: number;
+  readonly streamsLost: number;
+  readonly streamsDuplicated: number;
+  /** Messages, bodies of streams, or pieces of remote memory, whose bytes were not what they should be. */
   readonly corrupted: number;
   readonly recoveries: number;
   /** The end has come: nothing more will be counted. */

@@ -5,6 +5,7 @@
 import type { Connection } from '../../src/connection/connection.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import type { Incarnation, Progress } from './protocol.js';
+import type { StreamTraffic } from './stream-traffic.js';
 
 /** Messages under way at a time. */
 const WINDOW = 12;
@@ -18,6 +19,7 @@ const PIECE_BYTES = 4096;
 export class Traffic {
   readonly #connection: Connection;
   readonly #incarnation: Incarnation;
+  readonly #streams: StreamTraffic;
   readonly #report: (progress: Progress) => void;
   readonly #timer: NodeJS.Timeout;
   /** Numbers that were skipped and may still come, out of order. */
@@ -33,8 +35,14 @@ export class Traffic {
   #finishing = false;
   #reported = '';
 
-  constructor(connection: Connection, incarnation: Incarnation, report: (progress: Progress) => void) {
+  constructor(
+    connection: Connection,
+    streams: StreamTraffic,
+    incarnation: Incarnation,
+    report: (progress: Progress) => void,
+  ) {
     this.#connection = connection;
+    this.#streams = streams;
     this.#incarnation = incarnation;
     this.#report = report;
     this.#timer = setInterval(() => this.#tell(false), REPORT_MILLIS);
@@ -51,12 +59,13 @@ export class Traffic {
   /** Sends nothing more. */
   finish(): void {
     this.#finishing = true;
+    this.#streams.finish();
   }
 
   async #sendAll(): Promise<void> {
     const lanes = Array.from({ length: WINDOW }, (_, lane) => this.#sendLane(lane));
     try {
-      await Promise.all(lanes);
+      await Promise.all([...lanes, this.#streams.run()]);
     } finally {
       // Else the peer, which knows nothing of a lane that failed, would send for ever.
       await this.#connection.close();
@@ -84,7 +93,7 @@ export class Traffic {
 
   async #takeAll(): Promise<void> {
     for await (const { data } of this.#connection) this.#take(Buffer.from(data));
-    this.#finishing = true;
+    this.finish();
   }
 
   #take(data: Buffer): void {
@@ -114,7 +123,10 @@ export class Traffic {
       lost: this.#lost,
       duplicated: this.#duplicated,
       reordered: this.#reordered,
-      corrupted: this.#corrupted,
+      streams: this.#streams.streams,
+      streamsLost: this.#streams.lost,
+      streamsDuplicated: this.#streams.duplicated,
+      corrupted: this.#corrupted + this.#streams.corrupted,
       recoveries: this.#connection.statistics.recoveries,
       over,
       ...(failure === undefined ? {} : { failure }),
