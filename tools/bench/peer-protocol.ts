@@ -59,6 +59,13 @@ export interface StreamConfig extends PeerConfig, Pick<Load, 'bytes' | 'count' |
   readonly device: string;
 }
 
+/** Requests of HTTP over one socket that is kept; `bytes` are those of an answer. */
+export interface HttpConfig extends PeerConfig, Load {
+  readonly over: 'queuepair' | 'queuepair-sealed' | 'net' | 'tls' | 'unix';
+  readonly certificates: string;
+  readonly device: string;
+}
+
 export interface ConnectConfig extends PeerConfig {
   readonly count: number;
   readonly warmup: number;

@@ -7,6 +7,7 @@ import { libfabricMissing, runLibfabric } from './libfabric.js';
 import { runPair } from './pair.js';
 import type {
   ConnectConfig,
+  HttpConfig,
   Load,
   PeerConfig,
   PeerResult,
@@ -81,6 +82,18 @@ export function streamSubject(
   const { bytes, count, warmup } = loadOf(context, work);
   const config = { ...work, bytes, count, warmup, certificates };
   const run = () => runPeers<StreamConfig>(context, 'stream-peer', config);
+  return { name, ...(note === undefined ? {} : { note }), run };
+}
+
+export function httpSubject(
+  context: SuiteContext,
+  name: string,
+  work: Sized & Pick<HttpConfig, 'over'>,
+  note?: string,
+): Subject {
+  const { certificates } = context;
+  const config = { ...work, ...loadOf(context, work), certificates };
+  const run = () => runPeers<HttpConfig>(context, 'http-peer', config);
   return { name, ...(note === undefined ? {} : { note }), run };
 }
 

@@ -7,6 +7,7 @@ import {
   connectSubject,
   dgramSubject,
   floorSubject,
+  httpSubject,
   libfabricSubject,
   type SuiteContext,
   socketSubject,
@@ -34,6 +35,8 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   bandwidth(context, 'read-bw', 'read'),
   bandwidth(context, 'send-bw', 'send'),
   streamBandwidth(context),
+  http(context, 'stream-http-64', SMALL_BYTES, { count: 4000, batch: 20, warmup: 4000 }),
+  http(context, 'stream-http-1m', MIB, { count: 200, batch: 4, warmup: 200 }),
   messageRate(context),
   serverCost(context),
   connecting(context),
@@ -109,6 +112,30 @@ function streamBandwidth(context: SuiteContext): Benchmark {
       streamSubject(context, 'node-tls', { over: 'tls', ...chunks }),
     ],
     goals: [{ subject: 'queuepair', relation: '≥', factor: 1, other: 'node-tls' }],
+  };
+}
+
+function http(
+  context: SuiteContext,
+  name: string,
+  bytes: number,
+  load: { readonly count: number; readonly batch: number; readonly warmup: number },
+): Benchmark {
+  const work = { bytes, ...load };
+  return {
+    name,
+    title: `HTTP over a socket that is kept: GET, and an answer of ${bytes} bytes`,
+    unit: 'µs',
+    better: 'lower',
+    ours: ['queuepair-net', 'queuepair-net-sealed'],
+    subjects: [
+      httpSubject(context, 'queuepair-net', { over: 'queuepair', ...work }),
+      httpSubject(context, 'queuepair-net-sealed', { over: 'queuepair-sealed', ...work }),
+      httpSubject(context, 'node-net', { over: 'net', ...work }),
+      httpSubject(context, 'node-tls', { over: 'tls', ...work }),
+      httpSubject(context, 'unix', { over: 'unix', ...work }),
+    ],
+    goals: [{ subject: 'queuepair-net', relation: '≤', factor: 1, other: 'node-tls' }],
   };
 }
 
