@@ -8,7 +8,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { loadAddon } from '../../../src/native/addon.js';
 import { compileRdmacmStandIn } from '../../../testkit/rdmacm-stand-in.js';
 import { compileNoOp } from '../../../tools/verbs-cost/no-op-library.js';
@@ -16,7 +15,8 @@ import { compileNoOp } from '../../../tools/verbs-cost/no-op-library.js';
 export const OPEN_DEVICE = new URL('../../../src/open-device.js', import.meta.url).href;
 export const CM = new URL('../../../src/cm.js', import.meta.url).href;
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-rdmacm-'));
-after(() => rmSync(folder, { recursive: true }));
+// Not `after`: where several test files share a process it runs when those of the first are over.
+process.once('exit', () => rmSync(folder, { recursive: true }));
 
 const addon = loadAddon();
 const verbs = join(folder, 'libverbs.so');
