@@ -20,7 +20,6 @@ import { SGL_ENTRY_BYTES } from './sgl-entry.js';
 import { isAddressRange, readAddress, writeAddress } from './wide-number.js';
 
 export const PRIVATE_DATA_BYTES = 40;
-export const MAX_IOMAP_ENTRIES = 0x7f00;
 const VERSION = 1;
 const FLAG_BIG_ENDIAN = 1;
 const FLAG_IOMAP = 2;
