@@ -102,7 +102,7 @@ test('pieces of another device are refused in receives of several pieces, and ta
   assert.equal(receives.count, before);
 });
 
-test('flags of a request reach the engine, and an address that no number holds does not', () => {
+test('flags of a request reach the engine, and an address of more than 64 bits does not', () => {
   const { queue } = (one.qp as SoftQp).engine.requester;
   for (const flags of [0, SendFlags.FENCE, SendFlags.SOLICITED, SendFlags.SIGNALED]) {
     const wqe = queue.at(queue.tail);
@@ -113,8 +113,9 @@ test('flags of a request reach the engine, and an address that no number holds d
     );
   }
   const write = { wrId: 4, opcode: WrOpcode.RDMA_WRITE, rkey: 1 as never };
-  assert.throws(() => one.qp.postSend({ ...write, remoteAddr: 2n ** 60n }), WRONG);
+  assert.throws(() => one.qp.postSend({ ...write, remoteAddr: 2n ** 64n }), WRONG);
   assert.throws(() => one.qp.postSend({ ...write, remoteAddr: -1n }), WRONG);
+  assert.throws(() => one.qp.postSend({ ...write, remoteAddr: 2 ** 53 }), WRONG);
 });
 
 test('limits and queues that cannot be are refused', async () => {
