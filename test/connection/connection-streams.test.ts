@@ -181,6 +181,55 @@ test('destroy is a reset: the peer learns that it was one, and whether an error 
   );
 });
 
+test('What a peer has ended before it gave the stream up is read to its end, and then the other direction fails', async () => {
+  await using rig = await start((stream) => {
+    stream.end('enough of it', () => stream.destroy(new Error('reads no more')));
+  });
+  const stream = rig.client.openStream();
+  const failed = failureOf(stream);
+  stream.write(Buffer.alloc(3_000_000));
+  assert.equal(await textOf(stream), 'enough of it');
+  assert.equal((await failed).reset, 'failed');
+});
+
+test('A chunk is the program’s own again as soon as its write is done', async () => {
+  await using rig = await start(echo);
+  const stream = rig.client.openStream();
+  const read = hashOf(stream);
+  const hash = createHash('sha256');
+  const chunk = Buffer.alloc(150_000);
+  for (let i = 0; i < 100; i++) {
+    const part = chunk.subarray(0, [10, 5000, 65_536, 150_000][i % 4]);
+    part.fill(i);
+    hash.update(part);
+    await new Promise<void>((resolve, reject) => {
+      stream.write(part, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+  stream.end();
+  assert.equal((await read).digest, hash.digest('hex'));
+});
+
+test('A reader that throws hears the rest all the same', async () => {
+  await using rig = await start(echo);
+  const thrown: unknown[] = [];
+  process.setUncaughtExceptionCaptureCallback((error) => void thrown.push(error));
+  const stream = rig.client.openStream();
+  const text: string[] = [];
+  stream.on('data', (data) => {
+    text.push(String(data));
+    if (text.length === 1) throw new Error('a bug of the program');
+  });
+  const ended = once(stream, 'end');
+  stream.write('one ');
+  while (text.length === 0) await turn();
+  stream.end('two');
+  await ended;
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.equal(text.join(''), 'one two');
+  assert.equal(thrown.length, 1);
+});
+
 test('A stream for which nobody listens is reset as refused', async () => {
   await using rig = await start(null);
   const stream = rig.client.openStream();

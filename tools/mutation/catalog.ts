@@ -10,6 +10,7 @@ import { LIFELINE_FAULTS } from './faults/lifeline.js';
 import { MEETING_FAULTS } from './faults/meetings.js';
 import { MEMORY_FAULTS } from './faults/memory.js';
 import { MESSAGE_FAULTS } from './faults/messages.js';
+import { PROGRAM_STREAM_FAULTS } from './faults/program-streams.js';
 import { PROOF_FAULTS } from './faults/proof.js';
 import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
@@ -37,6 +38,7 @@ export const FAULTS: readonly Fault[] = [
   ...MEMORY_FAULTS,
   ...ADMISSION_FAULTS,
   ...STREAM_FAULTS,
+  ...PROGRAM_STREAM_FAULTS,
   ...PROOF_FAULTS,
   ...LIFELINE_FAULTS,
   ...RECOVERY_FAULTS,
