@@ -18,6 +18,8 @@ import type { StreamId } from './stream-table.js';
 
 /** Longer chunks leave from the program's own memory. */
 const LONGEST_COPIED_BYTES = 64 * 1024;
+/** Copies that are shorter are not used again. */
+const SHORTEST_SPARE_BYTES = 16 * 1024;
 /** Bytes of copies that the peer does not have. */
 const MOST_COPIED_BYTES = 512 * 1024;
 
@@ -52,9 +54,11 @@ export class StreamChannel implements ByteChannel {
   #fault: { readonly error: RdmaError; readonly isReset: boolean } | null = null;
   #isScheduled = false;
   #isOver = false;
-  /** Lengths of the copies that the peer does not have, and their sum. */
-  readonly #copies = new Deque<number>();
+  /** Copies that the peer does not have, and the sum of their lengths. */
+  readonly #copies = new Deque<Buffer>();
   #copiedBytes = 0;
+  /** Copies that the peer has: their memory is used again, which spares the garbage collector half of its work. */
+  readonly #spare: Buffer[] = [];
   /** Chunks that wait for copies to arrive; the end, if it waits for them. */
   readonly #held = new Deque<Held>();
   #isEndHeld = false;
@@ -71,7 +75,12 @@ export class StreamChannel implements ByteChannel {
   };
 
   readonly #onCopyWritten = (): void => {
-    this.#copiedBytes -= this.#copies.shift() ?? 0;
+    const copy = this.#copies.shift();
+    if (copy === undefined) return;
+    this.#copiedBytes -= copy.length;
+    // What is kept for the next chunk while many are under way, is no burden on a stream that rests.
+    if (this.#copiedBytes === 0) this.#spare.length = 0;
+    else if (copy.length >= SHORTEST_SPARE_BYTES) this.#spare.push(copy);
     if (this.#held.length > 0) this.#schedule();
   };
 
@@ -181,12 +190,21 @@ export class StreamChannel implements ByteChannel {
       plane.writeStream(id, data).then(this.#onWritten, toldElsewhere);
       return;
     }
-    const copy = Buffer.allocUnsafeSlow(data.length);
-    copy.set(data);
-    this.#copies.push(data.length);
+    const copy = this.#copyOf(data);
+    this.#copies.push(copy);
     this.#copiedBytes += data.length;
     plane.writeStream(id, copy).then(this.#onCopyWritten, toldElsewhere);
     done();
+  }
+
+  #copyOf(data: Uint8Array): Buffer {
+    const spare = this.#spare.pop();
+    const copy =
+      spare === undefined || spare.length < data.length
+        ? Buffer.allocUnsafeSlow(data.length)
+        : spare.subarray(0, data.length);
+    copy.set(data);
+    return copy;
   }
 
   #giveEnd(): void {

@@ -85,8 +85,8 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'chunk-done-but-used',
       wrong: 'A chunk is done although the data plane still needs it.',
       file: CHANNEL,
-      find: '    const copy = Buffer.allocUnsafeSlow(data.length);\n    copy.set(data);\n',
-      replace: '    const copy = data;\n',
+      find: 'const copy = this.#copyOf(data);',
+      replace: 'const copy = Buffer.from(data.buffer, data.byteOffset, data.length);',
     },
     {
       id: 'reading-untold',

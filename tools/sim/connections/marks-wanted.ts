@@ -26,6 +26,7 @@ const STREAMS = [
   'opened',
   'accepted',
   'read to its end',
+  'read at the end of its connection',
   'reset',
   'reset by the peer',
   'ERR_RDMA_LIMIT',
