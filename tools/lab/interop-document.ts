@@ -42,7 +42,7 @@ export function renderInterop(results: readonly CaseResult[], kernelVersion: str
 
 const HEAD = `# Interoperation with the kernel’s RDMA stack
 
-<!-- Written by \`npm run lab -- interop --write-docs\` and \`npm run lab -- cm --write-docs\`; do not edit. -->
+<!-- Written by \`npm run lab -- interop --write-docs\`, \`npm run lab -- cm --write-docs\` and \`npm run lab -- rsocket --write-docs\`; do not edit. -->
 `;
 
 /** Puts a part in the place that it had, or at the end. */

@@ -8,7 +8,7 @@ export interface RsocketProgram {
   readonly name: string;
   readonly port: number;
   readonly ips: readonly IpVersion[];
-  /** What plays our end (players/main.ts), and how much it sends, in its own unit. */
+  /** What plays our end (players/main.ts), or `queuepair proxy`; and how much it sends, in its own unit. */
   readonly player: string;
   readonly count: number;
   /** Where the stock program is the server; with whether it has to be ended. */
@@ -23,7 +23,7 @@ export interface RsocketProgram {
   readonly sendsSample?: true;
   /** The file into which the server writes what it got. */
   readonly serverFile?: string;
-  /** The same program over TCP behind our relay. */
+  /** The same program over TCP, before or behind our proxy. */
   readonly overTcp?: { server(port: number): string; client(host: string, port: number): string };
 }
 
@@ -106,7 +106,7 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     count: 1,
     server: () =>
       shell(
-        `(${httpAnswer(FILE_BYTES)}; cat ${SAMPLE}) | ${PRELOAD} nc.traditional -l -p 7506 -q 10 > /dev/null`,
+        `(${httpAnswer(FILE_BYTES)}; cat ${SAMPLE}) | ${PRELOAD} nc.traditional -l -p 7506 -q 5 > /dev/null`,
       ),
     sendsSample: true,
   },
@@ -116,8 +116,8 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     ips: [4],
     player: 'exchange',
     count: 16 * MIB,
-    server: () => shell(`${PRELOAD} nc.traditional -l -p 7507 -q 10 < ${SAMPLE} | sha256sum`),
-    client: (host) => shell(`${PRELOAD} nc.traditional -q 10 ${host} 7507 < ${SAMPLE} | sha256sum`),
+    server: () => shell(`${PRELOAD} nc.traditional -l -p 7507 -q 5 < ${SAMPLE} | sha256sum`),
+    client: (host) => shell(`${PRELOAD} nc.traditional -q 5 ${host} 7507 < ${SAMPLE} | sha256sum`),
     printsHash: true,
     sendsSample: true,
   },
@@ -125,14 +125,15 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     name: 'iperf3',
     port: 7508,
     ips: [4],
-    player: 'relay',
+    player: 'proxy',
     count: 1,
     server: () => `${PRELOAD} TMPDIR=/tmp iperf3 -s -1 -p 7508`,
     client: (host) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${IPERF_BYTES}`,
-    well: /receiver/,
+    well: /receiver|sender/,
     overTcp: {
       server: (port) => `iperf3 -s -1 -p ${port} -B 127.0.0.1`,
-      client: (host, port) => `iperf3 -c ${host} -p ${port} -n ${IPERF_BYTES}`,
+      // The server sends: under librspreload one that receives waits for the rest of a block, and hears of no end.
+      client: (host, port) => `iperf3 -R -c ${host} -p ${port} -n ${IPERF_BYTES}`,
     },
   },
 ];

@@ -17,7 +17,6 @@ import { rdmaClientServer } from './rdma-client-server.js';
 import { exchange } from './rsocket/exchange.js';
 import { http } from './rsocket/http.js';
 import { rcopy } from './rsocket/rcopy.js';
-import { relay } from './rsocket/relay.js';
 import { riostream } from './rsocket/riostream.js';
 import { rstream } from './rsocket/rstream.js';
 import { ucmatose } from './ucmatose.js';
@@ -36,7 +35,6 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   rcopy,
   http,
   exchange,
-  relay,
   'bare-meeting': bareMeeting,
 };
 

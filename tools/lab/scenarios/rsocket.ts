@@ -11,7 +11,13 @@ import { lastLines, runOrThrow } from '../commands.js';
 import { writePart } from '../interop-document.js';
 import type { Machine } from '../machine.js';
 import { type IpVersion, THERE } from '../network.js';
-import { type Running, TIMEOUT_MILLIS, useBundles } from '../programs.js';
+import {
+  type Running,
+  startQueuepair,
+  startQueuepairThere,
+  TIMEOUT_MILLIS,
+  useBundles,
+} from '../programs.js';
 import { SkipCase } from '../results.js';
 import { renderRsocket } from '../rsocket-document.js';
 import { MIB, makeSample, RSOCKET_PROGRAMS, type RsocketProgram } from '../rsocket-stock.js';
@@ -101,7 +107,7 @@ async function withStockServer(round: Round, command: string): Promise<string> {
   const { machine, program, place, ip } = round;
   const device = await deviceName(place, ip);
   const server = await startStockCmServer(machine, command, program.port);
-  const ours = startPlayerAt(machine, place, [...common(round, device), '--host', THERE[ip]]);
+  const ours = startOurs(round, device, THERE[ip], true);
   return await orKill([server, ours], async () => {
     if (program.overTcp !== undefined) {
       await ours.listening;
@@ -121,7 +127,7 @@ async function withStockClient(round: Round, command: string): Promise<string> {
   const device = await deviceName(place, ip);
   const tcp =
     program.overTcp === undefined ? undefined : startAt(round, program.overTcp.server(program.port));
-  const ours = startPlayerAt(machine, place, [...common(round, device), '--bind', hostOf(place, ip)]);
+  const ours = startOurs(round, device, hostOf(place, ip), false);
   return await orKill([ours], async () => {
     await ours.listening;
     const client = startStock(machine, command);
@@ -138,9 +144,23 @@ async function withStockClient(round: Round, command: string): Promise<string> {
   });
 }
 
-const common = ({ program: { player, port, count } }: Round, device: string): (string | number)[] => [
-  ...[player, '--device', device, '--port', port, '--count', count],
-];
+function startOurs(
+  { machine, place, program: { player, port, count } }: Round,
+  device: string,
+  host: string,
+  isClient: boolean,
+): Running {
+  if (player !== 'proxy') {
+    const side = isClient ? '--host' : '--bind';
+    return startPlayerAt(machine, place, [
+      ...[player, '--device', device, '--port', port, '--count', count, side, host],
+    ]);
+  }
+  const [rdma, tcp] = [`rdma:${host}:${port}`, `tcp:127.0.0.1:${port}`];
+  const [from, to] = isClient ? [tcp, rdma] : [rdma, tcp];
+  const args = ['proxy', '--rsocket', '--json', '--device', device, '--listen', from, '--to', to];
+  return place === 'soft' ? startQueuepair(args) : startQueuepairThere(machine, args);
+}
 
 /** A program of TCP, where our end is. Its failure may be told later. */
 function startAt({ place, machine }: Round, command: string): Promise<string> {
@@ -159,7 +179,7 @@ type Told = Readonly<Record<string, unknown>>;
 async function resultOf(ours: Running): Promise<Told> {
   const events = await ours.events;
   const { event, ...told } = events.at(-1) ?? {};
-  if (event !== 'result') throw new Error('our end told no result');
+  if (event !== 'result' && event !== 'summary') throw new Error('our end told no result');
   return told;
 }
 

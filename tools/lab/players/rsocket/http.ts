@@ -19,7 +19,8 @@ async function serve({ device, port, bind, count, onListening }: PlayerOptions):
   });
   server.listen({ port, ...(bind === undefined ? {} : { host: bind }) }, onListening);
   const [socket] = (await once(server, 'connection')) as [Socket];
-  await once(socket, 'close');
+  // A client that quits without a word resets it, when all has arrived.
+  await new Promise((resolve) => socket.once('close', resolve));
   server.close();
   await once(server, 'close');
   return { bytes: count, sha256: sampleHash(count) };
@@ -27,7 +28,7 @@ async function serve({ device, port, bind, count, onListening }: PlayerOptions):
 
 async function fetchAll({ device, host = '', port }: PlayerOptions): ReturnType<Player> {
   const socket = connect({ rdma: 'rsocket', device, host, port });
-  const isClosed = once(socket, 'close');
+  const isClosed = new Promise((resolve) => socket.once('close', resolve));
   const request = get({ createConnection: () => socket, path: '/' });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   const came = await hashOf(response);
