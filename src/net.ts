@@ -8,6 +8,7 @@ export { connect, connect as createConnection, createServer } from './net/create
 export { default } from './net/module.js';
 export type { NetError } from './net/net-errors.js';
 export type {
+  ConnectDefaults,
   PlainOptions,
   RdmaDialect,
   ServerListenOptions,

@@ -18,6 +18,7 @@ import {
 } from '../verbs/option-check.js';
 import { nodeError, notOffered } from './net-errors.js';
 import type {
+  ConnectDefaults,
   ServerListenOptions,
   ServerOptions,
   SessionConnectOptions,
@@ -62,20 +63,26 @@ const bytes = integer(0, 2 ** 31 - 1);
 const udpPort = integer(1, 65_535);
 const iomapEntries = integer(0, 128);
 
-const SOCKET_RULES: RuleTable<SocketOptions> = { allowHalfOpen: truth, highWaterMark: bytes, signal };
+const DEFAULTS = [...CLIENT, 'ownConnection', 'rdma', 'udpPort', 'iomapEntries'] as const;
+
+const SOCKET_RULES: RuleTable<SocketOptions & ConnectDefaults> = {
+  ...pick(CONNECT, CLIENT),
+  allowHalfOpen: truth,
+  highWaterMark: bytes,
+  signal,
+  rdma,
+  udpPort,
+  iomapEntries,
+  ownConnection: truth,
+};
 
 const CONNECT_RULES: Readonly<Record<string, Rule>> = {
-  ...pick(CONNECT, CLIENT),
   ...SOCKET_RULES,
   port: integer(1, 65_535),
   host: filled,
   family: (value) => ([0, 4, 6].includes(value as number) ? undefined : '0, 4 or 6'),
   hints: bytes,
   lookup: callback,
-  rdma,
-  udpPort,
-  iomapEntries,
-  ownConnection: truth,
 };
 
 const SERVER_RULES: RuleTable<ServerOptions> = {
@@ -108,7 +115,7 @@ const NOT_OFFERED: Readonly<Record<string, string>> = {
 };
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED. */
-export function checkSocket(options: unknown): asserts options is SocketOptions {
+export function checkSocket(options: unknown): asserts options is SocketOptions & ConnectDefaults {
   if (!isPlain(options)) throw usageError(`Socket takes an object with options, not ${nameOf(options)}`);
   refuseWhatThereIsNot(options);
   checkEach(known(options, SOCKET_RULES), SOCKET_RULES, '');
@@ -164,6 +171,9 @@ export function checkTimeout(millis: unknown, listener: unknown): void {
     );
   }
 }
+
+/** What of the options of a new socket is meant for `connect`. */
+export const connectDefaults = (options: ConnectDefaults): ConnectDefaults => pick(options, DEFAULTS);
 
 /** What the connection under a socket is made with. An empty server name, as agents give it, is none. */
 export function clientSettings(options: SocketConnectOptions): ClientSettings {

@@ -72,6 +72,15 @@ export interface SocketConnectOptions extends SocketOptions, PlainOptions, Parti
   readonly keepAliveInitialDelay?: number;
 }
 
+/**
+ * What a socket that is made first and connected later is told when it is made: who calls `connect` then may be a package that knows
+ * a port and a host alone.
+ */
+export interface ConnectDefaults
+  extends Partial<SessionConnectOptions>,
+    PlainOptions,
+    Pick<SocketConnectOptions, 'rdma'> {}
+
 export interface ServerOptions extends PlainOptions, Partial<SessionListenOptions> {
   readonly allowHalfOpen?: boolean;
   readonly highWaterMark?: number;

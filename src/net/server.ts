@@ -187,13 +187,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }),
       ...(highWaterMark === undefined ? {} : { highWaterMark }),
     };
-    const socket = Socket.over(stream, options, pauseOnConnect === true);
-    socket.server = this;
-    this.#sockets.add(socket);
-    socket.once('close', () => {
+    const socket = Socket.over(stream, options, pauseOnConnect === true, () => {
       this.#sockets.delete(socket);
       void this.#freeWhenEmpty();
     });
+    socket.server = this;
+    this.#sockets.add(socket);
     this.emit('connection', socket);
   }
 

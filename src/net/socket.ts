@@ -11,8 +11,8 @@ import { type AddressInfo, addressesOf, addressInfo, familyOf } from './addresse
 import { type ConnectArguments, connectArguments } from './arguments.js';
 import { IdleTimer } from './idle-timer.js';
 import { type NetAttempt, netError, nodeError } from './net-errors.js';
-import { checkConnect, checkSocket, checkTimeout } from './option-rules.js';
-import type { SocketConnectOptions, SocketOptions } from './options.js';
+import { checkConnect, checkSocket, checkTimeout, connectDefaults } from './option-rules.js';
+import type { ConnectDefaults, SocketConnectOptions, SocketOptions } from './options.js';
 import { PartingChannel } from './parting-channel.js';
 import type { RsocketIomap } from './rsocket/rsocket-iomap.js';
 import type { EndAddress, TransportStream } from './transport.js';
@@ -39,16 +39,27 @@ export class Socket extends ByteStream {
   /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
   #underWay = 0;
   #isAttached = false;
+  /** What `connect` goes by where it is not told otherwise. */
+  readonly #defaults: Partial<SocketConnectOptions>;
+  /** The server that took it hears of its end so, because programs may remove every listener. */
+  #onClose: (() => void) | undefined;
 
-  constructor(options: SocketOptions = {}) {
+  constructor(options: SocketOptions & ConnectDefaults = {}) {
     checkSocket(options);
     const { allowHalfOpen = false, highWaterMark, signal } = options;
     super({ allowHalfOpen, highWaterMark, signal });
+    this.#defaults = connectDefaults(options);
   }
 
-  /** A socket that a server took. */
-  static over(stream: TransportStream, options: SocketOptions, isPaused: boolean): Socket {
+  /** A socket that a server took. `onClose` is called just before its listeners of `close`. */
+  static over(
+    stream: TransportStream,
+    options: SocketOptions,
+    isPaused: boolean,
+    onClose: () => void,
+  ): Socket {
     const socket = new Socket(options);
+    socket.#onClose = onClose;
     if (isPaused) socket.pause();
     socket.#take(stream);
     socket.#attach();
@@ -124,7 +135,8 @@ export class Socket extends ByteStream {
   connect(port: number, host?: string, onConnect?: () => void): this;
   connect(port: number, onConnect?: () => void): this;
   connect(...given: ConnectArguments): this {
-    const { options, listener } = connectArguments(given);
+    const { options: told, listener } = connectArguments(given);
+    const options = { ...this.#defaults, ...told };
     checkConnect(options, this.#attempt !== undefined || this.#channel !== undefined || this.destroyed);
     if (listener !== undefined) this.once('connect', listener);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
@@ -187,7 +199,9 @@ export class Socket extends ByteStream {
   }
 
   override emit(event: string | symbol, ...values: unknown[]): boolean {
-    return event === 'close' ? super.emit('close', this.errored !== null) : super.emit(event, ...values);
+    if (event !== 'close') return super.emit(event, ...values);
+    this.#onClose?.();
+    return super.emit('close', this.errored !== null);
   }
 
   override _write(chunk: Uint8Array, encoding: BufferEncoding, callback: Callback): void {

@@ -132,6 +132,19 @@ const LISTENING: readonly Row[] = [
 
 const CLOSING: readonly Row[] = [
   [
+    'close is told though the program took all listeners off its sockets, as some do that upgrade them to TLS',
+    async (world) => {
+      const server = await listening(world, (socket) => {
+        socket.removeAllListeners();
+        socket.on('error', () => {});
+        socket.resume().end('seen');
+      });
+      const client = connecting(world, server);
+      assert.equal(await rest(client), 'seen');
+      await closing(server);
+    },
+  ],
+  [
     'close waits for the sockets that are open, and takes no new ones meanwhile',
     async (world) => {
       const { client, taken, server } = await pair(world);

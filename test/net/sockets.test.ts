@@ -92,6 +92,16 @@ const CONNECTING: readonly Row[] = [
     },
   ],
   [
+    'a socket that is made first connects later, by a port and a host alone',
+    async (world) => {
+      const server = await listening(world, (socket) => socket.end('seen'));
+      const client = new world.net.Socket(world.clientOptions);
+      client.connect(portOf(server), '127.0.0.1');
+      assert.equal(await rest(client), 'seen');
+      await closing(server);
+    },
+  ],
+  [
     'a socket that nobody connected has no addresses, and state open as both its sides are',
     async ({ net }) => {
       const socket = new net.Socket();

@@ -88,7 +88,7 @@ const FACES: readonly Face[] = [
       BlockList Server Socket SocketAddress Stream connect createConnection createServer default isIP isIPv4 isIPv6
     `,
     types: `
-      AddressInfo DropArgument IomapEntry LookupFunction NetError OfferedMemory PlainOptions RdmaDialect ReadyState RsocketIomap
+      AddressInfo ConnectDefaults DropArgument IomapEntry LookupFunction NetError OfferedMemory PlainOptions RdmaDialect ReadyState RsocketIomap
       ServerEvents ServerListenOptions
       ServerOptions SessionConnectOptions SessionListenOptions SharedSessionOptions SocketConnectOptions SocketOptions
     `,
