@@ -66,6 +66,12 @@ export interface HttpConfig extends PeerConfig, Load {
   readonly device: string;
 }
 
+/** Blocks of a disk. */
+export interface DiskConfig extends PeerConfig, Load {
+  readonly over: 'nvme' | 'net';
+  readonly device: string;
+}
+
 export interface ConnectConfig extends PeerConfig {
   readonly count: number;
   readonly warmup: number;

@@ -7,6 +7,7 @@ import { libfabricMissing, runLibfabric } from './libfabric.js';
 import { runPair } from './pair.js';
 import type {
   ConnectConfig,
+  DiskConfig,
   HttpConfig,
   Load,
   PeerConfig,
@@ -94,6 +95,17 @@ export function httpSubject(
   const { certificates } = context;
   const config = { ...work, ...loadOf(context, work), certificates };
   const run = () => runPeers<HttpConfig>(context, 'http-peer', config);
+  return { name, ...(note === undefined ? {} : { note }), run };
+}
+
+export function diskSubject(
+  context: SuiteContext,
+  name: string,
+  work: Sized & Pick<DiskConfig, 'over'>,
+  note?: string,
+): Subject {
+  const config = { ...work, ...loadOf(context, work) };
+  const run = () => runPeers<DiskConfig>(context, 'disk-peer', config);
   return { name, ...(note === undefined ? {} : { note }), run };
 }
 

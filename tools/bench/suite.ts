@@ -6,6 +6,7 @@ import type { Benchmark, Goal, Subject } from './benchmark.js';
 import {
   connectSubject,
   dgramSubject,
+  diskSubject,
   floorSubject,
   httpSubject,
   libfabricSubject,
@@ -41,6 +42,9 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   serverCost(context),
   connecting(context),
   connectRate(context),
+  disk(context, 'nvme-4k', 4096, 1, { count: 4000, warmup: WARM_ROUND_TRIPS }),
+  disk(context, 'nvme-4k-deep', 4096, 32, { count: 20_000, warmup: WARM_ROUND_TRIPS }),
+  disk(context, 'nvme-1m', MIB, 4, { count: 400, warmup: 200 }),
   wireCost(context),
 ];
 
@@ -209,6 +213,29 @@ function connectRate(context: SuiteContext): Benchmark {
         measure,
         note: 'TLS 1.3, certificates on both sides, the path proven',
       }),
+    ],
+    goals: [],
+  };
+}
+
+function disk(
+  context: SuiteContext,
+  name: string,
+  bytes: number,
+  depth: number,
+  counts: { readonly count: number; readonly warmup: number },
+): Benchmark {
+  const isBulk = bytes >= MIB;
+  const work = { bytes, depth, ...counts };
+  return {
+    name,
+    title: `reads of ${isBulk ? '1 MiB' : '4 KiB'} of a disk in memory, ${depth} at a time`,
+    unit: isBulk ? 'MB/s' : 'reads/s',
+    better: 'higher',
+    ours: ['queuepair-nvme'],
+    subjects: [
+      diskSubject(context, 'queuepair-nvme', { over: 'nvme', ...work }, 'our host on our target'),
+      diskSubject(context, 'node-net', { over: 'net', ...work }, 'a plain block server, 16 bytes a request'),
     ],
     goals: [],
   };

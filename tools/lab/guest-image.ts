@@ -35,7 +35,7 @@ const MODULES = [
   ...['virtio_pci', 'virtio_net', '9p', '9pnet_virtio', 'crc32_generic', 'crc32-pclmul'],
   ...['rdma_rxe', 'ib_uverbs', 'rdma_ucm'],
   ...['nf_tables', 'nft_numgen'],
-  ...['nvme_rdma', 'crc32c_generic', 'ext4'],
+  ...['nvme_rdma', 'nvmet_rdma', 'crc32c_generic', 'ext4'],
   ...['sch_netem', 'sch_ingress', 'sch_prio', 'cls_u32', 'act_mirred', 'ifb'],
 ];
 

@@ -14,7 +14,7 @@ import {
 import {
   type DiscoveryEntry,
   discoveryPage,
-  ERROR_ENTRY_BYTES,
+  ERROR_LOG_BYTES,
   effectsPage,
   firmwarePage,
   type HealthCounts,
@@ -178,7 +178,7 @@ function logPage(
     const { generation, entries } = facts.discovery();
     return discoveryPage(generation, entries);
   }
-  if (id === LogPage.ERRORS) return new Uint8Array(ERROR_ENTRY_BYTES);
+  if (id === LogPage.ERRORS) return new Uint8Array(ERROR_LOG_BYTES);
   if (isDiscovery) return undefined;
   switch (id) {
     case LogPage.HEALTH:

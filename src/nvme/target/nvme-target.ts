@@ -170,7 +170,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     await Promise.all([...this.#queues].map((queue) => queue.end('the target was closed')));
     await region.close();
     await pd.close();
-    this.emit('close');
+    this.#tell('close');
   }
 
   #onRequest(request: CmIncoming): void {
@@ -219,7 +219,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   async #reject(request: CmIncoming, status: RejectStatus): Promise<void> {
     this.#counters.queuesRefused++;
     const name = Object.entries(RejectStatus).find(([, value]) => value === status)?.[0] ?? 'LENGTH';
-    this.emit('refused', request.remote, `a queue was refused: ${name}`);
+    this.#tell('refused', request.remote, `a queue was refused: ${name}`);
     await request.reject({ reason: RejectReason.CONSUMER, privateData: queueReject(status) });
   }
 
@@ -267,7 +267,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     const address = queue.connection?.remote ?? NOWHERE;
     if (!decision.isAccepted) {
       this.#counters.connectsRefused++;
-      this.emit(
+      this.#tell(
         'refused',
         address,
         `Connect was refused: ${nvmeStatusName(decision.status & ~DO_NOT_RETRY)}`,
@@ -280,7 +280,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     const { hostNqn, hostId, subsystem, id } = controller;
     const host = { hostNqn, hostId, subsystem: subsystem.nqn, controllerId: id, address };
     this.#hosts.set(controller, host);
-    this.emit('connect', host);
+    this.#tell('connect', host);
     return decision;
   }
 
@@ -342,13 +342,22 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   #tellBackendError(controller: Controller, error: unknown): void {
     this.#counters.backendErrors++;
     const host = this.#hosts.get(controller);
-    if (host !== undefined) this.emit('backendError', error, host);
+    if (host !== undefined) this.#tell('backendError', error, host);
+  }
+
+  /** What a listener throws is reported as an exception that nobody catches, and changes nothing here. */
+  #tell<Name extends keyof NvmeTargetEvents>(name: Name, ...args: NvmeTargetEvents[Name]): void {
+    try {
+      (this as EventEmitter).emit(name, ...args);
+    } catch (error) {
+      void Promise.reject(error);
+    }
   }
 
   /** A controller lives as long as its admin queue. */
   #onQueueEnding({ qid, controller, connection }: HostQueue, reason: string): void {
     if (controller === undefined) {
-      this.emit('refused', connection?.remote ?? NOWHERE, `a queue ended before Connect: ${reason}`);
+      this.#tell('refused', connection?.remote ?? NOWHERE, `a queue ended before Connect: ${reason}`);
     } else if (qid === 0) {
       this.#registry.remove(controller);
       this.#endController(controller, reason);
@@ -366,7 +375,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     this.#hosts.delete(controller);
     const reason = this.#reasons.get(controller) ?? '';
     this.#reasons.delete(controller);
-    this.emit('disconnect', host, reason);
+    this.#tell('disconnect', host, reason);
   }
 
   /** Who is silent, or takes nothing, goes. */

@@ -1,4 +1,5 @@
 /** What IDENTIFY answers: pages of 4096 bytes, little endian, zero but for what is written here. */
+import { ERROR_ENTRIES } from './log-pages.js';
 import { NVME_VERSION } from './opcodes.js';
 import { NQN_FIELD_BYTES, writePaddedText, writeText } from './text.js';
 
@@ -59,6 +60,7 @@ export function writeIdentifyController(page: Uint8Array, identity: ControllerId
   view.setUint8(111, isDiscovery ? CONTROLLER_TYPE_DISCOVERY : CONTROLLER_TYPE_IO);
   view.setUint8(259, identity.asyncEventLimit);
   view.setUint8(261, LOG_PAGE_ATTRIBUTES);
+  view.setUint8(262, ERROR_ENTRIES - 1);
   view.setUint16(320, identity.keepAliveUnits, true);
   view.setUint8(512, SQ_ENTRY_SIZE);
   view.setUint8(513, CQ_ENTRY_SIZE);

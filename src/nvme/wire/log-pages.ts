@@ -4,7 +4,9 @@ import { NQN_FIELD_BYTES, readNqn, writeText } from './text.js';
 
 export const EFFECTS_BYTES = 4096;
 export const HEALTH_BYTES = 512;
-export const ERROR_ENTRY_BYTES = 64;
+/** Entries that an error log has room for; there are none in it. */
+export const ERROR_ENTRIES = 64;
+export const ERROR_LOG_BYTES = ERROR_ENTRIES * 64;
 export const FIRMWARE_BYTES = 512;
 export const DISCOVERY_HEADER_BYTES = 1024;
 export const DISCOVERY_ENTRY_BYTES = 1024;

@@ -15,13 +15,14 @@ import { hostNumber, LinuxDisk, NVME_PORT, runNvme, verifyByFio } from '../nvme-
 import { type ProgramArguments, type Running, startQueuepair, useBundles } from '../programs.js';
 import type { Lab } from '../scenario.js';
 import { softDeviceName } from '../soft-device.js';
+import { besideLinux, kernelTarget } from './nvme-hosts.js';
 
 const NQN = 'nqn.2026-01.queuepair:disk';
 const HOST = hostNumber(1);
 const FILES = 1000;
 const SMALL_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=8m';
 /** A lost packet costs the kernel's device a second. */
-const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=1m';
+const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=256k';
 const LARGE_FIO = '--rw=write --bs=1m --iodepth=4 --size=32m';
 
 export async function nvme(lab: Lab): Promise<void> {
@@ -33,6 +34,8 @@ export async function nvme(lab: Lab): Promise<void> {
     await fileSystem(lab);
     await badNetwork(lab);
     await killedTarget(lab, join(folder, 'disk.img'));
+    await twoHosts(lab);
+    await kernelTarget(lab, folder);
   } finally {
     bundles.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -177,6 +180,12 @@ async function tree(machine: Machine, { device }: LinuxDisk): Promise<string> {
   await machine.runOrThrow(`umount /tmp/disk && fsck.ext4 -fn ${device}`, 120_000);
   if (before !== after || count !== String(FILES)) throw new Error(`${count} files, ${before} and ${after}`);
   return `${count} files, fsck finds nothing`;
+}
+
+async function twoHosts({ results, machine }: Lab): Promise<void> {
+  await results.run('two hosts at once: Linux, and ours on rxe0', { what: 'two hosts' }, () =>
+    withTarget(MEMORY, () => withDisk(machine, NQN, ({ device }) => besideLinux(machine, NQN, device))),
+  );
 }
 
 async function badNetwork({ results, machine }: Lab): Promise<void> {
