@@ -3,7 +3,7 @@
  *
  * It can be used before it has a channel, as a socket can before it is connected: what is written waits for `attach`.
  *
- * Invariants: a chunk is the channel's until its callback is called, and no byte of it is copied here; a reader who stops
+ * Invariants: a chunk is the channel's until its callback is called, and no byte of a long one is copied here; a reader who stops
  * stops the taking of bytes from the channel, and with it the peer; the channel is closed once. What had arrived when the
  * carrier ended in order is read to its end before the stream ends with an error.
  */
@@ -20,6 +20,9 @@ export interface ByteStreamOptions {
   /** Destroys the stream with an AbortError when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Chunks that are no longer together leave as one: a head of HTTP and a short body are one packet. */
+const JOINED_BYTES = 4096;
 
 /** What Node hands over with a write and at the end. */
 type Callback = (error?: Error | null) => void;
@@ -129,10 +132,12 @@ export class ByteStream extends Duplex {
     if (channel === undefined) this.#begin = () => this._writev(chunks, callback);
     else if (this.#isClosed) this.#tellFault();
     else {
-      this.#unanswered = chunks.length;
-      this.#pendingBytes = 0;
-      for (const { chunk } of chunks) this.#pendingBytes += chunk.length;
-      for (const { chunk } of chunks) this.#give(channel, chunk);
+      let bytes = 0;
+      for (const { chunk } of chunks) bytes += chunk.length;
+      this.#pendingBytes = bytes;
+      this.#unanswered = bytes <= JOINED_BYTES ? 1 : chunks.length;
+      if (bytes <= JOINED_BYTES) this.#give(channel, joined(chunks, bytes));
+      else for (const { chunk } of chunks) this.#give(channel, chunk);
       this.#endEarly();
     }
   }
@@ -251,6 +256,16 @@ const destroyed = (): Error =>
   Object.assign(new Error('the stream was destroyed before this write had arrived'), {
     code: 'ERR_STREAM_DESTROYED',
   });
+
+function joined(chunks: readonly { chunk: Uint8Array }[], bytes: number): Uint8Array {
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const { chunk } of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
 
 /** Without those that are undefined, which Node does not take for left out. */
 function given(options: ByteStreamOptions): Record<string, unknown> {

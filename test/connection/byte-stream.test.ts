@@ -20,10 +20,10 @@ function eventsOf(stream: ByteStream): string[] {
   return events;
 }
 
-test('What is written before there is a channel goes out in order when it comes, each chunk as it is', async () => {
+test('What is written before there is a channel goes out in order when it comes, each long chunk as it is', async () => {
   const [channel] = MemoryChannel.pair();
   const stream = new ByteStream();
-  const chunks = [Buffer.from('one'), Buffer.from('two'), Buffer.from('three')];
+  const chunks = ['one', 'two', 'three'].map((text) => Buffer.from(text.repeat(2000)));
   for (const chunk of chunks) stream.write(chunk);
   stream.end();
   await turn();
@@ -38,16 +38,32 @@ test('What is written before there is a channel goes out in order when it comes,
   assert.equal(channel.written[0]?.data, chunks[1], 'the very chunk, not a copy');
   channel.deliver();
   await once(stream, 'finish');
-  assert.deepEqual(Buffer.concat(channel.peer.arrived).toString(), 'onetwothree');
-  assert.equal(stream.bytesWritten, 11);
+  assert.ok(Buffer.concat(channel.peer.arrived).equals(Buffer.concat(chunks)));
+  assert.equal(stream.bytesWritten, 22_000);
+});
+
+test('Short chunks that Node hands over together leave as one, in order, and each write is done', async () => {
+  const { stream, channel } = attached();
+  const done: string[] = [];
+  stream.cork();
+  stream.write('head ', () => done.push('head'));
+  stream.write('and body', () => done.push('body'));
+  stream.uncork();
+  await turn();
+  assert.deepEqual(
+    channel.written.map(({ data }) => String(Buffer.from(data ?? []))),
+    ['head and body'],
+  );
+  channel.deliver();
+  await turn();
+  assert.deepEqual(done, ['head', 'body']);
+  assert.equal(stream.bytesWritten, 13);
 });
 
 test('A write is done when the channel has done all of its chunks, not before', async () => {
   const { stream, channel } = attached();
   const done: string[] = [];
-  stream.write('a', () => done.push('a'));
-  stream.write('b', () => done.push('b'));
-  stream.write('c', () => done.push('c'));
+  for (const name of ['a', 'b', 'c']) stream.write(name.repeat(5000), () => done.push(name));
   await turn();
   assert.deepEqual(done, []);
   channel.deliver();

@@ -1,0 +1,180 @@
+/** Sockets over sessions: what they share, how they fail, and what is refused. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer as createTcpServer } from 'node:net';
+import { test } from 'node:test';
+import {
+  connect,
+  createServer,
+  type Server,
+  type ServerOptions,
+  Socket,
+  type SocketConnectOptions,
+} from '../../src/net.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
+
+const { caPem, server: certificates, client } = await testCertificates();
+const CREDENTIALS = { cert: certificates.certPem, key: certificates.keyPem, device: FREE_DEVICE };
+
+async function listening(options: Partial<ServerOptions> = {}): Promise<Server> {
+  const server = createServer({ ...CREDENTIALS, ...options });
+  server.listen(0);
+  await once(server, 'listening');
+  return server;
+}
+
+const portOf = (server: Server): number => server.address()?.port ?? 0;
+
+function dial(port: number, options: Partial<SocketConnectOptions> = {}): Socket {
+  return connect({ port, host: '127.0.0.1', ca: caPem, device: FREE_DEVICE, ...options });
+}
+
+const failureOf = (socket: Socket): Promise<NodeJS.ErrnoException> =>
+  new Promise((resolve) => socket.once('error', resolve));
+
+async function closing(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  await closed;
+}
+
+test('sockets to one server share a connection; ownConnection, and other credentials, make another', async () => {
+  const server = await listening();
+  const first = dial(portOf(server));
+  await once(first, 'connect');
+  const same = Array.from({ length: 20 }, () => dial(portOf(server)));
+  await Promise.all(same.map((socket) => once(socket, 'connect')));
+  for (const socket of same) assert.equal(socket.localPort, first.localPort, 'the same connection');
+  const own = dial(portOf(server), { ownConnection: true });
+  const other = dial(portOf(server), { cert: client.certPem, key: client.keyPem });
+  await Promise.all([once(own, 'connect'), once(other, 'connect')]);
+  const ports = new Set([first.localPort, own.localPort, other.localPort]);
+  assert.equal(ports.size, 3);
+  for (const socket of [first, own, other, ...same]) socket.destroy();
+  await closing(server);
+});
+
+test('a connection without sockets serves the next one, and is gone soon after the last', async () => {
+  const server = await listening();
+  const first = dial(portOf(server));
+  await once(first, 'connect');
+  const { localPort } = first;
+  first.end().resume();
+  await once(first, 'close');
+  const next = dial(portOf(server));
+  await once(next, 'connect');
+  assert.equal(next.localPort, localPort);
+  next.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const late = dial(portOf(server));
+  await once(late, 'connect');
+  assert.notEqual(late.localPort, localPort);
+  late.destroy();
+  await closing(server);
+});
+
+test('a socket that gives up while the connection is made disturbs no other', async () => {
+  const server = await listening();
+  const [gone, kept] = [dial(portOf(server)), dial(portOf(server))];
+  gone.destroy();
+  await once(kept, 'connect');
+  assert.equal(gone.destroyed, true);
+  kept.destroy();
+  await closing(server);
+});
+
+test('when a connection is lost for good, each of its sockets gets ECONNRESET with the reason as cause', async () => {
+  const server = await listening({ recoveryMillis: 0 });
+  server.on('connection', (socket) => socket.on('error', () => {}));
+  const cutter = await TcpCutter.to({ host: '127.0.0.1', port: portOf(server) });
+  const sockets = [dial(cutter.port, { recoveryMillis: 0 }), dial(cutter.port, { recoveryMillis: 0 })];
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  const failures = Promise.all(sockets.map(failureOf));
+  cutter.cut();
+  for (const error of await failures) {
+    assert.equal(error.code, 'ECONNRESET');
+    assert.ok(error.cause instanceof RdmaError);
+    assert.match(error.cause.code, /^ERR_RDMA_/);
+  }
+  await cutter[Symbol.asyncDispose]();
+  await closing(server);
+});
+
+test('a server that is full is ECONNREFUSED, and the cause says why', async () => {
+  const server = await listening({ slots: 1 });
+  const first = dial(portOf(server));
+  await once(first, 'connect');
+  const second = dial(portOf(server), { ownConnection: true });
+  const error = await failureOf(second);
+  assert.equal(error.code, 'ECONNREFUSED');
+  assert.equal((error.cause as RdmaError).refusal, 'no-slot');
+  first.destroy();
+  await closing(server);
+});
+
+test('a certificate that is not trusted is ERR_RDMA_TLS, for which TCP has no word', async () => {
+  const server = await listening();
+  const socket = connect({ port: portOf(server), host: '127.0.0.1', device: FREE_DEVICE });
+  const error = await failureOf(socket);
+  assert.ok(error instanceof RdmaError);
+  assert.equal(error.code, 'ERR_RDMA_TLS');
+  await closing(server);
+});
+
+test('something that is no queuepair server is an error, and not a socket', async () => {
+  const tcp = createTcpServer((socket) => socket.end('220 hello\r\n').on('error', () => {}));
+  tcp.listen(0, '127.0.0.1');
+  await once(tcp, 'listening');
+  const { port } = tcp.address() as { port: number };
+  const error = await failureOf(dial(port));
+  assert.ok(error instanceof RdmaError && error.code === 'ERR_RDMA_TLS', String(error));
+  tcp.close();
+});
+
+test('sealed sockets carry bytes both ways', async () => {
+  const server = await listening({ encryption: 'aes-256-gcm' });
+  server.on('connection', (socket) => socket.pipe(socket));
+  const socket = dial(portOf(server));
+  const bytes = Buffer.alloc(500_000, 'sealed');
+  socket.end(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  assert.ok(Buffer.concat(chunks).equals(bytes));
+  await closing(server);
+});
+
+test('what is not offered, and what is wrong, is refused with a sentence', async () => {
+  const refused = (run: () => unknown, code: string, message: RegExp): void =>
+    assert.throws(run, { code, message });
+  const wrong = 'ERR_RDMA_INVALID_ARGUMENT';
+  const missing = 'ERR_RDMA_NOT_SUPPORTED';
+  refused(() => createServer(), wrong, /createServer needs cert/);
+  refused(
+    () => createServer({ ...CREDENTIALS, clientCA: caPem } as ServerOptions),
+    wrong,
+    /did you mean clientCa\?/,
+  );
+  refused(() => createServer({ rdma: 'tcp' } as unknown as ServerOptions), wrong, /'session' or 'rsocket'/);
+  refused(
+    () => createServer(CREDENTIALS).listen('/tmp/x.sock' as unknown as number),
+    missing,
+    /UNIX sockets/,
+  );
+  refused(() => dial(1, { rdma: 'tcp' } as never), wrong, /'session' or 'rsocket'/);
+  refused(() => dial(1, { cert: client.certPem }), wrong, /cert and key, or neither/);
+  refused(() => dial(1, { localAddress: '127.0.0.1' } as never), missing, /localAddress/);
+  refused(() => dial(1, { onread: {} } as never), missing, /onread/);
+  refused(() => connect({ path: '/tmp/x.sock' } as never), missing, /UNIX sockets/);
+  refused(() => dial(0), wrong, /port must be an integer from 1/);
+  refused(() => new Socket({ fd: 3 } as never), missing, /open handle/);
+  const plain = dial(1, { rdma: 'rsocket', device: undefined } as never);
+  assert.match((await failureOf(plain)).message, /needs device/);
+  const server = await listening();
+  const socket = dial(portOf(server));
+  await once(socket, 'connect');
+  refused(() => socket.connect({ port: 1 }), 'ERR_RDMA_INVALID_STATE', /connects once/);
+  socket.destroy();
+  await closing(server);
+});
