@@ -12,7 +12,7 @@ export interface RsocketProgram {
   readonly player: string;
   readonly count: number;
   /** Where the stock program is the server; with whether it has to be ended. */
-  readonly server?: (count: number) => string;
+  readonly server?: (count: number, host: string) => string;
   readonly isEndless?: true;
   readonly client?: (host: string, count: number) => string;
   /** What it prints when all went well. */
@@ -53,7 +53,7 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     ips: [4, 6],
     player: 'rstream',
     count: 500,
-    server: (count) => `rstream ${rstreamOptions(RSTREAM_BYTES, count, 7501)}`,
+    server: (count, host) => `rstream -b ${host} ${rstreamOptions(RSTREAM_BYTES, count, 7501)}`,
     client: (host, count) => `rstream -s ${host} ${rstreamOptions(RSTREAM_BYTES, count, 7501)}`,
     well: /^custom .* Gb\/sec|^custom +/m,
   },
@@ -63,7 +63,7 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     ips: [4],
     player: 'riostream',
     count: 100,
-    server: (count) => `riostream ${rstreamOptions(RIOSTREAM_BYTES, count, 7502)}`,
+    server: (count, host) => `riostream -b ${host} ${rstreamOptions(RIOSTREAM_BYTES, count, 7502)}`,
     client: (host, count) => `riostream -s ${host} ${rstreamOptions(RIOSTREAM_BYTES, count, 7502)}`,
     well: /^custom +/m,
   },

@@ -97,7 +97,7 @@ async function runProgram(
     const { server, client } = program;
     if (server !== undefined) {
       await results.run(`our client, stock server, ${what}`, { ...facts, role: 'client' }, () =>
-        withStockServer(round, server(program.count)),
+        withStockServer(round, server(program.count, THERE[ip])),
       );
     }
     if (client !== undefined) {
