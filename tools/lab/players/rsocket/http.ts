@@ -2,9 +2,13 @@
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout } from 'node:timers/promises';
 import { connect, createServer as createNetServer, type Socket } from '../../../../src/net.js';
-import type { Player, PlayerOptions } from '../player.js';
+import type { Device } from '../../../../src/verbs/device.js';
+import { type Player, type PlayerOptions, TIMEOUT_MILLIS } from '../player.js';
 import { hashOf, sampleHash, sampleStream } from './sample.js';
+
+const LOOK_MILLIS = 20;
 
 export const http: Player = (options) => (options.host === undefined ? serve(options) : fetchAll(options));
 
@@ -23,6 +27,7 @@ async function serve({ device, port, bind, count, onListening }: PlayerOptions):
   await new Promise((resolve) => socket.once('close', resolve));
   server.close();
   await once(server, 'close');
+  await lastWords(device);
   return { bytes: count, sha256: sampleHash(count) };
 }
 
@@ -33,5 +38,12 @@ async function fetchAll({ device, host = '', port }: PlayerOptions): ReturnType<
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   const came = await hashOf(response);
   await isClosed;
+  await lastWords(device);
   return { ...came, status: response.statusCode ?? 0 };
+}
+
+/** A socket is closed for its program before its peer has heard so; the player closes its device by force. */
+async function lastWords(device: Device): Promise<void> {
+  const deadline = performance.now() + TIMEOUT_MILLIS;
+  while (device.census().cmIds > 0 && performance.now() < deadline) await setTimeout(LOOK_MILLIS);
 }
