@@ -23,8 +23,8 @@ export interface RsocketProgram {
   readonly sendsSample?: true;
   /** The file into which the server writes what it got. */
   readonly serverFile?: string;
-  /** The same program over TCP, before or behind our proxy. */
-  readonly overTcp?: { server(port: number): string; client(host: string, port: number): string };
+  /** The same program over TCP, behind our proxy. */
+  readonly overTcp?: { server(port: number): string };
 }
 
 export const MIB = 1024 * 1024;
@@ -127,13 +127,11 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     ips: [4],
     player: 'proxy',
     count: 1,
-    server: () => `${PRELOAD} TMPDIR=/tmp iperf3 -s -1 -p 7508`,
+    // Not as a server: under librspreload 44 it waits for the rest of a block while the end of the test is there.
     client: (host) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${IPERF_BYTES}`,
     well: /receiver|sender/,
     overTcp: {
       server: (port) => `iperf3 -s -1 -p ${port} -B 127.0.0.1`,
-      // The server sends: under librspreload one that receives waits for the rest of a block, and hears of no end.
-      client: (host, port) => `iperf3 -R -c ${host} -p ${port} -n ${IPERF_BYTES}`,
     },
   },
 ];

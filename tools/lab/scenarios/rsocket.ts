@@ -114,12 +114,6 @@ async function withStockServer(round: Round, command: string): Promise<string> {
   const server = await startStockCmServer(machine, command, program.port);
   const ours = startOurs(round, device, THERE[ip], true);
   return await orKill([server, ours], async () => {
-    if (program.overTcp !== undefined) {
-      await ours.listening;
-      const client = program.overTcp.client('127.0.0.1', program.port);
-      await runAt(round, client);
-      await ours.stop();
-    }
     const told = await resultOf(ours);
     const printed = program.isEndless ? await server.kill() : await server.output;
     await judge(round, printed, told, true);
@@ -176,8 +170,6 @@ function startAt({ place, machine }: Round, command: string): Promise<string> {
   output.catch(() => {});
   return output;
 }
-
-const runAt = (round: Round, command: string): Promise<string> => startAt(round, command);
 
 type Told = Readonly<Record<string, unknown>>;
 
