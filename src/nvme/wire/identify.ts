@@ -4,7 +4,7 @@ import { NVME_VERSION } from './opcodes.js';
 import { NQN_FIELD_BYTES, writePaddedText, writeText } from './text.js';
 
 export const IDENTIFY_BYTES = 4096;
-/** Blocks are counted from 0 in dwords of this many entries. */
+/** What one page has room for. */
 const MAX_LISTED_NAMESPACES = 1024;
 
 /** Bits of what a controller offers beyond the necessary. */
