@@ -4,7 +4,6 @@ import { faultsOf } from '../fault-list.js';
 const ACCESS = 'connection/stream-access';
 const BYTES = 'connection/byte-stream';
 const CHANNEL = 'connection/stream-channel';
-const OUTLET = 'connection/stream-outlet';
 const QUEUE = 'connection/byte-queue';
 const TABLE = 'connection/stream-table';
 
@@ -89,20 +88,6 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       replace: 'const copy = Buffer.from(data.buffer, data.byteOffset, data.length);',
     },
     {
-      id: 'reading-untold',
-      wrong: 'The peer is never told that bytes were read.',
-      file: CHANNEL,
-      find: '    if (bytes !== undefined && !this.#isOver) plane.readStream(id, bytes.length);\n',
-      replace: '',
-    },
-    {
-      id: 'throwing-reader-deaf',
-      wrong: 'What comes after a handler that threw is not told.',
-      file: CHANNEL,
-      find: '    this.#isScheduled = false;\n    try {',
-      replace: '    try {',
-    },
-    {
       id: 'owed-bytes-lost',
       wrong: 'A connection that closes does not wait for what its program had written before.',
       file: ACCESS,
@@ -129,13 +114,6 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       file: ACCESS,
       find: 'if (isInOrder) channel.onClosed(error);',
       replace: 'if (isInOrder) channel.onReset(error);',
-    },
-    {
-      id: 'end-of-stream-untold',
-      wrong: 'The end of a stream does not reach its program.',
-      file: OUTLET,
-      find: 'listener?.onStreamBytes(id, bytes, hasEnded);',
-      replace: 'listener?.onStreamBytes(id, bytes, false);',
     },
     {
       id: 'quit-overtakes-streams',
