@@ -43,7 +43,7 @@ interface Held {
 }
 
 export class StreamChannel implements ByteChannel {
-  listener: ByteChannelListener | null = null;
+  #listener: ByteChannelListener | null = null;
   readonly #options: StreamChannelOptions;
   readonly #dones = new Deque<() => void>();
   /** Those of them that may be called. */
@@ -91,6 +91,16 @@ export class StreamChannel implements ByteChannel {
 
   constructor(options: StreamChannelOptions) {
     this.#options = options;
+  }
+
+  get listener(): ByteChannelListener | null {
+    return this.#listener;
+  }
+
+  /** Whoever comes late hears of a fault all the same. */
+  set listener(listener: ByteChannelListener | null) {
+    this.#listener = listener;
+    if (listener !== null && this.#fault !== null) this.#schedule();
   }
 
   get isAtEnd(): boolean {
@@ -274,10 +284,10 @@ export class StreamChannel implements ByteChannel {
         this.#isReadable = false;
         this.listener?.onReadable();
       }
-      if (this.#fault !== null) this.#tellFault(this.#fault);
+      if (this.#fault !== null && this.#listener !== null) this.#tellFault(this.#fault);
     } finally {
-      if (this.#written > 0 || this.#hasEndArrived || this.#isReadable || this.#fault !== null)
-        this.#schedule();
+      const hasFault = this.#fault !== null && this.#listener !== null;
+      if (this.#written > 0 || this.#hasEndArrived || this.#isReadable || hasFault) this.#schedule();
     }
   }
 

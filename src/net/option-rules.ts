@@ -114,6 +114,9 @@ const NOT_OFFERED: Readonly<Record<string, string>> = {
   localPort: 'localPort',
 };
 
+/** Whoever gives one of these takes the socket for secure, which an rsocket is not. */
+const SECURING = ['ca', 'cert', 'key', 'clientCa', 'authorize', 'encryption'] as const;
+
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED. */
 export function checkSocket(options: unknown): asserts options is SocketOptions & ConnectDefaults {
   if (!isPlain(options)) throw usageError(`Socket takes an object with options, not ${nameOf(options)}`);
@@ -128,6 +131,7 @@ export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): v
   }
   refuseWhatThereIsNot(options);
   const { cert, key } = options;
+  if (options.rdma === 'rsocket') refuseSecurity(known(options, CONNECT_RULES));
   checkEach(known(options, CONNECT_RULES), CONNECT_RULES, '');
   if ((cert === undefined) !== (key === undefined))
     throw usageError('connect needs cert and key, or neither');
@@ -136,7 +140,10 @@ export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): v
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkServer(options: unknown): asserts options is ServerOptions {
   checkOptions('createServer', options, SERVER_RULES);
-  if (options['rdma'] === 'rsocket') return;
+  if (options['rdma'] === 'rsocket') {
+    refuseSecurity(options);
+    return;
+  }
   for (const name of ['cert', 'key'] as const) {
     if (options[name] !== undefined) continue;
     throw usageError(
@@ -191,6 +198,14 @@ function refuseWhatThereIsNot(options: object): void {
     const value = (options as Record<string, unknown>)[name];
     if (value !== undefined && value !== null) throw notOffered(what);
   }
+}
+
+function refuseSecurity(options: Readonly<Record<string, unknown>>): void {
+  const given = SECURING.find((name) => options[name] !== undefined);
+  if (given === undefined) return;
+  throw usageError(
+    `${given} has no meaning with { rdma: 'rsocket' }, which authenticates nobody and hides nothing: leave out one of the two`,
+  );
 }
 
 /** Of agents come names that mean nothing here, and `null` and '' for what they do not have. */

@@ -169,7 +169,10 @@ test('what is not offered, and what is wrong, is refused with a sentence', async
   refused(() => connect({ path: '/tmp/x.sock' } as never), missing, /UNIX sockets/);
   refused(() => dial(0), wrong, /port must be an integer from 1/);
   refused(() => new Socket({ fd: 3 } as never), missing, /open handle/);
-  const plain = dial(1, { rdma: 'rsocket', device: undefined } as never);
+  const plainOptions = { rdma: 'rsocket', device: FREE_DEVICE } as const;
+  refused(() => createServer({ ...CREDENTIALS, ...plainOptions }), wrong, /authenticates nobody/);
+  refused(() => connect({ port: 1, ca: caPem, ...plainOptions }), wrong, /authenticates nobody/);
+  const plain = connect({ port: 1, host: '127.0.0.1', rdma: 'rsocket' });
   assert.match((await failureOf(plain)).message, /needs device/);
   const server = await listening();
   const socket = dial(portOf(server));

@@ -117,7 +117,7 @@ export class ProxyService {
   async #reach(id: number, incoming: AnySocket): Promise<AnySocket | undefined> {
     const outgoing = this.#dial();
     this.#note(outgoing);
-    const gaveUp = (): void => void outgoing.destroy();
+    const gaveUp = (): void => void outgoing.resetAndDestroy();
     incoming.once('error', gaveUp);
     const failure = await new Promise<Error | undefined>((resolve) => {
       outgoing.once('connect', () => resolve(undefined));

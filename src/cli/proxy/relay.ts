@@ -29,7 +29,8 @@ export async function relay(incoming: RelaySocket, outgoing: RelaySocket): Promi
   };
   incoming.on('error', fail('incoming', outgoing));
   outgoing.on('error', fail('outgoing', incoming));
-  if (incoming.destroyed) outgoing.resetAndDestroy();
+  // It was reset while the other side was reached.
+  if (incoming.destroyed) fail('incoming', outgoing)(incoming.errored ?? new Error('the socket was closed'));
   const closed = Promise.all([incoming, outgoing].map(closing));
   incoming.pipe(outgoing);
   outgoing.pipe(incoming);
