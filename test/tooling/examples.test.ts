@@ -88,6 +88,12 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   'verbs-ping-pong.mjs': [/^1000 round trips of 64 bytes/m],
   'websocket.mjs': [/^"hello" came back$/m, /^3000000 bytes came back$/m],
+  'worker.mjs': [
+    /^worker 0 has done its share$/m,
+    /^worker 1 has done its share$/m,
+    /^worker 2 has done its share$/m,
+    /^24 of 24 results are right$/m,
+  ],
 };
 /** Programs of the system that an example needs. */
 const NEEDS: Readonly<Record<string, string>> = { 'redis.mjs': 'redis-server' };
