@@ -18,7 +18,11 @@ import type { RsocketMemory } from './rsocket-memory.js';
 import { PostKind } from './rsocket-post.js';
 import type { RsocketTerms } from './wire/private-data.js';
 
-/** A peer that has had its last word says DREQ within this time; else this end does. */
+/**
+ * A peer that has said DISCONNECT says DREQ when that is acknowledged. The acknowledgement may be lost, and peers ask again after 2.3 s.
+ * Where both have only ended their data, nobody knows who goes first.
+ */
+const LEAVING_MILLIS = 10_000;
 const LAST_WORD_MILLIS = 1000;
 /** What was written before the program closed has this long to arrive. */
 const LINGER_MILLIS = 30_000;
@@ -251,7 +255,8 @@ export class RsocketChannel implements ByteChannel {
     if (!this.#machine.isPeerGone) this.#leave();
     else {
       clearTimeout(this.#lastWordTimer);
-      this.#lastWordTimer = setTimeout(() => this.#leave(), LAST_WORD_MILLIS);
+      const millis = this.#machine.isPeerLeaving ? LEAVING_MILLIS : LAST_WORD_MILLIS;
+      this.#lastWordTimer = setTimeout(() => this.#leave(), millis);
     }
     return true;
   }

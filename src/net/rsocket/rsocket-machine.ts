@@ -128,6 +128,11 @@ export class RsocketMachine {
     return this.#peerEnd === PeerEnd.DISCONNECT || (this.#saidShutdown && this.isPeerDone);
   }
 
+  /** It has said so in one word, and ends the connection once that is acknowledged. */
+  get isPeerLeaving(): boolean {
+    return this.#peerEnd === PeerEnd.DISCONNECT;
+  }
+
   // The program.
 
   /** Bytes that the program may put into the send ring, at `outgoing.tailOffset`. */
