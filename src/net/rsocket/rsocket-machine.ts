@@ -128,9 +128,9 @@ export class RsocketMachine {
     return this.#peerEnd === PeerEnd.DISCONNECT || (this.#saidShutdown && this.isPeerDone);
   }
 
-  /** It has said so in one word, and ends the connection once that is acknowledged. */
+  /** It alone has said DISCONNECT, and ends the connection once that is acknowledged. */
   get isPeerLeaving(): boolean {
-    return this.#peerEnd === PeerEnd.DISCONNECT;
+    return this.#peerEnd === PeerEnd.DISCONNECT && !this.#saidDisconnect;
   }
 
   // The program.
