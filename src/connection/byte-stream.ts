@@ -5,7 +5,8 @@
  *
  * Invariants: a chunk is the channel's until its callback is called, and no byte of a long one is copied here; a reader who stops
  * stops the taking of bytes from the channel, and with it the peer; the channel is closed once. What had arrived when the
- * carrier ended in order is read to its end before the stream ends with an error.
+ * carrier ended in order is read to its end before the stream ends with an error. No method of a subclass is called before its
+ * constructor is done.
  */
 import { addAbortSignal, Duplex } from 'node:stream';
 import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
@@ -17,7 +18,7 @@ export interface ByteStreamOptions {
   readonly highWaterMark?: number | undefined;
   readonly readableHighWaterMark?: number | undefined;
   readonly writableHighWaterMark?: number | undefined;
-  /** Destroys the stream with an AbortError when it aborts. */
+  /** Destroys the stream with an AbortError when it aborts; in the next tick, if it has already. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -61,8 +62,15 @@ export class ByteStream extends Duplex {
 
   constructor(options: ByteStreamOptions = {}) {
     super(given(options));
-    // Not earlier: a signal that has aborted destroys at once.
-    if (options.signal !== undefined) addAbortSignal(options.signal, this);
+    const { signal } = options;
+    // One that has aborted destroys at once, and a subclass has no private fields yet.
+    if (signal?.aborted === true) process.nextTick(addAbortSignal, signal, this);
+    else if (signal !== undefined) addAbortSignal(signal, this);
+  }
+
+  /** How the program is told of an error of the channel. For subclasses. */
+  protected told(error: Error): Error {
+    return error;
   }
 
   /** Bytes that were taken from the channel. */
@@ -172,7 +180,7 @@ export class ByteStream extends Duplex {
       onReadable: () => this.#take(),
       onClosed: (error) => this.#onClosed(error),
       onReset: (error) => {
-        this.destroy(error);
+        this.destroy(this.told(error));
       },
     };
   }
@@ -234,7 +242,7 @@ export class ByteStream extends Duplex {
     this.#seeEnd(channel);
     // A reader may have destroyed the stream meanwhile.
     if (this.destroyed) return;
-    this.#fault = error;
+    this.#fault = this.told(error);
     this.once('end', () => this.#tellFault());
     this.#tellFault();
   }

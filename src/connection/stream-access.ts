@@ -74,17 +74,16 @@ export class StreamAccess {
   /** @throws RdmaError as `Connection.openStream`. */
   open(options: OpenStreamOptions): ConnectionStream {
     checkOpenStream(options);
+    this.#checkOpen();
     const stream = new ConnectionStream(options);
-    this.seat(stream);
+    // One that has aborted destroys the stream in a moment: the peer need not hear of it.
+    if (options.signal?.aborted !== true) this.seat(stream);
     return stream;
   }
 
   /** Opens a stream for `stream`. @throws RdmaError as `Connection.openStream`. */
   seat(stream: StreamSeat): void {
-    const { isEnding } = this.#options;
-    if (isEnding()) throw closedError('the connection');
-    if (this.#last === 0)
-      throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
+    this.#checkOpen();
     if (stream.destroyed) return;
     if (this.#waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
     else {
@@ -150,6 +149,13 @@ export class StreamAccess {
       else channel.onReset(error);
     }
     for (const stream of [...this.#waiting]) stream.destroy(error);
+  }
+
+  #checkOpen(): void {
+    const { isEnding } = this.#options;
+    if (isEnding()) throw closedError('the connection');
+    if (this.#last === 0)
+      throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
   }
 
   #openNow(stream: StreamSeat): void {

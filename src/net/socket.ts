@@ -224,8 +224,11 @@ export class Socket extends ByteStream {
     const attempt = this.#attempt;
     this.#attempt = undefined;
     attempt?.abort();
-    const told = error === null ? null : netError(error, this.#doing('read'));
-    super._destroy(error, () => callback(told));
+    super._destroy(error, callback);
+  }
+
+  protected override told(error: Error): Error {
+    return netError(error, { syscall: 'read' });
   }
 
   /** Nobody has asked it to connect. */
@@ -236,10 +239,6 @@ export class Socket extends ByteStream {
   #reset(): void {
     this.#channel?.reset();
     this.destroy();
-  }
-
-  #doing(syscall: NetAttempt['syscall']): NetAttempt {
-    return { syscall };
   }
 
   #writing(bytes: number, callback: Callback): Callback {

@@ -224,8 +224,44 @@ test('A signal destroys the stream with an AbortError', async () => {
   assert.equal(channel.closed.length, 1);
 });
 
-test('A signal that has aborted already destroys the stream at once', async () => {
-  const stream = new ByteStream({ signal: AbortSignal.abort() });
+test('A signal that has aborted already destroys the stream when the constructors of its subclasses are done', async () => {
+  class Subclass extends ByteStream {
+    readonly #parting = 'said goodbye';
+    readonly heard: string[] = [];
+
+    override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+      this.heard.push(this.#parting);
+      super._destroy(error, callback);
+    }
+  }
+  const stream = new Subclass({ signal: AbortSignal.abort() });
+  const written = new Promise<unknown>((resolve) => stream.write('x', resolve));
   const [error] = await once(stream, 'error').catch((error: unknown) => [error]);
   assert.equal((error as Error).name, 'AbortError');
+  assert.equal(await written, error);
+  assert.deepEqual(stream.heard, ['said goodbye']);
+});
+
+test('A subclass has its own words for errors of the channel: everybody is told those, and of other errors as they are', async () => {
+  class Subclass extends ByteStream {
+    protected override told(error: Error): Error {
+      return new Error(`the channel said: ${error.message}`);
+    }
+  }
+  for (const call of ['onReset', 'onClosed'] as const) {
+    const [channel] = MemoryChannel.pair();
+    const stream = new Subclass();
+    stream.attach(channel);
+    const events = eventsOf(stream);
+    const written = new Promise<unknown>((resolve) => stream.write('x', resolve));
+    channel.listener?.[call](new Error('over'));
+    const error = await written;
+    await turn();
+    assert.equal(stream.errored, error);
+    assert.deepEqual(events, ['error the channel said: over', 'close']);
+  }
+  const stream = new Subclass();
+  const own = new Error('of the program');
+  stream.on('error', () => {}).destroy(own);
+  assert.equal(stream.errored, own);
 });

@@ -319,6 +319,22 @@ const ENDING: readonly Row[] = [
     NO_RESET,
   ],
   [
+    'a reset is the same error for error, errored and callbacks of writes',
+    async (world) => {
+      const { client, taken, server } = await pair(world);
+      const error = failure(client);
+      // The first may count as written already.
+      client.write(Buffer.alloc(20_000_000));
+      const written = new Promise<unknown>((resolve) => client.write('x', resolve));
+      taken.resetAndDestroy();
+      assert.equal(await written, await error);
+      assert.equal(client.errored, await error);
+      assert.ok(['ECONNRESET', 'EPIPE'].includes((await error).code ?? ''));
+      await closing(server);
+    },
+    NO_RESET,
+  ],
+  [
     'resetAndDestroy while it connects resets as soon as it is connected',
     async (world) => {
       const all = await pair(world);
