@@ -1,7 +1,8 @@
 /**
  * The admin queue of a host: what brings a controller up, one step after the other, as the specification orders them.
  *
- * Invariant: a target that offers less than this host needs is refused with the reason, before anything is read or written.
+ * Invariant: a target that offers less than this host needs is refused with the reason, before anything is read or written; one
+ * that does not answer a command within its time is given up.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Device } from '../../verbs/device.js';
@@ -43,23 +44,31 @@ const ENABLE = 0x0046_0001;
 const SHUT_DOWN = ENABLE | 0x4000;
 const CSTS_READY = 1;
 const CSTS_FATAL = 2;
+const CSTS_SHUTDOWN_BITS = 0x0c;
 const CSTS_SHUTDOWN_DONE = 0x08;
 const POLL_MILLIS = 10;
-const SHUTDOWN_MILLIS = 5000;
 
 export interface AdminOptions {
   readonly to: HostQueueOptions['to'];
   readonly nqn: string;
   readonly identity: HostIdentity;
   readonly keepAliveMillis: number;
+  /** Of every command. */
   readonly timeoutMillis: number;
+  /** Of the orderly end. */
+  readonly shutdownMillis: number;
 }
+
+/** How long somebody waits for the target. */
+type Patience = Pick<HostCommand, 'timeoutMillis' | 'signal'>;
 
 export class HostAdmin {
   readonly queue: HostQueue;
   readonly controllerId: number;
   /** Entries of an I/O queue that the target offers at most. */
   readonly maxEntries: number;
+  readonly #shutdownMillis: number;
+  #patience: Patience;
 
   /** Connects the admin queue and enables the controller. @throws RdmaError. */
   static async open(device: Device, options: AdminOptions): Promise<HostAdmin> {
@@ -68,10 +77,13 @@ export class HostAdmin {
       to: options.to,
     });
     try {
+      const { timeoutMillis, shutdownMillis } = options;
+      const patience = patienceOf(options);
       const controllerId = await connectQueue(queue, options, ANY_CONTROLLER);
-      const capabilities = await getProperty(queue, Property.CAP, true);
-      const admin = new HostAdmin(queue, controllerId, (capabilities & 0xffff) + 1);
-      await admin.#enable(options.timeoutMillis);
+      const capabilities = await getProperty(queue, Property.CAP, { ...patience, isWide: true });
+      const maxEntries = (capabilities & 0xffff) + 1;
+      const admin = new HostAdmin({ queue, controllerId, maxEntries, shutdownMillis, patience });
+      await admin.#enable(timeoutMillis);
       return admin;
     } catch (error) {
       await queue.close();
@@ -79,10 +91,24 @@ export class HostAdmin {
     }
   }
 
-  private constructor(queue: HostQueue, controllerId: number, maxEntries: number) {
-    this.queue = queue;
-    this.controllerId = controllerId;
-    this.maxEntries = maxEntries;
+  private constructor(init: {
+    queue: HostQueue;
+    controllerId: number;
+    maxEntries: number;
+    shutdownMillis: number;
+    patience: Patience;
+  }) {
+    this.queue = init.queue;
+    this.controllerId = init.controllerId;
+    this.maxEntries = init.maxEntries;
+    this.#shutdownMillis = init.shutdownMillis;
+    this.#patience = init.patience;
+  }
+
+  /** The connecting is over: the signal, which gives it up, counts no more. */
+  connected(): void {
+    const { timeoutMillis } = this.#patience;
+    this.#patience = timeoutMillis === undefined ? {} : { timeoutMillis };
   }
 
   async identify(): Promise<ControllerPage> {
@@ -111,7 +137,7 @@ export class HostAdmin {
 
   /** Asks for I/O queues; returns how many there may be. */
   async grantedQueues(wanted: number): Promise<number> {
-    const { resultLow } = await run(this.queue, {
+    const { resultLow } = await this.#run({
       what: 'to ask for queues',
       fields: {
         opcode: AdminOpcode.SET_FEATURES,
@@ -123,10 +149,9 @@ export class HostAdmin {
   }
 
   async keepAlive(): Promise<void> {
-    await run(this.queue, {
-      what: 'to keep the controller alive',
-      fields: { opcode: AdminOpcode.KEEP_ALIVE },
-    });
+    // The controller looks at its time: an answer that is late because this program paused is none that is missing.
+    const what = 'to keep the controller alive';
+    await run(this.queue, { what, fields: { opcode: AdminOpcode.KEEP_ALIVE } });
   }
 
   /** The subsystems that a discovery controller knows. */
@@ -140,26 +165,43 @@ export class HostAdmin {
     return readDiscoveryPage(page);
   }
 
-  /** Tells the target to make everything durable, and waits until it has; then the queue is closed. */
+  /**
+   * Tells the target to make everything durable, and waits until it has; then the queue is closed, whatever came.
+   *
+   * @throws RdmaError unless the target says that it has.
+   */
   async close(): Promise<void> {
     try {
-      await setProperty(this.queue, Property.CC, SHUT_DOWN);
-      const deadline = performance.now() + SHUTDOWN_MILLIS;
-      while (((await getProperty(this.queue, Property.CSTS)) & 0x0c) !== CSTS_SHUTDOWN_DONE) {
-        if (performance.now() > deadline) break;
-        await delay(POLL_MILLIS);
-      }
-    } catch {
-      // The target is gone, which is an end as well.
+      await this.#shutDown();
+    } finally {
+      await this.queue.close();
     }
-    await this.queue.close();
+  }
+
+  /** Leaves without a word to the target's disks. */
+  abandon(): Promise<void> {
+    return this.queue.close();
+  }
+
+  async #shutDown(): Promise<void> {
+    const deadline = performance.now() + this.#shutdownMillis;
+    const left = (): Patience => ({ timeoutMillis: Math.max(1, Math.ceil(deadline - performance.now())) });
+    await setProperty(this.queue, Property.CC, SHUT_DOWN, left());
+    for (;;) {
+      const status = await getProperty(this.queue, Property.CSTS, left());
+      if ((status & CSTS_FATAL) !== 0) throw protocolError('the controller failed when it was shut down');
+      if ((status & CSTS_SHUTDOWN_BITS) === CSTS_SHUTDOWN_DONE) return;
+      if (performance.now() > deadline)
+        throw protocolError(`the controller did not shut down within ${this.#shutdownMillis} ms`);
+      await delay(POLL_MILLIS);
+    }
   }
 
   async #enable(timeoutMillis: number): Promise<void> {
-    await setProperty(this.queue, Property.CC, ENABLE);
+    await setProperty(this.queue, Property.CC, ENABLE, this.#patience);
     const deadline = performance.now() + timeoutMillis;
     for (;;) {
-      const status = await getProperty(this.queue, Property.CSTS);
+      const status = await getProperty(this.queue, Property.CSTS, this.#patience);
       if ((status & CSTS_FATAL) !== 0) throw protocolError('the controller failed when it was enabled');
       if ((status & CSTS_READY) !== 0) return;
       if (performance.now() > deadline) throw protocolError('the controller does not become ready');
@@ -169,7 +211,7 @@ export class HostAdmin {
 
   async #identify(cns: number, nsid: number, what: string): Promise<Uint8Array> {
     const receive = new Uint8Array(IDENTIFY_BYTES);
-    await run(this.queue, { what, fields: { opcode: AdminOpcode.IDENTIFY, nsid, cdw10: cns }, receive });
+    await this.#run({ what, fields: { opcode: AdminOpcode.IDENTIFY, nsid, cdw10: cns }, receive });
     return receive;
   }
 
@@ -181,17 +223,22 @@ export class HostAdmin {
       cdw10: LogPage.DISCOVERY | (dwords << 16),
       cdw12: offset,
     };
-    await run(this.queue, { what: 'to read the discovery page', fields, receive });
+    await this.#run({ what: 'to read the discovery page', fields, receive });
     return receive;
+  }
+
+  #run(command: HostCommand): Promise<{ resultLow: number }> {
+    return run(this.queue, { ...command, ...this.#patience });
   }
 }
 
 /** The Connect command of a queue. Returns the number of the controller. */
 export async function connectQueue(
   queue: HostQueue,
-  { nqn, identity, keepAliveMillis }: Pick<AdminOptions, 'nqn' | 'identity' | 'keepAliveMillis'>,
+  options: Pick<AdminOptions, 'nqn' | 'identity' | 'keepAliveMillis' | 'timeoutMillis' | 'to'>,
   controllerId: number,
 ): Promise<number> {
+  const { nqn, identity, keepAliveMillis } = options;
   const send = new Uint8Array(CONNECT_DATA_BYTES);
   writeConnectData(send, { hostId: identity.id, controllerId, subsystemNqn: nqn, hostNqn: identity.nqn });
   const { status, resultLow } = await queue.run({
@@ -204,6 +251,7 @@ export async function connectQueue(
       cdw12: queue.qid === 0 ? keepAliveMillis : 0,
     },
     send,
+    ...patienceOf(options),
   });
   if (status === Status.SUCCESS) return resultLow & 0xffff;
   const isName = (status & 0x7ff) === Status.CONNECT_INVALID_PARAMETERS && resultLow === (256 | (1 << 16));
@@ -218,19 +266,34 @@ export async function run(queue: HostQueue, command: HostCommand): Promise<{ res
   return response;
 }
 
-async function getProperty(queue: HostQueue, offset: number, isWide = false): Promise<number> {
+const patienceOf = ({
+  timeoutMillis,
+  to: { signal },
+}: Pick<AdminOptions, 'timeoutMillis' | 'to'>): Patience =>
+  signal === undefined ? { timeoutMillis } : { timeoutMillis, signal };
+
+async function getProperty(
+  queue: HostQueue,
+  offset: number,
+  { isWide = false, ...patience }: Patience & { isWide?: boolean },
+): Promise<number> {
   const fields = {
     opcode: FABRICS_OPCODE,
     nsid: FabricsType.PROPERTY_GET,
     cdw10: isWide ? 1 : 0,
     cdw11: offset,
   };
-  return (await run(queue, { what: 'to read a property', fields })).resultLow;
+  return (await run(queue, { what: 'to read a property', fields, ...patience })).resultLow;
 }
 
-async function setProperty(queue: HostQueue, offset: number, value: number): Promise<void> {
+async function setProperty(
+  queue: HostQueue,
+  offset: number,
+  value: number,
+  patience: Patience,
+): Promise<void> {
   const fields = { opcode: FABRICS_OPCODE, nsid: FabricsType.PROPERTY_SET, cdw11: offset, cdw12: value };
-  await run(queue, { what: 'to set a property', fields });
+  await run(queue, { what: 'to set a property', fields, ...patience });
 }
 
 /** Of the capsules that a target takes, the part behind the command that this host uses. */

@@ -31,9 +31,24 @@ export const protocolError = (message: string): RdmaError => new RdmaError('ERR_
 export const lostError = (reason: string): RdmaError =>
   new RdmaError('ERR_RDMA_CONNECTION_LOST', `the controller is gone: ${reason}`);
 
+export const lateError = (message: string): RdmaError => new RdmaError('ERR_RDMA_TIMEOUT', message);
+
 /** Something that may have been done. */
 export const unknownOutcome = (what: string, reason: string): RdmaError =>
   new RdmaError('ERR_RDMA_OUTCOME_UNKNOWN', `${what} may or may not have been done: ${reason}`);
+
+/** What a target had confirmed, and nobody knows whether it survives. */
+export const notDurable = (cause: unknown): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    `what was written since the last flush may not survive a crash of the target: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { cause },
+  );
+
+/** Whether a command failed before it left: nothing of it can have been done. */
+export const hasNotLeft = (error: unknown): error is RdmaError =>
+  error instanceof RdmaError &&
+  (error.code === 'ERR_RDMA_ABORTED' || error.code === 'ERR_RDMA_CONNECTION_LOST');
 
 export const abortedError = (what: string, signal: AbortSignal): RdmaError =>
   new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal.reason });

@@ -2,7 +2,8 @@
  * One queue of a host: commands go out as capsules, data lies in memory of the queue, responses come back by command ID.
  *
  * Invariants: no more commands are under way than the target can hold; further ones wait, first come, first served. The memory of a
- * command is used again only when its response is here and its capsule has left. A response to no command ends the queue.
+ * command is used again only when its response is here and its capsule has left. A response to no command ends the queue, and so does
+ * a command that has a time limit and no response within it.
  */
 
 import type { CmConnection } from '../../cm/cm-connection.js';
@@ -24,7 +25,7 @@ import { COMMAND_BYTES, type CommandFields, writeCommand } from '../wire/command
 import { queueRequest } from '../wire/private-data.js';
 import { RESPONSE_BYTES, type Response, readResponse } from '../wire/response.js';
 import { writeCapsuleSgl, writeKeyedSgl } from '../wire/sgl.js';
-import { abortedError, lostError, unknownOutcome } from './host-errors.js';
+import { abortedError, lateError, lostError, unknownOutcome } from './host-errors.js';
 
 const POLLED_AT_ONCE = 32;
 
@@ -40,13 +41,17 @@ export interface HostCommand {
   /** Whether it changes anything: a failure of the queue leaves that open. */
   readonly changes?: boolean;
   readonly signal?: AbortSignal;
+  /** A target that has not answered by then has failed: the queue ends. Default: no limit. */
+  readonly timeoutMillis?: number;
+  /** Commands that `withdraw` takes back together. */
+  readonly batch?: object;
 }
 
 interface Pending {
   readonly command: HostCommand;
   readonly resolve: (response: Response) => void;
   readonly reject: (error: RdmaError) => void;
-  /** Takes the listener off the signal. */
+  /** Takes the listener off the signal, and stops the timer. */
   stop: () => void;
   isOver: boolean;
 }
@@ -136,20 +141,34 @@ export class HostQueue {
 
   /** Resolves with the target's response, whatever its status. @throws RdmaError when there is none. */
   run(command: HostCommand): Promise<Response> {
-    const { what, signal } = command;
+    const { what, signal, timeoutMillis } = command;
     if (this.#reason !== undefined) return Promise.reject(lostError(this.#reason));
     if (signal?.aborted === true) return Promise.reject(abortedError(what, signal));
     return new Promise((resolve, reject) => {
       const pending: Pending = { command, resolve, reject, stop: () => {}, isOver: false };
-      if (signal !== undefined) {
-        const onAbort = (): void => this.#abort(pending, signal);
-        signal.addEventListener('abort', onAbort, { once: true });
-        pending.stop = () => signal.removeEventListener('abort', onAbort);
-      }
+      const onAbort = (): void => this.#abort(pending, signal as AbortSignal);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const timer =
+        timeoutMillis === undefined
+          ? undefined
+          : setTimeout(() => this.#onLate(pending, timeoutMillis), timeoutMillis);
+      pending.stop = () => {
+        signal?.removeEventListener('abort', onAbort);
+        clearTimeout(timer);
+      };
       const slot = this.#free.pop();
       if (slot === undefined) this.#waiting.push(pending);
       else this.#post(slot, pending);
     });
+  }
+
+  /** Takes back what still waits of a batch; what has left comes to its end. */
+  withdraw(batch: object, error: RdmaError): void {
+    for (const pending of [...this.#waiting]) {
+      if (pending.command.batch !== batch) continue;
+      this.#waiting.splice(this.#waiting.indexOf(pending), 1);
+      this.#finish(pending, () => pending.reject(error));
+    }
   }
 
   /** Says goodbye; what is under way fails. Idempotent. */
@@ -175,6 +194,12 @@ export class HostQueue {
         mayBeDone ? unknownOutcome(what, 'it was aborted on its way') : abortedError(what, signal),
       ),
     );
+  }
+
+  #onLate(pending: Pending, timeoutMillis: number): void {
+    const reason = `the target did not answer within ${timeoutMillis} ms`;
+    this.#finish(pending, () => pending.reject(lateError(`${reason}: ${pending.command.what}`)));
+    this.#end(reason);
   }
 
   #finish(pending: Pending, tell: () => void): void {

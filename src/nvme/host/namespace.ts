@@ -1,9 +1,10 @@
 /** A disk of a target: reads and writes of any length, in commands of a size that the target takes. */
-import { usageError } from '../../verbs/errors.js';
+import { type RdmaError, usageError } from '../../verbs/errors.js';
 import { OptionalCommand } from '../wire/identify.js';
 import { IoOpcode } from '../wire/opcodes.js';
 import { run } from './admin.js';
-import type { HostQueue } from './host-queue.js';
+import { hasNotLeft, lostError, unknownOutcome } from './host-errors.js';
+import type { HostCommand, HostQueue } from './host-queue.js';
 
 export interface NvmeCallOptions {
   /** What has not left is taken back; what has left may be done, which an error of a write says. */
@@ -37,6 +38,9 @@ export class NvmeNamespace {
   readonly canWriteZeroes: boolean;
   readonly canTrim: boolean;
   readonly #choose: () => HostQueue;
+  /** Writes that are done and not durable by themselves, and how many of them the last flush covers. */
+  #written = 0;
+  #flushed = 0;
 
   /** @internal */
   constructor({ id, blocks, blockBytes, optionalCommands, choose }: NamespaceInit) {
@@ -48,6 +52,11 @@ export class NvmeNamespace {
     this.#choose = choose;
   }
 
+  /** @internal Whether something was written that no flush covers. */
+  get isDirty(): boolean {
+    return this.#written > this.#flushed;
+  }
+
   /**
    * Fills `into`, whole blocks. Several calls may be under way at a time, in no order.
    *
@@ -55,14 +64,12 @@ export class NvmeNamespace {
    */
   async read(offsetBytes: number, into: Uint8Array, options: NvmeCallOptions = {}): Promise<void> {
     this.#check('read', offsetBytes, into.length);
-    await this.#inChunks(into.length, (queue, offset, length) =>
-      run(queue, {
-        what: `a read of namespace ${this.id}`,
-        fields: { opcode: IoOpcode.READ, ...this.#blocks(offsetBytes + offset, length) },
-        receive: into.subarray(offset, offset + length),
-        ...options,
-      }),
-    );
+    await this.#inChunks(into.length, (offset, length) => ({
+      what: `a read of namespace ${this.id}`,
+      fields: { opcode: IoOpcode.READ, ...this.#blocks(offsetBytes + offset, length) },
+      receive: into.subarray(offset, offset + length),
+      ...options,
+    }));
   }
 
   /**
@@ -73,8 +80,8 @@ export class NvmeNamespace {
   async write(offsetBytes: number, from: Uint8Array, options: NvmeHostWriteOptions = {}): Promise<void> {
     this.#check('write', offsetBytes, from.length);
     const { durable = false, ...call } = options;
-    await this.#inChunks(from.length, (queue, offset, length) =>
-      run(queue, {
+    await this.#changing(durable, () =>
+      this.#inChunks(from.length, (offset, length) => ({
         what: `a write of namespace ${this.id}`,
         fields: {
           opcode: IoOpcode.WRITE,
@@ -83,14 +90,16 @@ export class NvmeNamespace {
         send: from.subarray(offset, offset + length),
         changes: true,
         ...call,
-      }),
+      })),
     );
   }
 
   /** Resolves when every write that has resolved survives a crash of the target. */
   async flush(options: NvmeCallOptions = {}): Promise<void> {
     const fields = { opcode: IoOpcode.FLUSH, nsid: this.id };
+    const written = this.#written;
     await run(this.#choose(), { what: `a flush of namespace ${this.id}`, fields, changes: true, ...options });
+    this.#flushed = Math.max(this.#flushed, written);
   }
 
   /** Where `canWriteZeroes`. */
@@ -101,53 +110,88 @@ export class NvmeNamespace {
   ): Promise<void> {
     this.#check('writeZeroes', offsetBytes, lengthBytes);
     const { durable = false, ...call } = options;
-    const what = `a write of zeroes to namespace ${this.id}`;
-    const most = MAX_BLOCKS * this.blockBytes;
-    for (let at = 0; at < lengthBytes; at += most) {
-      const length = Math.min(most, lengthBytes - at);
-      const blocks = this.#blocks(offsetBytes + at, length, durable ? FORCE_UNIT_ACCESS : 0);
-      await run(this.#choose(), {
-        what,
-        fields: { opcode: IoOpcode.WRITE_ZEROES, ...blocks },
+    const control = durable ? FORCE_UNIT_ACCESS : 0;
+    await this.#changing(durable, () =>
+      this.#inTurn(lengthBytes, MAX_BLOCKS, (at, length) => ({
+        what: `a write of zeroes to namespace ${this.id}`,
+        fields: { opcode: IoOpcode.WRITE_ZEROES, ...this.#blocks(offsetBytes + at, length, control) },
         changes: true,
         ...call,
-      });
-    }
+      })),
+    );
   }
 
   /** Where `canTrim`: the target may forget these bytes. */
   async trim(offsetBytes: number, lengthBytes: number, options: NvmeCallOptions = {}): Promise<void> {
     this.#check('trim', offsetBytes, lengthBytes);
-    const what = `a trim of namespace ${this.id}`;
-    const most = MAX_TRIM_BLOCKS * this.blockBytes;
-    for (let at = 0; at < lengthBytes; at += most) {
+    await this.#inTurn(lengthBytes, MAX_TRIM_BLOCKS, (at, length) => {
       const send = new Uint8Array(16);
       const view = new DataView(send.buffer);
       const first = (offsetBytes + at) / this.blockBytes;
-      view.setUint32(4, Math.min(most, lengthBytes - at) / this.blockBytes, true);
+      view.setUint32(4, length / this.blockBytes, true);
       view.setUint32(8, first % TWO_32, true);
       view.setUint32(12, Math.floor(first / TWO_32), true);
       const fields = { opcode: IoOpcode.DATASET_MANAGEMENT, nsid: this.id, cdw11: TRIM_ATTRIBUTE };
-      await run(this.#choose(), { what, fields, send, changes: true, ...options });
+      return { what: `a trim of namespace ${this.id}`, fields, send, changes: true, ...options };
+    });
+  }
+
+  /** Counts what was confirmed alone: of what failed the program has heard. */
+  async #changing(isDurable: boolean, work: () => Promise<void>): Promise<void> {
+    await work();
+    if (!isDurable) this.#written++;
+  }
+
+  /**
+   * All at once, as far as queues have room. Once one has failed the waiting ones are taken back; the first failure is told when none
+   * is under way any more.
+   */
+  async #inChunks(
+    lengthBytes: number,
+    commandFor: (offset: number, length: number) => HostCommand,
+  ): Promise<void> {
+    const batch = {};
+    const moves: Promise<unknown>[] = [];
+    const queues = new Set<HostQueue>();
+    const failures: RdmaError[] = [];
+    const onFailed = (error: RdmaError): void => {
+      failures.push(error);
+      if (failures.length > 1) return;
+      for (const queue of queues) queue.withdraw(batch, lostError('another part of it failed'));
+    };
+    for (let at = 0; at < lengthBytes && failures.length === 0; ) {
+      const queue = this.#choose();
+      queues.add(queue);
+      const length = Math.min(this.#wholeBlocks(queue.chunkBytes), lengthBytes - at);
+      moves.push(run(queue, { ...commandFor(at, length), batch }).catch(onFailed));
+      at += length;
+    }
+    await Promise.all(moves);
+    const [first] = failures;
+    if (first === undefined) return;
+    const hasNothingLeft = failures.length === moves.length && failures.every(hasNotLeft);
+    throw hasNotLeft(first) && !hasNothingLeft ? partlyDone(commandFor(0, this.blockBytes), first) : first;
+  }
+
+  /** One after the other. */
+  async #inTurn(
+    lengthBytes: number,
+    mostBlocks: number,
+    commandFor: (offset: number, length: number) => HostCommand,
+  ): Promise<void> {
+    const most = mostBlocks * this.blockBytes;
+    for (let at = 0; at < lengthBytes; at += most) {
+      const command = commandFor(at, Math.min(most, lengthBytes - at));
+      try {
+        await run(this.#choose(), command);
+      } catch (error) {
+        throw at > 0 && hasNotLeft(error) ? partlyDone(command, error) : error;
+      }
     }
   }
 
-  /** All at once, as far as queues have room; the first failure is told when none is under way any more. */
-  async #inChunks(
-    lengthBytes: number,
-    move: (queue: HostQueue, offset: number, length: number) => Promise<unknown>,
-  ): Promise<void> {
-    const moves: Promise<unknown>[] = [];
-    for (let at = 0; at < lengthBytes; ) {
-      const queue = this.#choose();
-      const most = Math.min(queue.chunkBytes, MAX_BLOCKS * this.blockBytes);
-      const length = Math.min(most, lengthBytes - at);
-      moves.push(move(queue, at, length));
-      at += length;
-    }
-    const results = await Promise.allSettled(moves);
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+  #wholeBlocks(bytes: number): number {
+    return Math.min(Math.floor(bytes / this.blockBytes), MAX_BLOCKS) * this.blockBytes;
   }
 
   #blocks(
@@ -181,3 +225,7 @@ export class NvmeNamespace {
     }
   }
 }
+
+/** A part of it has left, and the rest has not: a read can be asked for again, anything else may have been done. */
+const partlyDone = ({ what, changes }: HostCommand, error: RdmaError): RdmaError =>
+  changes === true ? unknownOutcome(what, error.message) : error;

@@ -9,7 +9,8 @@ import { usageError } from '../../verbs/errors.js';
 import type { ControllerPage } from '../wire/identify.js';
 import type { DiscoveredSubsystem } from '../wire/log-pages.js';
 import { DISCOVERY_NQN } from '../wire/opcodes.js';
-import { connectQueue, HostAdmin, usableCapsuleBytes } from './admin.js';
+import { type AdminOptions, connectQueue, HostAdmin, usableCapsuleBytes } from './admin.js';
+import { notDurable } from './host-errors.js';
 import { HostQueue, type HostQueueOptions } from './host-queue.js';
 import { NvmeNamespace } from './namespace.js';
 import {
@@ -23,6 +24,10 @@ import {
 const DEFAULT_PORT = 4420;
 const DEFAULT_TIMEOUT_MILLIS = 10_000;
 const DEFAULT_KEEP_ALIVE_MILLIS = 5000;
+const DEFAULT_SHUTDOWN_MILLIS = 5000;
+/** A keep-alive may take so long, however often they are sent. */
+const MIN_ANSWER_MILLIS = 1000;
+const GRACE_MILLIS = 250;
 const DEFAULT_QUEUE_ENTRIES = 32;
 const DEFAULT_CHUNK_BYTES = 128 << 10;
 
@@ -47,11 +52,12 @@ export async function connectNvme(options: ConnectNvmeOptions): Promise<NvmeCont
     queueEntries = DEFAULT_QUEUE_ENTRIES,
     chunkBytes = DEFAULT_CHUNK_BYTES,
   } = options;
-  const { keepAliveMillis = DEFAULT_KEEP_ALIVE_MILLIS } = options;
-  const identity = identityOf(options);
+  const { keepAliveMillis = DEFAULT_KEEP_ALIVE_MILLIS, shutdownMillis = DEFAULT_SHUTDOWN_MILLIS } = options;
   const to = placeOf(options);
   const { timeoutMillis = DEFAULT_TIMEOUT_MILLIS } = options;
-  const admin = await HostAdmin.open(device, { to, nqn, identity, keepAliveMillis, timeoutMillis });
+  const identity = identityOf(options);
+  const who = { to, nqn, identity, keepAliveMillis, timeoutMillis, shutdownMillis };
+  const admin = await HostAdmin.open(device, who);
   const opened: HostQueue[] = [];
   try {
     const page = await admin.identify();
@@ -63,15 +69,18 @@ export async function connectNvme(options: ConnectNvmeOptions): Promise<NvmeCont
       to,
     };
     for (let qid = 1; qid <= count; qid++) {
-      opened.push(
-        await openIo(device, { ...io, qid }, { nqn, identity, keepAliveMillis }, admin.controllerId),
-      );
+      opened.push(await openIo(device, { ...io, qid }, who, admin.controllerId));
     }
     const namespaces = await admin.namespaces();
+    for (const { id, blockBytes } of namespaces) {
+      if (blockBytes > io.chunkBytes)
+        throw usageError(`namespace ${id} has blocks of ${blockBytes} bytes, more than chunkBytes`);
+    }
+    admin.connected();
     return new NvmeController({ admin, queues: opened, page, namespaces, keepAliveMillis });
   } catch (error) {
     for (const queue of opened) await queue.close();
-    await admin.close();
+    await admin.abandon();
     throw error;
   }
 }
@@ -85,11 +94,12 @@ export async function discoverNvme(options: DiscoverNvmeOptions): Promise<Discov
     identity: identityOf(options),
     keepAliveMillis: 0,
     timeoutMillis: options.timeoutMillis ?? DEFAULT_TIMEOUT_MILLIS,
+    shutdownMillis: DEFAULT_SHUTDOWN_MILLIS,
   });
   try {
     return await admin.discover();
   } finally {
-    await admin.close();
+    await admin.abandon();
   }
 }
 
@@ -107,7 +117,7 @@ function placeOf(options: DiscoverNvmeOptions): HostQueueOptions['to'] {
 async function openIo(
   device: Device,
   options: HostQueueOptions,
-  who: Parameters<typeof connectQueue>[1],
+  who: AdminOptions,
   controllerId: number,
 ): Promise<HostQueue> {
   const queue = await HostQueue.open(device, options);
@@ -137,6 +147,11 @@ export class NvmeController implements AsyncDisposable {
   readonly #queues: readonly HostQueue[];
   readonly #timer: NodeJS.Timeout | undefined;
   #tellClosed: (reason: string) => void = () => {};
+  /** When a keep-alive left that is not answered yet. */
+  #askedMillis: number | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  /** Why nobody knows whether the target has made everything durable. */
+  #failure: unknown;
   #closing: Promise<void> | undefined;
 
   /** @internal Made by `connectNvme`. */
@@ -153,10 +168,32 @@ export class NvmeController implements AsyncDisposable {
     for (const { ended } of [admin.queue, ...queues]) ended.then((reason) => this.#end(reason));
     // Half of the time, so that one that is late is not the end.
     if (keepAliveMillis > 0) {
-      this.#timer = setInterval(() => {
-        admin.keepAlive().catch((error: Error) => this.#end(error.message));
-      }, keepAliveMillis / 2);
+      const everyMillis = keepAliveMillis / 2;
+      this.#timer = setInterval(() => this.#keepAlive(everyMillis), everyMillis);
     }
+  }
+
+  /** A target that does not answer the last one has failed. */
+  #keepAlive(everyMillis: number): void {
+    const nowMillis = performance.now();
+    const asked = this.#askedMillis;
+    if (asked !== undefined) {
+      // A timer may come a little before its time.
+      if (nowMillis - asked < Math.max(everyMillis, MIN_ANSWER_MILLIS) - 1) return;
+      // When this program paused, the answer may be here, and nobody has taken it yet.
+      this.#graceTimer ??= setTimeout(() => {
+        this.#graceTimer = undefined;
+        if (this.#askedMillis === asked) void this.#end('the target did not answer a keep-alive');
+      }, GRACE_MILLIS);
+      return;
+    }
+    this.#askedMillis = nowMillis;
+    this.#admin.keepAlive().then(
+      () => {
+        this.#askedMillis = undefined;
+      },
+      (error: Error) => this.#end(error.message),
+    );
   }
 
   get controllerId(): number {
@@ -172,9 +209,16 @@ export class NvmeController implements AsyncDisposable {
     );
   }
 
-  /** Has the target make durable what was written, and leaves. Idempotent. */
-  close(): Promise<void> {
-    return this.#end('this end closed it');
+  /**
+   * Has the target make durable what was written, and leaves; when it settles, nothing is left at this end. Idempotent.
+   *
+   * @throws RdmaError ERR_RDMA_OUTCOME_UNKNOWN where something was written since the last flush, and the target is gone, or does not
+   *   say within `shutdownMillis` that it is durable.
+   */
+  async close(): Promise<void> {
+    await this.#end('this end closed it');
+    if (this.#failure !== undefined && this.namespaces.some((one) => one.isDirty))
+      throw notDurable(this.#failure);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -188,8 +232,11 @@ export class NvmeController implements AsyncDisposable {
 
   async #close(reason: string): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#graceTimer);
     await Promise.all(this.#queues.map((queue) => queue.close()));
-    await this.#admin.close();
+    await this.#admin.close().catch((error: unknown) => {
+      this.#failure = error;
+    });
     this.#tellClosed(reason);
   }
 }

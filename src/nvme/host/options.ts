@@ -25,7 +25,7 @@ export interface DiscoverNvmeOptions {
   readonly hostNqn?: string;
   /** A UUID. Default: one that is made anew each time. */
   readonly hostId?: string;
-  /** For every step of the connecting. Default 10 000. */
+  /** For every step of the connecting, and for every command that is no read or write. Default 10 000. */
   readonly timeoutMillis?: number;
   /** Gives up the connecting. */
   readonly signal?: AbortSignal;
@@ -42,6 +42,8 @@ export interface ConnectNvmeOptions extends DiscoverNvmeOptions {
   readonly chunkBytes?: number;
   /** The target forgets a host that is silent for so long. Default 5000; 0: never. */
   readonly keepAliveMillis?: number;
+  /** How long `close` waits until the target has made durable what was written. Default 5000. */
+  readonly shutdownMillis?: number;
 }
 
 const nqn: Rule = (value) =>
@@ -75,6 +77,7 @@ const CONNECT: Rules<ConnectNvmeOptions> = {
       ? undefined
       : `a multiple of ${MIN_CHUNK_BYTES} up to ${MAX_CHUNK_BYTES}`,
   keepAliveMillis: integer(0, MAX_MILLIS),
+  shutdownMillis: integer(1, MAX_MILLIS),
 };
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
