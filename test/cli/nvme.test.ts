@@ -147,6 +147,18 @@ test('a disk is discovered, written, read and measured by the other commands', a
     const read = await nvme('read', NQN, copy, '--offset', '512', '--length', '5MiB', '--queues', '2');
     assert.equal(read.code, 0, read.stderr);
     assert.ok(readFileSync(copy).equals(readFileSync(source)));
+    for (const [command, args, said] of [
+      ['read', [copy, '--offset', '16MiB'], /beyond the end of the disk, which has 8388608 bytes/],
+      ['read', [copy, '--length', '9MiB'], /beyond the end/],
+      ['read', [copy, '--offset', '7'], /--offset must be a multiple/],
+      ['write', [source, '--offset', '8MiB'], /beyond the end/],
+      ['write', ['/dev/null'], /no ordinary file/],
+    ] as const) {
+      const refused = await nvme(command, NQN, ...args);
+      assert.equal(refused.events.length, 0);
+      assert.match(refused.stderr, said);
+    }
+    assert.ok(readFileSync(copy).equals(readFileSync(source)), 'the copy is as before');
     const measured = await nvme('bench', NQN, '--seconds', '1', '--depth', '4');
     assert.ok((measured.events.at(-1)?.['operations'] as number) > 10, measured.stderr);
     writeFileSync(source, 'short');

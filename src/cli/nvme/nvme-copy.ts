@@ -37,6 +37,7 @@ const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Prom
   usingDisk(target, nqn, flags, async (controller) => {
     const disk = controller.namespace(flags.namespace);
     const { offset, length = disk.sizeBytes - offset } = flags;
+    checkPlace(disk, offset, length);
     const file = await open(path, 'w');
     try {
       await inPieces('read', length, flags, async (at, bytes) => {
@@ -54,12 +55,15 @@ const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Pro
     const disk = controller.namespace(flags.namespace);
     const file = await open(path, 'r');
     try {
-      const { size } = await file.stat();
+      const stat = await file.stat();
+      if (!stat.isFile()) throw usageError(`${path} is no ordinary file, so that its size is not known`);
+      const { size } = stat;
       if (size % disk.blockBytes !== 0) {
         throw usageError(
           `the file has ${size} bytes, which is no multiple of the disk's blocks of ${disk.blockBytes} bytes`,
         );
       }
+      checkPlace(disk, flags.offset, size);
       await inPieces('written', size, flags, async (at, bytes) => {
         const piece = new Uint8Array(bytes);
         for (let done = 0; done < bytes; ) {
@@ -74,6 +78,14 @@ const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Pro
       await file.close();
     }
   });
+
+/** Before anything is emptied or written. A part of the last block may be read. */
+function checkPlace({ sizeBytes, blockBytes }: NvmeNamespace, offset: number, length: number): void {
+  if (offset % blockBytes !== 0)
+    throw usageError(`--offset must be a multiple of the disk's blocks of ${blockBytes} bytes`);
+  if (length < 0 || offset + length > sizeBytes)
+    throw usageError(`that reaches beyond the end of the disk, which has ${sizeBytes} bytes`);
+}
 
 async function inPieces(
   what: string,

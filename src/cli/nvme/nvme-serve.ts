@@ -1,11 +1,12 @@
 /** `queuepair nvme serve`: serves a file, or memory, to NVMe hosts until it is told to end. */
+import { once } from 'node:events';
 import { Command } from 'commander';
 import type { NvmeBackend } from '../../nvme/backend.js';
 import { fileBackend } from '../../nvme/backends/file-backend.js';
 import { memoryBackend } from '../../nvme/backends/memory-backend.js';
 import { type NvmeTarget, serveNvme } from '../../nvme/target/nvme-target.js';
 import { openDevice } from '../../open-device.js';
-import { usageError } from '../../verbs/errors.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
 import { bytesArgument, collect, countArgument, portArgument } from '../arguments.js';
 import { nearOf } from '../local-address.js';
 import { createOutput, type Output } from '../output.js';
@@ -81,8 +82,11 @@ async function serve(file: string | undefined, flags: Flags, output: Output): Pr
     });
     narrate(target, output);
     tellListening(target, nqn, backend.blocks, output);
-    process.exitCode = signalExitCode(await firstSignal());
+    const lost = once(target, 'close').then(() => undefined);
+    const signal = await Promise.race([firstSignal(), lost]);
     await target.close();
+    if (signal === undefined) throw new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the device stopped to listen');
+    process.exitCode = signalExitCode(signal);
     output.event({ event: 'closed', ...target.counters() });
   } finally {
     await device.close();

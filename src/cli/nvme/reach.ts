@@ -75,9 +75,14 @@ export const usingDisk = <T>(
 ): Promise<T> =>
   reaching(target, flags, async (options) => {
     const controller = await connectNvme({ ...options, nqn, queues: flags.queues });
+    let result: T;
     try {
-      return await work(controller);
-    } finally {
-      await controller.close();
+      result = await work(controller);
+    } catch (error) {
+      // What failed is told, and not that the end was no better.
+      await controller.close().catch(() => {});
+      throw error;
     }
+    await controller.close();
+    return result;
   });
