@@ -130,7 +130,7 @@ export class StreamAccess {
   #onReset(id: StreamId, code: number, isWhole: boolean): void {
     const channel = this.#open.get(id)?.channel;
     const error = resetByPeer(code);
-    if (isWhole) channel?.onClosed(error);
+    if (isWhole) channel?.onResetBehindEnd(error);
     else channel?.onReset(error);
   }
 

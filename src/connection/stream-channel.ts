@@ -6,7 +6,8 @@
  * so are sockets of the operating system. Large chunks are not copied: they are done when the peer has them.
  *
  * Invariants: writes are done in their order; a chunk is not touched after that; when the connection has ended, nothing is
- * asked of the data plane any more.
+ * asked of the data plane any more, but that bytes were read. A stream that the peer has ended and reset counts as open until its
+ * program is done with it: else a peer could have this side keep the bytes of any number of streams.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { ByteChannel, ByteChannelListener } from './byte-channel.js';
@@ -65,6 +66,8 @@ export class StreamChannel implements ByteChannel {
   /** What came and was not read; whether nothing comes after it. */
   readonly #unread = new ByteQueue();
   #hasEnded = false;
+  /** Bytes that were not read when the peer reset the stream. */
+  #keptBytes = 0;
   /** Of a connection that is about to end: what its program had written before, and this channel was not given yet. */
   #owed: Owed | null = null;
   #wasSettled = false;
@@ -164,6 +167,13 @@ export class StreamChannel implements ByteChannel {
     this.#finish({ error, isReset: true });
   }
 
+  /** The peer has reset the stream after it had ended its direction, which can be read to its end. */
+  onResetBehindEnd(error: RdmaError): void {
+    if (this.#isOver) return;
+    this.#keptBytes = this.#unread.length;
+    this.#finish({ error, isReset: false });
+  }
+
   /** Nothing more comes, but what is there can be read. */
   onClosed(error: RdmaError): void {
     this.#finish({ error, isReset: false });
@@ -179,6 +189,8 @@ export class StreamChannel implements ByteChannel {
   #resetWith(code: ResetCode): void {
     const { id, plane } = this.#options;
     if (!this.#isOver) plane.resetStream(id, code);
+    else if (this.#keptBytes > 0) plane.readStream(id, this.#keptBytes);
+    this.#keptBytes = 0;
     this.listener = null;
     this.#dones.takeAll();
     this.#held.takeAll();

@@ -99,11 +99,14 @@ export class StreamTable {
     this.#isListened = true;
     for (const stream of [...this.#streams.values()]) {
       const { id, in: incoming } = stream;
-      if (id > 0 || stream.resetCode !== null) continue;
+      // What came whole before a reset is told like any other stream.
+      if (id > 0 || (stream.resetCode !== null && !incoming.hasBytes)) continue;
+      const code = stream.resetCode;
       events.onOpened(id);
       const isNews = incoming.hasBytes || incoming.hasEnded;
       // Whoever learns of a stream may reset it at once.
-      if (isNews && stream.resetCode === null) events.onReadable(id);
+      if (isNews && stream.resetCode === code) events.onReadable(id);
+      if (code !== null) events.onReset(id, code, true);
     }
     events.onOpenLimit(this.#mayOpen);
     if (this.#failure !== undefined) events.onEnd(this.#failure, false);

@@ -205,6 +205,32 @@ test('What a peer has ended before it gave the stream up is read to its end, and
   assert.equal(text, 'enough of it');
 });
 
+test('Streams that were ended and given up before they were read make room for others when they are read', {
+  timeout: 10_000,
+}, async () => {
+  const taken: ConnectionStream[] = [];
+  const failures: Promise<RdmaError>[] = [];
+  await using rig = await start(
+    (stream) => {
+      taken.push(stream);
+      failures.push(failureOf(stream));
+    },
+    { streams: { open: 2 } },
+  );
+  for (let i = 0; i < 5; i++) {
+    const stream = rig.client.openStream();
+    stream.end('x'.repeat(100_000), () => stream.destroy());
+    while (taken.length <= i) await turn();
+    await once(stream, 'close');
+    // Behind the reset.
+    await rig.client.send('x');
+    await rig.client.receive();
+    const text = await textOf(taken[i] as ConnectionStream);
+    assert.equal(text.length, 100_000);
+    assert.equal((await failures[i])?.reset, 'cancelled');
+  }
+});
+
 test('A chunk is the program’s own again as soon as its write is done', async () => {
   await using rig = await start(echo);
   const stream = rig.client.openStream();

@@ -1,0 +1,97 @@
+/** The program's side of streams on a table of which the peer is played: what is left of streams that are reset. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { ConnectionStream } from '../../src/connection/connection-stream.js';
+import { MessageFlag, type MessageHeader, MessageKind } from '../../src/connection/message-header.js';
+import { type Control, Outbox } from '../../src/connection/outbox.js';
+import { StreamAccess } from '../../src/connection/stream-access.js';
+import { StreamOutlet } from '../../src/connection/stream-outlet.js';
+import { StreamTable } from '../../src/connection/stream-table.js';
+
+const STREAMS = 2;
+
+/** All that leaves arrives, when `arrive` says so. */
+class Sent extends Outbox {
+  readonly #controls: Control[] = [];
+
+  override control(control: Control): void {
+    this.#controls.push(control);
+  }
+
+  arrive(): void {
+    for (const { arrived } of this.#controls.splice(0)) arrived();
+  }
+}
+
+function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[] } {
+  const outbox = new Sent();
+  const table = new StreamTable({ outbox, streams: STREAMS, windowBytes: 300_000 });
+  const taken: ConnectionStream[] = [];
+  const outlet: StreamOutlet = new StreamOutlet(table, () => access.listener);
+  const access = new StreamAccess({
+    plane: outlet,
+    isEnding: () => false,
+    last: STREAMS,
+    onStream: (stream) => taken.push(stream.on('error', () => {})) > 0,
+  });
+  table.takeTerms(STREAMS, 1000);
+  return { table, outbox, taken };
+}
+
+const header = (kind: MessageKind, stream: number, flags: number, value: number): MessageHeader =>
+  ({ kind, stream, flags, value, tag: 0 }) as MessageHeader;
+
+/** `bytes` and the end, in ten fragments. */
+function send(table: StreamTable, stream: number, bytes: number): void {
+  for (let i = 0; i < 10; i++) {
+    const flags = i === 9 ? MessageFlag.FIN : 0;
+    table.onBytes(header(MessageKind.STREAM, stream, flags, (i * bytes) / 10), new Uint8Array(bytes / 10));
+  }
+}
+
+const reset = (table: StreamTable, stream: number): void =>
+  table.onReset(header(MessageKind.RESET, stream, 0, 0));
+
+const WHENS = ['before anybody listens', 'in the same tick', 'later', 'while it is read'] as const;
+
+for (const bytes of [1000, 250_000]) {
+  // Of few bytes nothing is left when reading has begun.
+  for (const when of WHENS.slice(0, bytes === 1000 ? 3 : 4)) {
+    test(`a stream of ${bytes} bytes that the peer ends and resets, ${when}, is read whole and leaves nothing behind`, async () => {
+      const { table, outbox, taken } = start();
+      if (when !== 'before anybody listens') await turn();
+      send(table, 1, bytes);
+      if (when === 'later' || when === 'while it is read') await turn();
+      if (when === 'while it is read') {
+        taken[0]?.once('data', () => taken[0]?.pause());
+        await turn();
+      }
+      reset(table, 1);
+      await turn();
+      outbox.arrive();
+      assert.equal(table.size, 1, 'it counts while its bytes are not read');
+      const [stream] = taken;
+      assert.ok(stream !== undefined);
+      stream.resume();
+      for (let i = 0; i < 100 && !stream.closed; i++) await turn();
+      assert.deepEqual([stream.readableEnded, stream.closed], [true, true]);
+      assert.equal(stream.bytesRead, bytes);
+      assert.deepEqual([table.size, table.openLimit], [0, STREAMS + 1]);
+    });
+  }
+}
+
+test('a stream that the peer ended and reset makes room when its program destroys it unread', async () => {
+  const { table, outbox, taken } = start();
+  await turn();
+  send(table, 1, 1000);
+  await turn();
+  reset(table, 1);
+  outbox.arrive();
+  await turn();
+  assert.equal(table.size, 1);
+  taken[0]?.destroy();
+  await turn();
+  assert.deepEqual([table.size, table.openLimit], [0, STREAMS + 1]);
+});
