@@ -170,8 +170,9 @@ export class ByteStream extends Duplex {
       channel.listener = null;
       channel.close(error);
     }
-    // Node forgets the write that is under way; whoever waits for it would wait for ever.
-    this.#answer(error ?? destroyed());
+    // Node forgets the write that is under way; whoever waits for it would wait for ever. As sockets do, it is answered without
+    // an error when there is none: an error would count as one of the stream.
+    this.#answer(error);
     callback(error);
   }
 
@@ -259,11 +260,6 @@ export class ByteStream extends Duplex {
     if (isRead || isNeverRead) this.destroy(fault);
   }
 }
-
-const destroyed = (): Error =>
-  Object.assign(new Error('the stream was destroyed before this write had arrived'), {
-    code: 'ERR_STREAM_DESTROYED',
-  });
 
 function joined(chunks: readonly { chunk: Uint8Array }[], bytes: number): Uint8Array {
   const all = new Uint8Array(bytes);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ByteStream, type ByteStreamOptions } from '../../src/connection/byte-stream.js';
@@ -13,7 +14,7 @@ function attached(options: ByteStreamOptions = {}): { stream: ByteStream; channe
 }
 
 /** Events in the order in which they came. */
-function eventsOf(stream: ByteStream): string[] {
+function eventsOf(stream: Duplex): string[] {
   const events: string[] = [];
   for (const name of ['end', 'finish', 'close'] as const) stream.on(name, () => events.push(name));
   stream.on('error', (error: Error) => events.push(`error ${error.message}`));
@@ -139,12 +140,50 @@ test('destroy closes the channel once with its error, and a write that waits lea
 test('A write that waits is answered when the stream is destroyed without a reason, also before it has a channel', async () => {
   const [channel] = MemoryChannel.pair();
   const stream = new ByteStream();
-  const written = new Promise<unknown>((resolve) => stream.write('x', resolve));
+  const answers = answersOf(stream);
   stream.destroy();
-  assert.equal(((await written) as Error as Error & { code: string }).code, 'ERR_STREAM_DESTROYED');
+  for (let i = 0; i < 10; i++) await turn();
+  assert.deepEqual(answers, [null, 'ERR_STREAM_DESTROYED', 'ERR_STREAM_DESTROYED']);
   stream.attach(channel);
   assert.equal(channel.closed.length, 1);
   assert.equal(channel.written.length, 0);
+});
+
+/** Writes twice and ends; how each was answered. */
+function answersOf(stream: Duplex): (string | null | undefined)[] {
+  const answers: (string | null | undefined)[] = [];
+  const take = (error?: NodeJS.ErrnoException | null): void => void answers.push(error?.code ?? null);
+  stream.write('under way', take);
+  stream.write('waits', take);
+  stream.end(take);
+  return answers;
+}
+
+test('destroy without a reason is no error of the stream, as with any Duplex, whatever was being written', async () => {
+  const silent = new Duplex({ read() {}, write() {} });
+  for (const stream of [silent, attached().stream, new ByteStream()]) {
+    const events = eventsOf(stream);
+    const answers = answersOf(stream);
+    await turn();
+    stream.destroy();
+    for (let i = 0; i < 10; i++) await turn();
+    assert.equal(stream.errored, null);
+    assert.deepEqual(events, ['close']);
+    const told = [null, 'ERR_STREAM_DESTROYED', 'ERR_STREAM_DESTROYED'];
+    // A plain Duplex forgets a write that it never answers, and with it the rest.
+    assert.deepEqual(answers, stream === silent ? [] : told);
+  }
+});
+
+test('An end that waits when the stream is destroyed without a reason fails, and the stream does not', async () => {
+  const { stream } = attached();
+  const events = eventsOf(stream);
+  const answers: unknown[] = [];
+  stream.end((error?: NodeJS.ErrnoException | null) => answers.push(error?.code));
+  await turn();
+  stream.destroy();
+  for (let i = 0; i < 10; i++) await turn();
+  assert.deepEqual([answers, events, stream.errored], [['ERR_STREAM_DESTROYED'], ['close'], null]);
 });
 
 test('A reset ends the stream at once; what was not read is gone', async () => {

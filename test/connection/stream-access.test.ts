@@ -82,6 +82,46 @@ for (const bytes of [1000, 250_000]) {
   }
 }
 
+test('the table learns that bytes were read, and the program of the end', async () => {
+  const { table, taken } = start();
+  await turn();
+  table.onBytes(header(MessageKind.STREAM, 1, 0, 0), new Uint8Array(1000));
+  await turn();
+  const [stream] = taken;
+  assert.ok(stream !== undefined);
+  stream.resume();
+  await turn();
+  assert.deepEqual([stream.bytesRead, table.unreadBytes(-1), stream.readableEnded], [1000, 0, false]);
+  table.onBytes(header(MessageKind.STREAM, 1, MessageFlag.FIN, 1000), new Uint8Array(0));
+  for (let i = 0; i < 10; i++) await turn();
+  assert.equal(stream.readableEnded, true);
+});
+
+test('a reader that throws hears what comes after', async () => {
+  const { table, taken } = start();
+  await turn();
+  const thrown: unknown[] = [];
+  process.setUncaughtExceptionCaptureCallback((error) => void thrown.push(error));
+  const send = (value: number): void =>
+    table.onBytes(header(MessageKind.STREAM, 1, 0, value), new Uint8Array(10));
+  send(0);
+  await turn();
+  const [stream] = taken;
+  assert.ok(stream !== undefined);
+  let read = 0;
+  stream.on('data', ({ length }) => {
+    read += length;
+    if (read === 20) throw new Error('a bug of the program');
+  });
+  for (const value of [10, 20]) {
+    await turn();
+    send(value);
+  }
+  for (let i = 0; i < 10; i++) await turn();
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.deepEqual([read, thrown.length], [30, 1]);
+});
+
 test('a stream that the peer ended and reset makes room when its program destroys it unread', async () => {
   const { table, outbox, taken } = start();
   await turn();

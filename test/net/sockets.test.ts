@@ -302,6 +302,25 @@ const ENDING: readonly Row[] = [
     },
   ],
   [
+    'destroy while writes wait is no error of the socket; those behind the first are ERR_STREAM_DESTROYED',
+    async (world) => {
+      const { client, taken, server } = await pair(world);
+      taken.pause().on('error', () => {});
+      const hadError = closed(client);
+      const answers: unknown[] = [];
+      const take = (error?: NodeJS.ErrnoException | null): void => void answers.push(error?.code);
+      client.write(Buffer.alloc(20_000_000), take);
+      client.write('x', take);
+      await turn();
+      client.destroy();
+      assert.equal(await hadError, false);
+      assert.equal(client.errored, null);
+      assert.deepEqual(answers, [undefined, 'ERR_STREAM_DESTROYED']);
+      taken.destroy();
+      await closing(server);
+    },
+  ],
+  [
     'resetAndDestroy is ECONNRESET for the other side, and no error for this one',
     async (world) => {
       const { client, taken, server } = await pair(world);

@@ -4,6 +4,7 @@ import { faultsOf } from '../fault-list.js';
 const ACCESS = 'connection/stream-access';
 const BYTES = 'connection/byte-stream';
 const CHANNEL = 'connection/stream-channel';
+const OUTLET = 'connection/stream-outlet';
 const QUEUE = 'connection/byte-queue';
 const TABLE = 'connection/stream-table';
 
@@ -12,8 +13,8 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
   [
     'test/connection/byte-stream',
     'test/connection/byte-queue',
-    'test/connection/connection-streams',
     'test/connection/stream-access',
+    'test/connection/connection-streams',
     'test/connection/streams-recovery',
     'test/connection/plane-port',
   ],
@@ -43,7 +44,7 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'duplex-write-forgotten',
       wrong: 'A write that waits when its stream is destroyed is never answered.',
       file: BYTES,
-      find: '    this.#answer(error ?? destroyed());\n',
+      find: '    this.#answer(error);\n',
       replace: '',
     },
     {
@@ -87,6 +88,20 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       file: CHANNEL,
       find: 'const copy = this.#copyOf(data);',
       replace: 'const copy = Buffer.from(data.buffer, data.byteOffset, data.length);',
+    },
+    {
+      id: 'reading-untold',
+      wrong: 'The peer is never told that bytes were read.',
+      file: CHANNEL,
+      find: '    if (bytes !== undefined && !this.#isOver) plane.readStream(id, bytes.length);\n',
+      replace: '',
+    },
+    {
+      id: 'throwing-reader-deaf',
+      wrong: 'What comes after a handler that threw is not told.',
+      file: CHANNEL,
+      find: '    this.#isScheduled = false;\n    try {',
+      replace: '    try {',
     },
     {
       id: 'owed-bytes-lost',
@@ -136,6 +151,13 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       file: ACCESS,
       find: 'if (isInOrder) channel.onClosed(error);',
       replace: 'if (isInOrder) channel.onReset(error);',
+    },
+    {
+      id: 'end-of-stream-untold',
+      wrong: 'The end of a stream does not reach its program.',
+      file: OUTLET,
+      find: 'listener?.onStreamBytes(id, bytes, hasEnded);',
+      replace: 'listener?.onStreamBytes(id, bytes, false);',
     },
     {
       id: 'quit-overtakes-streams',
