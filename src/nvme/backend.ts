@@ -9,6 +9,7 @@ export interface NvmeBackend {
   readonly sizeBytes: number;
   /** 512 or 4096, or a power of two between. */
   readonly blockBytes: number;
+  /** Fills all of `into`: what it leaves out reads as zeros. */
   read(offsetBytes: number, into: Uint8Array): void | Promise<void>;
   /** `options.durable`: done only when the bytes survive a crash (FUA). */
   write(offsetBytes: number, from: Uint8Array, options: NvmeWriteOptions): void | Promise<void>;
@@ -23,6 +24,16 @@ export interface NvmeBackend {
 export interface NvmeWriteOptions {
   readonly durable: boolean;
 }
+
+const FILLING = new WeakSet<NvmeBackend>();
+
+/** Backends of this project, which fill every read: their buffers need not be cleared before. */
+export function markFilling<Backend extends NvmeBackend>(backend: Backend): Backend {
+  FILLING.add(backend);
+  return backend;
+}
+
+export const fillsReads = (backend: NvmeBackend): boolean => FILLING.has(backend);
 
 /** Of every backend. */
 export const BLOCK_BYTES = [512, 1024, 2048, 4096] as const;

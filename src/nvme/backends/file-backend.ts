@@ -2,14 +2,16 @@
  * Blocks in a file of fixed size.
  *
  * Invariant: a flush, and a durable write, are done only when the operating system says that the bytes are on the disk
- * (fdatasync). A write that the file took in part only goes on with the rest.
+ * (fdatasync). The system tells a failure of that once, and may have lost any bytes by then: from the first one on no flush is done. A
+ * write that the file took in part only goes on with the rest.
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { RdmaError, usageError } from '../../verbs/errors.js';
-import { measureFault, type NvmeBackend, type NvmeWriteOptions } from '../backend.js';
+import { markFilling, measureFault, type NvmeBackend, type NvmeWriteOptions } from '../backend.js';
 
 const DEFAULT_BLOCK_BYTES = 4096;
-const ZERO_BYTES = 1 << 20;
+const ZEROS = new Uint8Array(1 << 20);
 
 export interface FileBackendOptions {
   /** The file gets this size where it does not exist or is smaller. Default: what it has, down to a whole block. */
@@ -31,12 +33,23 @@ export async function fileBackend(path: string, options: FileBackendOptions = {}
   try {
     const { size } = await handle.stat();
     if (wanted !== undefined && size < wanted) await handle.truncate(wanted);
+    if (wanted !== undefined) await syncFolder(path);
     const sizeBytes = wanted ?? size - (size % blockBytes);
     checkMeasures(sizeBytes, blockBytes);
     return new FileBackend(handle, sizeBytes, blockBytes);
   } catch (error) {
     await handle.close();
     throw error;
+  }
+}
+
+/** A file that was made survives a crash only with its name. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 
@@ -48,13 +61,19 @@ function checkMeasures(sizeBytes: number, blockBytes: number): void {
 export class FileBackend implements NvmeBackend, AsyncDisposable {
   readonly sizeBytes: number;
   readonly blockBytes: number;
-  readonly #handle: FileHandle;
+  readonly #handle: Pick<FileHandle, 'read' | 'write' | 'datasync' | 'close'>;
+  #syncFailure: Error | undefined;
 
   /** @internal Made by `fileBackend`. */
-  constructor(handle: FileHandle, sizeBytes: number, blockBytes: number) {
+  constructor(
+    handle: Pick<FileHandle, 'read' | 'write' | 'datasync' | 'close'>,
+    sizeBytes: number,
+    blockBytes: number,
+  ) {
     this.#handle = handle;
     this.sizeBytes = sizeBytes;
     this.blockBytes = blockBytes;
+    markFilling(this);
   }
 
   async read(offsetBytes: number, into: Uint8Array): Promise<void> {
@@ -67,24 +86,36 @@ export class FileBackend implements NvmeBackend, AsyncDisposable {
 
   async write(offsetBytes: number, from: Uint8Array, { durable }: NvmeWriteOptions): Promise<void> {
     await this.#writeAll(offsetBytes, from, from.length);
-    if (durable) await this.#handle.datasync();
+    if (durable) await this.#sync();
   }
 
   flush(): Promise<void> {
-    return this.#handle.datasync();
+    return this.#sync();
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#syncFailure === undefined) {
+      try {
+        await this.#handle.datasync();
+      } catch (error) {
+        this.#syncFailure ??= unsynced(error);
+      }
+    }
+    // Also when it was another call that the system told of it.
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
   }
 
   async writeZeroes(offsetBytes: number, lengthBytes: number, { durable }: NvmeWriteOptions): Promise<void> {
-    const zeros = new Uint8Array(Math.min(ZERO_BYTES, lengthBytes));
-    for (let done = 0; done < lengthBytes; done += zeros.length) {
-      await this.#writeAll(offsetBytes + done, zeros, Math.min(zeros.length, lengthBytes - done));
+    for (let done = 0; done < lengthBytes; done += ZEROS.length) {
+      await this.#writeAll(offsetBytes + done, ZEROS, Math.min(ZEROS.length, lengthBytes - done));
     }
-    if (durable) await this.#handle.datasync();
+    if (durable) await this.#sync();
   }
 
   async #writeAll(offsetBytes: number, from: Uint8Array, length: number): Promise<void> {
     for (let done = 0; done < length; ) {
       const { bytesWritten } = await this.#handle.write(from, done, length - done, offsetBytes + done);
+      if (bytesWritten === 0) throw new RdmaError('ERR_RDMA_LIMIT', 'the file takes no more bytes');
       done += bytesWritten;
     }
   }
@@ -101,3 +132,10 @@ export class FileBackend implements NvmeBackend, AsyncDisposable {
 
 const shrunk = (): RdmaError =>
   new RdmaError('ERR_RDMA_LIMIT', 'the file became shorter while it was served; nobody else may change it');
+
+const unsynced = (cause: unknown): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_LIMIT',
+    `the file could not be made durable, and what was written since the last flush may be lost: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { cause },
+  );

@@ -96,7 +96,7 @@ export interface TrimRange {
   readonly lengthBytes: number;
 }
 
-/** The ranges of a trim, or `undefined` where one of them leaves the namespace. */
+/** The ranges of a trim, each block once, or `undefined` where one of them leaves the namespace. */
 export function readTrimRanges(data: Uint8Array, { blocks, blockBytes }: Namespace): TrimRange[] | undefined {
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   const ranges: TrimRange[] = [];
@@ -106,5 +106,20 @@ export function readTrimRanges(data: Uint8Array, { blocks, blockBytes }: Namespa
     if (first > blocks || count > blocks - first) return undefined;
     if (count > 0) ranges.push({ offsetBytes: first * blockBytes, lengthBytes: count * blockBytes });
   }
-  return ranges;
+  return merged(ranges);
+}
+
+/** However often a host names a block, it is cleared once: 256 ranges may each be the whole namespace. */
+function merged(ranges: readonly TrimRange[]): TrimRange[] {
+  const result: TrimRange[] = [];
+  for (const range of ranges.toSorted((one, other) => one.offsetBytes - other.offsetBytes)) {
+    const last = result.at(-1);
+    if (last === undefined || range.offsetBytes > last.offsetBytes + last.lengthBytes) {
+      result.push(range);
+      continue;
+    }
+    const end = Math.max(last.offsetBytes + last.lengthBytes, range.offsetBytes + range.lengthBytes);
+    result[result.length - 1] = { offsetBytes: last.offsetBytes, lengthBytes: end - last.offsetBytes };
+  }
+  return result;
 }
