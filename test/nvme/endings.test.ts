@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { CmIncoming } from '../../src/cm/cm-server.js';
 import type { NvmeBackend } from '../../src/nvme/backend.js';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
 import { type NvmeHost, type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
@@ -294,4 +295,121 @@ test('a controller that is switched off has no I/O queues any more', async () =>
   assert.equal((await admin.run({ opcode: AdminOpcode.KEEP_ALIVE })).status, Status.SUCCESS);
   assert.equal((await getProperty(admin, Property.CSTS)).resultLow, 0);
   for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a host whose former controller still lives waits until backends are done with what it asked for', async () => {
+  const { backend, goOn, calls } = slowBackend();
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.WRITE), { kind: 'capsule', bytes: new Uint8Array(4096) });
+  while (calls.length === 0) await getProperty(admin, Property.CSTS);
+  const again = await RawQueue.open(hostDevice, served.to);
+  const connecting = runConnect(again, { nqn: NQN }).then(() => calls.push('connected'));
+  await assert.rejects(within(connecting, 300), /nothing came/);
+  goOn();
+  await connecting;
+  assert.deepEqual(calls, ['write', 'written', 'connected']);
+  assert.equal((await io.response()).status, Status.SUCCESS, 'another path of the host goes on');
+  for (const queue of [again, io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a Connect that waits for what its host left behind is not late, and one that does not come is', async (t) => {
+  let aheadMillis = 0;
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => now() + aheadMillis);
+  const { backend, goOn, calls } = slowBackend();
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.WRITE), { kind: 'capsule', bytes: new Uint8Array(4096) });
+  while (calls.length === 0) await getProperty(admin, Property.CSTS);
+  const again = await RawQueue.open(hostDevice, served.to);
+  const connecting = runConnect(again, { nqn: NQN });
+  const silent = await RawQueue.open(hostDevice, served.to);
+  await assert.rejects(within(connecting, 300), /nothing came/);
+  aheadMillis = 15_000;
+  await within(silent.connection.ended, SOON_MILLIS);
+  assert.equal(served.target.counters()['connectsMissed'], 1);
+  goOn();
+  assert.equal((await connecting).status, Status.SUCCESS);
+  for (const queue of [silent, again, io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('after a pause of the program hosts are heard before they are judged', async (t) => {
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const { io, admin } = await served.host(1000);
+  io.send(block(IoOpcode.READ), ONE);
+  // The clock of the whole program, so that its timers come late and what the host sends lies there meanwhile.
+  const until = performance.now() + 1500;
+  while (performance.now() < until);
+  for (let i = 0; i < 5; i++) {
+    assert.equal((await admin.run({ opcode: AdminOpcode.KEEP_ALIVE })).status, Status.SUCCESS);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  assert.equal(served.target.counters()['keepAliveExpired'], 0);
+  t.diagnostic(`${served.target.counters()['commands']} commands`);
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a backend that returns what is no promise has done its work, and one whose promise is no good has failed', async () => {
+  const bad = {
+    // biome-ignore lint/suspicious/noThenProperty: such a backend is what this test is about.
+    get then(): never {
+      throw new Error('no promise');
+    },
+  };
+  const backend = {
+    ...memoryBackend(1 << 20),
+    read: () => 0,
+    write: () => null,
+    flush: () => bad,
+  } as unknown as NvmeBackend;
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  assert.equal((await io.run(block(IoOpcode.READ), ONE)).status, Status.SUCCESS);
+  assert.ok(io.data(4096).every((byte) => byte === 0));
+  assert.equal((await io.run(block(IoOpcode.WRITE), ONE)).status, Status.SUCCESS);
+  assert.equal((await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 })).status, Status.INTERNAL_ERROR);
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a backend that fills a part of a read gives away nothing of another host', async () => {
+  const backend: NvmeBackend = {
+    ...memoryBackend(1 << 20),
+    read: async (_, into) => void into.fill(1, 0, 10),
+  };
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  const secret = new Uint8Array(8192).fill(0x5e);
+  io.data(8192).set(secret);
+  const two = { ...block(IoOpcode.WRITE), cdw12: 1 };
+  assert.equal((await io.run(two, { kind: 'keyed', length: 8192 })).status, Status.SUCCESS);
+  io.data(8192).fill(0xff);
+  assert.equal(
+    (await io.run({ ...two, opcode: IoOpcode.READ }, { kind: 'keyed', length: 8192 })).status,
+    Status.SUCCESS,
+  );
+  assert.ok(io.data(8192).every((byte, i) => byte === (i < 10 ? 1 : 0)));
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a target that is closed while a host comes leaves nobody connected', async (t) => {
+  const served = await Served.open(memoryBackend(1 << 20));
+  const { accept } = CmIncoming.prototype;
+  let goOn = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  t.mock.method(CmIncoming.prototype, 'accept', async function (this: CmIncoming, ...args: never[]) {
+    const connection = await Reflect.apply(accept, this, args);
+    await gate;
+    return connection;
+  });
+  const queue = await RawQueue.open(hostDevice, served.to);
+  const closing = served.target.close();
+  await assert.rejects(within(closing, 100), /nothing came/);
+  goOn();
+  await closing;
+  await within(queue.connection.ended, SOON_MILLIS);
+  await served[Symbol.asyncDispose]();
+  await queue[Symbol.asyncDispose]();
 });

@@ -33,6 +33,8 @@ export interface AdminAnswer {
   readonly resultHigh?: number;
   /** To be written into the host's memory before the response. */
   readonly data?: Uint8Array;
+  /** How many, where the host asked for more than there is: the rest is zeros. Default: those of `data`. */
+  readonly dataBytes?: number;
   /** To be done before the response. */
   readonly effect?: PropertyEffect;
   /** No response until there is an event, and there is none. */
@@ -162,10 +164,7 @@ function getLogPage({ subsystem }: Controller, command: Command, facts: AdminFac
   if (page === undefined) return refused(Status.INVALID_LOG_PAGE);
   const offset = cdw13 * 0x1_0000_0000 + cdw12;
   if (offset > page.length || offset % 4 !== 0) return refused(Status.INVALID_FIELD);
-  // Hosts may ask for more than there is: the rest is zeros.
-  const data = new Uint8Array(length);
-  data.set(page.subarray(offset, offset + length));
-  return { status: Status.SUCCESS, data };
+  return { status: Status.SUCCESS, data: page.subarray(offset, offset + length), dataBytes: length };
 }
 
 function logPage(

@@ -83,7 +83,7 @@ export class AdminWork implements QueueWork {
       return;
     }
     this.#pages.set(request, answer.data);
-    request.wantedBytes = answer.data.length;
+    request.wantedBytes = answer.dataBytes ?? answer.data.length;
     queue.services.pool.ask(request);
   }
 
@@ -91,7 +91,8 @@ export class AdminWork implements QueueWork {
     const data = this.#pages.get(request) as Uint8Array;
     this.#pages.delete(request);
     request.buffer?.bytes.set(data);
-    request.replyBytes = data.length;
+    request.buffer?.bytes.fill(0, data.length, request.wantedBytes);
+    request.replyBytes = request.wantedBytes;
     queue.answer(request, Status.SUCCESS);
   }
 

@@ -3,7 +3,7 @@
 import type { NvmeBackend, NvmeWriteOptions } from '../backend.js';
 import { IoOpcode } from '../wire/opcodes.js';
 import { SglType } from '../wire/sgl.js';
-import { Status } from '../wire/status.js';
+import { DO_NOT_RETRY, Status } from '../wire/status.js';
 import { checkIo, type IoRequest, readTrimRanges, type TrimRange } from './io-request.js';
 import type { TargetRequest } from './request.js';
 import type { Namespace, Subsystem } from './subsystem.js';
@@ -77,7 +77,7 @@ export class IoWork implements QueueWork {
     if (io.isTrim) {
       const ranges = readTrimRanges(dataOf(queue, request), io.namespace as Namespace);
       if (ranges === undefined) {
-        queue.answer(request, Status.LBA_OUT_OF_RANGE);
+        queue.answer(request, Status.LBA_OUT_OF_RANGE | DO_NOT_RETRY);
         return;
       }
       io.trimRanges = ranges;
@@ -91,7 +91,7 @@ export class IoWork implements QueueWork {
     const { backend } = io.namespace;
     switch (io.opcode) {
       case IoOpcode.READ:
-        return backend.read(io.offsetBytes, dataOf(queue, request));
+        return read(io.namespace, io.offsetBytes, dataOf(queue, request));
       case IoOpcode.WRITE:
         return backend.write(io.offsetBytes, dataOf(queue, request), durability(io));
       case IoOpcode.WRITE_ZEROES:
@@ -130,6 +130,16 @@ function dataOf(queue: TargetQueue, request: TargetRequest): Uint8Array {
   return buffer === null
     ? queue.capsuleData(request, io.lengthBytes)
     : buffer.bytes.subarray(0, io.lengthBytes);
+}
+
+/** A buffer holds what another host read or wrote before, which a backend that fills it in part must not give away. */
+function read(
+  { backend, fillsReads }: Namespace,
+  offsetBytes: number,
+  into: Uint8Array,
+): void | Promise<void> {
+  if (!fillsReads) into.fill(0);
+  return backend.read(offsetBytes, into);
 }
 
 async function trim(backend: NvmeBackend, ranges: readonly TrimRange[]): Promise<void> {

@@ -105,11 +105,15 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   readonly #queues = new Set<HostQueue>();
   /** Places that requests have whose queue is not there yet. */
   #expected = 0;
+  /** Their Connect has come, and waits for what the host left behind. */
+  readonly #connecting = new Set<HostQueue>();
   readonly #hosts = new Map<Controller, NvmeHost>();
   /** Why a controller ends, and all of its queues. */
   readonly #reasons = new Map<Controller, string>();
   readonly #services: TargetServices;
   readonly #timer: NodeJS.Timeout;
+  #lookedMillis = performance.now();
+  #hasSpared = false;
   readonly #accepting = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
@@ -199,7 +203,7 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
         privateData: queueReply(wanted.entries),
       });
       this.#counters.queuesAccepted++;
-      queue.start(connection);
+      await queue.start(connection);
     } catch {
       await queue.end('the host did not come');
     }
@@ -254,13 +258,28 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     };
   }
 
-  /** A host that comes again must not be overtaken by what its former queues left in a backend. */
-  async #connect(queue: HostQueue, command: Command, data: ConnectData): Promise<ConnectDecision> {
+  /**
+   * A host that comes again must not be overtaken by what its former queues left in a backend. A controller that still lives may be the
+   * former one, whose end has not arrived yet, or another path of the host: it goes on, and what backends have of it now is waited for.
+   */
+  async #leftByHost(queue: HostQueue, { hostId, subsystemNqn }: ConnectData): Promise<void> {
     const former = [...this.#queues].filter(
-      ({ isEnding, controller }) =>
-        isEnding && controller?.hostId === data.hostId && controller.subsystem.nqn === data.subsystemNqn,
+      ({ controller }) => controller?.hostId === hostId && controller.subsystem.nqn === subsystemNqn,
     );
-    await Promise.all(former.map((one) => one.end('')));
+    const ending = former.filter((one) => one.isEnding).map((one) => one.end(''));
+    const living = queue.qid === 0 ? former.map((one) => one.leftBackends()) : [];
+    await Promise.all([...ending, ...living]);
+  }
+
+  async #connect(queue: HostQueue, command: Command, data: ConnectData): Promise<ConnectDecision> {
+    const beginMillis = performance.now();
+    this.#connecting.add(queue);
+    try {
+      await this.#leftByHost(queue, data);
+    } finally {
+      this.#connecting.delete(queue);
+      queue.sinceMillis += performance.now() - beginMillis;
+    }
     if (queue.isEnding) return { isAccepted: false, status: Status.COMMAND_SEQUENCE_ERROR, result: 0 };
     const { qid, entries } = queue;
     const decision = this.#registry.connect(command, data, { qid, entries }, performance.now());
@@ -381,6 +400,11 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   /** Who is silent, or takes nothing, goes. */
   #look(): void {
     const nowMillis = performance.now();
+    // After a pause of this program what hosts have sent may lie there unread: once it has been read, they are judged.
+    const isLate = nowMillis - this.#lookedMillis > 2 * LOOK_MILLIS;
+    this.#lookedMillis = nowMillis;
+    this.#hasSpared = isLate && !this.#hasSpared;
+    if (this.#hasSpared) return;
     for (const controller of this.#registry.controllers) {
       if (!controller.isSilent(nowMillis)) continue;
       this.#counters.keepAliveExpired++;
@@ -392,11 +416,16 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
       if (queue.isStalled(nowMillis)) {
         this.#counters.queuesStalled++;
         void queue.end('the host does not take what it asked for');
-      } else if (queue.controller === undefined && nowMillis - queue.sinceMillis > LIMITS.connectMillis) {
+      } else if (this.#isLate(queue, nowMillis)) {
         this.#counters.connectsMissed++;
         void queue.end('the host did not send Connect');
       }
     }
+  }
+
+  #isLate(queue: HostQueue, nowMillis: number): boolean {
+    if (queue.controller !== undefined || this.#connecting.has(queue)) return false;
+    return nowMillis - queue.sinceMillis > LIMITS.connectMillis;
   }
 }
 

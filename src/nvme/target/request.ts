@@ -35,6 +35,9 @@ export class TargetRequest implements BufferTaker {
   /** Done with the data of an admin command that came by a READ. */
   onData: (() => void) | null = null;
   readonly #owner: RequestOwner;
+  /** Who waits until a backend does not have it any more. */
+  #leaving: Promise<void> | null = null;
+  #tellLeft: () => void = () => {};
 
   constructor(index: number, owner: RequestOwner) {
     this.index = index;
@@ -52,20 +55,35 @@ export class TargetRequest implements BufferTaker {
     this.#owner.onBuffer(this);
   }
 
-  /** Goes on when the backend has answered, which may be now. */
-  follow(answer: void | Promise<void>): void {
-    if (answer === undefined) this.#done();
-    else answer.then(this.#done, this.#failed);
+  /** Goes on when the backend has answered, which may be now: whatever is no promise says that it is done. */
+  follow(answer: void | PromiseLike<void>): void {
+    if (isPromise(answer)) Promise.resolve(answer).then(this.#done, this.#failed);
+    else this.#done();
+  }
+
+  /** Resolves when the backend that has it now is done with it. */
+  leftBackend(): Promise<void> {
+    this.#leaving ??= new Promise((resolve) => {
+      this.#tellLeft = resolve;
+    });
+    return this.#leaving;
+  }
+
+  #leave(): void {
+    this.isInBackend = false;
+    if (this.#leaving === null) return;
+    this.#leaving = null;
+    this.#tellLeft();
   }
 
   /** A backend that throws at once has failed as one that rejects. */
   readonly #done = (): void => {
-    this.isInBackend = false;
+    this.#leave();
     this.#owner.onBackendDone(this);
   };
 
   readonly #failed = (error: unknown): void => {
-    this.isInBackend = false;
+    this.#leave();
     this.#owner.onBackendFailed(this, error);
   };
 
@@ -73,3 +91,7 @@ export class TargetRequest implements BufferTaker {
     this.#failed(error);
   }
 }
+
+/** JavaScript's backends return what they like. */
+const isPromise = (answer: unknown): answer is PromiseLike<void> =>
+  typeof answer === 'object' && answer !== null && 'then' in answer;

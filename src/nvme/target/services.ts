@@ -17,8 +17,10 @@ export interface HostQueue {
   /** Once rdma_cm is done. */
   readonly connection: CmConnection | undefined;
   readonly isEnding: boolean;
-  readonly sinceMillis: number;
+  sinceMillis: number;
   isStalled(nowMillis: number): boolean;
+  /** Resolves when backends are done with what they have of it now. */
+  leftBackends(): Promise<void>;
   /** Resolves when nothing of it is in use any more. */
   end(reason: string): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /** What is served: subsystems by name, each with its namespaces and the hosts that may come. */
 import { createHash } from 'node:crypto';
-import type { NvmeBackend } from '../backend.js';
+import { fillsReads, type NvmeBackend } from '../backend.js';
 import { OptionalCommand } from '../wire/identify.js';
 import { DISCOVERY_NQN, IoOpcode } from '../wire/opcodes.js';
 
@@ -9,6 +9,8 @@ export interface Namespace {
   readonly blocks: number;
   readonly blockBytes: number;
   readonly uuid: Uint8Array;
+  /** Whether a read that succeeds has surely filled all that was asked for. */
+  readonly fillsReads: boolean;
 }
 
 export interface Subsystem {
@@ -48,6 +50,7 @@ export function makeSubsystem(
       blocks: backend.sizeBytes / backend.blockBytes,
       blockBytes: backend.blockBytes,
       uuid: uuidOf(`${nqn}/${i + 1}`),
+      fillsReads: fillsReads(backend),
     }),
   );
   const canZero = backends.every((backend) => backend.writeZeroes !== undefined);

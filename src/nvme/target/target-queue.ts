@@ -57,7 +57,8 @@ export class TargetQueue implements RequestOwner, HostQueue {
   /** What it does with the host's commands: at first, it waits for Connect. */
   work: QueueWork;
   connection: CmConnection | undefined;
-  readonly sinceMillis: number;
+  /** Since when it is here, less the time that its Connect waited for others. */
+  sinceMillis: number;
   readonly #memory: MemoryRegion;
   readonly #view: DataView;
   readonly #requests: TargetRequest[];
@@ -109,8 +110,12 @@ export class TargetQueue implements RequestOwner, HostQueue {
     return this.#ending !== undefined;
   }
 
-  /** Takes commands from now on: the meeting is over. */
-  start(connection: CmConnection): void {
+  /** Takes commands from now on: the meeting is over. A queue that has ended meanwhile says goodbye. */
+  async start(connection: CmConnection): Promise<void> {
+    if (this.isEnding) {
+      await connection.disconnect();
+      return;
+    }
     this.connection = connection;
     connection.ended.then((ending) => this.end(ending.type));
     this.#run().catch((error: unknown) => this.end(String(error)));
@@ -213,6 +218,12 @@ export class TargetQueue implements RequestOwner, HostQueue {
     else this.work.onBackendFailed(this, request, error);
   }
 
+  /** Resolves when backends are done with what they have of it now; what comes meanwhile does not count. */
+  async leftBackends(): Promise<void> {
+    const held = this.#requests.filter((request) => request.isInBackend);
+    await Promise.all(held.map((request) => request.leftBackend()));
+  }
+
   /** Ends the queue. Resolves when nothing of it is in use any more; the first reason counts. */
   end(reason: string): Promise<void> {
     this.#ending ??= this.#end(reason);
@@ -242,7 +253,6 @@ export class TargetQueue implements RequestOwner, HostQueue {
     while (!this.isEnding) {
       const count = await this.endpoint.take(completions, Number.POSITIVE_INFINITY);
       this.#nowMillis = this.services.nowMillis();
-      this.#progressMillis = this.#nowMillis;
       for (let i = 0; i < count && !this.isEnding; i++) this.#onCompletion(completions[i] as WorkCompletion);
     }
   }
@@ -278,6 +288,7 @@ export class TargetQueue implements RequestOwner, HostQueue {
 
   #onSent(wrId: number): void {
     this.#outstanding--;
+    this.#progressMillis = this.#nowMillis;
     const request = this.#requests[Math.floor(wrId / KINDS)] as TargetRequest;
     if (wrId % KINDS === PostKind.READ) {
       this.work.onData(this, request);
@@ -318,7 +329,8 @@ export class TargetQueue implements RequestOwner, HostQueue {
 
   /** Posts what completes once: one request, or a batch that ends with it. */
   #post(one: Post | ResponsePost, batch: readonly (Post | ResponsePost)[] | null): void {
-    if (this.#outstanding === 0) this.#progressMillis = this.#nowMillis;
+    // A backend may have taken long since the last completions.
+    if (this.#outstanding === 0) this.#progressMillis = this.services.nowMillis();
     try {
       if (batch === null) this.endpoint.qp.postSend(one);
       else this.endpoint.qp.postSendBatch(batch);

@@ -174,12 +174,13 @@ class NvmeWorld {
     const controller = this.#some(choices);
     if (controller === undefined) return;
     const command = this.#craft(choices);
-    const { data, isHeld, status } = answerAdmin(controller, command, FACTS);
+    const { data, dataBytes = data?.length, isHeld, status } = answerAdmin(controller, command, FACTS);
     must(status >= 0 && status <= 0x7fff, 'a status has 15 bits');
     if (data !== undefined) {
       must(status === Status.SUCCESS && isHeld === undefined, 'a page comes with success');
       must(command.sgl.type !== SglType.IN_CAPSULE, 'a page goes into memory of the host');
-      must(data.length === command.sgl.length && data.length <= LIMITS.maxTransferBytes, 'a page fits');
+      must(dataBytes === command.sgl.length && dataBytes <= LIMITS.maxTransferBytes, 'a page fits');
+      must(data.length <= dataBytes, 'no more than the host asked for');
     }
   }
 
