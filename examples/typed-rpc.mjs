@@ -41,10 +41,12 @@ const procedures = {
 const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
   for await (const { tag, data } of connection) {
     const { id, args } = unpack(data);
-    void run(tag, args).then(
-      (result) => connection.send(pack({ id, result }), { tag }),
-      (error) => connection.send(pack({ id, reason: error.message }), { tag: FAILED }),
-    );
+    void run(tag, args)
+      .then(
+        (result) => connection.send(pack({ id, result }), { tag }),
+        (error) => connection.send(pack({ id, reason: error.message }), { tag: FAILED }),
+      )
+      .catch((error) => console.error('an answer did not leave:', error.message)); // the client is gone
   }
 });
 
@@ -85,6 +87,7 @@ function callsOver(connection) {
     calls[name] = async (...args) => {
       const id = ++lastId;
       const answer = new Promise((resolve) => waiting.set(id, resolve));
+      answer.catch(() => {}); // it may come while the call is still on its way
       await connection.send(pack({ id, args }), { tag });
       return await answer;
     };
@@ -92,14 +95,23 @@ function callsOver(connection) {
   return /** @type {Procedures} */ (calls);
 
   async function takeAnswers() {
-    for await (const { tag, data } of connection) {
-      const { id, result, reason } = unpack(data);
-      const procedure = Object.values(contract).find((procedure) => procedure.tag === tag);
-      waiting.get(id)?.(
-        procedure === undefined ? Promise.reject(new Error(reason)) : v.parseAsync(procedure.result, result),
-      );
-      waiting.delete(id);
+    let gone = new Error('the connection has ended');
+    try {
+      for await (const { tag, data } of connection) {
+        const { id, result, reason } = unpack(data);
+        const procedure = Object.values(contract).find((procedure) => procedure.tag === tag);
+        waiting.get(id)?.(
+          procedure === undefined
+            ? Promise.reject(new Error(reason))
+            : v.parseAsync(procedure.result, result),
+        );
+        waiting.delete(id);
+      }
+    } catch (error) {
+      gone = /** @type {Error} */ (error);
     }
+    for (const settle of waiting.values()) settle(Promise.reject(gone)); // whoever still waits hears of it
+    waiting.clear();
   }
 }
 
