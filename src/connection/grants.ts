@@ -27,6 +27,8 @@ import type { Work, WorkTracker } from './work-tracker.js';
 export const MAX_GRANTS = 1024;
 /** Timers of Node.js do not reach further. */
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
+/** When the device could not close a grant that has expired. */
+const AGAIN_MILLIS = 1000;
 
 /** What a program grants, and until when: milliseconds of `Date`, `null` for no end. */
 export interface GrantTerms extends MemoryRights {
@@ -51,7 +53,10 @@ interface LiveGrant {
   readonly holding: Holding;
   readonly resources: ConnectionResources;
   timer: NodeJS.Timeout | undefined;
+  /** Its end is being carried out. */
   ending: Promise<void> | undefined;
+  /** Whether its end was ever begun: from then on nobody moves its bytes for the peer. */
+  isOver: boolean;
 }
 
 export class Grants {
@@ -102,8 +107,8 @@ export class Grants {
 
   /** Granted memory, for those who move its bytes in the peer's place. */
   reachable(addr: bigint, length: number, right: keyof MemoryRights): Uint8Array | undefined {
-    for (const { request, range, ending } of this.#live.values()) {
-      if (ending !== undefined || !request[right] || addr < range.addr) continue;
+    for (const { request, range, isOver } of this.#live.values()) {
+      if (isOver || !request[right] || addr < range.addr) continue;
       if (addr + BigInt(length) > range.addr + BigInt(range.length)) continue;
       const at = Number(addr - range.addr);
       return request.bytes.subarray(at, at + length);
@@ -127,7 +132,7 @@ export class Grants {
   async endAll(reason: string): Promise<void> {
     await Promise.allSettled(this.#making);
     const cleanup = new Cleanup();
-    await Promise.all([...this.#live.values()].map((live) => cleanup.step(() => this.#end(live, reason))));
+    await Promise.all([...this.#live.values()].map((live) => this.#endForGood(live, reason, cleanup)));
     cleanup.finish();
   }
 
@@ -188,7 +193,15 @@ export class Grants {
   #add(holding: Holding, resources: ConnectionResources, request: GrantRequest): MemoryRange {
     const { mr, mw } = holding;
     const range = { addr: mr.addr, rkey: mw?.rkey ?? mr.rkey, length: request.bytes.length };
-    const live: LiveGrant = { request, range, holding, resources, timer: undefined, ending: undefined };
+    const live: LiveGrant = {
+      request,
+      range,
+      holding,
+      resources,
+      timer: undefined,
+      ending: undefined,
+      isOver: false,
+    };
     this.#live.set(request.id, live);
     if (request.expiresAtMillis !== null) this.#expire(live, request.expiresAtMillis);
     return range;
@@ -196,18 +209,34 @@ export class Grants {
 
   #expire(live: LiveGrant, expiresAtMillis: number): void {
     const leftMillis = expiresAtMillis - Date.now();
+    const again = (): void => this.#expire(live, expiresAtMillis);
     if (leftMillis <= 0) {
-      void this.#end(live, 'expired');
+      // The peer may reach it until the device closes it, so that it is no good to give up.
+      this.#end(live, 'expired').catch(() => this.#later(live, again, AGAIN_MILLIS));
       return;
     }
-    const again = (): void => this.#expire(live, expiresAtMillis);
-    live.timer = setTimeout(again, Math.min(leftMillis, LONGEST_TIMER_MILLIS));
+    this.#later(live, again, Math.min(leftMillis, LONGEST_TIMER_MILLIS));
+  }
+
+  #later(live: LiveGrant, work: () => void, millis: number): void {
+    if (this.#live.get(live.request.id) !== live) return;
+    live.timer = setTimeout(work, millis);
     live.timer.unref();
   }
 
+  /** One that failed can be tried again. */
   #end(live: LiveGrant, reason: string): Promise<void> {
-    live.ending ??= this.#release(live, reason);
+    live.isOver = true;
+    live.ending ??= this.#release(live, reason).catch((error: unknown) => {
+      live.ending = undefined;
+      throw error;
+    });
     return live.ending;
+  }
+
+  /** The link is over, and the peer reaches nothing, whatever the device says. */
+  async #endForGood(live: LiveGrant, reason: string, cleanup: Cleanup): Promise<void> {
+    if (!(await cleanup.step(() => this.#end(live, reason)))) this.#forget(live, reason);
   }
 
   /** The window goes first: a region may not go before what was bound over it. */
@@ -215,6 +244,12 @@ export class Grants {
     clearTimeout(live.timer);
     await live.holding.mw?.close();
     await live.resources.deregister(live.holding.mr);
+    this.#forget(live, reason);
+  }
+
+  #forget(live: LiveGrant, reason: string): void {
+    if (this.#live.get(live.request.id) !== live) return;
+    clearTimeout(live.timer);
     this.#live.delete(live.request.id);
     this.#requests.delete(live.request);
     this.#onEnded(live.request.id, reason);

@@ -324,3 +324,38 @@ test('a remote buffer that was not encoded by its owner is refused', () => {
   const buffer = new RemoteBuffer(2n ** 45n, 0xfffffffe, 123_456);
   assert.deepEqual(RemoteBuffer.decode(buffer.encode()), buffer);
 });
+
+test('an expired grant that the device does not close is closed later, or ends with the link', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  let failures = 1;
+  const ended: [number, string][] = [];
+  const grants = new Grants({ read: true, write: true }, (id, reason) => ended.push([id, reason]));
+  const region = { addr: 0x1000n, rkey: toRKey(1), length: 64 };
+  const resources = {
+    pd: { device: { attributes: { maxMws: 0 } } },
+    register: async () => region,
+    deregister: async () => {
+      if (failures-- > 0) throw new Error('the device is busy');
+    },
+  } as unknown as ConnectionResources;
+  const passes = async (millis: number): Promise<void> => {
+    t.mock.timers.tick(millis);
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+  };
+  const create = (id: number) => {
+    const terms = { bytes: new Uint8Array(64), read: true, write: false, expiresAtMillis: Date.now() + 100 };
+    return grants.create(resources, {} as WorkTracker, { id, ...terms }, false);
+  };
+  await create(1);
+  await passes(100);
+  assert.deepEqual(ended, []);
+  assert.equal(grants.reachable(0x1000n, 64, 'read'), undefined, 'nobody moves its bytes any more');
+  await passes(1000);
+  assert.deepEqual(ended, [[1, 'expired']]);
+  failures = Number.POSITIVE_INFINITY;
+  await create(2);
+  await passes(2000);
+  await assert.rejects(grants.endAll('the connection has ended'), /the device is busy/);
+  assert.deepEqual(ended[1], [2, 'the connection has ended']);
+  assert.equal(grants.size, 0);
+});
