@@ -1,7 +1,8 @@
 /**
  * Bytes in line, in blocks. Small pieces share a block, so that what waits takes about as much memory as it has bytes: a peer
  * chooses how small its fragments are. Large ones share a block as well, one behind the other, and are read as one: that spares
- * allocations and the garbage that they become.
+ * allocations and the garbage that they become. What is left of such a block serves the next ones, until V8 collects garbage: a
+ * stream that rests keeps no memory.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { Deque } from './deque.js';
@@ -16,11 +17,12 @@ interface Block {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const NO_SLAB = new WeakRef<Uint8Array>(NO_BYTES);
 
 export class ByteQueue {
   readonly #blocks = new Deque<Block>();
   #length = 0;
-  #slab: Uint8Array = NO_BYTES;
+  #slab = NO_SLAB;
   #slabBytes = 0;
 
   /** Bytes that wait. */
@@ -34,11 +36,11 @@ export class ByteQueue {
       if (!this.#share(bytes)) this.#add(Buffer.from(bytes));
       return;
     }
-    if (this.#slab.length - this.#slabBytes < bytes.length) this.#renewSlab(bytes.length);
+    const slab = this.#slabFor(bytes.length);
     const from = this.#slabBytes;
     this.#slabBytes += bytes.length;
-    this.#slab.set(bytes, from);
-    this.push(this.#slab.subarray(from, this.#slabBytes));
+    slab.set(bytes, from);
+    this.push(slab.subarray(from, this.#slabBytes));
   }
 
   /** `bytes` belong to the queue from now on. */
@@ -57,7 +59,7 @@ export class ByteQueue {
   clear(): void {
     this.#blocks.takeAll();
     this.#length = 0;
-    this.#slab = NO_BYTES;
+    this.#slab = NO_SLAB;
     this.#slabBytes = 0;
   }
 
@@ -89,11 +91,15 @@ export class ByteQueue {
     return true;
   }
 
-  /** Whoever transferred what it had read would take away what others read. */
-  #renewSlab(bytes: number): void {
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+  /** A slab that has room for `bytes` more. Whoever transferred what it had read would take away what others read. */
+  #slabFor(bytes: number): Uint8Array {
+    const slab = this.#slab.deref();
+    if (slab !== undefined && slab.length - this.#slabBytes >= bytes) return slab;
+    const renewed = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    markAsUntransferable(renewed.buffer);
+    this.#slab = new WeakRef(renewed);
     this.#slabBytes = 0;
-    markAsUntransferable(this.#slab.buffer);
+    return renewed;
   }
 
   #add(bytes: Uint8Array, length = bytes.length): void {

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ByteQueue } from '../../src/connection/byte-queue.js';
 import { Random } from '../../testkit/random.js';
 
@@ -36,6 +39,40 @@ test('Small pieces share memory, one that is alone has its own length; large one
   const [first, second] = [queue.shift(), queue.shift()];
   assert.deepEqual([first?.length, second?.length], [64_000, 16_000]);
   assert.deepEqual([first?.[15_999], first?.[16_000], second?.[0]], [0, 1, 4]);
+});
+
+test('Large pieces share memory also when each is read before the next one comes', () => {
+  const queue = new ByteQueue();
+  const blocks = new Set<ArrayBufferLike>();
+  for (let i = 0; i < 64; i++) {
+    queue.copy(new Uint8Array(4096));
+    const bytes = queue.shift();
+    assert.ok(bytes !== undefined);
+    blocks.add(bytes.buffer);
+  }
+  assert.equal(blocks.size, 4);
+});
+
+test('A queue that has been emptied keeps no memory, however many there are', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = async (): Promise<number> => {
+    // What was looked at weakly stays until the tick is over.
+    for (let i = 0; i < 3; i++) {
+      await turn();
+      collect();
+    }
+    return process.memoryUsage().arrayBuffers;
+  };
+  const before = await used();
+  const queues = Array.from({ length: 256 }, () => {
+    const queue = new ByteQueue();
+    queue.copy(new Uint8Array(5000));
+    queue.shift();
+    return queue;
+  });
+  const grown = (await used()) - before;
+  assert.ok(grown < 1024 * 1024, `${grown} bytes in ${queues.length} queues`);
 });
 
 test('Memory that reads share cannot be transferred away', () => {

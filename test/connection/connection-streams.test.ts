@@ -422,6 +422,33 @@ test('When the peer has closed, what had arrived is read to its end; a direction
   assert.equal(text, 'half');
 });
 
+test('When the server closes, a handler that waits by receiving hears of it at once, and its streams come to their end', async () => {
+  const connections: Connection[] = [];
+  const streams: ConnectionStream[] = [];
+  let ended = 0;
+  const server = await startServer(async (connection) => {
+    connections.push(connection);
+    connection.on('stream', (stream) => void streams.push(stream));
+    for await (const message of connection) assert.fail(`${message.data.length} bytes that nobody sent`);
+    ended++;
+    const [stream] = streams;
+    assert.ok(stream !== undefined);
+    stream.end(`last words to ${await textOf(stream)}`);
+    await once(stream, 'close');
+  });
+  const client = await connectTo(server);
+  const stream = client.openStream();
+  stream.write('a request ');
+  while (streams.length === 0) await turn();
+  const closed = server.close();
+  while (ended === 0) await turn();
+  const refused = client.openStream();
+  assert.equal((await failureOf(refused)).reset, 'refused');
+  stream.end('in two parts');
+  assert.equal(await textOf(stream), 'last words to a request in two parts');
+  await closed;
+});
+
 test('A failure of the connection ends its streams with its own error, and so does openStream afterwards', async () => {
   const failures: Promise<RdmaError>[] = [];
   await using rig = await start((stream) => failures.push(failureOf(stream)));

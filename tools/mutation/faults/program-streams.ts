@@ -72,7 +72,7 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'shared-memory-transferable',
       wrong: 'A program can take away memory in which others will read.',
       file: QUEUE,
-      find: '    markAsUntransferable(this.#slab.buffer);\n',
+      find: '    markAsUntransferable(renewed.buffer);\n',
       replace: '',
     },
     {
