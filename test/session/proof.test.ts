@@ -128,6 +128,14 @@ test('any other frame before the proof is a breach of the protocol, and the peer
   assert.deepEqual(await typesOf(peer), ['error']);
 });
 
+test('a peer that was proven and fails before its word is read has been proven', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  say(peer, WORD, { type: 'error', code: 'internal', message: 'out of memory' });
+  await within(channel.closed);
+  assert.equal(channel.end?.error?.code, 'ERR_RDMA_REFUSED');
+  await within(untilProven(channel, Promise.resolve()));
+});
+
 test('what the peer says after the proof is for the next reader', async () => {
   const { channel, peer } = await channelToRawPeer();
   say(peer, WORD, { type: 'ping' }, { type: 'pong' });
