@@ -116,12 +116,18 @@ const NOT_OFFERED: Readonly<Record<string, string>> = {
 
 /** Whoever gives one of these takes the socket for secure, which an rsocket is not. */
 const SECURING = ['ca', 'cert', 'key', 'clientCa', 'authorize', 'encryption'] as const;
+/** `servername` is not among them: agents of node:http give it with every socket. */
+const OF_SESSIONS = [...new Set([...CLIENT, ...SERVED])].filter(
+  (name) => name !== 'device' && name !== 'servername',
+);
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED. */
 export function checkSocket(options: unknown): asserts options is SocketOptions & ConnectDefaults {
   if (!isPlain(options)) throw usageError(`Socket takes an object with options, not ${nameOf(options)}`);
   refuseWhatThereIsNot(options);
-  checkEach(known(options, SOCKET_RULES), SOCKET_RULES, '');
+  const given = known(options, SOCKET_RULES);
+  checkEach(given, SOCKET_RULES, '');
+  if (given['rdma'] === 'rsocket') refuseOfSessions(given);
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED; ERR_RDMA_INVALID_STATE. */
@@ -131,8 +137,10 @@ export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): v
   }
   refuseWhatThereIsNot(options);
   const { cert, key } = options;
-  if (options.rdma === 'rsocket') refuseSecurity(known(options, CONNECT_RULES));
-  checkEach(known(options, CONNECT_RULES), CONNECT_RULES, '');
+  const given = known(options, CONNECT_RULES);
+  if (options.rdma === 'rsocket') refuseOfSessions(given);
+  else refuseOfRsockets(given);
+  checkEach(given, CONNECT_RULES, '');
   if ((cert === undefined) !== (key === undefined))
     throw usageError('connect needs cert and key, or neither');
 }
@@ -141,9 +149,10 @@ export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): v
 export function checkServer(options: unknown): asserts options is ServerOptions {
   checkOptions('createServer', options, SERVER_RULES);
   if (options['rdma'] === 'rsocket') {
-    refuseSecurity(options);
+    refuseOfSessions(options);
     return;
   }
+  refuseOfRsockets(options);
   for (const name of ['cert', 'key'] as const) {
     if (options[name] !== undefined) continue;
     throw usageError(
@@ -200,12 +209,20 @@ function refuseWhatThereIsNot(options: object): void {
   }
 }
 
-function refuseSecurity(options: Readonly<Record<string, unknown>>): void {
-  const given = SECURING.find((name) => options[name] !== undefined);
+function refuseOfSessions(options: Readonly<Record<string, unknown>>): void {
+  const isGiven = (name: string): boolean => options[name] !== undefined;
+  const given = SECURING.find(isGiven) ?? OF_SESSIONS.find(isGiven);
   if (given === undefined) return;
+  const isSecuring = SECURING.some((name) => name === given);
+  const why = isSecuring ? 'authenticates nobody and hides nothing' : 'has no session';
   throw usageError(
-    `${given} has no meaning with { rdma: 'rsocket' }, which authenticates nobody and hides nothing: leave out one of the two`,
+    `${given} has no meaning with { rdma: 'rsocket' }, which ${why}: leave out one of the two`,
   );
+}
+
+function refuseOfRsockets(options: Readonly<Record<string, unknown>>): void {
+  const given = (['udpPort', 'iomapEntries'] as const).find((name) => options[name] !== undefined);
+  if (given !== undefined) throw usageError(`${given} has a meaning with { rdma: 'rsocket' } alone`);
 }
 
 /** Of agents come names that mean nothing here, and `null` and '' for what they do not have. */
