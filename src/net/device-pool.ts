@@ -22,11 +22,13 @@ interface Shared {
 }
 
 const shared = new Map<string, Shared>();
+/** Devices that close: one with the same name can be opened when they have. */
+const closing = new Map<string, Promise<void>>();
 
 /** @throws RdmaError of `openDevice`. */
 export async function leaseDevice(named: Device | string): Promise<DeviceLease> {
   if (typeof named === 'object') return { device: named, release() {} };
-  const entry = shared.get(named) ?? { opening: openDevice(named), users: 0, linger: undefined };
+  const entry = shared.get(named) ?? { opening: opened(named), users: 0, linger: undefined };
   shared.set(named, entry);
   entry.users++;
   clearTimeout(entry.linger);
@@ -34,15 +36,29 @@ export async function leaseDevice(named: Device | string): Promise<DeviceLease> 
     const device = await entry.opening;
     return { device, release: () => leave(named, entry) };
   } catch (error) {
-    shared.delete(named);
+    if (shared.get(named) === entry) shared.delete(named);
     throw error;
   }
+}
+
+async function opened(name: string): Promise<Device> {
+  await closing.get(name);
+  return openDevice(name);
 }
 
 function leave(name: string, entry: Shared): void {
   if (--entry.users > 0) return;
   entry.linger = setTimeout(() => {
     shared.delete(name);
-    void entry.opening.then((device) => device.close());
+    const closed: Promise<void> = close(entry).finally(() => {
+      if (closing.get(name) === closed) closing.delete(name);
+    });
+    closing.set(name, closed);
   }, LINGER_MILLIS);
+}
+
+/** What keeps a device from closing, whoever opens it next will hear of. */
+async function close({ opening }: Shared): Promise<void> {
+  const device = await opening;
+  await device.close().catch(() => {});
 }
