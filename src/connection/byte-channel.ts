@@ -25,6 +25,8 @@ export interface ByteChannel {
   end(done: () => void): void;
   /** The oldest bytes of the peer that wait, which are the caller's; `undefined` when there are none now. */
   read(): Uint8Array | undefined;
+  /** Of what was written: grows as it arrives at the peer. Not every carrier tells. */
+  readonly piecesArrived?: number | undefined;
   /** Whether the peer's direction has ended in order and is read to its end. */
   readonly isAtEnd: boolean;
   /**

@@ -47,6 +47,7 @@ export class StreamChannel implements ByteChannel {
   #listener: ByteChannelListener | null = null;
   readonly #options: StreamChannelOptions;
   readonly #dones = new Deque<() => void>();
+  #piecesArrived = 0;
   /** Those of them that may be called. */
   #written = 0;
   #endDone: (() => void) | null = null;
@@ -74,6 +75,7 @@ export class StreamChannel implements ByteChannel {
 
   readonly #onWritten = (): void => {
     this.#written++;
+    this.#piecesArrived++;
     this.#schedule();
   };
 
@@ -81,6 +83,7 @@ export class StreamChannel implements ByteChannel {
     const copy = this.#copies.shift();
     if (copy === undefined) return;
     this.#copiedBytes -= copy.length;
+    this.#piecesArrived++;
     // What is kept for the next chunk while many are under way, is no burden on a stream that rests.
     if (this.#copiedBytes === 0) this.#spare.length = 0;
     else if (copy.length >= SHORTEST_SPARE_BYTES) this.#spare.push(copy);
@@ -104,6 +107,10 @@ export class StreamChannel implements ByteChannel {
   set listener(listener: ByteChannelListener | null) {
     this.#listener = listener;
     if (listener !== null && this.#fault !== null) this.#schedule();
+  }
+
+  get piecesArrived(): number {
+    return this.#piecesArrived;
   }
 
   get isAtEnd(): boolean {

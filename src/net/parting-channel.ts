@@ -2,14 +2,17 @@
  * A byte channel that ends as TCP does. A socket that is destroyed says goodbye in order: the peer sees the end of what was
  * written, and no error, as long as it sends nothing more. `reset` makes the end a reset.
  *
- * Invariants: what the program wrote before it destroyed its socket still goes out; a peer that sends to a socket that is gone, or
- * keeps its own direction open for longer than `PARTING_MILLIS`, is reset; the channel below is closed once.
+ * Invariants: what the program wrote before it destroyed its socket still goes out, as long as the peer takes something of it every
+ * `STALL_MILLIS`; a peer that sends to a socket that is gone, or keeps its own direction open for longer than `PARTING_MILLIS` after
+ * it has our end, is reset; the channel below is closed once.
  */
 import type { ByteChannel, ByteChannelListener } from '../connection/byte-channel.js';
 import type { TransportStream } from './transport.js';
 
 /** As long as the kernel keeps a TCP socket that nobody owns, in the state FIN_WAIT_2, or less. */
 const PARTING_MILLIS = 5000;
+/** A peer that takes nothing for so long, takes nothing more. */
+const STALL_MILLIS = 30_000;
 
 export class PartingChannel implements ByteChannel {
   readonly #stream: TransportStream;
@@ -17,6 +20,8 @@ export class PartingChannel implements ByteChannel {
   #isEnded = false;
   /** The peer has all that was written, and our end. */
   #isFinished = false;
+  /** The program has destroyed its socket. */
+  #isParting = false;
   #isClosed = false;
   #wantsReset = false;
   #timer: NodeJS.Timeout | undefined;
@@ -47,7 +52,12 @@ export class PartingChannel implements ByteChannel {
     this.#inner.end(() => {
       this.#isFinished = true;
       done();
+      if (this.#isParting) this.#awaitPeer();
     });
+  }
+
+  get piecesArrived(): number | undefined {
+    return this.#inner.piecesArrived;
   }
 
   read(): Uint8Array | undefined {
@@ -69,8 +79,26 @@ export class PartingChannel implements ByteChannel {
       onClosed: () => this.#close(null),
       onReset: () => this.#close(null),
     };
+    this.#isParting = true;
+    if (this.#isFinished) this.#awaitPeer();
+    else this.#awaitArrival();
+    if (!this.#isEnded) this.end(() => {});
+  }
+
+  /** The peer does not have all yet. */
+  #awaitArrival(): void {
+    const before = this.#inner.piecesArrived;
+    this.#timer = setTimeout(() => {
+      if (this.#inner.piecesArrived === before) this.#close(null);
+      else this.#awaitArrival();
+    }, STALL_MILLIS).unref();
+  }
+
+  /** The peer has all, and what remains is its end. */
+  #awaitPeer(): void {
+    if (this.#isClosed) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#close(null), PARTING_MILLIS).unref();
-    if (!this.#isEnded) this.end(() => this.#look());
     this.#look();
   }
 
