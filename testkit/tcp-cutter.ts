@@ -5,6 +5,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class TcpCutter implements AsyncDisposable {
   /** New connections are cut at once. */
   refuses = false;
+  /** How many were. */
+  refused = 0;
   readonly port: number;
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
@@ -45,6 +47,7 @@ export class TcpCutter implements AsyncDisposable {
 
   #join(near: Socket, target: { readonly host: string; readonly port: number }): void {
     if (this.refuses) {
+      this.refused++;
       near.resetAndDestroy();
       return;
     }

@@ -71,6 +71,11 @@ export class StreamAccess {
     process.nextTick(() => options.plane.listenToStreams());
   }
 
+  /** Whether no stream can be opened any more. */
+  get isEnding(): boolean {
+    return this.#options.isEnding();
+  }
+
   /** @throws RdmaError as `Connection.openStream`. */
   open(options: OpenStreamOptions): ConnectionStream {
     checkOpenStream(options);

@@ -11,7 +11,7 @@ export function noteStreams(connection: object, access: StreamAccess): void {
 }
 
 /** @throws Error for what is no connection. */
-export function streamsOf(connection: object): Pick<StreamAccess, 'seat' | 'seatBy'> {
+export function streamsOf(connection: object): Pick<StreamAccess, 'isEnding' | 'seat' | 'seatBy'> {
   const access = streams.get(connection);
   if (access === undefined) throw new Error('only connect and listen make connections');
   return access;

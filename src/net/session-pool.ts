@@ -1,14 +1,16 @@
 /**
- * Connections that sockets share: one for all sockets of this process to the same host and port, with the same device and
+ * Connections that sockets share: one for all sockets of this process to the same host, port and addresses, with the same device and
  * credentials. It is made for the first socket, and closed soon after the last.
  *
- * Invariants: a connection that has ended is given to nobody; a socket that gives up while the connection is made disturbs no other,
- * and when all have given up, so does the attempt; each lease is given back once.
+ * Invariants: a connection that is not up (it recovers, ends or has ended) is given to nobody, so that a socket that connects hears
+ * whether anybody is there; a socket that gives up while the connection is made disturbs no other, and when all have given up, so
+ * does the attempt; each lease is given back once.
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect } from '../connection/client.js';
 import type { Connection } from '../connection/connection.js';
+import { streamsOf } from '../connection/stream-seats.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { ClientSettings } from './option-rules.js';
 import type { ConnectTarget } from './transport.js';
@@ -24,24 +26,29 @@ export interface Lease {
 }
 
 export class SessionPool {
+  /** By what their sockets have in common: those that new sockets get. */
   readonly #sessions = new Map<string, SharedSession>();
+  /** Also those that were replaced, which their sockets may still use. */
+  readonly #all = new Set<SharedSession>();
 
   /** @throws RdmaError of `connect`. */
   async lease(target: ConnectTarget, settings: ClientSettings, isOwn: boolean): Promise<Lease> {
     if (isOwn) return new SharedSession(target, settings).lease(target.signal);
     const key = keyOf(target, settings);
     const known = this.#sessions.get(key);
-    if (known !== undefined && !known.isOver) return known.lease(target.signal);
+    if (known?.isUsable === true) return known.lease(target.signal);
     const session: SharedSession = new SharedSession(target, settings, () => {
+      this.#all.delete(session);
       if (this.#sessions.get(key) === session) this.#sessions.delete(key);
     });
     this.#sessions.set(key, session);
+    this.#all.add(session);
     return session.lease(target.signal);
   }
 
   /** Ends the connections that have no sockets and wait for the next one; resolves when they are gone. */
   async closeIdle(): Promise<void> {
-    await Promise.all([...this.#sessions.values()].map((session) => session.closeIdle()));
+    await Promise.all([...this.#all].map((session) => session.closeIdle()));
   }
 }
 
@@ -53,6 +60,8 @@ class SharedSession {
   #users = 0;
   #linger: NodeJS.Timeout | undefined;
   #isOver = false;
+  /** The connection has failed and tries to recover: nobody knows whether the peer is there. */
+  #isRecovering = false;
 
   constructor(target: ConnectTarget, settings: ClientSettings, onOver: () => void = () => {}) {
     this.#onOver = onOver;
@@ -63,8 +72,10 @@ class SharedSession {
     );
   }
 
-  get isOver(): boolean {
-    return this.#isOver;
+  /** Whether a new socket may have it: it is up, or made just now. */
+  get isUsable(): boolean {
+    if (this.#isOver || this.#isRecovering) return false;
+    return this.#connection === undefined || !streamsOf(this.#connection).isEnding;
   }
 
   async lease(signal: AbortSignal): Promise<Lease> {
@@ -91,6 +102,12 @@ class SharedSession {
 
   #onConnected(connection: Connection): void {
     this.#connection = connection;
+    connection.on('reconnecting', () => {
+      this.#isRecovering = true;
+    });
+    connection.on('reconnected', () => {
+      this.#isRecovering = false;
+    });
     void connection.closed.then(() => this.#end());
     if (this.#users === 0) this.#waitForNext();
   }
@@ -145,13 +162,14 @@ const isNobodyThere = ({ code, refusal }: RdmaError): boolean =>
 let lastIdentity = 0;
 const identities = new WeakMap<object, number>();
 
-/** The same for all sockets that may share a connection; secrets go in as their hash. */
-function keyOf({ host, port }: ConnectTarget, settings: ClientSettings): string {
+/** The same for all sockets that may share a connection; secrets go in as their hash. The order of addresses means nothing. */
+function keyOf({ host, addresses, port }: ConnectTarget, settings: ClientSettings): string {
   const hash = createHash('sha256');
   for (const [name, value] of Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1))) {
     hash.update(`${name}=${textOf(value)};`);
   }
-  return `${host} ${port} ${hash.digest('base64')}`;
+  const where = [...new Set(addresses)].sort().join();
+  return `${host} ${where} ${port} ${hash.digest('base64')}`;
 }
 
 function textOf(value: unknown): string {

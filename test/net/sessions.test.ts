@@ -102,6 +102,56 @@ test('when a connection is lost for good, each of its sockets gets ECONNRESET wi
   await closing(server);
 });
 
+test('while a connection recovers, a new socket asks for itself whether the server is there', async () => {
+  const server = await listening();
+  server.on('connection', (socket) => socket.on('error', () => {}));
+  const cutter = await TcpCutter.to({ host: '127.0.0.1', port: portOf(server) });
+  const first = dial(cutter.port);
+  await once(first, 'connect');
+  cutter.refuses = true;
+  cutter.cut();
+  while (cutter.refused === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const down = dial(cutter.port).on('connect', () => assert.fail('nobody is there'));
+  assert.match((await failureOf(down)).message, /^connect /);
+  cutter.refuses = false;
+  const up = dial(cutter.port);
+  await once(up, 'connect');
+  for (const socket of [first, up]) socket.destroy();
+  await closing(server);
+  await cutter[Symbol.asyncDispose]();
+});
+
+test('sockets to one name share a connection only when its addresses are the same, in any order', async () => {
+  const here = await listening();
+  const port = portOf(here);
+  const there = createServer(CREDENTIALS).listen(port, '127.0.0.2');
+  await once(there, 'listening');
+  const found = async (...addresses: string[]): Promise<Socket> => {
+    const socket = dial(port, {
+      host: 'localhost',
+      lookup: (_name, _options, answer) =>
+        answer(
+          null,
+          addresses.map((address) => ({ address, family: 4 })),
+        ),
+    });
+    await once(socket, 'connect');
+    return socket;
+  };
+  const [one, other] = [await found('127.0.0.1'), await found('127.0.0.2')];
+  assert.deepEqual([one.remoteAddress, other.remoteAddress], ['127.0.0.1', '127.0.0.2']);
+  const [both, turned] = [await found('127.0.0.1', '127.0.0.2'), await found('127.0.0.2', '127.0.0.1')];
+  assert.equal(both.localPort, turned.localPort);
+  for (const socket of [one, other, both, turned]) socket.destroy();
+  await Promise.all([closing(here), closing(there)]);
+});
+
+test('a name without an address is ENOTFOUND', async () => {
+  const socket = dial(1, { host: 'empty.example', lookup: (_name, _options, answer) => answer(null, []) });
+  const { code, syscall } = await failureOf(socket);
+  assert.deepEqual([code, syscall], ['ENOTFOUND', 'getaddrinfo']);
+});
+
 test('a server that is full is ECONNREFUSED, and the cause says why', async () => {
   const server = await listening({ slots: 1 });
   const first = dial(portOf(server));
@@ -172,6 +222,13 @@ test('what is not offered, and what is wrong, is refused with a sentence', async
   const plainOptions = { rdma: 'rsocket', device: FREE_DEVICE } as const;
   refused(() => createServer({ ...CREDENTIALS, ...plainOptions }), wrong, /authenticates nobody/);
   refused(() => connect({ port: 1, ca: caPem, ...plainOptions }), wrong, /authenticates nobody/);
+  for (const option of [{ recoveryMillis: 0 }, { keepAliveMillis: 1000 }, { slots: 1 }, { onAudit() {} }]) {
+    refused(() => createServer({ ...option, ...plainOptions }), wrong, /has no session/);
+  }
+  refused(() => createServer({ encryption: 'aes-256-gcm', ...plainOptions }), wrong, /hides nothing/);
+  refused(() => new Socket({ ca: caPem, ...plainOptions }), wrong, /authenticates nobody/);
+  refused(() => createServer({ ...CREDENTIALS, udpPort: 4791 }), wrong, /udpPort .* 'rsocket' } alone/);
+  refused(() => dial(1, { iomapEntries: 1 }), wrong, /iomapEntries .* 'rsocket' } alone/);
   const plain = connect({ port: 1, host: '127.0.0.1', rdma: 'rsocket' });
   assert.match((await failureOf(plain)).message, /needs device/);
   const server = await listening();
