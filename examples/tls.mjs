@@ -12,13 +12,14 @@ import net from 'queuepair/net';
 const { caPem, server: own } = await loadOrCreateDevCertificates();
 
 const secureContext = tls.createSecureContext({ cert: own.certPem, key: own.keyPem });
-const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (socket) => {
+// allowHalfOpen: node:tls goes on writing after the peer's end.
+const server = net.createServer({ cert: own.certPem, key: own.keyPem, allowHalfOpen: true }, (socket) => {
   const secure = new tls.TLSSocket(socket, { isServer: true, secureContext });
   secure.pipe(secure);
 });
 await once(server.listen(0), 'listening');
 
-const socket = net.connect({ port: server.address().port, ca: caPem });
+const socket = net.connect({ port: server.address().port, ca: caPem, allowHalfOpen: true });
 const secure = tls.connect({ socket, ca: caPem, servername: 'localhost' });
 await once(secure, 'secureConnect');
 console.log(
