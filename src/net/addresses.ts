@@ -48,8 +48,18 @@ export function addressesOf(host: string, options: LookupOptions): Promise<reado
       (error, found, foundFamily) => {
         if (error !== null && error !== undefined) reject(error);
         else if (typeof found === 'string') resolve([{ address: found, family: foundFamily ?? isIP(found) }]);
+        else if (found.length === 0) reject(notFound(host));
         else resolve(found);
       },
     );
   });
 }
+
+/** As `dns.lookup` fails. */
+const notFound = (hostname: string): Error =>
+  Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), {
+    errno: -3008,
+    code: 'ENOTFOUND',
+    syscall: 'getaddrinfo',
+    hostname,
+  });

@@ -1,3 +1,6 @@
+/** Silences of a socket. A time that is longer than a timer takes is as long as one takes, as in node:net. */
+import { MAX_MILLIS } from '../verbs/option-check.js';
+
 /**
  * What `socket.setTimeout` sets: calls `onIdle` when nothing came or went for so long, once for each silence. It keeps no
  * process alive.
@@ -19,7 +22,7 @@ export class IdleTimer {
   set(millis: number): void {
     this.stop();
     this.#millis = millis;
-    if (millis > 0) this.#timer = setTimeout(this.#onIdle, millis).unref();
+    if (millis > 0) this.#timer = setTimeout(this.#onIdle, Math.min(millis, MAX_MILLIS)).unref();
   }
 
   /** Something came or went. A timer that has fired runs again. */

@@ -42,6 +42,8 @@ interface Course {
   isClosing: boolean;
   /** The transport is asked to free everything. */
   isFreed: boolean;
+  /** Takes back what waits for a signal. */
+  onOver: () => void;
 }
 
 export class Server extends EventEmitter<ServerEvents> implements AsyncDisposable {
@@ -87,9 +89,9 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once');
     }
     if (listener !== undefined) this.once('listening', listener);
-    const course: Course = { transport: undefined, isClosing: false, isFreed: false };
+    const course: Course = { transport: undefined, isClosing: false, isFreed: false, onOver() {} };
     this.#course = course;
-    this.#closeOn(options.signal);
+    this.#closeOn(options.signal, course);
     void this.#listen(options, course);
     return this;
   }
@@ -133,16 +135,22 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     await closed;
   }
 
-  #closeOn(signal: AbortSignal | undefined): void {
+  #closeOn(signal: AbortSignal | undefined, course: Course): void {
     if (signal === undefined) return;
     const close = (): void => {
-      if (this.#course !== undefined) this.close();
+      if (this.#course === course) this.close();
     };
     if (signal.aborted) process.nextTick(close);
     else {
       signal.addEventListener('abort', close, { once: true });
-      this.once('close', () => signal.removeEventListener('abort', close));
+      course.onOver = () => signal.removeEventListener('abort', close);
     }
+  }
+
+  /** It listens no more, or never did. */
+  #leave(course: Course): void {
+    course.onOver();
+    this.#course = undefined;
   }
 
   async #listen(
@@ -156,19 +164,27 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
         onFailure: (error) => this.#fail(error, { host, port }),
       });
     } catch (error) {
-      this.#course = undefined;
-      if (course.isClosing) this.emit('close');
+      this.#leave(course);
+      if (course.isClosing) this.#tell('close');
       else this.#fail(error, { host, port });
       return;
     }
     if (course.isClosing) {
       course.transport.stop();
       await this.#freeWhenEmpty();
-    } else this.emit('listening');
+    } else this.#tell('listening');
+  }
+
+  /** In a tick of its own: what a listener throws is the program's, and no promise that nobody has. */
+  #tell(event: 'close' | 'listening'): void {
+    process.nextTick(() => {
+      if (event === 'close' || this.listening) this.emit(event);
+    });
   }
 
   #fail(error: unknown, { host, port }: { host: string; port: number }): void {
-    this.emit('error', netError(error, { syscall: 'listen', address: host, port }));
+    const failure = netError(error, { syscall: 'listen', address: host, port });
+    process.nextTick(() => this.emit('error', failure));
   }
 
   #take(stream: TransportStream, course: Course): void {
@@ -203,8 +219,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     if (course.transport === undefined || this.#sockets.size > 0) return;
     course.isFreed = true;
     await course.transport.close();
-    this.#course = undefined;
-    this.emit('close');
+    this.#leave(course);
+    this.#tell('close');
   }
 }
 

@@ -39,6 +39,8 @@ export class Socket extends ByteStream {
   /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
   #underWay = 0;
   #isAttached = false;
+  /** Has destroyed the socket if it aborted. */
+  readonly #signal: AbortSignal | undefined;
   /** What `connect` goes by where it is not told otherwise. */
   readonly #defaults: Partial<SocketConnectOptions>;
   /** The server that took it hears of its end so, because programs may remove every listener. */
@@ -48,6 +50,7 @@ export class Socket extends ByteStream {
     checkSocket(options);
     const { allowHalfOpen = false, highWaterMark, signal } = options;
     super({ allowHalfOpen, highWaterMark, signal });
+    this.#signal = signal;
     this.#defaults = connectDefaults(options);
   }
 
@@ -137,9 +140,13 @@ export class Socket extends ByteStream {
   connect(...given: ConnectArguments): this {
     const { options: told, listener } = connectArguments(given);
     const options = { ...this.#defaults, ...told };
-    checkConnect(options, this.#attempt !== undefined || this.#channel !== undefined || this.destroyed);
+    const wasUsed = this.#attempt !== undefined || this.#channel !== undefined;
+    const isAborted = !wasUsed && this.#signal?.aborted === true;
+    checkConnect(options, wasUsed || (this.destroyed && !isAborted));
+    // The error of the signal is under way.
+    if (isAborted) return this;
     if (listener !== undefined) this.once('connect', listener);
-    if (options.timeout !== undefined) this.setTimeout(options.timeout);
+    if (options.timeout) this.setTimeout(options.timeout);
     const attempt = new AbortController();
     this.#attempt = attempt;
     void this.#connect(options, attempt.signal);
@@ -252,18 +259,25 @@ export class Socket extends ByteStream {
   }
 
   async #connect(options: SocketConnectOptions, signal: AbortSignal): Promise<void> {
-    const { host = 'localhost', port } = options;
+    const { port } = options;
+    // Agents give '' and null for what they do not have.
+    const host = options.host || 'localhost';
     let attempted: NetAttempt = { syscall: 'getaddrinfo' };
+    let stream: TransportStream;
     try {
       const transport = transportOf(options);
       const addresses = await this.#lookUp(host, options, signal);
+      if (signal.aborted) return;
       attempted = { syscall: 'connect', address: addresses[0] ?? host, port };
-      const stream = await transport.connect({ host, addresses, port, signal });
-      if (signal.aborted) giveUp(stream);
-      else this.#connected(stream);
+      stream = await transport.connect({ host, addresses, port, signal });
     } catch (error) {
       if (!signal.aborted) this.destroy(netError(error, attempted));
+      return;
     }
+    process.nextTick(() => {
+      if (signal.aborted) giveUp(stream);
+      else this.#connected(stream);
+    });
   }
 
   async #lookUp(
@@ -274,24 +288,37 @@ export class Socket extends ByteStream {
     const isAddress = isIP(host) !== 0;
     try {
       const found = await addressesOf(host, options);
-      if (!isAddress && !signal.aborted) {
-        for (const { address, family } of found) this.emit('lookup', null, address, family, host);
+      if (!isAddress) {
+        for (const { address, family } of found) await this.#tellLookup(signal, null, address, family, host);
       }
       return found.map(({ address }) => address);
     } catch (error) {
-      if (!signal.aborted) this.emit('lookup', error, undefined, undefined, host);
+      await this.#tellLookup(signal, error, undefined, undefined, host);
       throw error;
     }
   }
 
-  /** Nothing is read before the program has heard that it is connected. */
+  /** In a tick of its own: what a listener throws is no failure of the lookup. */
+  #tellLookup(signal: AbortSignal, ...values: unknown[]): Promise<void> {
+    return new Promise((resolve) => {
+      process.nextTick(() => {
+        resolve();
+        if (!signal.aborted) this.emit('lookup', ...values);
+      });
+    });
+  }
+
+  /** Nothing is read before the program has heard that it is connected. What it throws then is its own, and loses no stream. */
   #connected(stream: TransportStream): void {
     this.#attempt = undefined;
     this.#idle.refresh();
     this.#take(stream);
-    this.emit('connect');
-    this.emit('ready');
-    this.#attach();
+    try {
+      this.emit('connect');
+      this.emit('ready');
+    } finally {
+      this.#attach();
+    }
   }
 
   #take(stream: TransportStream): void {
