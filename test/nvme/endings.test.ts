@@ -1,12 +1,15 @@
 /** How queues and controllers end: hosts that leave, fall silent, lie or come again, and backends that fail or take their time. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
+import type { CmConnection } from '../../src/cm/cm-connection.js';
 import { CmIncoming } from '../../src/cm/cm-server.js';
 import type { NvmeBackend } from '../../src/nvme/backend.js';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
+import { LIMITS } from '../../src/nvme/target/limits.js';
 import { type NvmeHost, type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
 import type { ServeNvmeOptions } from '../../src/nvme/target/options.js';
+import { TargetQueue } from '../../src/nvme/target/target-queue.js';
 import { AdminOpcode, IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
 import { queueRequest, RejectStatus } from '../../src/nvme/wire/private-data.js';
 import { nvmeStatusName, Status } from '../../src/nvme/wire/status.js';
@@ -412,4 +415,56 @@ test('a target that is closed while a host comes leaves nobody connected', async
   await within(queue.connection.ended, SOON_MILLIS);
   await served[Symbol.asyncDispose]();
   await queue[Symbol.asyncDispose]();
+});
+
+/** The queues of a target, which tests otherwise know by their hosts alone. */
+function queuesOf(t: TestContext): TargetQueue[] {
+  const queues: TargetQueue[] = [];
+  const { start } = TargetQueue.prototype;
+  t.mock.method(TargetQueue.prototype, 'start', function (this: TargetQueue, connection: CmConnection) {
+    queues.push(this);
+    return Reflect.apply(start, this, [connection]);
+  });
+  return queues;
+}
+
+test('a host whose backend took long has all of its time to take the answer', async (t) => {
+  let aheadMillis = 0;
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => now() + aheadMillis);
+  const queues = queuesOf(t);
+  const { backend, goOn, calls } = slowBackend();
+  await using served = await Served.open(backend);
+  const { io, admin } = await served.host();
+  io.send(block(IoOpcode.READ), ONE);
+  while (calls.length === 0) await getProperty(admin, Property.CSTS);
+  aheadMillis = LIMITS.stallMillis + 1000;
+  goOn();
+  // The answer is posted in this turn, and completes in a later one.
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+  assert.equal(queues[1]?.isStalled(performance.now()), false);
+  assert.equal((await io.response()).status, Status.SUCCESS);
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
+});
+
+test('a host that takes nothing is stalled, however much it asks for', async (t) => {
+  let aheadMillis = 0;
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => now() + aheadMillis);
+  const queues = queuesOf(t);
+  await using served = await Served.open(memoryBackend(1 << 20));
+  const { io, admin } = await served.host();
+  const qp = queues[1]?.endpoint.qp ?? assert.fail();
+  t.mock.method(qp, 'postSend', () => {});
+  const before = served.target.counters()['commands'] ?? 0;
+  const asks = async (count: number): Promise<void> => {
+    io.send({ opcode: IoOpcode.FLUSH, nsid: 1 });
+    while ((served.target.counters()['commands'] ?? 0) < before + count) await new Promise(setImmediate);
+  };
+  await asks(1);
+  assert.equal(queues[1]?.isStalled(performance.now()), false);
+  aheadMillis = LIMITS.stallMillis + 1000;
+  await asks(2);
+  assert.equal(queues[1]?.isStalled(performance.now()), true);
+  for (const queue of [io, admin]) await queue[Symbol.asyncDispose]();
 });

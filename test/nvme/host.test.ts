@@ -239,3 +239,34 @@ test('a host that keeps its controller alive keeps it, with nothing to read', as
     await controller.namespace(1).flush();
   });
 });
+
+test('the disk hears what must be durable, and a flush before closing has resolved', async () => {
+  const inner = memoryBackend(DISK_BYTES);
+  const calls: string[] = [];
+  const said = ({ durable }: { durable: boolean }): string => (durable ? 'durable' : 'volatile');
+  const backend: NvmeBackend = {
+    ...inner,
+    write: (_offset, _from, options) => void calls.push(`${said(options)} write`),
+    writeZeroes: (_offset, _length, options) => void calls.push(`${said(options)} zeroes`),
+    flush: async () => {
+      calls.push('flush');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      calls.push('flushed');
+    },
+  };
+  await inWorld(backend, async ({ connect }) => {
+    const controller = await connect();
+    const disk = controller.namespace(1);
+    await disk.write(0, new Uint8Array(4096));
+    await disk.write(0, new Uint8Array(4096), { durable: true });
+    await disk.writeZeroes(0, 4096, { durable: true });
+    await disk.writeZeroes(0, 4096);
+    await disk.flush().then(() => calls.push('told'));
+    await controller.close();
+    calls.push('closed');
+  });
+  assert.deepEqual(calls, [
+    ...['volatile write', 'durable write', 'durable zeroes', 'volatile zeroes'],
+    ...['flush', 'flushed', 'told', 'flush', 'flushed', 'closed'],
+  ]);
+});
