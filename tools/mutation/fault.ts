@@ -1,6 +1,16 @@
 /** A fault that is planted in the sources, by hand, to see whether the tests notice it. */
 
-export const ROOMS = ['engine', 'cm', 'soft', 'connection', 'session', 'sealing', 'ibverbs', 'net'] as const;
+export const ROOMS = [
+  'engine',
+  'cm',
+  'soft',
+  'connection',
+  'session',
+  'sealing',
+  'ibverbs',
+  'net',
+  'nvme',
+] as const;
 export type Room = (typeof ROOMS)[number];
 
 /**
