@@ -129,6 +129,8 @@ test('closing ends after its time limit at a target that says nothing, and tells
     await flushed.namespace(1).write(0, new Uint8Array(4096), { durable: true });
     const dirty = await connect(options);
     await dirty.namespace(1).write(0, new Uint8Array(4096));
+    await dirty.namespace(1).flush();
+    await dirty.namespace(1).write(0, new Uint8Array(4096));
     mute.isMute = () => true;
     await within(flushed.close(), 10_000);
     await assert.rejects(within(dirty.close(), 10_000), {
@@ -180,7 +182,8 @@ function gatedBackend(): { backend: NvmeBackend; goOn: () => void; calls: string
   return { backend, goOn, calls };
 }
 
-test('a write of which a part is done is of unknown outcome when it is aborted', async () => {
+test('a write of which a part is done is of unknown outcome when it is aborted', async (t) => {
+  const warn = t.mock.method(process, 'emitWarning');
   const { backend, goOn, calls } = gatedBackend();
   await inWorld(backend, async ({ connect }) => {
     await using controller = await connect({ queueEntries: 3, chunkBytes: 4096 });
@@ -198,6 +201,7 @@ test('a write of which a part is done is of unknown outcome when it is aborted',
     goOn();
     await disk.flush();
     assert.equal(calls.length, 3);
+    assert.equal(warn.mock.callCount(), 0, 'no leak of listeners is warned of');
   });
 });
 

@@ -1,4 +1,5 @@
 /** A disk of a target: reads and writes of any length, in commands of a size that the target takes. */
+import { setMaxListeners } from 'node:events';
 import { type RdmaError, usageError } from '../../verbs/errors.js';
 import { OptionalCommand } from '../wire/identify.js';
 import { IoOpcode } from '../wire/opcodes.js';
@@ -159,14 +160,23 @@ export class NvmeNamespace {
       if (failures.length > 1) return;
       for (const queue of queues) queue.withdraw(batch, lostError('another part of it failed'));
     };
-    for (let at = 0; at < lengthBytes && failures.length === 0; ) {
+    // One listener on the program's signal, however many commands: Node.js warns of a leak from the eleventh on.
+    const { signal } = commandFor(0, this.blockBytes);
+    const own = signal === undefined ? undefined : followerOf(signal);
+    for (let at = 0; at < lengthBytes; ) {
       const queue = this.#choose();
       queues.add(queue);
       const length = Math.min(this.#wholeBlocks(queue.chunkBytes), lengthBytes - at);
-      moves.push(run(queue, { ...commandFor(at, length), batch }).catch(onFailed));
+      const command = {
+        ...commandFor(at, length),
+        ...(own === undefined ? {} : { signal: own.signal }),
+        batch,
+      };
+      moves.push(run(queue, command).catch(onFailed));
       at += length;
     }
     await Promise.all(moves);
+    own?.stop();
     const [first] = failures;
     if (first === undefined) return;
     const hasNothingLeft = failures.length === moves.length && failures.every(hasNotLeft);
@@ -224,6 +234,15 @@ export class NvmeNamespace {
       throw usageError(`${what} reaches beyond the end of the namespace, which has ${this.sizeBytes} bytes`);
     }
   }
+}
+
+function followerOf(signal: AbortSignal): { signal: AbortSignal; stop: () => void } {
+  const own = new AbortController();
+  setMaxListeners(0, own.signal);
+  const onAbort = (): void => own.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return { signal: own.signal, stop: () => signal.removeEventListener('abort', onAbort) };
 }
 
 /** A part of it has left, and the rest has not: a read can be asked for again, anything else may have been done. */
