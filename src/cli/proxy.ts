@@ -79,6 +79,7 @@ export function proxyCommand(): Command {
 async function runProxy(flags: ProxyFlags, output: Output): Promise<number> {
   const { listen, to } = flags;
   checkEnds(listen, to);
+  checkFlags(flags);
   const signalled = firstSignal();
   const rdma = await rdmaOptions(flags);
   const proxy = new ProxyService({ listen, to, rdma, emit: (event) => tell(output, event) });
@@ -101,6 +102,30 @@ async function started(proxy: ProxyService): Promise<ProxyEnd> {
   } catch (error) {
     const { cause, message } = error as Error;
     throw cause instanceof Error ? cause : usageError(`cannot listen: ${message}`);
+  }
+}
+
+/** A flag that would have no effect: whoever gives it takes the proxy for safer than it is. */
+function checkFlags(flags: ProxyFlags): void {
+  const { ca, cert, key, clientCa, devCerts, servername, encrypt, udpPort } = flags;
+  const refuse = (given: Record<string, unknown>, why: string): void => {
+    const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+    if (name !== undefined) throw usageError(`${name} has no effect ${why}: leave out one of the two`);
+  };
+  if (flags.rsocket === true) {
+    const secure = { '--cert': cert, '--key': key, '--client-ca': clientCa, '--dev-certs': devCerts };
+    refuse(
+      { '--ca': ca, ...secure, '--servername': servername, '--encrypt': encrypt },
+      'with --rsocket, which authenticates nobody and hides nothing',
+    );
+  } else {
+    refuse({ '--udp-port': udpPort }, 'without --rsocket');
+    if (flags.listen.kind === 'rdma') {
+      refuse(
+        { '--ca': ca, '--servername': servername },
+        'with --listen rdma:…, where --client-ca says who may come',
+      );
+    } else refuse({ '--client-ca': clientCa }, 'with --to rdma:…, where --ca says whom to trust');
   }
 }
 

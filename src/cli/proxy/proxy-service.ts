@@ -55,6 +55,8 @@ export class ProxyService {
   readonly #server: tcp.Server | Server;
   readonly #open = new Set<AnySocket>();
   readonly #relays = new Set<Promise<void>>();
+  /** Those that are still open have had their time. */
+  #isLate = false;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -80,7 +82,8 @@ export class ProxyService {
     const closed = once(this.#server, 'close');
     this.#server.close();
     const late = setTimeout(() => {
-      for (const socket of this.#open) socket.resetAndDestroy();
+      this.#isLate = true;
+      for (const socket of this.#open) cut(socket);
     }, graceMillis);
     await Promise.all([...this.#relays]);
     await closed;
@@ -143,11 +146,18 @@ export class ProxyService {
   }
 
   #note(socket: AnySocket): void {
+    if (this.#isLate) cut(socket);
     this.#open.add(socket);
     // Whoever has to do something about it listens as well.
     socket.on('error', () => {});
     socket.once('close', () => this.#open.delete(socket));
   }
+}
+
+/** A socket that connects would wait for its peer before it is reset. */
+function cut(socket: AnySocket): void {
+  if (socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 const codeOf = (error: Error): string | null => (error as NodeJS.ErrnoException).code ?? null;
