@@ -75,6 +75,23 @@ test('a connection without sockets serves the next one, and is gone soon after t
   await closing(server);
 });
 
+test('a socket that ends and is destroyed at once holds its connection no longer than one that ended', async () => {
+  const server = await listening({ allowHalfOpen: true });
+  server.on('connection', (taken) => taken.resume().end());
+  const first = dial(portOf(server), { allowHalfOpen: true });
+  await once(first, 'connect');
+  const { localPort } = first;
+  await once(first.resume(), 'end');
+  first.end('bye');
+  first.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const late = dial(portOf(server));
+  await once(late, 'connect');
+  assert.notEqual(late.localPort, localPort);
+  late.destroy();
+  await closing(server);
+});
+
 test('a socket that gives up while the connection is made disturbs no other', async () => {
   const server = await listening();
   const [gone, kept] = [dial(portOf(server)), dial(portOf(server))];

@@ -213,6 +213,7 @@ const CONNECTING: readonly Row[] = [
       const socket = connecting(world, server);
       const told: string[] = [];
       for (const event of ['connect', 'error', 'close']) socket.on(event, () => told.push(event));
+      socket.write('never sent');
       socket.destroy();
       assert.equal(socket.connecting, false);
       assert.equal(await closed(socket), false);
@@ -335,6 +336,7 @@ const ENDING: readonly Row[] = [
       const others = closed(taken);
       const own = closed(client);
       const error = failure(client);
+      client.write(Buffer.alloc(4_000_000));
       client.destroy(new Error('enough'));
       assert.equal((await error).message, 'enough');
       assert.equal(await own, true);
