@@ -83,6 +83,8 @@ const CONNECT_RULES: Readonly<Record<string, Rule>> = {
   family: (value) => ([0, 4, 6].includes(value as number) ? undefined : '0, 4 or 6'),
   hints: bytes,
   lookup: callback,
+  keepAlive: truth,
+  keepAliveInitialDelay: integer(0, MAX_MILLIS),
 };
 
 const SERVER_RULES: RuleTable<ServerOptions> = {

@@ -66,8 +66,9 @@ export interface SocketConnectOptions extends SocketOptions, PlainOptions, Parti
   /** Sets `socket.setTimeout` before it connects. */
   readonly timeout?: number;
   readonly rdma?: RdmaDialect;
-  /** Taken and without effect: nothing is delayed here, and connections watch over themselves. */
+  /** Taken and without effect: nothing is delayed here. */
   readonly noDelay?: boolean;
+  /** As `setKeepAlive`: with rsockets alone it does something, as connections of sessions watch over themselves. */
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
 }

@@ -7,6 +7,7 @@
  * it has our end, is reset; the channel below is closed once.
  */
 import type { ByteChannel, ByteChannelListener } from '../connection/byte-channel.js';
+import { RdmaError } from '../verbs/errors.js';
 import type { TransportStream } from './transport.js';
 
 /** As long as the kernel keeps a TCP socket that nobody owns, in the state FIN_WAIT_2, or less. */
@@ -121,7 +122,15 @@ export class PartingChannel implements ByteChannel {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#inner.listener = null;
-    this.#inner.close(error);
+    this.#inner.close(this.#endingWith(error));
     this.#stream.release();
   }
+
+  /** Only an error says below that an end that was begun in order is a reset after all. */
+  #endingWith(error: Error | null): Error | null {
+    if (this.#isOver) return null;
+    return this.#wantsReset ? (error ?? resetByProgram()) : error;
+  }
 }
+
+const resetByProgram = (): RdmaError => new RdmaError('ERR_RDMA_ABORTED', 'the program has reset the socket');

@@ -207,6 +207,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#sockets.delete(socket);
       void this.#freeWhenEmpty();
     });
+    const { keepAlive, keepAliveInitialDelay } = this.#options;
+    if (keepAlive === true) socket.setKeepAlive(true, keepAliveInitialDelay);
     socket.server = this;
     this.#sockets.add(socket);
     this.emit('connection', socket);

@@ -7,6 +7,7 @@
  */
 import { isIP } from 'node:net';
 import { ByteStream } from '../connection/byte-stream.js';
+import { MAX_MILLIS } from '../verbs/option-check.js';
 import { type AddressInfo, addressesOf, addressInfo, familyOf } from './addresses.js';
 import { type ConnectArguments, connectArguments } from './arguments.js';
 import { IdleTimer } from './idle-timer.js';
@@ -21,6 +22,9 @@ import { transportOf } from './transports.js';
 /** As node:net names the states. */
 export type ReadyState = 'closed' | 'open' | 'opening' | 'readOnly' | 'writeOnly';
 
+/** A `setKeepAlive` that says no time. */
+const DEFAULT_KEEP_ALIVE_MILLIS = 60_000;
+
 type Callback = (error?: Error | null) => void;
 
 export class Socket extends ByteStream {
@@ -34,6 +38,9 @@ export class Socket extends ByteStream {
   #attempt: AbortController | undefined;
   #channel: PartingChannel | undefined;
   #iomap: RsocketIomap | undefined;
+  #keepAlive: TransportStream['setKeepAlive'];
+  #keepsAlive = false;
+  #keepAliveMillis = DEFAULT_KEEP_ALIVE_MILLIS;
   #local: EndAddress | undefined;
   #remote: EndAddress | undefined;
   /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
@@ -147,6 +154,7 @@ export class Socket extends ByteStream {
     if (isAborted) return this;
     if (listener !== undefined) this.once('connect', listener);
     if (options.timeout) this.setTimeout(options.timeout);
+    if (options.keepAlive === true) this.setKeepAlive(true, options.keepAliveInitialDelay);
     const attempt = new AbortController();
     this.#attempt = attempt;
     void this.#connect(options, attempt.signal);
@@ -164,8 +172,14 @@ export class Socket extends ByteStream {
     return this;
   }
 
-  /** Without effect: connections watch over themselves (`keepAliveMillis`). */
-  setKeepAlive(_isOn?: boolean, _initialDelayMillis?: number): this {
+  /**
+   * With `rdma: 'rsocket'`: looks whether the peer is there, every so many milliseconds, or every minute where they are 0. Connections of
+   * sessions watch over themselves (`keepAliveMillis`).
+   */
+  setKeepAlive(isOn = false, initialDelayMillis = 0): this {
+    this.#keepsAlive = isOn;
+    if (initialDelayMillis > 0) this.#keepAliveMillis = Math.min(Math.ceil(initialDelayMillis), MAX_MILLIS);
+    this.#keepAlive?.(this.#keepsAlive, this.#keepAliveMillis);
     return this;
   }
 
@@ -323,6 +337,8 @@ export class Socket extends ByteStream {
 
   #take(stream: TransportStream): void {
     this.#iomap = stream.iomap;
+    this.#keepAlive = stream.setKeepAlive;
+    if (this.#keepsAlive) this.#keepAlive?.(true, this.#keepAliveMillis);
     this.#local = stream.local;
     this.#remote = stream.remote;
     this.#channel = new PartingChannel(stream);

@@ -21,6 +21,8 @@ export interface TransportStream {
   readonly remote: EndAddress;
   /** Of rsockets alone. */
   readonly iomap?: RsocketIomap;
+  /** Has the transport look every now and then whether the peer is there; of rsockets alone, as sessions always look. */
+  setKeepAlive?(isOn: boolean, everyMillis: number): void;
   /** Told once, when the channel was closed. */
   release(): void;
 }

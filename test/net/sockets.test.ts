@@ -10,15 +10,12 @@ import {
   failure,
   listening,
   over,
-  PLAIN_WORLD,
   pair,
   portOf,
   type Row,
   rest,
   testRows,
 } from './world.js';
-
-const NO_RESET = { [PLAIN_WORLD]: 'rsocket knows no reset: the other side sees the end, and no error' };
 
 /** Longer than a socket that was destroyed waits for the end of its peer. */
 const LATE_MILLIS = 5500;
@@ -378,7 +375,6 @@ const ENDING: readonly Row[] = [
       assert.equal(await own, false);
       await closing(server);
     },
-    NO_RESET,
   ],
   [
     'a reset is the same error for error, errored and callbacks of writes',
@@ -394,7 +390,6 @@ const ENDING: readonly Row[] = [
       assert.ok(['ECONNRESET', 'EPIPE'].includes((await error).code ?? ''));
       await closing(server);
     },
-    NO_RESET,
   ],
   [
     'resetAndDestroy while it connects resets as soon as it is connected',
@@ -407,7 +402,6 @@ const ENDING: readonly Row[] = [
       assert.equal((await failing).code, 'ECONNRESET');
       await over(all);
     },
-    NO_RESET,
   ],
   [
     'resetAndDestroy of a socket that is not connected is ERR_SOCKET_CLOSED',

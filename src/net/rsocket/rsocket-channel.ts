@@ -49,6 +49,7 @@ export class RsocketChannel implements ByteChannel {
   /** In order; `#taken` bytes of the first are in the send ring. */
   readonly #writes: PendingWrite[] = [];
   #taken = 0;
+  #wantsEnd = false;
   #onEnded: (() => void) | null = null;
   #isClosed = false;
   /** The queue pair takes nothing any more. */
@@ -81,6 +82,7 @@ export class RsocketChannel implements ByteChannel {
   }
 
   end(done: () => void): void {
+    this.#wantsEnd = true;
     this.#onEnded = done;
     this.#advance();
     this.#tellSoon();
@@ -101,18 +103,18 @@ export class RsocketChannel implements ByteChannel {
     return this.#machine.isPeerDone && this.#machine.incoming.unread === 0;
   }
 
-  /** Without an error the peer gets what was written, and an end; with one it sees a reset. */
+  /** After `end`, and without an error, the peer gets what was written and the end; otherwise it sees a reset. */
   close(error: Error | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.listener = null;
     clearInterval(this.#keepAliveTimer);
-    if (error !== null && !this.#machine.isOver) {
+    if ((error !== null || !this.#wantsEnd) && !this.#machine.isOver) {
       this.#leave();
       return;
     }
-    this.#machine.close();
-    this.#post();
+    this.#machine.discard();
+    this.#advance();
     if (this.#isDown || this.#leaveWhenOver()) return;
     this.#lastWordTimer ??= setTimeout(() => this.#leave(), LINGER_MILLIS);
   }
@@ -163,7 +165,7 @@ export class RsocketChannel implements ByteChannel {
   #advance(): void {
     do this.#post();
     while (this.#fillSendRing());
-    if (this.#onEnded === null || this.#writes.length > 0) return;
+    if (!this.#wantsEnd || this.#writes.length > 0) return;
     this.#machine.endWriting();
     this.#post();
   }

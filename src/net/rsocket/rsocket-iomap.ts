@@ -24,7 +24,7 @@ export interface OfferedMemory {
   readonly bytes: Uint8Array;
   /** The name of the first byte, for the peer. */
   readonly offset: number;
-  /** Tells the peer to write it no more, and takes its right to do so. */
+  /** Tells the peer to write it no more, and takes its right to do so. Idempotent. */
   withdraw(): Promise<void>;
 }
 
@@ -93,13 +93,19 @@ export class RsocketIomap {
       );
     }
     this.#postAll();
+    let withdrawing: Promise<void> | undefined;
+    const withdraw = (): Promise<void> => {
+      iomaps.withdraw(index);
+      this.#postAll();
+      return region.close();
+    };
     return {
       bytes: region.bytes,
       offset,
-      withdraw: async () => {
-        iomaps.withdraw(index);
-        this.#postAll();
-        await region.close();
+      withdraw: () => {
+        // Its entry may be another offer's by the second time.
+        withdrawing ??= withdraw();
+        return withdrawing;
       },
     };
   }

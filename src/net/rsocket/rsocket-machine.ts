@@ -6,7 +6,7 @@
  *     machine.completed()              the oldest post is acknowledged
  *     machine.queue(bytes)             the program has put bytes into the send ring
  *     machine.consume(bytes)           the program has taken bytes from the receive ring
- *     machine.endWriting(), close()    no more data; no more interest either
+ *     machine.endWriting(), discard()  no more data; no more interest; close() = both
  *     machine.nextPost()               to be posted now, until there is none
  *
  * Nothing is allocated for a message.
@@ -158,11 +158,16 @@ export class RsocketMachine {
     this.#wantsEnd = true;
   }
 
-  /** As `endWriting`, and what arrives is of no interest any more. */
-  close(): void {
-    this.#wantsEnd = true;
+  /** What arrives is of no interest any more: the end will be that of both directions. */
+  discard(): void {
     this.#isClosing = true;
     if (this.#fault === undefined) this.#discard();
+  }
+
+  /** `endWriting` and `discard`. */
+  close(): void {
+    this.endWriting();
+    this.discard();
   }
 
   /** Asks for a write of nothing, which only the peer's device hears of. */

@@ -61,6 +61,7 @@ export async function acceptRsocket(
   request: CmIncoming,
   options: RsocketOptions,
   faults: FaultCounts,
+  signal?: AbortSignal,
 ): Promise<RsocketChannel> {
   const peer = readPrivateData(request.privateData);
   if (typeof peer === 'string') {
@@ -81,6 +82,7 @@ export async function acceptRsocket(
       privateData,
       ...DEPTHS,
       rnrRetryCount: 7,
+      ...(signal === undefined ? {} : { signal }),
     });
     return new RsocketChannel(memory, peer, connection, faults);
   } catch (error) {

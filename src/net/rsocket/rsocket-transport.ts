@@ -26,6 +26,14 @@ import type { RsocketOptions } from './rsocket-options.js';
 
 /** Each has its memory before the client has said a second word. */
 const MAX_MEETINGS = 64;
+/** Where so many meet at once, a client that has not answered for so long makes room: it may never answer. */
+const PATIENCE_MILLIS = 200;
+
+interface Meeting {
+  readonly giveUp: AbortController;
+  readonly since: number;
+  readonly over: Promise<void>;
+}
 
 /** A stream of this transport, whose channel can do more than others. */
 export interface RsocketStream extends TransportStream {
@@ -81,7 +89,8 @@ class RsocketListening implements ListeningTransport {
   readonly #faults: FaultCounts;
   readonly #listener: StreamListener;
   readonly #open = new Set<RsocketChannel>();
-  readonly #meetings = new Set<Promise<void>>();
+  /** Oldest first. */
+  readonly #meetings = new Set<Meeting>();
   #stopping: Promise<void> | undefined;
 
   constructor(
@@ -107,18 +116,18 @@ class RsocketListening implements ListeningTransport {
   async close(): Promise<void> {
     this.stop();
     await this.#stopping;
-    await Promise.all(this.#meetings);
+    await Promise.all([...this.#meetings].map(({ over }) => over));
     for (const channel of this.#open) channel.close(null);
     await Promise.all([...this.#open].map(({ closed }) => closed));
   }
 
   async #serve(): Promise<void> {
     for await (const request of this.#server) {
-      const meeting = this.#meet(request);
+      if (this.#meetings.size >= MAX_MEETINGS) await this.#makeRoom();
+      const giveUp = new AbortController();
+      const meeting = { giveUp, since: performance.now(), over: this.#meet(request, giveUp.signal) };
       this.#meetings.add(meeting);
-      void meeting.then(() => this.#meetings.delete(meeting));
-      // Further clients wait in the backlog.
-      if (this.#meetings.size >= MAX_MEETINGS) await Promise.race(this.#meetings);
+      void meeting.over.then(() => this.#meetings.delete(meeting));
     }
     if (this.#stopping !== undefined) return;
     this.#listener.onFailure(
@@ -126,13 +135,25 @@ class RsocketListening implements ListeningTransport {
     );
   }
 
+  /** Waits for the first meeting that is over, for the oldest only so long. Further clients wait in the backlog. */
+  async #makeRoom(): Promise<void> {
+    const [oldest] = this.#meetings;
+    if (oldest === undefined) return;
+    const { giveUp, since } = oldest;
+    const rest = Math.max(0, since + PATIENCE_MILLIS - performance.now());
+    const timer = setTimeout(() => giveUp.abort(), rest);
+    await Promise.race([...this.#meetings].map(({ over }) => over));
+    clearTimeout(timer);
+  }
+
   /** A client that nothing comes of is counted: it was rejected, or has left. */
-  async #meet(request: CmIncoming): Promise<void> {
+  async #meet(request: CmIncoming, signal: AbortSignal): Promise<void> {
     try {
-      const channel = await acceptRsocket(this.#device, request, this.#options, this.#faults);
+      const channel = await acceptRsocket(this.#device, request, this.#options, this.#faults, signal);
       this.#open.add(channel);
       void channel.closed.then(() => this.#open.delete(channel));
-      this.#listener.onStream(streamOf(channel));
+      // In a tick of its own: what a listener throws is the program's, and no failure of the client.
+      process.nextTick(() => this.#listener.onStream(streamOf(channel)));
     } catch (error) {
       this.#faults.countFailure(asRdmaError(error, 'a client could not be accepted'));
     }
@@ -145,6 +166,7 @@ const streamOf = (channel: RsocketChannel): RsocketStream => ({
   local: endOf(channel.connection.local),
   remote: endOf(channel.connection.remote),
   // A connection of its own goes with its channel.
+  setKeepAlive: (isOn, everyMillis) => channel.setKeepAlive(isOn, everyMillis),
   release: () => {},
 });
 

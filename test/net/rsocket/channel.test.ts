@@ -3,14 +3,23 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from '../../../src/cm/connect.js';
 import { ByteStream } from '../../../src/connection/byte-stream.js';
 import { FaultCounts } from '../../../src/net/rsocket/fault-counts.js';
 import type { RsocketChannel } from '../../../src/net/rsocket/rsocket-channel.js';
 import { acceptRsocket, connectRsocket } from '../../../src/net/rsocket/rsocket-meeting.js';
+import { RsocketMemory } from '../../../src/net/rsocket/rsocket-memory.js';
 import type { RsocketOptions } from '../../../src/net/rsocket/rsocket-options.js';
+import { writePrivateData } from '../../../src/net/rsocket/wire/private-data.js';
+import type { RKey } from '../../../src/verbs/brands.js';
+import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { CmPair } from '../../../testkit/cm-pair.js';
 import { pattern } from '../../../testkit/craft-packet.js';
 import { within } from '../../../testkit/within.js';
+
+/** librdmacm's queue pairs ask for an acknowledgement again after 2.3 s. */
+const REPEATED_MILLIS = 2500;
 
 interface Met {
   readonly client: RsocketChannel;
@@ -88,13 +97,75 @@ test('a stream that is closed early ends in order for its peer, which learns of 
   await using pair = await CmPair.open();
   const { client, server } = await meet(pair);
   const [leaving, staying] = [streamOf(client), streamOf(server)];
-  leaving.write('bye');
-  leaving.destroy();
+  leaving.end('bye', () => leaving.destroy());
   assert.equal(await text(staying), 'bye');
   staying.write('wait');
   const [error] = await within(once(staying, 'error'));
   assert.match((error as Error).message, /has closed and takes no more data/);
   await Promise.all([client.closed, server.closed]);
+});
+
+test('a channel that is closed before its end is a reset to its peer, whatever else was said', async () => {
+  await using pair = await CmPair.open();
+  for (const error of [null, new Error('enough')]) {
+    const { client, server } = await meet(pair);
+    const reader = streamOf(server);
+    client.write(Buffer.from('half of'), () => {});
+    const [chunk] = await once(reader, 'data');
+    assert.equal(String(chunk), 'half of');
+    let hasEnded = false;
+    reader.on('end', () => {
+      hasEnded = true;
+    });
+    if (error !== null) client.end(() => {});
+    client.close(error);
+    const [told] = await within(once(reader, 'error'));
+    assert.equal((told as { code: string }).code, 'ERR_RDMA_CONNECTION_LOST');
+    if (error === null) assert.equal(hasEnded, false);
+    await Promise.all([client.closed, server.closed]);
+  }
+});
+
+test('what was written and ended before a channel is closed arrives, though the ring holds a part of it', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair, { receiveBufferBytes: 4096, sendBufferBytes: 3000 });
+  const bytes = pattern(200_000);
+  client.write(bytes, () => {});
+  client.end(() => {});
+  client.close(null);
+  const reader = streamOf(server);
+  reader.end();
+  const chunks: Buffer[] = [];
+  for await (const chunk of reader) chunks.push(chunk as Buffer);
+  assert.deepEqual(Buffer.concat(chunks), Buffer.from(bytes));
+  await Promise.all([client.closed, server.closed]);
+});
+
+test('a peer that has said DISCONNECT has longer than a repetition takes to ask whether that was heard', async () => {
+  await using pair = await CmPair.open();
+  const { endpoint, terms } = await RsocketMemory.open(pair.client, {});
+  const privateData = writePrivateData(terms);
+  const connecting = connect(pair.client, { ...pair.to, qp: endpoint, privateData });
+  const request = await Promise.race([pair.listener.next(), connecting]);
+  if (request === undefined || 'connection' in request || !('accept' in request))
+    throw new Error('no request');
+  const accepting = acceptRsocket(pair.server, request, {}, new FaultCounts());
+  const [peer, channel] = await Promise.all([connecting, accepting]);
+  const reader = streamOf(channel);
+  endpoint.qp.postSend({
+    wrId: 1,
+    opcode: WrOpcode.RDMA_WRITE_WITH_IMM,
+    remoteAddr: 0,
+    rkey: 0 as RKey,
+    imm: 0xe000_0000,
+  });
+  reader.end();
+  await text(reader);
+  const isEnded = await Promise.race([peer.ended, delay(REPEATED_MILLIS).then(() => null)]);
+  assert.equal(isEnded, null);
+  await peer.disconnect();
+  await channel.closed;
+  await endpoint.close();
 });
 
 test('memory that an end offers is written by the other, before the data behind it', async () => {
@@ -114,6 +185,12 @@ test('memory that an end offers is written by the other, before the data behind 
   await once(reader, 'data');
   assert.deepEqual(Buffer.from(offer.bytes.subarray(50_000)), Buffer.from(bytes));
   await offer.withdraw();
+  // The entry is free for another offer, which a second time does not touch.
+  const other = await server.iomap.offer(100, 5000);
+  await offer.withdraw();
+  await client.iomap.untilOffered(5000, 100);
+  await assert.rejects(server.iomap.offer(1), { code: 'ERR_RDMA_LIMIT' });
+  await other.withdraw();
   writer.end();
   reader.end();
   await Promise.all([client.closed, server.closed]);

@@ -4,16 +4,18 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { connect } from '../../../src/cm/connect.js';
 import { ByteStream } from '../../../src/connection/byte-stream.js';
-import { openEndpoint } from '../../../src/endpoint/endpoint.js';
+import { type Endpoint, openEndpoint } from '../../../src/endpoint/endpoint.js';
 import { RsocketTransport } from '../../../src/net/rsocket/rsocket-transport.js';
 import { readPrivateData } from '../../../src/net/rsocket/wire/private-data.js';
 import type { ListeningTransport, TransportStream } from '../../../src/net/transport.js';
 import * as net from '../../../src/net.js';
 import type { RKey } from '../../../src/verbs/brands.js';
+import { type CmEvent, type CmId, PortSpace } from '../../../src/verbs/connection-manager.js';
 import type { RdmaError } from '../../../src/verbs/errors.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { CmPair } from '../../../testkit/cm-pair.js';
 import { CURL } from '../../../testkit/rsocket-captured.js';
+import { within } from '../../../testkit/within.js';
 
 class Served implements AsyncDisposable {
   readonly pair: CmPair;
@@ -133,6 +135,90 @@ test('a client that says more than was written ends alone, and is counted', asyn
   assert.equal(String(text), 'still here');
   honest.resume();
   await once(honest, 'close');
+});
+
+test('clients that never answer make room: the oldest is rejected, and others are served', async () => {
+  await using served = await Served.open();
+  served.onStream = (stream) => void stream.pipe(stream);
+  const manager = await served.pair.client.connectionManager();
+  const { host, port, udpPort = 4791 } = served.to;
+  const ids: CmId[] = [];
+  const told: string[][] = [];
+  const ends: Endpoint[] = [];
+  const silent = async (): Promise<void> => {
+    const end = await openEndpoint(served.pair.client);
+    ends.push(end);
+    const { qpn } = end.qp;
+    const events: string[] = [];
+    told.push(events);
+    const parameters = {
+      ...({ remote: { host, port }, udpPort, qpn, mtu: 1024, timeoutMillis: 30_000 } as const),
+      ...{ retryCount: 7, rnrRetryCount: 7, flowControl: false, srq: false, portSpace: PortSpace.TCP },
+      ...{ responderResources: 0, initiatorDepth: 0, privateData: Buffer.from(CURL.request, 'hex') },
+    };
+    await new Promise<void>((resolve) => {
+      const onEvent = ({ type }: CmEvent): void => {
+        events.push(type);
+        resolve();
+      };
+      ids.push(manager.connect(parameters, onEvent));
+    });
+  };
+  for (let i = 0; i < 64; i++) await silent();
+  assert.deepEqual(told.flat(), new Array(64).fill('response'));
+  const honest = await within(served.connect());
+  honest.end('still here');
+  const [text] = await once(honest, 'data');
+  assert.equal(String(text), 'still here');
+  assert.deepEqual(told[0], ['response', 'rejected']);
+  assert.deepEqual(told[1], ['response']);
+  assert.deepEqual(served.transport.faults(), { ERR_RDMA_ABORTED: 1 });
+  honest.resume();
+  await once(honest, 'close');
+  await Promise.all(ids.map((id) => id.close()));
+  await Promise.all(ends.map((end) => end.close()));
+});
+
+test('what a listener of connection throws is the program’s exception, and no failure of the client', async () => {
+  await using served = await Served.open();
+  served.onStream = () => {
+    throw new Error('thrown by the program');
+  };
+  const thrown = new Promise<Error>((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
+  try {
+    const client = await served.connect();
+    assert.equal((await within(thrown)).message, 'thrown by the program');
+    assert.deepEqual(served.transport.faults(), {});
+    client.end().resume();
+    for (const stream of served.streams) stream.end().resume();
+    await once(client, 'close');
+  } finally {
+    process.setUncaughtExceptionCaptureCallback(null);
+  }
+});
+
+test('a socket with keepAlive notices that its peer has gone without a word', async () => {
+  await using pair = await CmPair.open();
+  const { udpPort = 4791, host } = pair.to;
+  const server = net.createServer({ rdma: 'rsocket', device: pair.server }).on('error', () => {});
+  await once(server.listen({ port: 0, host }), 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const options = {
+    rdma: 'rsocket',
+    device: pair.client,
+    keepAlive: true,
+    keepAliveInitialDelay: 50,
+  } as const;
+  const socket = net.connect({ ...options, host, port, udpPort });
+  const [[taken]] = (await Promise.all([once(server, 'connection'), once(socket.resume(), 'connect')])) as [
+    [net.Socket],
+    unknown,
+  ];
+  const failing = once(socket, 'error');
+  taken.on('error', () => {});
+  await pair.server.close({ force: true });
+  const [error] = (await within(failing)) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNRESET');
 });
 
 test('a socket with rdma rsocket has the iomap of its connection, others have none', async () => {

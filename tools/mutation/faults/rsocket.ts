@@ -199,7 +199,7 @@ export const RSOCKET_FAULTS = faultsOf(
       id: 'rsocket-leaves-at-once',
       wrong: 'A program that has closed loses what it had written.',
       file: CHANNEL,
-      find: 'if (error !== null && !this.#machine.isOver) {',
+      find: 'if ((error !== null || !this.#wantsEnd) && !this.#machine.isOver) {',
       replace: 'if (!this.#machine.isOver) {',
       judges: ['test/net/rsocket/channel'],
     },
