@@ -84,30 +84,32 @@ for (const dialect of ['session', 'rsocket'] as const) {
   });
 }
 
-test('a reset travels through, in both directions', async () => {
-  const came: Socket[] = [];
-  const port = await service((socket) => came.push(socket.on('error', () => {}).resume()));
-  const all = await chain(port);
-  const first = connect({ port: all.port, host: '127.0.0.1' });
-  first.write('hello');
-  // A proxy that has bytes to read when the reset comes sees an end after them: node:net tells no more.
-  await until(() => came[0]?.bytesRead === 5);
-  const there = new Promise<NodeJS.ErrnoException>((resolve) => came[0]?.once('error', resolve));
-  first.resetAndDestroy();
-  assert.equal((await there).code, 'ECONNRESET');
-  const second = connect({ port: all.port, host: '127.0.0.1' });
-  const back = new Promise<NodeJS.ErrnoException>((resolve) => second.once('error', resolve).resume());
-  second.write('hello');
-  await until(() => came.length === 2);
-  came[1]?.resetAndDestroy();
-  assert.equal((await back).code, 'ECONNRESET');
-  const { error } = await all.near.event('closed', ({ id }) => id === 1);
-  assert.deepEqual(
-    [Reflect.get(Object(error), 'side'), Reflect.get(Object(error), 'code')],
-    ['incoming', 'ECONNRESET'],
-  );
-  await stop(all);
-});
+for (const dialect of ['session', 'rsocket'] as const) {
+  test(`${dialect}: a reset travels through, in both directions`, async () => {
+    const came: Socket[] = [];
+    const port = await service((socket) => came.push(socket.on('error', () => {}).resume()));
+    const all = await chain(port, dialect);
+    const first = connect({ port: all.port, host: '127.0.0.1' });
+    first.write('hello');
+    // A proxy that has bytes to read when the reset comes sees an end after them: node:net tells no more.
+    await until(() => came[0]?.bytesRead === 5);
+    const there = new Promise<NodeJS.ErrnoException>((resolve) => came[0]?.once('error', resolve));
+    first.resetAndDestroy();
+    assert.equal((await there).code, 'ECONNRESET');
+    const second = connect({ port: all.port, host: '127.0.0.1' });
+    const back = new Promise<NodeJS.ErrnoException>((resolve) => second.once('error', resolve).resume());
+    second.write('hello');
+    await until(() => came[1]?.bytesRead === 5);
+    came[1]?.resetAndDestroy();
+    assert.equal((await back).code, 'ECONNRESET');
+    const { error } = await all.near.event('closed', ({ id }) => id === 1);
+    assert.deepEqual(
+      [Reflect.get(Object(error), 'side'), Reflect.get(Object(error), 'code')],
+      ['incoming', 'ECONNRESET'],
+    );
+    await stop(all);
+  });
+}
 
 test('where nobody is at the other end, the client is reset and the proxy says why', async () => {
   const closedPort = await service(() => {});
