@@ -216,6 +216,13 @@ test('a link that fails before its recovery is done goes on with that recovery, 
   assert.equal(other.does('met'), 'fail-rendezvous destroy');
 });
 
+test('what failed in one attempt is no failure of the next', () => {
+  const life = after(SITUATIONS['down meeting']?.() as Life, linkFailed(), notMet(), 'disconnected');
+  assert.match(life.passes(RECOVERY_MILLIS / 10), /meet/);
+  assert.equal(life.does('met'), 'report watch reconnected');
+  assert.equal(life.where(), 'up');
+});
+
 test('the time for recovery begins with the first failure, however many follow, and its end tells of that one', () => {
   const life = after(SITUATIONS['up']?.() as Life, linkFailed(fail('ERR_RDMA_COMPLETION', 'the first')));
   let attempts = 0;
