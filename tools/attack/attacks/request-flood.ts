@@ -5,6 +5,7 @@
  * must do nothing.
  */
 
+import { ANSWERED_MILLIS } from '../../../src/roce/cm/timing.js';
 import { CMA_HEADER_BYTES, writeCmaHeader } from '../../../src/roce/cm/wire/cma-header.js';
 import { type CmMessage, writeCmMessage } from '../../../src/roce/cm/wire/message.js';
 import { CmTransport, type Req } from '../../../src/roce/cm/wire/req.js';
@@ -31,8 +32,8 @@ const MOST_HALF_OPEN = 1024;
 const MOST_REMEMBERED = 256;
 /** Of one that a program accepts without knowing better: the REP, its repetitions, and the REJ that ends them. */
 const MOST_ANSWERS = 6;
-/** Until the last REP of a request that asks for haste, with the time after its end. */
-const FREE_MILLIS = 8000;
+/** An answered lookup is kept longest: longer than the last REP of a request that asks for haste, and the time after its end. */
+const FREE_MILLIS = ANSWERED_MILLIS + 3000;
 
 const NOTHING = new Uint8Array(0);
 /** A code of 32 ms, and of 1 ms. */
