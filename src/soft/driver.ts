@@ -23,8 +23,6 @@ const BATCH_PACKETS = 64;
 const BURST_DATAGRAMS = 16;
 /** Looks at the port in a row before timers and other sockets get their turn again. */
 const MAX_RECEIVES_PER_TURN = 8;
-/** Polls in a row that find nothing share one reading of the clock: it costs a tenth of a look, and deadlines are milliseconds. */
-const POLLS_PER_CLOCK = 4;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Driver implements PortListener, Waiting {
@@ -38,7 +36,6 @@ export class Driver implements PortListener, Waiting {
   readonly #turning: Turning;
   #hasTaken = false;
   #receivedAt = 0;
-  #pollsToClock = POLLS_PER_CLOCK;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -81,17 +78,11 @@ export class Driver implements PortListener, Waiting {
     }
     if (nic.wantsTransmit) this.#transmit();
     const hasReceived = this.#takeIn(this.#watch.notePoll());
-    if (hasReceived) this.#wakeIfDue(this.#receivedAt);
-    else if (--this.#pollsToClock === 0) {
-      this.#pollsToClock = POLLS_PER_CLOCK;
-      this.#wakeIfDue(nowMicros());
+    const deadline = nic.nextDeadline();
+    if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
+      this.onDeadline(nowMicros());
     }
     if (nic.wantsTransmit && cq.count === 0) this.#transmit();
-  }
-
-  #wakeIfDue(now: number): void {
-    const deadline = this.#nic.nextDeadline();
-    if (deadline !== NEVER && deadline <= now) this.onDeadline(nowMicros());
   }
 
   /** The program has taken completions. */
