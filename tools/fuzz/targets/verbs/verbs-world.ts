@@ -119,7 +119,7 @@ export class VerbsWorld {
     do {
       taken = 0;
       for (const cq of this.objects.cqs) if (!cq.closed) taken += this.poll(cq);
-    } while (taken > 0);
+    } while (taken > 0 || this.devices.some(({ nic }) => nic.completions > 0));
   }
 
   /** Returns how many completions it took. */
