@@ -5,6 +5,7 @@
  * What it insists on is in cm-world.ts.
  */
 import { Choices } from '../../choices.js';
+import { stepInput } from '../../step-input.js';
 import type { Target } from '../../target.js';
 import { answerTo, capturedMad, request, spoil } from './cm-crafter.js';
 import { CmWorld, OWN, PEERS, SERVICES } from './cm-world.js';
@@ -36,10 +37,7 @@ export class CmTarget implements Target {
 
   /** Lives as they should be: asked and asking, rejected, looked up; and too many requests. */
   seeds(): readonly Uint8Array[] {
-    const steps = (...list: readonly number[][]): Uint8Array =>
-      Uint8Array.from(
-        list.flatMap((step) => [...step, ...new Array<number>(STEP_BYTES).fill(0)].slice(0, STEP_BYTES)),
-      );
+    const steps = (...list: readonly number[][]): Uint8Array => stepInput(STEP_BYTES, list);
     const { REQUEST, ANSWER, ACCEPT, CONNECT, TIME, CAPTURED, PROGRAM, LOOKUP } = Step;
     return [
       steps([0], [REQUEST], [ACCEPT], [ANSWER], [PROGRAM, 0, 2], [ANSWER, 0, 0, 4], [TIME, 4]),

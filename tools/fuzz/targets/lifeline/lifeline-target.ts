@@ -7,6 +7,7 @@
  */
 import { RdmaError, type RdmaErrorCode } from '../../../../src/verbs/errors.js';
 import { Choices } from '../../choices.js';
+import { stepInput } from '../../step-input.js';
 import { must, type Target } from '../../target.js';
 import { LifelineWorld } from './lifeline-world.js';
 
@@ -33,8 +34,7 @@ export class LifelineTarget implements Target {
 
   /** A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down. */
   seeds(): readonly Uint8Array[] {
-    const steps = (...list: readonly number[][]): Uint8Array =>
-      Uint8Array.from(list.flatMap((step) => [...step, 0, 0, 0, 0].slice(0, STEP_BYTES)));
+    const steps = (...list: readonly number[][]): Uint8Array => stepInput(STEP_BYTES, list);
     const up = [[0], [0]];
     return [
       steps(...up, [2], [1, 4], [6], [3], [0], [0]),

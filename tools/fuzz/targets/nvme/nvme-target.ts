@@ -19,6 +19,7 @@ import { queueRequest, readQueueRequest } from '../../../../src/nvme/wire/privat
 import { SglType, writeCapsuleSgl, writeKeyedSgl } from '../../../../src/nvme/wire/sgl.js';
 import { Status } from '../../../../src/nvme/wire/status.js';
 import { Choices } from '../../choices.js';
+import { stepInput } from '../../step-input.js';
 import { must, type Target } from '../../target.js';
 
 const STEP_BYTES = 24;
@@ -63,10 +64,7 @@ export class NvmeFuzzTarget implements Target {
 
   /** Lives as they should be, and every command once. */
   seeds(): readonly Uint8Array[] {
-    const steps = (...list: readonly number[][]): Uint8Array =>
-      Uint8Array.from(
-        list.flatMap((step) => [...step, ...new Array<number>(STEP_BYTES).fill(0)].slice(0, STEP_BYTES)),
-      );
+    const steps = (...list: readonly number[][]): Uint8Array => stepInput(STEP_BYTES, list);
     return [
       ...OPCODES.map((_, i) => steps([Step.CONNECT], [Step.ENABLE], [Step.ADMIN, 0, i], [Step.IO, 0, i])),
       ...NAMES.map((_, i) =>

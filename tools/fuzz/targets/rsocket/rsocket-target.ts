@@ -14,6 +14,7 @@ import {
 } from '../../../../src/net/rsocket/wire/private-data.js';
 import { CURL, RIOSTREAM } from '../../../../testkit/rsocket-captured.js';
 import { Choices } from '../../choices.js';
+import { stepInput } from '../../step-input.js';
 import { must, type Target } from '../../target.js';
 import { RsocketWorld } from './rsocket-world.js';
 
@@ -30,10 +31,7 @@ export class RsocketTarget implements Target {
 
   /** A peer that writes and hears, one that announces, one that offers memory, ends of either side. */
   seeds(): readonly Uint8Array[] {
-    const steps = (...list: readonly number[][]): Uint8Array =>
-      Uint8Array.from(
-        list.flatMap((step) => [...step, ...new Array(STEP_BYTES).fill(0)].slice(0, STEP_BYTES)),
-      );
+    const steps = (...list: readonly number[][]): Uint8Array => stepInput(STEP_BYTES, list);
     return [
       steps([0], [0, 0, 10], [4], [5, 20], [6], [3]),
       steps([1], [5, 200], [6], [1, 1, 0, 0, 60], [3], [5, 200], [3], [6]),
