@@ -16,6 +16,7 @@ export type {
 export type { ConnectionStream, OpenStreamOptions } from './connection/connection-stream.js';
 export type { Grant, GrantOptions } from './connection/grant.js';
 export type { ListenOptions } from './connection/listen-options.js';
+export type { Logger } from './connection/logger.js';
 export type { Message } from './connection/message-inbox.js';
 export type { CommonOptions, DataPathOptions, MemoryRights, StreamOptions } from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';

@@ -46,6 +46,8 @@ export interface AdmissionOptions {
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #identities = new IdentityCounts();
+  /** New clients are refused; those whose session was lost still come back. */
+  isDraining = false;
   #isClosed = false;
 
   constructor(options: AdmissionOptions) {
@@ -69,7 +71,7 @@ export class Admission {
       throw new Refused('quota', `this client has its ${max} connections already`);
     }
     const slot = await this.#takeSlot();
-    if (slot !== undefined && !this.#isClosed) return { slot, limits, peer };
+    if (slot !== undefined && !this.#isClosed && !this.isDraining) return { slot, limits, peer };
     this.#identities.leave(peer);
     if (slot !== undefined) this.#options.slots.free(slot);
     this.#checkOpen();
@@ -84,6 +86,8 @@ export class Admission {
 
   #checkOpen(): void {
     if (this.#isClosed) throw new Refused('closing', 'this server is closing');
+    if (this.isDraining)
+      throw new Refused('draining', 'this server takes no new clients for now; try another one, or later');
   }
 
   async #decide(

@@ -3,18 +3,21 @@ import { openDevice } from '../open-device.js';
 import type { ClientCredentials } from '../session/client-credentials.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
-import { RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { ConnectOptions } from './connect-options.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
+import { Diagnostics, hostPort } from './diagnostics.js';
 import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
-import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { type DataPathLimits, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
 import type { Rendezvous } from './rendezvous.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
+
+const DEFAULT_HOST = '127.0.0.1';
 
 let lastId = 0;
 
@@ -27,11 +30,33 @@ let lastId = 0;
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
   checkConnect(options);
   const limits = withDefaults(options);
-  const reporter = new StepReporter(++lastId, options.onStep);
+  const id = ++lastId;
+  const host = options.host ?? DEFAULT_HOST;
+  const server = hostPort(host, options.port ?? DEFAULT_PORT);
+  const diagnostics = new Diagnostics({ side: 'client', server: () => server, logger: options.logger });
+  const startedAt = performance.now();
+  try {
+    const connection = await open(options, limits, id, diagnostics);
+    diagnostics.connected(id, startedAt, connection);
+    diagnostics.follow(connection);
+    return connection;
+  } catch (error) {
+    diagnostics.connected(id, startedAt, asRdmaError(error, 'connecting failed'));
+    throw error;
+  }
+}
+
+async function open(
+  options: ConnectOptions,
+  limits: DataPathLimits,
+  id: number,
+  diagnostics: Diagnostics,
+): Promise<Connection> {
+  const reporter = new StepReporter(id, diagnostics.steps(options.onStep));
   const target = {
     ...pick(options, ['servername', 'handshakeDeadlineMillis']),
     ...credentialsOf(options),
-    host: options.host ?? '127.0.0.1',
+    host: options.host ?? DEFAULT_HOST,
     port: options.port ?? DEFAULT_PORT,
   };
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
@@ -54,10 +79,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
     // While the device was opened.
     if (signal?.aborted === true) throw aborted(signal);
     await establish(lifeline, signal);
-    return withInsides(new Connection(reporter.connection, lifeline, dataPath, limits), {
-      lifeline,
-      dataPath,
-    });
+    const connection = new Connection(id, lifeline, dataPath, limits, diagnostics.note(id));
+    return withInsides(connection, { lifeline, dataPath });
   } catch (error) {
     await channel.close();
     await owned?.close();

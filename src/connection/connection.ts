@@ -14,6 +14,12 @@ import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.j
 import { checkReason } from './call-rules.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
+import {
+  areOperationsWatched,
+  type ConnectionNote,
+  type OperationKind,
+  watchOperation,
+} from './diagnostics.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { GrantAccess } from './grant-access.js';
 import type { Lifeline } from './lifeline.js';
@@ -77,6 +83,7 @@ export class Connection
   readonly #access: RemoteAccess;
   readonly #grants: GrantAccess;
   readonly #streams: StreamAccess;
+  readonly #note: ConnectionNote | undefined;
   #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. */
@@ -85,9 +92,11 @@ export class Connection
     lifeline: Lifeline,
     plane: ProgramPlane,
     { sendQueueBytes }: Pick<SendLimits, 'sendQueueBytes'>,
+    note?: ConnectionNote,
   ) {
     super();
     this.id = id;
+    this.#note = note;
     this.peer = lifeline.rendezvous.peer;
     const buffer = lifeline.peerTerms?.buffer ?? null;
     this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
@@ -178,6 +187,14 @@ export class Connection
     return this.#plane.progress();
   }
 
+  /**
+   * What the present queue pair counts, by name: packets, retransmissions, NAKs, drops by reason. It begins at 0 with each
+   * recovery; empty where there is none, or where the device counts for all queue pairs together (`device.counters()`).
+   */
+  queryCounters(): Promise<Readonly<Record<string, number>>> {
+    return this.#plane.counters();
+  }
+
   /** For people: addresses, queue pair and its state. */
   describe(): Readonly<Record<string, string | number>> {
     return { id: this.id, remote: this.remoteAddress, ...this.queuePair };
@@ -195,7 +212,9 @@ export class Connection
    * The connection goes on then. A rejection because the connection has ended need not be handled: `closed` tells of it.
    */
   send(data: string | Memory, options: SendOptions = {}): Promise<void> {
-    return this.#told(this.#messages.send(data, options));
+    const running = this.#messages.send(data, options);
+    if (areOperationsWatched()) this.#watched('send', sizeOf(data), running);
+    return this.#told(running);
   }
 
   /**
@@ -239,7 +258,9 @@ export class Connection
    * ERR_RDMA_QUEUE_FULL when `maxOperations` are under way; ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT.
    */
   write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
-    return this.#told(this.#access.write(remote, data, options));
+    const running = this.#access.write(remote, data, options);
+    if (areOperationsWatched()) this.#watched('write', sizeOf(data), running);
+    return this.#told(running);
   }
 
   /**
@@ -253,7 +274,9 @@ export class Connection
     length: number | undefined = remote?.length,
     options: OneSidedOptions = {},
   ): Promise<Uint8Array> {
-    return this.#told(this.#access.read(remote, length, options));
+    const running = this.#access.read(remote, length, options);
+    if (areOperationsWatched()) this.#watched('read', length, running);
+    return this.#told(running);
   }
 
   /**
@@ -301,6 +324,10 @@ export class Connection
     return this.close();
   }
 
+  #watched(kind: OperationKind, bytes: number, running: Promise<unknown>): void {
+    if (this.#note !== undefined) watchOperation(this.#note, kind, bytes, running);
+  }
+
   #told<T>(running: Promise<T>): Promise<T> {
     const promise = new Promise<T>((resolve, reject) => {
       running.then(resolve, (error: unknown) => {
@@ -318,3 +345,7 @@ export class Connection
     return undefined;
   }
 }
+
+/** Bytes of what was given; what it may be is checked elsewhere. */
+const sizeOf = (data: string | Memory): number =>
+  typeof data === 'string' ? Buffer.byteLength(data) : (data?.byteLength ?? 0);

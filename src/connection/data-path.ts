@@ -401,6 +401,10 @@ export class DataPath implements DataPlane, ProgramPlane {
     return this.#resources?.currentQp?.progress ?? null;
   }
 
+  async counters(): Promise<Readonly<Record<string, number>>> {
+    return this.#resources?.currentQp?.counters() ?? {};
+  }
+
   #tellQueuePair(): void {
     const qp = this.#resources?.currentQp;
     const status = qp === undefined || qp.closed ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };

@@ -117,6 +117,8 @@ export interface ProgramPlane extends StreamPlane {
   cancel(request: number): Promise<GivenUp>;
   /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
   progress(): Promise<QueuePairProgress | null>;
+  /** What the present queue pair counts; empty where there is none, or where the device counts for all alone. */
+  counters(): Promise<Readonly<Record<string, number>>>;
   /** Nothing more is taken from the peer. */
   endReceiving(): void;
 }

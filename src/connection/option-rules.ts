@@ -39,6 +39,12 @@ const device: Rule = (value) => {
   return isDevice || filled(value) === undefined ? undefined : 'an open device or the name of one';
 };
 export const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+const LEVELS = ['debug', 'info', 'warn', 'error'];
+const logger: Rule = (value) => {
+  const methods = value as Record<string, unknown>;
+  const isLogger = isPlain(value) && LEVELS.every((level) => typeof methods[level] === 'function');
+  return isLogger ? undefined : `a logger: an object with the functions ${LEVELS.join(', ')}`;
+};
 const ADMISSION: Rules<AdmissionLimits> = {
   maxPerAddress: atLeastOne,
   connectsPerSecond: atLeastOne,
@@ -85,6 +91,7 @@ const COMMON: Rules<CommonOptions> = {
   recoveryMillis: integer(0, MAX_MILLIS),
   keepAliveMillis: integer(0, MAX_MILLIS),
   onStep: callback,
+  logger,
   revealPsns: truth,
 };
 

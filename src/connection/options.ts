@@ -2,6 +2,7 @@
 import { totalmem } from 'node:os';
 import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
+import type { Logger } from './logger.js';
 import { type ConnectionPathOptions, type PathSettings, pathSettings, quitMillis } from './path-options.js';
 import type { ConnectionStep } from './steps.js';
 
@@ -71,6 +72,8 @@ export interface CommonOptions extends DataPathOptions {
   readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
   readonly onStep?: (step: ConnectionStep) => void;
+  /** Is told of the life of servers and connections, without PSNs, keys and payload. Default: none. */
+  readonly logger?: Logger;
   /** Puts PSNs into the steps. They are secrets: only for demonstrations. Default false. */
   readonly revealPsns?: boolean;
 }

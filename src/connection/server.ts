@@ -18,6 +18,7 @@ import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit } from './audit.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
+import { Diagnostics, hostPort } from './diagnostics.js';
 import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import type { ListenOptions } from './listen-options.js';
@@ -88,6 +89,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #resumptions = new Resumptions();
   readonly #admission: Admission;
   readonly #audit: Audit;
+  readonly #diagnostics: Diagnostics;
   #address = { host: '', port: 0 };
   #lastId = 0;
   #closing: Promise<void> | undefined;
@@ -120,6 +122,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#handler = handler;
     this.#ownsDevice = ownsDevice;
     this.#audit = new Audit(options.onAudit);
+    const server = (): string => hostPort(this.#address.host, this.#address.port);
+    this.#diagnostics = new Diagnostics({ side: 'server', server, logger: options.logger });
     this.#admission = new Admission({
       slots,
       resumptions: this.#resumptions,
@@ -134,8 +138,9 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       ...(admission === undefined ? {} : { admission }),
       onChannel: (channel) => this.#onChannel(channel),
       onRefused: (refusal) => {
+        const { address, port, kind, reason } = refusal;
+        this.#diagnostics.refused(address, port, kind, reason);
         this.emit('refused', refusal);
-        const { address, kind, reason } = refusal;
         this.#audit.record({ connection: null, address, peer: null }, { event: 'refused', kind, reason });
       },
     });
@@ -161,6 +166,19 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       slots: this.#slots.used,
       controlChannels: this.#tls.channels + this.#tls.tlsHandshakes,
     };
+  }
+
+  /** Whether new clients are refused. */
+  get isDraining(): boolean {
+    return this.#admission.isDraining;
+  }
+
+  /**
+   * Refuses new clients from now on, with the kind `draining`; those that are here stay, also through a recovery. `drain(false)` lets
+   * new ones in again.
+   */
+  drain(on = true): void {
+    this.#admission.isDraining = on;
   }
 
   /**
@@ -259,6 +277,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const isOurs = error.code === 'ERR_RDMA_CLOSED' && this.#closing !== undefined;
     const kind = isOurs ? 'closing' : refusalKindOf(error);
     const reason = error.message;
+    this.#diagnostics.refused(address, port, kind, reason);
     this.emit('refused', { address, port, kind, reason, cause: error });
     this.#audit.record(
       { connection: null, address, peer: shownIdentity(peer) },
@@ -267,7 +286,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   async #serve(rendezvous: Rendezvous, admitted: Admitted): Promise<void> {
-    const reporter = new StepReporter(++this.#lastId, this.#options.onStep);
+    const reporter = new StepReporter(++this.#lastId, this.#diagnostics.steps(this.#options.onStep));
     reporter.report(StepName.TLS, { peer: rendezvous.remoteAddress, slot: admitted.slot });
     const point = this.#resumptions.create();
     try {
@@ -303,9 +322,12 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#report(rendezvous, asRdmaError(error, 'the session was not established'));
       return;
     }
-    const made = new Connection(reporter.connection, lifeline, dataPath, limits);
+    const id = reporter.connection;
+    const made = new Connection(id, lifeline, dataPath, limits, this.#diagnostics.note(id));
     const connection = withInsides(made, { lifeline, dataPath });
     this.#auditLife(connection, admitted);
+    this.#diagnostics.admitted(connection);
+    this.#diagnostics.follow(connection);
     this.#connections.add(connection);
     this.emit('connection', connection);
     await this.#handle(connection);
@@ -355,6 +377,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   #tellHandlerError(connection: Connection, error: unknown): void {
+    this.#diagnostics.handlerFailed(connection, error);
     if (this.emit('handlerError', connection, error)) return;
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.emitWarning(`the handler of connection ${connection.id} failed: ${detail}`, {

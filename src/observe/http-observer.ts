@@ -17,7 +17,7 @@ import type { Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
 import { EventStream } from './dashboard/event-stream.js';
 import { dashboardPage } from './dashboard/page.js';
-import { ServerMetrics } from './server-metrics.js';
+import { type ServerMetrics, serverMetrics } from './server-metrics.js';
 
 const HOST = '127.0.0.1';
 const OWN_HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
@@ -29,7 +29,7 @@ export class HttpObserver implements AsyncDisposable {
 
   /** @throws RdmaError ERR_RDMA_ADDRESS. */
   static async start(server: Server, port: number): Promise<HttpObserver> {
-    const observer = new HttpObserver(server);
+    const observer = new HttpObserver(server, await serverMetrics(server));
     await new Promise<void>((resolve, reject) => {
       observer.#http.once('error', (cause: NodeJS.ErrnoException) => {
         const why =
@@ -43,8 +43,8 @@ export class HttpObserver implements AsyncDisposable {
     return observer;
   }
 
-  private constructor(server: Server) {
-    this.#metrics = new ServerMetrics(server);
+  private constructor(server: Server, metrics: ServerMetrics) {
+    this.#metrics = metrics;
     this.#events = new EventStream(server);
     this.#http = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => response.destroy(error as Error));
@@ -58,6 +58,7 @@ export class HttpObserver implements AsyncDisposable {
 
   close(): Promise<void> {
     this.#events.close();
+    this.#metrics.stop();
     return new Promise((resolve) => {
       this.#http.close(() => resolve());
       this.#http.closeAllConnections();

@@ -4,10 +4,13 @@
  *
  * Invariant: labels have few values, and none of them comes from a peer.
  */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Connection } from '../connection/connection.js';
+import { hostPort } from '../connection/diagnostics.js';
 import type { Server } from '../connection/server.js';
 import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
+import { optionalPackage } from './optional-package.js';
+import { watch } from './watching.js';
 
 const PREFIX = 'queuepair_';
 const DROP = 'drop_';
@@ -28,18 +31,61 @@ interface Traffic {
   recoveries: number;
 }
 
+/** What is taken of prom-client's Registry: the program's own copy of it is as good as any. */
+export interface MetricsRegister {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+  registerMetric(metric: never): void;
+}
+
+export interface ServerMetricsOptions {
+  /** Where the metrics go. Default: a register of their own, with the metrics of the process. */
+  readonly register?: MetricsRegister;
+}
+
+type PromClient = typeof import('prom-client');
+
+/** Upper bounds of latencies in seconds: a loopback's microseconds to a recovery. */
+const BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, 0.25, 1, 5];
+
+/**
+ * Metrics of a server for Prometheus, in the program's own register or in one of their own; docs/observability.md has the list.
+ *
+ * @throws RdmaError ERR_RDMA_NOT_SUPPORTED where `prom-client` is not installed.
+ */
+export async function serverMetrics(
+  server: Server,
+  { register }: ServerMetricsOptions = {},
+): Promise<ServerMetrics> {
+  const load = () => import('prom-client');
+  const prom = await optionalPackage('prom-client', 'serverMetrics', load);
+  const registry = (register as unknown as Registry | undefined) ?? new prom.Registry();
+  if (register === undefined) prom.collectDefaultMetrics({ register: registry });
+  return new ServerMetrics(server, prom, registry);
+}
+
+/** Made by `serverMetrics`. */
 export class ServerMetrics {
-  readonly #registry = new Registry();
+  readonly #prom: PromClient;
+  readonly #registry: Registry;
   readonly #server: Server;
+  readonly #stop: () => void;
   /** Of connections that have ended. */
   readonly #ended: Traffic = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, recoveries: 0 };
 
-  constructor(server: Server) {
+  constructor(server: Server, prom: PromClient, registry: Registry) {
     this.#server = server;
+    this.#prom = prom;
+    this.#registry = registry;
     this.#countEvents();
     this.#readClients();
     this.#readDevice();
-    collectDefaultMetrics({ register: this.#registry });
+    this.#stop = this.#timeOperations();
+  }
+
+  /** Times no more operations, which then cost nothing again; what was counted stays readable. */
+  stop(): void {
+    this.#stop();
   }
 
   get contentType(): string {
@@ -118,6 +164,22 @@ export class ServerMetrics {
     });
   }
 
+  #timeOperations(): () => void {
+    const { host, port } = this.#server.address;
+    const own = hostPort(host, port);
+    const histogram = new this.#prom.Histogram({
+      name: `${PREFIX}operation_seconds`,
+      help: 'How long sends, reads and writes of this server took until the client had acknowledged them',
+      labelNames: ['kind'],
+      buckets: BUCKETS,
+      registers: [this.#registry],
+    });
+    return watch('queuepair:operation', ({ side, server, kind, durationMillis, error }) => {
+      if (side === 'server' && server === own && error === null)
+        histogram.observe({ kind }, durationMillis / 1000);
+    });
+  }
+
   #traffic(): Traffic {
     const total = { ...this.#ended };
     for (const connection of this.#server.connections) add(total, connection);
@@ -131,7 +193,7 @@ export class ServerMetrics {
     labelNames: Label[] = [],
     read?: (counter: Counter<Label>) => void,
   ): Counter<Label> {
-    return new Counter({
+    return new this.#prom.Counter({
       name: PREFIX + name,
       help,
       labelNames,
@@ -153,7 +215,7 @@ export class ServerMetrics {
     labelNames: Label[],
     read: (gauge: Gauge<Label>) => void,
   ): void {
-    new Gauge({
+    new this.#prom.Gauge({
       name: PREFIX + name,
       help,
       labelNames,

@@ -33,6 +33,8 @@ export const REFUSAL_KINDS = [
   'resumption',
   'timeout',
   'closing',
+  /** The server takes no new clients for now: its operator drains it. */
+  'draining',
   /** The peer ended it, or is gone. */
   'left',
   /** The program on the other side ended the connection. */
@@ -59,6 +61,7 @@ const PASSING: readonly RefusalKind[] = [
   'no-slot',
   'timeout',
   'closing',
+  'draining',
   'left',
   'resources',
   'unreachable',

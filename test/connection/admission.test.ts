@@ -4,7 +4,15 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
-import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { connect } from '../../src/connection/client.js';
+import {
+  connectTo,
+  FREE_DEVICE,
+  serverIsEmpty,
+  startServer,
+  testCertificates,
+} from '../../testkit/session-pair.js';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 const authority = await makeAuthority('clients', validity);
@@ -124,4 +132,23 @@ test('a client that got no slot is not counted for its identity', async () => {
   await serverIsEmpty(server);
   await (await connectTo(server, waiting)).close();
   await server.close();
+});
+
+test('a drained server keeps its clients, also one whose session is cut, and takes new ones when it is told to', async () => {
+  const server = await startServer();
+  const tcp = await TcpCutter.to(server.address);
+  const { caPem } = await testCertificates();
+  const inside = await connect({ host: '127.0.0.1', port: tcp.port, ca: caPem, device: FREE_DEVICE });
+  server.drain();
+  assert.equal(server.isDraining, true);
+  const recovered = once(inside, 'reconnected');
+  tcp.cut();
+  await recovered;
+  await assert.rejects(connectTo(server), { refusal: 'draining', retryable: true });
+  server.drain(false);
+  const next = await connectTo(server);
+  for (const connection of [inside, next]) await connection.close();
+  await serverIsEmpty(server);
+  await server.close();
+  await tcp[Symbol.asyncDispose]();
 });

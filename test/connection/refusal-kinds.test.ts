@@ -8,7 +8,7 @@ import { issueCertificate, makeAuthority } from '../../src/certificates/certific
 import type { AuditRecord } from '../../src/connection/audit.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import type { Server } from '../../src/connection/server.js';
-import { ServerMetrics } from '../../src/observe/server-metrics.js';
+import { serverMetrics } from '../../src/observe/server-metrics.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import type { TlsRefusal } from '../../src/session/tls-server.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
@@ -69,6 +69,17 @@ const CASES: Readonly<Record<string, Case>> = {
     kind: 'no-slot',
     options: { slots: 1 },
     provoke: (server) => withOneInside(server),
+  },
+  'a new client of a server that is drained': {
+    kind: 'draining',
+    async provoke(server) {
+      const first = await connectTo(server);
+      server.drain();
+      const error = await rejection(connectTo(server));
+      assert.equal(server.connections.size, 1);
+      await first.close();
+      return error;
+    },
   },
   'a client beyond the connections of its identity': {
     kind: 'quota',
@@ -168,7 +179,7 @@ for (const [name, { kind, options = {}, provoke }] of Object.entries(CASES)) {
       ...options,
       onAudit: (record) => void records.push(record),
     });
-    const metrics = new ServerMetrics(server);
+    const metrics = await serverMetrics(server);
     const refused = once(server, 'refused') as Promise<[TlsRefusal]>;
     const error = await provoke(server);
     const [refusal] = await refused;

@@ -24,7 +24,7 @@ const FACES: readonly Face[] = [
       AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
       CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
-      DeviceListEntry Grant GrantOptions ListenOptions MemoryRights Message OneSidedOptions
+      DeviceListEntry Grant GrantOptions ListenOptions Logger MemoryRights Message OneSidedOptions
       OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
       RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
       StreamOptions StreamReset TlsRefusal
@@ -100,6 +100,16 @@ const FACES: readonly Face[] = [
     `,
     types: `
       DevCertificates KeyedCertificate
+    `,
+  },
+  {
+    entry: 'queuepair/observe',
+    values: `
+      latencyHistograms serverMetrics traceOperations watch
+    `,
+    types: `
+      AdmittedNote ClosedNote ConnectNote ConnectionNote DiagnosticsMessages ErrorNote LatencyHistograms LatencyOptions MetricsRegister
+      OperationKind OperationNote RecoveryNote RefusedNote ServerMetrics ServerMetricsOptions StepNote
     `,
   },
   {

@@ -31,6 +31,7 @@ test('an error says whether another try makes sense: when something passes by it
     'no-slot',
     'timeout',
     'closing',
+    'draining',
     'left',
     'resources',
     'unreachable',

@@ -24,7 +24,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'admitted-while-closing',
     wrong: 'A client is admitted although the server began to close.',
     file: 'connection/admission',
-    find: 'if (slot !== undefined && !this.#isClosed) return',
+    find: 'if (slot !== undefined && !this.#isClosed && !this.isDraining) return',
     replace: 'if (slot !== undefined) return',
     judges: ADMISSION_JUDGES,
   },

@@ -1,0 +1,257 @@
+/**
+ * What is told of servers and connections to those who watch: channels of node:diagnostics_channel, the program's logger,
+ * and standard error for `NODE_DEBUG=queuepair`. docs/observability.md promises names and fields.
+ *
+ * Invariants: messages are plain data; no PSN, key or payload is in any of them. Nothing is made for a channel to which nobody
+ * has subscribed. A watcher that throws does not reach the connection: the process hears of it, as of a subscriber of a channel.
+ */
+import { type Channel, channel } from 'node:diagnostics_channel';
+import { debuglog } from 'node:util';
+import { cleanText } from '../session/clean-text.js';
+import { type PeerIdentity, shownName } from '../session/peer-identity.js';
+import type { RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
+import type { Connection, ConnectionStatistics } from './connection.js';
+import type { Logger } from './logger.js';
+import type { ConnectionStep, StepName } from './steps.js';
+
+const MAX_TEXT_CHARS = 300;
+
+export interface ErrorNote {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Whom a message is about. `connection` counts for each server, and for all clients of the process. */
+export interface ConnectionNote {
+  readonly side: 'server' | 'client';
+  /** Where the server listens, or where the client was told to find it: `host:port`. */
+  readonly server: string;
+  readonly connection: number;
+}
+
+export interface ConnectNote extends ConnectionNote {
+  /** In milliseconds of `performance.now()`. */
+  readonly startedAtMillis: number;
+  readonly durationMillis: number;
+  readonly encrypted: boolean;
+  readonly error: ErrorNote | null;
+}
+
+export interface AdmittedNote extends ConnectionNote {
+  /** The peer's end of the session: `address:port`. */
+  readonly remote: string;
+  /** Subject of the peer's certificate. */
+  readonly peer: string | null;
+  readonly encrypted: boolean;
+}
+
+export interface RefusedNote {
+  readonly server: string;
+  readonly remote: string;
+  readonly kind: RefusalKind;
+  readonly reason: string;
+}
+
+export interface StepNote extends ConnectionNote {
+  readonly step: StepName;
+  /** Since the connection began. */
+  readonly atMillis: number;
+}
+
+export interface RecoveryNote extends ConnectionNote {
+  readonly phase: 'began' | 'ended';
+  /** Of the failure; `null` when the recovery ended. */
+  readonly cause: ErrorNote | null;
+  /** Since it began. */
+  readonly durationMillis: number;
+}
+
+export interface ClosedNote extends ConnectionNote {
+  /** `null` after an orderly end. */
+  readonly error: ErrorNote | null;
+  readonly openMillis: number;
+  readonly statistics: ConnectionStatistics;
+}
+
+export type OperationKind = 'send' | 'read' | 'write';
+
+export interface OperationNote extends ConnectionNote {
+  readonly kind: OperationKind;
+  readonly bytes: number;
+  /** In milliseconds of `performance.now()`. */
+  readonly startedAtMillis: number;
+  readonly durationMillis: number;
+  readonly error: ErrorNote | null;
+}
+
+/** Kept here: the registry of Node.js keeps channels only while somebody holds them. */
+const channels = {
+  connect: channel('queuepair:connect'),
+  admitted: channel('queuepair:admitted'),
+  refused: channel('queuepair:refused'),
+  step: channel('queuepair:step'),
+  recovery: channel('queuepair:recovery'),
+  closed: channel('queuepair:closed'),
+  operation: channel('queuepair:operation'),
+} as const satisfies Record<string, Channel>;
+
+type Level = keyof Logger;
+
+const debug = debuglog('queuepair');
+
+export interface DiagnosticsOptions {
+  readonly side: 'server' | 'client';
+  readonly server: () => string;
+  readonly logger: Logger | undefined;
+}
+
+/** Of one server, or of one call of `connect`. */
+export class Diagnostics {
+  readonly #options: DiagnosticsOptions;
+
+  constructor(options: DiagnosticsOptions) {
+    this.#options = options;
+  }
+
+  note(connection: number): ConnectionNote {
+    return { side: this.#options.side, server: this.#options.server(), connection };
+  }
+
+  /** For the steps of connections: `listener` is the program's. */
+  steps(listener: ((step: ConnectionStep) => void) | undefined): (step: ConnectionStep) => void {
+    return (step) => {
+      const { connection, name, atMillis } = step;
+      this.#tell('debug', channels.step, `connection ${connection}: ${name}`, () => ({
+        ...this.note(connection),
+        step: name,
+        atMillis,
+      }));
+      listener?.(step);
+    };
+  }
+
+  /** `connect` has come to its end, with `error` or a connection. */
+  connected(id: number, startedAtMillis: number, outcome: Pick<Connection, 'isEncrypted'> | RdmaError): void {
+    const failed = 'code' in outcome;
+    const text = failed
+      ? `could not connect to ${this.#options.server()}`
+      : `connection ${id} to ${this.#options.server()} is up`;
+    this.#tell(failed ? 'warn' : 'info', channels.connect, text, () => ({
+      ...this.note(id),
+      startedAtMillis,
+      durationMillis: performance.now() - startedAtMillis,
+      encrypted: !failed && outcome.isEncrypted,
+      error: failed ? errorNote(outcome) : null,
+    }));
+  }
+
+  /** A client of a server has got its connection. */
+  admitted({ id, remoteAddress, remotePort, peer, isEncrypted }: Connection): void {
+    const remote = hostPort(remoteAddress, remotePort);
+    this.#tell('info', channels.admitted, `connection ${id} of ${remote} is up`, () => ({
+      ...this.note(id),
+      remote,
+      peer: nameOf(peer),
+      encrypted: isEncrypted,
+    }));
+  }
+
+  refused(address: string, port: number, kind: RefusalKind, reason: string): void {
+    this.#tell('warn', channels.refused, `refused ${hostPort(address, port)}: ${kind}`, () => ({
+      server: this.#options.server(),
+      remote: hostPort(address, port),
+      kind,
+      reason: cleanText(reason, MAX_TEXT_CHARS),
+    }));
+  }
+
+  handlerFailed({ id }: Connection, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#log('error', `the handler of connection ${id} failed`, () => ({ ...this.note(id), message }));
+  }
+
+  /** Tells of recoveries and of the end. */
+  follow(connection: Connection): void {
+    const { id } = connection;
+    const openedAt = performance.now();
+    let beganAt = openedAt;
+    connection.on('reconnecting', (cause) => {
+      beganAt = performance.now();
+      this.#recovery('warn', id, 'began', 0, errorNote(cause));
+    });
+    connection.on('reconnected', () =>
+      this.#recovery('info', id, 'ended', performance.now() - beganAt, null),
+    );
+    connection.once('closed', (error) => {
+      const text = error === undefined ? `connection ${id} ended in order` : `connection ${id} was lost`;
+      this.#tell(error === undefined ? 'info' : 'warn', channels.closed, text, () => ({
+        ...this.note(id),
+        error: error === undefined ? null : errorNote(error),
+        openMillis: performance.now() - openedAt,
+        statistics: connection.statistics,
+      }));
+    });
+  }
+
+  #recovery(
+    level: Level,
+    id: number,
+    phase: RecoveryNote['phase'],
+    durationMillis: number,
+    cause: ErrorNote | null,
+  ): void {
+    const text = phase === 'began' ? `connection ${id} failed and recovers` : `connection ${id} is up again`;
+    this.#tell(level, channels.recovery, text, () => ({ ...this.note(id), phase, cause, durationMillis }));
+  }
+
+  #tell(level: Level, to: Channel, text: string, message: () => object): void {
+    if (to.hasSubscribers) to.publish(message());
+    this.#log(level, text, message);
+  }
+
+  #log(level: Level, text: string, fields: () => object): void {
+    if (debug.enabled) debug('%s %s: %s', this.#options.side, this.#options.server(), text);
+    const { logger } = this.#options;
+    if (logger === undefined) return;
+    try {
+      logger[level](fields(), text);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** Whether anybody wants to know of operations. */
+export const areOperationsWatched = (): boolean => channels.operation.hasSubscribers;
+
+/** Tells of an operation when it has ended. Its message is published in the context of who began it. */
+export function watchOperation(
+  connection: ConnectionNote,
+  kind: OperationKind,
+  bytes: number,
+  running: Promise<unknown>,
+): void {
+  const startedAtMillis = performance.now();
+  const tell = (error: ErrorNote | null): void => {
+    const durationMillis = performance.now() - startedAtMillis;
+    channels.operation.publish({ ...connection, kind, bytes, startedAtMillis, durationMillis, error });
+  };
+  running.then(
+    () => tell(null),
+    (error: RdmaError) => tell(errorNote(error)),
+  );
+}
+
+/** `127.0.0.1:4433`, `[::1]:4433`. */
+export const hostPort = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+const errorNote = ({ code, message }: RdmaError): ErrorNote => ({
+  code,
+  message: cleanText(message, MAX_TEXT_CHARS),
+});
+
+const nameOf = (peer: PeerIdentity | null): string | null => (peer === null ? null : shownName(peer.subject));

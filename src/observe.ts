@@ -1,0 +1,29 @@
+/**
+ * `queuepair/observe`: metrics, latencies and traces of servers and connections. What it needs of other packages it loads when it
+ * is asked for it. docs/observability.md has the whole.
+ */
+export type {
+  AdmittedNote,
+  ClosedNote,
+  ConnectionNote,
+  ConnectNote,
+  ErrorNote,
+  OperationKind,
+  OperationNote,
+  RecoveryNote,
+  RefusedNote,
+  StepNote,
+} from './connection/diagnostics.js';
+export {
+  type LatencyHistograms,
+  type LatencyOptions,
+  latencyHistograms,
+} from './observe/latency-histograms.js';
+export {
+  type MetricsRegister,
+  type ServerMetrics,
+  type ServerMetricsOptions,
+  serverMetrics,
+} from './observe/server-metrics.js';
+export { traceOperations } from './observe/tracing.js';
+export { type DiagnosticsMessages, watch } from './observe/watching.js';

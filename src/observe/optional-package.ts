@@ -1,0 +1,17 @@
+/** Packages that only some users of `queuepair/observe` need, and that they install themselves. */
+import { RdmaError } from '../verbs/errors.js';
+
+/** @throws RdmaError ERR_RDMA_NOT_SUPPORTED, saying which package to install. */
+export async function optionalPackage<Module>(
+  name: string,
+  what: string,
+  load: () => Promise<Module>,
+): Promise<Module> {
+  try {
+    return await load();
+  } catch (cause) {
+    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${what} needs the package ${name}: npm install ${name}`, {
+      cause,
+    });
+  }
+}
