@@ -15,6 +15,7 @@ import { describeEnvironment } from './environment.js';
 import { parseOptions, USAGE } from './options.js';
 import { jsonEnvironment, jsonOutcome, textEnvironment, textOutcome } from './report.js';
 import { runBenchmark } from './rounds.js';
+import { runScale, SCALE, SCALE_TITLE, scaleMissing } from './scale/scale-suite.js';
 import type { SuiteContext } from './subjects.js';
 import { createSuite } from './suite.js';
 import { prepareUdpFloor } from './udp-floor.js';
@@ -36,6 +37,10 @@ async function main(args: readonly string[]): Promise<number> {
   const haste = options.quick ? QUICK_HASTE : 1;
   const context = { server: side, client: side, certificates, dataPath, udpFloor, haste };
   const benchmarks = chosen(context, options.only);
+  const scale = options.only.length === 0 || options.only.includes(SCALE);
+  const missing = scale ? scaleMissing({ connections: options.connections, haste }) : undefined;
+  // Not after minutes of other benchmarks.
+  if (missing !== undefined) throw new WrongUsage(missing);
   const environment = describeEnvironment(dataPath, udpFloor);
   print((options.json ? jsonEnvironment : textEnvironment)(environment, options.rounds));
   let failed = false;
@@ -44,14 +49,22 @@ async function main(args: readonly string[]): Promise<number> {
     print((options.json ? jsonOutcome : textOutcome)(outcome));
     failed ||= outcome.rows.some((row) => row.failed !== undefined);
   }
+  if (scale) {
+    if (!options.json) print(['', SCALE_TITLE]);
+    const { connections, json } = options;
+    const settings = { ...side, certificates, connections, haste, json, tell };
+    failed ||= !(await runScale(settings, (line) => print([line])));
+  }
   return failed ? 1 : 0;
 }
 
 function chosen(context: SuiteContext, only: readonly string[]): Benchmark[] {
   const suite = createSuite(context);
-  const unknown = only.find((name) => !suite.some((benchmark) => isNamed(benchmark.name, name)));
+  const unknown = only.find(
+    (name) => name !== SCALE && !suite.some((benchmark) => isNamed(benchmark.name, name)),
+  );
   if (unknown !== undefined) {
-    const names = suite.map(({ name }) => name).join(', ');
+    const names = [...suite.map(({ name }) => name), SCALE].join(', ');
     throw new WrongUsage(`there is no benchmark '${unknown}'; there are ${names}`);
   }
   return suite.filter(({ name }) => only.length === 0 || only.some((wanted) => isNamed(name, wanted)));

@@ -1,6 +1,6 @@
 /** The command line of the suite. */
 import { parseArgs } from 'node:util';
-import { integerOption, listOption } from '../command-line.js';
+import { integerOption, listOption, WrongUsage } from '../command-line.js';
 
 export interface BenchOptions {
   readonly json: boolean;
@@ -8,12 +8,15 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Names to run; empty = all. */
   readonly only: readonly string[];
+  /** Points of the benchmark of scale; empty = the usual ones. */
+  readonly connections: readonly number[];
 }
 
-export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [--rounds N] [--quick] [--json]
+export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [--rounds N] [--connections N[,N…]] [--quick] [--json]
 
   --only    benchmarks to run; send-rtt includes send-rtt-4k
   --rounds  rounds of every benchmark (default 5; with --quick 2)
+  --connections  points of the benchmark 'scale' (default 10,100,1000,10000; with --quick 10,100)
   --quick   a tenth of the work: shows that everything runs, not how fast
   --json    one JSON object a line on standard output
 `;
@@ -31,11 +34,16 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true },
+      connections: { type: 'string', multiple: true },
     },
   });
   const { json, quick, only } = values;
   const standard = quick ? QUICK_ROUNDS : DEFAULT_ROUNDS;
   const rounds =
     values.rounds === undefined ? standard : integerOption('rounds', values.rounds, 1, MAX_ROUNDS);
-  return { json, quick, rounds, only: listOption(only) };
+  const connections = listOption(values.connections).map((text) => integerOption('connections', text, 1));
+  if (connections.length > 0 && !listOption(only).includes('scale')) {
+    throw new WrongUsage("--connections is for the benchmark 'scale': add --only scale");
+  }
+  return { json, quick, rounds, only: listOption(only), connections };
 }
