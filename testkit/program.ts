@@ -34,6 +34,9 @@ export interface ProgramOptions {
   readonly input?: string;
   /** Keeps standard input open, as a terminal does. */
   readonly openInput?: boolean;
+  readonly cwd?: string;
+  /** Beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const running = new Set<ChildProcess>();
@@ -57,7 +60,8 @@ export class Program {
   constructor(args: readonly string[], options: ProgramOptions = {}) {
     this.#child = spawn(process.execPath, ['--enable-source-maps', MAIN, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, NO_COLOR: '1' },
+      env: { ...process.env, NO_COLOR: '1', ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     running.add(this.#child);
     const { stdin, stdout, stderr } = this.#child;

@@ -12,10 +12,10 @@
  * - Private keys are readable by the owner alone (0600 in 0700). Files that are not ours are never touched.
  */
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, posix, resolve, win32 } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { subjectAltNames } from '../session/peer-identity.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
@@ -96,7 +96,15 @@ export function defaultCertificateDir(
 ): string {
   const { XDG_CONFIG_HOME: xdg, APPDATA: appData } = env;
   if (xdg !== undefined && isAbsolute(xdg)) return join(xdg, 'queuepair', 'certs');
-  if (platform === 'win32' && appData !== undefined) return join(appData, 'queuepair', 'certs');
+  if (platform === 'win32' && appData !== undefined && win32.isAbsolute(appData)) {
+    return join(appData, 'queuepair', 'certs');
+  }
+  // A private authority never gets into the working directory.
+  if (!(platform === 'win32' ? win32 : posix).isAbsolute(home)) {
+    throw certificateError(
+      `no place for development certificates: the home directory is "${home}", which is no absolute path; name a directory`,
+    );
+  }
   if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'queuepair', 'certs');
   return join(home, '.config', 'queuepair', 'certs');
 }
@@ -194,9 +202,28 @@ function holdsName(certificate: X509Certificate, name: string): boolean {
   return subjectAltNames(certificate).includes(`DNS:${name}`);
 }
 
+/** One by one: `mkdir` with `recursive` never ends where a directory exists and takes no new ones, as /proc. */
+async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (cause) {
+    if (hasCode(cause, 'EEXIST')) return;
+    const parent = dirname(path);
+    if (!hasCode(cause, 'ENOENT') || parent === path || (await exists(parent))) throw cause;
+    await makeDirectories(parent);
+    await makeDirectories(path);
+  }
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
 /** Whether our set took the place; if not, another process was quicker. */
 async function createSet(place: string, names: readonly string[], now: Date): Promise<boolean> {
-  await mkdir(dirname(place), { recursive: true, mode: 0o700 });
+  await makeDirectories(dirname(place));
   const draft = await mkdtemp(`${place}.new-`);
   try {
     const tag = randomBytes(4).toString('hex');
@@ -303,7 +330,7 @@ async function writing<Result>(place: string, operation: () => Promise<Result>):
   } catch (cause) {
     if (cause instanceof RdmaError) throw cause;
     throw certificateError(
-      `cannot write certificates to ${place}: ${(cause as Error).message}; give another directory`,
+      `cannot write certificates to ${place}: ${(cause as Error).message}; name another directory`,
       cause,
     );
   }

@@ -6,6 +6,7 @@ import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls } from '../session/tls-client.js';
 import { createTlsServer } from '../session/tls-server.js';
 import type { Device } from '../verbs/device.js';
+import { hostPort } from '../verbs/host-port.js';
 import { bytesArgument, countArgument, portArgument, type Target, targetArgument } from './arguments.js';
 import { BenchEnd } from './bench/bench-end.js';
 import {
@@ -103,7 +104,7 @@ export function benchCommand(): Command {
 
 async function runServer(flags: BenchFlags, output: Output): Promise<number> {
   const signalled = firstSignal();
-  const { dev: _, ...certificates } = await serverCertificates(flags, flags.host);
+  const { dev: _, ...certificates } = await serverCertificates(flags, flags);
   const device = await openDevice(flags.device, { near: flags.host });
   const busy = new Set<Promise<void>>();
   const server = createTlsServer({
@@ -114,13 +115,13 @@ async function runServer(flags: BenchFlags, output: Output): Promise<number> {
     },
     onRefused: ({ address, port, reason }) => {
       output.event({ event: 'refused', address, port, reason });
-      output.line(`refused ${address}:${port}: ${reason}`);
+      output.line(`refused ${hostPort(address, port)}: ${reason}`);
     },
   });
   try {
     const { address, port } = await server.listen({ host: flags.host, port: flags.port });
     output.event({ event: 'listening', host: address, port, device: device.name });
-    output.line(`waiting on ${address}:${port}, device ${device.name}; Ctrl-C ends`);
+    output.line(`waiting on ${hostPort(address, port)}, device ${device.name}; Ctrl-C ends`);
     await signalled;
   } finally {
     await server.close('the server is closing');
@@ -131,7 +132,7 @@ async function runServer(flags: BenchFlags, output: Output): Promise<number> {
 }
 
 async function serveOne(channel: ControlChannel, device: Device, output: Output): Promise<void> {
-  const client = `${channel.remoteAddress}:${channel.remotePort}`;
+  const client = hostPort(channel.remoteAddress, channel.remotePort);
   let end: BenchEnd | undefined;
   try {
     end = await BenchEnd.establish(channel, device);

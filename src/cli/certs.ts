@@ -11,6 +11,7 @@ import {
 import { distinguishedName, shownName, subjectAltNames } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { collect } from './arguments.js';
+import { withDirectoryFlag } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput, type Output } from './output.js';
 
@@ -57,6 +58,14 @@ export function certsCommand(): Command {
 }
 
 async function certs(flags: CertsFlags, output: Output): Promise<number> {
+  try {
+    return await makeAndShow(flags, output);
+  } catch (error) {
+    throw withDirectoryFlag(error, '--dir');
+  }
+}
+
+async function makeAndShow(flags: CertsFlags, output: Output): Promise<number> {
   const dir = flags.dir ?? defaultCertificateDir();
   const found = await loadOrCreateDevCertificates(dir, flags.name);
   const renewal = flags.renew === true && !found.created ? await replaceAll(found, flags.name) : undefined;

@@ -15,13 +15,13 @@ import { type ClientCertificateFlags, clientCertificates } from './certificates.
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
 import { CLIENT_HELP, parseCommand } from './client/commands.js';
-import { ExitCode, failureLine } from './failure.js';
+import { ExitCode, reportFailure } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
-import { firstSignal, signalExitCode } from './shutdown.js';
+import { firstSignal, signalExitCode, untilSignal } from './shutdown.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from './step-text.js';
 
 const MAX_WELCOME_CHARS = 500;
@@ -87,15 +87,11 @@ export function connectCommand(): Command {
 async function runClient(target: Target, flags: ConnectFlags, output: Output): Promise<number> {
   const signalled = firstSignal();
   let wasSignalled = false;
-  let connected = false;
-  const connecting = new AbortController();
   void signalled.then(() => {
     wasSignalled = true;
-    // Once connected, the orderly end is the way.
-    if (!connected) connecting.abort();
   });
-  const connection = await open(target, flags, output, connecting.signal);
-  connected = true;
+  const connection = await untilSignal(signalled, (signal) => open(target, flags, output, signal));
+  if (typeof connection === 'number') return connection;
   const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
   const interrupted = signalled.then(async (signal) => {
     source.close();
@@ -183,7 +179,7 @@ async function converse(connection: Connection, source: CommandSource, output: O
       );
     }
   } catch (error) {
-    return tellFailure(error, output);
+    return reportFailure(error, output);
   }
   const shell = new ClientShell(client, output);
   // Somebody who thinks about the next command should learn that the server is gone.
@@ -195,23 +191,15 @@ async function converse(connection: Connection, source: CommandSource, output: O
     try {
       if (!(await shell.run(parseCommand(next)))) return ExitCode.OK;
     } catch (error) {
-      const exitCode = tellFailure(error, output);
+      const exitCode = reportFailure(error, output);
       if (!source.interactive) return exitCode;
     }
   }
 }
 
 function tellEnd(error: RdmaError | undefined, output: Output): number {
-  if (error !== undefined) return tellFailure(error, output);
+  if (error !== undefined) return reportFailure(error, output);
   output.event({ event: 'server-quit' });
   output.line('\nthe server ended the connection in order');
   return ExitCode.OK;
-}
-
-function tellFailure(error: unknown, output: Output): number {
-  const code = error instanceof RdmaError ? error.code : 'ERR_UNEXPECTED';
-  const line = failureLine(error);
-  output.event({ event: 'error', code, message: line });
-  process.stderr.write(`queuepair: ${line}\n`);
-  return ExitCode.FAILED;
 }

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { type DeviceKind, lookAround, openDevice } from '../open-device.js';
 import type { DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
-import { ExitCode, failureLine } from './failure.js';
+import { ExitCode, failureEvent, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
 import { createOutput, type Output } from './output.js';
 
@@ -51,6 +51,7 @@ async function devices(names: readonly string[], output: Output): Promise<number
     } catch (error) {
       if (!(error instanceof RdmaError)) throw error;
       // One device that cannot be opened must not hide the others.
+      output.event({ ...failureEvent(error), name });
       process.stderr.write(`queuepair: ${name}: ${failureLine(error)}\n`);
       exitCode = ExitCode.FAILED;
     }

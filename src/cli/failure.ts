@@ -1,15 +1,25 @@
 /** How the program ends: exit codes, and one line on standard error for what a person can do something about. */
 import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { JsonEvent, Output } from './output.js';
 
 export const ExitCode = { OK: 0, FAILED: 1, USAGE: 2 } as const;
 
 const MAX_MESSAGE_CHARS = 1000;
 
-/** Tells the failure and returns the exit code. */
-export function reportFailure(error: unknown): number {
+/** Tells the failure, to programs as an event too, and returns the exit code. */
+export function reportFailure(error: unknown, output: Output): number {
+  output.event(failureEvent(error));
   process.stderr.write(`queuepair: ${failureLine(error)}\n`);
   return ExitCode.FAILED;
+}
+
+/** The failure for programs, under --json. */
+export function failureEvent(error: unknown): JsonEvent {
+  const message = failureLine(error);
+  if (!(error instanceof RdmaError)) return { event: 'error', code: 'ERR_UNEXPECTED', message };
+  const { code, refusal } = error;
+  return { event: 'error', code, message, ...(refusal === undefined ? {} : { refusal }) };
 }
 
 /** A failure of our own making keeps its stack: it is a bug, and the line that reports it should help to find it. */

@@ -11,6 +11,7 @@ import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
 import { nvmeCommand } from './nvme.js';
+import { createOutput, type Output } from './output.js';
 import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
@@ -35,7 +36,9 @@ export async function run(args: readonly string[]): Promise<never> {
   try {
     await createProgram().parseAsync(args, { from: 'user' });
   } catch (error) {
-    process.exitCode = error instanceof CommanderError ? usageExitCode(error) : reportFailure(error);
+    const output = createOutput(wantsJson(args));
+    process.exitCode =
+      error instanceof CommanderError ? usageExitCode(error, output) : reportFailure(error, output);
   }
   return await endProcess();
 }
@@ -73,6 +76,15 @@ function endByException(command: Command, topic: string): void {
   for (const below of command.commands) endByException(below, `${topic}${below.name()} `);
 }
 
+/** Whether a program reads along: the command that would know has failed, or was never found. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).includes('--json');
+}
+
 /** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
-const usageExitCode = (error: CommanderError): number =>
-  error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+function usageExitCode(error: CommanderError, output: Output): number {
+  if (error.exitCode === 0) return ExitCode.OK;
+  output.event({ event: 'error', code: 'ERR_USAGE', message: error.message.replace(/^error: /, '') });
+  return ExitCode.USAGE;
+}

@@ -137,7 +137,7 @@ async function rdmaOptions(
     return { rdma: 'rsocket', device, ...(udpPort === undefined ? {} : { udpPort }) };
   const common = { device, ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' as const } : {}) };
   if (listen.kind === 'rdma') {
-    const { dev: _, ...certificates } = await serverCertificates(flags, listen.host);
+    const { dev: _, ...certificates } = await serverCertificates(flags, listen);
     return { ...common, ...certificates };
   }
   const { devDir: _, ...certificates } = await clientCertificates(flags);

@@ -1,6 +1,7 @@
 /** Tells people what a server does, a line for each event. */
 import { hostname } from 'node:os';
 import { cleanText } from '../session/clean-text.js';
+import { hostPort } from '../verbs/host-port.js';
 import { formatBytes, formatMillis, plural, shortHash } from './format.js';
 import type { Output } from './output.js';
 import type { ServiceEvent } from './service-events.js';
@@ -60,7 +61,9 @@ export class ServeNarrator {
       case 'refused':
         this.#line(
           'refused',
-          style.yellow(`${event.address}:${event.port}: ${cleanText(event.reason, MAX_REASON_CHARS)}`),
+          style.yellow(
+            `${hostPort(event.address, event.port)}: ${cleanText(event.reason, MAX_REASON_CHARS)}`,
+          ),
         );
         break;
       case 'handler-error':
@@ -132,5 +135,4 @@ export class ServeNarrator {
 const reachable = (event: Listening): string =>
   event.host === '0.0.0.0' || event.host === '::' ? `${hostname()}:${event.port}` : address(event);
 
-const address = ({ host, port }: Listening): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+const address = ({ host, port }: Listening): string => hostPort(host, port);

@@ -130,7 +130,7 @@ async function serve(flags: ServeFlags): Promise<number> {
     else narrator.tell(event);
     logServiceEvent(logger, event);
   };
-  const { dev, ...certificates } = await serverCertificates(flags, flags.host);
+  const { dev, ...certificates } = await serverCertificates(flags, flags);
   if (dev !== undefined) emit({ event: 'certificates', dir: dev.dir, created: dev.created });
   const server = await startService(
     {
@@ -177,7 +177,7 @@ async function renewCertificates(
   emit: (event: ServiceEvent) => void,
 ): Promise<void> {
   try {
-    const { dev: _, ...certificates } = await serverCertificates(flags, flags.host);
+    const { dev: _, ...certificates } = await serverCertificates(flags, { host: flags.host, port: 0 });
     server.setCertificates(certificates);
     emit({ event: 'certificates-renewed', error: null });
   } catch (error) {

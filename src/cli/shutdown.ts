@@ -32,6 +32,34 @@ export function firstSignal(signals: readonly EndSignal[] = SIGNALS): Promise<En
 }
 
 /**
+ * Runs `work`, whose AbortSignal a signal aborts as long as it has not resolved. Returns what came of it, or the exit code
+ * for a signal that cut it off.
+ *
+ * @throws whatever `work` does, unless a signal came first.
+ */
+export async function untilSignal<T extends object>(
+  signalled: Promise<EndSignal>,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | number> {
+  const abort = new AbortController();
+  let cutBy: EndSignal | undefined;
+  let isOver = false;
+  void signalled.then((signal) => {
+    if (isOver) return;
+    cutBy = signal;
+    abort.abort();
+  });
+  try {
+    return await work(abort.signal);
+  } catch (error) {
+    if (cutBy === undefined) throw error;
+    return signalExitCode(cutBy);
+  } finally {
+    isOver = true;
+  }
+}
+
+/**
  * Standard output failed, once for each write. Commands that hold something end in order; of the others, as of
  * `queuepair devices | head`, whoever read has seen enough.
  */

@@ -4,10 +4,11 @@ import type { ClientCredentials } from '../session/client-credentials.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import type { ConnectOptions } from './connect-options.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
-import { Diagnostics, hostPort } from './diagnostics.js';
+import { Diagnostics } from './diagnostics.js';
 import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
@@ -60,7 +61,7 @@ async function open(
     port: options.port ?? DEFAULT_PORT,
   };
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
-  reporter.report(StepName.TLS, { peer: `${channel.remoteAddress}:${channel.remotePort}` });
+  reporter.report(StepName.TLS, { peer: hostPort(channel.remoteAddress, channel.remotePort) });
   let owned: Device | undefined;
   try {
     if (typeof options.device !== 'object') {

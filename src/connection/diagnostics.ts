@@ -5,11 +5,13 @@
  * Invariants: messages are plain data; no PSN, key or payload is in any of them. Nothing is made for a channel to which nobody
  * has subscribed. A watcher that throws does not reach the connection: the process hears of it, as of a subscriber of a channel.
  */
+
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
 import { cleanText } from '../session/clean-text.js';
 import { type PeerIdentity, shownName } from '../session/peer-identity.js';
 import type { RdmaError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { Connection, ConnectionStatistics } from './connection.js';
 import type { Logger } from './logger.js';
@@ -244,10 +246,6 @@ export function watchOperation(
     (error: RdmaError) => tell(errorNote(error)),
   );
 }
-
-/** `127.0.0.1:4433`, `[::1]:4433`. */
-export const hostPort = (host: string, port: number): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 const errorNote = ({ code, message }: RdmaError): ErrorNote => ({
   code,

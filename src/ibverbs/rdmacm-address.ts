@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { formatIp, isIpv4, parseGid, UdpAddress, withoutZone } from '../verbs/address.js';
 import type { CmAddress } from '../verbs/connection-manager.js';
 import { usageError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 
 export const ADDRESS_NUMBERS = 7;
 export const NO_ADDRESS = new Float64Array(ADDRESS_NUMBERS);
@@ -41,8 +42,7 @@ export function readSocketAddress(numbers: Float64Array, at: number): CmAddress 
   return { host: scope === 0 ? host : `${host}%${scope}`, port };
 }
 
-export const describeAddress = ({ host, port }: CmAddress): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+export const describeAddress = ({ host, port }: CmAddress): string => hostPort(host, port);
 
 function scopeOf(host: string, zone: string | undefined): number {
   if (zone === undefined) return 0;

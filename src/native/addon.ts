@@ -43,6 +43,7 @@ function load(): Addon | string {
       // A binary for another C library or processor fails here, as one that is missing does.
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== 'MODULE_NOT_FOUND') reasons.push((message.split('\n')[0] ?? '').slice(0, 300));
+      else if (chosen !== undefined) reasons.push(`QUEUEPAIR_ADDON names ${chosen}, which does not exist`);
     }
   }
   if (reasons.length === 0)

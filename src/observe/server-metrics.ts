@@ -6,8 +6,8 @@
  */
 import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Connection } from '../connection/connection.js';
-import { hostPort } from '../connection/diagnostics.js';
 import type { Server } from '../connection/server.js';
+import { hostPort } from '../verbs/host-port.js';
 import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
 import { optionalPackage } from './optional-package.js';
 import { watch } from './watching.js';

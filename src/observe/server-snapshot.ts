@@ -5,6 +5,7 @@
 import type { Connection } from '../connection/connection.js';
 import type { Server } from '../connection/server.js';
 import { cleanText } from '../session/clean-text.js';
+import { hostPort } from '../verbs/host-port.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 
 const MAX_NAME_CHARS = 120;
@@ -39,7 +40,7 @@ export async function snapshotOf(server: Server): Promise<ServerSnapshot> {
   const { host, port } = server.address;
   return {
     at: Date.now(),
-    address: `${host}:${port}`,
+    address: hostPort(host, port),
     device: server.device.name,
     slots: { used: server.slots.used, total: server.slots.total },
     objects: { ...server.census() },

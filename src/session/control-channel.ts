@@ -9,6 +9,7 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { closedError, RdmaError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import { type RefusalKind, refusalKindOf, toldRefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { FrameDecoder } from './frame-decoder.js';
@@ -98,7 +99,7 @@ export class ControlChannel implements AsyncDisposable {
 
   /** `the client 192.0.2.7:50123`, for messages. */
   get peerName(): string {
-    return `the ${this.role === 'server' ? 'client' : 'server'} ${this.remoteAddress}:${this.remotePort}`;
+    return `the ${this.role === 'server' ? 'client' : 'server'} ${hostPort(this.remoteAddress, this.remotePort)}`;
   }
 
   /** Why and that the channel ended; `undefined` while it is open. */

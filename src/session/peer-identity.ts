@@ -55,9 +55,13 @@ export const distinguishedName = (lines: string | undefined): string => (lines ?
 const ALT_NAME = /([^:,]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy;
 
 /** The alternative names as `DNS:…`, `IP:…`, `URI:…`; empty when the certificate has none. */
-export function subjectAltNames(certificate: X509Certificate): string[] {
+export const subjectAltNames = (certificate: X509Certificate): string[] =>
+  altNamesOf(certificate.subjectAltName ?? '');
+
+/** The same of the text in which Node has them. */
+export function altNamesOf(text: string): string[] {
   const names: string[] = [];
-  for (const [, type = '', value = ''] of (certificate.subjectAltName ?? '').matchAll(ALT_NAME)) {
+  for (const [, type = '', value = ''] of text.matchAll(ALT_NAME)) {
     const exact = value.startsWith('"') ? unquote(value) : value;
     names.push(type === 'IP Address' ? `IP:${canonicalAddress(exact)}` : `${type}:${exact}`);
   }

@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { RdmaError, usageError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import { type ClientCredentials, secureContextFor } from './client-credentials.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
@@ -34,7 +35,7 @@ export interface TlsClientOptions extends ClientCredentials {
  *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_ABORTED.
  */
 export async function connectTls(options: TlsClientOptions): Promise<ControlChannel> {
-  const target = `the server ${options.host}:${options.port}`;
+  const target = `the server ${hostPort(options.host, options.port)}`;
   const totalMillis = options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
   // Node checks this too, but only when it has a socket, which it then leaves behind.
   if (!Number.isInteger(options.port) || options.port < 1 || options.port > 0xffff) {
@@ -43,13 +44,15 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
   if (options.signal?.aborted) throw aborted(target, options.signal);
   const socket = open(options);
   return await new Promise((resolve, reject) => {
+    let isTcpUp = false;
     const deadline = new HandshakeDeadline(totalMillis, () =>
-      settle(new RdmaError('ERR_RDMA_TIMEOUT', `${target} did not finish TLS within ${totalMillis} ms`)),
+      settle(isTcpUp ? tooSlow(target, totalMillis) : noAnswer(target, totalMillis)),
     );
     const onAbort = (): void => settle(aborted(target, options.signal));
     // TCP is up, and the server has not said hello: that is what keys come of, which nobody looks at here.
     let isUnanswered = false;
     const onConnect = (): void => {
+      isTcpUp = true;
       isUnanswered = true;
     };
     const onHello = (): void => {
@@ -153,6 +156,16 @@ function unusable(cause: unknown): RdmaError {
     cause,
   });
 }
+
+const tooSlow = (target: string, totalMillis: number): RdmaError =>
+  new RdmaError('ERR_RDMA_TIMEOUT', `${target} did not finish TLS within ${totalMillis} ms`);
+
+/** A port that nothing listens on refuses, so that nothing at all came back means something else. */
+const noAnswer = (target: string, totalMillis: number): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_TIMEOUT',
+    `${target} did not answer within ${totalMillis} ms, not even to refuse: a firewall drops TCP to that port, or no machine has that address`,
+  );
 
 const aborted = (target: string, signal: AbortSignal | undefined): RdmaError =>
   new RdmaError('ERR_RDMA_ABORTED', `connecting to ${target} was aborted`, { cause: signal?.reason });

@@ -5,6 +5,7 @@
 import { RdmaError } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
+import { altNamesOf } from './peer-identity.js';
 import { ALPN_PROTOCOL } from './tls-protocol.js';
 
 /** What is wrong with a certificate that this side verified, by the code of the verification. */
@@ -130,7 +131,7 @@ function tlsFault(error: Error, code: string, peerName: string): TlsFault {
   const peerFault = PEER_FAULTS[code];
   if (peerFault !== undefined) return { kind: peerFault[0], sentence: `${peerName} ${peerFault[1]}` };
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    const names = cleanText(reasonOf(error), 256);
+    const names = cleanText(heldNames(error), 256);
     return {
       kind: 'certificate',
       sentence: `the certificate of ${peerName} does not name that host: ${names}`,
@@ -150,6 +151,14 @@ const certificateFault = (peerName: string, code: string): TlsFault => ({
 function errorCode(error: Error): string {
   const { code } = error as NodeJS.ErrnoException;
   return typeof code === 'string' ? code.replace('_SSL/TLS_ALERT_', '_SSLV3_ALERT_') : 'no code';
+}
+
+/** What the certificate holds for, as `subjectAltNames` writes it; Node's own sentence where it says that it has no names. */
+function heldNames(error: Error): string {
+  const { host, cert } = error as Error & { host?: unknown; cert?: { readonly subjectaltname?: unknown } };
+  const names = cert?.subjectaltname;
+  if (typeof names !== 'string' || names === '') return reasonOf(error);
+  return `${String(host)} is none of ${altNamesOf(names).join(', ')}`;
 }
 
 /** OpenSSL's short reason where there is one: its messages begin with thread numbers and file names. */

@@ -11,6 +11,7 @@ import { constants } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { internalError, RdmaError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
 import { ControlChannel } from './control-channel.js';
@@ -315,13 +316,18 @@ function unusable(cause: unknown): RdmaError {
   });
 }
 
-function cannotListen(address: { host: string; port: number }, cause: Error): RdmaError {
+/** Why `address` cannot be listened on. */
+export function cannotListen(address: { host: string; port: number }, cause: Error): RdmaError {
   const { code } = cause as NodeJS.ErrnoException;
   const why =
     code === 'EADDRINUSE'
       ? 'another program uses that port; choose another port or stop that program'
       : cause.message;
-  return new RdmaError('ERR_RDMA_ADDRESS', `cannot listen on ${address.host}:${address.port}: ${why}`, {
-    cause,
-  });
+  return new RdmaError(
+    'ERR_RDMA_ADDRESS',
+    `cannot listen on ${hostPort(address.host, address.port)}: ${why}`,
+    {
+      cause,
+    },
+  );
 }

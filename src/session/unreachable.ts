@@ -4,6 +4,7 @@
  * direction where what has come through tells it.
  */
 import { RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 import type { ControlChannel } from './control-channel.js';
 import { PROOF_MESSAGES, type ProofSeen, type SessionAttributes } from './session-data.js';
 
@@ -39,7 +40,7 @@ function unreachable(
   { own, peer, seen: { sent, arrived } }: Proving,
   options: RdmaErrorOptions,
 ): RdmaError {
-  const where = `TCP ${role === 'client' ? 'to' : 'from'} ${remoteAddress}:${remotePort} works`;
+  const where = `TCP ${role === 'client' ? 'to' : 'from'} ${hostPort(remoteAddress, remotePort)} works`;
   const other = role === 'client' ? 'server' : 'client';
   const fault = (text: string): RdmaError => new RdmaError('ERR_RDMA_UNREACHABLE', text, options);
   if (sent > 0) {

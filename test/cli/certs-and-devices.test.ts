@@ -53,10 +53,11 @@ test('devices are listed with addresses and limits, and one that cannot be opene
   assert.equal(code, 1);
   assert.match(stderr, /^queuepair: nosuch0: .*\n$/);
   assert.deepEqual(
-    events.map(({ event, kind, gids }) => [event, kind, (gids as { gid: string }[])[0]?.gid]),
+    events.map(({ event, name, gids }) => [event, name, (gids as { gid: string }[] | undefined)?.[0]?.gid]),
     [
-      ['device', 'soft', '::ffff:127.0.0.1'],
-      ['device', 'soft', '::1'],
+      ['device', 'soft:127.0.0.1', '::ffff:127.0.0.1'],
+      ['error', 'nosuch0', undefined],
+      ['device', 'soft:::1', '::1'],
     ],
   );
   const people = await runProgram(['devices', 'soft:127.0.0.1?port=0']);

@@ -4,6 +4,7 @@
  * by step, the others in a line each.
  */
 import { StepName } from '../../connection/steps.js';
+import { hostPort } from '../../verbs/host-port.js';
 import { formatBytes, formatMillis, plural, shortHash } from '../format.js';
 import type { Output } from '../output.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from '../step-text.js';
@@ -201,7 +202,7 @@ function serverText(event: ServerEvent): Spoken {
     case 'listening':
       return [
         'listening',
-        `${event.host}:${event.port}, TLS 1.3 only, clients must show a certificate, ${plural(event.slots, 'slot')}`,
+        `${hostPort(event.host, event.port)}, TLS 1.3 only, clients must show a certificate, ${plural(event.slots, 'slot')}`,
       ];
     case 'step':
       return [STEP_TITLES[event.step], describeStep(event.step, event.details)];
@@ -210,7 +211,7 @@ function serverText(event: ServerEvent): Spoken {
     case 'disconnected':
       return event.error === null ? undefined : ['lost', event.error.message];
     case 'refused':
-      return ['refused', `${event.address}:${event.port}: ${event.reason}`];
+      return ['refused', `${hostPort(event.address, event.port)}: ${event.reason}`];
     case 'handler-error':
       return ['error', event.message];
     case 'census':

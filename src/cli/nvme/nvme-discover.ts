@@ -1,6 +1,7 @@
 /** `queuepair nvme discover`: what a target serves to this host. */
 import { Command } from 'commander';
 import { discoverNvme } from '../../nvme/host/nvme-host.js';
+import { hostPort } from '../../verbs/host-port.js';
 import type { Target } from '../arguments.js';
 import { createOutput, type Output } from '../output.js';
 import { nvmeTarget, type ReachFlags, reaching, withReach } from './reach.js';
@@ -16,6 +17,6 @@ async function discover(target: Target, flags: ReachFlags, output: Output): Prom
   const found = await reaching(target, flags, discoverNvme);
   for (const { nqn, host, port, isDiscovery } of found) {
     output.event({ event: 'subsystem', nqn, host, port, isDiscovery });
-    output.line(`${nqn}  ${host}:${port}${isDiscovery ? '  (discovery)' : ''}`);
+    output.line(`${nqn}  ${hostPort(host, port)}${isDiscovery ? '  (discovery)' : ''}`);
   }
 }

@@ -1,6 +1,7 @@
 /** One end of the proxy as people write it: `tcp:127.0.0.1:5432`, `rdma:storage-7:4433`, `rdma:[2001:db8::7]:4433`. */
 import { InvalidArgumentError } from 'commander';
 import { usageError } from '../../verbs/errors.js';
+import { hostPort } from '../../verbs/host-port.js';
 import { targetArgument } from '../arguments.js';
 
 export interface ProxyEnd {
@@ -32,5 +33,4 @@ export function checkEnds(listen: ProxyEnd, to: ProxyEnd): void {
   );
 }
 
-export const endText = ({ kind, host, port }: ProxyEnd): string =>
-  `${kind}:${host.includes(':') ? `[${host}]` : host}:${port}`;
+export const endText = ({ kind, host, port }: ProxyEnd): string => `${kind}:${hostPort(host, port)}`;

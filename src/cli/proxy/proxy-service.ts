@@ -11,6 +11,7 @@ import type { ServerOptions, SocketConnectOptions } from '../../net/options.js';
 import { Server } from '../../net/server.js';
 import { sharedSessions } from '../../net/session-pool.js';
 import type { Socket } from '../../net/socket.js';
+import { hostPort } from '../../verbs/host-port.js';
 import type { ProxyEnd } from './proxy-end.js';
 import { type RelaySocket, relay } from './relay.js';
 
@@ -100,7 +101,7 @@ export class ProxyService {
   async #serve(id: number, incoming: AnySocket): Promise<void> {
     const { emit } = this.#options;
     const beganAt = performance.now();
-    emit({ event: 'opened', id, from: `${incoming.remoteAddress}:${incoming.remotePort}` });
+    emit({ event: 'opened', id, from: hostPort(incoming.remoteAddress ?? '', incoming.remotePort ?? 0) });
     this.#note(incoming);
     const outgoing = await this.#reach(id, incoming);
     if (outgoing === undefined) return;
