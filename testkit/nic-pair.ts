@@ -247,17 +247,30 @@ export class NicPair {
   run(done: () => boolean = () => false): void {
     for (let step = 0; step < 200_000; step++) {
       this.transmit();
-      if (done()) return;
-      const delivery = this.#link[0]?.at ?? Number.POSITIVE_INFINITY;
-      const deadline = Math.min(...this.sides.map((side) => side.nic.nextDeadline()));
-      const next = Math.min(delivery, deadline);
-      if (next === Number.POSITIVE_INFINITY) return;
-      this.now = Math.max(this.now, next);
-      while ((this.#link[0]?.at ?? Number.POSITIVE_INFINITY) <= this.now)
-        this.deliver(this.#link.shift() as InFlight);
-      for (const side of this.sides) side.nic.handleTimeout(this.now);
+      if (done() || !this.#step(Number.POSITIVE_INFINITY)) return;
     }
     throw new Error('the pair does not come to rest');
+  }
+
+  /** Lets so many µs pass, with all that happens in them. */
+  runFor(micros: number): void {
+    const until = this.now + micros;
+    do this.transmit();
+    while (this.#step(until));
+    this.now = until;
+  }
+
+  /** Goes to the next delivery or deadline; returns whether there is one until then. */
+  #step(until: number): boolean {
+    const delivery = this.#link[0]?.at ?? Number.POSITIVE_INFINITY;
+    const deadline = Math.min(...this.sides.map((side) => side.nic.nextDeadline()));
+    const next = Math.min(delivery, deadline);
+    if (next === Number.POSITIVE_INFINITY || next > until) return false;
+    this.now = Math.max(this.now, next);
+    while ((this.#link[0]?.at ?? Number.POSITIVE_INFINITY) <= this.now)
+      this.deliver(this.#link.shift() as InFlight);
+    for (const side of this.sides) side.nic.handleTimeout(this.now);
+    return true;
   }
 
   deliver(item: InFlight): void {

@@ -179,7 +179,7 @@ test('a program that awaits completions answers with one send a message, the ack
 }, async () => {
   const [a, b] = await openPair();
   const ROUND_TRIPS = 200;
-  const send = { wrId: 1, opcode: WrOpcode.SEND } as const;
+  const send = { wrId: 1, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED } as const;
   async function echo({ channel, cq, qp, mr }: End, isFirst: boolean): Promise<void> {
     const [wc] = createCompletions(1);
     assert.ok(wc);
@@ -189,7 +189,8 @@ test('a program that awaits completions answers with one send a message, the ack
     for (let got = 0; ; ) {
       cq.reqNotify();
       while (cq.poll([wc]) === 1) {
-        assert.deepEqual([wc.wrId, wc.status], [2, WcStatus.SUCCESS]);
+        assert.equal(wc.status, WcStatus.SUCCESS);
+        if (wc.wrId === send.wrId) continue;
         qp.postRecv({ wrId: 2, sges: [{ mr }] });
         got++;
         if (got < ROUND_TRIPS || !isFirst) qp.postSend({ ...send, sges: [{ mr, length: 64 }] });

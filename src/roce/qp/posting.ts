@@ -66,7 +66,7 @@ export function enqueueSend<Mr extends Sized, Mw, Ah>(
   const flags = request.flags ?? 0;
   wqe.wrId = request.wrId;
   wqe.opcode = request.opcode;
-  wqe.signaled = (flags & SendFlags.SIGNALED) !== 0;
+  wqe.signaled = queue.signalAll || (flags & SendFlags.SIGNALED) !== 0;
   wqe.fence = (flags & SendFlags.FENCE) !== 0;
   wqe.solicited = (flags & SendFlags.SOLICITED) !== 0;
   fillRemoteVa(wqe, request.remoteAddr ?? 0);

@@ -89,7 +89,6 @@ export class Qp implements Timed, Sender, QpHost {
   expectedFlags: number;
   /** What the opcodes of SENDs and WRITEs have more than those of RC. */
   readonly serviceBits: number;
-  readonly #signalAll: boolean;
   state: QpState = QpState.RESET;
   /** For the object that wraps this one. */
   context: unknown = null;
@@ -124,10 +123,9 @@ export class Qp implements Timed, Sender, QpHost {
     this.srq = init.srq;
     this.capacity = init.capacity;
     this.counters = new QpCounters(nic.counters);
-    this.#signalAll = init.signalAll;
     const { maxSendWr, maxSendSge, maxInlineData, maxRecvWr, maxRecvSge } = init.capacity;
     this.receives = new ReceiveQueue(maxRecvWr, maxRecvSge);
-    const queue = new SendQueue(maxSendWr, Math.max(1, maxSendSge), maxInlineData, init.pd);
+    const queue = new SendQueue(maxSendWr, Math.max(1, maxSendSge), maxInlineData, init.pd, init.signalAll);
     const receiveSges = init.srq?.maxSge ?? maxRecvSge;
     this.serviceBits = init.type === QpType.UC ? Opcode.UC_SEND_FIRST : 0;
     if (init.type === QpType.RC) {
@@ -378,7 +376,7 @@ export class Qp implements Timed, Sender, QpHost {
   }
 
   completeSend(wqe: SendWqe, status: WcStatus): void {
-    if (status === WcStatus.SUCCESS && !wqe.signaled && !this.#signalAll) return;
+    if (status === WcStatus.SUCCESS && !wqe.signaled) return;
     const opcode = completionOpcode(wqe.opcode);
     this.sendCq.push(wqe.wrId, status, opcode, wqe.length, this.qpn, 0, 0, 0, false);
   }

@@ -17,6 +17,7 @@ import { WcStatus } from '../../verbs/work-completion.js';
 import { WrOpcode } from '../../verbs/work-request.js';
 import { psnAdd, psnDiff, psnDistance } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
+import { AckRequests } from './ack-requests.js';
 import { Congestion } from './congestion.js';
 import type { QpHost } from './qp-host.js';
 import { ReadRequests } from './read-requests.js';
@@ -27,8 +28,8 @@ import { Retransmissions } from './retransmissions.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
 import type { RequesterHalf } from './service-halves.js';
 
-/** An ACK is asked for after no more than this many packets: what has arrived and is not acknowledged fills the window. */
-const MAX_ACK_DISTANCE = 4;
+/** A queue pair with a shorter timeout asks for every acknowledgement: the peer may give one of its own accord too late. */
+const PATIENT_TIMEOUT_MICROS = 16_000;
 // As constants of this file, which compiled code has no need to look up for every packet.
 const { SUCCESS } = WcStatus;
 const { RTS } = QpState;
@@ -45,9 +46,7 @@ export class Requester implements RequesterHalf {
   #cursor = 0;
   #cursorPacket = 0;
   readonly #qp: QpHost;
-  /** PSN of the newest packet that asked for an ACK. */
-  #ackReqPsn = 0;
-  #packetsSinceAckReq = 0;
+  readonly #ackRequests = new AckRequests();
   #retriesLeft = 0;
   #rnrRetriesLeft = 0;
   /** The next packet to leave is a probe. */
@@ -67,8 +66,7 @@ export class Requester implements RequesterHalf {
     this.nextPsn = sqPsn;
     this.sendPsn = sqPsn;
     this.#sentAgain.start(sqPsn);
-    this.#ackReqPsn = psnAdd(sqPsn, -1);
-    this.#packetsSinceAckReq = 0;
+    this.#ackRequests.startAt(sqPsn);
     this.reads = new ReadRequests(maxRdAtomic);
     this.congestion.reset();
     this.refreshRetries();
@@ -229,24 +227,26 @@ export class Requester implements RequesterHalf {
         return false;
       }
       const isLast = this.#cursorPacket === wqe.packets - 1;
-      this.#packetsSinceAckReq++;
       // The first one after going back too: it tells soonest whether that has helped.
       const isAgain = psnDiff(this.sendPsn, this.nextPsn) < 0;
       const ackReq =
-        isLast ||
-        this.#packetsSinceAckReq >= Math.min(window >> 2, MAX_ACK_DISTANCE) ||
+        this.#ackRequests.mustAsk(isLast, wqe.signaled || this.#isLossNear(now), window, now) ||
         inFlight + 1 >= window ||
         (inFlight === 0 && isAgain) ||
         this.#sentAgain.asksWith(this.sendPsn);
       if (ackReq) {
-        this.#ackReqPsn = this.sendPsn;
-        this.#packetsSinceAckReq = 0;
+        this.#ackRequests.onAsked(this.sendPsn);
         this.#time(this.sendPsn, now);
       }
       writeRequest(this.#qp, this.queue, wqe, this.#cursorPacket, ackReq ? 1 : 0, batch);
     }
     this.#onSent(wqe, 1, now);
     return true;
+  }
+
+  /** An answer must not take its time: the path has lost packets lately, or the timeout is short. */
+  #isLossNear(now: number): boolean {
+    return this.#qp.timeoutMicros < PATIENT_TIMEOUT_MICROS || !this.congestion.isClean(now);
   }
 
   /**
@@ -264,7 +264,7 @@ export class Requester implements RequesterHalf {
       writeAtomicRequest(this.#qp, wqe, batch);
     } else {
       if (!this.queue.sges.allows(wqe.slot, this.#qp.pd, 0)) return false;
-      if (psnDiff(psn, this.#ackReqPsn) > 0) this.#ackReqPsn = psn;
+      this.#ackRequests.onProbe(psn, this.unackedPsn);
       writeRequest(this.#qp, this.queue, wqe, index, 1, batch);
     }
     this.#qp.counters.count('retransmittedPackets');
@@ -280,7 +280,7 @@ export class Requester implements RequesterHalf {
   #answerIsDue(): boolean {
     const { reads } = this;
     if (reads.count > 0 && psnDiff(reads.oldestPsn, this.sendPsn) < 0) return true;
-    return psnDiff(this.#ackReqPsn, this.unackedPsn) >= 0;
+    return this.#ackRequests.isAnswerDue(this.unackedPsn);
   }
 
   #onSent(wqe: SendWqe, packets: number, now: number): void {
@@ -371,8 +371,7 @@ export class Requester implements RequesterHalf {
     this.#sentAgain.onGoBack(psn, this.sendPsn, now);
     this.congestion.onGoBack();
     this.#timers.startProbe(now, now);
-    this.#ackReqPsn = psnAdd(this.unackedPsn, -1);
-    this.#packetsSinceAckReq = 0;
+    this.#ackRequests.startAt(this.unackedPsn);
     this.#qp.schedule();
   }
 

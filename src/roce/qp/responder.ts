@@ -32,6 +32,7 @@ import { rethLength, rethRkey, rethVa } from '../wire/reth.js';
 import { AnswerLimit } from './answer-limit.js';
 import { executeAtomic } from './atomics.js';
 import { IncomingMessage } from './incoming-message.js';
+import { OwedAcknowledgement } from './owed-acknowledgement.js';
 import type { QpHost } from './qp-host.js';
 import { ResponseKind, ResponseQueue } from './response-queue.js';
 import { sendResponses } from './response-sender.js';
@@ -57,6 +58,7 @@ export class Responder implements ResponderHalf {
   readonly #qp: QpHost;
   readonly #message: IncomingMessage;
   readonly #limit = new AnswerLimit();
+  readonly #owed = new OwedAcknowledgement();
   #saved = new SavedOperations(0);
   #expectedPsn = 0;
   #msn = 0;
@@ -83,7 +85,7 @@ export class Responder implements ResponderHalf {
   }
 
   get nextDeadline(): number {
-    return this.#limit.owedAt;
+    return Math.min(this.#limit.owedAt, this.#owed.wakeAt);
   }
 
   get hasOnlyAcknowledgement(): boolean {
@@ -109,12 +111,14 @@ export class Responder implements ResponderHalf {
     this.#msn = 0;
     this.#nakSent = false;
     this.#limit.settle();
+    this.#owed.settle();
     this.#message.reset();
     this.responses.clear();
     this.#saved.clear();
   }
 
   flush(): void {
+    if (this.#owed.isOwed) this.#acknowledge();
     this.#limit.settle();
     this.#message.fail(WcStatus.WR_FLUSH_ERR);
   }
@@ -125,6 +129,7 @@ export class Responder implements ResponderHalf {
    * one is not acknowledged either.
    */
   dropAnswers(): void {
+    if (this.#owed.isOwed) this.#acknowledge();
     if (!this.responses.isOneAck) this.responses.clear();
   }
 
@@ -134,6 +139,7 @@ export class Responder implements ResponderHalf {
 
   handleTimeout(now: number): void {
     if (this.#limit.owedAt <= now) this.#answerDuplicate(now);
+    if (this.#owed.isDue(now)) this.#acknowledge();
   }
 
   onRequest(packet: PacketView, _datagram: Datagram, now: number): DropReason {
@@ -148,7 +154,7 @@ export class Responder implements ResponderHalf {
     if (reason === NEXT) reason = message.checkReceive(packet.flags);
     if (reason === NEXT) reason = message.checkLength(packet);
     if (reason === NEXT) reason = message.checkMemory(packet, right);
-    if (reason === NEXT) reason = this.#execute(packet);
+    if (reason === NEXT) reason = this.#execute(packet, now);
     return reason === NEXT ? NEXT : this.#answer(reason);
   }
 
@@ -235,7 +241,7 @@ export class Responder implements ResponderHalf {
 
   // --- execution ----------------------------------------------------------------------------------------------------
 
-  #execute(packet: PacketView): DropReason {
+  #execute(packet: PacketView, now: number): DropReason {
     INVARIANT: invariant(packet.psn === this.#expectedPsn, 'only the packet that is expected is executed');
     const flags = packet.flags;
     if ((flags & READ) !== 0) return this.#executeRead(packet);
@@ -251,6 +257,7 @@ export class Responder implements ResponderHalf {
       this.#message.finish(packet);
     }
     if (packet.ackReq !== 0) this.#acknowledge();
+    else if ((flags & END) !== 0 && this.#owed.owe(now)) this.#qp.armTimer(this.#owed.wakeAt);
     return NEXT;
   }
 
@@ -314,12 +321,14 @@ export class Responder implements ResponderHalf {
 
   #acknowledge(): void {
     this.#limit.settle();
+    this.#owed.settle();
     const newest = psnAdd(this.#expectedPsn, -1);
     if (this.responses.pushAck(newest, ACK, this.#msn, this.#isMissing())) this.#nakSent = true;
     this.#qp.schedule();
   }
 
   #nak(syndrome: number): void {
+    this.#owed.settle();
     this.responses.pushNak(this.#expectedPsn, syndrome, this.#msn);
     this.#qp.schedule();
   }

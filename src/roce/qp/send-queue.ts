@@ -52,17 +52,20 @@ export class SendQueue {
   readonly maxWr: number;
   readonly maxInline: number;
   readonly sges: SgeTable;
+  /** Every request completes with an entry, whatever its flags say. */
+  readonly signalAll: boolean;
   head = 0;
   tail = 0;
   readonly #wqes: SendWqe[];
   readonly #mask: number;
   readonly #inlineArena: Region;
 
-  constructor(maxWr: number, maxSge: number, maxInline: number, pd: number) {
+  constructor(maxWr: number, maxSge: number, maxInline: number, pd: number, signalAll: boolean) {
     let size = 1;
     while (size < maxWr) size *= 2;
     this.maxWr = maxWr;
     this.maxInline = maxInline;
+    this.signalAll = signalAll;
     this.sges = new SgeTable(size, maxSge);
     this.#mask = size - 1;
     this.#wqes = Array.from({ length: size }, (_, slot) => new SendWqe(slot));

@@ -493,5 +493,39 @@ export const RESPONDER_FAULTS = faultsOf(
 `,
       replace: '',
     },
+    {
+      id: 'owed-acknowledgement-forgotten',
+      wrong: 'A request that did not ask is never acknowledged by itself.',
+      file: 'roce/qp/owed-acknowledgement',
+      find: '    this.#isOwed = true;',
+      replace: '    this.#isOwed = false;',
+    },
+    {
+      id: 'owed-acknowledgement-too-soon',
+      wrong: 'The acknowledgement of requests that did not ask leaves although more are coming.',
+      file: 'roce/qp/owed-acknowledgement',
+      find: 'const at = this.#isOwed ? this.#heardAt + QUIET_MICROS : NEVER;',
+      replace: 'const at = this.#isOwed ? now : NEVER;',
+    },
+    {
+      id: 'owed-acknowledgement-dies',
+      wrong: 'A queue pair that is destroyed does not acknowledge what did not ask.',
+      file: 'roce/qp/responder',
+      find: `  dropAnswers(): void {
+    if (this.#owed.isOwed) this.#acknowledge();
+`,
+      replace: `  dropAnswers(): void {
+`,
+    },
+    {
+      id: 'owed-acknowledgement-twice',
+      wrong: 'An acknowledgement in between does not settle what is owed.',
+      file: 'roce/qp/responder',
+      find: `    this.#limit.settle();
+    this.#owed.settle();
+    const newest`,
+      replace: `    this.#limit.settle();
+    const newest`,
+    },
   ],
 );
