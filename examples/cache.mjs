@@ -14,7 +14,7 @@ import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
 import { connect, listen, RemoteBuffer } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
 const SLOTS = 64;
 const SLOT_BYTES = 1024; // version, checksum of the rest of the slot and the version, length of the value, value
@@ -28,8 +28,8 @@ else ownTable(workerData.table);
 async function client() {
   const thread = new Worker(new URL(import.meta.url), { workerData: { role: 'server' } });
   const [port] = await once(thread, 'message');
-  const { caPem } = await loadOrCreateDevCertificates();
-  const connection = await connect({ port, ca: caPem });
+  const certificates = await devCertificates();
+  const connection = await connect({ port, ...certificates.client });
   const table = RemoteBuffer.decode((await connection.receive()).data);
 
   let torn = 0;
@@ -60,8 +60,8 @@ async function serve() {
   const owner = new Worker(new URL(import.meta.url), { workerData: { role: 'owner', table } });
   await once(owner, 'message'); // the table is filled
 
-  const { server: own } = await loadOrCreateDevCertificates();
-  const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+  const certificates = await devCertificates();
+  const server = await listen({ ...certificates.server, port: 0 }, async (connection) => {
     const slots = new Uint8Array(table, 4);
     const grant = await connection.grant(slots, { read: true });
     await connection.send(grant.remote.encode());

@@ -6,16 +6,16 @@
  * The first run makes development certificates in your configuration directory. A server of your own brings its own.
  */
 import { connect, listen } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
-const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+const server = await listen({ ...certificates.server, port: 0 }, async (connection) => {
   // Ends when the client closes; then the server closes its end, too.
   for await (const message of connection) await connection.send(message.data);
 });
 
-const connection = await connect({ port: server.address.port, ca: caPem });
+const connection = await connect({ port: server.address.port, ...certificates.client });
 for (const text of ['hello', 'messages arrive whole and in order', 'x'.repeat(1_000_000)]) {
   await connection.send(text); // resolves when all of it is in the server's memory
   const { data } = await connection.receive();

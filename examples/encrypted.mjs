@@ -10,9 +10,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, listen, openDevice } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
-const { caPem, server: own, client } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 const folder = await mkdtemp(join(tmpdir(), 'queuepair-'));
 
 for (const encryption of [undefined, 'aes-256-gcm']) {
@@ -28,11 +28,11 @@ for (const encryption of [undefined, 'aes-256-gcm']) {
 await rm(folder, { recursive: true });
 
 async function exchange(encryption, device) {
-  const certificates = { cert: own.certPem, key: own.keyPem, clientCa: caPem };
-  const server = await listen({ ...certificates, port: 0, bufferBytes: 4096, device, encryption }, serve);
+  const options = { ...certificates.server, port: 0, bufferBytes: 4096, device, encryption };
+  const server = await listen(options, serve);
 
   const { port } = server.address;
-  const connection = await connect({ port, ca: caPem, cert: client.certPem, key: client.keyPem });
+  const connection = await connect({ port, ...certificates.client });
   await connection.write(connection.remoteBuffer, Buffer.from('a secret in memory'));
   await connection.send('a secret message');
   await connection.receive();

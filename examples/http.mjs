@@ -8,17 +8,17 @@
 import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import net from 'queuepair/net';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
 const application = createServer((request, response) => {
   if (request.method === 'POST') request.pipe(response);
   else response.end(`you asked for ${request.url}`);
 });
 let sockets = 0;
-const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (socket) => {
+const server = net.createServer({ ...certificates.server }, (socket) => {
   sockets++;
   application.emit('connection', socket);
 });
@@ -26,7 +26,7 @@ await once(server.listen(0), 'listening');
 const { port } = server.address();
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-agent.createConnection = () => net.connect({ port, ca: caPem });
+agent.createConnection = () => net.connect({ port, ...certificates.client });
 console.log(String(await ask('/first')));
 console.log(String(await ask('/second')));
 console.log((await ask('/echo', Buffer.alloc(10_000_000))).length, 'bytes came back');

@@ -8,7 +8,7 @@
 import { once } from 'node:events';
 import { createConnection } from 'mysql2';
 import { createConnection as connectTo } from 'mysql2/promise';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import net from 'queuepair/net';
 
 const PLANETS = [
@@ -19,9 +19,9 @@ const PLANETS = [
 const VAR_STRING = 0xfd;
 const UTF8MB4 = 45;
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
-const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (stream) => {
+const server = net.createServer({ ...certificates.server }, (stream) => {
   const client = createConnection({ isServer: true, stream });
   client.on('query', (sql) => {
     console.log('server:', sql);
@@ -44,7 +44,7 @@ const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (stream)
 });
 await once(server.listen(0), 'listening');
 
-const stream = net.connect({ port: server.address().port, ca: caPem });
+const stream = net.connect({ port: server.address().port, ...certificates.client });
 const connection = await connectTo({ user: 'root', stream });
 const [rows] = await connection.query('SELECT name, moons FROM planets WHERE moons < ?', [100]);
 for (const { name, moons } of rows) console.log(`client: ${name} has ${moons} moons`);

@@ -5,11 +5,11 @@
  *   node examples/one-sided.mjs
  */
 import { connect, listen, RemoteBuffer } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
-const options = { cert: own.certPem, key: own.keyPem, port: 0, bufferBytes: 4096 };
+const options = { ...certificates.server, port: 0, bufferBytes: 4096 };
 const server = await listen(options, async (connection) => {
   await connection.receive();
   console.log('server: my buffer holds', text(connection.buffer.subarray(0, 16)));
@@ -24,7 +24,7 @@ const server = await listen(options, async (connection) => {
   await connection.receive();
 });
 
-const connection = await connect({ port: server.address.port, ca: caPem });
+const connection = await connect({ port: server.address.port, ...certificates.client });
 const { remoteBuffer } = connection; // the 4096 bytes of bufferBytes
 await connection.write(remoteBuffer, Buffer.from('written remotely'));
 console.log('client: I have read back', text(await connection.read(remoteBuffer.at(8, 8))));

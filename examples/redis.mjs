@@ -12,15 +12,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AbstractConnector, Redis } from 'ioredis';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import rdma from 'queuepair/net';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 const folder = await mkdtemp(join(tmpdir(), 'queuepair-redis-'));
 const path = join(folder, 'redis.sock');
 const database = await startRedis();
 
-const relay = rdma.createServer({ cert: own.certPem, key: own.keyPem }, (socket) => {
+const relay = rdma.createServer({ ...certificates.server }, (socket) => {
   const local = tcp.connect(path);
   void Promise.allSettled([pipeline(socket, local), pipeline(local, socket)]);
 });
@@ -30,7 +30,7 @@ await once(relay.listen(0), 'listening');
 class RdmaConnector extends AbstractConnector {
   constructor({ host, port, disconnectTimeout }) {
     super(disconnectTimeout);
-    this.target = { host, port, ca: caPem };
+    this.target = { host, port, ...certificates.client };
   }
 
   async connect() {

@@ -12,11 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { connect, listen } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
-const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+const server = await listen({ ...certificates.server, port: 0 }, async (connection) => {
   // Answers with the hash of what it got: a stream ends in each direction by itself.
   connection.on('stream', (stream) => {
     pipeline(stream, createHash('sha256'), stream).catch(({ code }) =>
@@ -26,7 +26,7 @@ const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, asy
   for await (const { data } of connection) await connection.send(data);
 });
 
-const connection = await connect({ port: server.address.port, ca: caPem });
+const connection = await connect({ port: server.address.port, ...certificates.client });
 const stalled = connection.openStream();
 stalled.write('nobody ends this one');
 

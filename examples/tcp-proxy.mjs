@@ -9,21 +9,21 @@
 import { once } from 'node:events';
 import tcp from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import rdma from 'queuepair/net';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
 const service = tcp.createServer((socket) => socket.write('what do you say? ') && socket.pipe(socket));
 const servicePort = await listening(service);
 
-const far = rdma.createServer({ cert: own.certPem, key: own.keyPem, allowHalfOpen: true }, (socket) =>
+const far = rdma.createServer({ ...certificates.server, allowHalfOpen: true }, (socket) =>
   join(socket, tcp.connect({ port: servicePort, allowHalfOpen: true })),
 );
 const farPort = await listening(far);
 
 const near = tcp.createServer({ allowHalfOpen: true }, (socket) =>
-  join(socket, rdma.connect({ port: farPort, ca: caPem, allowHalfOpen: true })),
+  join(socket, rdma.connect({ port: farPort, ...certificates.client, allowHalfOpen: true })),
 );
 const nearPort = await listening(near);
 

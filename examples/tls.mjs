@@ -6,21 +6,24 @@
  */
 import { once } from 'node:events';
 import tls from 'node:tls';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import net from 'queuepair/net';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
-const secureContext = tls.createSecureContext({ cert: own.certPem, key: own.keyPem });
+const secureContext = tls.createSecureContext({
+  cert: certificates.server.cert,
+  key: certificates.server.key,
+});
 // allowHalfOpen: node:tls goes on writing after the peer's end.
-const server = net.createServer({ cert: own.certPem, key: own.keyPem, allowHalfOpen: true }, (socket) => {
+const server = net.createServer({ ...certificates.server, allowHalfOpen: true }, (socket) => {
   const secure = new tls.TLSSocket(socket, { isServer: true, secureContext });
   secure.pipe(secure);
 });
 await once(server.listen(0), 'listening');
 
-const socket = net.connect({ port: server.address().port, ca: caPem, allowHalfOpen: true });
-const secure = tls.connect({ socket, ca: caPem, servername: 'localhost' });
+const socket = net.connect({ port: server.address().port, ...certificates.client, allowHalfOpen: true });
+const secure = tls.connect({ socket, ca: certificates.client.ca, servername: 'localhost' });
 await once(secure, 'secureConnect');
 console.log(
   `${secure.getProtocol()} with ${secure.getPeerCertificate().subject.CN}, ${secure.getCipher().name}`,

@@ -6,7 +6,7 @@
  *   node examples/typed-rpc.mjs          needs the package valibot
  */
 import { connect, listen } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import * as v from 'valibot';
 
 const contract = {
@@ -28,7 +28,7 @@ const FAILED = 0; // the tag of an answer that says why there is none
  * }} Procedures
  */
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
 /** @type {Procedures} */
 const procedures = {
@@ -38,7 +38,7 @@ const procedures = {
     return { name, age: 36 };
   },
 };
-const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+const server = await listen({ ...certificates.server, port: 0 }, async (connection) => {
   for await (const { tag, data } of connection) {
     const { id, args } = unpack(data);
     void run(tag, args)
@@ -50,7 +50,7 @@ const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, asy
   }
 });
 
-const connection = await connect({ port: server.address.port, ca: caPem });
+const connection = await connect({ port: server.address.port, ...certificates.client });
 const call = callsOver(connection); // an editor completes `call.` and knows arguments and results
 console.log('2 + 3 =', await call.add(2, 3));
 console.log('many at once:', (await Promise.all([1, 2, 3].map((n) => call.add(n, n)))).join(', '));

@@ -5,17 +5,17 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import net from 'queuepair/net';
 import { Agent, fetch } from 'undici';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
 const application = createServer((request, response) => {
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ path: request.url, from: request.socket.remoteAddress }));
 });
-const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (socket) =>
+const server = net.createServer({ ...certificates.server }, (socket) =>
   application.emit('connection', socket),
 );
 await once(server.listen(0), 'listening');
@@ -31,7 +31,7 @@ server.close();
 
 /** What undici calls for each socket that it needs. */
 function connect({ hostname, port }, done) {
-  const socket = net.connect({ host: hostname, port, ca: caPem });
+  const socket = net.connect({ host: hostname, port, ...certificates.client });
   socket.once('connect', () => done(null, socket));
   socket.once('error', (error) => done(error, null));
 }

@@ -5,23 +5,25 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 import net from 'queuepair/net';
 import { WebSocket, WebSocketServer } from 'ws';
 
-const { caPem, server: own } = await loadOrCreateDevCertificates();
+const certificates = await devCertificates();
 
 const application = createServer();
 new WebSocketServer({ server: application }).on('connection', (socket) => {
   socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
 });
-const server = net.createServer({ cert: own.certPem, key: own.keyPem }, (socket) =>
+const server = net.createServer({ ...certificates.server }, (socket) =>
   application.emit('connection', socket),
 );
 await once(server.listen(0), 'listening');
 const { port } = server.address();
 
-const socket = new WebSocket('ws://localhost', { createConnection: () => net.connect({ port, ca: caPem }) });
+const socket = new WebSocket('ws://localhost', {
+  createConnection: () => net.connect({ port, ...certificates.client }),
+});
 await once(socket, 'open');
 for (const message of ['hello', Buffer.alloc(3_000_000)]) {
   socket.send(message);

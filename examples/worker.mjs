@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { connect, listen, RemoteBuffer } from 'queuepair';
-import { loadOrCreateDevCertificates } from 'queuepair/certificates';
+import { devCertificates } from 'queuepair/certificates';
 
 const WORKERS = 3;
 const JOBS = 24;
@@ -25,9 +25,9 @@ async function handOut() {
   const begun = new Promise((resolve) => {
     begin = resolve;
   });
-  const { server: own } = await loadOrCreateDevCertificates();
+  const certificates = await devCertificates();
 
-  const server = await listen({ cert: own.certPem, key: own.keyPem, port: 0 }, async (connection) => {
+  const server = await listen({ ...certificates.server, port: 0 }, async (connection) => {
     const grant = await connection.grant(data, { read: true });
     await connection.send(grant.remote.encode());
     if (++present === WORKERS) begin();
@@ -52,8 +52,8 @@ async function handOut() {
 }
 
 async function work() {
-  const { caPem } = await loadOrCreateDevCertificates();
-  const connection = await connect({ port: workerData.port, ca: caPem });
+  const certificates = await devCertificates();
+  const connection = await connect({ port: workerData.port, ...certificates.client });
   const data = RemoteBuffer.decode((await connection.receive()).data);
   let jobs = 0;
   for await (const message of connection) {

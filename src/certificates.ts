@@ -1,7 +1,8 @@
 /** `queuepair/certificates`: certificates for development, made when they are needed and kept in a folder. */
-export type { KeyedCertificate } from './certificates/certificate-maker.js';
+
+export { defaultCertificateDir } from './certificates/dev-certificates.js';
 export {
-  type DevCertificates,
-  defaultCertificateDir,
-  loadOrCreateDevCertificates,
-} from './certificates/dev-certificates.js';
+  type DevCertificatesOptions,
+  type DevCredentials,
+  devCertificates,
+} from './certificates/dev-credentials.js';

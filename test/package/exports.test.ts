@@ -96,10 +96,10 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair/certificates',
     values: `
-      defaultCertificateDir loadOrCreateDevCertificates
+      defaultCertificateDir devCertificates
     `,
     types: `
-      DevCertificates KeyedCertificate
+      DevCertificatesOptions DevCredentials
     `,
   },
   {
