@@ -1,7 +1,7 @@
 /** What fragments in the documents use and do not make: the reader has them, or has seen them made above. */
 
 import type { Readable, Transform, Writable } from 'node:stream';
-import type { Connection } from 'queuepair';
+import type { Connection, ConnectionHandler, Server } from 'queuepair';
 
 declare global {
   const ca: Buffer;
@@ -11,6 +11,8 @@ declare global {
   const bytes: Uint8Array;
   const memory: Uint8Array;
   const signal: AbortSignal;
+  const server: Server;
+  const serve: ConnectionHandler;
   const connection: Connection;
   const transform: Transform;
   function take(bytes: Uint8Array): void;

@@ -40,13 +40,12 @@ interface Snippet {
 
 const root = packageRoot();
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-snippets-'));
-mkdirSync(join(folder, 'node_modules', '@types'), { recursive: true });
-symlinkSync(root, join(folder, 'node_modules', 'queuepair'), 'dir');
-symlinkSync(
-  join(root, 'node_modules', '@types', 'node'),
-  join(folder, 'node_modules', '@types', 'node'),
-  'dir',
-);
+const modules = join(folder, 'node_modules');
+mkdirSync(modules);
+for (const name of readdirSync(join(root, 'node_modules'))) {
+  if (!name.startsWith('.')) symlinkSync(join(root, 'node_modules', name), join(modules, name));
+}
+symlinkSync(root, join(modules, 'queuepair'), 'dir');
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const pages = [
