@@ -6,6 +6,7 @@
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { Deque } from './deque.js';
+import { weigh } from './young-weight.js';
 
 const BLOCK_BYTES = 4096;
 /** What large pieces share. */
@@ -97,6 +98,7 @@ export class ByteQueue {
     if (slab !== undefined && slab.length - this.#slabBytes >= bytes) return slab;
     const renewed = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
     markAsUntransferable(renewed.buffer);
+    weigh(renewed.length);
     this.#slab = new WeakRef(renewed);
     this.#slabBytes = 0;
     return renewed;

@@ -162,9 +162,10 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.#port ??= await this.#device.queryPort(port);
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
-      const { sendMr, sendSlots } = this.#resources;
+      const { sendMr, sendBytes, sendSlots } = this.#resources;
       this.#sender = new MessageSender({
         mr: sendMr,
+        sendBytes,
         slots: sendSlots,
         slotBytes: this.#limits.slotBytes,
         ownSlots: this.#limits.receiveSlots,

@@ -39,8 +39,8 @@ export class IncomingStream {
     return this.#unreadBytes;
   }
 
-  /** @throws RdmaError ERR_RDMA_PROTOCOL. */
-  append(offset: number, bytes: Uint8Array, isLast: boolean): void {
+  /** `isOwn`: nobody else uses the memory of `bytes`. @throws RdmaError ERR_RDMA_PROTOCOL. */
+  append(offset: number, bytes: Uint8Array, isLast: boolean, isOwn = false): void {
     if (this.#hasEnded) throw violation(MessageFault.AFTER_END, 'it sent bytes after the end of a stream');
     if (offset !== this.#received)
       throw violation(MessageFault.WRONG_OFFSET, 'the bytes of a stream do not follow each other');
@@ -50,7 +50,8 @@ export class IncomingStream {
     if (isLast) this.#hasEnded = true;
     if (this.#isDropped || bytes.length === 0) return;
     this.#unreadBytes += bytes.length;
-    this.#bytes.copy(bytes);
+    if (isOwn) this.#bytes.push(bytes);
+    else this.#bytes.copy(bytes);
   }
 
   /** Whether bytes can be taken. */

@@ -94,7 +94,8 @@ export class MessageQueue implements FragmentSource {
     const headBytes = sentBytes === 0 ? MESSAGE_COST_BYTES : 0;
     const length = Math.min(maxBytes, data.length - sentBytes, this.#room() - headBytes);
     cut.describe(kind, 0, 0, tag, data.length);
-    cut.carry(data, sentBytes, length);
+    cut.offset = sentBytes;
+    cut.put(data, sentBytes, length);
     cut.from = message;
     message.hasBegun = true;
     message.sentBytes = sentBytes + length;

@@ -170,7 +170,7 @@ export class MessageReceiver {
         inbox.append(header, payload);
         break;
       case MessageKind.STREAM:
-        streams.onBytes(header, payload);
+        streams.onBytes(header, payload, this.#opener !== null);
         break;
       case MessageKind.RESET:
         streams.onReset(header);

@@ -1,26 +1,30 @@
 /**
- * Sends fragments: copies each with its header into a slot of the send buffer and posts it, as far as slots and the peer's
- * limit allow. Which one comes next, the outbox says.
+ * Sends fragments: copies each with its header into the send buffer and posts it, as far as that has room and the peer's limit
+ * allows. Which one comes next, the outbox says.
  *
  * It outlives links. Fragments are numbered over the life of the connection; those that the peer did not get before a link
  * ended are cut anew on the next one, from the number on that the peer says comes next.
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
-import { WrOpcode } from '../verbs/work-request.js';
+import { Deque } from './deque.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
 import { MessageQueue, type SendDone } from './message-queue.js';
 import { Cut, type FragmentSource, type Outbox } from './outbox.js';
 import type { ReceiveWindow } from './receive-window.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
+import { SendRing } from './send-ring.js';
 import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
 import type { StreamTable } from './stream-table.js';
 import type { WorkTracker } from './work-tracker.js';
 
 export interface SenderOptions {
-  /** The send buffer: `slots` pieces of `slotBytes`. */
+  /** The send buffer: the first `sendBytes` of it, which are `slotBytes` or more. */
   readonly mr: MemoryRegion;
+  readonly sendBytes: number;
+  /** Fragments that may be under way. */
   readonly slots: number;
+  /** The longest of them, with its header. */
   readonly slotBytes: number;
   /** Receives that this side gives its peer. */
   readonly ownSlots: number;
@@ -62,14 +66,17 @@ export class MessageSender {
   readonly #options: SenderOptions;
   readonly #messages: MessageQueue;
   readonly #sealed = new MessageQueue(null);
-  readonly #cuts: readonly Cut[];
-  /** Slots whose fragment the peer may not have, in their order. */
-  readonly #unacknowledged: number[] = [];
+  /** Fragments that the peer may not have, in their order. */
+  readonly #unacknowledged = new Deque<Cut>();
+  readonly #spareCuts: Cut[] = [];
+  readonly #ring: SendRing;
   readonly #quit = new QuitSource();
-  #freeSlots: number[] = [];
+  readonly #limitCut = new Cut();
   #link: SenderLink | null = null;
   #terms: PeerMessageTerms | null = null;
+  /** Bytes of the longest fragment, without and with its header and tag. */
   #fragmentBytes = 0;
+  #longestBytes = 0;
   #nextSequence: number;
   #peerLimit = 0;
   /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
@@ -81,7 +88,7 @@ export class MessageSender {
     this.#nextSequence = options.firstSequence ?? 0;
     const start = options.messageStart ?? 0;
     this.#messages = new MessageQueue(start, start);
-    this.#cuts = Array.from({ length: options.slots }, () => new Cut());
+    this.#ring = new SendRing(options.sendBytes);
     options.outbox.onReady = () => this.pump();
   }
 
@@ -104,8 +111,9 @@ export class MessageSender {
       throw violation(MessageFault.TERMS, sentence);
     }
     if (this.#terms === null) this.#takeTerms(link.terms);
-    this.#freeSlots = Array.from({ length: this.#options.slots }, (_, slot) => slot);
+    this.#ring.clear();
     this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
+    this.#longestBytes = this.#fragmentBytes + overheadBytes;
     this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
     if (this.#earlyLimit !== undefined) this.#advanceTo(this.#earlyLimit);
     this.#earlyLimit = undefined;
@@ -181,30 +189,31 @@ export class MessageSender {
     const { ownSlots, window } = this.#options;
     const link = this.#link;
     if (link === null || serialDistance(window.told, window.limit) * 2 < ownSlots) return;
-    const slot = this.#freeSlots.pop();
-    if (slot === undefined) return;
-    const cut = this.#cuts[slot] as Cut;
+    const place = this.#placeForNext();
+    if (place < 0) return;
+    const cut = this.#limitCut;
     cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
     cut.sequence = this.#nextSequence;
-    this.#post(link, slot, cut, false);
+    this.#post(link, place, cut, false);
   }
 
   /** Sends what can be sent now. */
   pump(): void {
-    const { outbox } = this.#options;
+    const { outbox, mr } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
       if (serialDistance(this.#nextSequence, this.#peerLimit) === 0) return;
-      const slot = this.#freeSlots.pop();
-      if (slot === undefined) return;
-      const cut = this.#cuts[slot] as Cut;
+      const place = this.#placeForNext();
+      if (place < 0) return;
+      const cut = this.#spareCuts.pop() ?? new Cut();
+      cut.aim(mr.bytes, place + HEADER_BYTES);
       if (!outbox.cut(cut, this.#fragmentBytes) && !this.#cutQuit(cut)) {
-        this.#freeSlots.push(slot);
+        this.#spareCuts.push(cut);
         return;
       }
       cut.sequence = this.#nextSequence;
       this.#nextSequence = serialAdd(this.#nextSequence, 1);
-      this.#unacknowledged.push(slot);
-      this.#post(link, slot, cut, true);
+      this.#unacknowledged.push(cut);
+      this.#post(link, place, cut, true);
     }
   }
 
@@ -213,7 +222,7 @@ export class MessageSender {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.detach();
-    for (const slot of this.#unacknowledged.splice(0)) this.#cuts[slot]?.release();
+    for (const cut of this.#unacknowledged.takeAll()) cut.release();
     this.#messages.fail(error);
     this.#sealed.fail(error);
     this.#options.streams.fail(error, isInOrder);
@@ -246,16 +255,16 @@ export class MessageSender {
       const sentence = 'it claims to have received fragments that were never sent';
       throw violation(MessageFault.NEVER_SENT, sentence);
     }
-    const arrived = this.#unacknowledged.splice(0, received);
-    for (const slot of this.#unacknowledged.splice(0).reverse()) {
-      const cut = this.#cuts[slot] as Cut;
+    const unacknowledged = this.#unacknowledged.takeAll();
+    const arrived = unacknowledged.splice(0, received);
+    for (const cut of unacknowledged.reverse()) {
       const { source } = cut;
       source?.rewind(cut);
-      cut.release();
+      this.#keep(cut);
       if (source !== null && source !== this.#quit) outbox.enter(source);
     }
     this.#nextSequence = peerReceived;
-    for (const slot of arrived) this.#arrived(this.#cuts[slot] as Cut);
+    for (const cut of arrived) this.#arrived(cut);
   }
 
   #takeTerms(terms: PeerMessageTerms): void {
@@ -274,26 +283,33 @@ export class MessageSender {
     return true;
   }
 
-  #post(link: SenderLink, slot: number, cut: Cut, isNumbered: boolean): void {
-    const { mr, slotBytes, window } = this.#options;
-    const at = slot * slotBytes;
+  /** Where the next fragment goes, of whatever length it will be; -1: nowhere now. */
+  #placeForNext(): number {
+    if (this.#ring.fragments === this.#options.slots) return -1;
+    return this.#ring.placeFor(this.#longestBytes);
+  }
+
+  /** Posts what was cut to `place`. */
+  #post(link: SenderLink, place: number, cut: Cut, isNumbered: boolean): void {
+    const { mr, window } = this.#options;
     window.told = window.limit;
-    const { kind, flags, sequence, stream, tag, value, data, offset, length } = cut;
-    writeHeader(mr.bytes, at, { kind, flags, sequence, limit: window.limit, stream, tag, value });
-    const payload = data.subarray(offset, offset + length);
-    const { sealer } = link;
-    if (sealer === null) mr.bytes.set(payload, at + HEADER_BYTES);
-    else sealer.seal(mr.bytes.subarray(at, at + HEADER_BYTES), payload, mr.bytes.subarray(at + HEADER_BYTES));
-    const sealBytes = sealer === null ? 0 : TAG_BYTES;
-    const sges = [{ mr, offset: at, length: HEADER_BYTES + length + sealBytes }];
-    link.tracker.post({ opcode: WrOpcode.SEND, sges }, (error) => {
+    cut.limit = window.limit;
+    writeHeader(mr.bytes, place, cut);
+    const body = place + HEADER_BYTES;
+    const bytes = HEADER_BYTES + cut.length + (link.sealer === null ? 0 : TAG_BYTES);
+    if (link.sealer !== null) {
+      const plain = mr.bytes.subarray(body, body + cut.length);
+      link.sealer.seal(mr.bytes.subarray(place, body), plain, mr.bytes.subarray(body, place + bytes));
+    }
+    this.#ring.take(place, bytes);
+    link.tracker.send(mr, place, bytes, (error) => {
       // What a link that is over did not answer, the next one tells.
       if (error !== undefined || link !== this.#link) return;
+      this.#ring.giveBack();
       if (isNumbered) {
         this.#unacknowledged.shift();
         this.#arrived(cut);
       }
-      this.#freeSlots.push(slot);
       this.pump();
       this.advertise();
     });
@@ -301,7 +317,12 @@ export class MessageSender {
 
   #arrived(cut: Cut): void {
     cut.source?.arrived(cut);
+    this.#keep(cut);
+  }
+
+  #keep(cut: Cut): void {
     cut.release();
+    this.#spareCuts.push(cut);
   }
 }
 

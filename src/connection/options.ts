@@ -27,9 +27,9 @@ export interface StreamOptions {
 }
 
 export interface DataPathOptions {
-  /** Receives for fragments of the peer, and so what the peer may have under way. Default 64. */
+  /** Receives for fragments of the peer, and so what the peer may have under way. Default 32. */
   readonly receiveSlots?: number;
-  /** Bytes of one send or receive slot, header included. Default 16 KiB. */
+  /** Bytes of one send or receive slot, header included. Default 32 KiB. */
   readonly slotBytes?: number;
   /** Messages of the peer above this are refused. Default 16 MiB. */
   readonly maxMessageBytes?: number;
@@ -108,8 +108,8 @@ export interface DataPathLimits {
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export const withDefaults = (options: DataPathOptions): DataPathLimits =>
   checkLimits({
-    receiveSlots: options.receiveSlots ?? 64,
-    slotBytes: options.slotBytes ?? 16 * 1024,
+    receiveSlots: options.receiveSlots ?? 32,
+    slotBytes: options.slotBytes ?? 32 * 1024,
     maxMessageBytes: options.maxMessageBytes ?? 16 * 1024 * 1024,
     sendQueueBytes: options.sendQueueBytes ?? 64 * 1024 * 1024,
     maxOperations: options.maxOperations ?? 1024,

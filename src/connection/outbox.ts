@@ -5,22 +5,33 @@
  * Invariants: a source that may not send costs nothing; one that may is in the ring once.
  */
 import { Deque } from './deque.js';
-import type { MessageKind } from './message-header.js';
+import type { MessageHeader, MessageKind } from './message-header.js';
 
-/** One fragment that was cut from a source. Each send slot has one, which is used again and again. */
-export class Cut {
+const NO_BYTES = new Uint8Array(0);
+
+/** One fragment that was cut from a source. It is used again and again. */
+export class Cut implements MessageHeader {
   source: FragmentSource | null = null;
   /** What the source has cut it from. */
   from: unknown = null;
   kind: MessageKind = 0;
   flags = 0;
+  sequence = 0;
+  limit = 0;
   stream = 0;
   tag = 0;
   value = 0;
-  data: Uint8Array = NO_BYTES;
+  /** Bytes of the source before it, where the source counts them, and of its payload. */
   offset = 0;
   length = 0;
-  sequence = 0;
+  #memory: Uint8Array = NO_BYTES;
+  #at = 0;
+
+  /** The payload goes to `memory`, from `at` on. */
+  aim(memory: Uint8Array, at: number): void {
+    this.#memory = memory;
+    this.#at = at;
+  }
 
   /** Sets all that goes on the wire, without payload. */
   describe(kind: MessageKind, stream: number, flags: number, tag: number, value: number): void {
@@ -29,33 +40,30 @@ export class Cut {
     this.flags = flags;
     this.tag = tag;
     this.value = value;
-    this.data = NO_BYTES;
     this.offset = 0;
     this.length = 0;
   }
 
-  carry(data: Uint8Array, offset: number, length: number): void {
-    this.data = data;
-    this.offset = offset;
-    this.length = length;
+  /** Copies bytes of `data` behind the payload that is there. */
+  put(data: Uint8Array, offset: number, length: number): void {
+    const isWhole = length === data.length;
+    this.#memory.set(isWhole ? data : data.subarray(offset, offset + length), this.#at + this.length);
+    this.length += length;
   }
 
   /** Holds nothing any more, so that memory of the program can go. */
   release(): void {
     this.source = null;
     this.from = null;
-    this.data = NO_BYTES;
   }
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 export interface FragmentSource {
   /** Kept by the outbox. */
   isQueued: boolean;
   /** Whether a fragment may leave now. */
   readonly isReady: boolean;
-  /** Cuts the next fragment, of `maxBytes` at most. */
+  /** Cuts the next fragment, of `maxBytes` at most, and puts its payload where `cut` is aimed. */
   take(cut: Cut, maxBytes: number): void;
   /** The peer has it. */
   arrived(cut: Cut): void;

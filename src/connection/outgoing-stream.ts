@@ -1,5 +1,6 @@
 /**
- * Our direction of a stream: bytes that wait to be sent or for the peer to have them, within the limit that the peer told.
+ * Our direction of a stream: bytes that wait to be sent or for the peer to have them, within the limit that the peer told. A
+ * fragment takes as many of them as it has room for, of however many writes.
  *
  * Invariant: it ends once, by FIN or by a reset; every write is done once.
  */
@@ -14,7 +15,6 @@ import { serialAdd, serialDistance } from './serial-number.js';
 interface Piece {
   readonly data: Uint8Array;
   readonly done: SendDone;
-  sentBytes: number;
 }
 
 export class OutgoingStream implements FragmentSource {
@@ -24,9 +24,13 @@ export class OutgoingStream implements FragmentSource {
   readonly #stream: number;
   readonly #flags: number;
   readonly #onOver: () => void;
-  /** Pieces of which not all was cut, and those that are cut and have not arrived. */
-  readonly #waiting = new Deque<Piece>();
-  readonly #cut = new Deque<Piece>();
+  /** Pieces of which not all has arrived. */
+  readonly #pieces = new Deque<Piece>();
+  /** Bytes of the first one that have arrived. */
+  #arrivedBytes = 0;
+  /** Pieces of which all was cut, and bytes that were cut of the one behind them. */
+  #cutPieces = 0;
+  #cutBytes = 0;
   #sent: number;
   #waitingBytes = 0;
   #end: SendDone | null = null;
@@ -59,16 +63,16 @@ export class OutgoingStream implements FragmentSource {
   }
 
   get hasUnsent(): boolean {
-    return !this.#isReset && (this.#waiting.length > 0 || (this.#end !== null && !this.#finWasCut));
+    return !this.#isReset && (this.#waitingBytes > 0 || (this.#end !== null && !this.#finWasCut));
   }
 
   get isReady(): boolean {
     if (!this.hasUnsent) return false;
-    return this.#waiting.length === 0 || this.#room() > 0;
+    return this.#waitingBytes === 0 || this.#room() > 0;
   }
 
   write(data: Uint8Array, done: SendDone): void {
-    this.#waiting.push({ data, done, sentBytes: 0 });
+    this.#pieces.push({ data, done });
     this.#waitingBytes += data.length;
   }
 
@@ -77,31 +81,24 @@ export class OutgoingStream implements FragmentSource {
   }
 
   take(cut: Cut, maxBytes: number): void {
-    const piece = this.#waiting.at(0);
-    const offset = piece?.sentBytes ?? 0;
-    const length = piece === undefined ? 0 : Math.min(maxBytes, piece.data.length - offset, this.#room());
-    const isLastOfPiece = piece !== undefined && offset + length === piece.data.length;
-    const isLast = piece === undefined || (isLastOfPiece && this.#waiting.length === 1);
-    const hasFin = this.#end !== null && isLast;
+    const length = Math.min(maxBytes, this.#waitingBytes, this.#room());
+    const hasFin = this.#end !== null && length === this.#waitingBytes;
+    if (hasFin) this.#finWasCut = true;
     const flags = this.#flags | (hasFin ? MessageFlag.FIN : 0);
     cut.describe(MessageKind.STREAM, this.#stream, flags, 0, this.#sent);
-    cut.from = piece ?? null;
-    if (hasFin) this.#finWasCut = true;
-    if (piece === undefined) return;
-    cut.carry(piece.data, offset, length);
-    piece.sentBytes += length;
+    this.#fill(cut, length);
     this.#waitingBytes -= length;
     this.#sent = serialAdd(this.#sent, length);
-    if (!isLastOfPiece) return;
-    this.#waiting.shift();
-    this.#cut.push(piece);
   }
 
   arrived(cut: Cut): void {
-    const piece = cut.from as Piece | null;
     const hasFin = (cut.flags & MessageFlag.FIN) !== 0;
-    if (piece !== null && this.#cut.at(0) === piece && cut.offset + cut.length === piece.data.length) {
-      this.#cut.shift();
+    this.#arrivedBytes += cut.length;
+    for (let piece = this.#pieces.at(0); piece !== undefined; piece = this.#pieces.at(0)) {
+      if (this.#arrivedBytes < piece.data.length) break;
+      this.#arrivedBytes -= piece.data.length;
+      this.#pieces.shift();
+      this.#cutPieces--;
       piece.done(undefined);
     }
     if (!hasFin || this.#isReset) return;
@@ -112,14 +109,13 @@ export class OutgoingStream implements FragmentSource {
 
   rewind(cut: Cut): void {
     if (this.#isReset) return;
-    const piece = cut.from as Piece | null;
     if ((cut.flags & MessageFlag.FIN) !== 0) this.#finWasCut = false;
-    if (piece === null) return;
-    if (piece.sentBytes === piece.data.length) {
-      this.#cut.pop();
-      this.#waiting.unshift(piece);
+    for (let left = cut.length; left > 0; ) {
+      if (this.#cutBytes === 0) this.#cutBytes = this.#pieceAt(--this.#cutPieces).data.length;
+      const part = Math.min(left, this.#cutBytes);
+      this.#cutBytes -= part;
+      left -= part;
     }
-    piece.sentBytes = cut.offset;
     this.#waitingBytes += cut.length;
     this.#sent = serialAdd(this.#sent, -cut.length);
   }
@@ -128,7 +124,9 @@ export class OutgoingStream implements FragmentSource {
   reset(error: RdmaError): void {
     this.#isReset = true;
     this.#waitingBytes = 0;
-    const pieces = [...this.#cut.takeAll(), ...this.#waiting.takeAll()];
+    const pieces = this.#pieces.takeAll();
+    this.#cutPieces = 0;
+    this.#cutBytes = 0;
     for (const { done } of pieces) done(error);
     const end = this.#end;
     // A reset and the end of the connection may both come here.
@@ -140,6 +138,24 @@ export class OutgoingStream implements FragmentSource {
   resetArrived(): void {
     this.#isOver = true;
     this.#onOver();
+  }
+
+  /** Puts the next bytes that wait into `cut`. */
+  #fill(cut: Cut, length: number): void {
+    for (let left = length; left > 0; ) {
+      const { data } = this.#pieceAt(this.#cutPieces);
+      const part = Math.min(left, data.length - this.#cutBytes);
+      cut.put(data, this.#cutBytes, part);
+      left -= part;
+      this.#cutBytes += part;
+      if (this.#cutBytes < data.length) return;
+      this.#cutBytes = 0;
+      this.#cutPieces++;
+    }
+  }
+
+  #pieceAt(index: number): Piece {
+    return this.#pieces.at(index) as Piece;
   }
 
   #room(): number {

@@ -23,7 +23,9 @@ import { TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { remoteAccess } from './transitions.js';
 
+/** Fragments under way, and how many of the longest there is room for. */
 const SEND_SLOTS = 32;
+const LONGEST_FRAGMENTS = 16;
 const MAX_SEND_WR = 128;
 /** Header and tag. */
 const SMALL_PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
@@ -99,9 +101,14 @@ export class ConnectionResources {
     return present(this.#sendMr);
   }
 
-  /** Where in the send buffer there is room for the messages that prove a link, behind the slots. */
+  /** Bytes of the send buffer that are for fragments. */
+  get sendBytes(): number {
+    return LONGEST_FRAGMENTS * this.limits.slotBytes;
+  }
+
+  /** Where in the send buffer there is room for the messages that prove a link, behind the fragments. */
   get proofAt(): { readonly small: number; readonly full: number } {
-    const small = SEND_SLOTS * this.limits.slotBytes;
+    const small = this.sendBytes;
     return { small, full: small + SMALL_PROOF_BYTES };
   }
 

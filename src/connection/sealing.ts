@@ -9,6 +9,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import type { DirectionKeys } from '../session/session-data.js';
 import { RdmaError } from '../verbs/errors.js';
+import { weigh } from './young-weight.js';
 
 export const TAG_BYTES = 16;
 const CIPHER = 'aes-256-gcm';
@@ -56,7 +57,10 @@ export class Sealer {
     this.#schedule = new KeySchedule(keys, piecesPerKey, firstPiece);
   }
 
-  /** Writes `plain`, encrypted, and a tag of TAG_BYTES to `out`. The tag also covers `header`, which stays readable. */
+  /**
+   * Writes `plain`, encrypted, and a tag of TAG_BYTES to `out`, which may begin where `plain` does. The tag also covers `header`,
+   * which stays readable.
+   */
   seal(header: Uint8Array, plain: Uint8Array, out: Uint8Array): void {
     const schedule = this.#schedule;
     schedule.advance();
@@ -64,6 +68,7 @@ export class Sealer {
     cipher.setAAD(header);
     out.set(cipher.update(plain), 0);
     cipher.final();
+    weigh(plain.length);
     out.set(cipher.getAuthTag(), plain.length);
   }
 }
@@ -86,6 +91,7 @@ export class Opener {
     decipher.setAAD(header);
     decipher.setAuthTag(sealed.subarray(end));
     const plain = decipher.update(sealed.subarray(0, end));
+    weigh(end);
     try {
       decipher.final();
     } catch {

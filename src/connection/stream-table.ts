@@ -262,8 +262,8 @@ export class StreamTable {
 
   // --- fragments of the peer ----------------------------------------------------------------------------------------
 
-  /** @throws RdmaError ERR_RDMA_PROTOCOL, as all below. */
-  onBytes(header: MessageHeader, payload: Uint8Array): void {
+  /** `isOwn`: nobody else uses the memory of `payload`. @throws RdmaError ERR_RDMA_PROTOCOL, as all below. */
+  onBytes(header: MessageHeader, payload: Uint8Array, isOwn = false): void {
     const id = idOf(header);
     const isFirst = id < 0 && -id > this.#openedByPeer;
     const stream = isFirst ? this.#openPeers(id) : this.#streams.get(id);
@@ -271,7 +271,7 @@ export class StreamTable {
     const isLast = (header.flags & MessageFlag.FIN) !== 0;
     if (payload.length === 0 && !isFirst && !isLast)
       throw violation(MessageFault.EMPTY_FRAGMENT, 'a fragment is empty');
-    stream.in.append(header.value, payload, isLast);
+    stream.in.append(header.value, payload, isLast, isOwn);
     const events = this.#events;
     if (isFirst) events.onOpened(id);
     if (stream.resetCode === null && (payload.length > 0 || isLast)) events.onReadable(id);

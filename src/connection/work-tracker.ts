@@ -3,10 +3,11 @@
  * completes. All of it ends exactly once: with its completion, or with the error that ended the link.
  */
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
-import { SendFlags, type SendWorkRequest } from '../verbs/work-request.js';
+import { SendFlags, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
 
 /** Called once, with `undefined` on success. */
 export type WorkDone = (error: RdmaError | undefined) => void;
@@ -47,17 +48,28 @@ export class WorkTracker {
 
   /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. */
   post(work: Work, done: WorkDone): void {
-    if (this.#failure !== undefined) {
-      const failure = this.#failure;
+    const wrId = this.#nextId++;
+    this.#post({ ...work, wrId, flags: (work.flags ?? 0) | SendFlags.SIGNALED }, done);
+  }
+
+  /** As `post`: a SEND of memory of `mr`. Always of one shape, as the data path makes it for every fragment. */
+  send(mr: MemoryRegion, offset: number, length: number, done: WorkDone): void {
+    const wrId = this.#nextId++;
+    const sges = [{ mr, offset, length }];
+    this.#post({ wrId, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges }, done);
+  }
+
+  #post(request: SendWorkRequest, done: WorkDone): void {
+    const failure = this.#failure;
+    if (failure !== undefined) {
       queueMicrotask(() => done(failure));
       return;
     }
-    const wrId = this.#nextId++;
-    this.#open.set(wrId, done);
+    this.#open.set(request.wrId, done);
     try {
-      this.#qp.postSend({ ...work, wrId, flags: (work.flags ?? 0) | SendFlags.SIGNALED });
+      this.#qp.postSend(request);
     } catch (error) {
-      this.#open.delete(wrId);
+      this.#open.delete(request.wrId);
       queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));
     }
   }

@@ -78,6 +78,7 @@ export class End {
     });
     this.sender = new MessageSender({
       mr: this.sendMr,
+      sendBytes: SLOTS * SLOT_BYTES,
       slots: SLOTS,
       slotBytes: SLOT_BYTES,
       ownSlots: SLOTS,

@@ -22,6 +22,7 @@ function queueOf(count: number): { queue: MessageQueue; outcomes: (RdmaError | u
 
 function cutOne(queue: MessageQueue, bytes: number): Cut {
   const cut = new Cut();
+  cut.aim(new Uint8Array(bytes), 0);
   queue.take(cut, bytes);
   return cut;
 }

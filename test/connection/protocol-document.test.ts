@@ -283,6 +283,7 @@ function receiver(): (fragment: Uint8Array) => void {
   });
   const sender = new MessageSender({
     mr: new WatchedMemory(SLOTS * SLOT_BYTES),
+    sendBytes: SLOTS * SLOT_BYTES,
     slots: SLOTS,
     slotBytes: SLOT_BYTES,
     ownSlots: SLOTS,

@@ -79,7 +79,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'work-unposted-pending',
     wrong: 'Work that could not be posted counts as under way.',
     file: 'connection/work-tracker',
-    find: '    } catch (error) {\n      this.#open.delete(wrId);\n',
+    find: '    } catch (error) {\n      this.#open.delete(request.wrId);\n',
     replace: '    } catch (error) {\n',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
   },

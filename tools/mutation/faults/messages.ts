@@ -4,6 +4,30 @@ import { CONNECTION_JUDGES } from '../judge-lists.js';
 
 export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
+    id: 'send-ring-forgets-left-out',
+    wrong:
+      'Bytes that were left out at the end of the send buffer count as free: two fragments may share memory.',
+    file: 'connection/send-ring',
+    find: '    this.#used += skipped + bytes;\n',
+    replace: '    this.#used += bytes;\n',
+    judges: ['test/connection/send-ring'],
+  },
+  {
+    id: 'send-ring-never-whole',
+    wrong: 'A send buffer that is empty has no room for the longest fragment.',
+    file: 'connection/send-ring',
+    find: '    if (this.#used === 0) this.#next = 0;\n',
+    replace: '',
+    judges: ['test/connection/send-ring'],
+  },
+  {
+    id: 'more-fragments-than-places',
+    wrong: 'More fragments are under way than the send queue has places for.',
+    file: 'connection/message-sender',
+    find: '    if (this.#ring.fragments === this.#options.slots) return -1;\n',
+    replace: '',
+  },
+  {
     id: 'fragment-beyond-message',
     wrong: 'A fragment may reach one byte beyond its message.',
     file: 'connection/message-inbox',

@@ -39,8 +39,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'arrived-sent-again',
       wrong: 'Fragments that the peer has are sent again after a recovery.',
       file: 'connection/message-sender',
-      find: 'const arrived = this.#unacknowledged.splice(0, received);',
-      replace: 'const arrived = this.#unacknowledged.splice(0, 0);',
+      find: 'const arrived = unacknowledged.splice(0, received);',
+      replace: 'const arrived = unacknowledged.splice(0, 0);',
     },
     {
       id: 'numbers-go-on',
@@ -53,8 +53,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'rewound-in-order',
       wrong: 'Fragments are rewound from the first to the last.',
       file: 'connection/message-sender',
-      find: 'this.#unacknowledged.splice(0).reverse()',
-      replace: 'this.#unacknowledged.splice(0)',
+      find: 'unacknowledged.reverse()',
+      replace: 'unacknowledged',
     },
     {
       id: 'messages-left-hanging',

@@ -120,6 +120,7 @@ export class MessageWorld {
     });
     this.sender = new MessageSender({
       mr: this.#sendMr,
+      sendBytes: slots * slotBytes,
       slots,
       slotBytes,
       ownSlots: slots,
@@ -466,14 +467,15 @@ export class MessageWorld {
     return qp;
   }
 
-  /** What leaves must be a fragment that the peer takes, in a slot that is free. */
+  /** What leaves must be a fragment that the peer takes, where no other is under way. */
   #onSend(qp: WatchedQp, sge: Sge): void {
     const { slots, slotBytes, peerSlotBytes } = this.plan;
     const at = sge.offset ?? 0;
     const length = sge.length ?? 0;
-    must(at % slotBytes === 0 && at < slots * slotBytes && length <= slotBytes, 'a fragment lies in a slot');
+    must(at >= 0 && at + length <= slots * slotBytes, 'a fragment lies in the send buffer');
+    must(length <= slotBytes, 'a fragment is no longer than is agreed');
     must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
-    must(!qp.sends.some(({ sges }) => sges?.[0]?.offset === at), 'a slot in use is not used again');
+    must(!qp.sends.some(({ sges }) => overlaps(sges?.[0], at, length)), 'memory under way is not used again');
     this.#sendMr.accept(at, length);
     const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes);
     const payload = this.#openSent(this.#sendMr.bytes.subarray(at, at + length));
@@ -534,4 +536,10 @@ function refusalOf(action: () => void): string | null {
   } catch (error) {
     return error instanceof RdmaError ? error.code : String(error);
   }
+}
+
+function overlaps(sge: Sge | undefined, at: number, length: number): boolean {
+  if (sge === undefined) return false;
+  const { offset = 0, length: taken = 0 } = sge;
+  return offset < at + length && at < offset + taken;
 }
