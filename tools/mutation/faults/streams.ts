@@ -10,6 +10,7 @@ export const STREAM_FAULTS = faultsOf(
   'connection',
   [
     'test/connection/streams',
+    'test/connection/outgoing-stream',
     'test/connection/message-flow',
     'test/connection/message-pair',
     'fuzz:messages',

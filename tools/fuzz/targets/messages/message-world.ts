@@ -474,6 +474,7 @@ export class MessageWorld {
     const length = sge.length ?? 0;
     must(at >= 0 && at + length <= slots * slotBytes, 'a fragment lies in the send buffer');
     must(length <= slotBytes, 'a fragment is no longer than is agreed');
+    must(qp.sends.length < slots, 'no more fragments are under way than there are places');
     must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
     must(!qp.sends.some(({ sges }) => overlaps(sges?.[0], at, length)), 'memory under way is not used again');
     this.#sendMr.accept(at, length);
