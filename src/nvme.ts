@@ -6,8 +6,14 @@ export type { NvmeBackend, NvmeWriteOptions } from './nvme/backend.js';
 export { type FileBackend, type FileBackendOptions, fileBackend } from './nvme/backends/file-backend.js';
 export { type MemoryBackendOptions, memoryBackend } from './nvme/backends/memory-backend.js';
 export type { NvmeCallOptions, NvmeHostWriteOptions, NvmeNamespace } from './nvme/host/namespace.js';
-export { connectNvme, discoverNvme, type NvmeController, type NvmeIdentity } from './nvme/host/nvme-host.js';
-export type { ConnectNvmeOptions, DiscoverNvmeOptions } from './nvme/host/options.js';
+export {
+  connectNvme,
+  discoverNvme,
+  type NvmeController,
+  type NvmeControllerEvents,
+  type NvmeIdentity,
+} from './nvme/host/nvme-host.js';
+export type { ConnectNvmeOptions, DiscoverNvmeOptions, NvmeReconnectOptions } from './nvme/host/options.js';
 export { type NvmeHost, NvmeTarget, type NvmeTargetEvents, serveNvme } from './nvme/target/nvme-target.js';
 export type { NvmeSubsystemOptions, ServeNvmeOptions } from './nvme/target/options.js';
 export type { DiscoveredSubsystem } from './nvme/wire/log-pages.js';

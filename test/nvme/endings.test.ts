@@ -1,20 +1,18 @@
 /** How queues and controllers end: hosts that leave, fall silent, lie or come again, and backends that fail or take their time. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { CmConnection } from '../../src/cm/cm-connection.js';
 import { CmIncoming } from '../../src/cm/cm-server.js';
 import type { NvmeBackend } from '../../src/nvme/backend.js';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
 import { LIMITS } from '../../src/nvme/target/limits.js';
-import { type NvmeHost, type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
+import type { NvmeHost, NvmeTarget } from '../../src/nvme/target/nvme-target.js';
 import type { ServeNvmeOptions } from '../../src/nvme/target/options.js';
 import { TargetQueue } from '../../src/nvme/target/target-queue.js';
 import { AdminOpcode, IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
 import { queueRequest, RejectStatus } from '../../src/nvme/wire/private-data.js';
 import { nvmeStatusName, Status } from '../../src/nvme/wire/status.js';
-import { openDevice } from '../../src/open-device.js';
-import type { Device } from '../../src/verbs/device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import {
   ENABLED,
@@ -25,22 +23,11 @@ import {
   type To,
 } from '../../testkit/nvme-raw-host.js';
 import { within } from '../../testkit/within.js';
+import { expectEmpty, gatedBackend, NQN, placeOf, serve, useDevices } from './disk-world.js';
 
-const NQN = 'nqn.2026-01.test:disk';
 const SOON_MILLIS = 15_000;
 
-let targetDevice: Device;
-let hostDevice: Device;
-
-before(async () => {
-  targetDevice = await openDevice('soft:127.0.0.3');
-  hostDevice = await openDevice('soft:127.0.0.2');
-});
-
-after(async () => {
-  await hostDevice.close();
-  await targetDevice.close();
-});
+const devices = useDevices();
 
 /** A target whose device is as before when it is closed. */
 class Served implements AsyncDisposable {
@@ -48,10 +35,8 @@ class Served implements AsyncDisposable {
   readonly to: To;
 
   static async open(backend: NvmeBackend, options: Partial<ServeNvmeOptions> = {}): Promise<Served> {
-    const subsystems = { [NQN]: { namespaces: [backend] } };
-    const target = await serveNvme({ device: targetDevice, port: 0, subsystems, ...options });
-    const { udpPort } = await targetDevice.queryPort();
-    return new Served(target, { host: '127.0.0.3', port: target.address.port, udpPort });
+    const target = await serve(devices, backend, options);
+    return new Served(target, await placeOf(devices, target));
   }
 
   private constructor(target: NvmeTarget, to: To) {
@@ -60,10 +45,10 @@ class Served implements AsyncDisposable {
   }
 
   async host(keepAliveMillis = 0): Promise<{ admin: RawQueue; io: RawQueue; controllerId: number }> {
-    const admin = await RawQueue.open(hostDevice, this.to);
+    const admin = await RawQueue.open(devices.host, this.to);
     const { resultLow: controllerId } = await runConnect(admin, { nqn: NQN, keepAliveMillis });
     await setProperty(admin, Property.CC, ENABLED);
-    const io = await RawQueue.open(hostDevice, this.to, { qid: 1, entries: 16 });
+    const io = await RawQueue.open(devices.host, this.to, { qid: 1, entries: 16 });
     const { status } = await runConnect(io, { nqn: NQN, controllerId });
     assert.equal(status, Status.SUCCESS);
     return { admin, io, controllerId };
@@ -75,8 +60,7 @@ class Served implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.target.close();
-    const left = Object.entries(targetDevice.census()).filter(([, count]) => count !== 0);
-    assert.deepEqual(left, []);
+    expectEmpty(devices.target);
   }
 }
 
@@ -84,29 +68,7 @@ const block = (opcode: number) => ({ opcode, nsid: 1, cdw12: 0 });
 const ONE = { kind: 'keyed', length: 4096 } as const;
 
 /** Waits for the test's word in every read and write. */
-function slowBackend(): { backend: NvmeBackend; goOn: () => void; calls: string[] } {
-  const inner = memoryBackend(1 << 20);
-  const calls: string[] = [];
-  let goOn = (): void => {};
-  const gate = new Promise<void>((resolve) => {
-    goOn = resolve;
-  });
-  const backend: NvmeBackend = {
-    ...inner,
-    read: async (offset, into) => {
-      calls.push('read');
-      await gate;
-      inner.read(offset, into);
-    },
-    write: async (offset, from, options) => {
-      calls.push('write');
-      await gate;
-      inner.write(offset, from, options);
-      calls.push('written');
-    },
-  };
-  return { backend, goOn, calls };
-}
+const slowBackend = () => gatedBackend(1 << 20, (name) => name === 'read' || name === 'write');
 
 test('a host that disconnects is gone with its queues, and another one does not notice', async () => {
   await using served = await Served.open(memoryBackend(1 << 20));
@@ -204,7 +166,7 @@ test('a host that comes again waits until what it had asked for before is done',
   while (calls.length === 0) await getProperty(admin, Property.CSTS);
   await io[Symbol.asyncDispose]();
   await admin[Symbol.asyncDispose]();
-  const again = await RawQueue.open(hostDevice, served.to);
+  const again = await RawQueue.open(devices.host, served.to);
   const connecting = runConnect(again, { nqn: NQN }).then(() => calls.push('connected'));
   await assert.rejects(within(connecting, 300), /nothing came/);
   goOn();
@@ -236,7 +198,7 @@ test('more data than there are buffers waits for its turn, and all of it arrives
     read: async (_, into) => void into.fill(7),
   });
   const { io, admin, controllerId } = await served.host();
-  const more = await RawQueue.open(hostDevice, served.to, { qid: 2, entries: 32 });
+  const more = await RawQueue.open(devices.host, served.to, { qid: 2, entries: 32 });
   await runConnect(more, { nqn: NQN, controllerId });
   goOn();
   const megabyte = { opcode: IoOpcode.READ, nsid: 1, cdw12: 255 };
@@ -255,7 +217,7 @@ test('a queue beyond the limits is refused by rdma_cm, with the reason in its pr
     queueEntries: 32,
   });
   const refusedFor = async (options: Parameters<typeof RawQueue.open>[2]): Promise<number> => {
-    const error = await RawQueue.open(hostDevice, served.to, options).then(
+    const error = await RawQueue.open(devices.host, served.to, options).then(
       () => assert.fail('accepted'),
       (thrown: unknown) => thrown,
     );
@@ -280,7 +242,7 @@ test('a queue beyond the limits is refused by rdma_cm, with the reason in its pr
 test('more hosts than controllers are told to come later', async () => {
   await using served = await Served.open(memoryBackend(1 << 20), { controllers: 1 });
   const { io, admin } = await served.host();
-  const second = await RawQueue.open(hostDevice, served.to);
+  const second = await RawQueue.open(devices.host, served.to);
   assert.equal(
     (await runConnect(second, { nqn: NQN })).status,
     Status.CONNECT_CONTROLLER_BUSY,
@@ -308,7 +270,7 @@ test('a host whose former controller still lives waits until backends are done w
   const { io, admin } = await served.host();
   io.send(block(IoOpcode.WRITE), { kind: 'capsule', bytes: new Uint8Array(4096) });
   while (calls.length === 0) await getProperty(admin, Property.CSTS);
-  const again = await RawQueue.open(hostDevice, served.to);
+  const again = await RawQueue.open(devices.host, served.to);
   const connecting = runConnect(again, { nqn: NQN }).then(() => calls.push('connected'));
   await assert.rejects(within(connecting, 300), /nothing came/);
   goOn();
@@ -328,9 +290,9 @@ test('a Connect that waits for what its host left behind is not late, and one th
   const { io, admin } = await served.host();
   io.send(block(IoOpcode.WRITE), { kind: 'capsule', bytes: new Uint8Array(4096) });
   while (calls.length === 0) await getProperty(admin, Property.CSTS);
-  const again = await RawQueue.open(hostDevice, served.to);
+  const again = await RawQueue.open(devices.host, served.to);
   const connecting = runConnect(again, { nqn: NQN });
-  const silent = await RawQueue.open(hostDevice, served.to);
+  const silent = await RawQueue.open(devices.host, served.to);
   await assert.rejects(within(connecting, 300), /nothing came/);
   aheadMillis = 15_000;
   await within(silent.connection.ended, SOON_MILLIS);
@@ -423,7 +385,7 @@ test('a target that is closed while a host comes leaves nobody connected', async
     await gate;
     return connection;
   });
-  const queue = await RawQueue.open(hostDevice, served.to);
+  const queue = await RawQueue.open(devices.host, served.to);
   const closing = served.target.close();
   const isEarly = await within(closing, 100).then(
     () => true,

@@ -1,106 +1,76 @@
 /** Our host and our target on two soft devices: disks that are found, read, written, refused and lost. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { NvmeBackend } from '../../src/nvme/backend.js';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
-import { connectNvme, discoverNvme, type NvmeController } from '../../src/nvme/host/nvme-host.js';
-import type { ConnectNvmeOptions } from '../../src/nvme/host/options.js';
-import { type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
-import type { ServeNvmeOptions } from '../../src/nvme/target/options.js';
-import { openDevice } from '../../src/open-device.js';
-import type { Device } from '../../src/verbs/device.js';
+import { connectNvme, discoverNvme } from '../../src/nvme/host/nvme-host.js';
 import { pattern } from '../../testkit/craft-packet.js';
 import { within } from '../../testkit/within.js';
+import { HOST_NQN, inWorld, NQN, useDevices } from './disk-world.js';
 
-const NQN = 'nqn.2026-01.test:disk';
-const HOST_NQN = 'nqn.2026-01.test:host';
 const DISK_BYTES = 8 << 20;
 
-let targetDevice: Device;
-let hostDevice: Device;
-
-before(async () => {
-  targetDevice = await openDevice('soft:127.0.0.3');
-  hostDevice = await openDevice('soft:127.0.0.2');
-});
-
-after(async () => {
-  await hostDevice.close();
-  await targetDevice.close();
-});
-
-type Reach = Pick<ConnectNvmeOptions, 'device' | 'host' | 'port' | 'udpPort' | 'hostNqn'>;
-
-interface World {
-  readonly target: NvmeTarget;
-  readonly reach: Reach;
-  connect(options?: Partial<ConnectNvmeOptions>): Promise<NvmeController>;
-}
-
-/** Both devices are as before when `work` is over. */
-async function inWorld(
-  backend: NvmeBackend,
-  work: (world: World) => Promise<void>,
-  options: Partial<ServeNvmeOptions> = {},
-): Promise<void> {
-  const target = await serveNvme({
-    device: targetDevice,
-    port: 0,
-    subsystems: { [NQN]: { namespaces: [backend] } },
-    ...options,
-  });
-  const { udpPort } = await targetDevice.queryPort();
-  const { port } = target.address;
-  const reach = { device: hostDevice, host: '127.0.0.3', port, udpPort, hostNqn: HOST_NQN };
-  try {
-    await work({ target, reach, connect: (more) => connectNvme({ ...reach, nqn: NQN, ...more }) });
-  } finally {
-    await target.close();
-  }
-  for (const device of [hostDevice, targetDevice]) {
-    assert.deepEqual(
-      Object.entries(device.census()).filter(([, count]) => count !== 0),
-      [],
-    );
-  }
-}
+const devices = useDevices();
 
 test('a disk is found by its name, and what is written is read again', async () => {
-  await inWorld(memoryBackend(DISK_BYTES, { blockBytes: 512 }), async ({ reach, connect, target }) => {
-    const found = await discoverNvme(reach);
-    assert.deepEqual(
-      found.find(({ isDiscovery }) => !isDiscovery),
-      {
-        nqn: NQN,
-        host: '127.0.0.3',
-        port: reach.port,
-        isDiscovery: false,
-      },
-    );
-    const controller = await connect({ queues: 2 });
-    assert.equal(controller.identity.model, 'queuepair');
+  await inWorld(
+    devices,
+    memoryBackend(DISK_BYTES, { blockBytes: 512 }),
+    async ({ reach, connect, target }) => {
+      const found = await discoverNvme(reach);
+      assert.deepEqual(
+        found.find(({ isDiscovery }) => !isDiscovery),
+        {
+          nqn: NQN,
+          host: '127.0.0.3',
+          port: reach.port,
+          isDiscovery: false,
+        },
+      );
+      const controller = await connect({ queues: 2 });
+      assert.equal(controller.identity.model, 'queuepair');
+      const disk = controller.namespace(1);
+      assert.deepEqual([disk.sizeBytes, disk.blockBytes], [DISK_BYTES, 512]);
+      const bytes = pattern(3 << 20);
+      await disk.write(512, bytes, { durable: true });
+      await disk.write(DISK_BYTES - 512, bytes.subarray(0, 512));
+      await disk.flush();
+      const again = new Uint8Array(bytes.length);
+      await disk.read(512, again);
+      assert.ok(Buffer.from(again).equals(bytes));
+      await disk.writeZeroes(512, 1024);
+      await disk.trim(1536, 512);
+      await disk.read(0, again.subarray(0, 4096));
+      assert.ok(again.subarray(0, 2048).every((byte) => byte === 0));
+      assert.ok(Buffer.from(again.subarray(2048, 4096)).equals(bytes.subarray(1536, 3584)));
+      assert.equal(target.counters()['queues'], 3);
+      await controller.close();
+      assert.equal(await controller.closed, 'this end closed it');
+    },
+  );
+});
+
+test('a disk is compared with bytes, block by block, and found equal or not', async () => {
+  await inWorld(devices, memoryBackend(DISK_BYTES, { blockBytes: 512 }), async ({ connect }) => {
+    await using controller = await connect();
     const disk = controller.namespace(1);
-    assert.deepEqual([disk.sizeBytes, disk.blockBytes], [DISK_BYTES, 512]);
-    const bytes = pattern(3 << 20);
-    await disk.write(512, bytes, { durable: true });
-    await disk.write(DISK_BYTES - 512, bytes.subarray(0, 512));
+    const bytes = pattern(300 * 1024);
+    await disk.write(512, bytes);
+    assert.ok(disk.canCompare);
+    assert.equal(await disk.compare(512, bytes), true);
+    assert.equal(await disk.compare(512, bytes.subarray(0, 512)), true, 'in the capsule');
+    for (const at of [0, 511, 70_000, bytes.length - 1]) {
+      const other = bytes.slice();
+      other[at] = (other[at] ?? 0) ^ 1;
+      assert.equal(await disk.compare(512, other), false, `byte ${at}`);
+    }
+    await assert.rejects(disk.compare(DISK_BYTES, bytes), /beyond the end/);
     await disk.flush();
-    const again = new Uint8Array(bytes.length);
-    await disk.read(512, again);
-    assert.ok(Buffer.from(again).equals(bytes));
-    await disk.writeZeroes(512, 1024);
-    await disk.trim(1536, 512);
-    await disk.read(0, again.subarray(0, 4096));
-    assert.ok(again.subarray(0, 2048).every((byte) => byte === 0));
-    assert.ok(Buffer.from(again.subarray(2048, 4096)).equals(bytes.subarray(1536, 3584)));
-    assert.equal(target.counters()['queues'], 3);
-    await controller.close();
-    assert.equal(await controller.closed, 'this end closed it');
   });
 });
 
 test('many reads and writes at a time all arrive where they belong', async () => {
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect }) => {
     await using controller = await connect({ queueEntries: 8 });
     const disk = controller.namespace(1);
     const blocks = Array.from({ length: 300 }, (_, i) => Buffer.alloc(4096, `block ${i} `));
@@ -118,6 +88,7 @@ test('many reads and writes at a time all arrive where they belong', async () =>
 
 test('what cannot be is told in words', async () => {
   await inWorld(
+    devices,
     memoryBackend(DISK_BYTES),
     async ({ connect, reach }) => {
       await assert.rejects(connect({ nqn: 'nqn.2026-01.test:none' }), {
@@ -155,7 +126,7 @@ test('a disk that fails is told by its status, and the next command works', asyn
       inner.write(offset, from, options);
     },
   };
-  await inWorld(backend, async ({ connect }) => {
+  await inWorld(devices, backend, async ({ connect }) => {
     await using controller = await connect();
     const disk = controller.namespace(1);
     await assert.rejects(disk.write(0, new Uint8Array(1 << 20)), {
@@ -178,7 +149,7 @@ test('when the target goes, what was under way rejects and the controller says s
     release = resolve;
   });
   const backend = { ...memoryBackend(DISK_BYTES), read: hang('read'), write: hang('write') };
-  await inWorld(backend, async ({ connect, target }) => {
+  await inWorld(devices, backend, async ({ connect, target }) => {
     const controller = await connect();
     const disk = controller.namespace(1);
     const reading = assert.rejects(disk.read(0, new Uint8Array(4096)), { code: 'ERR_RDMA_CONNECTION_LOST' });
@@ -208,7 +179,7 @@ test('an abort takes back what waits, and leaves open what a write on its way ha
       inner.write(offset, from, options);
     },
   };
-  await inWorld(backend, async ({ connect }) => {
+  await inWorld(devices, backend, async ({ connect }) => {
     await using controller = await connect({ queueEntries: 2 });
     const disk = controller.namespace(1);
     const first = new AbortController();
@@ -232,7 +203,7 @@ test('an abort takes back what waits, and leaves open what a write on its way ha
 });
 
 test('a host that keeps its controller alive keeps it, with nothing to read', async () => {
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect, target }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect, target }) => {
     await using controller = await connect({ keepAliveMillis: 400 });
     await assert.rejects(within(controller.closed, 1500), /nothing came/);
     assert.equal(target.counters()['keepAliveExpired'], 0);
@@ -254,7 +225,7 @@ test('the disk hears what must be durable, and a flush before closing has resolv
       calls.push('flushed');
     },
   };
-  await inWorld(backend, async ({ connect }) => {
+  await inWorld(devices, backend, async ({ connect }) => {
     const controller = await connect();
     const disk = controller.namespace(1);
     await disk.write(0, new Uint8Array(4096));

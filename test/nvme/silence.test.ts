@@ -1,58 +1,19 @@
 /** Our host at a target that is there and says nothing, and at one that cannot make durable what it confirmed. */
 import assert from 'node:assert/strict';
-import { after, before, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { NvmeBackend } from '../../src/nvme/backend.js';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
+import { CommandRouter } from '../../src/nvme/host/command-router.js';
+import type { HostCommand } from '../../src/nvme/host/host-command.js';
 import { abortedError } from '../../src/nvme/host/host-errors.js';
-import type { HostCommand, HostQueue } from '../../src/nvme/host/host-queue.js';
 import { NvmeNamespace } from '../../src/nvme/host/namespace.js';
-import { connectNvme, type NvmeController } from '../../src/nvme/host/nvme-host.js';
-import type { ConnectNvmeOptions } from '../../src/nvme/host/options.js';
-import { type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
 import { TargetQueue } from '../../src/nvme/target/target-queue.js';
-import { openDevice } from '../../src/open-device.js';
-import type { Device } from '../../src/verbs/device.js';
 import { within } from '../../testkit/within.js';
+import { gatedBackend, inWorld, useDevices } from './disk-world.js';
 
-const NQN = 'nqn.2026-01.test:disk';
 const DISK_BYTES = 4 << 20;
 
-let targetDevice: Device;
-let hostDevice: Device;
-
-before(async () => {
-  targetDevice = await openDevice('soft:127.0.0.3');
-  hostDevice = await openDevice('soft:127.0.0.2');
-});
-
-after(async () => {
-  await hostDevice.close();
-  await targetDevice.close();
-});
-
-interface World {
-  readonly target: NvmeTarget;
-  connect(options?: Partial<ConnectNvmeOptions>): Promise<NvmeController>;
-}
-
-/** Both devices are as before when `work` is over. */
-async function inWorld(backend: NvmeBackend, work: (world: World) => Promise<void>): Promise<void> {
-  const subsystems = { [NQN]: { namespaces: [backend] } };
-  const target = await serveNvme({ device: targetDevice, port: 0, subsystems });
-  const { udpPort } = await targetDevice.queryPort();
-  const { port } = target.address;
-  const reach = { device: hostDevice, host: '127.0.0.3', port, udpPort, nqn: NQN };
-  try {
-    await work({ target, connect: (more) => connectNvme({ ...reach, ...more }) });
-  } finally {
-    await target.close();
-  }
-  for (const device of [hostDevice, targetDevice])
-    assert.deepEqual(
-      Object.entries(device.census()).filter(([, count]) => count !== 0),
-      [],
-    );
-}
+const devices = useDevices();
 
 /** From its word on the target takes commands and answers none of those that `isMute` chooses. */
 function muteTarget(t: TestContext): { isMute: (queue: TargetQueue) => boolean; asked: number } {
@@ -67,7 +28,7 @@ function muteTarget(t: TestContext): { isMute: (queue: TargetQueue) => boolean; 
 
 test('a target that does not answer Connect is given up after the time limit', async (t) => {
   const mute = muteTarget(t);
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect }) => {
     mute.isMute = () => true;
     await assert.rejects(within(connect({ timeoutMillis: 500 }), 10_000), {
       code: 'ERR_RDMA_TIMEOUT',
@@ -82,7 +43,7 @@ test('a target that does not answer Connect is given up after the time limit', a
 
 test('a signal gives up the connecting at every step', async (t) => {
   const mute = muteTarget(t);
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect }) => {
     for (const isMute of [
       () => true,
       ({ qid, controller }: TargetQueue) => qid === 0 && controller?.isReady === true,
@@ -106,7 +67,7 @@ test('a signal gives up the connecting at every step', async (t) => {
 
 test('a keep-alive that is not answered ends the controller, and no second one is sent meanwhile', async (t) => {
   const mute = muteTarget(t);
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect }) => {
     const controller = await connect({ keepAliveMillis: 2000, shutdownMillis: 300 });
     mute.isMute = () => true;
     const disk = controller.namespace(1);
@@ -121,7 +82,7 @@ test('a keep-alive that is not answered ends the controller, and no second one i
 
 test('closing ends after its time limit at a target that says nothing, and tells what may be lost', async (t) => {
   const mute = muteTarget(t);
-  await inWorld(memoryBackend(DISK_BYTES), async ({ connect }) => {
+  await inWorld(devices, memoryBackend(DISK_BYTES), async ({ connect }) => {
     const options = { keepAliveMillis: 0, shutdownMillis: 300 };
     const flushed = await connect(options);
     await flushed.namespace(1).write(0, new Uint8Array(4096));
@@ -148,7 +109,7 @@ test('closing rejects when the target could not make durable what was written', 
       throw new Error('no disk');
     },
   };
-  await inWorld(backend, async ({ connect }) => {
+  await inWorld(devices, backend, async ({ connect }) => {
     const controller = await connect();
     await controller.namespace(1).write(0, new Uint8Array(4096));
     await assert.rejects(within(controller.close(), 10_000), {
@@ -158,34 +119,10 @@ test('closing rejects when the target could not make durable what was written', 
   });
 });
 
-/** Every write but the first waits for the test's word. */
-function gatedBackend(): { backend: NvmeBackend; goOn: () => void; calls: string[] } {
-  const inner = memoryBackend(DISK_BYTES);
-  const calls: string[] = [];
-  let goOn = (): void => {};
-  const gate = new Promise<void>((resolve) => {
-    goOn = resolve;
-  });
-  const gated = async (name: string): Promise<void> => {
-    calls.push(name);
-    if (calls.length > 1) await gate;
-  };
-  const backend: NvmeBackend = {
-    ...inner,
-    write: async (offset, from, options) => {
-      await gated('write');
-      inner.write(offset, from, options);
-    },
-    writeZeroes: () => gated('writeZeroes'),
-    trim: () => gated('trim'),
-  };
-  return { backend, goOn, calls };
-}
-
 test('a write of which a part is done is of unknown outcome when it is aborted', async (t) => {
   const warn = t.mock.method(process, 'emitWarning');
-  const { backend, goOn, calls } = gatedBackend();
-  await inWorld(backend, async ({ connect }) => {
+  const { backend, goOn, calls } = gatedBackend(DISK_BYTES, (name, call) => name !== 'flush' && call > 1);
+  await inWorld(devices, backend, async ({ connect }) => {
     await using controller = await connect({ queueEntries: 3, chunkBytes: 4096 });
     const disk = controller.namespace(1);
     const given = new AbortController();
@@ -193,14 +130,15 @@ test('a write of which a part is done is of unknown outcome when it is aborted',
     const writing = assert.rejects(disk.write(0, new Uint8Array(16 * 4096), options), {
       code: 'ERR_RDMA_OUTCOME_UNKNOWN',
     });
-    while (calls.length < 3) await new Promise(setImmediate);
+    const writes = (): number => calls.filter((name) => name === 'write').length;
+    while (writes() < 3) await new Promise(setImmediate);
     given.abort();
     await writing;
     const zeroing = disk.writeZeroes(0, 4096, options);
     await assert.rejects(zeroing, { code: 'ERR_RDMA_ABORTED' }, 'nothing of it has left');
     goOn();
     await disk.flush();
-    assert.equal(calls.length, 3);
+    assert.equal(writes(), 3);
     assert.equal(warn.mock.callCount(), 0, 'no leak of listeners is warned of');
   });
 });
@@ -214,7 +152,7 @@ test('a failed part of a write takes the waiting parts back', async () => {
       throw new Error('no disk');
     },
   };
-  await inWorld(backend, async ({ connect }) => {
+  await inWorld(devices, backend, async ({ connect }) => {
     await using controller = await connect({ queueEntries: 3, chunkBytes: 4096 });
     await assert.rejects(controller.namespace(1).write(0, new Uint8Array(64 * 4096)), {
       code: 'ERR_RDMA_NVME',
@@ -228,16 +166,18 @@ test('what comes in several commands is of unknown outcome once one has succeede
   let given = new AbortController();
   const lengths: number[] = [];
   const queue = {
-    chunkBytes: 10_000,
+    load: 0,
     withdraw: () => {},
     run: async ({ what, signal, send, receive }: HostCommand) => {
       if (signal?.aborted === true) throw abortedError(what, signal);
       lengths.push((send ?? receive)?.length ?? 0);
       given.abort();
-      return { status: 0, resultLow: 0 };
+      return { status: 0, resultLow: 0, resultHigh: 0, sqHead: 0, sqId: 1, cid: 0 };
     },
-  } as unknown as HostQueue;
-  const init = { id: 1, blocks: 2 ** 34, blockBytes: 4096, optionalCommands: 0xff, choose: () => queue };
+  };
+  const router = new CommandRouter({ chunkBytes: 10_000, repeatsWrites: false });
+  router.connected([queue]);
+  const init = { id: 1, blocks: 2 ** 34, blockBytes: 4096, optionalCommands: 0xff, router };
   const disk = new NvmeNamespace(init);
   const many = 2 ** 33 * 4096;
   const outcomes: string[] = [];

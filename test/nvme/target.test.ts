@@ -1,14 +1,12 @@
 /** A target on a soft device, and hosts by hand on another: what every command comes to. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { memoryBackend } from '../../src/nvme/backends/memory-backend.js';
 import { type NvmeTarget, serveNvme } from '../../src/nvme/target/nvme-target.js';
 import type { ServeNvmeOptions } from '../../src/nvme/target/options.js';
 import { AdminOpcode, DISCOVERY_NQN, Feature, IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
 import type { Response } from '../../src/nvme/wire/response.js';
 import { DO_NOT_RETRY, nvmeStatusName, Status } from '../../src/nvme/wire/status.js';
-import { openDevice } from '../../src/open-device.js';
-import type { Device } from '../../src/verbs/device.js';
 import { pattern } from '../../testkit/craft-packet.js';
 import {
   ENABLED,
@@ -20,19 +18,28 @@ import {
   setProperty,
   type To,
 } from '../../testkit/nvme-raw-host.js';
+import { expectEmpty, NQN, placeOf, useDevices } from './disk-world.js';
 
-const NQN = 'nqn.2026-01.test:disk';
 const PRIVATE_NQN = 'nqn.2026-01.test:private';
 const DISK_BYTES = 4 << 20;
 
-let targetDevice: Device;
-let hostDevice: Device;
 let target: NvmeTarget;
 let to: To;
 
+const devices = useDevices(
+  async () => {
+    target = await serve();
+    to = await placeOf(devices, target);
+  },
+  async () => {
+    await target.close();
+    expectEmpty(devices.target);
+  },
+);
+
 const serve = (options: Partial<ServeNvmeOptions> = {}): Promise<NvmeTarget> =>
   serveNvme({
-    device: targetDevice,
+    device: devices.target,
     port: 0,
     subsystems: {
       [NQN]: { namespaces: [memoryBackend(DISK_BYTES, { blockBytes: 512 }), memoryBackend(1 << 20)] },
@@ -41,30 +48,7 @@ const serve = (options: Partial<ServeNvmeOptions> = {}): Promise<NvmeTarget> =>
     ...options,
   });
 
-const placeOf = async ({ address }: NvmeTarget): Promise<To> => ({
-  host: '127.0.0.3',
-  port: address.port,
-  udpPort: (await targetDevice.queryPort()).udpPort,
-});
-
-before(async () => {
-  targetDevice = await openDevice('soft:127.0.0.3');
-  hostDevice = await openDevice('soft:127.0.0.2');
-  target = await serve();
-  to = await placeOf(target);
-});
-
-after(async () => {
-  await target.close();
-  assert.deepEqual(
-    Object.values(targetDevice.census()).filter((count) => count !== 0),
-    [],
-  );
-  await hostDevice.close();
-  await targetDevice.close();
-});
-
-const open = (options?: QueueOptions): Promise<RawQueue> => RawQueue.open(hostDevice, to, options);
+const open = (options?: QueueOptions): Promise<RawQueue> => RawQueue.open(devices.host, to, options);
 
 async function openAdmin(nqn = NQN, keepAliveMillis = 0): Promise<{ admin: RawQueue; controllerId: number }> {
   const admin = await open();

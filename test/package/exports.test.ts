@@ -78,7 +78,7 @@ const FACES: readonly Face[] = [
     `,
     types: `
       ConnectNvmeOptions DiscoverNvmeOptions DiscoveredSubsystem FileBackend FileBackendOptions MemoryBackendOptions
-      NvmeBackend NvmeCallOptions NvmeController NvmeHost NvmeHostWriteOptions NvmeIdentity NvmeNamespace
+      NvmeBackend NvmeCallOptions NvmeController NvmeControllerEvents NvmeHost NvmeHostWriteOptions NvmeIdentity NvmeNamespace NvmeReconnectOptions
       NvmeSubsystemOptions NvmeTargetEvents NvmeWriteOptions ServeNvmeOptions
     `,
   },

@@ -11,6 +11,7 @@ import { ANY_CONTROLLER, CONNECT_DATA_BYTES, writeConnectData } from '../wire/co
 import {
   type ControllerPage,
   IDENTIFY_BYTES,
+  type NamespacePage,
   readIdentifyController,
   readIdentifyNamespace,
   readNamespaceList,
@@ -33,8 +34,9 @@ import {
 } from '../wire/opcodes.js';
 import { MAX_ADMIN_QUEUE_ENTRIES } from '../wire/private-data.js';
 import { Status } from '../wire/status.js';
+import type { HostCommand } from './host-command.js';
 import { protocolError, statusError } from './host-errors.js';
-import { type HostCommand, HostQueue, type HostQueueOptions } from './host-queue.js';
+import { HostQueue, type HostQueueOptions } from './host-queue.js';
 import type { HostIdentity } from './options.js';
 
 /** One page, or a part of the discovery page. */
@@ -57,6 +59,11 @@ export interface AdminOptions {
   readonly timeoutMillis: number;
   /** Of the orderly end. */
   readonly shutdownMillis: number;
+}
+
+/** A namespace as the target measures it. */
+export interface FoundNamespace extends NamespacePage {
+  readonly id: number;
 }
 
 /** How long somebody waits for the target. */
@@ -124,7 +131,7 @@ export class HostAdmin {
   }
 
   /** Numbers and measures of the namespaces, in order. */
-  async namespaces(): Promise<{ id: number; blocks: number; blockBytes: number }[]> {
+  async namespaces(): Promise<FoundNamespace[]> {
     const list = await this.#identify(IdentifyPage.ACTIVE_NAMESPACES, 0, 'to list the namespaces');
     const found = [];
     for (const id of readNamespaceList(list)) {
@@ -260,7 +267,7 @@ export async function connectQueue(
 }
 
 /** @throws RdmaError ERR_RDMA_NVME unless it succeeds. */
-export async function run(queue: HostQueue, command: HostCommand): Promise<{ resultLow: number }> {
+async function run(queue: HostQueue, command: HostCommand): Promise<{ resultLow: number }> {
   const response = await queue.run(command);
   if (response.status !== Status.SUCCESS) throw statusError(command.what, response.status);
   return response;

@@ -1,4 +1,5 @@
 /** How a host's failures are told. */
+import type { RdmaErrorCode } from '../../verbs/error-codes.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { nvmeStatusName, Status } from '../wire/status.js';
 
@@ -45,6 +46,13 @@ export const notDurable = (cause: unknown): RdmaError =>
     { cause },
   );
 
+/** Confirmed by a controller that was lost before a flush. */
+export const cacheLost = (): RdmaError =>
+  new RdmaError(
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    'the controller was lost after it had confirmed writes that no flush covers: they may not have survived; write them again, and flush',
+  );
+
 /** Whether a command failed before it left: nothing of it can have been done. */
 export const hasNotLeft = (error: unknown): error is RdmaError =>
   error instanceof RdmaError &&
@@ -52,3 +60,23 @@ export const hasNotLeft = (error: unknown): error is RdmaError =>
 
 export const abortedError = (what: string, signal: AbortSignal): RdmaError =>
   new RdmaError('ERR_RDMA_ABORTED', `${what} was aborted`, { cause: signal.reason });
+
+/** What may be otherwise at the next attempt: the target is not up again, or the network is not. */
+const PASSING: readonly RdmaErrorCode[] = [
+  'ERR_RDMA_ADDRESS',
+  'ERR_RDMA_COMPLETION',
+  'ERR_RDMA_CONNECTION_LOST',
+  'ERR_RDMA_OUTCOME_UNKNOWN',
+  'ERR_RDMA_REJECTED',
+  'ERR_RDMA_TIMEOUT',
+  'ERR_RDMA_UNREACHABLE',
+];
+const PASSING_STATUSES: readonly (string | undefined)[] = [
+  Status.CONNECT_CONTROLLER_BUSY,
+  Status.INTERNAL_ERROR,
+  Status.NAMESPACE_NOT_READY,
+].map(nvmeStatusName);
+
+/** Whether an attempt that failed so is worth another one. A target that has refused this host for good is not asked again. */
+export const isWorthAnotherAttempt = ({ code, status }: RdmaError): boolean =>
+  PASSING.includes(code) || (code === 'ERR_RDMA_NVME' && PASSING_STATUSES.includes(status));

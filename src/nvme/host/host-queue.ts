@@ -21,31 +21,14 @@ import {
   type WorkCompletion,
 } from '../../verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../verbs/work-request.js';
-import { COMMAND_BYTES, type CommandFields, writeCommand } from '../wire/command.js';
+import { COMMAND_BYTES, writeCommand } from '../wire/command.js';
 import { queueRequest } from '../wire/private-data.js';
 import { RESPONSE_BYTES, type Response, readResponse } from '../wire/response.js';
 import { writeCapsuleSgl, writeKeyedSgl } from '../wire/sgl.js';
+import type { CommandBatch, CommandQueue, HostCommand } from './host-command.js';
 import { abortedError, lateError, lostError, unknownOutcome } from './host-errors.js';
 
 const POLLED_AT_ONCE = 32;
-
-/** A command and its data. */
-export interface HostCommand {
-  /** For people, in errors. */
-  readonly what: string;
-  readonly fields: Omit<CommandFields, 'cid'>;
-  /** To the target. */
-  readonly send?: Uint8Array;
-  /** From the target: filled when the command has succeeded. */
-  readonly receive?: Uint8Array;
-  /** Whether it changes anything: a failure of the queue leaves that open. */
-  readonly changes?: boolean;
-  readonly signal?: AbortSignal;
-  /** A target that has not answered by then has failed: the queue ends. Default: no limit. */
-  readonly timeoutMillis?: number;
-  /** Commands that `withdraw` takes back together. */
-  readonly batch?: object;
-}
 
 interface Pending {
   readonly command: HostCommand;
@@ -73,7 +56,7 @@ export interface HostQueueOptions {
   readonly to: Pick<CmConnectOptions, 'host' | 'port' | 'udpPort' | 'timeoutMillis' | 'signal'>;
 }
 
-export class HostQueue {
+export class HostQueue implements CommandQueue {
   readonly qid: number;
   readonly entries: number;
   readonly chunkBytes: number;
@@ -88,7 +71,7 @@ export class HostQueue {
   readonly #waiting: Pending[] = [];
   #tellEnd: (reason: string) => void = () => {};
   #reason: string | undefined;
-  #closing: Promise<void> | undefined;
+  #silencing: Promise<void> | undefined;
 
   /** @throws RdmaError of `connect`. */
   static async open(device: Device, options: HostQueueOptions): Promise<HostQueue> {
@@ -163,7 +146,7 @@ export class HostQueue {
   }
 
   /** Takes back what still waits of a batch; what has left comes to its end. */
-  withdraw(batch: object, error: RdmaError): void {
+  withdraw(batch: CommandBatch, error: RdmaError): void {
     for (const pending of [...this.#waiting]) {
       if (pending.command.batch !== batch) continue;
       this.#waiting.splice(this.#waiting.indexOf(pending), 1);
@@ -171,15 +154,22 @@ export class HostQueue {
     }
   }
 
-  /** Says goodbye; what is under way fails. Idempotent. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  /** Says goodbye; what is under way fails. Resolves when the target has heard of it, or does not answer. Idempotent. */
+  async close(): Promise<void> {
+    const silenced = this.silence();
+    await this.#connection.disconnect();
+    await silenced;
   }
 
-  async #close(): Promise<void> {
+  /** As `close`, and resolves as soon as nothing leaves any more. */
+  silence(): Promise<void> {
+    this.#silencing ??= this.#silence();
+    return this.#silencing;
+  }
+
+  async #silence(): Promise<void> {
     this.#end('this end closed it');
-    await this.#connection.disconnect();
+    void this.#connection.disconnect();
     await this.#endpoint.close();
   }
 

@@ -1,11 +1,13 @@
 /** A disk of a target: reads and writes of any length, in commands of a size that the target takes. */
 import { setMaxListeners } from 'node:events';
-import { type RdmaError, usageError } from '../../verbs/errors.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
 import { OptionalCommand } from '../wire/identify.js';
 import { IoOpcode } from '../wire/opcodes.js';
-import { run } from './admin.js';
-import { hasNotLeft, lostError, unknownOutcome } from './host-errors.js';
-import type { HostCommand, HostQueue } from './host-queue.js';
+import { nvmeStatusName, Status } from '../wire/status.js';
+import type { Answer, CommandRouter } from './command-router.js';
+import type { CommandBatch, HostCommand } from './host-command.js';
+import { cacheLost, hasNotLeft, lostError, statusError, unknownOutcome } from './host-errors.js';
+import { WriteLedger } from './write-ledger.js';
 
 export interface NvmeCallOptions {
   /** What has not left is taken back; what has left may be done, which an error of a write says. */
@@ -22,8 +24,7 @@ interface NamespaceInit {
   readonly blocks: number;
   readonly blockBytes: number;
   readonly optionalCommands: number;
-  /** The queue for the next command. */
-  readonly choose: () => HostQueue;
+  readonly router: CommandRouter;
 }
 
 const MAX_BLOCKS = 0x1_0000;
@@ -38,24 +39,34 @@ export class NvmeNamespace {
   readonly sizeBytes: number;
   readonly canWriteZeroes: boolean;
   readonly canTrim: boolean;
-  readonly #choose: () => HostQueue;
-  /** Writes that are done and not durable by themselves, and how many of them the last flush covers. */
-  #written = 0;
-  #flushed = 0;
+  readonly canCompare: boolean;
+  readonly #router: CommandRouter;
+  readonly #ledger = new WriteLedger();
 
   /** @internal */
-  constructor({ id, blocks, blockBytes, optionalCommands, choose }: NamespaceInit) {
+  constructor({ id, blocks, blockBytes, optionalCommands, router }: NamespaceInit) {
     this.id = id;
     this.blockBytes = blockBytes;
     this.sizeBytes = blocks * blockBytes;
     this.canWriteZeroes = (optionalCommands & OptionalCommand.WRITE_ZEROES) !== 0;
     this.canTrim = (optionalCommands & OptionalCommand.DATASET_MANAGEMENT) !== 0;
-    this.#choose = choose;
+    this.canCompare = (optionalCommands & OptionalCommand.COMPARE) !== 0;
+    this.#router = router;
   }
 
   /** @internal Whether something was written that no flush covers. */
   get isDirty(): boolean {
-    return this.#written > this.#flushed;
+    return this.#ledger.isDirty;
+  }
+
+  /** @internal Whether something was written that no flush covers, to a controller that is gone. */
+  get isDoubtful(): boolean {
+    return this.#ledger.isDoubtful;
+  }
+
+  /** @internal The controller is gone, and perhaps what its disk had not made durable. */
+  controllerLost(): void {
+    this.#ledger.controllerLost(this.#router.epoch);
   }
 
   /**
@@ -89,18 +100,45 @@ export class NvmeNamespace {
           ...this.#blocks(offsetBytes + offset, length, durable ? FORCE_UNIT_ACCESS : 0),
         },
         send: from.subarray(offset, offset + length),
-        changes: true,
+        ...this.#changes(offsetBytes + offset, length),
         ...call,
       })),
     );
   }
 
-  /** Resolves when every write that has resolved survives a crash of the target. */
+  /**
+   * Where `canCompare`: whether the disk has these bytes, which do not travel back.
+   *
+   * @throws RdmaError as `read`.
+   */
+  async compare(offsetBytes: number, bytes: Uint8Array, options: NvmeCallOptions = {}): Promise<boolean> {
+    this.#check('compare', offsetBytes, bytes.length);
+    try {
+      await this.#inChunks(bytes.length, (offset, length) => ({
+        what: `a comparison with namespace ${this.id}`,
+        fields: { opcode: IoOpcode.COMPARE, ...this.#blocks(offsetBytes + offset, length) },
+        send: bytes.subarray(offset, offset + length),
+        ...options,
+      }));
+      return true;
+    } catch (error) {
+      if (error instanceof RdmaError && error.status === nvmeStatusName(Status.COMPARE_FAILURE)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Resolves when every write that has resolved survives a crash of the target.
+   *
+   * @throws RdmaError ERR_RDMA_OUTCOME_UNKNOWN, once, when some of them were confirmed by a controller that was lost before a flush:
+   *   its target may have crashed. Write them again.
+   */
   async flush(options: NvmeCallOptions = {}): Promise<void> {
     const fields = { opcode: IoOpcode.FLUSH, nsid: this.id };
-    const written = this.#written;
-    await run(this.#choose(), { what: `a flush of namespace ${this.id}`, fields, changes: true, ...options });
-    this.#flushed = Math.max(this.#flushed, written);
+    const mark = this.#ledger.beginFlush();
+    const what = `a flush of namespace ${this.id}`;
+    const { epoch } = await this.#run({ what, fields, changes: true, isRepeatable: true, ...options });
+    if (!this.#ledger.endFlush(mark, epoch)) throw cacheLost();
   }
 
   /** Where `canWriteZeroes`. */
@@ -116,7 +154,7 @@ export class NvmeNamespace {
       this.#inTurn(lengthBytes, MAX_BLOCKS, (at, length) => ({
         what: `a write of zeroes to namespace ${this.id}`,
         fields: { opcode: IoOpcode.WRITE_ZEROES, ...this.#blocks(offsetBytes + at, length, control) },
-        changes: true,
+        ...this.#changes(offsetBytes + at, length),
         ...call,
       })),
     );
@@ -133,71 +171,100 @@ export class NvmeNamespace {
       view.setUint32(8, first % TWO_32, true);
       view.setUint32(12, Math.floor(first / TWO_32), true);
       const fields = { opcode: IoOpcode.DATASET_MANAGEMENT, nsid: this.id, cdw11: TRIM_ATTRIBUTE };
-      return { what: `a trim of namespace ${this.id}`, fields, send, changes: true, ...options };
+      return {
+        what: `a trim of namespace ${this.id}`,
+        fields,
+        send,
+        ...this.#changes(offsetBytes + at, length),
+        ...options,
+      };
     });
   }
 
   /** Counts what was confirmed alone: of what failed the program has heard. */
-  async #changing(isDurable: boolean, work: () => Promise<void>): Promise<void> {
-    await work();
-    if (!isDurable) this.#written++;
+  async #changing(isDurable: boolean, work: () => Promise<number>): Promise<void> {
+    const epoch = await work();
+    if (!isDurable) this.#ledger.written(epoch, this.#router.epoch);
+  }
+
+  /** @throws RdmaError ERR_RDMA_NVME unless it succeeds. */
+  async #run(command: HostCommand): Promise<Answer> {
+    const answer = await this.#router.run(command);
+    if (answer.status !== Status.SUCCESS) throw statusError(command.what, answer.status);
+    return answer;
   }
 
   /**
+   * Returns the first controller that has answered a part of it.
+   *
    * All at once, as far as queues have room. Once one has failed the waiting ones are taken back; the first failure is told when none
    * is under way any more.
    */
   async #inChunks(
     lengthBytes: number,
     commandFor: (offset: number, length: number) => HostCommand,
-  ): Promise<void> {
-    const batch = {};
-    const moves: Promise<unknown>[] = [];
-    const queues = new Set<HostQueue>();
+  ): Promise<number> {
+    const batch: CommandBatch = { isWithdrawn: false };
+    const moves: Promise<void>[] = [];
     const failures: RdmaError[] = [];
+    let firstEpoch = Number.POSITIVE_INFINITY;
+    const onDone = ({ epoch }: Answer): void => {
+      firstEpoch = Math.min(firstEpoch, epoch);
+    };
     const onFailed = (error: RdmaError): void => {
       failures.push(error);
       if (failures.length > 1) return;
-      for (const queue of queues) queue.withdraw(batch, lostError('another part of it failed'));
+      batch.isWithdrawn = true;
+      this.#router.withdraw(batch, lostError('another part of it failed'));
     };
     // One listener on the program's signal, however many commands: Node.js warns of a leak from the eleventh on.
     const { signal } = commandFor(0, this.blockBytes);
     const own = signal === undefined ? undefined : followerOf(signal);
+    const most = this.#wholeBlocks(this.#router.chunkBytes);
     for (let at = 0; at < lengthBytes; ) {
-      const queue = this.#choose();
-      queues.add(queue);
-      const length = Math.min(this.#wholeBlocks(queue.chunkBytes), lengthBytes - at);
+      const length = Math.min(most, lengthBytes - at);
       const command = {
         ...commandFor(at, length),
         ...(own === undefined ? {} : { signal: own.signal }),
         batch,
       };
-      moves.push(run(queue, command).catch(onFailed));
+      moves.push(this.#run(command).then(onDone, onFailed));
       at += length;
     }
     await Promise.all(moves);
     own?.stop();
     const [first] = failures;
-    if (first === undefined) return;
+    if (first === undefined) return firstEpoch;
     const hasNothingLeft = failures.length === moves.length && failures.every(hasNotLeft);
     throw hasNotLeft(first) && !hasNothingLeft ? partlyDone(commandFor(0, this.blockBytes), first) : first;
   }
 
-  /** One after the other. */
+  /** One after the other. Returns as `#inChunks`. */
   async #inTurn(
     lengthBytes: number,
     mostBlocks: number,
     commandFor: (offset: number, length: number) => HostCommand,
-  ): Promise<void> {
+  ): Promise<number> {
     const most = mostBlocks * this.blockBytes;
+    let firstEpoch = Number.POSITIVE_INFINITY;
     for (let at = 0; at < lengthBytes; at += most) {
       const command = commandFor(at, Math.min(most, lengthBytes - at));
       try {
-        await run(this.#choose(), command);
+        const { epoch } = await this.#run(command);
+        firstEpoch = Math.min(firstEpoch, epoch);
       } catch (error) {
         throw at > 0 && hasNotLeft(error) ? partlyDone(command, error) : error;
       }
     }
+    return firstEpoch;
+  }
+
+  #changes(offsetBytes: number, lengthBytes: number): Pick<HostCommand, 'changes' | 'blocks'> {
+    const first = offsetBytes / this.blockBytes;
+    return {
+      changes: true,
+      blocks: { nsid: this.id, first, end: first + lengthBytes / this.blockBytes },
+    };
   }
 
   #wholeBlocks(bytes: number): number {

@@ -4,30 +4,31 @@
  * Invariants: a controller ends once, for one reason; what was under way then rejects, as of unknown outcome where it may have changed
  * something. Memory of the program is copied: the target reaches memory of the queues alone.
  */
-import type { Device } from '../../verbs/device.js';
-import { usageError } from '../../verbs/errors.js';
-import type { ControllerPage } from '../wire/identify.js';
+import { EventEmitter } from 'node:events';
+import { type RdmaError, usageError } from '../../verbs/errors.js';
 import type { DiscoveredSubsystem } from '../wire/log-pages.js';
 import { DISCOVERY_NQN } from '../wire/opcodes.js';
-import { type AdminOptions, connectQueue, HostAdmin, usableCapsuleBytes } from './admin.js';
-import { notDurable } from './host-errors.js';
-import { HostQueue, type HostQueueOptions } from './host-queue.js';
+import { HostAdmin } from './admin.js';
+import { CommandRouter } from './command-router.js';
+import { cacheLost, notDurable } from './host-errors.js';
+import type { HostQueueOptions } from './host-queue.js';
 import { NvmeNamespace } from './namespace.js';
+import { checkSame, NvmeSession, type SessionOptions } from './nvme-session.js';
 import {
   type ConnectNvmeOptions,
   checkConnect,
   checkDiscover,
   type DiscoverNvmeOptions,
   identityOf,
+  policyOf,
+  reconnectOf,
 } from './options.js';
+import { SessionKeeper } from './session-keeper.js';
 
 const DEFAULT_PORT = 4420;
 const DEFAULT_TIMEOUT_MILLIS = 10_000;
 const DEFAULT_KEEP_ALIVE_MILLIS = 5000;
 const DEFAULT_SHUTDOWN_MILLIS = 5000;
-/** A keep-alive may take so long, however often they are sent. */
-const MIN_ANSWER_MILLIS = 1000;
-const GRACE_MILLIS = 250;
 const DEFAULT_QUEUE_ENTRIES = 32;
 const DEFAULT_CHUNK_BYTES = 128 << 10;
 
@@ -45,44 +46,24 @@ export interface NvmeIdentity {
  */
 export async function connectNvme(options: ConnectNvmeOptions): Promise<NvmeController> {
   checkConnect(options);
-  const {
-    device,
-    nqn,
-    queues = 1,
-    queueEntries = DEFAULT_QUEUE_ENTRIES,
-    chunkBytes = DEFAULT_CHUNK_BYTES,
-  } = options;
-  const { keepAliveMillis = DEFAULT_KEEP_ALIVE_MILLIS, shutdownMillis = DEFAULT_SHUTDOWN_MILLIS } = options;
-  const to = placeOf(options);
-  const { timeoutMillis = DEFAULT_TIMEOUT_MILLIS } = options;
-  const identity = identityOf(options);
-  const who = { to, nqn, identity, keepAliveMillis, timeoutMillis, shutdownMillis };
-  const admin = await HostAdmin.open(device, who);
-  const opened: HostQueue[] = [];
-  try {
-    const page = await admin.identify();
-    const count = await admin.grantedQueues(queues);
-    const io = {
-      entries: Math.min(queueEntries, admin.maxEntries),
-      chunkBytes: page.maxTransferBytes === 0 ? chunkBytes : Math.min(chunkBytes, page.maxTransferBytes),
-      inCapsuleBytes: usableCapsuleBytes(page.inCapsuleBytes),
-      to,
-    };
-    for (let qid = 1; qid <= count; qid++) {
-      opened.push(await openIo(device, { ...io, qid }, who, admin.controllerId));
-    }
-    const namespaces = await admin.namespaces();
-    for (const { id, blockBytes } of namespaces) {
-      if (blockBytes > io.chunkBytes)
-        throw usageError(`namespace ${id} has blocks of ${blockBytes} bytes, more than chunkBytes`);
-    }
-    admin.connected();
-    return new NvmeController({ admin, queues: opened, page, namespaces, keepAliveMillis });
-  } catch (error) {
-    for (const queue of opened) await queue.close();
-    await admin.abandon();
-    throw error;
-  }
+  const session = sessionOptions(options);
+  return new NvmeController(options, session, await NvmeSession.open(session));
+}
+
+function sessionOptions(options: ConnectNvmeOptions): SessionOptions {
+  return {
+    device: options.device,
+    to: placeOf(options),
+    nqn: options.nqn,
+    // Once for all controllers: the target knows by it who comes again.
+    identity: identityOf(options),
+    keepAliveMillis: options.keepAliveMillis ?? DEFAULT_KEEP_ALIVE_MILLIS,
+    timeoutMillis: options.timeoutMillis ?? DEFAULT_TIMEOUT_MILLIS,
+    shutdownMillis: options.shutdownMillis ?? DEFAULT_SHUTDOWN_MILLIS,
+    queues: options.queues ?? 1,
+    queueEntries: options.queueEntries ?? DEFAULT_QUEUE_ENTRIES,
+    chunkBytes: options.chunkBytes ?? DEFAULT_CHUNK_BYTES,
+  };
 }
 
 /** What a target serves to this host, as its discovery controller says. @throws RdmaError as `connectNvme`. */
@@ -114,90 +95,70 @@ function placeOf(options: DiscoverNvmeOptions): HostQueueOptions['to'] {
   };
 }
 
-async function openIo(
-  device: Device,
-  options: HostQueueOptions,
-  who: AdminOptions,
-  controllerId: number,
-): Promise<HostQueue> {
-  const queue = await HostQueue.open(device, options);
-  try {
-    await connectQueue(queue, who, controllerId);
-    return queue;
-  } catch (error) {
-    await queue.close();
-    throw error;
-  }
+export interface NvmeControllerEvents {
+  /** The controller is lost, and attempts to get another one follow: calls wait for it. */
+  reconnecting: [reason: string];
+  /** An attempt that failed; `closed` tells when it was the last. */
+  attemptFailed: [error: RdmaError, attempt: number];
+  /** There is a controller again, after so many attempts. */
+  reconnected: [attempts: number];
 }
 
-interface ControllerParts {
-  readonly admin: HostAdmin;
-  readonly queues: readonly HostQueue[];
-  readonly page: ControllerPage;
-  readonly namespaces: readonly { id: number; blocks: number; blockBytes: number }[];
-  readonly keepAliveMillis: number;
-}
-
-export class NvmeController implements AsyncDisposable {
-  readonly identity: NvmeIdentity;
+export class NvmeController extends EventEmitter<NvmeControllerEvents> implements AsyncDisposable {
   readonly namespaces: readonly NvmeNamespace[];
   /** Why it ended. Never rejects. */
   readonly closed: Promise<string>;
-  readonly #admin: HostAdmin;
-  readonly #queues: readonly HostQueue[];
-  readonly #timer: NodeJS.Timeout | undefined;
-  #tellClosed: (reason: string) => void = () => {};
-  /** When a keep-alive left that is not answered yet. */
-  #askedMillis: number | undefined;
-  #graceTimer: NodeJS.Timeout | undefined;
-  /** Why nobody knows whether the target has made everything durable. */
-  #failure: unknown;
-  #closing: Promise<void> | undefined;
+  readonly #keeper: SessionKeeper<NvmeSession>;
+  #session: NvmeSession;
+  #isConnected = true;
 
   /** @internal Made by `connectNvme`. */
-  constructor({ admin, queues, page, namespaces, keepAliveMillis }: ControllerParts) {
-    const { serialNumber, model, firmware, optionalCommands } = page;
-    this.identity = { serialNumber, model, firmware };
-    this.#admin = admin;
-    this.#queues = queues;
-    const choose = (): HostQueue => queues.reduce((best, queue) => (queue.load < best.load ? queue : best));
-    this.namespaces = namespaces.map((one) => new NvmeNamespace({ ...one, optionalCommands, choose }));
+  constructor(options: ConnectNvmeOptions, sessionOptions: SessionOptions, session: NvmeSession) {
+    super();
+    const { facts } = session;
+    const { repeatWrites = false, signal } = reconnectOf(options.reconnect) ?? {};
+    const router = new CommandRouter({ chunkBytes: facts.chunkBytes, repeatsWrites: repeatWrites });
+    const { optionalCommands } = facts.page;
+    this.namespaces = facts.namespaces.map((one) => new NvmeNamespace({ ...one, optionalCommands, router }));
+    this.#session = session;
+    let tellClosed = (_: string): void => {};
     this.closed = new Promise((resolve) => {
-      this.#tellClosed = resolve;
+      tellClosed = resolve;
     });
-    for (const { ended } of [admin.queue, ...queues]) ended.then((reason) => this.#end(reason));
-    // Half of the time, so that one that is late is not the end.
-    if (keepAliveMillis > 0) {
-      const everyMillis = keepAliveMillis / 2;
-      this.#timer = setInterval(() => this.#keepAlive(everyMillis), everyMillis);
-    }
-  }
-
-  /** A target that does not answer the last one has failed. */
-  #keepAlive(everyMillis: number): void {
-    const nowMillis = performance.now();
-    const asked = this.#askedMillis;
-    if (asked !== undefined) {
-      // A timer may come a little before its time.
-      if (nowMillis - asked < Math.max(everyMillis, MIN_ANSWER_MILLIS) - 1) return;
-      // When this program paused, the answer may be here, and nobody has taken it yet.
-      this.#graceTimer ??= setTimeout(() => {
-        this.#graceTimer = undefined;
-        if (this.#askedMillis === asked) void this.#end('the target did not answer a keep-alive');
-      }, GRACE_MILLIS);
-      return;
-    }
-    this.#askedMillis = nowMillis;
-    this.#admin.keepAlive().then(
-      () => {
-        this.#askedMillis = undefined;
+    this.#keeper = new SessionKeeper({
+      session,
+      router,
+      policy: policyOf(options.reconnect),
+      open: (giveUp) => openAgain(sessionOptions, session, giveUp),
+      events: {
+        onLost: (reason) => this.#onLost(reason),
+        onAttemptFailed: (error, attempt) => this.#tell('attemptFailed', error, attempt),
+        onBack: (next, attempts) => this.#onBack(next, attempts),
+        onOver: (reason) => {
+          this.#isConnected = false;
+          signal?.removeEventListener('abort', forbid);
+          tellClosed(reason);
+        },
       },
-      (error: Error) => this.#end(error.message),
-    );
+    });
+    const forbid = (): void => this.#keeper.forbid('the program gave up reconnecting');
+    if (signal?.aborted === true) forbid();
+    else signal?.addEventListener('abort', forbid, { once: true });
   }
 
+  get identity(): NvmeIdentity {
+    const { serialNumber, model, firmware } = this.#session.facts.page;
+    return { serialNumber, model, firmware };
+  }
+
+  /** Of the controller that is there, or was there last. */
   get controllerId(): number {
-    return this.#admin.controllerId;
+    return this.#session.controllerId;
+  }
+
+  /** Whether there is a controller now: calls wait while there is none. */
+  get isConnected(): boolean {
+    return this.#isConnected;
   }
 
   /** The namespace with this number. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT where there is none. */
@@ -213,30 +174,53 @@ export class NvmeController implements AsyncDisposable {
    * Has the target make durable what was written, and leaves; when it settles, nothing is left at this end. Idempotent.
    *
    * @throws RdmaError ERR_RDMA_OUTCOME_UNKNOWN where something was written since the last flush, and the target is gone, or does not
-   *   say within `shutdownMillis` that it is durable.
+   *   say within `shutdownMillis` that it is durable; also when the controller was lost since then, whoever came after it.
    */
   async close(): Promise<void> {
-    await this.#end('this end closed it');
-    if (this.#failure !== undefined && this.namespaces.some((one) => one.isDirty))
-      throw notDurable(this.#failure);
+    await this.#keeper.close('this end closed it');
+    const { failure } = this.#keeper;
+    if (failure !== undefined && this.namespaces.some((one) => one.isDirty)) throw notDurable(failure);
+    if (this.namespaces.some((one) => one.isDoubtful)) throw cacheLost();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #end(reason: string): Promise<void> {
-    this.#closing ??= this.#close(reason);
-    return this.#closing;
+  #onLost(reason: string): void {
+    this.#isConnected = false;
+    for (const namespace of this.namespaces) namespace.controllerLost();
+    this.#tell('reconnecting', reason);
   }
 
-  async #close(reason: string): Promise<void> {
-    clearInterval(this.#timer);
-    clearTimeout(this.#graceTimer);
-    await Promise.all(this.#queues.map((queue) => queue.close()));
-    await this.#admin.close().catch((error: unknown) => {
-      this.#failure = error;
-    });
-    this.#tellClosed(reason);
+  #onBack(session: NvmeSession, attempts: number): void {
+    this.#session = session;
+    this.#isConnected = true;
+    this.#tell('reconnected', attempts);
+  }
+
+  /** What a listener throws is reported as an exception that nobody catches, and changes nothing here. */
+  #tell<Name extends keyof NvmeControllerEvents>(name: Name, ...args: NvmeControllerEvents[Name]): void {
+    try {
+      (this as EventEmitter).emit(name, ...args);
+    } catch (error) {
+      void Promise.reject(error);
+    }
+  }
+}
+
+/** The signal of the first connecting counts no more; this one gives an attempt up. */
+async function openAgain(
+  options: SessionOptions,
+  { facts }: NvmeSession,
+  signal: AbortSignal,
+): Promise<NvmeSession> {
+  const session = await NvmeSession.open({ ...options, to: { ...options.to, signal } });
+  try {
+    checkSame(facts, session.facts);
+    return session;
+  } catch (error) {
+    await session.abandon();
+    throw error;
   }
 }

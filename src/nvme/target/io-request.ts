@@ -27,6 +27,8 @@ export class IoRequest {
   lengthBytes = 0;
   isDurable = false;
   isTrim = false;
+  /** A comparison has found other bytes. */
+  isDifferent = false;
   /** Once the host's ranges are here. */
   trimRanges: readonly TrimRange[] = [];
 }
@@ -37,6 +39,7 @@ export function checkIo(command: Command, inCapsule: number, subsystem: Subsyste
   if (!subsystem.ioOpcodes.includes(command.opcode)) return Status.INVALID_OPCODE | DO_NOT_RETRY;
   into.opcode = command.opcode;
   into.isTrim = false;
+  into.isDifferent = false;
   into.lengthBytes = 0;
   if (command.opcode === IoOpcode.FLUSH && command.nsid === ALL_NAMESPACES) {
     into.namespace = null;
@@ -55,7 +58,8 @@ function checkFields(command: Command, inCapsule: number, namespace: Namespace, 
       const status = checkBlocks(command, namespace, into);
       return status === Status.SUCCESS ? dataStatus(into, hostDataStatus(command, into.lengthBytes)) : status;
     }
-    case IoOpcode.WRITE: {
+    case IoOpcode.WRITE:
+    case IoOpcode.COMPARE: {
       const status = checkBlocks(command, namespace, into);
       if (status !== Status.SUCCESS) return status;
       if (command.sgl.length !== into.lengthBytes) return Status.SGL_DATA_LENGTH_INVALID;

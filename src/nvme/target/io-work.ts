@@ -9,6 +9,8 @@ import type { TargetRequest } from './request.js';
 import type { Namespace, Subsystem } from './subsystem.js';
 import type { QueueWork, TargetQueue } from './target-queue.js';
 
+/** At a time; whole blocks of any size. */
+const COMPARED_BYTES = 64 << 10;
 const DURABLE: NvmeWriteOptions = { durable: true };
 const VOLATILE: NvmeWriteOptions = { durable: false };
 const durability = ({ isDurable }: IoRequest): NvmeWriteOptions => (isDurable ? DURABLE : VOLATILE);
@@ -35,6 +37,7 @@ export class IoWork implements QueueWork {
     switch (command.opcode) {
       case IoOpcode.READ:
       case IoOpcode.WRITE:
+      case IoOpcode.COMPARE:
       case IoOpcode.DATASET_MANAGEMENT:
         this.#begin(queue, request);
         return;
@@ -94,6 +97,8 @@ export class IoWork implements QueueWork {
         return read(io.namespace, io.offsetBytes, dataOf(queue, request));
       case IoOpcode.WRITE:
         return backend.write(io.offsetBytes, dataOf(queue, request), durability(io));
+      case IoOpcode.COMPARE:
+        return compare(io, io.namespace, dataOf(queue, request));
       case IoOpcode.WRITE_ZEROES:
         return backend.writeZeroes?.(io.offsetBytes, io.lengthBytes, durability(io));
       case IoOpcode.DATASET_MANAGEMENT:
@@ -114,12 +119,14 @@ export class IoWork implements QueueWork {
       counters.writes++;
       counters.bytesWritten += io.lengthBytes;
     } else if (io.opcode === IoOpcode.FLUSH) counters.flushes++;
-    queue.answer(request, Status.SUCCESS);
+    if (io.isDifferent) queue.answer(request, Status.COMPARE_FAILURE | DO_NOT_RETRY);
+    else queue.answer(request, Status.SUCCESS);
   }
 
   onBackendFailed(queue: TargetQueue, request: TargetRequest): void {
     const { opcode } = request.io;
-    if (opcode === IoOpcode.READ) queue.answer(request, Status.UNRECOVERED_READ_ERROR);
+    if (opcode === IoOpcode.READ || opcode === IoOpcode.COMPARE)
+      queue.answer(request, Status.UNRECOVERED_READ_ERROR);
     else queue.answer(request, opcode === IoOpcode.WRITE ? Status.WRITE_FAULT : Status.INTERNAL_ERROR);
   }
 }
@@ -140,6 +147,16 @@ function read(
 ): void | Promise<void> {
   if (!fillsReads) into.fill(0);
   return backend.read(offsetBytes, into);
+}
+
+/** Piece by piece, so that the memory for it stays small however much a host compares. */
+async function compare(io: IoRequest, namespace: Namespace, wanted: Uint8Array): Promise<void> {
+  const piece = new Uint8Array(Math.min(wanted.length, COMPARED_BYTES));
+  for (let at = 0; at < wanted.length && !io.isDifferent; at += piece.length) {
+    const found = piece.subarray(0, Math.min(piece.length, wanted.length - at));
+    await read(namespace, io.offsetBytes + at, found);
+    io.isDifferent = Buffer.compare(found, wanted.subarray(at, at + found.length)) !== 0;
+  }
 }
 
 async function trim(backend: NvmeBackend, ranges: readonly TrimRange[]): Promise<void> {

@@ -62,9 +62,11 @@ export function makeSubsystem(
     namespaces,
     allowedHosts: allowedHosts === undefined ? null : new Set(allowedHosts),
     optionalCommands:
-      (canZero ? OptionalCommand.WRITE_ZEROES : 0) | (canTrim ? OptionalCommand.DATASET_MANAGEMENT : 0),
+      OptionalCommand.COMPARE |
+      (canZero ? OptionalCommand.WRITE_ZEROES : 0) |
+      (canTrim ? OptionalCommand.DATASET_MANAGEMENT : 0),
     ioOpcodes: [
-      ...[IoOpcode.FLUSH, IoOpcode.WRITE, IoOpcode.READ],
+      ...[IoOpcode.FLUSH, IoOpcode.WRITE, IoOpcode.READ, IoOpcode.COMPARE],
       ...(canZero ? [IoOpcode.WRITE_ZEROES] : []),
       ...(canTrim ? [IoOpcode.DATASET_MANAGEMENT] : []),
     ],

@@ -8,7 +8,7 @@ export const IDENTIFY_BYTES = 4096;
 const MAX_LISTED_NAMESPACES = 1024;
 
 /** Bits of what a controller offers beyond the necessary. */
-export const OptionalCommand = { DATASET_MANAGEMENT: 1 << 2, WRITE_ZEROES: 1 << 3 } as const;
+export const OptionalCommand = { COMPARE: 1 << 0, DATASET_MANAGEMENT: 1 << 2, WRITE_ZEROES: 1 << 3 } as const;
 
 /** SGLs, keyed ones, and offsets for data in capsules. */
 const SGL_SUPPORT = 0x00100005;
@@ -154,15 +154,24 @@ export function readIdentifyController(page: Uint8Array): ControllerPage {
   };
 }
 
+/** What a host reads of a namespace. */
+export interface NamespacePage {
+  readonly blocks: number;
+  readonly blockBytes: number;
+  /** NGUID and EUI64, in hexadecimal digits: zeros where the target gives none. */
+  readonly guid: string;
+}
+
 /** `undefined` where there is no namespace, or one with blocks that this code does not use. */
-export function readIdentifyNamespace(page: Uint8Array): { blocks: number; blockBytes: number } | undefined {
+export function readIdentifyNamespace(page: Uint8Array): NamespacePage | undefined {
   const view = new DataView(page.buffer, page.byteOffset, IDENTIFY_BYTES);
   const blocks = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true);
   const format = view.getUint32(128 + 4 * (view.getUint8(26) & 0x0f), true);
   const shift = (format >>> 16) & 0xff;
   const metadataBytes = format & 0xffff;
   if (blocks === 0 || shift < 9 || shift > 16 || metadataBytes !== 0) return undefined;
-  return { blocks, blockBytes: 2 ** shift };
+  const guid = Array.from(page.subarray(104, 128), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { blocks, blockBytes: 2 ** shift, guid };
 }
 
 export function readNamespaceList(page: Uint8Array): number[] {

@@ -19,6 +19,7 @@ export const IoOpcode = {
   FLUSH: 0x00,
   WRITE: 0x01,
   READ: 0x02,
+  COMPARE: 0x05,
   WRITE_ZEROES: 0x08,
   DATASET_MANAGEMENT: 0x09,
 } as const;

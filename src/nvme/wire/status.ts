@@ -28,6 +28,7 @@ export const Status = {
   CONNECT_INVALID_HOST: 0x184,
   WRITE_FAULT: 0x280,
   UNRECOVERED_READ_ERROR: 0x281,
+  COMPARE_FAILURE: 0x285,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 

@@ -9,6 +9,8 @@ const IO_WORK = 'nvme/target/io-work';
 const ADMIN = 'nvme/host/admin';
 const NAMESPACE = 'nvme/host/namespace';
 
+const ROUTER = 'nvme/host/command-router';
+const RECONNECT_JUDGES = ['test/nvme/reconnect'];
 const HOST_JUDGES = ['test/nvme/silence', 'test/nvme/host'];
 
 export const NVME_FAULTS = faultsOf(
@@ -105,9 +107,9 @@ export const NVME_FAULTS = faultsOf(
     {
       id: 'nvme-flush-covers-all',
       wrong: 'A flush of a host covers what is written after it.',
-      file: NAMESPACE,
-      find: 'return this.#written > this.#flushed;',
-      replace: 'return this.#flushed === 0 && this.#written > 0;',
+      file: 'nvme/host/write-ledger',
+      find: 'return this.#written > this.#covered;',
+      replace: 'return this.#covered === 0 && this.#written > 0;',
       judges: HOST_JUDGES,
     },
     {
@@ -189,6 +191,45 @@ export const NVME_FAULTS = faultsOf(
       find: 'if (pending.command.batch !== batch) continue;',
       replace: 'if (pending.command.batch !== null) continue;',
       judges: HOST_JUDGES,
+    },
+    {
+      id: 'nvme-writes-repeated-unasked',
+      wrong: 'Writes of unknown outcome are sent again, whatever the program allowed.',
+      file: ROUTER,
+      find: 'return this.#repeatsWrites && !routed.isOvertaken;',
+      replace: 'return !routed.isOvertaken;',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-repetition-undoes',
+      wrong: 'A write is sent again although another one for its blocks was answered meanwhile.',
+      file: ROUTER,
+      find: 'return this.#repeatsWrites && !routed.isOvertaken;',
+      replace: 'return this.#repeatsWrites;',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-lost-cache-flushed',
+      wrong: 'A flush covers what a controller confirmed that is gone.',
+      file: 'nvme/host/write-ledger',
+      find: 'return !isDoubtful;',
+      replace: 'return true;',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-other-disk-taken',
+      wrong: 'Another disk under the same name is taken for the one before.',
+      file: 'nvme/host/nvme-session',
+      find: 'if (same.blocks !== blocks || same.blockBytes !== blockBytes)',
+      replace: 'if (same.blocks !== blocks && same.blockBytes !== blockBytes)',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-comparison-blind',
+      wrong: 'A comparison finds every block equal.',
+      file: IO_WORK,
+      find: 'wanted.subarray(at, at + found.length)) !== 0;',
+      replace: 'wanted.subarray(at, at + found.length)) === 2;',
     },
   ],
 );
