@@ -69,7 +69,7 @@ export class Completer {
   #onAck(psn: number, now: number): DropReason {
     const requester = this.#requester;
     if (this.#acknowledgeUpTo(psn, now)) return DropReason.NONE;
-    requester.onResponseGap(this.#expectedDataPsn(), psn, now);
+    requester.losses.onResponseGap(this.#expectedDataPsn(), psn, now);
     return DropReason.RESPONSE_GAP;
   }
 
@@ -79,7 +79,7 @@ export class Completer {
     if (requester.waitsForReceiver) return DropReason.STALE_RESPONSE;
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     if (psnDiff(psn, requester.sendPsn) >= 0) return DropReason.STALE_RESPONSE;
-    return requester.onSequenceNak(psn, now) ? DropReason.NONE : DropReason.STALE_RESPONSE;
+    return requester.losses.onSequenceNak(psn, now) ? DropReason.NONE : DropReason.STALE_RESPONSE;
   }
 
   #onReceiverNotReady(psn: number, timerCode: number, now: number): DropReason {
@@ -87,7 +87,7 @@ export class Completer {
     this.#qp.counters.count('rnrNaksReceived');
     this.#acknowledgeUpTo(psnAdd(psn, -1), now);
     if (psnDiff(psn, requester.sendPsn) >= 0) return DropReason.STALE_RESPONSE;
-    requester.onReceiverNotReady(psn, rnrTimerMicros[timerCode] as number, now);
+    requester.losses.onReceiverNotReady(psn, rnrTimerMicros[timerCode] as number, now);
     return DropReason.NONE;
   }
 
@@ -125,7 +125,7 @@ export class Completer {
     const order = psnDiff(packet.psn, expected);
     if (order < 0) return DropReason.STALE_RESPONSE;
     if (order > 0) {
-      requester.onResponseGap(expected, packet.psn, now);
+      requester.losses.onResponseGap(expected, packet.psn, now);
       return DropReason.RESPONSE_GAP;
     }
     // Data for this PSN means that everything before it was carried out.

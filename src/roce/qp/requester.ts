@@ -4,7 +4,7 @@
  *
  * Three PSNs describe it: everything before `unackedPsn` is done; [unackedPsn, nextPsn) was sent at least once;
  * `sendPsn`, somewhere in between or at the end, is the next packet to leave. Going back (go-back-N) only moves
- * `sendPsn`: PSNs and segmentation of a request never change. `Completer` reads the answers.
+ * `sendPsn`: PSNs and segmentation of a request never change. `Completer` reads the answers, `Losses` decides when to go back.
  *
  * A request completes when `unackedPsn` passes its last PSN, in posting order. Answers to READs and atomics move
  * `unackedPsn` packet by packet; plain ACKs never move it over one that is not answered.
@@ -19,6 +19,7 @@ import { psnAdd, psnDiff, psnDistance } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { AckRequests } from './ack-requests.js';
 import { Congestion } from './congestion.js';
+import { Losses, type Sending } from './losses.js';
 import type { QpHost } from './qp-host.js';
 import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
@@ -35,7 +36,7 @@ const { SUCCESS } = WcStatus;
 const { RTS } = QpState;
 const { RDMA_READ } = WrOpcode;
 
-export class Requester implements RequesterHalf {
+export class Requester implements RequesterHalf, Sending {
   readonly queue: SendQueue;
   readonly congestion = new Congestion();
   reads = new ReadRequests(0);
@@ -47,17 +48,17 @@ export class Requester implements RequesterHalf {
   #cursorPacket = 0;
   readonly #qp: QpHost;
   readonly #ackRequests = new AckRequests();
-  #retriesLeft = 0;
-  #rnrRetriesLeft = 0;
   /** The next packet to leave is a probe. */
   #owesProbe = false;
   readonly #timers: RequestTimers;
   readonly #sentAgain = new Retransmissions();
+  readonly losses: Losses;
 
   constructor(qp: QpHost, queue: SendQueue) {
     this.#qp = qp;
     this.queue = queue;
     this.#timers = new RequestTimers(qp, this.congestion);
+    this.losses = new Losses(qp, this, this.congestion, this.#timers, this.#sentAgain);
   }
 
   /** At the transition to RTS. */
@@ -69,18 +70,12 @@ export class Requester implements RequesterHalf {
     this.#ackRequests.startAt(sqPsn);
     this.reads = new ReadRequests(maxRdAtomic);
     this.congestion.reset();
-    this.refreshRetries();
+    this.losses.refresh();
   }
 
   resize(maxRdAtomic: number): void {
     this.reads.resize(maxRdAtomic);
     this.#qp.schedule();
-  }
-
-  /** Takes up new retry limits, as after progress. */
-  refreshRetries(): void {
-    this.#retriesLeft = this.#qp.retryCount;
-    this.#rnrRetriesLeft = this.#qp.rnrRetry;
   }
 
   /** Forgets everything, without completions. */
@@ -317,7 +312,7 @@ export class Requester implements RequesterHalf {
     this.unackedPsn = psnAdd(psn, 1);
     this.reads.finishBefore(this.unackedPsn);
     this.#sentAgain.onProgress(this.unackedPsn);
-    this.refreshRetries();
+    this.losses.refresh();
     this.congestion.onProgress(packets, now);
     const { roundTrips } = this.#sentAgain;
     const { probedAt } = this.#timers;
@@ -375,106 +370,14 @@ export class Requester implements RequesterHalf {
     this.#qp.schedule();
   }
 
-  /** Loss that the peer reported. Costs a retry. Returns whether the NAK meant something new. */
-  onSequenceNak(psn: number, now: number): boolean {
-    // It left before what was sent again could arrive: packets that overtook each other, or a second NAK for one gap.
-    if (this.#sentAgain.wasSentAgain(psn, this.congestion.shortestMicros, now)) return false;
-    // Everything before it was carried out: progress, also where lost answers keep `unackedPsn` back.
-    if (this.#sentAgain.reach(psn)) this.refreshRetries();
-    if (this.#retriesLeft === 0) {
-      this.failAt(psn, WcStatus.RETRY_EXC_ERR);
-      return true;
-    }
-    this.#retriesLeft--;
-    this.congestion.onLoss(now);
-    if (psnDiff(psn, this.acknowledgeLimit) > 1) {
-      // Answers leave in order: those to READs before it that are not here now were lost as well.
-      this.#sentAgain.setAmbiguous(this.nextPsn);
-      this.goBack(this.unackedPsn, now);
-    } else {
-      // Whatever arrived from there on was dropped.
-      this.#sentAgain.setClear();
-      this.goBack(psn, now);
-    }
-    return true;
-  }
-
-  /**
-   * Answers to READs or atomics from `psn` on are missing, as `seenPsn` shows: ask again. Once for each gap, and once
-   * more whenever answers begin again from the front, because the first of them was lost again.
-   */
-  onResponseGap(psn: number, seenPsn: number, now: number): void {
-    if (!this.#sentAgain.isNewGap(psn, seenPsn, this.congestion.shortestMicros, now)) return;
-    this.#qp.counters.count('responseGaps');
-    this.congestion.onLoss(now);
-    this.#sentAgain.setAmbiguous(this.nextPsn);
-    this.goBack(psn, now);
-  }
-
-  /** The peer has no receive for `psn`: pause, then send it again, and what is behind it once the peer has taken it. */
-  onReceiverNotReady(psn: number, pauseMicros: number, now: number): void {
-    if (this.#qp.rnrRetry !== 7) {
-      if (this.#rnrRetriesLeft === 0) {
-        this.failAt(psn, WcStatus.RNR_RETRY_EXC_ERR);
-        return;
-      }
-      this.#rnrRetriesLeft--;
-    }
-    this.goBack(psn, now);
-    this.#sentAgain.askWith(psn);
-    this.#timers.pauseUntil(now + pauseMicros);
+  /** The next packet to leave is a probe. */
+  oweProbe(): void {
+    this.#owesProbe = true;
+    this.#qp.schedule();
   }
 
   handleTimeout(now: number): void {
-    const timers = this.#timers;
-    if (timers.takeResume(now)) {
-      // Answers to READs before the refused packet may be lost, and hold sending up.
-      if (!this.idle) timers.startTimeout(now);
-      this.#qp.schedule();
-    }
-    if (timers.takePace(now)) this.#qp.schedule();
-    if (timers.takeTimeout(now)) this.#onTimeout(now);
-    else if (timers.takeProbe(now)) this.#onProbe(now);
-  }
-
-  #onTimeout(now: number): void {
-    this.#qp.counters.count('timeouts');
-    if (this.#retriesLeft === 0) {
-      this.failAt(this.unackedPsn, WcStatus.RETRY_EXC_ERR);
-      return;
-    }
-    this.#retriesLeft--;
-    this.congestion.onTimeout();
-    this.#repeat(now);
-  }
-
-  /**
-   * The answer is late for this path, but not so late that it costs a retry: the last packets of a message, or what the
-   * peer said about them, may be lost.
-   */
-  #onProbe(now: number): void {
-    const { probes } = this.#timers;
-    this.#qp.counters.count('probes');
-    // Where a gap was reported since the last progress, what was sent again has been lost again: the path is alive.
-    if (probes > 1) this.congestion.onSilence();
-    if (!this.congestion.isClean(now)) {
-      this.#repeat(now);
-    } else if (probes > 1) {
-      // A peer that has sent its one NAK answers to the oldest packet alone. The rest follows the answer.
-      this.#repeat(now);
-      this.#sentAgain.askWith(this.unackedPsn);
-    } else {
-      this.#owesProbe = true;
-      this.#timers.startProbe(now, now);
-      this.#qp.schedule();
-    }
-  }
-
-  /** Goes back to the oldest packet, of which nobody knows whether it arrived. */
-  #repeat(now: number): void {
-    this.#sentAgain.forgetGap();
-    this.#sentAgain.setAmbiguous(this.nextPsn);
-    this.goBack(this.unackedPsn, now);
+    this.losses.handleTimeout(now);
   }
 
   /**

@@ -145,36 +145,36 @@ export const REQUESTER_FAULTS = faultsOf(
     {
       id: 'nak-acted-on-twice',
       wrong: 'One NAK is acted on twice.',
-      file: 'roce/qp/requester',
-      find: 'if (this.#sentAgain.wasSentAgain(psn, this.congestion.shortestMicros, now)) return false;',
+      file: 'roce/qp/losses',
+      find: 'if (this.#sentAgain.wasSentAgain(psn, this.#congestion.shortestMicros, now)) return false;',
       replace: '',
     },
     {
       id: 'retries-never-refreshed',
       wrong: 'Progress gives no retries back.',
       file: 'roce/qp/requester',
-      find: `    this.refreshRetries();
+      find: `    this.losses.refresh();
     this.congestion.onProgress`,
       replace: '    this.congestion.onProgress',
     },
     {
       id: 'rnr-retry-one-more',
       wrong: 'One RNR retry more than allowed.',
-      file: 'roce/qp/requester',
-      find: 'if (this.#rnrRetriesLeft === 0) {',
-      replace: 'if (this.#rnrRetriesLeft < 0) {',
+      file: 'roce/qp/losses',
+      find: 'if (this.#receiverRetriesLeft === 0) {',
+      replace: 'if (this.#receiverRetriesLeft < 0) {',
     },
     {
       id: 'rnr-retry-7-ends',
       wrong: 'Endless RNR retries have an end.',
-      file: 'roce/qp/requester',
+      file: 'roce/qp/losses',
       find: 'if (this.#qp.rnrRetry !== 7) {',
       replace: 'if (true) {',
     },
     {
       id: 'timeout-retry-one-more',
       wrong: 'One timeout more than retries allow.',
-      file: 'roce/qp/requester',
+      file: 'roce/qp/losses',
       find: `    this.#qp.counters.count('timeouts');
     if (this.#retriesLeft === 0) {`,
       replace: `    this.#qp.counters.count('timeouts');
