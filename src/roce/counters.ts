@@ -6,7 +6,7 @@
 import { DROP_REASON_COUNT, type DropReason, dropReasonName } from './drop-reason.js';
 
 export class Counters {
-  readonly drops = new Float64Array(DROP_REASON_COUNT);
+  #drops: Float64Array | null = null;
   rxPackets = 0;
   rxBytes = 0;
   txPackets = 0;
@@ -31,6 +31,12 @@ export class Counters {
   cnpsReceived = 0;
   congestionMarks = 0;
   cqOverruns = 0;
+
+  /** Made when first needed: most queue pairs drop nothing. */
+  get drops(): Float64Array {
+    this.#drops ??= new Float64Array(DROP_REASON_COUNT);
+    return this.#drops;
+  }
 
   drop(reason: DropReason): void {
     this.drops[reason] = (this.drops[reason] as number) + 1;

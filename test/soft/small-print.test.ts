@@ -105,8 +105,8 @@ test('pieces of another device are refused in receives of several pieces, and ta
 test('flags of a request reach the engine, and an address of more than 64 bits does not', () => {
   const { queue } = (one.qp as SoftQp).engine.requester;
   for (const flags of [0, SendFlags.FENCE, SendFlags.SOLICITED, SendFlags.SIGNALED]) {
-    const wqe = queue.at(queue.tail);
     one.qp.postSend({ wrId: 3, opcode: WrOpcode.SEND, flags, sges: [{ mr: one.mr, length: 1 }] });
+    const wqe = queue.at(queue.tail - 1);
     assert.deepEqual(
       [wqe.fence, wqe.solicited, wqe.signaled],
       [flags === SendFlags.FENCE, flags === SendFlags.SOLICITED, flags === SendFlags.SIGNALED],

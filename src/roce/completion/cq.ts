@@ -25,6 +25,8 @@ const { SUCCESS } = WcStatus;
 const NUMBERS = 2;
 /** Of an entry: status, opcode and flags in the three lowest bytes of the first; then qpn, imm, srcQpn. */
 const WORDS = 4;
+/** Places of a queue that nobody has used. */
+const FIRST_PLACES = 4;
 
 export class Cq {
   readonly capacity: number;
@@ -37,14 +39,18 @@ export class Cq {
   readonly #owner: CqOwner;
   #head = 0;
   #count = 0;
-  readonly #numbers: Float64Array;
-  readonly #words: Int32Array;
+  /** Places of the ring: as many as were needed at once. */
+  #places: number;
+  // Plain arrays: typed ones take hundreds of bytes each before they hold anything, and there are thousands of queues.
+  readonly #numbers: number[];
+  readonly #words: number[];
 
   constructor(capacity: number, owner: CqOwner) {
     this.capacity = capacity;
     this.#owner = owner;
-    this.#numbers = new Float64Array(capacity * NUMBERS);
-    this.#words = new Int32Array(capacity * WORDS);
+    this.#places = Math.min(FIRST_PLACES, capacity);
+    this.#numbers = new Array<number>(this.#places * NUMBERS).fill(0);
+    this.#words = new Array<number>(this.#places * WORDS).fill(0);
   }
 
   get count(): number {
@@ -69,8 +75,9 @@ export class Cq {
       this.#owner.cqOverrun(this, isFirst);
       return;
     }
+    if (this.#count === this.#places) this.#grow();
     let slot = this.#head + this.#count;
-    if (slot >= this.capacity) slot -= this.capacity;
+    if (slot >= this.#places) slot -= this.#places;
     this.#count++;
     this.#owner.completions++;
     const numbers = this.#numbers;
@@ -93,7 +100,7 @@ export class Cq {
     const taken = Math.min(max, into.length, this.#count);
     for (let i = 0; i < taken; i++) {
       this.#fill(into[i] as WorkCompletion, this.#head);
-      this.#head = this.#head + 1 === this.capacity ? 0 : this.#head + 1;
+      this.#head = this.#head + 1 === this.#places ? 0 : this.#head + 1;
     }
     this.#count -= taken;
     this.#owner.completions -= taken;
@@ -114,6 +121,15 @@ export class Cq {
     this.#count = 0;
   }
 
+  /** Twice the places, or as many as there may be. What stood before the head goes on behind the end of before. */
+  #grow(): void {
+    const places = this.#places;
+    const grown = Math.min(2 * places, this.capacity);
+    move(this.#numbers, NUMBERS, places, grown, this.#head);
+    move(this.#words, WORDS, places, grown, this.#head);
+    this.#places = grown;
+  }
+
   #fill(wc: WorkCompletion, slot: number): void {
     const numbers = this.#numbers;
     const words = this.#words;
@@ -130,5 +146,14 @@ export class Cq {
     wc.invalidatedRkey = wc.imm;
     wc.srcQpn = words[wordsAt + 3] as number;
     wc.vendorErr = 0;
+  }
+}
+
+/** Makes a full ring of entries of `width` numbers longer, whose oldest entry is at `head`. */
+function move(ring: number[], width: number, places: number, grown: number, head: number): void {
+  while (ring.length < grown * width) ring.push(0);
+  for (let place = 0; place < head; place++) {
+    const to = places + place < grown ? places + place : places + place - grown;
+    for (let i = 0; i < width; i++) ring[to * width + i] = ring[place * width + i] as number;
   }
 }

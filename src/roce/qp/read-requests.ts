@@ -20,15 +20,16 @@ const MIN_PART = 2;
 
 export class ReadRequests {
   #limit: number;
-  #firstPsns: Int32Array;
-  #endPsns: Int32Array;
+  /** A ring of `#places`, which is made place by place. */
+  #firstPsns: number[] = [];
+  #endPsns: number[] = [];
+  #places: number;
   #head = 0;
   #count = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
-    this.#firstPsns = new Int32Array(limit);
-    this.#endPsns = new Int32Array(limit);
+    this.#places = limit;
   }
 
   /** 0 = the queue pair can do no READs and atomics at all. */
@@ -38,15 +39,10 @@ export class ReadRequests {
 
   /** Changes the limit; what is on the wire is kept. */
   resize(limit: number): void {
-    const places = this.#firstPsns.length;
-    const open = Array.from({ length: this.#count }, (_, i) => (this.#head + i) % places);
-    const grow = (psns: Int32Array): Int32Array => {
-      const resized = new Int32Array(Math.max(limit, this.#count));
-      resized.set(open.map((index) => psns[index] as number));
-      return resized;
-    };
-    this.#firstPsns = grow(this.#firstPsns);
-    this.#endPsns = grow(this.#endPsns);
+    const open = Array.from({ length: this.#count }, (_, i) => (this.#head + i) % this.#places);
+    this.#firstPsns = open.map((index) => this.#firstPsns[index] as number);
+    this.#endPsns = open.map((index) => this.#endPsns[index] as number);
+    this.#places = Math.max(limit, this.#count);
     this.#head = 0;
     this.#limit = limit;
   }
@@ -96,7 +92,7 @@ export class ReadRequests {
       this.#count === 0 || psnDiff(firstPsn, this.#lastEnd()) >= 0,
       'requests are remembered in the order of their PSNs',
     );
-    const index = (this.#head + this.#count) % this.#firstPsns.length;
+    const index = (this.#head + this.#count) % this.#places;
     this.#firstPsns[index] = firstPsn;
     this.#endPsns[index] = endPsn;
     this.#count++;
@@ -105,7 +101,7 @@ export class ReadRequests {
   /** Forgets those that are answered in full once `psn` is the oldest unanswered PSN. */
   finishBefore(psn: number): void {
     while (this.#count > 0 && psnDiff(psn, this.#endPsns[this.#head] as number) >= 0) {
-      this.#head = (this.#head + 1) % this.#firstPsns.length;
+      this.#head = (this.#head + 1) % this.#places;
       this.#count--;
     }
   }
@@ -113,7 +109,7 @@ export class ReadRequests {
   /** Where the request that `psn` belongs to ends; -1 when none does, so that a new one may begin there. */
   endOf(psn: number): number {
     for (let i = 0; i < this.#count; i++) {
-      const index = (this.#head + i) % this.#firstPsns.length;
+      const index = (this.#head + i) % this.#places;
       const end = this.#endPsns[index] as number;
       if (psnDiff(psn, end) < 0) return psnDiff(psn, this.#firstPsns[index] as number) >= 0 ? end : -1;
     }
@@ -123,7 +119,7 @@ export class ReadRequests {
   /** Where the request that `psn` belongs to begins; -1 when none does. */
   startOf(psn: number): number {
     for (let i = 0; i < this.#count; i++) {
-      const index = (this.#head + i) % this.#firstPsns.length;
+      const index = (this.#head + i) % this.#places;
       if (psnDiff(psn, this.#endPsns[index] as number) >= 0) continue;
       const first = this.#firstPsns[index] as number;
       return psnDiff(psn, first) >= 0 ? first : -1;
@@ -136,6 +132,6 @@ export class ReadRequests {
   }
 
   #lastEnd(): number {
-    return this.#endPsns[(this.#head + this.#count - 1) % this.#endPsns.length] as number;
+    return this.#endPsns[(this.#head + this.#count - 1) % this.#places] as number;
   }
 }

@@ -2,6 +2,8 @@
  * Posted receives in order: the receive queue of one queue pair, or a shared receive queue of several. A message
  * takes a receive out of the queue when it begins (`takeInto`), so that several queue pairs can be in the middle of
  * messages from one shared queue.
+ *
+ * The ring has as many places as were needed at once: of thousands of queues few are ever full.
  */
 import { invariant } from '../../verbs/invariant.js';
 import { SgeTable } from './sge-table.js';
@@ -24,17 +26,22 @@ export class CurrentReceive {
   }
 }
 
+/** Places of a queue that nobody has used. */
+const FIRST_PLACES = 4;
+
 export class ReceiveQueue {
   readonly maxWr: number;
   readonly sges: SgeTable;
-  readonly #wrIds: Float64Array;
+  /** A ring of as many places as were needed at once. */
+  readonly #wrIds: number[];
   #head = 0;
   #count = 0;
 
   constructor(maxWr: number, maxSge: number) {
     this.maxWr = maxWr;
-    this.sges = new SgeTable(maxWr, maxSge);
-    this.#wrIds = new Float64Array(maxWr);
+    const places = Math.min(FIRST_PLACES, maxWr);
+    this.sges = new SgeTable(places, maxSge);
+    this.#wrIds = new Array<number>(places).fill(0);
   }
 
   get count(): number {
@@ -48,8 +55,10 @@ export class ReceiveQueue {
   /** Takes the next free slot for `wrId` and returns it; the caller adds the pieces. Not to be called when full. */
   push(wrId: number): number {
     INVARIANT: invariant(this.#count < this.maxWr, 'only a receive queue with room takes another receive');
+    if (this.#count === this.#wrIds.length) this.#grow();
+    const places = this.#wrIds.length;
     const end = this.#head + this.#count;
-    const slot = end < this.maxWr ? end : end - this.maxWr;
+    const slot = end < places ? end : end - places;
     this.#count++;
     this.#wrIds[slot] = wrId;
     this.sges.clear(slot);
@@ -85,7 +94,20 @@ export class ReceiveQueue {
 
   #advance(): void {
     INVARIANT: invariant(this.#count > 0, 'a receive leaves its queue once');
-    this.#head = this.#head + 1 === this.maxWr ? 0 : this.#head + 1;
+    this.#head = this.#head + 1 === this.#wrIds.length ? 0 : this.#head + 1;
     this.#count--;
+  }
+
+  /** Twice the places, or as many as there may be. What stood before the head goes on behind the end of before. */
+  #grow(): void {
+    const places = this.#wrIds.length;
+    const grown = Math.min(2 * places, this.maxWr);
+    while (this.#wrIds.length < grown) this.#wrIds.push(0);
+    this.sges.grow(grown);
+    for (let place = 0; place < this.#head; place++) {
+      const to = places + place < grown ? places + place : places + place - grown;
+      this.#wrIds[to] = this.#wrIds[place] as number;
+      this.sges.moveTo(this.sges, to, place);
+    }
   }
 }

@@ -33,13 +33,19 @@ export class Response {
   isReplay = false;
 }
 
+/** Places of a queue that nobody has used. */
+const FIRST_PLACES = 2;
+
 export class ResponseQueue {
+  /** As many places as were needed at once. */
   #ring: Response[];
+  #capacity: number;
   #head = 0;
   #count = 0;
 
   constructor(capacity: number) {
-    this.#ring = Array.from({ length: capacity }, () => new Response());
+    this.#capacity = capacity;
+    this.#ring = Array.from({ length: Math.min(FIRST_PLACES, capacity) }, () => new Response());
   }
 
   get empty(): boolean {
@@ -61,20 +67,22 @@ export class ResponseQueue {
     return this.#count > 0 && this.#at(this.#count - 1).operation === null;
   }
 
-  /** Changes the number of places, but not below what is queued. */
+  /** Changes the number of places that there may be, but not below what is queued. */
   resize(capacity: number): void {
+    this.#capacity = Math.max(capacity, this.#count);
+    if (this.#ring.length > this.#capacity) this.#setPlaces(this.#capacity);
+  }
+
+  #setPlaces(count: number): void {
     const places = this.#ring.length;
     const queued = Array.from({ length: this.#count }, (_, i) => this.#ring[(this.#head + i) % places]);
-    this.#ring = Array.from(
-      { length: Math.max(capacity, this.#count) },
-      (_, i) => queued[i] ?? new Response(),
-    );
+    this.#ring = Array.from({ length: count }, (_, i) => queued[i] ?? new Response());
     this.#head = 0;
   }
 
   /** Whether one more READ or ATOMIC answer fits; two places are kept for the ACK and the NAK that may follow. */
   get hasRoom(): boolean {
-    return this.#count + 2 < this.#ring.length;
+    return this.#count + 2 < this.#capacity;
   }
 
   get first(): Response {
@@ -196,16 +204,15 @@ export class ResponseQueue {
       const last = this.#at(count - 1);
       if (last.operation === null) return last;
     }
-    return count < this.#ring.length ? this.#append(ACK) : null;
+    return count < this.#capacity ? this.#append(ACK) : null;
   }
 
   #append(kind: ResponseKind): Response {
+    const places = this.#ring.length;
+    if (this.#count === places) this.#setPlaces(Math.max(places + 1, Math.min(2 * places, this.#capacity)));
     const response = this.#at(this.#count);
     this.#count++;
-    INVARIANT: invariant(
-      this.#count <= this.#ring.length,
-      'no more answers are queued than there are places',
-    );
+    INVARIANT: invariant(this.#count <= this.#capacity, 'no more answers are queued than there are places');
     response.kind = kind;
     response.operation = null;
     return response;

@@ -7,9 +7,10 @@ import { psnDiff } from '../psn.js';
 const PLACES = 16;
 
 export class RoundTrips {
-  readonly #psns = new Int32Array(PLACES);
-  readonly #times = new Float64Array(PLACES);
-  readonly #areClear = new Uint8Array(PLACES);
+  // Rings that are made place by place. Plain arrays: typed ones take hundreds of bytes each before they hold anything.
+  readonly #psns: number[] = [];
+  readonly #times: number[] = [];
+  readonly #areClear: number[] = [];
   #head = 0;
   #count = 0;
   /** What answered the packet that `finishUpTo` found cannot have answered an earlier transmission of it. */

@@ -28,15 +28,17 @@ export class SavedOperation {
 }
 
 export class SavedOperations {
-  #ring: SavedOperation[];
+  /** Places that were used; there are `#capacity` in all. */
+  #ring: SavedOperation[] = [];
+  #capacity: number;
   #next = 0;
 
   constructor(capacity: number) {
-    this.#ring = Array.from({ length: capacity }, () => new SavedOperation());
+    this.#capacity = capacity;
   }
 
   get capacity(): number {
-    return this.#ring.length;
+    return this.#capacity;
   }
 
   /** Changes the number of places; the newest operations are kept. */
@@ -44,16 +46,21 @@ export class SavedOperations {
     const oldestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
     const kept = oldestFirst.filter((operation) => operation.used).slice(-capacity || oldestFirst.length);
     this.#next = kept.length === capacity ? 0 : kept.length;
-    while (kept.length < capacity) kept.push(new SavedOperation());
-    INVARIANT: invariant(kept.length === capacity, 'a responder remembers as many operations as it was told');
+    INVARIANT: invariant(
+      kept.length <= capacity,
+      'a responder remembers no more operations than it was told',
+    );
     this.#ring = kept;
+    this.#capacity = capacity;
   }
 
   /** The place for one more operation, or `null` while the oldest one is still being answered. */
   reserve(): SavedOperation | null {
+    if (this.#next === this.#ring.length && this.#next < this.#capacity)
+      this.#ring.push(new SavedOperation());
     const operation = this.#ring[this.#next];
     if (operation === undefined || operation.pending > 0) return null;
-    this.#next = this.#next + 1 === this.#ring.length ? 0 : this.#next + 1;
+    this.#next = this.#next + 1 === this.#capacity ? 0 : this.#next + 1;
     operation.used = true;
     return operation;
   }

@@ -2,6 +2,8 @@
  * The send queue: a ring of work queue elements between `head` (oldest not completed) and `tail` (next to be posted).
  * Indices count up for ever and are taken modulo the ring size; PSNs are given to an element when its first packet is
  * sent, and stay with it through every retransmission.
+ *
+ * The ring has as many places as were needed at once: of thousands of queue pairs few are ever full.
  */
 import { invariant } from '../../verbs/invariant.js';
 import { WcStatus } from '../../verbs/work-completion.js';
@@ -48,6 +50,9 @@ export class SendWqe {
   }
 }
 
+/** Places of a ring that nobody has used; a power of two. */
+const FIRST_PLACES = 4;
+
 export class SendQueue {
   readonly maxWr: number;
   readonly maxInline: number;
@@ -56,20 +61,20 @@ export class SendQueue {
   readonly signalAll: boolean;
   head = 0;
   tail = 0;
-  readonly #wqes: SendWqe[];
-  readonly #mask: number;
-  readonly #inlineArena: Region;
+  #wqes: SendWqe[];
+  #mask: number;
+  readonly #pd: number;
+  /** Made when inline data first comes, for all places that there can be. */
+  #inlineArena: Region | null = null;
 
   constructor(maxWr: number, maxSge: number, maxInline: number, pd: number, signalAll: boolean) {
-    let size = 1;
-    while (size < maxWr) size *= 2;
     this.maxWr = maxWr;
     this.maxInline = maxInline;
     this.signalAll = signalAll;
-    this.sges = new SgeTable(size, maxSge);
-    this.#mask = size - 1;
-    this.#wqes = Array.from({ length: size }, (_, slot) => new SendWqe(slot));
-    this.#inlineArena = new Region(new Uint8Array(size * maxInline), 0, 0, pd, 0);
+    this.sges = new SgeTable(FIRST_PLACES, maxSge);
+    this.#mask = FIRST_PLACES - 1;
+    this.#wqes = Array.from({ length: FIRST_PLACES }, (_, slot) => new SendWqe(slot));
+    this.#pd = pd;
   }
 
   get full(): boolean {
@@ -86,6 +91,7 @@ export class SendQueue {
 
   /** The next free element, with an empty list; it counts as posted only after `commit`. */
   reserve(): SendWqe {
+    if (this.tail - this.head > this.#mask) this.#grow();
     const wqe = this.at(this.tail);
     this.sges.clear(wqe.slot);
     wqe.bind = null;
@@ -105,6 +111,7 @@ export class SendQueue {
   setInline(wqe: SendWqe, data: Uint8Array): void {
     INVARIANT: invariant(data.length <= this.maxInline, 'inline data fits into its place in the arena');
     const at = wqe.slot * this.maxInline;
+    this.#inlineArena ??= this.#createArena();
     this.#inlineArena.bytes.set(data, at);
     this.sges.add(wqe.slot, this.#inlineArena, at, data.length);
   }
@@ -116,5 +123,26 @@ export class SendQueue {
     this.sges.clear(wqe.slot);
     wqe.bind = null;
     this.head++;
+  }
+
+  /** Twice the places. Elements keep their slots, because packets that are being made read their lists by them. */
+  #grow(): void {
+    const places = this.#wqes.length;
+    const mask = 2 * places - 1;
+    const grown = new Array<SendWqe>(2 * places);
+    for (let i = 0; i < places; i++) {
+      const index = this.head + i;
+      grown[index & mask] = this.at(index);
+      grown[(index + places) & mask] = new SendWqe(places + i);
+    }
+    this.sges.grow(2 * places);
+    this.#wqes = grown;
+    this.#mask = mask;
+  }
+
+  #createArena(): Region {
+    let places = FIRST_PLACES;
+    while (places < this.maxWr) places *= 2;
+    return new Region(new Uint8Array(places * this.maxInline), 0, 0, this.#pd, 0);
   }
 }

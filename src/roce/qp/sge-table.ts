@@ -9,17 +9,25 @@ import type { TransmitBatch } from '../transmit-batch.js';
 
 export class SgeTable {
   readonly maxSge: number;
-  readonly #regions: (Region | null)[];
-  readonly #offsets: Float64Array;
-  readonly #lengths: Float64Array;
-  readonly #counts: Uint8Array;
+  // Plain arrays: typed ones take hundreds of bytes each before they hold anything, and there are thousands of tables.
+  readonly #regions: (Region | null)[] = [];
+  readonly #offsets: number[] = [];
+  readonly #lengths: number[] = [];
+  readonly #counts: number[] = [];
 
   constructor(slots: number, maxSge: number) {
     this.maxSge = maxSge;
-    this.#regions = new Array<Region | null>(slots * maxSge).fill(null);
-    this.#offsets = new Float64Array(slots * maxSge);
-    this.#lengths = new Float64Array(slots * maxSge);
-    this.#counts = new Uint8Array(slots);
+    this.grow(slots);
+  }
+
+  /** Adds slots, with empty lists, until there are so many. */
+  grow(slots: number): void {
+    for (let i = this.#regions.length; i < slots * this.maxSge; i++) {
+      this.#regions.push(null);
+      this.#offsets.push(0);
+      this.#lengths.push(0);
+    }
+    for (let i = this.#counts.length; i < slots; i++) this.#counts.push(0);
   }
 
   /** Empties the slot's list. */

@@ -107,6 +107,27 @@ export const ENGINE_FAULTS = faultsOf(
       replace: 'const at = (wqe.slot >> 1) * this.maxInline;',
     },
     {
+      id: 'receive-ring-torn',
+      wrong: 'A receive queue that grows leaves behind what stood before its head.',
+      file: 'roce/qp/receive-queue',
+      find: 'for (let place = 0; place < this.#head; place++) {',
+      replace: 'for (let place = 0; place < 0; place++) {',
+    },
+    {
+      id: 'send-ring-torn',
+      wrong: 'A send queue that grows puts its elements where they were counted from before.',
+      file: 'roce/qp/send-queue',
+      find: 'grown[index & mask] = this.at(index);',
+      replace: 'grown[i] = this.at(index);',
+    },
+    {
+      id: 'completion-ring-torn',
+      wrong: 'A completion queue that grows leaves behind what stood before its head.',
+      file: 'roce/completion/cq',
+      find: 'for (let place = 0; place < head; place++) {',
+      replace: 'for (let place = 0; place < 0; place++) {',
+    },
+    {
       id: 'region-end-unchecked',
       wrong: 'The end of a region is not checked.',
       file: 'roce/memory/region',

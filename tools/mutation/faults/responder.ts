@@ -257,8 +257,8 @@ export const RESPONDER_FAULTS = faultsOf(
       id: 'room-for-one-less',
       wrong: 'Answers leave one place fewer than an ACK and a NAK need.',
       file: 'roce/qp/response-queue',
-      find: 'return this.#count + 2 < this.#ring.length;',
-      replace: 'return this.#count < this.#ring.length;',
+      find: 'return this.#count + 2 < this.#capacity;',
+      replace: 'return this.#count < this.#capacity;',
     },
     {
       id: 'drop-behind-keeps',
