@@ -17,6 +17,7 @@ const STEPS = [
     args: [TSC, '-p', 'tsconfig.json', '--noEmit', '--incremental', 'false', '--tsBuildInfoFile', 'null'],
   },
   { name: 'typecheck (pure)', args: [TSC, '-p', 'tsconfig.pure.json'] },
+  { name: 'typecheck (web)', args: [TSC, '-p', 'tsconfig.web.json'] },
   { name: 'unused code', args: [bin('knip/bin/knip.js'), '--no-progress'] },
   { name: 'tests', args: [join(root, 'scripts', 'test.mjs')] },
   // Behind the tests, which have built what is packed.

@@ -28,6 +28,7 @@ import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonNeedsBuild, buildAddon, buildPrebuiltAddon, removePrebuiltAddon } from './build-addon.mjs';
 import { withLock } from './build-lock.mjs';
+import { buildWeb, findWebSources, isWebBuilt } from './build-web.mjs';
 import { exitLike, run } from './child-process.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -126,7 +127,7 @@ function runNpm(args) {
 function isBuilt() {
   const sources = findSources();
   const stamp = existsSync(STAMP) ? readFileSync(STAMP, 'utf8') : '';
-  return stamp === fingerprint(sources) && missingOutputs(sources).length === 0;
+  return stamp === fingerprint(sources) && missingOutputs(sources).length === 0 && isWebBuilt();
 }
 
 async function compile(pack) {
@@ -145,6 +146,8 @@ async function compile(pack) {
   }
   if (result.code !== 0) return failed('the build failed (tsc, see above)', result.signal);
   pruneOutputs(new Set(sources.map(withoutExtension)));
+  const webProblem = await buildWeb();
+  if (webProblem !== null) return failed(webProblem);
   if (pack) {
     // Loaded here because it needs what may just have been installed.
     const { stripInvariants } = await import('./strip-invariants.mjs');
@@ -174,7 +177,7 @@ export function findSources() {
 
 function fingerprint(sources) {
   const hash = createHash('sha256');
-  for (const path of [...CONFIGURATION_FILES, ...sources]) {
+  for (const path of [...CONFIGURATION_FILES, ...sources, ...findWebSources()]) {
     const stats = statSync(join(root, path), { throwIfNoEntry: false });
     hash.update(`${path} ${stats?.size} ${stats?.mtimeMs}\n`);
   }

@@ -14,6 +14,7 @@ export type {
   RefusedNote,
   StepNote,
 } from './connection/diagnostics.js';
+export { type Dashboard, type DashboardOptions, dashboard } from './observe/dashboard/dashboard.js';
 export {
   type LatencyHistograms,
   type LatencyOptions,

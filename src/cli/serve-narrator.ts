@@ -33,6 +33,8 @@ export class ServeNarrator {
         break;
       case 'observing':
         this.#output.line(`dashboard     ${event.url}/ for people, ${event.url}/metrics for Prometheus`);
+        if (event.token !== undefined)
+          this.#output.line(`              ${event.url}/#token=${event.token} can also drain and disconnect`);
         break;
       case 'step': {
         const after = style.dim(`+${formatMillis(event.atMillis)}`.padStart(9));

@@ -1,4 +1,6 @@
 /** `queuepair serve`: runs the message service until a signal ends it. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
@@ -8,6 +10,7 @@ import {
 import { DEFAULT_SLOTS, type Server } from '../connection/server.js';
 import type { HttpObserver } from '../observe/http-observer.js';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../observe/log.js';
+import { usageError } from '../verbs/errors.js';
 import {
   bytesArgument,
   countArgument,
@@ -27,6 +30,7 @@ import { logServiceEvent } from './service-log.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 
 const MAX_SLOTS = 65536;
+const TOKEN_BYTES = 24;
 /** The process ends by then, whatever clients do. */
 const CLOSE_LIMIT_MILLIS = 1900;
 
@@ -51,6 +55,7 @@ interface ServeFlags extends ServerCertificateFlags, PathFlags {
   readonly buffer: number;
   readonly maxMessage: number;
   readonly metrics?: number;
+  readonly control?: string | true;
   readonly recovery: number;
   readonly encrypt?: boolean;
   readonly audit?: string;
@@ -98,6 +103,10 @@ export function serveCommand(): Command {
       portArgument,
     )
     .option(
+      '--control [file]',
+      'with --metrics: whoever has the token in this file may drain the server and disconnect clients; without a file it is made and printed',
+    )
+    .option(
       '--recovery <ms>',
       'how long a connection that failed tries to come back; 0 = not at all',
       millisOrNeverArgument,
@@ -122,6 +131,7 @@ export function serveCommand(): Command {
 
 async function serve(flags: ServeFlags): Promise<number> {
   const signalled = firstSignal(['SIGINT', 'SIGTERM']);
+  const control = controlToken(flags);
   const output = createOutput(flags.json === true);
   const narrator = new ServeNarrator(output);
   const logger = createLogger({ level: flags.logLevel });
@@ -155,8 +165,11 @@ async function serve(flags: ServeFlags): Promise<number> {
     emit,
   );
   process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
-  const observer = await observe(server, flags.metrics);
-  if (observer !== undefined) emit({ event: 'observing', url: observer.url });
+  const observer = await observe(server, flags.metrics, control?.token);
+  if (observer !== undefined) {
+    const made = control?.isMade === true ? { token: control.token } : {};
+    emit({ event: 'observing', url: observer.url, ...made });
+  }
   const signal = await signalled;
   if (signal === 'SIGPIPE') process.stderr.write('queuepair: standard output was closed; the server ends\n');
   emit({ event: 'closing', signal });
@@ -185,12 +198,35 @@ async function renewCertificates(
   }
 }
 
-async function observe(server: Server, port: number | undefined): Promise<HttpObserver | undefined> {
+interface ControlToken {
+  readonly token: string;
+  readonly isMade: boolean;
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a file that cannot be read, or whose token is too short. */
+function controlToken({ control, metrics }: ServeFlags): ControlToken | undefined {
+  if (control === undefined) return undefined;
+  if (metrics === undefined)
+    throw usageError('--control needs --metrics PORT: it is the dashboard that has the buttons');
+  if (control === true) return { token: randomBytes(TOKEN_BYTES).toString('base64url'), isMade: true };
+  try {
+    return { token: readFileSync(control, 'utf8').trim(), isMade: false };
+  } catch (cause) {
+    throw usageError(`--control ${control}: the token cannot be read: ${(cause as Error).message}`);
+  }
+}
+
+async function observe(
+  server: Server,
+  port: number | undefined,
+  token: string | undefined,
+): Promise<HttpObserver | undefined> {
   if (port === undefined) return undefined;
   try {
     // Servers that nobody observes need not load it.
     const observer = await import('../observe/http-observer.js');
-    return await observer.HttpObserver.start(server, port);
+    const options = token === undefined ? {} : { controlToken: token };
+    return await observer.HttpObserver.start(server, port, options);
   } catch (error) {
     await server.close();
     throw error;

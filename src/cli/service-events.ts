@@ -27,8 +27,8 @@ export type ServiceEvent =
       /** Whether clients must show a certificate. */
       readonly mutualTls: boolean;
     }
-  /** Metrics are at `url` + `/metrics`. */
-  | { readonly event: 'observing'; readonly url: string }
+  /** Metrics are at `url` + `/metrics`. `token`: for `url` + `/control`, when it was made here. */
+  | { readonly event: 'observing'; readonly url: string; readonly token?: string }
   | {
       readonly event: 'step';
       readonly client: number;

@@ -1,11 +1,8 @@
 /**
- * Shows a running server over HTTP on loopback: metrics for machines, and a page for people who would rather look than
- * read.
+ * Shows a running server over HTTP on loopback: metrics for machines, and the dashboard.
  *
- * Invariants: it listens on 127.0.0.1 only and answers only requests that name that host, so that no web page of a
- * stranger can read it through a browser; it can only be read; no PSN, key or payload is in what it shows.
+ * Invariants: it listens on 127.0.0.1 only and answers only requests that name that host; without a token it can only be read.
  */
-import { randomBytes } from 'node:crypto';
 import {
   createServer,
   type Server as HttpServer,
@@ -15,23 +12,27 @@ import {
 import type { AddressInfo } from 'node:net';
 import type { Server } from '../connection/server.js';
 import { RdmaError } from '../verbs/errors.js';
-import { EventStream } from './dashboard/event-stream.js';
-import { dashboardPage } from './dashboard/page.js';
+import { type Dashboard, type DashboardOptions, dashboard, plain } from './dashboard/dashboard.js';
 import { type ServerMetrics, serverMetrics } from './server-metrics.js';
 
 const HOST = '127.0.0.1';
-const OWN_HOST = /^(127\.0\.0\.1|localhost)(:\d+)?$/i;
+const OWN_HOSTS = [HOST, 'localhost'];
+const OWN_HOST = new RegExp(`^(${OWN_HOSTS.join('|').replaceAll('.', '\\.')})(:\\d+)?$`, 'i');
+
+export type HttpObserverOptions = Pick<DashboardOptions, 'controlToken'>;
 
 export class HttpObserver implements AsyncDisposable {
   readonly #http: HttpServer;
   readonly #metrics: ServerMetrics;
-  readonly #events: EventStream;
+  readonly #dashboard: Dashboard;
 
   /** @throws RdmaError ERR_RDMA_ADDRESS. */
-  static async start(server: Server, port: number): Promise<HttpObserver> {
-    const observer = new HttpObserver(server, await serverMetrics(server));
+  static async start(server: Server, port: number, options: HttpObserverOptions = {}): Promise<HttpObserver> {
+    const shown = dashboard(server, { ...options, hosts: OWN_HOSTS });
+    const observer = new HttpObserver(await serverMetrics(server), shown);
     await new Promise<void>((resolve, reject) => {
       observer.#http.once('error', (cause: NodeJS.ErrnoException) => {
+        observer.#stop();
         const why =
           cause.code === 'EADDRINUSE' ? 'another program uses that port; choose another' : cause.message;
         reject(
@@ -43,9 +44,9 @@ export class HttpObserver implements AsyncDisposable {
     return observer;
   }
 
-  private constructor(server: Server, metrics: ServerMetrics) {
+  private constructor(metrics: ServerMetrics, shown: Dashboard) {
     this.#metrics = metrics;
-    this.#events = new EventStream(server);
+    this.#dashboard = shown;
     this.#http = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => response.destroy(error as Error));
     });
@@ -57,8 +58,7 @@ export class HttpObserver implements AsyncDisposable {
   }
 
   close(): Promise<void> {
-    this.#events.close();
-    this.#metrics.stop();
+    this.#stop();
     return new Promise((resolve) => {
       this.#http.close(() => resolve());
       this.#http.closeAllConnections();
@@ -69,50 +69,21 @@ export class HttpObserver implements AsyncDisposable {
     return this.close();
   }
 
+  #stop(): void {
+    this.#dashboard.close();
+    this.#metrics.stop();
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (!OWN_HOST.test(request.headers.host ?? '')) {
-      plain(response, 403, 'this server answers to 127.0.0.1 and localhost only');
-      return;
-    }
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      plain(response, 405, 'this server can only be read');
-      return;
-    }
-    // What stands behind the question mark is for others, such as a cache.
-    switch (request.url?.split('?', 1)[0]) {
-      case '/':
-        page(response);
-        return;
-      case '/events':
-        if (request.method !== 'GET' || !this.#events.add(response)) {
-          plain(response, 503, 'too many are watching already');
-        }
-        return;
-      case '/metrics':
-        response.setHeader('content-type', this.#metrics.contentType);
-        response.end(await this.#metrics.text());
-        return;
-      default:
-        plain(response, 404, 'there is / for people and /metrics for machines');
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const isOwn = OWN_HOST.test(request.headers.host ?? '');
+    if (isRead && isOwn && request.url?.split('?', 1)[0] === '/metrics') {
+      response.setHeader('content-type', this.#metrics.contentType);
+      response.end(await this.#metrics.text());
+    } else {
+      this.#dashboard(request, response, () =>
+        plain(response, 404, 'there is / for people and /metrics for machines'),
+      );
     }
   }
-}
-
-function page(response: ServerResponse): void {
-  const nonce = randomBytes(16).toString('base64');
-  response.writeHead(200, {
-    'content-type': 'text/html; charset=utf-8',
-    'cache-control': 'no-store',
-    'content-security-policy':
-      `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; ` +
-      "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
-  });
-  response.end(dashboardPage(nonce));
-}
-
-function plain(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
-  response.end(`${text}\n`);
 }

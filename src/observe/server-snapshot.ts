@@ -3,10 +3,10 @@
  * come is told relative to where they began.
  */
 import type { Connection } from '../connection/connection.js';
-import type { Server } from '../connection/server.js';
 import { cleanText } from '../session/clean-text.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
+import type { LatencySnapshot, StepTotal, WatchedServer } from './dashboard/watched-server.js';
 
 const MAX_NAME_CHARS = 120;
 
@@ -22,6 +22,9 @@ export interface ConnectionSnapshot {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly recoveries: number;
+  readonly latency: LatencySnapshot | null;
+  /** What its queue pair counts; empty where the device counts for all alone. */
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 export interface ServerSnapshot {
@@ -30,28 +33,44 @@ export interface ServerSnapshot {
   readonly address: string;
   readonly device: string;
   readonly slots: { readonly used: number; readonly total: number };
+  readonly draining: boolean;
+  /** Whether whoever knows the token may do something. */
+  readonly canControl: boolean;
+  readonly steps: Readonly<Record<string, StepTotal>>;
+  readonly refusals: Readonly<Record<string, number>>;
   readonly objects: Readonly<Record<string, number>>;
   readonly counters: Readonly<Record<string, number>>;
   readonly connections: readonly ConnectionSnapshot[];
 }
 
-export async function snapshotOf(server: Server): Promise<ServerSnapshot> {
-  const connections = await Promise.all([...server.connections].map(connectionSnapshot));
+export async function snapshotOf(watched: WatchedServer, canControl: boolean): Promise<ServerSnapshot> {
+  const { server } = watched;
+  const connections = await Promise.all(
+    [...server.connections].map((connection) => connectionSnapshot(connection, watched)),
+  );
   const { host, port } = server.address;
   return {
     at: Date.now(),
     address: hostPort(host, port),
     device: server.device.name,
     slots: { used: server.slots.used, total: server.slots.total },
+    draining: server.isDraining,
+    canControl,
+    steps: watched.steps,
+    refusals: watched.refusals,
     objects: { ...server.census() },
-    counters: Object.fromEntries(Object.entries(server.device.counters()).filter(([, count]) => count > 0)),
+    counters: aboveZero(server.device.counters()),
     connections: connections.filter((connection) => connection !== undefined),
   };
 }
 
 /** `undefined` for one that has no queue pair: it is recovering, or just going. */
-async function connectionSnapshot(connection: Connection): Promise<ConnectionSnapshot | undefined> {
+async function connectionSnapshot(
+  connection: Connection,
+  watched: WatchedServer,
+): Promise<ConnectionSnapshot | undefined> {
   const progress = await connection.queryProgress();
+  const counters = await connection.queryCounters();
   const { queuePair } = connection;
   if (queuePair === null) return undefined;
   const { messagesReceived, messagesSent, bytesReceived, bytesSent, recoveries } = connection.statistics;
@@ -66,5 +85,10 @@ async function connectionSnapshot(connection: Connection): Promise<ConnectionSna
     bytesIn: bytesReceived,
     bytesOut: bytesSent,
     recoveries,
+    latency: watched.takeLatency(connection.id),
+    counters: aboveZero(counters),
   };
 }
+
+const aboveZero = (counters: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0));

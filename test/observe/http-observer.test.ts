@@ -1,12 +1,14 @@
 /** What a server shows of itself over HTTP: true numbers, to those on this machine, and no secrets. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { request } from 'node:http';
+import { hasSubscribers } from 'node:diagnostics_channel';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Script } from 'node:vm';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
-import { DASHBOARD_SCRIPT } from '../../src/observe/dashboard/script.js';
+import { dashboard } from '../../src/observe/dashboard/dashboard.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';
 import type { ServerSnapshot } from '../../src/observe/server-snapshot.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
@@ -17,9 +19,15 @@ interface Answer {
   readonly text: string;
 }
 
-function get(url: string, options: { host?: string; method?: string } = {}): Promise<Answer> {
+function get(
+  url: string,
+  options: { host?: string; method?: string; token?: string; body?: string } = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const headers = options.host === undefined ? {} : { host: options.host };
+    const headers = {
+      ...(options.host === undefined ? {} : { host: options.host }),
+      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+    };
     const call = request(url, { method: options.method ?? 'GET', headers }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
@@ -29,7 +37,7 @@ function get(url: string, options: { host?: string; method?: string } = {}): Pro
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
       );
     });
-    call.on('error', reject).end();
+    call.on('error', reject).end(options.body);
   });
 }
 
@@ -67,21 +75,24 @@ test('only requests that name this machine are answered, and only reading ones',
   await server.close();
 });
 
-test('the page runs its own script and style and nothing else', async () => {
+test('the page gets its script and style from here and nothing from elsewhere, and runs nothing else', async () => {
   const server = await startServer();
   await using observer = await HttpObserver.start(server, 0);
-  const pages = [await get(`${observer.url}/`), await get(`${observer.url}/`)];
-  const nonces = pages.map(({ headers, text }) => {
-    const policy = String(headers['content-security-policy']);
-    const [, nonce = ''] = /script-src 'nonce-([^']+)'/.exec(policy) ?? [];
-    assert.match(policy, /^default-src 'none';/);
-    assert.equal(text.split(`nonce="${nonce}"`).length, 3, 'one style and one script');
-    assert.doesNotMatch(text, /<(script|style)>| style="| on\w+="|src=|https?:\/\/(?!www\.w3\.org)/);
-    return nonce;
-  });
-  assert.notEqual(nonces[0], nonces[1]);
-  new Script(DASHBOARD_SCRIPT);
-  assert.doesNotMatch(DASHBOARD_SCRIPT, /innerHTML|insertAdjacentHTML|document\.write|eval/);
+  const page = await get(`${observer.url}/`);
+  const policy = String(page.headers['content-security-policy']);
+  assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; /);
+  assert.doesNotMatch(page.text, /<style|<script>| style="| on\w+="|https?:/);
+  const script = await get(`${observer.url}/dashboard.js`);
+  assert.equal(script.headers['content-type'], 'text/javascript; charset=utf-8');
+  new Script(script.text);
+  assert.doesNotMatch(script.text, /insertAdjacentHTML|document\.write|\beval\(|new Function/);
+  const style = await get(`${observer.url}/dashboard.css`);
+  assert.equal(style.headers['content-type'], 'text/css; charset=utf-8');
+  for (const { text } of [script, style])
+    assert.deepEqual(
+      text.match(/https?:\/\/[^"'\s)]+/g)?.filter((url) => !url.startsWith('http://www.w3.org/')) ?? [],
+      [],
+    );
   await server.close();
 });
 
@@ -154,5 +165,103 @@ test('a port that is taken is refused with what to do', async () => {
     code: 'ERR_RDMA_ADDRESS',
     message: /another program uses that port; choose another/,
   });
+  await server.close();
+});
+
+const TOKEN = 'a token of many characters'.replaceAll(' ', '-');
+
+test('whoever has the token drains the server, lets clients in again and disconnects one; nobody else does', async () => {
+  const server = await startServer();
+  await using observer = await HttpObserver.start(server, 0, { controlToken: TOKEN });
+  const connection = await connectTo(server);
+  const ask = (body: string, token?: string): Promise<Answer> =>
+    get(`${observer.url}/control`, { method: 'POST', body, ...(token === undefined ? {} : { token }) });
+  const drain = JSON.stringify({ action: 'drain' });
+  for (const wrong of [undefined, 'wrong', `${TOKEN}x`, TOKEN.slice(1)])
+    assert.equal((await ask(drain, wrong)).status, 401);
+  assert.equal(server.isDraining, false);
+  assert.equal((await get(`${observer.url}/control`, { token: TOKEN })).status, 404, 'it is asked by POST');
+  for (const body of [
+    '',
+    '{',
+    '{}',
+    '{"action":"delete"}',
+    '{"action":"disconnect"}',
+    `{"action":"drain","x":"${'x'.repeat(5000)}"}`,
+  ])
+    assert.equal((await ask(body, TOKEN)).status, 400, body.slice(0, 40));
+  assert.equal((await ask(drain, TOKEN)).status, 200);
+  assert.equal(server.isDraining, true);
+  assert.equal((await ask('{"action":"admit"}', TOKEN)).status, 200);
+  assert.equal(server.isDraining, false);
+  assert.equal((await ask('{"action":"disconnect","connection":7}', TOKEN)).status, 404);
+  assert.equal((await ask('{"action":"disconnect","connection":1}', TOKEN)).status, 200);
+  assert.equal(await connection.closed, undefined);
+  await serverIsEmpty(server);
+  await server.close();
+});
+
+test('without a token a dashboard can only be read', async () => {
+  const server = await startServer();
+  await using observer = await HttpObserver.start(server, 0);
+  const answer = await get(`${observer.url}/control`, {
+    method: 'POST',
+    body: '{"action":"drain"}',
+    token: TOKEN,
+  });
+  assert.deepEqual([answer.status, server.isDraining], [405, false]);
+  const short = HttpObserver.start(server, 0, { controlToken: 'short' });
+  await assert.rejects(short, { code: 'ERR_RDMA_INVALID_ARGUMENT', message: /at least 16 characters/ });
+  await server.close();
+});
+
+test('a dashboard is a handler below a path of an HTTP server of the program', async () => {
+  const server = await startServer();
+  const shown = dashboard(server, { path: '/admin/rdma/', hosts: ['intranet.test'] });
+  const http = createServer((asked, response) =>
+    shown(asked, response, () => response.writeHead(200).end('the program')),
+  );
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  const host = 'intranet.test:8080';
+  assert.equal((await get(`${url}/`)).text, 'the program');
+  assert.equal((await get(`${url}/admin/rdmax`)).text, 'the program');
+  assert.equal((await get(`${url}/admin/rdma/`)).status, 403, 'of another name');
+  assert.match((await get(`${url}/admin/rdma/`, { host })).text, /<title>queuepair/);
+  assert.equal((await get(`${url}/admin/rdma/dashboard.css`, { host })).status, 200);
+  assert.equal((await get(`${url}/admin/rdma/dashboard.html`, { host })).status, 404);
+  const moved = await get(`${url}/admin/rdma`, { host });
+  assert.deepEqual([moved.status, moved.headers['location']], [308, '/admin/rdma/']);
+  assert.throws(() => dashboard(server, { path: 'rdma' }), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  assert.throws(() => dashboard({} as never), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+  shown.close();
+  http.close();
+  await server.close();
+});
+
+test('operations are timed while somebody watches, and not before or after', async () => {
+  const server = await startServer();
+  const observer = dashboard(server);
+  const http = createServer(observer);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  assert.equal(hasSubscribers('queuepair:operation'), false, 'also not of observers that could not listen');
+  const client = new ServiceClient(await connectTo(server));
+  const busy = setInterval(() => void client.echo(randomBytes(100)).catch(() => {}), 5);
+  const { connections, steps } = await watch<ServerSnapshot>(
+    url,
+    'snapshot',
+    ({ connections: [first] }) => (first?.latency?.count ?? 0) > 2,
+  );
+  clearInterval(busy);
+  const [{ latency, counters } = {}] = connections;
+  assert.ok((latency?.p50 ?? 0) > 0 && (latency?.p50 ?? 0) <= (latency?.p99 ?? 0));
+  assert.ok((counters?.['txPackets'] ?? 0) > 0);
+  assert.equal(steps['rts']?.count, 1);
+  while (hasSubscribers('queuepair:operation')) await new Promise(setImmediate);
+  observer.close();
+  assert.equal(hasSubscribers('queuepair:step'), false);
+  http.closeAllConnections();
+  http.close();
   await server.close();
 });

@@ -105,10 +105,10 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair/observe',
     values: `
-      latencyHistograms serverMetrics traceOperations watch
+      dashboard latencyHistograms serverMetrics traceOperations watch
     `,
     types: `
-      AdmittedNote ClosedNote ConnectNote ConnectionNote DiagnosticsMessages ErrorNote LatencyHistograms LatencyOptions MetricsRegister
+      AdmittedNote ClosedNote ConnectNote ConnectionNote Dashboard DashboardOptions DiagnosticsMessages ErrorNote LatencyHistograms LatencyOptions MetricsRegister
       OperationKind OperationNote RecoveryNote RefusedNote ServerMetrics ServerMetricsOptions StepNote
     `,
   },

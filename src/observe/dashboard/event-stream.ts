@@ -1,6 +1,6 @@
 /**
- * Server-sent events for the dashboard: a snapshot several times a second, and what happens in between. Nothing runs
- * while nobody looks; what a browser does not take in time is left out.
+ * Server-sent events for the dashboard: a snapshot several times a second, and what happens in between. While nobody looks,
+ * steps are counted and nothing else runs; what a browser does not take in time is left out.
  */
 import type { ServerResponse } from 'node:http';
 import type { Connection } from '../../connection/connection.js';
@@ -8,6 +8,7 @@ import type { Server } from '../../connection/server.js';
 import { cleanText } from '../../session/clean-text.js';
 import { shownName } from '../../session/peer-identity.js';
 import { snapshotOf } from '../server-snapshot.js';
+import { WatchedServer } from './watched-server.js';
 
 const EVERY_MILLIS = 250;
 const MAX_WATCHERS = 8;
@@ -23,20 +24,22 @@ interface News {
 }
 
 export class EventStream {
-  readonly #server: Server;
+  readonly #watched: WatchedServer;
+  readonly #canControl: boolean;
   readonly #watchers = new Set<ServerResponse>();
   #news: News[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(server: Server) {
-    this.#server = server;
+  constructor(server: Server, canControl: boolean) {
+    this.#watched = new WatchedServer(server);
+    this.#canControl = canControl;
     server.on('connection', (connection) => this.#watch(connection));
     server.on('disconnection', ({ id }, error) =>
       error === undefined
-        ? this.#tell('plain', `client ${id} left in order`)
-        : this.#tell('bad', `client ${id} was lost: ${error.message}`),
+        ? this.tell('plain', `client ${id} left in order`)
+        : this.tell('bad', `client ${id} was lost: ${error.message}`),
     );
-    server.on('refused', ({ address, reason }) => this.#tell('bad', `refused ${address}: ${reason}`));
+    server.on('refused', ({ address, reason }) => this.tell('bad', `refused ${address}: ${reason}`));
   }
 
   /** Whether there is room for one more who watches. */
@@ -46,8 +49,11 @@ export class EventStream {
     this.#watchers.add(response);
     response.on('close', () => {
       this.#watchers.delete(response);
-      if (this.#watchers.size === 0) clearInterval(this.#timer);
+      if (this.#watchers.size > 0) return;
+      clearInterval(this.#timer);
+      this.#watched.endTiming();
     });
+    this.#watched.beginTiming();
     response.write(this.#frame('news', this.#news));
     void this.#sendSnapshot();
     if (this.#watchers.size === 1) {
@@ -58,26 +64,27 @@ export class EventStream {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#watched.close();
     for (const watcher of this.#watchers) watcher.end();
   }
 
+  tell(kind: News['kind'], text: string): void {
+    const news = { at: Date.now(), kind, text: cleanText(text, MAX_TEXT_CHARS) };
+    this.#news = [...this.#news.slice(1 - MAX_NEWS), news];
+    this.#send('news', [news]);
+  }
+
   async #sendSnapshot(): Promise<void> {
-    this.#send('snapshot', await snapshotOf(this.#server));
+    this.#send('snapshot', await snapshotOf(this.#watched, this.#canControl));
   }
 
   #watch(connection: Connection): void {
     const { id, peer, remoteAddress } = connection;
-    this.#tell('good', `client ${id} connected: ${peer === null ? remoteAddress : shownName(peer.subject)}`);
-    connection.on('reconnecting', (cause) => this.#tell('bad', `client ${id} recovers: ${cause.message}`));
+    this.tell('good', `client ${id} connected: ${peer === null ? remoteAddress : shownName(peer.subject)}`);
+    connection.on('reconnecting', (cause) => this.tell('bad', `client ${id} recovers: ${cause.message}`));
     connection.on('reconnected', () =>
-      this.#tell('good', `client ${id} is back, with new PSNs and a new queue pair`),
+      this.tell('good', `client ${id} is back, with new PSNs and a new queue pair`),
     );
-  }
-
-  #tell(kind: News['kind'], text: string): void {
-    const news = { at: Date.now(), kind, text: cleanText(text, MAX_TEXT_CHARS) };
-    this.#news = [...this.#news.slice(1 - MAX_NEWS), news];
-    this.#send('news', [news]);
   }
 
   #send(event: string, data: unknown): void {
