@@ -19,12 +19,12 @@ import {
   type TestName,
 } from './bench/bench-plan.js';
 import { headOf, lineOf, resultOf } from './bench/bench-report.js';
-import { ProgressLine } from './bench/progress-line.js';
 import { runBench, serveBench } from './bench/workloads.js';
 import { clientCertificates, serverCertificates } from './certificates.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
 import { createOutput, type Output } from './output.js';
+import { ProgressLine } from './progress-line.js';
 import { firstSignal } from './shutdown.js';
 
 const DEFAULT_PORT = 4434;

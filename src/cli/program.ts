@@ -7,6 +7,7 @@ import { benchCommand } from './bench.js';
 import { certsCommand } from './certs.js';
 import { cmProbeCommand } from './cm-probe.js';
 import { connectCommand } from './connect.js';
+import { cpCommand } from './cp.js';
 import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
@@ -62,6 +63,7 @@ function createProgram(): Command {
     cmProbeCommand(),
     nvmeCommand(),
     proxyCommand(),
+    cpCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

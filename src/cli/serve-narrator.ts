@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { cleanText } from '../session/clean-text.js';
 import { hostPort } from '../verbs/host-port.js';
+import type { CopyReport } from './copy/share.js';
 import { formatBytes, formatMillis, plural, shortHash } from './format.js';
 import type { Output } from './output.js';
 import type { ServiceEvent } from './service-events.js';
@@ -68,6 +69,9 @@ export class ServeNarrator {
           ),
         );
         break;
+      case 'copy':
+        this.#client(event.client, copyText(event));
+        break;
       case 'handler-error':
         this.#line('error', style.red(cleanText(event.message, MAX_REASON_CHARS)));
         break;
@@ -131,6 +135,13 @@ export class ServeNarrator {
     const { line, style } = this.#output;
     line(`${style.dim(new Date().toISOString().slice(11, 23))}  ${who.padEnd(WHO_CHARS)}  ${text}`);
   }
+}
+
+function copyText({ want, path, files, bytes, failed, skipped, refused }: CopyReport): string {
+  const what = `${want} ${cleanText(path === '' ? '.' : path, MAX_REASON_CHARS)}`;
+  if (refused !== null) return `${what}: refused: ${cleanText(refused, MAX_REASON_CHARS)}`;
+  const rest = failed + skipped === 0 ? '' : `; ${failed} failed, ${skipped} left out`;
+  return `${what}: ${plural(files, 'file')}, ${formatBytes(bytes)}${rest}`;
 }
 
 /** For clients: one cannot connect to "every address". */

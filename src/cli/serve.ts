@@ -20,6 +20,9 @@ import {
 } from './arguments.js';
 import { auditTo } from './audit-file.js';
 import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
+import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
+import { why } from './copy/place.js';
+import { Share } from './copy/share.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
@@ -31,6 +34,7 @@ import { firstSignal, signalExitCode } from './shutdown.js';
 
 const MAX_SLOTS = 65536;
 const TOKEN_BYTES = 24;
+const DEFAULT_BUFFER_BYTES = 1024 * 1024;
 /** The process ends by then, whatever clients do. */
 const CLOSE_LIMIT_MILLIS = 1900;
 
@@ -42,6 +46,7 @@ SIGHUP reads the certificates again, for clients that connect from then on.
 Examples:
   $ queuepair serve
   $ queuepair serve --host 0.0.0.0 --cert server.pem --key server-key.pem --client-ca clients.pem
+  $ queuepair serve --host 192.0.2.7 --share /srv/data --share-writable      for queuepair cp
   $ queuepair serve --device soft:127.0.0.1?port=0 --port 0 --json`;
 
 interface ServeFlags extends ServerCertificateFlags, PathFlags {
@@ -52,7 +57,9 @@ interface ServeFlags extends ServerCertificateFlags, PathFlags {
   readonly perAddress?: number;
   readonly perIdentity?: number;
   readonly handshakeTimeout: number;
-  readonly buffer: number;
+  readonly buffer?: number;
+  readonly share?: string;
+  readonly shareWritable?: boolean;
   readonly maxMessage: number;
   readonly metrics?: number;
   readonly control?: string | true;
@@ -88,15 +95,18 @@ export function serveCommand(): Command {
       DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
     )
     .addOption(
-      new Option('--buffer <bytes>', "each client's RDMA buffer")
-        .argParser(bytesArgument)
-        .default(1024 * 1024, '1MiB'),
+      new Option(
+        '--buffer <bytes>',
+        "each client's RDMA buffer (default: 1MiB, with --share 8MiB)",
+      ).argParser(bytesArgument),
     )
     .addOption(
       new Option('--max-message <bytes>', 'longest message that is accepted')
         .argParser(bytesArgument)
         .default(16 * 1024 * 1024, '16MiB'),
     )
+    .option('--share <dir>', 'let clients copy files from this directory (queuepair cp)')
+    .option('--share-writable', 'and into it')
     .option(
       '--metrics <port>',
       'show a dashboard, and metrics for Prometheus, on this port of 127.0.0.1; 0 = any free one',
@@ -140,6 +150,7 @@ async function serve(flags: ServeFlags): Promise<number> {
     else narrator.tell(event);
     logServiceEvent(logger, event);
   };
+  const share = await openShare(flags, emit);
   const { dev, ...certificates } = await serverCertificates(flags, flags);
   if (dev !== undefined) emit({ event: 'certificates', dir: dev.dir, created: dev.created });
   const server = await startService(
@@ -154,7 +165,7 @@ async function serve(flags: ServeFlags): Promise<number> {
         ...(flags.perIdentity === undefined ? {} : { maxPerIdentity: flags.perIdentity }),
       },
       handshakeDeadlineMillis: flags.handshakeTimeout,
-      bufferBytes: flags.buffer,
+      bufferBytes: flags.buffer ?? (share === undefined ? DEFAULT_BUFFER_BYTES : COPY_BUFFER_BYTES),
       maxMessageBytes: flags.maxMessage,
       recoveryMillis: flags.recovery,
       path: pathOptionsOf(flags),
@@ -163,6 +174,7 @@ async function serve(flags: ServeFlags): Promise<number> {
       revealPsns: flags.showPsn === true,
     },
     emit,
+    share === undefined ? {} : { share },
   );
   process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
   const observer = await observe(server, flags.metrics, control?.token);
@@ -181,6 +193,23 @@ async function serve(flags: ServeFlags): Promise<number> {
   const { leaked } = await stopService(server, emit);
   if (leaked > 0) return ExitCode.FAILED;
   return signal === 'SIGPIPE' ? signalExitCode(signal) : ExitCode.OK;
+}
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT when it is no directory, or when anybody could come. */
+async function openShare(flags: ServeFlags, emit: (event: ServiceEvent) => void): Promise<Share | undefined> {
+  const { share, shareWritable, cert, clientCa } = flags;
+  if (share === undefined) {
+    if (shareWritable === true) throw usageError('--share-writable has no effect without --share DIR');
+    return undefined;
+  }
+  if (cert !== undefined && clientCa === undefined) {
+    throw usageError('--share is for clients that show a certificate: give --client-ca FILE');
+  }
+  try {
+    return await Share.open(share, shareWritable === true, (report) => emit({ event: 'copy', ...report }));
+  } catch (error) {
+    throw usageError(why(error));
+  }
 }
 
 /** Reads the certificates again; when they are unusable, the old ones stay in use. */

@@ -1,8 +1,10 @@
 /** What a running server tells, in the form that `serve --json` prints. */
+
 import type { ConnectionStatistics } from '../connection/connection.js';
 import type { ServerCensus } from '../connection/server.js';
 import type { StepName } from '../connection/steps.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
+import type { CopyReport } from './copy/share.js';
 import type { StepDetails } from './step-text.js';
 
 export interface ErrorText {
@@ -70,6 +72,7 @@ export type ServiceEvent =
       readonly kind: RefusalKind;
       readonly reason: string;
     }
+  | ({ readonly event: 'copy' } & CopyReport)
   | { readonly event: 'handler-error'; readonly client: number; readonly message: string }
   | { readonly event: 'closing'; readonly signal: string }
   | CensusEvent;

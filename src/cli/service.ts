@@ -12,7 +12,7 @@ import { type CensusEvent, censusEvent, type ServiceEvent } from './service-even
 const BUFFER_BYTES = 1024 * 1024;
 
 export type Emit = (event: ServiceEvent) => void;
-export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite'>;
+export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite' | 'share'>;
 
 /** @throws RdmaError of `listen`. */
 export async function startService(
@@ -21,6 +21,7 @@ export async function startService(
   hooks: MessageHooks = {},
 ): Promise<Server> {
   const handler = messageService({
+    ...(hooks.share === undefined ? {} : { share: hooks.share }),
     onMessage(connection, message) {
       const type = serviceTagName(message.tag);
       emit({ event: 'message', client: connection.id, type, bytes: message.data.length });

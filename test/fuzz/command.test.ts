@@ -124,6 +124,7 @@ test('the targets of this project come through a short run, all of them', async 
   const targets = last['targets'] as Record<string, { count: number }>;
   assert.deepEqual(Object.keys(targets).sort(), [
     'cm',
+    'copy',
     'frames',
     'lifeline',
     'messages',

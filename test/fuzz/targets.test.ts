@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ReceiverMachine } from '../../src/cli/copy/receiver-machine.js';
+import { SenderMachine } from '../../src/cli/copy/sender-machine.js';
 import { LifelineMachine } from '../../src/connection/lifeline-machine.js';
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
@@ -380,4 +382,31 @@ test('nvme: a target that takes every host for one that may come', async () => {
     () => firstObjection('nvme'),
   );
   assert.match(objection ?? '', /it is the host's own|only the host that may comes in/);
+});
+
+test('copy: a slot that is taken although its bytes are still needed', async () => {
+  const objection = await sabotaged(
+    ReceiverMachine.prototype,
+    'receive',
+    (original) =>
+      function (this: ReceiverMachine, message) {
+        if (message.type === 'piece') this.released(message.slot);
+        return original.call(this, message);
+      },
+    () => firstObjection('copy'),
+  );
+  assert.match(objection ?? '', /a slot is taken once|bytes lie in a slot/);
+});
+
+test('copy: a slot that is written twice', async () => {
+  const objection = await sabotaged(
+    SenderMachine.prototype,
+    'takeSlot',
+    (original) =>
+      function (this: SenderMachine) {
+        return original.call(this) ?? 0;
+      },
+    () => firstObjection('copy'),
+  );
+  assert.match(objection ?? '', /a slot is written by one at a time/);
 });

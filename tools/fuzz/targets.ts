@@ -41,6 +41,10 @@ export const TARGETS: TargetCatalog = {
     share: 3,
     create: async () => new (await import('./targets/rsocket/rsocket-target.js')).RsocketTarget(),
   },
+  copy: {
+    share: 3,
+    create: async () => new (await import('./targets/copy/copy-target.js')).CopyTarget(),
+  },
   sealed: {
     share: 3,
     create: async () => new (await import('./targets/sealed/sealed-target.js')).SealedTarget(),

@@ -8,6 +8,8 @@ import type { Connection } from '../../connection/connection.js';
 import type { Message } from '../../connection/message-inbox.js';
 import type { ConnectionHandler } from '../../connection/server.js';
 import { RdmaError } from '../../verbs/errors.js';
+import { isCopyTag } from '../copy/copy-wire.js';
+import { refuseCopy, type Share } from '../copy/share.js';
 import { ServiceTag, serviceTagName } from './service-tags.js';
 
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -21,6 +23,8 @@ export interface ServiceOptions {
   readonly welcome?: (connection: Connection) => string;
   /** Called for every message, before it is answered. */
   readonly onMessage?: (connection: Connection, message: Message) => void;
+  /** Takes over some messages, and then the connection until it is done. */
+  readonly share?: Share;
   /** Called when an announced write was found in the buffer. */
   readonly onWrite?: (
     connection: Connection,
@@ -35,6 +39,10 @@ export function messageService(options: ServiceOptions = {}): ConnectionHandler 
     const welcome = options.welcome?.(connection) ?? `welcome, client ${connection.id}`;
     await connection.send(welcome, { tag: ServiceTag.WELCOME });
     for await (const message of connection) {
+      if (isCopyTag(message.tag)) {
+        await (options.share?.serve(connection, message) ?? refuseCopy(connection));
+        continue;
+      }
       options.onMessage?.(connection, message);
       await answer(connection, message, options);
     }

@@ -1,0 +1,262 @@
+/**
+ * Takes files and directories from the sender at the other end, message by message: the next is looked at when the one before is
+ * done, so that a disk that is slow slows the sender.
+ *
+ * Invariants: whatever ends a copy, partial files are closed and kept for the next one; what fails of one file hurts no other.
+ */
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RdmaError } from '../../verbs/errors.js';
+import type { CopyLink, SlotPlan } from './copy-link.js';
+import { joinPath } from './copy-path.js';
+import { type CopyEntry, shortReason } from './copy-wire.js';
+import { hashFile, PartialFile } from './partial-file.js';
+import { openOrdinary, type Place, PlaceError, why } from './place.js';
+import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
+
+/** Beyond that the times of directories stay those of the copy. */
+const MAX_DATED_DIRECTORIES = 100_000;
+const TAKEN_OVER = 'is being written by another copy, which has taken over';
+const CUT = 'was left by a copy that ended';
+
+export interface ReceiveListener {
+  onTotal?(files: number, bytes: number): void;
+  onBytes?(bytes: number, isNew: boolean): void;
+  onStored?(path: string, bytes: number): void;
+  onFailed?(path: string, reason: string): void;
+  onSkipped?(path: string, reason: string): void;
+}
+
+/** What is known of a file that was announced. */
+type Arriving =
+  | { readonly kind: 'new'; readonly key: string; readonly partial: PartialFile }
+  /** It is at its place, as large and as old as the sender's. */
+  | { readonly kind: 'same'; readonly sha256: string }
+  | { readonly kind: 'failed' };
+
+/** @throws RdmaError when the connection ends, or the sender breaks the protocol. */
+export const receiveTree = (
+  link: CopyLink,
+  plan: SlotPlan,
+  place: Place,
+  base: string,
+  listener: ReceiveListener,
+): Promise<void> => new TreeReceiver(link, plan, place, base, listener).run();
+
+class TreeReceiver {
+  readonly #link: CopyLink;
+  readonly #plan: SlotPlan;
+  readonly #place: Place;
+  readonly #base: string;
+  readonly #listener: ReceiveListener;
+  readonly #machine: ReceiverMachine;
+  readonly #arriving = new Map<number, Arriving>();
+  readonly #directories: { readonly absolute: string; readonly entry: CopyEntry }[] = [];
+
+  constructor(link: CopyLink, plan: SlotPlan, place: Place, base: string, listener: ReceiveListener) {
+    this.#link = link;
+    this.#plan = plan;
+    this.#place = place;
+    this.#base = base;
+    this.#listener = listener;
+    this.#machine = new ReceiverMachine(plan.slots, plan.slotBytes);
+  }
+
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const order = this.#machine.receive(await this.#link.receive());
+        if (typeof order === 'string') this.#link.breach(order);
+        if (order.do === 'end') break;
+        await this.#carryOut(order);
+      }
+      await this.#dateDirectories();
+      await this.#link.send({ type: 'ended' });
+    } finally {
+      for (const arriving of this.#arriving.values()) await this.#leave(arriving);
+    }
+  }
+
+  async #carryOut(order: Exclude<ReceiverOrder, { do: 'end' }>): Promise<void> {
+    if (order.do === 'note') {
+      const { message } = order;
+      if (message.type === 'total') this.#listener.onTotal?.(message.files, message.bytes);
+      else this.#listener.onSkipped?.(message.path, message.reason);
+      return;
+    }
+    try {
+      await this.#work(order);
+    } catch (error) {
+      if (error instanceof RdmaError) throw error;
+      await this.#fail(order.entry, error);
+      // The sender says no more of it.
+      if (order.do === 'finish') this.#arriving.delete(order.entry.id);
+    }
+    if (order.do !== 'take') return;
+    this.#machine.released(order.slot);
+    void this.#link.send({ type: 'taken', slot: order.slot });
+  }
+
+  async #work(order: Exclude<ReceiverOrder, { do: 'end' | 'note' }>): Promise<void> {
+    const { entry } = order;
+    switch (order.do) {
+      case 'prepare':
+        return this.#prepare(entry);
+      case 'make-directory':
+        return this.#makeDirectory(entry);
+      case 'take': {
+        const partial = await this.#partialAt(entry, order.offset);
+        await partial?.write(this.#slot(order.slot, order.length));
+        this.#listener.onBytes?.(order.length, true);
+        return;
+      }
+      case 'skip':
+        await (await this.#partialAt(entry, order.offset))?.skip(order.length);
+        this.#listener.onBytes?.(order.length, false);
+        return;
+      case 'finish':
+        return this.#finish(entry, order.sha256);
+      case 'drop': {
+        const arriving = this.#arriving.get(entry.id);
+        this.#arriving.delete(entry.id);
+        if (arriving === undefined || arriving.kind === 'failed') return;
+        await this.#leave(arriving);
+        this.#listener.onFailed?.(entry.path, order.reason);
+      }
+    }
+  }
+
+  /** @throws RdmaError when the connection has ended: its memory is gone then, though messages about it are still here. */
+  #slot(slot: number, length: number): Uint8Array {
+    const at = slot * this.#plan.slotBytes;
+    const bytes = this.#link.connection.buffer.subarray(at, at + length);
+    if (bytes.length === length) return bytes;
+    throw new RdmaError(
+      'ERR_RDMA_CONNECTION_LOST',
+      'the connection ended before all that it brought was stored',
+    );
+  }
+
+  async #prepare(entry: CopyEntry): Promise<void> {
+    const path = joinPath(this.#base, entry.path);
+    const target = await this.#place.locate(path);
+    if (target.name === '') throw new PlaceError('is the shared directory itself');
+    const found = await this.#place.look(path);
+    if (found?.stats.isDirectory() === true) throw new PlaceError('is a directory there');
+    let arriving: Exclude<Arriving, { kind: 'failed' }> | undefined;
+    if (
+      found?.stats.isFile() === true &&
+      entry.size > 0 &&
+      found.stats.size === entry.size &&
+      Math.round(found.stats.mtimeMs) === entry.mtimeMillis
+    ) {
+      const sha256 = await hashOf(found.absolute, entry.size);
+      if (sha256 !== undefined) arriving = { kind: 'same', sha256 };
+    }
+    if (arriving === undefined) {
+      const key = join(target.directory, target.name);
+      await this.#place.partials.get(key)?.keep(TAKEN_OVER);
+      const partial = new PartialFile(target, entry);
+      this.#place.partials.set(key, partial);
+      arriving = { kind: 'new', key, partial };
+      this.#arriving.set(entry.id, arriving);
+      await partial.resume();
+    }
+    this.#arriving.set(entry.id, arriving);
+    const { bytes, sha256 } = arriving.kind === 'new' ? arriving.partial : { ...arriving, bytes: entry.size };
+    this.#machine.prepared(entry.id, bytes);
+    if (bytes > 0) this.#listener.onBytes?.(bytes, false);
+    void this.#link.send({ type: 'have', id: entry.id, bytes, sha256 });
+  }
+
+  async #makeDirectory(entry: CopyEntry): Promise<void> {
+    const path = joinPath(this.#base, entry.path);
+    const found = await this.#place.look(path);
+    if (found !== undefined && !found.stats.isDirectory()) throw new PlaceError('is no directory there');
+    const { directory, name } = await this.#place.locate(path);
+    const absolute = join(directory, name);
+    // Its own mode may forbid to write into it: that comes at the end.
+    if (found === undefined) await mkdir(absolute, { mode: 0o700 });
+    if (this.#directories.length < MAX_DATED_DIRECTORIES && name !== '') {
+      this.#directories.push({ absolute, entry });
+    }
+  }
+
+  /** The file into which bytes go from `offset` on; `undefined` when it has failed. */
+  async #partialAt(entry: CopyEntry, offset: number): Promise<PartialFile | undefined> {
+    let arriving = this.#arriving.get(entry.id);
+    if (arriving === undefined || arriving.kind === 'failed') return undefined;
+    if (arriving.kind === 'same') {
+      // The sender's has other bytes all the same.
+      const target = await this.#place.locate(joinPath(this.#base, entry.path));
+      const key = join(target.directory, target.name);
+      await this.#place.partials.get(key)?.keep(TAKEN_OVER);
+      arriving = { kind: 'new', key, partial: new PartialFile(target, entry) };
+      this.#place.partials.set(key, arriving.partial);
+      this.#arriving.set(entry.id, arriving);
+    }
+    if (offset === 0 && arriving.partial.bytes > 0) {
+      this.#listener.onBytes?.(-arriving.partial.bytes, false);
+      arriving.partial.restart();
+    }
+    return arriving.partial;
+  }
+
+  async #finish(entry: CopyEntry, sha256: string): Promise<void> {
+    const arriving = this.#arriving.get(entry.id);
+    if (arriving === undefined) return;
+    if (arriving.kind === 'new') {
+      await arriving.partial.finish(sha256);
+      this.#release(arriving.key, arriving.partial);
+    } else if (arriving.kind === 'same') {
+      if (arriving.sha256 !== sha256) throw new PlaceError('came with other bytes than its hash says');
+      const { absolute } = (await this.#place.look(joinPath(this.#base, entry.path))) ?? {};
+      if (absolute !== undefined) await chmod(absolute, entry.mode);
+    }
+    this.#arriving.delete(entry.id);
+    if (arriving.kind === 'failed') return;
+    this.#listener.onStored?.(entry.path, entry.size);
+    void this.#link.send({ type: 'stored', id: entry.id });
+  }
+
+  async #fail(entry: CopyEntry, error: unknown): Promise<void> {
+    const arriving = this.#arriving.get(entry.id);
+    if (arriving !== undefined) await this.#leave(arriving);
+    this.#arriving.set(entry.id, { kind: 'failed' });
+    const reason = why(error);
+    this.#listener.onFailed?.(entry.path, reason);
+    void this.#link.send({ type: 'failed', id: entry.id, reason: shortReason(reason) });
+  }
+
+  async #leave(arriving: Arriving): Promise<void> {
+    if (arriving.kind !== 'new') return;
+    await arriving.partial.keep(CUT);
+    this.#release(arriving.key, arriving.partial);
+  }
+
+  #release(key: string, partial: PartialFile): void {
+    if (this.#place.partials.get(key) === partial) this.#place.partials.delete(key);
+  }
+
+  async #dateDirectories(): Promise<void> {
+    for (const { absolute, entry } of this.#directories.reverse()) {
+      try {
+        await chmod(absolute, entry.mode);
+        await utimes(absolute, entry.mtimeMillis / 1000, entry.mtimeMillis / 1000);
+      } catch (error) {
+        this.#listener.onFailed?.(entry.path, why(error));
+      }
+    }
+  }
+}
+
+async function hashOf(absolute: string, size: number): Promise<string | undefined> {
+  const file = await openOrdinary(absolute);
+  try {
+    const hash = createHash('sha256');
+    return (await hashFile(file, hash, 0, size)) ? hash.digest('hex') : undefined;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * Sends files and directories to the receiver at the other end: bytes by RDMA WRITE into its slots, several under way, and a message
+ * for each that says what they are.
+ *
+ * Invariants: messages go in the order of the protocol; memory is bounded by the slots, whatever the size of the tree.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import type { RemoteBuffer } from '../../connection/remote-buffer.js';
+import { RdmaError } from '../../verbs/errors.js';
+import type { CopyLink, SlotPlan } from './copy-link.js';
+import { type CopyMessageOf, shortReason } from './copy-wire.js';
+import { hashFile, hashZeros } from './partial-file.js';
+import { openOrdinary, PlaceError, type Walked, why } from './place.js';
+import { SenderMachine } from './sender-machine.js';
+import { isAllZero } from './zeros.js';
+
+export interface SendListener {
+  /** Bytes of a file are at the receiver, or were there before. */
+  onBytes?(bytes: number, isNew: boolean): void;
+  onStored?(path: string, bytes: number): void;
+  onFailed?(path: string, reason: string): void;
+  onSkipped?(path: string, reason: string): void;
+}
+
+type WalkedFile = Exclude<Walked, { kind: 'skipped' }>;
+type Answer = { readonly bytes: number; readonly sha256: string } | undefined;
+
+interface Announced {
+  readonly id: number;
+  readonly file: WalkedFile;
+  readonly answer: Promise<Answer>;
+}
+
+/** @throws RdmaError when the connection ends, or the receiver breaks the protocol. */
+export const sendTree = (
+  link: CopyLink,
+  plan: SlotPlan,
+  entries: AsyncIterable<Walked>,
+  listener: SendListener,
+): Promise<void> => new TreeSender(link, plan, listener).run(entries);
+
+class TreeSender {
+  readonly #link: CopyLink;
+  readonly #remote: RemoteBuffer;
+  readonly #plan: SlotPlan;
+  readonly #listener: SendListener;
+  readonly #machine: SenderMachine;
+  readonly #memory: Uint8Array;
+  readonly #answers = new Map<number, (answer: Answer) => void>();
+  readonly #paths = new Map<number, WalkedFile>();
+  readonly #queue: Announced[] = [];
+  /** Messages about the bytes of files, in order. */
+  #inOrder: Promise<void> = Promise.resolve();
+  #wake: () => void = () => {};
+  #news = new Promise<void>(() => {});
+  #allAnnounced = false;
+  #ended = false;
+  #failure: unknown;
+
+  constructor(link: CopyLink, plan: SlotPlan, listener: SendListener) {
+    const { remoteBuffer } = link.connection;
+    if (remoteBuffer === null || plan.slots * plan.slotBytes > remoteBuffer.length) {
+      throw new RdmaError('ERR_RDMA_PROTOCOL', 'the other side lends less memory than it says');
+    }
+    this.#link = link;
+    this.#remote = remoteBuffer;
+    this.#plan = plan;
+    this.#listener = listener;
+    this.#machine = new SenderMachine(plan.slots);
+    this.#memory = new Uint8Array(plan.slots * plan.slotBytes);
+    this.#renew();
+  }
+
+  async run(entries: AsyncIterable<Walked>): Promise<void> {
+    const fail = (error: unknown): void => this.#fail(error);
+    const listening = this.#listen().catch(fail);
+    await Promise.all([this.#announceAll(entries).catch(fail), this.#sendAll().catch(fail)]);
+    await this.#until(() => this.#machine.unsettled === 0);
+    this.#machine.end();
+    void this.#link.send({ type: 'end' });
+    await this.#until(() => this.#ended);
+    await listening;
+  }
+
+  /** The first failure ends the copy, and whoever waits hears of it. */
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    for (const answer of this.#answers.values()) answer(undefined);
+    this.#wake();
+  }
+
+  async #listen(): Promise<void> {
+    while (!this.#ended) {
+      const news = this.#machine.receive(await this.#link.receive());
+      if (typeof news === 'string') this.#link.breach(news);
+      switch (news.news) {
+        case 'have':
+          this.#answers.get(news.id)?.({ bytes: news.bytes, sha256: news.sha256 });
+          break;
+        case 'stored': {
+          const file = this.#settled(news.id);
+          if (file !== undefined) this.#listener.onStored?.(file.path, file.size);
+          break;
+        }
+        case 'failed': {
+          const file = this.#settled(news.id);
+          this.#answers.get(news.id)?.(undefined);
+          if (file !== undefined) this.#listener.onFailed?.(file.path, news.reason);
+          break;
+        }
+        case 'ended':
+          this.#ended = true;
+      }
+      this.#wake();
+    }
+  }
+
+  #settled(id: number): WalkedFile | undefined {
+    const file = this.#paths.get(id);
+    this.#paths.delete(id);
+    return file;
+  }
+
+  async #announceAll(entries: AsyncIterable<Walked>): Promise<void> {
+    for await (const entry of entries) {
+      if (entry.kind === 'skipped') {
+        this.#listener.onSkipped?.(entry.path, entry.reason);
+        await this.#link.send({ type: 'skipped', path: entry.path, reason: shortReason(entry.reason) });
+        continue;
+      }
+      if (entry.kind === 'file') await this.#until(() => this.#machine.mayAnnounce);
+      const { kind, path, size, mode, mtimeMillis } = entry;
+      const id = this.#machine.announce(kind, size);
+      this.#paths.set(id, entry);
+      if (kind === 'file') {
+        const answer = new Promise<Answer>((resolve) => this.#answers.set(id, resolve));
+        this.#queue.push({ id, file: entry, answer });
+      }
+      const sent = this.#link.send({ type: 'entry', id, kind, path, size, mode, mtimeMillis });
+      if (kind === 'directory') {
+        await sent;
+        this.#paths.delete(id);
+      }
+      this.#wake();
+    }
+    this.#allAnnounced = true;
+    this.#wake();
+  }
+
+  async #sendAll(): Promise<void> {
+    for (;;) {
+      await this.#until(() => this.#queue.length > 0 || this.#allAnnounced);
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      const have = await next.answer;
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#answers.delete(next.id);
+      await this.#sendFile(next, have);
+    }
+  }
+
+  /** Ends with `done` or `gone`, whatever happens to the file. */
+  async #sendFile({ id, file }: Announced, have: Answer): Promise<void> {
+    let source: FileHandle | undefined;
+    try {
+      if (have === undefined) throw new PlaceError('the receiver has failed');
+      source = await openOrdinary(file.absolute);
+      await checkUnchanged(source, file);
+      const hash = await this.#sendBytes(id, source, file, have);
+      await checkUnchanged(source, file);
+      this.#machine.done(id);
+      this.#then({ type: 'done', id, sha256: hash.digest('hex') });
+    } catch (error) {
+      if (this.#failure !== undefined) throw this.#failure;
+      // Who has told it already is not told again.
+      if (this.#settled(id) !== undefined) this.#listener.onFailed?.(file.path, why(error));
+      this.#machine.gone(id);
+      this.#then({ type: 'gone', id, reason: shortReason(why(error)) });
+      this.#wake();
+    } finally {
+      await source?.close();
+    }
+  }
+
+  async #sendBytes(
+    id: number,
+    source: FileHandle,
+    file: WalkedFile,
+    have: NonNullable<Answer>,
+  ): Promise<Hash> {
+    let hash = createHash('sha256');
+    let at = 0;
+    if (have.bytes > 0 && (await hashFile(source, hash, 0, have.bytes))) {
+      if (hash.copy().digest('hex') === have.sha256) at = have.bytes;
+      else hash = createHash('sha256');
+    }
+    this.#listener.onBytes?.(at, false);
+    let zeros = 0;
+    const sendZeros = (): void => {
+      if (zeros > 0) this.#then({ type: 'hole', id, offset: at - zeros, length: zeros });
+      zeros = 0;
+    };
+    let slot: number | undefined;
+    while (at < file.size) {
+      slot ??= await this.#slot();
+      const bytes = await this.#read(source, slot, at, file.size);
+      if (!this.#machine.isOpen(id)) break;
+      if (isAllZero(bytes)) {
+        hashZeros(hash, bytes.length);
+        zeros += bytes.length;
+        at += bytes.length;
+        this.#listener.onBytes?.(bytes.length, false);
+        continue;
+      }
+      sendZeros();
+      hash.update(bytes);
+      this.#sendPiece(id, at, bytes, slot);
+      at += bytes.length;
+      slot = undefined;
+    }
+    sendZeros();
+    if (slot !== undefined) this.#machine.putBack(slot);
+    if (!this.#machine.isOpen(id)) throw new PlaceError('the receiver has failed');
+    return hash;
+  }
+
+  #sendPiece(id: number, offset: number, bytes: Uint8Array, slot: number): void {
+    const { length } = bytes;
+    const place = this.#remote.at(slot * this.#plan.slotBytes, length);
+    // The slot is this end's alone until the receiver has taken it, so that a repetition changes nothing.
+    const written = this.#link.connection.write(place, bytes, { repeatable: true });
+    written.catch(() => {});
+    this.#then({ type: 'piece', id, offset, length, slot }, written);
+    void written.then(
+      () => this.#listener.onBytes?.(length, true),
+      () => {},
+    );
+  }
+
+  /** Sends a message behind those before it, when `ready`. */
+  #then(message: Parameters<CopyLink['send']>[0], ready: Promise<void> = Promise.resolve()): void {
+    this.#inOrder = this.#inOrder.then(async () => {
+      try {
+        await ready;
+      } catch (error) {
+        this.#link.giveUp(error);
+        return;
+      }
+      void this.#link.send(message);
+    });
+  }
+
+  async #slot(): Promise<number> {
+    let slot: number | undefined;
+    await this.#until(() => {
+      slot = this.#machine.takeSlot();
+      return slot !== undefined;
+    });
+    return slot as unknown as number;
+  }
+
+  async #read(source: FileHandle, slot: number, at: number, size: number): Promise<Uint8Array> {
+    const { slotBytes } = this.#plan;
+    const wanted = Math.min(slotBytes, size - at);
+    const memory = this.#memory.subarray(slot * slotBytes, slot * slotBytes + wanted);
+    for (let done = 0; done < wanted; ) {
+      const { bytesRead } = await source.read(memory, done, wanted - done, at + done);
+      if (bytesRead === 0) throw new PlaceError('became shorter while it was read');
+      done += bytesRead;
+    }
+    return memory;
+  }
+
+  /** @throws what ended the copy. */
+  async #until(holds: () => boolean): Promise<void> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (holds()) return;
+      await this.#news;
+    }
+  }
+
+  #renew(): void {
+    this.#news = new Promise((resolve) => {
+      this.#wake = () => {
+        this.#renew();
+        resolve();
+      };
+    });
+  }
+}
+
+async function checkUnchanged(source: FileHandle, file: WalkedFile): Promise<void> {
+  const { size, mtimeMs } = await source.stat();
+  if (size !== file.size || Math.round(mtimeMs) !== file.mtimeMillis) {
+    throw new PlaceError('was changed while it was copied');
+  }
+}
+
+/** What a walk will come to, for a bar of progress. */
+export async function totalOf(entries: AsyncIterable<Walked>): Promise<CopyMessageOf<'total'>> {
+  let [files, bytes] = [0, 0];
+  for await (const entry of entries) {
+    if (entry.kind !== 'file') continue;
+    files++;
+    bytes += entry.size;
+  }
+  return { type: 'total', files, bytes };
+}

@@ -1,0 +1,280 @@
+/** `queuepair cp`: copies files and trees to and from `queuepair serve --share`. */
+import { Command } from 'commander';
+import { connect } from '../connection/client.js';
+import {
+  DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
+  DEFAULT_PORT,
+  DEFAULT_RECOVERY_MILLIS,
+} from '../connection/options.js';
+import { cleanText } from '../session/clean-text.js';
+import { type RdmaError, usageError } from '../verbs/errors.js';
+import { millisArgument, millisOrNeverArgument, portArgument } from './arguments.js';
+import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
+import { CopyClient, type CopyListener, sharePath } from './copy/copy-client.js';
+import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
+import { ExitCode, failureLine } from './failure.js';
+import { formatBytes, formatMillis, plural } from './format.js';
+import { createOutput, type Output } from './output.js';
+import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
+import { ProgressLine } from './progress-line.js';
+import { ServiceClient } from './service/message-service.js';
+import { rounded } from './service.js';
+import { firstSignal, untilSignal } from './shutdown.js';
+
+const MAX_PATH_CHARS = 400;
+const PROGRESS_MILLIS = 1000;
+const DEFAULT_RETRY_MILLIS = 60_000;
+
+const EXAMPLES = `
+PATH is inside of the directory that the server shares. A copy becomes what the last PATH names; it goes into a directory when PATH
+ends with / or is none, when there are several sources, or when the source is a file and PATH a directory. So a copy that is repeated
+goes to the same place. What a copy that was cut off has left
+is checked and used by the next one. Each file takes its place when it is whole and its SHA-256 is right. Symbolic links are left out.
+
+Examples:
+  $ queuepair serve --share /srv/data --share-writable          the other end
+  $ queuepair cp model.bin checkpoints 192.0.2.7:               into the shared directory
+  $ queuepair cp 192.0.2.7:checkpoints/last.pt .                and back
+  $ queuepair cp --port 4500 '[2001:db8::7]:' mirror            all of it`;
+
+interface CopyFlags extends ClientCertificateFlags, PathFlags {
+  readonly port: number;
+  readonly device: string;
+  readonly servername?: string;
+  readonly timeout: number;
+  readonly recovery: number;
+  readonly retry: number;
+  readonly encrypt?: boolean;
+  readonly json?: boolean;
+}
+
+export function cpCommand(): Command {
+  return new Command('cp')
+    .description('copy files and trees to and from a server with --share')
+    .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR')
+    .option('--port <number>', 'TCP port of the server', portArgument, DEFAULT_PORT)
+    .option(
+      '--ca <file>',
+      'authority that signed the certificate of the server, PEM (default: the development one)',
+    )
+    .option('--cert <file>', 'our certificate, PEM')
+    .option('--key <file>', 'its private key, PEM')
+    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
+    .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
+    .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)
+    .option(
+      '--recovery <ms>',
+      'how long a connection that failed tries to come back; 0 = not at all',
+      millisOrNeverArgument,
+      DEFAULT_RECOVERY_MILLIS,
+    )
+    .option(
+      '--retry <ms>',
+      'how long new connections are tried after one was lost; 0 = not at all',
+      millisOrNeverArgument,
+      DEFAULT_RETRY_MILLIS,
+    )
+    .option('--encrypt', 'seal what travels (AES-256-GCM)')
+    .addOption(peerAddressOption())
+    .addOption(pathMtuOption())
+    .option('--json', 'one JSON object a line on standard output')
+    .addHelpText('after', EXAMPLES)
+    .action(async (paths: string[], flags: CopyFlags) => {
+      process.exitCode = await copy(planOf(paths), flags, createOutput(flags.json === true));
+    });
+}
+
+interface CopyPlan {
+  readonly host: string;
+  readonly isUpload: boolean;
+  /** Of this machine, or of the share. */
+  readonly sources: readonly string[];
+  readonly target: string;
+  readonly intoDirectory: boolean;
+}
+
+/** `HOST:PATH`, `[::1]:PATH`; `undefined` for a path of this machine: one with a `/` before the first colon. */
+function remoteOf(text: string): { readonly host: string; readonly path: string } | undefined {
+  const [, bracketed, plain, path = ''] = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(.*)$/s.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  return host === undefined ? undefined : { host, path };
+}
+
+function planOf(paths: readonly string[]): CopyPlan {
+  const last = paths.at(-1) ?? '';
+  const sources = paths.slice(0, -1);
+  if (sources.length === 0)
+    throw usageError('name what to copy, and where to: FILE… HOST:PATH, or HOST:PATH… DIR');
+  const target = remoteOf(last);
+  const remotes = sources.map(remoteOf);
+  const isMany = sources.length > 1 || /(^|[:/])\.{0,2}\/?$/.test(last);
+  if (target !== undefined) {
+    if (remotes.some((one) => one !== undefined))
+      throw usageError('one side is this machine: write ./NAME for a file with a colon in its name');
+    return {
+      host: target.host,
+      isUpload: true,
+      sources,
+      target: sharePath(target.path),
+      intoDirectory: isMany,
+    };
+  }
+  const [first] = remotes;
+  if (first === undefined)
+    throw usageError('neither side is HOST:PATH; for copies on this machine there is cp');
+  const shared = remotes.map((one) => {
+    if (one?.host !== first.host) throw usageError('all sources are on one HOST');
+    return sharePath(one.path);
+  });
+  return { host: first.host, isUpload: false, sources: shared, target: last, intoDirectory: isMany };
+}
+
+async function copy(plan: CopyPlan, flags: CopyFlags, output: Output): Promise<number> {
+  const signalled = firstSignal();
+  const story = new CopyStory(output);
+  const done = await untilSignal(signalled, async (signal) => {
+    const client = new CopyClient({
+      connect: () => open(plan.host, flags, signal),
+      listener: story,
+      retryMillis: flags.retry,
+      signal,
+    });
+    signal.addEventListener('abort', () => client.abort());
+    try {
+      for (const source of plan.sources) {
+        if (plan.isUpload) await client.put(source, plan.target, plan.intoDirectory);
+        else await client.get(source, plan.target, plan.intoDirectory);
+        story.nextSource();
+      }
+    } finally {
+      story.pause();
+      await client.close();
+    }
+    return story;
+  });
+  if (typeof done === 'number') return done;
+  return story.end();
+}
+
+async function open(host: string, flags: CopyFlags, signal: AbortSignal) {
+  const { devDir: _, ...certificates } = await clientCertificates(flags);
+  const connection = await connect({
+    host,
+    port: flags.port,
+    ...certificates,
+    ...(flags.servername === undefined ? {} : { servername: flags.servername }),
+    device: flags.device,
+    handshakeDeadlineMillis: flags.timeout,
+    recoveryMillis: flags.recovery,
+    path: pathOptionsOf(flags),
+    ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' as const } : {}),
+    bufferBytes: COPY_BUFFER_BYTES,
+    signal,
+  });
+  await new ServiceClient(connection).welcome();
+  return connection;
+}
+
+/** Tells people and programs how a copy goes. */
+class CopyStory implements CopyListener {
+  readonly #output: Output;
+  readonly #beganAt = performance.now();
+  readonly #progress = new ProgressLine('copied', 0, { isBytes: true });
+  readonly #skipped = new Set<string>();
+  #files = 0;
+  #storedBytes = 0;
+  #movedBytes = 0;
+  #failed = 0;
+  #retries = 0;
+  /** Of the source under way. */
+  #doneBytes = 0;
+  #totalBytes = 0;
+  #shownAt = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  onTotal(_files: number, bytes: number): void {
+    this.#totalBytes = bytes;
+    this.#progress.total = bytes;
+  }
+
+  onBytes(bytes: number, isNew: boolean): void {
+    this.#doneBytes += bytes;
+    if (isNew) this.#movedBytes += bytes;
+    this.#progress.update(this.#doneBytes);
+    const now = performance.now();
+    if (now - this.#shownAt < PROGRESS_MILLIS) return;
+    this.#shownAt = now;
+    this.#output.event({ event: 'progress', bytes: this.#doneBytes, totalBytes: this.#totalBytes });
+  }
+
+  onStored(path: string, bytes: number): void {
+    this.#files++;
+    this.#storedBytes += bytes;
+    this.#output.event({ event: 'stored', path, bytes });
+  }
+
+  onFailed(path: string, reason: string): void {
+    this.#failed++;
+    this.#output.event({ event: 'failed', path, reason });
+    this.#warn(`${shown(path)} ${cleanText(reason, MAX_PATH_CHARS)}`);
+  }
+
+  onSkipped(path: string, reason: string): void {
+    if (this.#skipped.has(path)) return;
+    this.#skipped.add(path);
+    this.#output.event({ event: 'skipped', path, reason });
+    this.#warn(`left out: ${shown(path)} ${cleanText(reason, MAX_PATH_CHARS)}`);
+  }
+
+  onRetry(error: RdmaError, waitMillis: number): void {
+    this.#retries++;
+    this.#output.event({ event: 'reconnecting', code: error.code, message: error.message, waitMillis });
+    this.#warn(`${failureLine(error)}; connecting again`);
+  }
+
+  onAgain(): void {
+    this.#doneBytes = 0;
+  }
+
+  nextSource(): void {
+    this.#doneBytes = 0;
+  }
+
+  /** Takes the bar away. */
+  pause(): void {
+    this.#progress.end();
+  }
+
+  end(): number {
+    const millis = performance.now() - this.#beganAt;
+    const [files, bytes, movedBytes] = [this.#files, this.#storedBytes, this.#movedBytes];
+    const [failed, skipped, retries] = [this.#failed, this.#skipped.size, this.#retries];
+    this.#output.event({
+      event: 'summary',
+      files,
+      bytes,
+      movedBytes,
+      failed,
+      skipped,
+      retries,
+      millis: rounded(millis),
+    });
+    const rate = formatBytes(Math.round((movedBytes / Math.max(1, millis)) * 1000));
+    const rest = failed + skipped === 0 ? '' : `; ${failed} failed, ${skipped} left out`;
+    this.#output.line(
+      `${plural(files, 'file')}, ${formatBytes(bytes)} in ${formatMillis(millis)}, ${formatBytes(movedBytes)} moved (${rate}/s)${rest}`,
+    );
+    return failed + skipped === 0 ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  #warn(text: string): void {
+    this.#progress.end();
+    process.stderr.write(`queuepair: ${text}\n`);
+  }
+}
+
+const shown = (path: string): string => (path === '' ? 'it' : cleanText(path, MAX_PATH_CHARS));

@@ -1,0 +1,249 @@
+/** Copies between processes and between ends of a connection: trees, holes, resumption, and what a share refuses. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  devCerts,
+  type Ending,
+  FREE_DEVICE,
+  type RunningServer,
+  runProgram,
+  serve,
+  stop,
+  testDir,
+} from '../../../testkit/program.js';
+import { TcpCutter } from '../../../testkit/tcp-cutter.js';
+
+const newDir = (name: string): string => mkdtempSync(join(testDir(), `${name}-`));
+
+const cp = ({ port }: { readonly port: number }, ...args: string[]): Promise<Ending> =>
+  runProgram(['cp', '--json', '--port', String(port), ...FREE_DEVICE, ...devCerts(), ...args]);
+
+const summary = ({ events }: Ending) => events.find(({ event }) => event === 'summary');
+
+/** Path, kind, mode, time and hash of all that is below, in order. */
+function listing(root: string, below = ''): string[] {
+  const names = readdirSync(join(root, below)).sort();
+  return names.flatMap((name) => {
+    const path = join(below, name);
+    const stats = statSync(join(root, path));
+    const about = `${path} ${(stats.mode & 0o777).toString(8)} ${Math.round(stats.mtimeMs)}`;
+    if (stats.isDirectory()) return [`${about} directory`, ...listing(root, path)];
+    const hash = createHash('sha256')
+      .update(readFileSync(join(root, path)))
+      .digest('hex');
+    return [`${about} ${stats.size} ${hash}`];
+  });
+}
+
+function makeTree(root: string, bigBytes: number): void {
+  mkdirSync(join(root, 'a', 'deep'), { recursive: true });
+  mkdirSync(join(root, 'empty-directory'));
+  writeFileSync(join(root, 'a', 'big'), randomBytes(bigBytes));
+  writeFileSync(join(root, 'a', 'deep', 'ü 😀'), 'small');
+  writeFileSync(join(root, 'empty'), '');
+  for (let i = 0; i < 40; i++) writeFileSync(join(root, 'a', `many-${i}`), randomBytes(i * 100));
+  chmodSync(join(root, 'a', 'big'), 0o640);
+  utimesSync(join(root, 'a', 'big'), 1e9, 1e9 + 0.25);
+  utimesSync(join(root, 'a', 'deep'), 1e9, 1.1e9);
+}
+
+async function sharing<T>(
+  flags: string[],
+  use: (server: RunningServer, root: string) => Promise<T>,
+): Promise<T> {
+  const root = newDir('share');
+  const server = await serve('--share', root, ...flags);
+  const result = await use(server, root);
+  await stop(server);
+  return result;
+}
+
+test('a tree goes there and back with its bytes, modes and times, and a second copy moves nothing', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    const [source, back] = [newDir('source'), newDir('back')];
+    makeTree(source, 3_000_000);
+    const there = await cp(server, `${source}/`, '127.0.0.1:new');
+    assert.equal(there.code, 0, there.stderr);
+    assert.deepEqual(listing(join(root, 'new')), listing(source));
+    const again = await cp(server, source, '127.0.0.1:new');
+    assert.equal(again.code, 0, again.stderr);
+    const returned = await cp(server, '127.0.0.1:new', back);
+    assert.equal(returned.code, 0, returned.stderr);
+    const third = await cp(server, '127.0.0.1:new', back);
+    assert.equal(third.code, 0);
+    assert.equal(summary(third)?.['movedBytes'], 0);
+    assert.deepEqual(listing(back), listing(source));
+    const inside = await cp(server, '127.0.0.1:new', `${back}/`);
+    assert.equal(inside.code, 0, inside.stderr);
+    assert.deepEqual(listing(join(back, 'new')), listing(source));
+  });
+});
+
+test('holes stay holes, and their zeros do not travel', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    const source = join(newDir('source'), 'sparse');
+    writeFileSync(source, 'head');
+    truncateSync(source, 64 * 1024 * 1024);
+    const ending = await cp(server, source, '127.0.0.1:');
+    assert.equal(ending.code, 0, ending.stderr);
+    const there = statSync(join(root, 'sparse'));
+    assert.equal(there.size, 64 * 1024 * 1024);
+    assert(there.blocks * 512 < 1024 * 1024, `${there.blocks} blocks`);
+    assert.equal(readFileSync(join(root, 'sparse')).subarray(0, 5).toString('latin1'), 'head\0');
+    assert(Number(summary(ending)?.['movedBytes']) <= 1024 * 1024);
+  });
+});
+
+test('a share lets nobody out of its directory, and nobody in who may only read', async () => {
+  await sharing([], async (server, root) => {
+    const outside = newDir('outside');
+    writeFileSync(join(outside, 'secret'), 'secret');
+    writeFileSync(join(root, 'open'), 'open');
+    symlinkSync(outside, join(root, 'way-out'));
+    symlinkSync(join(outside, 'secret'), join(root, 'link'));
+    const target = newDir('target');
+    const refused: readonly [string, RegExp][] = [
+      ['../secret', /it has a part "\.\."/],
+      ['/etc/passwd', /it is absolute/],
+      ['way-out/secret', /way-out is a symbolic link, which is not followed/],
+      ['link', /link is a symbolic link, which is not followed/],
+      ['missing', /missing does not exist/],
+    ];
+    for (const [path, reason] of refused) {
+      const { code, stderr } = await cp(server, `127.0.0.1:${path}`, target);
+      assert.equal(code, 1, path);
+      assert.match(stderr, reason);
+    }
+    const into = await cp(server, join(outside, 'secret'), '127.0.0.1:');
+    assert.equal(into.code, 1);
+    assert.match(into.stderr, /the share is read-only; the server allows changes with --share-writable/);
+    const all = await cp(server, '127.0.0.1:', join(target, 'all'));
+    assert.equal(all.code, 1, 'not all of it came');
+    assert.deepEqual(
+      all.events
+        .filter(({ event }) => event === 'skipped')
+        .map(({ path }) => path)
+        .sort(),
+      ['link', 'way-out'],
+    );
+    assert.deepEqual(readdirSync(join(target, 'all')), ['open']);
+  });
+});
+
+test('a server that has no share says so, and one share that is no directory is not served', async () => {
+  const server = await serve();
+  const { code, stderr } = await cp(server, '127.0.0.1:x', newDir('target'));
+  assert.equal(code, 1);
+  assert.match(stderr, /shares nothing: start it with --share DIR/);
+  await stop(server);
+  const none = await runProgram(['serve', '--port', '0', '--share', '/no/such', ...devCerts()]);
+  assert.match(none.stderr, /\/no\/such does not exist/);
+});
+
+/** `QUEUEPAIR_COPY_MIB=2048 npm test -- cli/copy` copies as much. */
+const TREE_MIB = Number(process.env['QUEUEPAIR_COPY_MIB'] ?? 64);
+const CUTS = 5;
+
+for (const [way, recovery] of [
+  ['there', '0'],
+  ['back', '0'],
+  ['there', '10000'],
+] as const) {
+  test(`a tree of ${TREE_MIB} MiB whose connection is cut ${CUTS} times comes ${way} whole, with recovery of ${recovery} ms`, async () => {
+    await sharing(['--share-writable', '--recovery', recovery], async (server, root) => {
+      const source = way === 'there' ? newDir('source') : root;
+      const target = way === 'there' ? root : newDir('target');
+      makeTree(source, (TREE_MIB - 16) * 1024 * 1024);
+      writeFileSync(join(source, 'second'), randomBytes(16 * 1024 * 1024));
+      await using cutter = await TcpCutter.to({ host: '127.0.0.1', port: server.port });
+      const watched = join(target, 'copy');
+      const cutting = cutWhileGrowing(cutter, watched, TREE_MIB * 1024 * 1024);
+      const args = way === 'there' ? [source, '127.0.0.1:copy'] : ['127.0.0.1:', watched];
+      const ending = await cp(cutter, '--recovery', recovery, ...args);
+      const cuts = await cutting.stop();
+      assert.equal(ending.code, 0, ending.stderr);
+      assert.equal(cuts, CUTS);
+      assert.equal(listing(watched).join('\n'), listing(source).join('\n'));
+      const retries = summary(ending)?.['retries'];
+      if (recovery === '0')
+        assert(Number(retries) >= 1 && Number(retries) <= CUTS, `${String(retries)} new connections`);
+      else assert.equal(retries, 0, 'the connection itself recovers');
+    });
+  });
+}
+
+/** Cuts whenever another sixth of the bytes is there, whether whole files or partial ones. */
+function cutWhileGrowing(cutter: TcpCutter, directory: string, total: number): { stop(): Promise<number> } {
+  let cuts = 0;
+  const timer = setInterval(() => {
+    if (cuts < CUTS && bytesBelow(directory) > ((cuts + 1) * total) / (CUTS + 1.5) && cutter.cut() > 0)
+      cuts++;
+  }, 2);
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      return cuts;
+    },
+  };
+}
+
+function bytesBelow(directory: string): number {
+  if (!existsSync(directory)) return 0;
+  let bytes = 0;
+  for (const name of readdirSync(directory, { recursive: true }) as string[]) {
+    const stats = statSync(join(directory, name), { throwIfNoEntry: false });
+    if (stats?.isFile() === true) bytes += stats.size;
+  }
+  return bytes;
+}
+
+test('what a copy that was killed has left is used by the next one, unless it was damaged or the source has changed', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    const source = join(newDir('source'), 'file');
+    const bytes = randomBytes(40 * 1024 * 1024);
+    for (const fate of ['kept', 'damaged', 'changed'] as const) {
+      writeFileSync(source, bytes);
+      await leavePart(root, source, bytes.subarray(0, 24 * 1024 * 1024), fate === 'damaged');
+      if (fate === 'changed') writeFileSync(source, randomBytes(bytes.length));
+      const ending = await cp(server, source, '127.0.0.1:file');
+      assert.equal(ending.code, 0, ending.stderr);
+      const moved = Number(summary(ending)?.['movedBytes']);
+      const expected = { kept: 16, damaged: 24, changed: 40 }[fate] * 1024 * 1024;
+      assert.equal(moved, expected, fate);
+      assert.deepEqual(readFileSync(join(root, 'file')), readFileSync(source));
+      assert.deepEqual(readdirSync(root), ['file'], 'nothing is left over');
+    }
+  });
+});
+
+/** As a copy leaves it that ends after these bytes. `isDamaged`: one of the last 8 MiB is another. */
+async function leavePart(root: string, source: string, bytes: Uint8Array, isDamaged: boolean): Promise<void> {
+  const { PartialFile } = await import('../../../src/cli/copy/partial-file.js');
+  const { partNames } = await import('../../../src/cli/copy/copy-path.js');
+  const { size, mtimeMs, mode } = statSync(source);
+  const version = { size, mtimeMillis: Math.round(mtimeMs), mode: mode & 0o777 };
+  const partial = new PartialFile({ directory: root, name: 'file' }, version);
+  const piece = 1024 * 1024;
+  for (let at = 0; at < bytes.length; at += piece) await partial.write(bytes.subarray(at, at + piece));
+  await partial.keep('killed');
+  if (!isDamaged) return;
+  const part = join(root, partNames('file').part);
+  const damaged = readFileSync(part);
+  damaged[damaged.length - 1] = ~(damaged.at(-1) ?? 0);
+  writeFileSync(part, damaged);
+}
