@@ -7,11 +7,13 @@ import { test } from 'node:test';
 import { IoOpcode, Property } from '../../src/nvme/wire/opcodes.js';
 import { Status } from '../../src/nvme/wire/status.js';
 import { openDevice } from '../../src/open-device.js';
-import { ENABLED, RawQueue, runConnect, setProperty } from '../../testkit/nvme-raw-host.js';
+import { compileC } from '../../testkit/compile-c.js';
+import { ENABLED, getProperty, RawQueue, runConnect, setProperty } from '../../testkit/nvme-raw-host.js';
 import { Program, runProgram } from '../../testkit/program.js';
 
 const NQN = 'nqn.2026-01.queuepair:disk';
 const BLOCK = 4096;
+const FORCE_UNIT_ACCESS = 1 << 30;
 
 interface Served {
   readonly program: Program;
@@ -64,33 +66,78 @@ test('it serves memory, tells of hosts, and ends in order when it is asked to', 
   assert.deepEqual([closed?.event, closed?.['writes'], closed?.['queues']], ['closed', 1, 0]);
 });
 
-test('what was flushed before it is killed amid writes is in the file', async () => {
+test('what was confirmed as durable survives a loss of power, whichever way it became so', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-nvme-'));
+  try {
+    const library = join(folder, 'volatile-disk.so');
+    const reason = compileC('testkit/volatile-disk.c', library, ['-shared', '-fPIC', '-ldl']);
+    if (reason !== undefined) return t.skip(reason);
+    const file = join(folder, 'disk.img');
+    writeFileSync(file, Buffer.alloc(4 << 20));
+    const env = { LD_PRELOAD: library, VOLATILE_DISK: file };
+    /** What is in the file when the program is killed after `work`. */
+    const crash = async (work: (io: RawQueue, admin: RawQueue) => Promise<void>): Promise<Buffer> => {
+      const args = ['nvme', 'serve', '--json', '-d', 'soft:127.0.1.22', '-p', '0', file];
+      const program = new Program(args, { env });
+      const port = (await program.event('listening'))['port'] as number;
+      await withHost('127.0.1.23', { host: '127.0.1.22', port }, async (io, admin) => {
+        await work(io, admin);
+        program.kill('SIGKILL');
+        await program.ended;
+      });
+      return readFileSync(file);
+    };
+    const write = async (io: RawQueue, i: number, control = 0): Promise<void> => {
+      const place = { kind: 'capsule', bytes: blockOf(i) } as const;
+      const command = { opcode: IoOpcode.WRITE, nsid: 1, cdw10: i, cdw12: control };
+      assert.equal((await io.run(command, place)).status, Status.SUCCESS);
+    };
+    const isThere = (bytes: Buffer, i: number): boolean =>
+      bytes.subarray(i * BLOCK, (i + 1) * BLOCK).equals(blockOf(i));
+
+    const flushed = await crash(async (io) => {
+      for (let i = 0; i < 300; i++) await write(io, i);
+      assert.equal((await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 })).status, Status.SUCCESS);
+      for (let i = 300; i < 310; i++) await write(io, i);
+      for (let i = 310; i < 320; i++) {
+        io.send({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: i }, { kind: 'capsule', bytes: blockOf(i) });
+      }
+    });
+    for (let i = 0; i < 300; i++) assert.ok(isThere(flushed, i), `block ${i}`);
+    for (let i = 300; i < 320; i++)
+      assert.ok(!isThere(flushed, i), `block ${i}: this disk loses what is not flushed`);
+
+    const forced = await crash(async (io) => {
+      for (let i = 400; i < 410; i++) await write(io, i, FORCE_UNIT_ACCESS);
+      await write(io, 410);
+    });
+    for (let i = 400; i < 410; i++) assert.ok(isThere(forced, i), `block ${i}`);
+    assert.ok(!isThere(forced, 410));
+
+    const shutDown = await crash(async (io, admin) => {
+      for (let i = 500; i < 510; i++) await write(io, i);
+      await setProperty(admin, Property.CC, ENABLED | 0x4000);
+      while (((await getProperty(admin, Property.CSTS)).resultLow & 0x0c) !== 0x08);
+    });
+    for (let i = 500; i < 510; i++) assert.ok(isThere(shutDown, i), `block ${i}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a target that was killed serves what its file has', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'queuepair-nvme-'));
   try {
     const file = join(folder, 'disk.img');
-    const { program, port } = await serve('127.0.1.22', file, '--size', '4MiB');
-    const flushed = await withHost('127.0.1.23', { host: '127.0.1.22', port }, async (io) => {
-      let written = 0;
-      for (let i = 0; i < 300; i++) {
-        const place = { kind: 'capsule', bytes: blockOf(i) } as const;
-        await io.run({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: i, cdw12: 0 }, place);
-        if (i % 50 === 49 && (await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 })).status === 0)
-          written = i + 1;
-      }
-      for (let i = 300; i < 310; i++) {
-        io.send({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: i }, { kind: 'capsule', bytes: blockOf(i) });
-      }
-      program.kill('SIGKILL');
-      await program.ended;
-      return written;
+    const first = await serve('127.0.1.22', file, '--size', '4MiB');
+    await withHost('127.0.1.23', { host: '127.0.1.22', port: first.port }, async (io) => {
+      const place = { kind: 'capsule', bytes: blockOf(123) } as const;
+      await io.run({ opcode: IoOpcode.WRITE, nsid: 1, cdw10: 123 }, place);
+      await io.run({ opcode: IoOpcode.FLUSH, nsid: 1 });
+      first.program.kill('SIGKILL');
+      await first.program.ended;
     });
-    assert.equal(flushed, 300);
-    const bytes = readFileSync(file);
-    assert.equal(bytes.length, 4 << 20);
-    for (let i = 0; i < flushed; i++) {
-      assert.ok(bytes.subarray(i * BLOCK, (i + 1) * BLOCK).equals(blockOf(i)), `block ${i}`);
-    }
-    // A new process serves what is there.
+    assert.equal(readFileSync(file).length, 4 << 20);
     const again = await serve('127.0.1.22', file);
     await withHost('127.0.1.24', { host: '127.0.1.22', port: again.port }, async (io) => {
       const place = { kind: 'keyed', length: BLOCK } as const;
@@ -126,6 +173,19 @@ test('wrong arguments are told in one sentence', async () => {
   const { code, stdout } = await runProgram(['nvme', 'serve', '--help']);
   assert.equal(code, 0);
   assert.match(stdout, /nvme connect -t rdma/);
+});
+
+test('a command that is interrupted leaves its disk in order', async () => {
+  const { program, port } = await serve('127.0.1.28', '--memory', '8MiB');
+  const place = ['-d', 'soft:127.0.1.29', '--json', `127.0.1.28:${port}`];
+  const bench = new Program(['nvme', 'bench', ...place, NQN, '--seconds', '60']);
+  await program.event('connect');
+  bench.kill('SIGINT');
+  const { code, stderr } = await bench.ended;
+  assert.equal(code, 130, stderr);
+  assert.equal((await program.event('disconnect'))['reason'], 'disconnected');
+  program.kill('SIGTERM');
+  await program.ended;
 });
 
 test('a disk is discovered, written, read and measured by the other commands', async () => {

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runOrThrow, spawnBound } from './commands.js';
 import { TAP } from './network.js';
+import { ANSWER_FIELDS, type AnswersVerdict, findUnanswered } from './nvme-answers.js';
 
 const ROCE_PORT = 4791;
 /** What of the kernel's comes faster than tcpdump writes. */
@@ -51,8 +52,9 @@ export class Capture {
     this.#tcpdump.stderr?.setEncoding('utf8');
   }
 
-  /** `known`: protocols of payloads that tshark shall look at, because they are what it takes them for. */
-  async judge(known: readonly string[] = []): Promise<CaptureVerdict> {
+  /** Stops it; idempotent. Then the file is whole. */
+  async #stop(): Promise<void> {
+    if (this.#tcpdump.exitCode !== null || this.#tcpdump.signalCode !== null) return;
     let told = '';
     this.#tcpdump.stderr?.on('data', (text: string) => {
       told += text;
@@ -61,7 +63,24 @@ export class Capture {
     await once(this.#tcpdump, 'close');
     const [, dropped = '0'] = /(\d+) packets? dropped by kernel/.exec(told) ?? [];
     if (dropped !== '0') throw new Error(`tcpdump missed ${dropped} packets`);
+  }
+
+  /** `known`: protocols of payloads that tshark shall look at, because they are what it takes them for. */
+  async judge(known: readonly string[] = []): Promise<CaptureVerdict> {
+    await this.#stop();
     return judge(this.#file, known);
+  }
+
+  /** Which commands of NVMe got no response. */
+  async judgeAnswers(): Promise<AnswersVerdict> {
+    await this.#stop();
+    const fields = ANSWER_FIELDS.flatMap((field) => ['-e', field]);
+    const text = await runOrThrow(
+      'tshark',
+      ['-n', '-r', this.#file, '-T', 'fields', '-E', 'separator=;', ...fields],
+      { timeoutMillis: TSHARK_TIMEOUT_MILLIS },
+    );
+    return findUnanswered(text);
   }
 
   /** Idempotent. */

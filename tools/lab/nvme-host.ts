@@ -73,3 +73,19 @@ export async function verifyByFio(machine: Machine, device: string, options: str
       ?.split(';') ?? [];
   return `${fields[7] ?? '?'} reads/s, ${fields[48] ?? '?'} writes/s`;
 }
+
+/** A file system with so many files: their hashes are the same when it is mounted again, and fsck finds nothing. */
+export async function keepsFiles(machine: Machine, { device }: LinuxDisk, files: number): Promise<void> {
+  const hash = '(cd /tmp/disk/tree && sha256sum * | sha256sum)';
+  const mount = `mkdir -p /tmp/disk && mount ${device} /tmp/disk`;
+  const run = (command: string): Promise<string> => machine.runOrThrow(command, TIMEOUT_MILLIS);
+  await run(`mkfs.ext4 -q ${device} && ${mount} && mkdir /tmp/disk/tree`);
+  await run(`head -c ${files}K /dev/urandom > /tmp/all`);
+  await run('cd /tmp/disk/tree && split -b 1K -a 3 -d /tmp/all file');
+  const before = await run(hash);
+  await run(`umount /tmp/disk && ${mount}`);
+  const after = await run(hash);
+  const count = (await run('ls /tmp/disk/tree | wc -l')).trim();
+  await run(`umount /tmp/disk && fsck.ext4 -fn ${device}`);
+  if (before !== after || count !== String(files)) throw new Error(`${count} files, ${before} and ${after}`);
+}

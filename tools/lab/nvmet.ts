@@ -5,11 +5,19 @@ import { NVME_PORT } from './nvme-host.js';
 const ROOT = '/sys/kernel/config/nvmet';
 const FILE = '/tmp/nvmet.img';
 
+export interface KernelTarget {
+  /** The file with its blocks. */
+  readonly file: string;
+  /** Ends all connections, and takes none any more. */
+  leave(): Promise<void>;
+  comeAgain(): Promise<void>;
+}
+
 /** Serves a disk of `mib` MiB at `address` while `work` runs. */
 export async function withKernelTarget<T>(
   machine: Machine,
   { address, nqn, mib }: { address: string; nqn: string; mib: number },
-  work: () => Promise<T>,
+  work: (target: KernelTarget) => Promise<T>,
 ): Promise<T> {
   const subsystem = `${ROOT}/subsystems/${nqn}`;
   const port = `${ROOT}/ports/1`;
@@ -24,7 +32,7 @@ export async function withKernelTarget<T>(
     `ln -s ${subsystem} ${port}/subsystems/`,
   ];
   const down = [
-    `rm ${port}/subsystems/*`,
+    `rm -f ${port}/subsystems/*`,
     `rmdir ${port}`,
     `rmdir ${subsystem}/namespaces/1 ${subsystem}`,
     `rm ${FILE}`,
@@ -32,7 +40,11 @@ export async function withKernelTarget<T>(
   await machine.runOrThrow('mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config');
   for (const command of up) await machine.runOrThrow(command);
   try {
-    return await work();
+    return await work({
+      file: FILE,
+      leave: async () => void (await machine.runOrThrow(`rm ${port}/subsystems/*`)),
+      comeAgain: async () => void (await machine.runOrThrow(`ln -s ${subsystem} ${port}/subsystems/`)),
+    });
   } finally {
     for (const command of down) await machine.run(command);
   }

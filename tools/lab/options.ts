@@ -41,13 +41,14 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   interop      every operation, MTU and size between the soft device and rxe0, both ways; then over a bad network
   errors       who sees which error, against the table of the verbs
   cm           the stock programs of rdma_cm, each as server and as client; failures, and the loss of each message
-  nvme         Linux's NVMe host uses a disk that queuepair serves: file system, fio, loss, a target that is killed
+  nvme         Linux's NVMe host uses disks that queuepair serves on soft and rxe0, our host those of the kernel's target;
+               file systems, fio, loss, targets that are killed and come again
   rsocket      stock programs of rsocket, and TCP programs under librspreload, each as server and as client; with loss
 
   --only TEXT         only cases whose name contains TEXT
   --timeout SECONDS   end everything after this long; default 900
   --kvm               use /dev/kvm; without it the machine is emulated in software
-  --write-docs        write its part of docs/interop.md from this run (scenarios interop, cm and rsocket)
+  --write-docs        write its part of docs/interop.md from this run (scenarios interop, cm, rsocket and nvme)
   --verbose           show the machine's console
   --json              one JSON object a line on standard output
 
@@ -55,7 +56,7 @@ Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot 
 `;
 
 /** Each writes a part of docs/interop.md. */
-const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm', 'rsocket'];
+const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm', 'rsocket', 'nvme'];
 const MAX_SECONDS = 86_400;
 
 /** @throws WrongUsage. */

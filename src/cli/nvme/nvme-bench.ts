@@ -5,10 +5,12 @@ import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, countArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
+import { showProgress } from './progress.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
 const MAX_DEPTH = 1024;
 const MAX_SECONDS = 3600;
+const PROGRESS_MILLIS = 200;
 
 interface BenchFlags extends DiskFlags {
   readonly size: number;
@@ -28,33 +30,58 @@ export const nvmeBenchCommand = (): Command =>
     .action((target: Target, nqn: string, flags: BenchFlags) => bench(target, nqn, flags));
 
 const bench = (target: Target, nqn: string, flags: BenchFlags): Promise<void> =>
-  usingDisk(target, nqn, flags, async (controller) => {
+  usingDisk(target, nqn, flags, async (controller, signal) => {
     const disk = controller.namespace(flags.namespace);
     const { size, depth, write = false } = flags;
     if (size % disk.blockBytes !== 0 || size === 0 || size > disk.sizeBytes) {
       throw usageError(`--size must be a multiple of the disk's blocks of ${disk.blockBytes} bytes`);
     }
+    const output = createOutput(flags.json === true);
     const begin = performance.now();
     const deadline = begin + flags.seconds * 1000;
-    const workers = Array.from({ length: depth }, () => work(disk, size, write, deadline));
-    const operations = (await Promise.all(workers)).reduce((sum, count) => sum + count, 0);
+    const showTime = (): void => showProgress(performance.now() - begin, flags.seconds * 1000, output);
+    const timer = setInterval(showTime, PROGRESS_MILLIS);
+    let operations = 0;
+    const count = (): void => void operations++;
+    try {
+      await Promise.all(
+        Array.from({ length: depth }, () => work(disk, { size, write, deadline, signal }, count)),
+      );
+    } finally {
+      clearInterval(timer);
+      showTime();
+    }
     const seconds = (performance.now() - begin) / 1000;
     const perSecond = operations / seconds;
-    const output = createOutput(flags.json === true);
     output.event({ event: 'result', operations, seconds, perSecond, bytesPerSecond: perSecond * size });
     output.line(
       `${write ? 'writes' : 'reads'} of ${size} bytes, ${depth} at a time: ${perSecond.toFixed(0)} a second, ${((perSecond * size) / 2 ** 20).toFixed(1)} MiB/s`,
     );
   });
 
-async function work(disk: NvmeNamespace, size: number, isWrite: boolean, deadline: number): Promise<number> {
+interface Load {
+  readonly size: number;
+  readonly write: boolean;
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+}
+
+/** Until its time is over; what a signal cuts short is told as far as it went. */
+async function work(
+  disk: NvmeNamespace,
+  { size, write, deadline, signal }: Load,
+  onDone: () => void,
+): Promise<void> {
   const bytes = new Uint8Array(size);
   const places = Math.floor(disk.sizeBytes / size);
-  let count = 0;
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline && !signal.aborted) {
     const offset = randomInt(places) * size;
-    await (isWrite ? disk.write(offset, bytes) : disk.read(offset, bytes));
-    count++;
+    try {
+      await (write ? disk.write(offset, bytes, { signal }) : disk.read(offset, bytes, { signal }));
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    onDone();
   }
-  return count;
 }

@@ -2,10 +2,10 @@
 import { open } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { NvmeNamespace } from '../../nvme/host/namespace.js';
-import type { NvmeController } from '../../nvme/host/nvme-host.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, type Target } from '../arguments.js';
-import { createOutput, type Output } from '../output.js';
+import { createOutput } from '../output.js';
+import { showProgress } from './progress.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
 /** Under way at a time. */
@@ -34,7 +34,7 @@ export const nvmeWriteCommand = (): Command =>
   );
 
 const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
-  usingDisk(target, nqn, flags, async (controller) => {
+  usingDisk(target, nqn, flags, async (controller, signal) => {
     const disk = controller.namespace(flags.namespace);
     const { offset, length = disk.sizeBytes - offset } = flags;
     checkPlace(disk, offset, length);
@@ -42,7 +42,7 @@ const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Prom
     try {
       await inPieces('read', length, flags, async (at, bytes) => {
         const piece = new Uint8Array(wholeBlocks(bytes, disk));
-        await disk.read(offset + at, piece);
+        await disk.read(offset + at, piece, { signal });
         await file.writeFile(piece.subarray(0, bytes));
       });
     } finally {
@@ -51,7 +51,7 @@ const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Prom
   });
 
 const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
-  usingDisk(target, nqn, flags, async (controller: NvmeController) => {
+  usingDisk(target, nqn, flags, async (controller, signal) => {
     const disk = controller.namespace(flags.namespace);
     const file = await open(path, 'r');
     try {
@@ -71,9 +71,10 @@ const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Pro
           if (bytesRead === 0) throw usageError('the file became shorter while it was read');
           done += bytesRead;
         }
-        await disk.write(flags.offset + at, piece);
+        // What a target has that may be lost must survive without a flush: it may be another one by then.
+        await disk.write(flags.offset + at, piece, { signal, durable: flags.reconnect !== undefined });
       });
-      await disk.flush();
+      await disk.flush({ signal });
     } finally {
       await file.close();
     }
@@ -103,18 +104,6 @@ async function inPieces(
   output.event({ event: 'result', bytes: length, seconds });
   output.line(
     `${length} bytes ${what} in ${seconds.toFixed(2)} s, ${(length / 2 ** 20 / seconds).toFixed(1)} MiB/s`,
-  );
-}
-
-const BAR_CHARS = 30;
-
-/** On the same line again and again, where somebody looks at it. */
-function showProgress(done: number, all: number, { json }: Output): void {
-  if (json || process.stderr.isTTY !== true) return;
-  const filled = Math.round((done / all) * BAR_CHARS);
-  const end = done === all ? '\n' : '';
-  process.stderr.write(
-    `\r[${'#'.repeat(filled).padEnd(BAR_CHARS)}] ${Math.round((done / all) * 100)} %${end}`,
   );
 }
 

@@ -28,6 +28,7 @@ import type { HostQueue, TargetServices } from './services.js';
 export const CAPSULE_BYTES = COMMAND_BYTES + LIMITS.inCapsuleBytes;
 
 const POLLED_AT_ONCE = 32;
+const FLUSH_GRACE_MILLIS = 1000;
 /** Requests whose response has left, but has not arrived yet, may be as many again as the host's commands. */
 const REQUESTS_PER_ENTRY = 2;
 /** The data of a response and the response. */
@@ -76,6 +77,7 @@ export class TargetQueue implements RequestOwner, HostQueue {
   #nowMillis: number;
   #inBackend = 0;
   #ending: Promise<void> | undefined;
+  #flushTimer: NodeJS.Timeout | undefined;
   #onDrained: () => void = () => {};
 
   constructor(init: {
@@ -233,6 +235,7 @@ export class TargetQueue implements RequestOwner, HostQueue {
   async #end(reason: string): Promise<void> {
     // After the caller, for whom the queue is ending by now.
     await Promise.resolve();
+    clearTimeout(this.#flushTimer);
     const { pool } = this.services;
     for (const request of this.#requests) if (request.buffer === null) pool.forget(request);
     const drained = new Promise<void>((resolve) => {
@@ -258,7 +261,10 @@ export class TargetQueue implements RequestOwner, HostQueue {
   }
 
   #onCompletion(completion: WorkCompletion): void {
-    if (completion.status !== WcStatus.SUCCESS) {
+    if (completion.status === WcStatus.WR_FLUSH_ERR) {
+      // The queue pair was taken down, and who did that is about to be told.
+      this.#flushTimer ??= setTimeout(() => this.end('its queue pair was taken down'), FLUSH_GRACE_MILLIS);
+    } else if (completion.status !== WcStatus.SUCCESS) {
       void this.end(`a request failed with ${statusName(completion.status)}`);
     } else if (completion.opcode === WcOpcode.RECV) this.#onCapsule(completion.wrId, completion.byteLen);
     else this.#onSent(completion.wrId);

@@ -9,20 +9,24 @@ import { makeBad, makeGood, readDamage } from '../bad-network.js';
 import { bundlePrograms } from '../bundle.js';
 import { Capture } from '../capture.js';
 import { orKill } from '../cm-ends.js';
+import { writePart } from '../interop-document.js';
 import type { Machine } from '../machine.js';
 import { HERE } from '../network.js';
-import { hostNumber, LinuxDisk, NVME_PORT, runNvme, verifyByFio } from '../nvme-host.js';
+import { renderNvme } from '../nvme-document.js';
+import { hostNumber, keepsFiles, LinuxDisk, NVME_PORT, runNvme, verifyByFio } from '../nvme-host.js';
 import { type ProgramArguments, type Running, startQueuepair, useBundles } from '../programs.js';
 import type { Lab } from '../scenario.js';
 import { softDeviceName } from '../soft-device.js';
 import { besideLinux, kernelTarget } from './nvme-hosts.js';
+import { targetOnRxe } from './nvme-rxe.js';
+import { judgeNvmeWire } from './nvme-wire.js';
 
 const NQN = 'nqn.2026-01.queuepair:disk';
 const HOST = hostNumber(1);
 const FILES = 1000;
 const SMALL_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=8m';
 /** A lost packet costs the kernel's device a second. */
-const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=256k';
+const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=768k';
 const LARGE_FIO = '--rw=write --bs=1m --iodepth=4 --size=32m';
 
 export async function nvme(lab: Lab): Promise<void> {
@@ -30,12 +34,12 @@ export async function nvme(lab: Lab): Promise<void> {
   useBundles(bundles);
   const folder = mkdtempSync(join(tmpdir(), 'queuepair-nvme-'));
   try {
-    await firstSteps(lab);
-    await fileSystem(lab);
+    await onGoodNetwork(lab, join(folder, 'disk.img'));
     await badNetwork(lab);
-    await killedTarget(lab, join(folder, 'disk.img'));
     await twoHosts(lab);
+    await targetOnRxe(lab, folder);
     await kernelTarget(lab, folder);
+    if (lab.options.writeDocs) await writePart(lab, 'nvme', renderNvme);
   } finally {
     bundles.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -79,44 +83,46 @@ async function withDisk(
 
 const MEMORY: ProgramArguments = ['--memory', '128MiB', '--nqn', NQN];
 
-async function firstSteps({ results, machine }: Lab): Promise<void> {
+/** All of it is captured, and looked at afterwards. */
+async function onGoodNetwork(lab: Lab, file: string): Promise<void> {
   const capture = await Capture.start();
   try {
-    await results.run('a host discovers the disk', { what: 'discover' }, () =>
-      withTarget(MEMORY, async () => {
-        const said = await runNvme(
-          machine,
-          `discover -t rdma -a ${HERE[4]} -s ${NVME_PORT} --hostnqn ${HOST.nqn} --hostid ${HOST.id}`,
-        );
-        if (!said.includes(NQN) || !said.includes(HERE[4])) throw new Error(`it found ${said}`);
-        return 'the subsystem at our address';
-      }),
-    );
-    await results.run('a host connects, writes and reads', { what: 'connect' }, () =>
-      withTarget(MEMORY, () => withDisk(machine, NQN, (disk) => firstBlocks(machine, disk))),
-    );
-    await results.run('nvme-cli reads what the controller says of itself', { what: 'admin' }, () =>
-      withTarget(MEMORY, () => withDisk(machine, NQN, (disk) => adminCommands(machine, disk))),
-    );
-    await results.run('a name that nobody serves is refused in words', { what: 'refused' }, () =>
-      withTarget(MEMORY, async () => {
-        const said = await LinuxDisk.connect(machine, HERE[4], 'nqn.2026-01.queuepair:none', HOST).then(
-          () => 'connected',
-          (error: Error) => error.message,
-        );
-        if (!/SUBNQN|subsysnqn|Invalid Parameter/i.test(said)) throw new Error(`it says ${said}`);
-        return said.slice(0, 100);
-      }),
-    );
-    await results.run('tshark understands every capsule', { what: 'wire' }, async () => {
-      const { packets, malformed } = await capture.judge(['nvme-rdma']);
-      if (malformed.length > 0)
-        throw new Error(`${malformed.length} of ${packets}: ${malformed.slice(0, 3).join(', ')}`);
-      return `${packets} packets`;
-    });
+    await firstSteps(lab);
+    await fileSystem(lab);
+    await killedTarget(lab, file);
+    await judgeNvmeWire(lab, capture, 'Linux and our target');
   } finally {
     capture.close();
   }
+}
+
+async function firstSteps({ results, machine }: Lab): Promise<void> {
+  await results.run('a host discovers the disk', { what: 'discover' }, () =>
+    withTarget(MEMORY, async () => {
+      const said = await runNvme(
+        machine,
+        `discover -t rdma -a ${HERE[4]} -s ${NVME_PORT} --hostnqn ${HOST.nqn} --hostid ${HOST.id}`,
+      );
+      if (!said.includes(NQN) || !said.includes(HERE[4])) throw new Error(`it found ${said}`);
+      return 'the subsystem at our address';
+    }),
+  );
+  await results.run('a host connects, writes and reads', { what: 'connect' }, () =>
+    withTarget(MEMORY, () => withDisk(machine, NQN, (disk) => firstBlocks(machine, disk))),
+  );
+  await results.run('nvme-cli reads what the controller says of itself', { what: 'admin' }, () =>
+    withTarget(MEMORY, () => withDisk(machine, NQN, (disk) => adminCommands(machine, disk))),
+  );
+  await results.run('a name that nobody serves is refused in words', { what: 'refused' }, () =>
+    withTarget(MEMORY, async () => {
+      const said = await LinuxDisk.connect(machine, HERE[4], 'nqn.2026-01.queuepair:none', HOST).then(
+        () => 'connected',
+        (error: Error) => error.message,
+      );
+      if (!/SUBNQN|subsysnqn|Invalid Parameter/i.test(said)) throw new Error(`it says ${said}`);
+      return said.slice(0, 100);
+    }),
+  );
 }
 
 /** Every size by which data can travel: in the capsule, one page, the largest. */
@@ -145,17 +151,27 @@ async function adminCommands(machine: Machine, { controller, device }: LinuxDisk
     `ns-descs ${device}`,
     `get-feature ${controller} -f 7`,
     `flush ${device}`,
+    `compare ${device} -s 0 -c 0 -z 4096 -d /tmp/block`,
   ];
+  await machine.runOrThrow(`dd if=${device} of=/tmp/block bs=4k count=1 iflag=direct status=none`);
   for (const command of commands) await runNvme(machine, command);
   const beyond = await machine.run(`nvme read ${device} -s 99999999 -c 0 -z 4096 2>&1`);
   if (!/LBA_RANGE|out of range|capacity/i.test(beyond.output))
     throw new Error(`beyond the end: ${beyond.output}`);
-  return `${commands.length} commands; beyond the end: LBA out of range`;
+  await machine.runOrThrow('head -c 4096 /dev/urandom > /tmp/block');
+  const differs = await machine.run(`nvme compare ${device} -s 0 -c 0 -z 4096 -d /tmp/block 2>&1`);
+  if (!/compar/i.test(differs.output)) throw new Error(`other bytes: ${differs.output}`);
+  return `${commands.length} commands; beyond the end: LBA out of range; other bytes: compare failure`;
 }
 
 async function fileSystem({ results, machine }: Lab): Promise<void> {
   await results.run(`ext4 with ${FILES} files, mounted again, all hashes equal`, { what: 'ext4' }, () =>
-    withTarget(MEMORY, () => withDisk(machine, NQN, (disk) => tree(machine, disk))),
+    withTarget(MEMORY, () =>
+      withDisk(machine, NQN, async (disk) => {
+        await keepsFiles(machine, disk, FILES);
+        return `${FILES} files, fsck finds nothing`;
+      }),
+    ),
   );
   await results.run('fio verifies random reads and writes at depth 32', { what: 'fio' }, () =>
     withTarget(MEMORY, () =>
@@ -165,21 +181,6 @@ async function fileSystem({ results, machine }: Lab): Promise<void> {
       }),
     ),
   );
-}
-
-async function tree(machine: Machine, { device }: LinuxDisk): Promise<string> {
-  const hash = '(cd /tmp/disk/tree && sha256sum * | sha256sum)';
-  const mount = `mkdir -p /tmp/disk && mount ${device} /tmp/disk`;
-  await machine.runOrThrow(`mkfs.ext4 -q ${device} && ${mount} && mkdir /tmp/disk/tree`, 120_000);
-  await machine.runOrThrow(`head -c ${FILES}K /dev/urandom > /tmp/all`);
-  await machine.runOrThrow(`cd /tmp/disk/tree && split -b 1K -a 3 -d /tmp/all file`, 120_000);
-  const before = await machine.runOrThrow(hash, 120_000);
-  await machine.runOrThrow(`umount /tmp/disk && ${mount}`, 120_000);
-  const after = await machine.runOrThrow(hash, 120_000);
-  const count = (await machine.runOrThrow('ls /tmp/disk/tree | wc -l')).trim();
-  await machine.runOrThrow(`umount /tmp/disk && fsck.ext4 -fn ${device}`, 120_000);
-  if (before !== after || count !== String(FILES)) throw new Error(`${count} files, ${before} and ${after}`);
-  return `${count} files, fsck finds nothing`;
 }
 
 async function twoHosts({ results, machine }: Lab): Promise<void> {
