@@ -125,7 +125,7 @@ test('a read that was under way is done again, and a write is of unknown outcome
   }
 });
 
-test('a write is not sent again when another one for its blocks was answered meanwhile', async () => {
+test('a write is not sent again when another one for its blocks was under way as well', async () => {
   const inner = memoryBackend(DISK_BYTES);
   let goOn = (): void => {};
   const gate = new Promise<void>((resolve) => {

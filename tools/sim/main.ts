@@ -1,11 +1,11 @@
 /**
- * `npm run sim`: runs seeds of the simulation of queue pairs, of connections, of communication managers or of rsockets on worker threads, and
+ * `npm run sim`: runs seeds of the simulation of queue pairs, of connections, of communication managers, of rsockets or of NVMe hosts on worker threads, and
  * says which promises were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
  */
 import { Worker } from 'node:worker_threads';
 import { runTool } from '../command-line.js';
 import { Marks } from './marks.js';
-import { COMMUNICATION_MANAGERS, CONNECTIONS, type Mode, QUEUE_PAIRS, RSOCKETS } from './mode.js';
+import { COMMUNICATION_MANAGERS, CONNECTIONS, type Mode, NVME_HOSTS, QUEUE_PAIRS, RSOCKETS } from './mode.js';
 import { type Options, parseOptions, USAGE } from './options.js';
 
 const SHRINK_MILLIS = 30_000;
@@ -85,9 +85,10 @@ async function shrinkFirst(mode: Mode, summary: Summary, options: Options): Prom
   else process.stderr.write(`\nshrunk: ${failure}\n${JSON.stringify(scenario, null, 1)}\n`);
 }
 
-function modeOf({ cm, connections, rsocket }: Options): Mode {
+function modeOf({ cm, connections, rsocket, nvme }: Options): Mode {
   if (cm) return COMMUNICATION_MANAGERS;
   if (connections) return CONNECTIONS;
+  if (nvme) return NVME_HOSTS;
   return rsocket ? RSOCKETS : QUEUE_PAIRS;
 }
 

@@ -1,5 +1,6 @@
 /** What can be simulated, for the one tool that runs all of it. */
 
+import { NVME_MARKS } from '../../testkit/nvme-host-life.js';
 import { RSOCKET_MARKS } from '../../testkit/rsocket-life.js';
 import { generateScenario as generateCm } from './cm/generate.js';
 import { WANTED as CM_MARKS, SEEDS_FOR_MARKS as CM_SEEDS } from './cm/marks-wanted.js';
@@ -12,6 +13,7 @@ import {
 import { shrink as shrinkConnections } from './connections/shrink.js';
 import { generateScenario } from './generate.js';
 import { SEEDS_FOR_MARKS, WANTED } from './marks-wanted.js';
+import { shrink as shrinkNvme } from './nvme/shrink.js';
 import { shrink as shrinkRsocket } from './rsocket/shrink.js';
 import { shrink } from './shrink.js';
 
@@ -58,4 +60,12 @@ export const RSOCKETS: Mode = {
   wanted: RSOCKET_MARKS,
   seedsForMarks: 500,
   shrink: shrinkRsocket,
+};
+
+export const NVME_HOSTS: Mode = {
+  worker: new URL('./nvme/worker.js', import.meta.url),
+  flag: '--nvme ',
+  wanted: NVME_MARKS,
+  seedsForMarks: 500,
+  shrink: shrinkNvme,
 };

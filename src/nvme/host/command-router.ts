@@ -3,8 +3,8 @@
  * under way when the queues ended is sent again where that is safe.
  *
  * Invariants: a command settles once. What may have been done and is no repetition of itself (a write) is sent again only where the program
- * allowed it, and never when another command for the same blocks was answered meanwhile: it might undo that one. While such commands
- * are repeated, nothing else leaves. A batch that is withdrawn sends nothing more.
+ * allowed it, and never when another command for the same blocks was under way at the same time: it might undo that one. While such
+ * commands are repeated, nothing else leaves. A batch that is withdrawn sends nothing more.
  */
 import { RdmaError } from '../../verbs/errors.js';
 import type { CommandBatch, CommandQueue, HostCommand } from './host-command.js';
@@ -32,8 +32,8 @@ interface Routed {
   readonly sequence: number;
   /** It has left and may have been done: if it leaves again, it is a repetition. */
   mayBeDone: boolean;
-  /** Another command for its blocks was answered meanwhile. */
-  isOvertaken: boolean;
+  /** Another command for its blocks was under way at the same time. */
+  isContested: boolean;
 }
 
 /** One that waits for queues. */
@@ -107,8 +107,8 @@ export class CommandRouter {
 
   /** @throws RdmaError when there is no answer. */
   async run(command: HostCommand): Promise<Answer> {
-    const routed = { command, sequence: this.#sequence++, mayBeDone: false, isOvertaken: false };
-    if (this.#repeatsWrites && command.changes === true) this.#underWay.add(routed);
+    const routed = { command, sequence: this.#sequence++, mayBeDone: false, isContested: false };
+    if (this.#repeatsWrites && command.changes === true) this.#noteUnderWay(routed);
     try {
       return await this.#run(routed);
     } finally {
@@ -131,7 +131,6 @@ export class CommandRouter {
       const line = this.#lineFor(routed) ?? (await this.#waitForLine(routed));
       try {
         const { status } = await leastLoaded(line.queues).run(command);
-        this.#onAnswer(routed);
         return { status, epoch: line.epoch };
       } catch (error) {
         if (!this.#isRepeated(routed, error)) throw error;
@@ -153,14 +152,16 @@ export class CommandRouter {
     if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') return false;
     if (command.isRepeatable === true) return true;
     routed.mayBeDone = true;
-    return this.#repeatsWrites && !routed.isOvertaken;
+    return this.#repeatsWrites && !routed.isContested;
   }
 
-  #onAnswer(routed: Routed): void {
-    if (!this.#underWay.delete(routed)) return;
+  #noteUnderWay(routed: Routed): void {
     for (const other of this.#underWay) {
-      if (overlap(other.command, routed.command)) other.isOvertaken = true;
+      if (!overlap(other.command, routed.command)) continue;
+      other.isContested = true;
+      routed.isContested = true;
     }
+    this.#underWay.add(routed);
   }
 
   #waitForLine(routed: Routed): Promise<Line> {

@@ -10,7 +10,7 @@ const ADMIN = 'nvme/host/admin';
 const NAMESPACE = 'nvme/host/namespace';
 
 const ROUTER = 'nvme/host/command-router';
-const RECONNECT_JUDGES = ['test/nvme/reconnect'];
+const RECONNECT_JUDGES = ['test/nvme/reconnect', 'test/nvme/host-life'];
 const HOST_JUDGES = ['test/nvme/silence', 'test/nvme/host'];
 
 export const NVME_FAULTS = faultsOf(
@@ -196,15 +196,15 @@ export const NVME_FAULTS = faultsOf(
       id: 'nvme-writes-repeated-unasked',
       wrong: 'Writes of unknown outcome are sent again, whatever the program allowed.',
       file: ROUTER,
-      find: 'return this.#repeatsWrites && !routed.isOvertaken;',
-      replace: 'return !routed.isOvertaken;',
+      find: 'return this.#repeatsWrites && !routed.isContested;',
+      replace: 'return !routed.isContested;',
       judges: RECONNECT_JUDGES,
     },
     {
       id: 'nvme-repetition-undoes',
-      wrong: 'A write is sent again although another one for its blocks was answered meanwhile.',
+      wrong: 'A write is sent again although another one for its blocks was under way.',
       file: ROUTER,
-      find: 'return this.#repeatsWrites && !routed.isOvertaken;',
+      find: 'return this.#repeatsWrites && !routed.isContested;',
       replace: 'return this.#repeatsWrites;',
       judges: RECONNECT_JUDGES,
     },
@@ -214,6 +214,30 @@ export const NVME_FAULTS = faultsOf(
       file: 'nvme/host/write-ledger',
       find: 'return !isDoubtful;',
       replace: 'return true;',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-repetition-overtaken',
+      wrong: 'What comes later leaves while writes are sent again.',
+      file: ROUTER,
+      find: 'return this.#repeating.size > 0 && !this.#repeating.has(routed) ? undefined : this.#line;',
+      replace: 'return this.#line;',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-opened-too-early',
+      wrong: 'The next controller is asked for while queues of the former one may still send.',
+      file: 'nvme/host/session-keeper',
+      find: '      await this.#silenced;\n',
+      replace: '',
+      judges: RECONNECT_JUDGES,
+    },
+    {
+      id: 'nvme-part-before-loss-forgotten',
+      wrong: 'A write that was confirmed by two controllers counts as that of the later one.',
+      file: NAMESPACE,
+      find: '      firstEpoch = Math.min(firstEpoch, epoch);\n    };',
+      replace: '      firstEpoch = epoch;\n    };',
       judges: RECONNECT_JUDGES,
     },
     {
