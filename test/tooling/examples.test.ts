@@ -47,6 +47,7 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
     /^client: Neptune has 16 moons$/m,
     /^client: and once more, 3 rows$/m,
   ],
+  'nvme-disk.mjs': [/^1 TiB: I am block 123456\.$/m, /^block 7 has what I wrote\.; 1 block is kept$/m],
   'one-sided.mjs': [
     /^client: I have read back remotely$/m,
     /^server: my buffer holds written remotely$/m,

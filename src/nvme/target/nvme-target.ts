@@ -6,39 +6,30 @@
  * one host's queues is no other host's; when `close` resolves, no backend is in use and the device is as before.
  */
 import { EventEmitter } from 'node:events';
-import { type CmIncoming, type CmServer, listen } from '../../cm/cm-server.js';
-import { openEndpoint } from '../../endpoint/endpoint.js';
+import { type CmServer, listen } from '../../cm/cm-server.js';
 import { AccessFlags } from '../../verbs/access-flags.js';
-import { type CmAddress, RejectReason } from '../../verbs/connection-manager.js';
+import type { CmAddress } from '../../verbs/connection-manager.js';
 import type { Device, ProtectionDomain } from '../../verbs/device.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { Command } from '../wire/command.js';
 import type { ConnectData } from '../wire/connect-data.js';
 import type { DiscoveryEntry } from '../wire/log-pages.js';
 import { DISCOVERY_NQN } from '../wire/opcodes.js';
-import {
-  type QueueRequest,
-  queueReject,
-  queueReply,
-  RejectStatus,
-  readQueueRequest,
-} from '../wire/private-data.js';
 import { DO_NOT_RETRY, nvmeStatusName, Status } from '../wire/status.js';
 import type { AdminFacts } from './admin-commands.js';
-import { ConnectWork } from './admin-work.js';
 import { BufferPool, POOL_BYTES } from './buffer-pool.js';
 import type { Controller } from './controller.js';
 import { TargetCounters } from './counters.js';
+import { HostWatch } from './host-watch.js';
 import { flushAll } from './io-work.js';
-import { LIMITS, type TargetLimits } from './limits.js';
+import type { TargetLimits } from './limits.js';
 import { checkServe, limitsOf, type ServeNvmeOptions } from './options.js';
+import { QueueAcceptance } from './queue-acceptance.js';
 import { type ConnectDecision, Registry } from './registry.js';
 import type { HostQueue, TargetServices } from './services.js';
 import { DISCOVERY_SUBSYSTEM, isAllowed, makeSubsystem, type Subsystem } from './subsystem.js';
-import { CAPSULE_BYTES, sendRequestsFor, TargetQueue } from './target-queue.js';
 
 const DEFAULT_PORT = 4420;
-const LOOK_MILLIS = 250;
 const MODEL = 'queuepair';
 const FIRMWARE = '1';
 
@@ -103,18 +94,13 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
   readonly #counters = new TargetCounters();
   readonly #pool: BufferPool;
   readonly #queues = new Set<HostQueue>();
-  /** Places that requests have whose queue is not there yet. */
-  #expected = 0;
   /** Their Connect has come, and waits for what the host left behind. */
   readonly #connecting = new Set<HostQueue>();
   readonly #hosts = new Map<Controller, NvmeHost>();
   /** Why a controller ends, and all of its queues. */
   readonly #reasons = new Map<Controller, string>();
-  readonly #services: TargetServices;
-  readonly #timer: NodeJS.Timeout;
-  #lookedMillis = performance.now();
-  #hasSpared = false;
-  readonly #accepting = new Set<Promise<void>>();
+  readonly #acceptance: QueueAcceptance;
+  readonly #watch: HostWatch;
   #closing: Promise<void> | undefined;
 
   /** @internal Made by `serveNvme`. */
@@ -128,9 +114,22 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     );
     this.#subsystems = new Map([DISCOVERY_SUBSYSTEM, ...subsystems].map((one) => [one.nqn, one]));
     this.#registry = new Registry(this.#subsystems, this.#limits);
-    this.#services = this.#makeServices();
-    this.#timer = setInterval(() => this.#look(), LOOK_MILLIS);
-    parts.server.on('request', (request) => this.#onRequest(request));
+    const { device, pd } = parts;
+    this.#acceptance = new QueueAcceptance({
+      ...{ device, pd, limits: this.#limits, queues: this.#queues, services: this.#makeServices() },
+      onRefused: (address, reason) => this.#tell('refused', address, reason),
+    });
+    this.#watch = new HostWatch({
+      counters: this.#counters,
+      queues: this.#queues,
+      controllers: () => this.#registry.controllers,
+      isConnecting: (queue) => this.#connecting.has(queue),
+      onSilent: (controller) => {
+        this.#registry.remove(controller);
+        this.#endController(controller, 'the keep-alive timer expired');
+      },
+    });
+    parts.server.on('request', (request) => this.#acceptance.onRequest(request));
     parts.server.on('close', () => void this.close().catch(() => {}));
   }
 
@@ -166,80 +165,16 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
 
   async #close(): Promise<void> {
     const { server, region, pd } = this.#parts;
-    clearInterval(this.#timer);
+    this.#watch.stop();
+    this.#acceptance.close();
     await server.close();
     for (const controller of this.#hosts.keys()) this.#reasons.set(controller, 'the target was closed');
     await Promise.all([...this.#queues].map((queue) => queue.end('the target was closed')));
-    await Promise.all(this.#accepting);
+    await this.#acceptance.settled();
     await Promise.all([...this.#queues].map((queue) => queue.end('the target was closed')));
     await region.close();
     await pd.close();
     this.#tell('close');
-  }
-
-  #onRequest(request: CmIncoming): void {
-    const accepting = this.#accept(request)
-      .catch(() => {})
-      .finally(() => this.#accepting.delete(accepting));
-    this.#accepting.add(accepting);
-  }
-
-  async #accept(request: CmIncoming): Promise<void> {
-    const wanted = this.#wantedQueue(request);
-    if (typeof wanted === 'number') return this.#reject(request, wanted);
-    this.#expected++;
-    let queue: TargetQueue;
-    try {
-      queue = await this.#openQueue(wanted);
-      this.#queues.add(queue);
-    } catch {
-      return await this.#reject(request, RejectStatus.NO_RESOURCES);
-    } finally {
-      this.#expected--;
-    }
-    try {
-      const connection = await request.accept({
-        qp: queue.endpoint,
-        privateData: queueReply(wanted.entries),
-      });
-      this.#counters.queuesAccepted++;
-      await queue.start(connection);
-    } catch {
-      await queue.end('the host did not come');
-    }
-  }
-
-  #wantedQueue(request: CmIncoming): QueueRequest | RejectStatus {
-    const wanted = readQueueRequest(request.privateData, {
-      maxQid: this.#limits.ioQueues,
-      maxEntries: this.#limits.queueEntries,
-    });
-    if (typeof wanted === 'number') return wanted;
-    if (request.peer.responderResources === 0) return RejectStatus.READ_DEPTH;
-    const isFull = this.#queues.size + this.#expected >= this.#limits.queues || this.#closing !== undefined;
-    return isFull ? RejectStatus.NO_RESOURCES : wanted;
-  }
-
-  async #reject(request: CmIncoming, status: RejectStatus): Promise<void> {
-    this.#counters.queuesRefused++;
-    const name = Object.entries(RejectStatus).find(([, value]) => value === status)?.[0] ?? 'LENGTH';
-    this.#tell('refused', request.remote, `a queue was refused: ${name}`);
-    await request.reject({ reason: RejectReason.CONSUMER, privateData: queueReject(status) });
-  }
-
-  async #openQueue({ qid, entries }: QueueRequest): Promise<TargetQueue> {
-    const { device, pd } = this.#parts;
-    const endpoint = await openEndpoint(device, {
-      pd,
-      capacity: {
-        maxSendWr: sendRequestsFor(entries),
-        maxRecvWr: entries,
-        maxSendSge: 1,
-        maxRecvSge: 1,
-      },
-      memory: entries * CAPSULE_BYTES,
-    });
-    return new TargetQueue({ qid, entries, endpoint, services: this.#services, work: new ConnectWork() });
   }
 
   #makeServices(): TargetServices {
@@ -395,37 +330,6 @@ export class NvmeTarget extends EventEmitter<NvmeTargetEvents> implements AsyncD
     const reason = this.#reasons.get(controller) ?? '';
     this.#reasons.delete(controller);
     this.#tell('disconnect', host, reason);
-  }
-
-  /** Who is silent, or takes nothing, goes. */
-  #look(): void {
-    const nowMillis = performance.now();
-    // After a pause of this program what hosts have sent may lie there unread: once it has been read, they are judged.
-    const isLate = nowMillis - this.#lookedMillis > 2 * LOOK_MILLIS;
-    this.#lookedMillis = nowMillis;
-    this.#hasSpared = isLate && !this.#hasSpared;
-    if (this.#hasSpared) return;
-    for (const controller of this.#registry.controllers) {
-      if (!controller.isSilent(nowMillis)) continue;
-      this.#counters.keepAliveExpired++;
-      this.#registry.remove(controller);
-      this.#endController(controller, 'the keep-alive timer expired');
-    }
-    for (const queue of this.#queues) {
-      if (queue.isEnding || queue.connection === undefined) continue;
-      if (queue.isStalled(nowMillis)) {
-        this.#counters.queuesStalled++;
-        void queue.end('the host does not take what it asked for');
-      } else if (this.#isLate(queue, nowMillis)) {
-        this.#counters.connectsMissed++;
-        void queue.end('the host did not send Connect');
-      }
-    }
-  }
-
-  #isLate(queue: HostQueue, nowMillis: number): boolean {
-    if (queue.controller !== undefined || this.#connecting.has(queue)) return false;
-    return nowMillis - queue.sinceMillis > LIMITS.connectMillis;
   }
 }
 

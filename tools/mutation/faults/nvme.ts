@@ -4,6 +4,7 @@ import { faultsOf } from '../fault-list.js';
 const FILE = 'nvme/backends/file-backend';
 const QUEUE = 'nvme/target/target-queue';
 const TARGET = 'nvme/target/nvme-target';
+const WATCH = 'nvme/target/host-watch';
 const REQUEST = 'nvme/target/request';
 const IO_WORK = 'nvme/target/io-work';
 const ADMIN = 'nvme/host/admin';
@@ -70,7 +71,7 @@ export const NVME_FAULTS = faultsOf(
     {
       id: 'nvme-judged-after-pause',
       wrong: 'Hosts are judged right after the program paused.',
-      file: TARGET,
+      file: WATCH,
       find: '    if (this.#hasSpared) return;\n',
       replace: '',
     },
@@ -172,8 +173,8 @@ export const NVME_FAULTS = faultsOf(
     {
       id: 'nvme-waits-for-connect-only',
       wrong: 'A Connect that waits for others counts as late.',
-      file: TARGET,
-      find: 'if (queue.controller !== undefined || this.#connecting.has(queue)) return false;',
+      file: WATCH,
+      find: 'if (queue.controller !== undefined || this.#watched.isConnecting(queue)) return false;',
       replace: 'if (queue.controller !== undefined) return false;',
     },
     {
