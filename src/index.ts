@@ -45,6 +45,7 @@ export {
   type RdmaErrorOptions,
   type RdmaFault,
 } from './verbs/errors.js';
+export type { LostPackets } from './verbs/lost-packets.js';
 export type { QueuePairProgress } from './verbs/queue-pair.js';
 export { REFUSAL_KINDS, type RefusalKind } from './verbs/refusal-kind.js';
 export type { PlainRejection, Rejection } from './verbs/rejection.js';

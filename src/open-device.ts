@@ -3,6 +3,7 @@
  * verbs contract.
  */
 import { ibverbsProvider } from './ibverbs/ibverbs-provider.js';
+import { loadAddon } from './native/addon.js';
 import { softProvider } from './soft/soft-provider.js';
 import type { Device } from './verbs/device.js';
 import type { DeviceProvider, OpenDeviceOptions } from './verbs/device-provider.js';
@@ -47,6 +48,28 @@ export interface DeviceKind {
 /** What there is of every kind of device. */
 export function lookAround(): Promise<readonly DeviceKind[]> {
   return Promise.all(PROVIDERS.map(lookAt));
+}
+
+export interface NativeParts {
+  /** Why there is no native addon; `null` when there is one. */
+  readonly addon: string | null;
+  /** Whether QUEUEPAIR_ADDON names it, or should. */
+  readonly isChosen: boolean;
+  /** How checksums are made: by carry-less multiplication of this width in bits, or from tables. */
+  readonly crc32: 'tables' | 'folding-128' | 'folding-256' | 'folding-512';
+}
+
+/** The native addon as this process has it, for reports. */
+export function nativeParts(): NativeParts {
+  const addon = loadAddon();
+  const chosen = process.env['QUEUEPAIR_ADDON'];
+  const isChosen = chosen !== undefined && chosen !== 'none';
+  if (typeof addon === 'string') return { addon, isChosen, crc32: 'tables' };
+  let crc32: NativeParts['crc32'] = 'tables';
+  if (addon.crc32Folding !== undefined) crc32 = 'folding-128';
+  if (addon.crc32Wide256 !== undefined) crc32 = 'folding-256';
+  if (addon.crc32Wide512 !== undefined) crc32 = 'folding-512';
+  return { addon: null, isChosen, crc32 };
 }
 
 async function lookAt(provider: DeviceProvider): Promise<DeviceKind> {

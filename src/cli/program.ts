@@ -10,6 +10,7 @@ import { connectCommand } from './connect.js';
 import { cpCommand } from './cp.js';
 import { demoCommand } from './demo.js';
 import { devicesCommand } from './devices.js';
+import { doctorCommand } from './doctor.js';
 import { ExitCode, endProcess, reportFailure } from './failure.js';
 import { nvmeCommand } from './nvme.js';
 import { createOutput, type Output } from './output.js';
@@ -64,6 +65,7 @@ function createProgram(): Command {
     nvmeCommand(),
     proxyCommand(),
     cpCommand(),
+    doctorCommand(),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

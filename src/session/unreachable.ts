@@ -5,6 +5,7 @@
  */
 import { RdmaError, type RdmaErrorOptions } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
+import type { LostPackets } from '../verbs/lost-packets.js';
 import type { ControlChannel } from './control-channel.js';
 import { PROOF_MESSAGES, type ProofSeen, type SessionAttributes } from './session-data.js';
 
@@ -42,13 +43,16 @@ function unreachable(
 ): RdmaError {
   const where = `TCP ${role === 'client' ? 'to' : 'from'} ${hostPort(remoteAddress, remotePort)} works`;
   const other = role === 'client' ? 'server' : 'client';
-  const fault = (text: string): RdmaError => new RdmaError('ERR_RDMA_UNREACHABLE', text, options);
+  const fault = (lost: LostPackets, text: string): RdmaError =>
+    new RdmaError('ERR_RDMA_UNREACHABLE', text, { ...options, lost });
   if (sent > 0) {
     const bytes = Math.min(own.mtu, peer.mtu);
     let direction = '';
-    if (sent === PROOF_MESSAGES) direction = ` from the ${other}`;
-    else if (arrived === PROOF_MESSAGES) direction = ` to the ${other}`;
+    let lost: LostPackets = 'large';
+    if (sent === PROOF_MESSAGES) [lost, direction] = ['large-from-peer', ` from the ${other}`];
+    else if (arrived === PROOF_MESSAGES) [lost, direction] = ['large-to-peer', ` to the ${other}`];
     return fault(
+      lost,
       `${where}, and small UDP packets come through, but those that carry ${bytes} bytes do not${direction}: ` +
         'lower path.mtu (--path-mtu) at either end, or let the network carry them',
     );
@@ -57,8 +61,12 @@ function unreachable(
   const ports = isOne
     ? `UDP port ${own.udpPort} does`
     : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do`;
-  const [direction, way] = arrived > 0 ? [` to the ${other}`, 'that direction'] : ['', 'both directions'];
+  const [lost, direction, way] =
+    arrived > 0
+      ? (['all-to-peer', ` to the ${other}`, 'that direction'] as const)
+      : (['all', '', 'both directions'] as const);
   return fault(
+    lost,
     `${where}, but ${ports} not come through${direction}: open ${isOne ? 'it' : 'them'} in ${way}`,
   );
 }

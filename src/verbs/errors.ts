@@ -5,6 +5,7 @@
  */
 
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
+import type { LostPackets } from './lost-packets.js';
 import { isRetryable, type RefusalKind } from './refusal-kind.js';
 import { type PlainRejection, plainRejection, type Rejection, rejectionOf } from './rejection.js';
 import type { StreamReset } from './stream-reset.js';
@@ -41,6 +42,7 @@ export interface RdmaErrorOptions {
   refusal?: RefusalKind;
   rejection?: Rejection;
   reset?: StreamReset;
+  lost?: LostPackets;
 }
 
 /** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
@@ -52,6 +54,7 @@ export interface PlainError {
   readonly refusal?: string;
   readonly rejection?: PlainRejection;
   readonly reset?: string;
+  readonly lost?: string;
   readonly stack?: string;
   readonly cause?: PlainError | string;
 }
@@ -73,6 +76,8 @@ export class RdmaError extends Error {
   readonly rejection: Rejection | undefined;
   /** Why the peer reset the stream, where it did. */
   readonly reset: StreamReset | undefined;
+  /** Which packets do not come through, where that is why (ERR_RDMA_UNREACHABLE). */
+  readonly lost: LostPackets | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -85,6 +90,7 @@ export class RdmaError extends Error {
     this.refusal = options.refusal;
     this.rejection = options.rejection;
     this.reset = options.reset;
+    this.lost = options.lost;
   }
 
   /**
@@ -107,7 +113,7 @@ export class RdmaError extends Error {
     return plainError(this, 0);
   }
 
-  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset and cause are as they were. */
+  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
     const error = errorOf(plain, 0);
     return error instanceof RdmaError
@@ -119,12 +125,13 @@ export class RdmaError extends Error {
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
 
 function plainError(error: Error, depth: number): PlainError {
-  const { code, status, refusal, rejection, reset } = error as Error & {
+  const { code, status, refusal, rejection, reset, lost } = error as Error & {
     code?: unknown;
     status?: unknown;
     refusal?: unknown;
     rejection?: Rejection;
     reset?: unknown;
+    lost?: unknown;
   };
   const { cause } = error;
   return {
@@ -137,6 +144,7 @@ function plainError(error: Error, depth: number): PlainError {
       ? { rejection: plainRejection(rejection) }
       : {}),
     ...(typeof reset === 'string' ? { reset } : {}),
+    ...(typeof lost === 'string' ? { lost } : {}),
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
@@ -145,7 +153,7 @@ function plainError(error: Error, depth: number): PlainError {
 }
 
 function errorOf(plain: PlainError, depth: number): Error {
-  const { name, code, message, status, refusal, rejection, reset, stack } = plain;
+  const { name, code, message, status, refusal, rejection, reset, lost, stack } = plain;
   const cause =
     typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
   const error =
@@ -156,6 +164,7 @@ function errorOf(plain: PlainError, depth: number): Error {
           ...(refusal === undefined ? {} : { refusal: refusal as RefusalKind }),
           ...(rejection === undefined ? {} : { rejection: rejectionOf(rejection) }),
           ...(reset === undefined ? {} : { reset: reset as StreamReset }),
+          ...(lost === undefined ? {} : { lost: lost as LostPackets }),
         })
       : Object.assign(
           new Error(message, cause === undefined ? undefined : { cause }),

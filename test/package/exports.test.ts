@@ -24,7 +24,7 @@ const FACES: readonly Face[] = [
       AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
       CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
-      DeviceListEntry Grant GrantOptions ListenOptions Logger MemoryRights Message OneSidedOptions
+      DeviceListEntry Grant GrantOptions ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
       OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
       RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
       StreamOptions StreamReset TlsRefusal
