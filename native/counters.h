@@ -22,6 +22,15 @@ struct Counters {
   // Datagrams whose IPv4 identification was not the expected one and had to be solved for.
   uint64_t solved_identifications = 0;
   uint64_t ignored_datagrams = 0;
+  // Packets that went and came through rings, and readers that had to be woken.
+  uint64_t ring_sent_packets = 0;
+  uint64_t ring_received_packets = 0;
+  uint64_t ring_wakes = 0;
+  // Packets that a ring had no room for.
+  uint64_t ring_overflows = 0;
+  // Rings that ended because the writer broke the rules, and peers that could not show who they are.
+  uint64_t ring_faults = 0;
+  uint64_t ring_refusals = 0;
   // By errno.
   std::map<int, uint64_t> send_errors;
   std::map<int, uint64_t> receive_errors;

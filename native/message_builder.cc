@@ -86,12 +86,12 @@ void MessageBuilder::Reserve(const Batch& batch) {
 
 // Makes one message that begins with packet `first`; returns the packet after it.
 uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
-  Flow* const flow = CheckPacket(first);
+  Flow* const flow = CheckPacket(*batch_, first);
   if (flow == nullptr) {
     counters_->skipped_packets++;
     return first + 1;
   }
-  const size_t packet_bytes = PacketBytes(first);
+  const size_t packet_bytes = PacketBytes(*batch_, first);
   const size_t first_piece = piece_count_;
   size_t bytes = packet_bytes;
   uint32_t packets = 1;
@@ -99,9 +99,9 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   uint32_t next = first + 1;
   const uint32_t limit = flow->may_segment ? std::min(end, first + kMaxSegments) : next;
   for (bool is_last = false; next < limit && !is_last; next++) {
-    const size_t next_bytes = PacketBytes(next);
+    const size_t next_bytes = PacketBytes(*batch_, next);
     if (batch_->flow[next] != batch_->flow[first] || next_bytes > packet_bytes) break;
-    if (bytes + next_bytes > kMaxMessageBytes || CheckPacket(next) == nullptr) break;
+    if (bytes + next_bytes > kMaxMessageBytes || CheckPacket(*batch_, next) == nullptr) break;
     // Only the last packet may be shorter.
     is_last = next_bytes < packet_bytes;
     AddPacket(*flow, next, static_cast<uint16_t>(packets));
@@ -178,9 +178,7 @@ void MessageBuilder::CloseStaged() {
   staged_from_ = staged_to_;
 }
 
-// The flow of the packet; nullptr if it cannot be sent.
-Flow* MessageBuilder::CheckPacket(uint32_t index) const {
-  const Batch& batch = *batch_;
+Flow* MessageBuilder::CheckPacket(const Batch& batch, uint32_t index) const {
   const size_t header_length = batch.header_length[index];
   const int32_t payload = batch.payload_length[index];
   const int32_t start = batch.segment_start[index];
@@ -200,9 +198,23 @@ Flow* MessageBuilder::CheckPacket(uint32_t index) const {
   return total == payload ? flows_.Find(batch.flow[index]) : nullptr;
 }
 
-size_t MessageBuilder::PacketBytes(uint32_t index) const {
-  const int32_t payload = batch_->payload_length[index];
-  return batch_->header_length[index] + static_cast<size_t>(payload) + PadOf(payload) + kIcrcBytes;
+size_t MessageBuilder::PacketBytes(const Batch& batch, uint32_t index) const {
+  const int32_t payload = batch.payload_length[index];
+  return batch.header_length[index] + static_cast<size_t>(payload) + PadOf(payload) + kIcrcBytes;
+}
+
+void MessageBuilder::Copy(const Batch& batch, uint32_t index, uint8_t* out) const {
+  const size_t header_length = batch.header_length[index];
+  std::memcpy(out, batch.headers + index * kHeaderStride, header_length);
+  out += header_length;
+  const int32_t end = batch.segment_start[index + 1];
+  for (int32_t i = batch.segment_start[index]; i < end; i++) {
+    const Region* const region = regions_.Find(batch.region[i]);
+    const auto length = static_cast<size_t>(batch.segment_length[i]);
+    std::memcpy(out, region->bytes + static_cast<size_t>(batch.segment_offset[i]), length);
+    out += length;
+  }
+  std::memset(out, 0, PadOf(batch.payload_length[index]) + kIcrcBytes);
 }
 
 }  // namespace queuepair

@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "handle_table.h"
 #include "icrc.h"
+#include "ring_hub.h"
 
 namespace queuepair {
 
@@ -34,6 +35,8 @@ struct Flow {
   uint8_t hop_limit;
   // Whether packets may be joined into segmented sends.
   bool may_segment;
+  // The way through memory, if the peer is on this host; UDP is taken while it is not up.
+  std::shared_ptr<OutboundRing> ring;
 };
 
 // The typed arrays of a batch. They belong to JavaScript, which keeps them.
@@ -78,6 +81,13 @@ class MessageBuilder {
   // Makes messages of the packets [first, end); returns how many.
   size_t Build(const Batch& batch, uint32_t first, uint32_t end);
 
+  // The flow of packet `index`; nullptr if it cannot be sent.
+  Flow* CheckPacket(const Batch& batch, uint32_t index) const;
+  // Of a packet that can be sent.
+  size_t PacketBytes(const Batch& batch, uint32_t index) const;
+  // Writes it to `out`, with zeros for its ICRC: who reads it there knows who wrote it.
+  void Copy(const Batch& batch, uint32_t index, uint8_t* out) const;
+
   mmsghdr* headers() { return headers_.data(); }
   const Message& message(size_t index) const { return messages_[index]; }
 
@@ -88,8 +98,6 @@ class MessageBuilder {
   uint32_t AddPayload(uint32_t index, uint32_t crc);
   uint32_t TakeCrc(uint32_t crc);
   void CloseStaged();
-  Flow* CheckPacket(uint32_t index) const;
-  size_t PacketBytes(uint32_t index) const;
 
   const HandleTable<Region>& regions_;
   const HandleTable<Flow>& flows_;

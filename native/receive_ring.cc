@@ -16,6 +16,10 @@ constexpr int kUdpGro = 104;
 constexpr int kDefaultHopLimit = 64;
 // After so many calls that fill fewer slots than they asked for, less is asked for.
 constexpr int kMaxPartialCalls = 16;
+// What is taken from a ring at once: it stays in the cache of this processor until it is read.
+constexpr size_t kRingPackets = 32;
+constexpr size_t kPlaceBytes = (kRingPacketBytes + 63) & ~size_t{63};
+static_assert(kRingPackets * kPlaceBytes <= kRingSlots * kSlotBytes && kRingPackets <= kMaxDatagramsPerSlot);
 
 bool IsSame(const Address& a, const Address& b) {
   return a.port == b.port && std::memcmp(a.words, b.words, sizeof(a.words)) == 0;
@@ -76,6 +80,52 @@ int32_t ReceiveRing::Receive(int fd) {
   counters_->receives += static_cast<uint64_t>(received);
   counters_->received_datagrams += records;
   return static_cast<int32_t>(records);
+}
+
+int32_t ReceiveRing::ReceiveFrom(RingHub& hub, int fd) {
+  const size_t rings = hub.inbound().size();
+  for (size_t i = 0; i < rings; i++) {
+    turn_ = turn_ + 1 < rings ? turn_ + 1 : 0;
+    InboundRing& ring = *hub.inbound()[turn_];
+    if (!ring.reader.HasNews()) continue;
+    if (!ring.is_started) {
+      const int32_t count = Receive(fd);
+      if (count > 0) return count;
+      ring.is_started = true;
+    }
+    ResetLengths(used_);
+    used_ = 0;
+    const size_t taken = TakeFrom(ring, kRingPackets);
+    if (ring.reader.has_fault() || ring.has_ended) hub.RemoveSpent();
+    if (taken > 0) return static_cast<int32_t>(taken);
+    return 0;
+  }
+  return 0;
+}
+
+// Copies up to `limit` packets into the memory of the slots, as if they had come from the ring's owner by UDP.
+size_t ReceiveRing::TakeFrom(InboundRing& ring, size_t limit) {
+  size_t taken = 0;
+  size_t offset = 0;
+  RingPacket packet;
+  ring.reader.Begin();
+  while (taken < limit && ring.reader.Take(bytes_ + offset, &packet)) {
+    int32_t* const fields = records_ + taken * kRecordInts;
+    fields[kOffset] = static_cast<int32_t>(offset);
+    fields[kLength] = static_cast<int32_t>(packet.length);
+    fields[kIsVerified] = 1;
+    fields[kTrafficClass] = packet.traffic_class;
+    fields[kHopLimit] = packet.hop_limit;
+    // Never one of those that the socket's sources have.
+    fields[kSourceNumber] = -ring.number;
+    for (size_t i = 0; i < 4; i++) fields[kSourceWord0 + i] = static_cast<int32_t>(ring.from.words[i]);
+    fields[kSourcePort] = ring.from.port;
+    offset += (packet.length + 63) & ~size_t{63};
+    taken++;
+  }
+  ring.reader.End();
+  counters_->ring_received_packets += taken;
+  return taken;
 }
 
 // Decides what the next call asks for: more when something waited behind a full call.

@@ -13,6 +13,7 @@
 
 #include "counters.h"
 #include "icrc.h"
+#include "ring_hub.h"
 
 namespace queuepair {
 
@@ -35,6 +36,8 @@ enum RecordField : size_t {
 // The largest buffer that a coalesced burst can be, and what one may hold.
 constexpr size_t kSlotBytes = 65536;
 constexpr size_t kMaxDatagramsPerSlot = 128;
+// A port with rings has at least so many.
+constexpr size_t kRingSlots = 4;
 
 class ReceiveRing {
  public:
@@ -44,6 +47,9 @@ class ReceiveRing {
   // Takes what is there, without waiting; returns the number of datagrams. Asks for as many slots as there is use for:
   // the look behind the last datagram is not free.
   int32_t Receive(int fd);
+  // As `Receive`, from the rings, which carry what their writers' addresses send. What the socket has from the time before
+  // a ring was there comes first.
+  int32_t ReceiveFrom(RingHub& hub, int fd);
   // Whether there may be more than `Receive` took.
   bool may_have_more() const { return used_ > 0 && used_ == asked_; }
 
@@ -58,6 +64,7 @@ class ReceiveRing {
   void Adapt();
   void ResetLengths(size_t slots);
   size_t Split(size_t index, size_t record);
+  size_t TakeFrom(InboundRing& ring, size_t limit);
   void ReadControl(const msghdr& header, size_t* segment_bytes, int* traffic_class, int* hop_limit);
   PseudoHeader& PseudoHeaderFrom(const Address& source);
 
@@ -71,6 +78,8 @@ class ReceiveRing {
   PseudoHeader pseudo_;
   std::vector<mmsghdr> headers_;
   std::vector<Slot> slots_;
+  // The ring that has the first turn.
+  size_t turn_ = 0;
   // Slots that the last call was about, and those that it filled, whose headers' lengths the kernel has changed.
   size_t asked_ = 1;
   size_t used_ = 0;

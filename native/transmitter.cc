@@ -8,6 +8,9 @@
 namespace queuepair {
 namespace {
 
+// So many at a time, so that the reader takes the first while the last are written.
+constexpr uint32_t kPublishedPackets = 8;
+
 bool IsFull(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 // What the kernel says when it cannot segment on this route (no checksum offload, IPsec).
@@ -17,9 +20,7 @@ bool IsSegmentationRefused(int error) { return error == EIO || error == EINVAL |
 
 int32_t Transmitter::AddBatch(const Batch& batch) { return batches_.Add(std::make_unique<Batch>(batch)); }
 
-int32_t Transmitter::AddFlow(const Address& source, const Address& destination, uint8_t traffic_class,
-                             uint8_t hop_limit) {
-  auto flow = std::make_unique<Flow>(source, destination, traffic_class, hop_limit);
+int32_t Transmitter::AddFlow(std::unique_ptr<Flow> flow) {
   flow->may_segment = flow->may_segment && can_segment_;
   return flows_.Add(std::move(flow));
 }
@@ -27,8 +28,54 @@ int32_t Transmitter::AddFlow(const Address& source, const Address& destination, 
 void Transmitter::Send(int32_t handle, uint32_t count) {
   const Batch* const batch = batches_.Find(handle);
   if (batch == nullptr || count > batch->capacity) return;
+  if (!has_rings_) return SendByUdp(*batch, 0, count);
   for (uint32_t next = 0; next < count;) {
-    const size_t messages = builder_.Build(*batch, next, count);
+    OutboundRing* const ring = RingOf(*batch, next);
+    if (ring != nullptr) {
+      next = SendByRing(*batch, next, count, *ring);
+      continue;
+    }
+    const uint32_t first = next;
+    while (next < count && RingOf(*batch, next) == nullptr) next++;
+    SendByUdp(*batch, first, next);
+  }
+}
+
+// nullptr for packets that go by UDP.
+OutboundRing* Transmitter::RingOf(const Batch& batch, uint32_t index) const {
+  const Flow* const flow = flows_.Find(batch.flow[index]);
+  if (flow == nullptr || flow->ring == nullptr || !flow->ring->is_up()) return nullptr;
+  // What went by UDP before and is held back must not be overtaken.
+  return held_.empty() ? flow->ring.get() : nullptr;
+}
+
+// Sends the packets from `first` on that go through `ring`; returns the one behind them.
+uint32_t Transmitter::SendByRing(const Batch& batch, uint32_t first, uint32_t end, OutboundRing& ring) {
+  uint32_t next = first;
+  for (; next < end && RingOf(batch, next) == &ring; next++) {
+    const Flow* const flow = builder_.CheckPacket(batch, next);
+    if (flow == nullptr) {
+      counters_->skipped_packets++;
+      continue;
+    }
+    const size_t length = builder_.PacketBytes(batch, next);
+    uint8_t* const at = ring.writer().Reserve(length);
+    if (at == nullptr) {
+      counters_->ring_overflows++;
+      continue;
+    }
+    builder_.Copy(batch, next, at);
+    ring.writer().Commit(length, flow->traffic_class, flow->hop_limit);
+    counters_->ring_sent_packets++;
+    if ((next - first) % kPublishedPackets == kPublishedPackets - 1) ring.writer().Publish();
+  }
+  if (ring.Publish()) counters_->ring_wakes++;
+  return next;
+}
+
+void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) {
+  for (uint32_t next = first; next < count;) {
+    const size_t messages = builder_.Build(batch, next, count);
     if (messages == 0) return;
     // Behind held packets everything waits, so that the order stays.
     int sent = -1;

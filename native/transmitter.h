@@ -1,4 +1,4 @@
-// Sends batches. What the socket has no room for is copied and kept, so that nothing points into a batch or a region
+// Sends batches, through rings where there are any. What the socket has no room for is copied and kept, so that nothing points into a batch or a region
 // after `Send`; until it has left, the port is not writable.
 #pragma once
 
@@ -18,7 +18,7 @@ class Transmitter {
       : fd_(fd), can_segment_(can_segment), counters_(counters), builder_(regions_, flows_, counters) {}
 
   int32_t AddBatch(const Batch& batch);
-  int32_t AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit);
+  int32_t AddFlow(std::unique_ptr<Flow> flow);
   HandleTable<Region>& regions() { return regions_; }
   HandleTable<Flow>& flows() { return flows_; }
 
@@ -27,6 +27,8 @@ class Transmitter {
   // Tries again to send what was kept.
   void FlushHeld();
   bool has_held() const { return !held_.empty(); }
+  // From now on flows may have rings.
+  void UseRings() { has_rings_ = true; }
 
  private:
   struct HeldMessage {
@@ -37,6 +39,9 @@ class Transmitter {
     Message message;
   };
 
+  OutboundRing* RingOf(const Batch& batch, uint32_t index) const;
+  uint32_t SendByRing(const Batch& batch, uint32_t first, uint32_t end, OutboundRing& ring);
+  void SendByUdp(const Batch& batch, uint32_t first, uint32_t end);
   int SendBuilt(size_t count);
   void Hold(size_t index);
   void CountSent(const Message& message);
@@ -45,6 +50,7 @@ class Transmitter {
   const int fd_;
   const bool can_segment_;
   Counters* const counters_;
+  bool has_rings_ = false;
   HandleTable<Region> regions_;
   HandleTable<Flow> flows_;
   HandleTable<Batch> batches_;

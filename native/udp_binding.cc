@@ -64,7 +64,8 @@ Address ReadAddress(const int32_t* fields) {
 }
 
 napi_value OpenPort(napi_env env, napi_callback_info info) {
-  const Arguments<4> arguments(env, info);
+  const Arguments<5> arguments(env, info);
+  int32_t wants_rings;
   void* address;
   void* ring;
   void* records;
@@ -75,16 +76,17 @@ napi_value OpenPort(napi_env env, napi_callback_info info) {
   if (!arguments.ok || !arguments.Array(0, napi_int32_array, &address, &address_length) ||
       !arguments.Array(1, napi_uint8_array, &ring, &ring_length) ||
       !arguments.Array(2, napi_int32_array, &records, &record_length) ||
-      napi_typeof(env, arguments.values[3], &type) != napi_ok) {
+      napi_typeof(env, arguments.values[3], &type) != napi_ok || !arguments.Int(4, &wants_rings)) {
     return nullptr;
   }
   const size_t slots = ring_length / kSlotBytes;
   if (address_length < kAddressInts || slots == 0 || type != napi_function) return nullptr;
+  if (wants_rings != 0 && slots < kRingSlots) return nullptr;
   if (record_length < slots * kMaxDatagramsPerSlot * kRecordInts) return nullptr;
   auto* fields = static_cast<int32_t*>(address);
   const UdpPort::Memory memory{static_cast<uint8_t*>(ring), static_cast<int32_t*>(records), slots};
   UdpPort* port;
-  const int error = UdpPort::Open(env, ReadAddress(fields), memory, arguments.values[3], &port);
+  const int error = UdpPort::Open(env, ReadAddress(fields), memory, arguments.values[3], wants_rings != 0, &port);
   if (error != 0) return FromInt(env, -error);
   port->Keep(arguments.values[1]);
   port->Keep(arguments.values[2]);
@@ -159,7 +161,7 @@ napi_value AddFlow(napi_env env, napi_callback_info info) {
   if (port == nullptr || !arguments.Array(1, napi_int32_array, &bytes, &length)) return nullptr;
   if (length < 2 * kAddressInts + 2) return nullptr;
   const auto* fields = static_cast<const int32_t*>(bytes);
-  const int32_t handle = port->transmitter().AddFlow(
+  const int32_t handle = port->AddFlow(
       ReadAddress(fields), ReadAddress(fields + kAddressInts), static_cast<uint8_t>(fields[2 * kAddressInts]),
       static_cast<uint8_t>(fields[2 * kAddressInts + 1]));
   return FromInt(env, handle);
@@ -263,6 +265,13 @@ napi_value GetCounters(napi_env env, napi_callback_info info) {
   SetCount(env, object, "receivedDatagrams", counters.received_datagrams);
   SetCount(env, object, "solvedIdentifications", counters.solved_identifications);
   SetCount(env, object, "ignoredDatagrams", counters.ignored_datagrams);
+  SetCount(env, object, "ringSentPackets", counters.ring_sent_packets);
+  SetCount(env, object, "ringReceivedPackets", counters.ring_received_packets);
+  SetCount(env, object, "ringWakes", counters.ring_wakes);
+  SetCount(env, object, "ringOverflows", counters.ring_overflows);
+  SetCount(env, object, "ringFaults", counters.ring_faults);
+  SetCount(env, object, "ringRefusals", counters.ring_refusals);
+  SetCount(env, object, "rings", port->rings());
   SetCount(env, object, "regions", port->transmitter().regions().size());
   SetCount(env, object, "flows", port->transmitter().flows().size());
   SetErrors(env, object, "sendErrors", counters.send_errors);

@@ -4,13 +4,23 @@
 
 namespace queuepair {
 
-int UdpPort::Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, UdpPort** out) {
+namespace {
+
+// While packets come through rings, the socket is looked at once in so many looks, and who comes and goes in so many.
+constexpr uint32_t kLooksPerSocket = 16;
+constexpr uint32_t kLooksPerMaintenance = 1024;
+
+}  // namespace
+
+int UdpPort::Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, bool wants_rings,
+                  UdpPort** out) {
   auto* port = new UdpPort(env);
   const int error = port->Start(address, memory, on_ready);
   if (error != 0) {
     delete port;
     return error;
   }
+  if (wants_rings) port->OfferRings();
   *out = port;
   return 0;
 }
@@ -37,6 +47,14 @@ int UdpPort::Start(const Address& address, const Memory& memory, napi_value on_r
   napi_add_async_cleanup_hook(env_, OnEnvironmentEnd, this, &hook_);
   Watch();
   return 0;
+}
+
+void UdpPort::OfferRings() {
+  hub_ = RingHub::Open(socket_.fd(), socket_.address(), &counters_);
+  if (hub_ == nullptr) return;
+  waker_ = RingWaker::Start(env_, hub_.get(), [this] { CallBack(kReadable); });
+  if (waker_ == nullptr) hub_.reset();
+  else transmitter_->UseRings();
 }
 
 void UdpPort::Watch() {
@@ -97,14 +115,33 @@ void UdpPort::Flush() {
   Watch();
 }
 
+int32_t UdpPort::AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit) {
+  auto flow = std::make_unique<Flow>(source, destination, traffic_class, hop_limit);
+  if (hub_ != nullptr) flow->ring = hub_->Reach(destination);
+  return transmitter_->AddFlow(std::move(flow));
+}
+
 int32_t UdpPort::Receive(int32_t looks) {
   int32_t count = 0;
-  for (; count == 0 && looks > 0; looks--) count = ring_->Receive(socket_.fd());
+  for (; count == 0 && looks > 0; looks--) count = ReceiveOnce();
   return count;
+}
+
+int32_t UdpPort::ReceiveOnce() {
+  if (hub_ == nullptr) return ring_->Receive(socket_.fd());
+  looks_++;
+  if (looks_ % kLooksPerMaintenance == 0) hub_->Maintain();
+  // Neither keeps the other from its turn.
+  if (hub_->inbound().empty() || looks_ % kLooksPerSocket == 0) {
+    const int32_t count = ring_->Receive(socket_.fd());
+    if (count > 0) return count;
+  }
+  return ring_->ReceiveFrom(*hub_, socket_.fd());
 }
 
 void UdpPort::SetListening(bool is_listening) {
   is_listening_ = is_listening;
+  if (waker_ != nullptr) waker_->SetListening(is_listening);
   Watch();
 }
 
@@ -118,6 +155,8 @@ void UdpPort::Close() {
 
 void UdpPort::Stop() {
   is_closed_ = true;
+  if (waker_ != nullptr) waker_->Stop();
+  hub_.reset();
   uv_poll_stop(&poll_);
   socket_.Close();
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {

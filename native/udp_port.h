@@ -13,6 +13,8 @@
 
 #include "counters.h"
 #include "receive_ring.h"
+#include "ring_hub.h"
+#include "ring_waker.h"
 #include "transmitter.h"
 #include "udp_socket.h"
 
@@ -26,8 +28,9 @@ class UdpPort {
     size_t slots;
   };
 
-  // `on_ready` is called with `ReadyFlag`s. Returns an errno.
-  static int Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, UdpPort** out);
+  // `on_ready` is called with `ReadyFlag`s. `wants_rings`: peers of this host are reached through memory. Returns an errno.
+  static int Open(napi_env env, const Address& address, const Memory& memory, napi_value on_ready, bool wants_rings,
+                  UdpPort** out);
 
   enum ReadyFlag : int32_t { kReadable = 1, kWritable = 2 };
 
@@ -37,11 +40,12 @@ class UdpPort {
   // Keeps a JavaScript object until the port is closed.
   void Keep(napi_value object);
 
+  int32_t AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit);
   void Send(int32_t batch, uint32_t count);
   // Looks for datagrams up to `looks` times, without waiting in between; returns how many came.
   int32_t Receive(int32_t looks);
   // Whether there may be more than `Receive` took.
-  bool MayHaveMore() const { return ring_->may_have_more(); }
+  bool MayHaveMore() const { return ring_->may_have_more() || (hub_ != nullptr && hub_->HasNews()); }
   // Tries again to send what is kept.
   void Flush();
   // Whether the event loop is to say when datagrams are there.
@@ -51,12 +55,15 @@ class UdpPort {
   const Address& address() const { return socket_.address(); }
   Transmitter& transmitter() { return *transmitter_; }
   const Counters& counters() const { return counters_; }
+  size_t rings() const { return hub_ == nullptr ? 0 : hub_->size(); }
 
  private:
   explicit UdpPort(napi_env env) : env_(env) {}
   ~UdpPort() = default;
 
   int Start(const Address& address, const Memory& memory, napi_value on_ready);
+  void OfferRings();
+  int32_t ReceiveOnce();
   void Stop();
   void Watch();
   void OnReady(int events);
@@ -68,6 +75,10 @@ class UdpPort {
   UdpSocket socket_;
   std::unique_ptr<Transmitter> transmitter_;
   std::unique_ptr<ReceiveRing> ring_;
+  // Both or none.
+  std::unique_ptr<RingHub> hub_;
+  RingWaker* waker_ = nullptr;
+  uint32_t looks_ = 0;
   std::vector<napi_ref> kept_;
   napi_ref on_ready_ = nullptr;
   napi_async_context context_ = nullptr;

@@ -9,13 +9,15 @@ export interface UdpAddon {
   /**
    * Binds a socket to `address` (an address as below, its port 0 = any free one) and writes the port that it got there.
    * What arrives comes into `ring`, `SLOT_BYTES` for each slot, with `SLOT_RECORDS` records for each in `records`.
-   * `onReady` is called with `ReadyFlag`s from the event loop. Returns the port, or a negative errno.
+   * `onReady` is called with `ReadyFlag`s from the event loop. `wantsRings` 1: ports of this user on this host that want it
+   * as well are reached through memory; that takes four slots or more. Returns the port, or a negative errno.
    */
   openPort(
     address: Int32Array,
     ring: Uint8Array,
     records: Int32Array,
     onReady: (flags: number) => void,
+    wantsRings: number,
   ): number | undefined;
   closePort(port: number): void;
   /** The arrays of a `TransmitBatch`, with the flow of each packet and the region of each segment as handles. */
@@ -82,6 +84,17 @@ export interface UdpCounters {
   /** Datagrams whose IPv4 identification had to be solved for. */
   readonly solvedIdentifications: number;
   readonly ignoredDatagrams: number;
+  /** Packets that left and came through rings in memory, and readers that had to be woken. */
+  readonly ringSentPackets: number;
+  readonly ringReceivedPackets: number;
+  readonly ringWakes: number;
+  /** Packets that a ring had no room for. */
+  readonly ringOverflows: number;
+  /** Rings that ended because their writer broke the rules, and peers that could not show who they are. */
+  readonly ringFaults: number;
+  readonly ringRefusals: number;
+  /** Rings to and from peers that there are now. */
+  readonly rings: number;
   readonly regions: number;
   readonly flows: number;
   /** By errno. */

@@ -2,13 +2,16 @@
  * A UDP port over the native addon: batches leave in one system call, gathered from the memory that they name, and
  * come in by one, with every ICRC computed and checked there. Packets are exact on the wire over IPv4 and IPv6.
  *
+ * As `shm` it exchanges packets with ports of the same kind, user and host through rings in memory (native/ring_hub.h), and
+ * with all others by UDP. What comes through a ring counts as verified: nobody but its writer could have changed it.
+ *
  * Invariants:
  * - The addon is given memory of a region only while that is all there: it holds nothing of it after `send`.
  * - After `close` nothing is told and nothing arrives.
  */
 import { performance } from 'node:perf_hooks';
 import { getSystemErrorName } from 'node:util';
-import type { UdpAddon } from '../native/udp-addon.js';
+import type { UdpAddon, UdpCounters } from '../native/udp-addon.js';
 import {
   ADDRESS_INTS,
   CallField,
@@ -37,7 +40,7 @@ const { OFFSET, LENGTH, IS_VERIFIED, TRAFFIC_CLASS, HOP_LIMIT, SOURCE_NUMBER, SO
   RecordField;
 
 export class NativePort implements UdpPort {
-  readonly kind = 'native';
+  readonly kind: 'native' | 'shm';
   readonly canPoll = true;
   readonly exactIcrc = true;
   readonly joinsRuns = true;
@@ -79,11 +82,12 @@ export class NativePort implements UdpPort {
    *
    * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this machine or the port is taken.
    */
-  static open(address: UdpAddress, addon: UdpAddon): NativePort {
-    return new NativePort(address, addon);
+  static open(address: UdpAddress, addon: UdpAddon, kind: 'native' | 'shm' = 'native'): NativePort {
+    return new NativePort(address, addon, kind);
   }
 
-  private constructor(address: UdpAddress, addon: UdpAddon) {
+  private constructor(address: UdpAddress, addon: UdpAddon, kind: 'native' | 'shm') {
+    this.kind = kind;
     this.#addon = addon;
     this.#sendBatch = addon.send;
     this.#receiveRecords = addon.receive;
@@ -93,7 +97,8 @@ export class NativePort implements UdpPort {
     const fields = new Int32Array(ADDRESS_INTS);
     writeAddress(fields, 0, address);
     const onReady = (flags: number) => this.#onReady(flags);
-    const port = addon.openPort(fields, this.#ring, this.#records, onReady) ?? 0;
+    const wantsRings = kind === 'shm' ? 1 : 0;
+    const port = addon.openPort(fields, this.#ring, this.#records, onReady, wantsRings) ?? 0;
     if (port <= 0) throw explainBindError(systemError(-port), address);
     this.#port = port;
     copyAddress(address, this.address);
@@ -178,6 +183,7 @@ export class NativePort implements UdpPort {
       portIgnoredDatagrams: counters.ignoredDatagrams,
       portRegions: counters.regions,
       portFlows: counters.flows,
+      ...(this.kind === 'shm' ? ringCounters(counters) : {}),
       portSendErrors: sum(counters.sendErrors),
       portReceiveErrors: sum(counters.receiveErrors),
     };
@@ -277,6 +283,16 @@ class NativeBatch {
       ) ?? 0;
   }
 }
+
+const ringCounters = (counters: UdpCounters): Readonly<Record<string, number>> => ({
+  portRings: counters.rings,
+  portRingSentPackets: counters.ringSentPackets,
+  portRingReceivedPackets: counters.ringReceivedPackets,
+  portRingWakes: counters.ringWakes,
+  portRingOverflows: counters.ringOverflows,
+  portRingFaults: counters.ringFaults,
+  portRingRefusals: counters.ringRefusals,
+});
 
 function writeAddress(fields: Int32Array, at: number, address: UdpAddress): void {
   fields[at] = address.w0;

@@ -13,7 +13,7 @@ import type { UdpPort } from './udp-port.js';
 
 /**
  * @throws RdmaError ERR_RDMA_ADDRESS when the address cannot be bound or the capture not be written,
- * ERR_RDMA_NOT_SUPPORTED when the name asks for the native port and there is no addon.
+ * ERR_RDMA_NOT_SUPPORTED when the name asks for the native addon and there is none.
  */
 export async function openPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPort> {
   let port: UdpPort = await bindPort(spec, icrc);
@@ -49,8 +49,9 @@ function chooseKind(kind: PortKind | undefined, icrc: Icrc): Bind {
   const overDgram: Bind = (address) => DgramPort.open(address, icrc);
   if (kind === 'dgram') return overDgram;
   const addon = loadAddon();
-  if (typeof addon !== 'string') return (address) => NativePort.open(address, addon);
-  if (kind === 'native') throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `io=native is not possible: ${addon}`);
+  if (typeof addon !== 'string') return (address) => NativePort.open(address, addon, kind);
+  if (kind !== undefined)
+    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `io=${kind} is not possible: ${addon}`);
   sayOnce(addon);
   return overDgram;
 }

@@ -13,7 +13,10 @@ export interface SoftDeviceSpec {
   readonly address: string;
   /** UDP port; 0 = any free one, `undefined` = 4791 or else any free one. */
   readonly port: number | undefined;
-  /** What carries the packets; `undefined` = the native addon where it is there, else node:dgram. */
+  /**
+   * What carries the packets; `undefined` = the native addon where it is there, else node:dgram. `shm` is the native addon
+   * that exchanges packets with other `shm` devices of this user and host through memory.
+   */
   readonly io: PortKind | undefined;
   /** File to capture to. */
   readonly capture: string | undefined;
@@ -21,7 +24,7 @@ export interface SoftDeviceSpec {
   readonly faults: Faults | undefined;
 }
 
-const PORT_KINDS = ['dgram', 'native'] as const;
+const PORT_KINDS = ['dgram', 'native', 'shm'] as const;
 export type PortKind = (typeof PORT_KINDS)[number];
 
 const PROBABILITIES = ['loss', 'duplicate', 'reorder', 'corrupt'] as const;

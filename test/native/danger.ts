@@ -1,6 +1,6 @@
 /**
  * What is dangerous to the memory of the native port, each in a process of its own that lifetime.test.ts starts: a crash
- * of the addon must not end the tests. `node danger.js NAME SEED`; exit code 0 if all went well.
+ * of the addon must not end the tests. `node danger.js NAME SEED KIND`; exit code 0 if all went well.
  */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -19,6 +19,8 @@ const BATCH_PACKETS = 64;
 
 const random = new Random(Number(process.argv[3] ?? 1)).u32;
 const below = (n: number): number => random() % n;
+const kind = process.argv[4] === 'shm' ? 'shm' : 'native';
+const openPort = (): NativePort => openNativePort('127.0.0.1', kind);
 
 function fill(batch: TransmitBatch, flow: Flow, region: Region, packets: number): TransmitBatch {
   batch.reset();
@@ -34,7 +36,7 @@ function fill(batch: TransmitBatch, flow: Flow, region: Region, packets: number)
 
 /** Two ports that keep each other busy: what one hears, it answers with a burst, while it has room. */
 class Busy {
-  readonly ports = [openNativePort(), openNativePort()] as const;
+  readonly ports = [openPort(), openPort()] as const;
   heard = 0;
   onHeard: (datagram: Datagram, port: NativePort) => void = () => {};
   readonly #region = privateRegion(new Uint8Array(PAYLOAD_BYTES).fill(7), 1);
@@ -105,7 +107,7 @@ async function closeWhileBusy(): Promise<void> {
 /** Regions and flows that come and go while the collector runs: what is sent is right, and the tables do not grow. */
 async function collect(): Promise<void> {
   const gc = globalThis.gc as () => void;
-  const [a, b] = [openNativePort(), openNativePort()];
+  const [a, b] = [openPort(), openPort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
   let expected = 0;
@@ -138,7 +140,7 @@ async function collect(): Promise<void> {
 
 /** A program that gives memory away that it has registered: the packet is not sent. */
 async function giveAway(): Promise<void> {
-  const [a, b] = [openNativePort(), openNativePort()];
+  const [a, b] = [openPort(), openPort()];
   const batch = new TransmitBatch(BATCH_PACKETS);
   let heard = 0;
   new PortEar(b, () => void heard++);

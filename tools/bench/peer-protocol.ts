@@ -39,8 +39,8 @@ export interface VerbsConfig extends PeerConfig, Load {
   readonly postBatch: number;
   /** Payload bytes of a full packet; never more than the devices offer. */
   readonly mtu: number;
-  /** UDP port of soft devices to put under it; default: what the device chooses by itself. */
-  readonly port?: 'native' | 'dgram';
+  /** Port of soft devices to put under it; default: what the device chooses by itself. */
+  readonly port?: 'native' | 'dgram' | 'shm';
   /** `false` replaces the packets' checksum by a constant: not on any wire that others use. */
   readonly icrc: boolean;
 }

@@ -16,7 +16,7 @@ import type {
   StreamConfig,
   VerbsConfig,
 } from './peer-protocol.js';
-import { runUcx, type UcxTest, ucxMissing } from './ucx.js';
+import { runUcx, type UcxTest, type UcxTransport, ucxMissing } from './ucx.js';
 import { type UdpFloor, udpFloorCommand } from './udp-floor.js';
 
 export interface SuiteContext {
@@ -145,13 +145,18 @@ export function floorSubject(context: SuiteContext, workload: 'ping' | 'flow', w
   };
 }
 
-export function ucxSubject(context: SuiteContext, test: UcxTest, work: Sized): Subject {
+export function ucxSubject(
+  context: SuiteContext,
+  test: UcxTest,
+  work: Sized,
+  transport: UcxTransport = 'tcp',
+): Subject {
   const missing = ucxMissing();
   const load = loadOf(context, work);
   return {
-    name: 'ucx-tcp',
+    name: `ucx-${transport}`,
     ...(missing === undefined ? {} : { skipped: missing }),
-    run: () => runUcx(test, load, context.server.host, DEADLINE_MILLIS),
+    run: () => runUcx(test, load, context.server.host, DEADLINE_MILLIS, transport),
   };
 }
 

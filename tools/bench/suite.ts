@@ -3,6 +3,7 @@
  * loopback round trip takes 5 µs from C and 60 µs from node:net.
  */
 import type { Benchmark, Goal, Subject } from './benchmark.js';
+import { createSameHost } from './same-host.js';
 import {
   connectSubject,
   dgramSubject,
@@ -46,6 +47,7 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   disk(context, 'nvme-4k-deep', 4096, 32, { count: 20_000, warmup: WARM_ROUND_TRIPS }),
   disk(context, 'nvme-1m', MIB, 4, { count: 400, warmup: 200 }),
   wireCost(context),
+  ...createSameHost(context),
 ];
 
 function roundTrip(context: SuiteContext, name: string, bytes: number): Benchmark {

@@ -1,11 +1,15 @@
-/** UCX over TCP, by its own `ucx_perftest`. */
+/** UCX over TCP and over shared memory, by its own `ucx_perftest`. */
 import { spawnSync } from 'node:child_process';
 import type { Command } from './child-group.js';
 import type { Load, PeerResult } from './peer-protocol.js';
 import { findProgram, freePort, runToolPair } from './tool-pair.js';
 
 const PROGRAM = 'ucx_perftest';
-const ENVIRONMENT = { UCX_TLS: 'tcp', UCX_NET_DEVICES: 'lo', UCX_LOG_LEVEL: 'error' };
+const ENVIRONMENTS = {
+  tcp: { UCX_TLS: 'tcp', UCX_NET_DEVICES: 'lo', UCX_LOG_LEVEL: 'error' },
+  shm: { UCX_TLS: 'posix,sysv', UCX_LOG_LEVEL: 'error' },
+} as const;
+export type UcxTransport = keyof typeof ENVIRONMENTS;
 const BYTES_PER_MB = 1e6;
 
 /** Its name for the test, and what of its output is the result. */
@@ -37,15 +41,17 @@ export async function runUcx(
   load: Load,
   host: string,
   deadlineMillis: number,
+  transport: UcxTransport = 'tcp',
 ): Promise<PeerResult> {
   const port = await freePort(host);
   const common = ['-p', String(port)];
   const counts = ['-s', String(load.bytes), '-n', String(load.count), '-w', String(load.warmup)];
-  const server: Command = { file: PROGRAM, args: common, env: ENVIRONMENT };
+  const env = ENVIRONMENTS[transport];
+  const server: Command = { file: PROGRAM, args: common, env };
   const client: Command = {
     file: PROGRAM,
     args: [host, ...common, '-t', TESTS[test], ...counts, '-f', '-v'],
-    env: ENVIRONMENT,
+    env,
   };
   const output = await runToolPair(server, client, port, deadlineMillis);
   return readUcx(test, load.bytes, output);

@@ -11,10 +11,19 @@ import { recordedPackets } from './targets/wire/recorded-packets.js';
 
 const NATIVE = fileURLToPath(new URL('../../../native/', import.meta.url));
 const FLAGS = ['-std=c++17', '-g', '-O1', '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
-const COMMON = ['crc32.cc', 'crc32_folding.cc', 'icrc.cc', 'identification.cc', 'udp_socket.cc'];
+const COMMON = [
+  'crc32.cc',
+  'crc32_folding.cc',
+  'icrc.cc',
+  'identification.cc',
+  'ring.cc',
+  'ring_hub.cc',
+  'udp_socket.cc',
+];
 const HARNESSES: Readonly<Record<string, readonly string[]>> = {
   // The system calls are the harness's.
   receive: ['fuzz/receive_fuzz.cc', 'receive_ring.cc', ...COMMON],
+  ring: ['fuzz/ring_fuzz.cc', 'ring.cc'],
   send: ['fuzz/send_fuzz.cc', 'message_builder.cc', 'segment_route.cc', ...COMMON],
 };
 const USAGE = `usage: npm run fuzz:native -- [--seconds T] [--seed S] [--replay FILE --only NAME]

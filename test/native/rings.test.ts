@@ -1,0 +1,395 @@
+/** Ports that exchange packets through memory: with each other, and with processes that are not what they should be. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { loadAddon } from '../../src/native/addon.js';
+import { privateRegion } from '../../src/roce/memory/region.js';
+import { TransmitBatch } from '../../src/roce/transmit-batch.js';
+import type { NativePort } from '../../src/soft/native-port.js';
+import { copyAddress, formatIp, UdpAddress } from '../../src/verbs/address.js';
+import { compileC } from '../../testkit/compile-c.js';
+import { flowBetween, openNativePort, PortEar } from '../../testkit/native-ports.js';
+import { Random } from '../../testkit/random.js';
+
+const addon = loadAddon();
+const skip = typeof addon === 'string' ? addon : false;
+const WAIT_MILLIS = 20_000;
+const HEADER_BYTES = 12;
+const PAYLOAD_BYTES = 4096;
+const BATCH_PACKETS = 64;
+/** The largest packet that a port of ours sends. */
+const MAX_PACKET_BYTES = 64 + 4096 + 3 + 4;
+const RING_BYTES = 2 * 1024 * 1024;
+
+const openPort = (address?: string): NativePort => openNativePort(address, 'shm');
+const count = (port: NativePort, name: string): number => port.counters()[name] ?? Number.NaN;
+
+async function until(isSo: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + WAIT_MILLIS;
+  while (!isSo()) {
+    assert.ok(performance.now() < end, `waited for ${what}`);
+    await turn();
+  }
+}
+
+/** Sends packets that carry their number, and notes those that come. */
+class Line {
+  readonly from: NativePort;
+  readonly heard: number[] = [];
+  sent = 0;
+  readonly #to: NativePort;
+  readonly #batch = new TransmitBatch(BATCH_PACKETS);
+  readonly #region = privateRegion(new Uint8Array(PAYLOAD_BYTES).fill(7), 1);
+  readonly #flow;
+
+  constructor(from: NativePort, to: NativePort) {
+    this.from = from;
+    this.#to = to;
+    this.#flow = flowBetween(from, to);
+  }
+
+  listen(): void {
+    const from = `${formatIp(this.from.address)} ${this.from.address.port}`;
+    new PortEar(this.#to, ({ bytes, at, length, source, icrcVerified }) => {
+      assert.equal(`${formatIp(source)} ${source.port}`, from);
+      assert.equal(length, HEADER_BYTES + PAYLOAD_BYTES + 4);
+      assert.equal(icrcVerified, true);
+      assert.equal(bytes[at + HEADER_BYTES], 7);
+      this.heard.push(new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(8));
+    });
+  }
+
+  send(packets: number): void {
+    const batch = this.#batch;
+    for (let left = packets; left > 0; left -= batch.count) {
+      batch.reset();
+      for (let i = 0; i < Math.min(left, BATCH_PACKETS); i++) {
+        const at = batch.begin();
+        batch.headers.fill(0, at, at + HEADER_BYTES);
+        new DataView(batch.headers.buffer).setUint32(at + 8, this.sent++);
+        batch.addSegment(this.#region, 0, PAYLOAD_BYTES);
+        batch.commit(this.#flow, HEADER_BYTES, PAYLOAD_BYTES);
+      }
+      this.from.send(batch);
+    }
+  }
+
+  /** Sends, a packet a turn, until they go through memory. */
+  async meet(): Promise<void> {
+    await until(() => {
+      this.send(1);
+      return count(this.from, 'portRingSentPackets') > 0;
+    }, 'a ring');
+  }
+}
+
+test('packets keep their order when they leave UDP for memory, and name the port that sent them', {
+  skip,
+}, async () => {
+  for (const address of ['127.0.0.1', '::1']) {
+    const [a, b] = [openPort(address), openPort(address)];
+    const line = new Line(a, b);
+    line.listen();
+    await until(() => {
+      line.send(3);
+      return line.sent >= 3000;
+    }, 'packets');
+    await until(() => line.heard.length === line.sent, 'the last packet');
+    assert.deepEqual(
+      line.heard,
+      line.heard.map((_, i) => i),
+    );
+    const byRing = count(b, 'portRingReceivedPackets');
+    assert.ok(byRing > 2000 && byRing < 3000, `${byRing} through memory, the first by UDP`);
+    await Promise.all([a.close(), b.close()]);
+  }
+});
+
+test('a ring that is full loses what does not fit, as a socket does, and goes on', { skip }, async () => {
+  const [a, b] = [openPort(), openPort()];
+  const line = new Line(a, b);
+  await line.meet();
+  while (count(a, 'portRingOverflows') === 0) line.send(BATCH_PACKETS);
+  const held = count(a, 'portRingSentPackets');
+  assert.ok(held > 480 && held * PAYLOAD_BYTES < RING_BYTES, `${held} packets in the ring`);
+  line.listen();
+  await until(() => count(b, 'portRingReceivedPackets') === held, 'what is in the ring');
+  line.send(1);
+  await until(() => line.heard.at(-1) === line.sent - 1, 'the packet behind the gap');
+  await Promise.all([a.close(), b.close()]);
+});
+
+test('towards ports without rings, and from them, packets go by UDP', { skip }, async () => {
+  const [a, b] = [openPort(), openNativePort()];
+  for (const line of [new Line(a, b), new Line(b, a)]) {
+    line.listen();
+    line.send(20);
+    await until(() => line.heard.length === 20, '20 packets');
+  }
+  assert.deepEqual([count(a, 'portRings'), count(a, 'portRingSentPackets')], [0, 0]);
+  await Promise.all([a.close(), b.close()]);
+});
+
+test('what was sent before a port closed arrives, and nothing of the ring is left', { skip }, async () => {
+  const before = leftovers();
+  const [a, b] = [openPort(), openPort()];
+  const line = new Line(a, b);
+  await line.meet();
+  line.send(10);
+  await a.close();
+  line.listen();
+  await until(() => line.heard.at(-1) === line.sent - 1, 'the last packet');
+  await until(() => count(b, 'portRings') === 0, 'the end of the ring');
+  await b.close();
+  await until(() => leftovers() === before, `${leftovers()} rings and descriptors to become ${before}`);
+});
+
+test('whatever is written into rings, ports deliver packets of bounded size, and others go on', {
+  skip,
+}, async () => {
+  const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+  const random = new Random(seed).u32;
+  const memory = openSync('/proc/self/mem', 'r+');
+  let faults = 0;
+  try {
+    for (let round = 0; round < 20; round++) {
+      const [a, b] = [openPort(), openPort()];
+      new PortEar(b, ({ length, source }) => {
+        assert.ok(length > 0 && length <= MAX_PACKET_BYTES, `seed ${seed}: ${length} bytes`);
+        assert.equal(source.port, a.address.port);
+      });
+      const line = new Line(a, b);
+      await line.meet();
+      for (let i = 0; i < 100; i++) {
+        line.send(random() % 4);
+        // Looked up every time: a ring that has ended is memory of something else soon.
+        const rings = findRings();
+        if (rings.length === 0) break;
+        scribble(memory, rings, random);
+        b.receive(1);
+        if (random() % 8 === 0) await turn();
+      }
+      faults += count(b, 'portRingFaults');
+      await Promise.all([a.close(), b.close()]);
+    }
+    assert.ok(faults > 0, `seed ${seed}: no fault was seen`);
+  } finally {
+    closeSync(memory);
+  }
+});
+
+test('a ring whose writer breaks the rules ends, is counted, and UDP takes over', { skip }, async () => {
+  const memory = openSync('/proc/self/mem', 'r+');
+  const [a, b] = [openPort(), openPort()];
+  const line = new Line(a, b);
+  line.listen();
+  await line.meet();
+  await until(() => line.heard.length === line.sent, 'all packets');
+  // How many bytes were written: more than the ring has.
+  for (const ring of findRings()) writeSync(memory, Buffer.from('f0ffff7f', 'hex'), 0, 4, ring);
+  closeSync(memory);
+  await until(() => count(b, 'portRingFaults') === 1, 'the fault');
+  const byRing = count(a, 'portRingSentPackets');
+  const heard = line.heard.length;
+  await until(() => {
+    line.send(1);
+    return line.heard.length > heard + 10;
+  }, 'packets by UDP');
+  assert.ok(count(a, 'portRingSentPackets') <= byRing + 2, 'nothing goes into a ring that nobody reads');
+  await Promise.all([a.close(), b.close()]);
+});
+
+// --- other processes -------------------------------------------------------------------------------------------------
+
+const folder = mkdtempSync(join(tmpdir(), 'queuepair-rings-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const PROGRAM = join(folder, 'ring-stranger');
+const skipStrangers = skip || (compileC('testkit/ring-stranger.c', PROGRAM, []) ?? false);
+
+class Stranger {
+  readonly #child: ChildProcess;
+  readonly #words: AsyncIterator<string>;
+
+  constructor(mode: string, port: NativePort, seed = 1) {
+    this.#child = spawn(PROGRAM, [mode, String(port.address.port), String(seed)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const { stdout } = this.#child;
+    assert.ok(stdout !== null);
+    this.#words = createInterface(stdout)[Symbol.asyncIterator]();
+  }
+
+  async word(): Promise<string> {
+    const { value } = await this.#words.next();
+    return value ?? 'gone';
+  }
+
+  /** The UDP port that it has bound. */
+  async port(): Promise<number> {
+    return Number((await this.word()).replace('at ', ''));
+  }
+
+  end(): void {
+    this.#child.stdin?.end();
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+const REFUSED: Readonly<Record<string, string>> = {
+  liar: 'says another address than its socket has',
+  elsewhere: 'has bound an address of another host',
+  tcp: 'shows a socket of another kind',
+  unsealed: 'could shrink the memory',
+  short: 'brings less memory',
+  file: 'brings a file',
+  empty: 'brings nothing',
+  'half-handed': 'brings no memory',
+  half: 'says half of its hello',
+  lost: 'means another port',
+  'stranger-words': 'speaks another language',
+};
+
+for (const [mode, what] of Object.entries(REFUSED)) {
+  test(`a process of our user that ${what} gets no ring`, { skip: skipStrangers }, async () => {
+    const port = openPort();
+    const stranger = new Stranger(mode, port);
+    await stranger.port();
+    assert.equal(await stranger.word(), 'refused');
+    assert.deepEqual([count(port, 'portRingRefusals'), count(port, 'portRings')], [1, 0]);
+    await port.close();
+  });
+}
+
+const isRoot = process.getuid?.() === 0;
+const skipUsers = skipStrangers || (isRoot ? false : 'only root can be another user');
+
+test('a process of another user gets no ring', { skip: skipUsers }, async () => {
+  const port = openPort();
+  const stranger = new Stranger('other-user', port);
+  await stranger.port();
+  assert.equal(await stranger.word(), 'refused');
+  assert.deepEqual([count(port, 'portRingRefusals'), count(port, 'portRings')], [1, 0]);
+  await port.close();
+});
+
+test('a process of another user that waits where a port should be hears nothing', {
+  skip: skipUsers,
+}, async () => {
+  const port = openPort();
+  const stranger = new Stranger('squatter', port);
+  const flow = flowBetween(port, port);
+  flow.destination.port = await stranger.port();
+  const batch = new TransmitBatch(1);
+  batch.begin();
+  batch.commit(flow, HEADER_BYTES, 0);
+  port.send(batch);
+  assert.equal(await stranger.word(), 'silent');
+  assert.equal(count(port, 'portRings'), 0);
+  stranger.end();
+  await port.close();
+});
+
+test('a port that sleeps is woken, and what a peer leaves behind is taken when it is gone', {
+  skip: skipStrangers,
+}, async () => {
+  const before = leftovers();
+  const port = openPort();
+  const marks: (number | undefined)[] = [];
+  const source = new UdpAddress();
+  new PortEar(port, (datagram) => {
+    marks.push(datagram.bytes[datagram.at]);
+    copyAddress(datagram.source, source);
+  });
+  const stranger = new Stranger('writer', port);
+  const udpPort = await stranger.port();
+  assert.equal(await stranger.word(), 'welcome');
+  assert.equal(await stranger.word(), 'woke');
+  await until(() => marks.length === 1, 'the packet');
+  assert.deepEqual([formatIp(source), source.port], ['127.0.0.1', udpPort]);
+  stranger.end();
+  await until(() => count(port, 'portRings') === 0, 'the end of the ring');
+  assert.deepEqual(marks, [7, 8]);
+  await port.close();
+  await until(() => leftovers() <= before, 'everything to be closed');
+});
+
+test('a peer that is killed leaves no ring and no file', { skip: skipStrangers }, async () => {
+  const files = readdirSync('/dev/shm').length;
+  const port = openPort();
+  const stranger = new Stranger('quiet', port);
+  await stranger.port();
+  assert.equal(await stranger.word(), 'welcome');
+  assert.equal(count(port, 'portRings'), 1);
+  stranger.kill();
+  await until(() => count(port, 'portRings') === 0, 'the end of the ring');
+  assert.equal(readdirSync('/dev/shm').length, files);
+  await port.close();
+});
+
+test('a peer that scribbles while it is read harms nobody but itself', {
+  skip: skipStrangers,
+}, async () => {
+  const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+  const [port, other] = [openPort(), openPort()];
+  const line = new Line(other, port);
+  let udpPort = 0;
+  new PortEar(port, ({ length, source }) => {
+    assert.ok(length > 0 && length <= MAX_PACKET_BYTES, `seed ${seed}: ${length} bytes`);
+    if (source.port === other.address.port) line.heard.push(0);
+    else assert.equal(source.port, udpPort, `seed ${seed}`);
+  });
+  for (let round = 0; round < 5; round++) {
+    const stranger = new Stranger('scribbler', port, seed + round);
+    udpPort = await stranger.port();
+    assert.equal(await stranger.word(), 'welcome');
+    let isDone = false;
+    const done = stranger.word().then((word) => {
+      isDone = true;
+      assert.equal(word, 'done');
+    });
+    while (!isDone) {
+      line.send(1);
+      await turn();
+    }
+    await done;
+    stranger.end();
+  }
+  await until(() => line.heard.length === line.sent, 'every packet of the other port');
+  assert.ok(count(port, 'portRingFaults') > 0, `seed ${seed}: no fault was seen`);
+  await Promise.all([port.close(), other.close()]);
+});
+
+// --- what this process has ---------------------------------------------------------------------------------------------
+
+/** Rings that are mapped, and descriptors of any kind. */
+function leftovers(): number {
+  const maps = readFileSync('/proc/self/maps', 'utf8');
+  return maps.split('memfd:queuepair-ring').length - 1 + readdirSync('/proc/self/fd').length;
+}
+
+/** Where rings begin that are mapped now. */
+function findRings(): number[] {
+  const starts: number[] = [];
+  for (const line of readFileSync('/proc/self/maps', 'utf8').split('\n')) {
+    const found = /^([0-9a-f]+)-\S+ \S+ 00000000 .*memfd:queuepair-ring/.exec(line);
+    if (found !== null) starts.push(Number.parseInt(found[1] as string, 16));
+  }
+  return starts;
+}
+
+/** Words of both ends, and lengths, as they never are and nearly as they are. */
+function scribble(memory: number, rings: readonly number[], random: () => number): void {
+  const ring = rings[random() % rings.length] as number;
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(random() % 2 === 0 ? random() : (random() % 1000) * 16);
+  const places = [0, 64, 128, 4096 + (random() % 2000) * 16, 4096 + (random() % RING_BYTES)];
+  writeSync(memory, bytes, 0, 4, ring + (places[random() % places.length] as number));
+}
