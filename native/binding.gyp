@@ -6,8 +6,6 @@
   'variables': {
     # 'address,undefined': a build that finds memory errors, for `npm run test:sanitize`.
     'sanitize%': '',
-    # 1: the C++ runtime inside, for a binary that is carried to other machines.
-    'portable%': 0,
   },
   'targets': [
     {
@@ -60,7 +58,6 @@
             'ldflags': ['-fsanitize=<(sanitize)'],
           },
         ],
-        ['portable == 1', {'ldflags': ['-static-libstdc++', '-static-libgcc', '-s']}],
       ],
     },
   ],

@@ -12,6 +12,7 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #include "polynomial.h"
@@ -106,18 +107,39 @@ QUEUEPAIR_CLMUL inline uint32_t Finish(__m128i sum, __m128i by_block, const uint
   return Reduce(sum);
 }
 
+// What the processor has and the system saves when it changes between threads. Asked for by hand: what compilers have for it needs
+// a symbol of their runtime library that not all of them bring for shared objects.
+struct Processor {
+  bool folds = false;
+  bool folds256 = false;
+  bool folds512 = false;
+
+  Processor() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0) return;
+    folds = (c & bit_PCLMUL) != 0 && (c & bit_SSE4_1) != 0;
+    if (!folds || (c & bit_OSXSAVE) == 0) return;
+    unsigned saved = 0, upper = 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(upper) : "c"(0));
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return;
+    constexpr unsigned kSaved256 = 0x06, kSaved512 = 0xe6, kVpclmulqdq = 1u << 10;
+    folds256 = (saved & kSaved256) == kSaved256 && (b & bit_AVX2) != 0 && (c & kVpclmulqdq) != 0;
+    folds512 = folds256 && (saved & kSaved512) == kSaved512 && (b & bit_AVX512F) != 0;
+  }
+};
+
+const Processor& ThisProcessor() {
+  static const Processor processor;
+  return processor;
+}
+
 }  // namespace
 
-bool Crc32FoldingAvailable() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("pclmul") != 0 && __builtin_cpu_supports("sse4.1") != 0;
-}
+bool Crc32FoldingAvailable() { return ThisProcessor().folds; }
 
-bool Crc32Wide256Available() {
-  return Crc32FoldingAvailable() && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("vpclmulqdq") != 0;
-}
+bool Crc32Wide256Available() { return ThisProcessor().folds256; }
 
-bool Crc32Wide512Available() { return Crc32Wide256Available() && __builtin_cpu_supports("avx512f") != 0; }
+bool Crc32Wide512Available() { return ThisProcessor().folds512; }
 
 QUEUEPAIR_CLMUL uint32_t Crc32Folding(uint32_t crc, const uint8_t* bytes, size_t length) {
   if (length < kBlock) return Crc32Portable(crc, bytes, length);

@@ -14,7 +14,6 @@
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -33,7 +32,6 @@ import { run } from './child-process.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SOURCES = join(root, 'native');
 const OUTPUT = join(root, 'build', 'native');
-const PREBUILT = join(root, 'build', 'prebuilt');
 const ADDON = join(OUTPUT, 'queuepair.node');
 const STAMP = join(OUTPUT, '.stamp');
 const LOG = join(OUTPUT, 'build.log');
@@ -84,35 +82,9 @@ export async function buildAddon() {
 }
 
 /**
- * Compiles the binary that the package carries: for machines with this processor and the GNU C library, the C++ library
- * inside. It is made from a copy of the sources, so that the addon of this clone stays as it is.
- */
-export async function buildPrebuiltAddon() {
-  if (process.platform !== 'linux' || !process.report.getReport().header.glibcVersionRuntime) {
-    say('no prebuilt addon: those are made on Linux with the GNU C library');
-    return null;
-  }
-  say('building the prebuilt native addon…');
-  const sources = join(root, 'build', 'native-portable');
-  rmSync(sources, { recursive: true, force: true });
-  cpSync(SOURCES, sources, { recursive: true, filter: (path) => path !== join(SOURCES, 'build') });
-  mkdirSync(PREBUILT, { recursive: true });
-  const addon = join(PREBUILT, `${process.platform}-${process.arch}-glibc.node`);
-  const log = join(sources, 'build.log');
-  const { failure, signal } = await compileAddon({ sources, addon, log, variables: ['portable=1'] });
-  if (failure && !signal) say(`no prebuilt addon: ${failure}`);
-  return signal ?? null;
-}
-
-/** In a clone the addon that was compiled here is the one to use. */
-export function removePrebuiltAddon() {
-  rmSync(PREBUILT, { recursive: true, force: true });
-}
-
-/**
  * Runs node-gyp in the folder `sources`, which has binding.gyp, and puts what comes out to `addon`.
  * @param {{ sources: string, addon: string, log: string, variables?: string[] }} options
- *   `variables`: settings of variables of binding.gyp, as in `portable=1`
+ *   `variables`: settings of variables of binding.gyp, as in `sanitize=address`
  * @returns {Promise<{ failure: string | null, signal?: NodeJS.Signals | null }>}
  */
 export async function compileAddon({ sources, addon, log, variables = [] }) {

@@ -16,6 +16,6 @@ try {
 }
 
 async function compileIfNothingFits() {
-  const { loadAddon } = await import('../build/src/native/addon.js');
+  const { loadAddon } = await import(new URL('../dist/addon.js', import.meta.url).href);
   if (typeof loadAddon() === 'string' && addonNeedsBuild()) await buildAddon();
 }

@@ -8,10 +8,6 @@
  * - `build/.stamp` exists only after a compilation without errors, and names the sources that it was made from. So
  *   a program never runs from a half build, and two commands started at once compile once.
  * - the folders of build/ that come of sources hold nothing whose source was deleted.
- *
- * `node scripts/setup.mjs --pack` builds what goes into the package: from nothing, without source maps, because the
- * sources that they point to are not packed, without checks of invariants, and with a prebuilt addon for machines like
- * this one.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -26,7 +22,7 @@ import {
 } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addonNeedsBuild, buildAddon, buildPrebuiltAddon, removePrebuiltAddon } from './build-addon.mjs';
+import { addonNeedsBuild, buildAddon } from './build-addon.mjs';
 import { withLock } from './build-lock.mjs';
 import { buildWeb, findWebSources, isWebBuilt } from './build-web.mjs';
 import { exitLike, run } from './child-process.mjs';
@@ -42,15 +38,15 @@ const CONFIGURATION_FILES = ['package.json', 'package-lock.json', 'tsconfig.json
 
 /**
  * Installs and builds what is missing. On failure it says why on standard error and ends this process.
- * @param {{ build?: boolean, pack?: boolean }} [options] `build: false` only installs; `pack` builds the package
+ * @param {{ build?: boolean }} [options] `build: false` only installs
  */
-export async function setUp({ build = true, pack = false } = {}) {
+export async function setUp({ build = true } = {}) {
   let failure = nodeVersionProblem();
-  if (failure === null && (!isInstalled() || (build && (pack || !isBuilt() || addonNeedsBuild())))) {
+  if (failure === null && (!isInstalled() || (build && (!isBuilt() || addonNeedsBuild())))) {
     mkdirSync(BUILD, { recursive: true });
     const waiting = () => say('waiting for another command that is installing or building…');
-    failure = await withLock(join(BUILD, '.lock'), waiting, () => installAndBuild(build, pack)).catch(
-      (error) => failed(`setup failed: ${error.message}`),
+    failure = await withLock(join(BUILD, '.lock'), waiting, () => installAndBuild(build)).catch((error) =>
+      failed(`setup failed: ${error.message}`),
     );
   }
   if (failure === null) return;
@@ -59,22 +55,20 @@ export async function setUp({ build = true, pack = false } = {}) {
 }
 
 // The other process may have done the work while this one waited, so both questions are asked again.
-async function installAndBuild(build, pack) {
+async function installAndBuild(build) {
   if (!isInstalled()) {
     const failure = await install();
     if (failure) return failure;
   }
   if (!build) return null;
-  const failure = !pack && isBuilt() ? null : await compile(pack);
-  return failure ?? compileAddon(pack);
+  const failure = isBuilt() ? null : await compile();
+  return failure ?? compileAddon();
 }
 
 /** The addon is optional, so only an interruption fails the setup. */
-async function compileAddon(pack) {
+async function compileAddon() {
   if (!existsSync(join(root, 'native'))) return null;
-  if (!pack) removePrebuiltAddon();
-  const build = pack ? buildPrebuiltAddon : buildAddon;
-  const signal = pack || addonNeedsBuild() ? await build() : null;
+  const signal = addonNeedsBuild() ? await buildAddon() : null;
   return signal === null ? null : failed('the build was interrupted', signal);
 }
 
@@ -130,36 +124,29 @@ function isBuilt() {
   return stamp === fingerprint(sources) && missingOutputs(sources).length === 0 && isWebBuilt();
 }
 
-async function compile(pack) {
+async function compile() {
   say('building…');
   rmSync(STAMP, { force: true });
-  if (pack) cleanBuild();
   // Taken before the compiler reads: an edit made while it runs leaves the build stale, not wrongly fresh.
   const sources = findSources();
   const stamp = fingerprint(sources);
-  const flags = pack ? ['--sourceMap', 'false', '--incremental', 'false', '--tsBuildInfoFile', 'null'] : [];
-  let result = await runTsc(flags);
+  let result = await runTsc();
   if (result.code === 0 && missingOutputs(sources).length > 0) {
     // The incremental compiler trusts its notes and does not see that somebody deleted its output.
     cleanBuild();
-    result = await runTsc(flags);
+    result = await runTsc();
   }
   if (result.code !== 0) return failed('the build failed (tsc, see above)', result.signal);
   pruneOutputs(new Set(sources.map(withoutExtension)));
   const webProblem = await buildWeb();
   if (webProblem !== null) return failed(webProblem);
-  if (pack) {
-    // Loaded here because it needs what may just have been installed.
-    const { stripInvariants } = await import('./strip-invariants.mjs');
-    stripInvariants(join(BUILD, 'src'));
-  }
-  if (!pack) writeFileSync(STAMP, stamp);
+  writeFileSync(STAMP, stamp);
   return null;
 }
 
-function runTsc(flags) {
+function runTsc() {
   // The compiler reports on standard output: both go to standard error here.
-  return run(process.execPath, [TSC, '-p', 'tsconfig.json', ...flags], {
+  return run(process.execPath, [TSC, '-p', 'tsconfig.json'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
   });
@@ -234,5 +221,4 @@ function say(message) {
   process.stderr.write(`${message.trim()}\n`);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url))
-  await setUp({ pack: process.argv.includes('--pack') });
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setUp();

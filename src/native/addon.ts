@@ -5,6 +5,7 @@
  * QUEUEPAIR_ADDON names another file, or is `none`.
  */
 import { createRequire } from 'node:module';
+import { addonPlaces } from './addon-places.js';
 import type { LinkAddon } from './link-addon.js';
 import type { RdmacmAddon } from './rdmacm-addon.js';
 import type { UdpAddon } from './udp-addon.js';
@@ -29,14 +30,10 @@ export function loadAddon(): Addon | string {
 function load(): Addon | string {
   const chosen = process.env['QUEUEPAIR_ADDON'];
   if (chosen === 'none') return 'QUEUEPAIR_ADDON is none';
-  const { platform, arch } = process;
-  if (platform !== 'linux') return `the native addon is written for Linux, this is ${platform}`;
-  const paths =
-    chosen !== undefined
-      ? [chosen]
-      : [`../../prebuilt/${platform}-${arch}-glibc.node`, '../../native/queuepair.node'];
+  const unfit = unfitRuntime();
+  if (unfit !== undefined) return unfit;
   const reasons: string[] = [];
-  for (const path of paths) {
+  for (const path of chosen !== undefined ? [chosen] : addonPlaces()) {
     try {
       return require(path) as Addon;
     } catch (error) {
@@ -49,4 +46,13 @@ function load(): Addon | string {
   if (reasons.length === 0)
     return 'the native addon is not built (that needs a C++ compiler, make and Python 3)';
   return `the native addon cannot be loaded: ${reasons.join('; ')}`;
+}
+
+/** Where loading it would end the process, or cannot succeed. */
+function unfitRuntime(): string | undefined {
+  const { platform, versions } = process;
+  if (versions['bun'] !== undefined) return 'Bun lacks what the native addon needs (uv_poll)';
+  if (versions['deno'] !== undefined) return 'Deno lacks what the native addon needs (uv_poll)';
+  if (platform !== 'linux') return `the native addon is written for Linux, this is ${platform}`;
+  return undefined;
 }

@@ -12,7 +12,7 @@ import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { distinguishedName, shownName } from './peer-identity.js';
 import { closedBeforeTls, explainTlsError } from './tls-errors.js';
-import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
+import { ALPN_PROTOCOL, requireExporter, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
 export interface TlsClientOptions extends ClientCredentials {
   /** Name or address to connect to; the server's certificate must name it, unless `servername` is given. */
@@ -42,6 +42,7 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
     throw usageError(`a port to connect to is 1 to 65535, not ${options.port}`);
   }
   if (options.signal?.aborted) throw aborted(target, options.signal);
+  requireExporter();
   const socket = open(options);
   return await new Promise((resolve, reject) => {
     let isTcpUp = false;

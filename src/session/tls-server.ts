@@ -17,7 +17,7 @@ import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-ga
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { refusalReason, type TlsFault } from './tls-errors.js';
-import { ALPN_PROTOCOL, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
+import { ALPN_PROTOCOL, requireExporter, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 
 /** A peer that never became a channel. `address` is empty and `port` 0 where the system no longer knew them. */
 export interface TlsRefusal {
@@ -286,6 +286,7 @@ export class TlsServer implements AsyncDisposable {
 }
 
 function createSecureServer(options: TlsServerOptions): Server {
+  requireExporter();
   try {
     return createServer({
       ...secureContextOptions(options),

@@ -1,12 +1,12 @@
 /** The package as users get it: packed, installed into an empty folder, and with its native port opened there. */
 import assert from 'node:assert/strict';
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadAddon } from '../../src/native/addon.js';
-import { packageRoot, TemporaryProject } from './temporary-project.js';
+import { packageRoot } from './temporary-project.js';
 
 const RUN_LIMIT_MILLIS = 150_000;
 const NOT_REACHED = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED|ENETUNREACH/;
@@ -37,29 +37,14 @@ function run(cwd: string, command: string, args: readonly string[], environment:
 
 const said = ({ status, stdout, stderr }: SpawnSyncReturns<string>) => `code ${status}\n${stdout}\n${stderr}`;
 
-/**
- * Packs this package, from a copy: packing builds from nothing, and this test runs from the build. Outside of CI it
- * packs what is built already, with this clone's addon for the prebuilt one, because compiling takes its time.
- */
+/** Packs this package, with this clone's addon for the prebuilt one, because compiling that takes its time. */
 function pack(t: TestContext): string {
-  const project = new TemporaryProject(t);
-  const root = packageRoot();
-  const copy = (from: string, to = from) => {
-    const isSource = (path: string) => path !== join(root, 'native', 'build');
-    cpSync(join(root, from), join(project.path, to), { recursive: true, filter: isSource });
-  };
-  for (const name of ['src', 'native', 'CHANGELOG.md', 'README.md', 'LICENSE']) copy(name);
-  const isQuick = process.env['CI'] === undefined;
-  if (isQuick) {
-    copy('build/src');
-    copy('build/native/queuepair.node', `build/prebuilt/linux-${process.arch}-glibc.node`);
-  }
-  const options = ['--json', ...(isQuick ? ['--ignore-scripts'] : [])];
-  // What the compiler would optimize is not looked at here.
-  const packed = run(project.path, 'npm', ['pack', ...options], { CXXFLAGS: '-O0' });
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-packed-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const script = join(packageRoot(), 'scripts', 'package.mjs');
+  const packed = run(packageRoot(), process.execPath, [script, '--addons', 'own', '--folder', folder]);
   assert.equal(packed.status, 0, said(packed));
-  const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }];
-  return join(project.path, filename);
+  return packed.stdout.trim();
 }
 
 function emptyFolder(t: TestContext): string {
@@ -98,7 +83,7 @@ test('the packed package, installed where nothing can be compiled, opens a nativ
   const byDefault = run(folder, process.execPath, ['open.js', 'soft?port=0']);
   assert.deepEqual([byDefault.stdout, byDefault.stderr], [native.stdout, ''], 'it is the default');
 
-  rmSync(join(home, 'build', 'prebuilt'), { recursive: true });
+  rmSync(join(home, 'prebuilt'), { recursive: true });
   const script = run(home, process.execPath, ['scripts/install.mjs'], { PATH: bin });
   assert.equal(script.status, 0, said(script));
   assert.match(script.stderr, /the native addon was not built: a C\+\+ compiler [^\n]* not found/);

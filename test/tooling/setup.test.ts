@@ -123,21 +123,3 @@ test('an older Node.js is refused in one line', async (t) => {
   assert.equal(outcome.code, 1);
   assert.match(outcome.stderr, /^Node\.js >=99\.1 is required, this is [\d.]+: [^\n]+\n$/);
 });
-
-test('the package build starts from nothing, has no source maps, and leaves no stamp', async (t) => {
-  const project = new TemporaryProject(t);
-  project.write('src/a.ts', 'export const a: number = 1;\n');
-  await project.node(SETUP);
-  project.write('build/src/stale.js', '');
-  assert.equal((await project.node([...SETUP, '--pack'])).code, 0);
-  assert.deepEqual(
-    ['src/stale.js', 'src/a.js.map', 'src/a.js', 'src/a.d.ts', '.stamp'].map((path) =>
-      project.has(`build/${path}`),
-    ),
-    [false, false, true, true, false],
-  );
-  assert.doesNotMatch(project.read('build/src/a.js'), /sourceMappingURL/);
-
-  await project.node(SETUP);
-  assert.ok(project.has('build/src/a.js.map'), 'the next command builds for development again');
-});

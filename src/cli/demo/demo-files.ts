@@ -7,23 +7,17 @@ import { packageRoot } from '../package-root.js';
 import type { DemoFile } from './protocol.js';
 
 const RANDOM_BYTES = 3 * 1024 * 1024;
-const SOURCES = [
-  'connection/connection',
-  'connection/server',
-  'session/control-channel',
-  'verbs/qp-transitions',
-];
+const DOCUMENTS = ['docs/protocol.md', 'docs/rocev2.md', 'docs/cm.md', 'docs/devices.md'];
 
 /** Files for the client `number`; the random one is made in `dir`. */
 export async function demoFiles(number: number, dir: string): Promise<DemoFile[]> {
   const root = packageRoot();
-  const source = SOURCES[(number - 1) % SOURCES.length] ?? 'connection/connection';
+  const document = DOCUMENTS[(number - 1) % DOCUMENTS.length] ?? 'package.json';
   const readme = firstExisting([join(root, 'README.md'), join(root, 'package.json')]);
-  // A clone has the source; the installed package what was made from it.
-  const code = firstExisting([join(root, 'src', `${source}.ts`), join(root, 'build', 'src', `${source}.js`)]);
+  const other = firstExisting([join(root, document)]);
   const random = join(dir, `random-${number}.bin`);
   await writeFile(random, randomBytes(RANDOM_BYTES));
-  return [readme, code, random].flatMap((path) =>
+  return [readme, other, random].flatMap((path) =>
     path === undefined ? [] : [{ name: basename(path), path }],
   );
 }
