@@ -15,14 +15,18 @@ const OUTPUTS = [...STATIC, 'dashboard.js', 'dashboard.css'];
 
 /** The paths of its sources, relative to the root. */
 export const findWebSources = () =>
-  readdirSync(SOURCE)
-    .sort()
-    .map((name) => join('web', name));
+  existsSync(SOURCE)
+    ? readdirSync(SOURCE)
+        .sort()
+        .map((name) => join('web', name))
+    : [];
 
-export const isWebBuilt = () => OUTPUTS.every((name) => existsSync(join(OUTPUT, name)));
+export const isWebBuilt = () =>
+  !existsSync(SOURCE) || OUTPUTS.every((name) => existsSync(join(OUTPUT, name)));
 
 /** @returns {Promise<string | null>} what went wrong, or `null` */
 export async function buildWeb() {
+  if (!existsSync(SOURCE)) return null;
   // Loaded here because it may just have been installed.
   const { build } = await import('esbuild');
   mkdirSync(OUTPUT, { recursive: true });

@@ -5,15 +5,17 @@
 export type {
   AdmittedNote,
   ClosedNote,
-  ConnectionNote,
   ConnectNote,
-  ErrorNote,
-  OperationKind,
-  OperationNote,
   RecoveryNote,
   RefusedNote,
   StepNote,
 } from './connection/diagnostics.js';
+export type {
+  ConnectionNote,
+  ErrorNote,
+  OperationKind,
+  OperationNote,
+} from './connection/operation-watch.js';
 export { type Dashboard, type DashboardOptions, dashboard } from './observe/dashboard/dashboard.js';
 export {
   type LatencyHistograms,

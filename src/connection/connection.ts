@@ -14,18 +14,18 @@ import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.j
 import { checkReason } from './call-rules.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
-import {
-  areOperationsWatched,
-  type ConnectionNote,
-  type OperationKind,
-  watchOperation,
-} from './diagnostics.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { GrantAccess } from './grant-access.js';
 import type { Lifeline } from './lifeline.js';
 import type { Memory } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
+import {
+  areOperationsWatched,
+  type ConnectionNote,
+  type OperationKind,
+  watchOperation,
+} from './operation-watch.js';
 import { isToldElsewhere } from './rejections.js';
 import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';

@@ -8,29 +8,14 @@
 
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
-import { cleanText } from '../session/clean-text.js';
 import { type PeerIdentity, shownName } from '../session/peer-identity.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { Connection, ConnectionStatistics } from './connection.js';
 import type { Logger } from './logger.js';
+import { type ConnectionNote, type ErrorNote, errorNote, noteText } from './operation-watch.js';
 import type { ConnectionStep, StepName } from './steps.js';
-
-const MAX_TEXT_CHARS = 300;
-
-export interface ErrorNote {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** Whom a message is about. `connection` counts for each server, and for all clients of the process. */
-export interface ConnectionNote {
-  readonly side: 'server' | 'client';
-  /** Where the server listens, or where the client was told to find it: `host:port`. */
-  readonly server: string;
-  readonly connection: number;
-}
 
 export interface ConnectNote extends ConnectionNote {
   /** In milliseconds of `performance.now()`. */
@@ -76,17 +61,6 @@ export interface ClosedNote extends ConnectionNote {
   readonly statistics: ConnectionStatistics;
 }
 
-export type OperationKind = 'send' | 'read' | 'write';
-
-export interface OperationNote extends ConnectionNote {
-  readonly kind: OperationKind;
-  readonly bytes: number;
-  /** In milliseconds of `performance.now()`. */
-  readonly startedAtMillis: number;
-  readonly durationMillis: number;
-  readonly error: ErrorNote | null;
-}
-
 /** Kept here: the registry of Node.js keeps channels only while somebody holds them. */
 const channels = {
   connect: channel('queuepair:connect'),
@@ -95,7 +69,6 @@ const channels = {
   step: channel('queuepair:step'),
   recovery: channel('queuepair:recovery'),
   closed: channel('queuepair:closed'),
-  operation: channel('queuepair:operation'),
 } as const satisfies Record<string, Channel>;
 
 type Level = keyof Logger;
@@ -164,7 +137,7 @@ export class Diagnostics {
       server: this.#options.server(),
       remote: hostPort(address, port),
       kind,
-      reason: cleanText(reason, MAX_TEXT_CHARS),
+      reason: noteText(reason),
     }));
   }
 
@@ -225,31 +198,5 @@ export class Diagnostics {
     }
   }
 }
-
-/** Whether anybody wants to know of operations. */
-export const areOperationsWatched = (): boolean => channels.operation.hasSubscribers;
-
-/** Tells of an operation when it has ended. Its message is published in the context of who began it. */
-export function watchOperation(
-  connection: ConnectionNote,
-  kind: OperationKind,
-  bytes: number,
-  running: Promise<unknown>,
-): void {
-  const startedAtMillis = performance.now();
-  const tell = (error: ErrorNote | null): void => {
-    const durationMillis = performance.now() - startedAtMillis;
-    channels.operation.publish({ ...connection, kind, bytes, startedAtMillis, durationMillis, error });
-  };
-  running.then(
-    () => tell(null),
-    (error: RdmaError) => tell(errorNote(error)),
-  );
-}
-
-const errorNote = ({ code, message }: RdmaError): ErrorNote => ({
-  code,
-  message: cleanText(message, MAX_TEXT_CHARS),
-});
 
 const nameOf = (peer: PeerIdentity | null): string | null => (peer === null ? null : shownName(peer.subject));

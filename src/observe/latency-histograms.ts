@@ -4,7 +4,7 @@
  * and an object.
  */
 import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { OperationKind, OperationNote } from '../connection/diagnostics.js';
+import type { OperationKind, OperationNote } from '../connection/operation-watch.js';
 import { watch } from './watching.js';
 
 const NANOS_PER_MILLI = 1e6;

@@ -4,11 +4,11 @@ import type {
   AdmittedNote,
   ClosedNote,
   ConnectNote,
-  OperationNote,
   RecoveryNote,
   RefusedNote,
   StepNote,
 } from '../connection/diagnostics.js';
+import type { OperationNote } from '../connection/operation-watch.js';
 
 /** The channels of this package, and what is published on each. */
 export interface DiagnosticsMessages {

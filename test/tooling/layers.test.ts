@@ -295,13 +295,18 @@ const CASES: readonly Case[] = [
   imports('src/verbs/x.ts', ['../roce/a.js', '../soft/a.js', 'node:os', 'valibot', ...ENTRIES], ['./a.js']),
   imports(
     'src/index.ts',
-    ['./cli/a.js', './soft/a.js', './ibverbs/a.js', './roce/a.js', './roce.js'],
-    ['./connection/a.js', './observe/a.js', './session/a.js', './open-device.js', './verbs/a.js'],
+    ['./cli/a.js', './observe/a.js', './soft/a.js', './ibverbs/a.js', './roce/a.js', './roce.js'],
+    ['./connection/a.js', './session/a.js', './open-device.js', './verbs/a.js'],
   ),
   imports(
     'src/verbs.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './ibverbs/a.js', './roce/a.js', './index.js'],
     ['./verbs/a.js', './open-device.js'],
+  ),
+  imports(
+    'src/observe.ts',
+    ['./connection/a.js', './session/a.js', './soft/a.js', './cli/a.js', './index.js', './verbs.js'],
+    ['./observe/a.js', './connection/diagnostics.js', './connection/operation-watch.js'],
   ),
   imports('src/certificates.ts', ['./verbs/a.js', './session/a.js', './index.js'], ['./certificates/a.js']),
   imports(

@@ -4,7 +4,8 @@
  * Invariant: operations are timed only between `beginTiming` and `endTiming`.
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { OperationNote, StepNote } from '../../connection/diagnostics.js';
+import type { StepNote } from '../../connection/diagnostics.js';
+import type { OperationNote } from '../../connection/operation-watch.js';
 import type { Server } from '../../connection/server.js';
 import { hostPort } from '../../verbs/host-port.js';
 import { record } from '../latency-histograms.js';

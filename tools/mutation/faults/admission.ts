@@ -29,6 +29,32 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     judges: ADMISSION_JUDGES,
   },
   {
+    id: 'drained-lets-in',
+    wrong: 'A server that is drained takes new clients.',
+    file: 'connection/admission',
+    find: '    if (this.isDraining)\n',
+    replace: '    if (this.isDraining && this.#isClosed)\n',
+    judges: ADMISSION_JUDGES,
+  },
+  {
+    id: 'operations-always-told',
+    wrong: 'Operations are published although nobody has subscribed.',
+    file: 'connection/operation-watch',
+    find: 'areOperationsWatched = (): boolean => operations.hasSubscribers',
+    replace: 'areOperationsWatched = (): boolean => true',
+    judges: ['test/observe/diagnostics'],
+  },
+  {
+    id: 'logger-throws-through',
+    wrong: 'A logger that throws ends what it is told of.',
+    file: 'connection/diagnostics',
+    find: `      process.nextTick(() => {
+        throw error;
+      });`,
+    replace: '      throw error;',
+    judges: ['test/observe/diagnostics'],
+  },
+  {
     id: 'no-slot-stays-counted',
     wrong: 'A client that got no slot stays counted for its identity.',
     file: 'connection/admission',
