@@ -22,7 +22,8 @@ import { VirtualTime } from './virtual-time.js';
 const BLOCK = 512;
 const BLOCKS = 6;
 const MAX_CALLS = 120;
-const LIFE_MILLIS = 60_000;
+/** Busy ones and idle ones. */
+const LIFE_MILLIS = [3000, 60_000, 60_000];
 const SUCCESS: Response = { resultLow: 0, resultHigh: 0, sqHead: 0, sqId: 1, cid: 0, status: 0 };
 
 /** What a long run must have seen. */
@@ -129,7 +130,8 @@ class World {
   readonly answeredAt = new Array<number>(BLOCKS).fill(0);
   commands = 0;
   sessions = 0;
-  losses = 0;
+  /** Of sessions. */
+  endings = 0;
   isSilent = true;
   session: Session | undefined;
 
@@ -145,6 +147,7 @@ class World {
 
   async live(calls: number): Promise<void> {
     const { random, time } = this;
+    const lifeMillis = random.pick(LIFE_MILLIS);
     const router = new CommandRouter({ chunkBytes: BLOCK, repeatsWrites: this.repeatsWrites });
     const namespace = new NvmeNamespace({
       ...{ id: 1, blocks: BLOCKS, blockBytes: BLOCK, optionalCommands: 0xff, router },
@@ -155,17 +158,14 @@ class World {
       session: this.session,
       router,
       policy: {
-        withinMillis: random.pick([0, 200, 20_000]),
-        attempts: random.pick([1, 3, Number.POSITIVE_INFINITY]),
+        withinMillis: random.oneIn(5) ? random.pick([0, 200]) : 20_000,
+        attempts: random.oneIn(5) ? random.int(1, 3) : Number.POSITIVE_INFINITY,
         delayMillis: random.pick([0, 10, 500]),
         maxDelayMillis: 1000,
       },
       open: (signal) => this.#open(signal),
       events: {
-        onLost: () => {
-          this.losses++;
-          namespace.controllerLost();
-        },
+        onLost: () => namespace.controllerLost(),
         onAttemptFailed: () => this.mark('attempt failed'),
         onBack: () => this.mark('back'),
         onOver: (why) => {
@@ -175,7 +175,7 @@ class World {
     });
     let settled = 0;
     for (let i = 0; i < calls; i++) {
-      time.at(random.int(0, LIFE_MILLIS), () => {
+      time.at(random.int(0, lifeMillis), () => {
         this.#call(namespace).then(
           () => settled++,
           (error: unknown) => time.fail(error),
@@ -183,9 +183,9 @@ class World {
       });
     }
     for (let i = random.int(0, 12); i > 0; i--)
-      time.at(random.int(0, LIFE_MILLIS), () => this.session?.fail(random.oneIn(2)));
+      time.at(random.int(0, lifeMillis), () => this.session?.fail(random.oneIn(2)));
     let isClosed = false;
-    time.at(LIFE_MILLIS + random.int(0, 1000), () =>
+    time.at(lifeMillis + random.int(0, 1000), () =>
       keeper.close('closed').then(
         () => {
           isClosed = true;
@@ -241,6 +241,9 @@ class World {
       isTold: false,
     };
     this.writes.push(written);
+    // Amid its commands.
+    if (this.random.oneIn(10))
+      this.time.in(this.random.int(0, 200), () => this.session?.fail(this.random.oneIn(2)));
     const bytes = new Uint8Array((end - first) * BLOCK);
     new Uint32Array(bytes.buffer).fill(value);
     try {
@@ -266,7 +269,7 @@ class World {
       const code = codeOf(error);
       this.mark(`flush: ${code}`);
       if (code !== 'ERR_RDMA_OUTCOME_UNKNOWN') return;
-      assert.ok(this.losses > 0, 'only a loss is a reason for doubt');
+      assert.ok(this.endings > 0, 'only an end is a reason for doubt');
       for (const written of before) written.isTold = true;
     }
   }
@@ -342,7 +345,7 @@ class Session implements HostSession, CommandQueue {
 
   constructor(world: World) {
     this.#world = world;
-    this.#depth = world.random.int(1, 6);
+    this.#depth = world.random.pick([1, 1, 2, 6]);
     world.sessions++;
     world.isSilent = false;
     this.ended = new Promise((resolve) => {
@@ -458,6 +461,7 @@ class Session implements HostSession, CommandQueue {
   #end(reason: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#world.endings++;
     this.#world.repeating.clear();
     for (const { reject } of this.#waiting.splice(0)) reject(lostError(reason));
     for (const { command, reject } of this.#underWay) {
