@@ -160,6 +160,8 @@ test('wrong arguments are told in one sentence', async () => {
   for (const [args, said] of [
     [[], /name a file, or say how much --memory/],
     [['disk.img', '--memory', '1MiB'], /name a file, or say how much --memory/],
+    [['no/disk.img'], /the file no\/disk\.img does not exist; --size makes one that is missing/],
+    [['/tmp'], /the file \/tmp is a directory/],
     [['--memory', '1000'], /sizeBytes must be a multiple of blockBytes/],
     [['--memory', '1MiB', '--block', '513'], /blockBytes must be one of/],
     [['--memory', '1MiB', '--nqn', 'disk'], /must be named by an NQN/],
@@ -213,6 +215,8 @@ test('a disk is discovered, written, read and measured by the other commands', a
       ['read', [copy, '--offset', '7'], /--offset must be a multiple/],
       ['write', [source, '--offset', '8MiB'], /beyond the end/],
       ['write', ['/dev/null'], /no ordinary file/],
+      ['write', [join(folder, 'none')], /none does not exist/],
+      ['read', [join(folder, 'no/copy')], /no\/copy does not exist/],
     ] as const) {
       const refused = await nvme(command, NQN, ...args);
       assert.deepEqual(

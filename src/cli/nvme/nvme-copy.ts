@@ -5,6 +5,7 @@ import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
+import { withFile } from './local-file.js';
 import { showProgress } from './progress.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
@@ -38,12 +39,12 @@ const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Prom
     const disk = controller.namespace(flags.namespace);
     const { offset, length = disk.sizeBytes - offset } = flags;
     checkPlace(disk, offset, length);
-    const file = await open(path, 'w');
+    const file = await withFile(path, () => open(path, 'w'));
     try {
       await inPieces('read', length, flags, async (at, bytes) => {
         const piece = new Uint8Array(wholeBlocks(bytes, disk));
         await disk.read(offset + at, piece, { signal });
-        await file.writeFile(piece.subarray(0, bytes));
+        await withFile(path, () => file.writeFile(piece.subarray(0, bytes)));
       });
     } finally {
       await file.close();
@@ -53,7 +54,7 @@ const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Prom
 const write = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
   usingDisk(target, nqn, flags, async (controller, signal) => {
     const disk = controller.namespace(flags.namespace);
-    const file = await open(path, 'r');
+    const file = await withFile(path, () => open(path, 'r'));
     try {
       const stat = await file.stat();
       if (!stat.isFile()) throw usageError(`${path} is no ordinary file, so that its size is not known`);

@@ -12,6 +12,7 @@ import { nearOf } from '../local-address.js';
 import { createOutput, type Output } from '../output.js';
 import { firstSignal, signalExitCode } from '../shutdown.js';
 import { checkStockPort } from '../stock-tool.js';
+import { withFile } from './local-file.js';
 import { STANDARD_PORT } from './reach.js';
 
 const MAX_BLOCK_BYTES = 4096;
@@ -104,10 +105,11 @@ async function openBackend(
   if (file === undefined) {
     return { blocks: memoryBackend(memory, { blockBytes: block }), [Symbol.asyncDispose]: async () => {} };
   }
-  const blocks = await fileBackend(file, {
-    blockBytes: block,
-    ...(size === undefined ? {} : { sizeBytes: size }),
-  });
+  const blocks = await withFile(
+    file,
+    () => fileBackend(file, { blockBytes: block, ...(size === undefined ? {} : { sizeBytes: size }) }),
+    size === undefined ? '; --size makes one that is missing' : '',
+  );
   return { blocks, [Symbol.asyncDispose]: () => blocks.close() };
 }
 
