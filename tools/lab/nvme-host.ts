@@ -62,9 +62,14 @@ export async function runNvme(machine: Machine, command: string): Promise<string
 }
 
 /** fio writes and reads again, and looks at every byte. Returns operations a second. */
-export async function verifyByFio(machine: Machine, device: string, options: string): Promise<string> {
+export async function verifyByFio(
+  machine: Machine,
+  device: string,
+  options: string,
+  timeoutMillis = TIMEOUT_MILLIS,
+): Promise<string> {
   const command = `fio --name=lab --filename=${device} --direct=1 --ioengine=libaio --verify=crc32c --verify_fatal=1 --randrepeat=1 --output-format=terse --terse-version=3 ${options} 2>&1`;
-  const { code, output } = await machine.run(`cd /tmp && ${command}`, TIMEOUT_MILLIS);
+  const { code, output } = await machine.run(`cd /tmp && ${command}`, timeoutMillis);
   if (code !== 0) throw new Error(`fio ended with ${code}: ${lastLines(output, 3)}`);
   const fields =
     output

@@ -86,25 +86,25 @@ async function useTarget(machine: Machine, place: Place, folder: string): Promis
 
 /** What a user does wrong, and the words that it must be told in. */
 async function tellErrors(nvme: Nvme, small: string): Promise<string> {
-  const wrong: readonly (readonly [string, Running, RegExp])[] = [
+  const wrong: readonly (readonly [string, () => Running, RegExp])[] = [
     [
       'a wrong name',
-      nvme('bench', 'nqn.2026-01.queuepair:none'),
+      () => nvme('bench', 'nqn.2026-01.queuepair:none'),
       /nqn\.2026-01\.queuepair:none, which the target does not serve/,
     ],
     [
       'a wrong size',
-      nvme('write', KERNEL_NQN, small),
+      () => nvme('write', KERNEL_NQN, small),
       /has 5 bytes, which is no multiple of the disk's blocks/,
     ],
     [
       'beyond the end',
-      nvme('read', KERNEL_NQN, '/dev/null', '--offset', `${KERNEL_MIB}MiB`, '--length', 4096),
+      () => nvme('read', KERNEL_NQN, '/dev/null', '--offset', `${KERNEL_MIB}MiB`, '--length', 4096),
       /reaches beyond the end of the disk, which has \d+ bytes/,
     ],
   ];
-  for (const [what, running, words] of wrong) {
-    const said = await running.events.then(
+  for (const [what, start, words] of wrong) {
+    const said = await start().events.then(
       () => 'nothing',
       (error: Error) => error.message,
     );

@@ -26,7 +26,8 @@ const HOST = hostNumber(1);
 const FILES = 1000;
 const SMALL_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=8m';
 /** A lost packet costs the kernel's device a second. */
-const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=768k';
+const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=512k';
+const LOSSY_MILLIS = 300_000;
 const LARGE_FIO = '--rw=write --bs=1m --iodepth=4 --size=32m';
 
 export async function nvme(lab: Lab): Promise<void> {
@@ -195,7 +196,7 @@ async function badNetwork({ results, machine }: Lab): Promise<void> {
       withDisk(machine, NQN, async ({ device }) => {
         await makeBad(machine, 'loss 1%');
         try {
-          const told = await verifyByFio(machine, device, LOSSY_FIO);
+          const told = await verifyByFio(machine, device, LOSSY_FIO, LOSSY_MILLIS);
           const { dropped, sent } = await readDamage(machine);
           return `${told}; ${dropped} of ${sent} packets lost`;
         } finally {
