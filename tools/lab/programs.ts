@@ -44,17 +44,18 @@ export interface Running {
 }
 
 /** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
-export const startQueuepair = (args: ProgramArguments): Running => start(QUEUEPAIR, args);
+export const startQueuepair = (args: ProgramArguments, timeoutMillis = TIMEOUT_MILLIS): Running =>
+  start(QUEUEPAIR, args, timeoutMillis);
 
 /** As {@link startQueuepair}, what plays another program (players/main.ts). */
-export const startPlayer = (args: ProgramArguments): Running => start(PLAYER, args);
+export const startPlayer = (args: ProgramArguments): Running => start(PLAYER, args, TIMEOUT_MILLIS);
 
-function start(script: Script, args: ProgramArguments): Running {
+function start(script: Script, args: ProgramArguments, timeoutMillis: number): Running {
   const child = spawnBound(process.execPath, [script.path, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MILLIS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMillis);
   const lines = new EventLines();
   let errors = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

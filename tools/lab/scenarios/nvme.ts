@@ -28,6 +28,8 @@ const SMALL_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=8m';
 /** A lost packet costs the kernel's device a second. */
 const LOSSY_FIO = '--rw=randrw --bs=4k --iodepth=32 --size=512k';
 const LOSSY_MILLIS = 300_000;
+/** It serves for a whole case. */
+const TARGET_MILLIS = 400_000;
 const LARGE_FIO = '--rw=write --bs=1m --iodepth=4 --size=32m';
 
 export async function nvme(lab: Lab): Promise<void> {
@@ -49,7 +51,10 @@ export async function nvme(lab: Lab): Promise<void> {
 
 async function startTarget(args: ProgramArguments): Promise<Running> {
   const device = await softDeviceName(4);
-  const running = startQueuepair(['nvme', 'serve', '--json', '-d', device, '--bind', HERE[4], ...args]);
+  const running = startQueuepair(
+    ['nvme', 'serve', '--json', '-d', device, '--bind', HERE[4], ...args],
+    TARGET_MILLIS,
+  );
   await running.listening;
   return running;
 }
