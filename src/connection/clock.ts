@@ -1,4 +1,5 @@
 /** Where a connection gets its time from: the machine's clock, or that of a simulation. */
+import { TimerWheel } from './timer-wheel.js';
 
 export interface Clock {
   /** Milliseconds; never goes back. */
@@ -7,9 +8,14 @@ export interface Clock {
   setTimer(delayMillis: number, expired: () => void): () => void;
 }
 
+/** Timers of a second and more may be a little late: those of all connections share few timers of Node. */
+const COARSE_MILLIS = 1000;
+const wheel = new TimerWheel(50);
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   setTimer(delayMillis, expired) {
+    if (delayMillis >= COARSE_MILLIS) return wheel.set(delayMillis, expired);
     const timer = setTimeout(expired, delayMillis);
     return () => clearTimeout(timer);
   },

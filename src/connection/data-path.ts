@@ -68,6 +68,8 @@ export class DataPath implements DataPlane, ProgramPlane {
   #sender: MessageSender | undefined;
   #link: Link | undefined;
   #proof = new LinkProof();
+  /** What `beat` sent is under way. */
+  #isBeating = false;
   /** Of the link, in bytes. */
   #pathMtu = 0;
   /** Of the link that is coming up, when the connection is encrypted. */
@@ -210,15 +212,22 @@ export class DataPath implements DataPlane, ProgramPlane {
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
     const proof = new LinkProof();
     this.#proof = proof;
+    this.#isBeating = false;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, {
       onFragment: (slot, length) => {
+        const isLimit = this.receiver.onFragment(slot, length);
         // The proof is no progress: a connection that has nothing else would recover for ever.
-        if (proof.onArrived()) this.listener?.onProgress();
-        this.receiver.onFragment(slot, length);
+        if (!proof.onArrived()) return;
+        if (isLimit) this.listener?.onSignOfLife();
+        else this.listener?.onProgress();
       },
       onProgress: () => {
-        if (proof.isProven) this.listener?.onProgress();
+        if (!proof.isProven) return;
+        // Requests are answered in their order, and nothing was under way before it.
+        if (this.#isBeating) this.listener?.onSignOfLife();
+        else this.listener?.onProgress();
+        this.#isBeating = false;
       },
       onFailure: (error) => {
         proof.fail(error);
@@ -292,6 +301,10 @@ export class DataPath implements DataPlane, ProgramPlane {
       this.#tellQueuePair();
       await this.grants.endWindows('the connection failed');
     }
+  }
+
+  beat(): void {
+    if (this.#link?.tracker.pending === 0) this.#isBeating = this.#sender?.tellLimit() ?? false;
   }
 
   quit(): void {

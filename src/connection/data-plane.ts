@@ -27,6 +27,8 @@ export interface DataPlaneListener {
   onLinkFailure(error: RdmaError): void;
   /** Something was completed or received: the path works. */
   onProgress(): void;
+  /** The peer is there, and nothing more: a limit came, or what `beat` sent was acknowledged. */
+  onSignOfLife(): void;
   /** While the path is being proven: what has come through, of either side's two messages, whenever it is more. */
   onProofSeen(seen: ProofSeen): void;
   /** The peer wants to end the connection in order. */
@@ -148,6 +150,8 @@ export interface DataPlane {
   answered(): Promise<void>;
   /** Ends the link, after taking what had arrived. Idempotent. */
   disconnect(cause: RdmaError): Promise<void>;
+  /** Sends a message that holds nothing, unless something is under way: its arrival and its acknowledgement are signs of life. */
+  beat(): void;
   /** Tells the peer, after all that was sent before, that nothing more will come. */
   quit(): void;
   /** Nothing more is taken from the peer. */

@@ -39,7 +39,9 @@ export type LifelineOutput =
   | { readonly type: 'stop-attempt' }
   | { readonly type: 'await-answers' }
   | { readonly type: 'disconnect'; readonly cause: RdmaError }
-  /** Ask the peer for a sign of life. */
+  /** Have the peer's device acknowledge something, unless something is under way. */
+  | { readonly type: 'beat' }
+  /** Ask the peer for a sign of life over the rendezvous. */
   | { readonly type: 'ask-peer' }
   /** Give the rendezvous up without a word. */
   | { readonly type: 'drop-rendezvous'; readonly silentMillis: number }

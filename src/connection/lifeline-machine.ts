@@ -51,6 +51,7 @@ export class LifelineMachine {
   #attemptedAt = 0;
   #heardAt = 0;
   #hasProgressed = false;
+  #hasSignOfLife = false;
 
   constructor(options: LifelineMachineOptions) {
     this.#options = options;
@@ -85,6 +86,12 @@ export class LifelineMachine {
   /** Something was completed or received. Costs nothing: it is called for every batch of packets. */
   progress(): void {
     this.#hasProgressed = true;
+    this.#hasSignOfLife = true;
+  }
+
+  /** Something came through that says nothing but that the peer is there. An end in which nothing else moves is none. */
+  signOfLife(): void {
+    this.#hasSignOfLife = true;
   }
 
   /** Something happened. `rendezvous`: how it is at present. */
@@ -107,6 +114,8 @@ export class LifelineMachine {
 
   #enter(now: number, rendezvous: RendezvousState): void {
     this.#course.enter(now, rendezvous);
+    if (this.#hasSignOfLife && this.isUp) this.#heardAt = now;
+    this.#hasSignOfLife = false;
     if (!this.#hasProgressed) return;
     this.#hasProgressed = false;
     this.#ending.noteProgress();
@@ -257,9 +266,19 @@ export class LifelineMachine {
     if (silentMillis > SILENT_INTERVALS * this.#options.limits.keepAliveMillis) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
     } else {
-      this.#course.do({ type: 'ask-peer' });
+      this.#sound(silentMillis);
       this.#setKeepAlive();
     }
+  }
+
+  /**
+   * Whatever came through since the last look was a sign of life. A message that holds nothing costs a tenth of a frame, and
+   * what answers it is a sign of life for both ends; the session is asked when that has got no answer for an interval.
+   */
+  #sound(silentMillis: number): void {
+    const { keepAliveMillis } = this.#options.limits;
+    if (silentMillis >= 2 * keepAliveMillis) this.#course.do({ type: 'ask-peer' });
+    else if (silentMillis >= keepAliveMillis) this.#course.do({ type: 'beat' });
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------

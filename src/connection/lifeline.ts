@@ -83,6 +83,7 @@ export class Lifeline {
     options.dataPath.listener = {
       onLinkFailure: (error) => this.#input({ type: 'link-failed', error }),
       onProgress: () => this.#machine.progress(),
+      onSignOfLife: () => this.#machine.signOfLife(),
       onProofSeen: (seen) => this.#onProofSeen?.(seen),
       onQuit: () => this.#input({ type: 'peer-quit' }),
       onQuitDone: () => this.#input({ type: 'quit-done' }),
@@ -201,6 +202,9 @@ export class Lifeline {
         break;
       case 'await-answers':
         void dataPath.answered().then(() => this.#input({ type: 'answered' }));
+        break;
+      case 'beat':
+        dataPath.beat();
         break;
       case 'ask-peer':
         rendezvous.ask();

@@ -98,22 +98,24 @@ export class MessageReceiver {
   }
 
   /**
-   * The receive `slot` holds a fragment of `length` bytes.
+   * The receive `slot` holds a fragment of `length` bytes. Returns whether it was a limit and nothing else.
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules, ERR_RDMA_INTEGRITY when a third party did.
    */
-  onFragment(slot: number, length: number): void {
+  onFragment(slot: number, length: number): boolean {
     const bytes = this.#mr?.bytes;
-    if (bytes === undefined) return;
+    if (bytes === undefined) return true;
     const at = slot * this.#options.slotBytes;
     const payload = this.#open(bytes.subarray(at, at + length));
     const header = readHeader(bytes, at, payload.length);
     if (header.sequence !== this.#nextSequence)
       throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
-    if (header.kind !== MessageKind.LIMIT) this.#takeIn(header, payload);
+    const isLimit = header.kind === MessageKind.LIMIT;
+    if (!isLimit) this.#takeIn(header, payload);
     this.#repost(slot);
     this.#options.onPeerLimit(header.limit);
     this.#options.onReceiveGiven();
+    return isLimit;
   }
 
   /** Where the program takes its messages from. */

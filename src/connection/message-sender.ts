@@ -189,12 +189,20 @@ export class MessageSender {
     const { ownSlots, window } = this.#options;
     const link = this.#link;
     if (link === null || serialDistance(window.told, window.limit) * 2 < ownSlots) return;
+    this.tellLimit();
+  }
+
+  /** Tells the peer how many fragments this side takes, whether that is news or not; returns whether it could. */
+  tellLimit(): boolean {
+    const link = this.#link;
+    if (link === null) return false;
     const place = this.#placeForNext();
-    if (place < 0) return;
+    if (place < 0) return false;
     const cut = this.#limitCut;
     cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
     cut.sequence = this.#nextSequence;
     this.#post(link, place, cut, false);
+    return true;
   }
 
   /** Sends what can be sent now. */

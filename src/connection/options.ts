@@ -68,7 +68,7 @@ export interface CommonOptions extends DataPathOptions {
    * Default 10000.
    */
   readonly recoveryMillis?: number;
-  /** A peer whose session is silent for three of these is taken for lost. 0 = never. Default 5000. */
+  /** A peer of which nothing was heard for three of these, by session or packets, is taken for lost. 0 = never. Default 5000. */
   readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
   readonly onStep?: (step: ConnectionStep) => void;

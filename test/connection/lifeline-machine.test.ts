@@ -296,7 +296,7 @@ test('an attempt is stopped when the time for recovery is over', () => {
 test('the time of an attempt is over with the attempt, whether it succeeds or fails', () => {
   const life = after(SITUATIONS['down meeting']?.() as Life, 'met');
   for (let i = 0; i < 12; i++) {
-    assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'ask-peer', `${life.now} ms`);
+    assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat', `${life.now} ms`);
     life.does('heard');
   }
   assert.equal(life.where(), 'up');
@@ -324,11 +324,34 @@ test('attempts are paused longer and longer, the first one not at all', () => {
   assert.deepEqual(pauses, [10, 20, 40, 80, 160, 200, 200, 200]);
 });
 
-test('a silent peer is asked, and given up after three intervals', () => {
+test('what comes through is a sign of life, so that nothing is sent for it', () => {
   const life = SITUATIONS['up']?.() as Life;
-  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'ask-peer');
+  for (let i = 0; i < 10; i++) {
+    life.machine.progress();
+    assert.equal(life.passes(KEEP_ALIVE_MILLIS), '');
+  }
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat');
+  life.machine.progress();
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'beat ask-peer');
+});
+
+test('a sign of life is no progress: an orderly end in which nothing else moves is cut short', () => {
+  for (const comes of ['signOfLife', 'progress'] as const) {
+    const life = after(SITUATIONS['up']?.() as Life, 'close');
+    let done = '';
+    for (let passed = 0; passed < 2 * QUIT_MILLIS; passed += KEEP_ALIVE_MILLIS / 2) {
+      life.machine[comes]();
+      done += life.passes(KEEP_ALIVE_MILLIS / 2);
+    }
+    assert.equal(done, comes === 'progress' ? '' : 'destroy');
+  }
+});
+
+test('a silent peer is asked over the link, then over the session, and given up after three intervals', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat');
   life.does('heard');
-  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'ask-peer ask-peer ask-peer');
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'beat ask-peer ask-peer');
   assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-rendezvous');
   life.rendezvous = 'lost';
   after(life, rendezvousEnded(fail('ERR_RDMA_TIMEOUT')));

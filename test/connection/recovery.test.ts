@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
@@ -324,19 +325,24 @@ test('when recovery takes too long, the connection ends with the reason and free
   await serverIsEmpty(rig.server);
 });
 
-test('a peer whose session is silent is found by the keep-alive, and found again when it wakes', async () => {
-  const limits = { keepAliveMillis: 40, recoveryMillis: 20_000 };
+test('a session that is silent for a while is no trouble while the link brings signs of life, and costs nothing', async () => {
+  const limits = { keepAliveMillis: 20, recoveryMillis: 20_000 };
   await using rig = await startRig(undefined, limits, limits);
   const client = new ServiceClient(rig.client);
   await client.welcome();
-  const reconnecting = once(rig.client, 'reconnecting');
+  let troubles = 0;
+  rig.client.on('reconnecting', () => troubles++);
   rig.tcp.isStalled = true;
-  const [cause] = await reconnecting;
-  assert.equal(cause.code, 'ERR_RDMA_TIMEOUT');
-  assert.match(cause.message, /silent for/);
-  rig.tcp.isStalled = false;
-  await once(rig.client, 'reconnected');
+  const packets = async (): Promise<number> => {
+    const { sent = 0, received = 0 } = (await rig.client.queryProgress()) ?? {};
+    return sent + received;
+  };
+  const before = await packets();
+  // Nobody sends anything but signs of life; those of one end are for both.
+  while ((await packets()) < before + 6) await sleep(20);
   assert.equal(Buffer.from(await client.echo('awake')).toString(), 'awake');
+  assert.equal(troubles, 0);
+  rig.tcp.isStalled = false;
 });
 
 test('a session with a wrong token is refused, and hurts nobody', async () => {

@@ -109,9 +109,53 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'ping-once',
       wrong: 'One ping is all.',
       file: 'connection/lifeline-machine',
-      find: `      this.#course.do({ type: 'ask-peer' });
+      find: `      this.#sound(silentMillis);
       this.#setKeepAlive();`,
-      replace: "      this.#course.do({ type: 'ask-peer' });",
+      replace: '      this.#sound(silentMillis);',
+    },
+    {
+      id: 'progress-not-heard',
+      wrong: 'What comes through of the data is no sign of life.',
+      file: 'connection/lifeline-machine',
+      find: 'if (this.#hasSignOfLife && this.isUp) this.#heardAt = now;',
+      replace: '',
+    },
+    {
+      id: 'session-never-asked',
+      wrong: 'A silent peer is not asked over the session.',
+      file: 'connection/lifeline-machine',
+      find: 'if (silentMillis >= 2 * keepAliveMillis) this',
+      replace: 'if (false) this',
+    },
+    {
+      id: 'beat-amid-work',
+      wrong: 'A message that holds nothing is sent also while something is under way.',
+      file: 'connection/data-path',
+      find: 'if (this.#link?.tracker.pending === 0) this.#isBeating',
+      replace: 'this.#isBeating',
+    },
+    {
+      id: 'sign-of-life-is-progress',
+      wrong: 'Signs of life put off the end in which nothing moves.',
+      file: 'connection/lifeline-machine',
+      find: `  signOfLife(): void {
+    this.#hasSignOfLife = true;`,
+      replace: `  signOfLife(): void {
+    this.#hasProgressed = true;`,
+    },
+    {
+      id: 'wheel-early',
+      wrong: 'A timer of the wheel is called in the tick before.',
+      file: 'connection/timer-wheel',
+      find: 'Math.ceil((now + delayMillis) / this.#tickMillis)',
+      replace: 'Math.floor((now + delayMillis) / this.#tickMillis)',
+    },
+    {
+      id: 'wheel-stops-all',
+      wrong: 'Stopping one timer of a tick stops all.',
+      file: 'connection/timer-wheel',
+      find: 'if (!tick.due.delete(due) || tick.due.size > 0) return;',
+      replace: 'if (!tick.due.delete(due)) return;',
     },
     {
       id: 'pong-to-lost',

@@ -1,0 +1,65 @@
+/** Timers that share a tick: none is early, none is lost, and few timers of Node run for thousands. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { TimerWheel } from '../../src/connection/timer-wheel.js';
+
+function wheelIn(t: TestContext): { wheel: TimerWheel; pass: (millis: number) => void; now: () => number } {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 3;
+  const wheel = new TimerWheel(50, () => now);
+  const pass = (millis: number): void => {
+    for (let i = 0; i < millis; i++) {
+      now++;
+      t.mock.timers.tick(1);
+    }
+  };
+  return { wheel, pass, now: () => now };
+}
+
+test('a timer is never early, and a tick late at most', (t) => {
+  const { wheel, pass, now } = wheelIn(t);
+  for (let delay = 0; delay < 200; delay += 7) {
+    const dueAt = now() + delay;
+    let calledAt = 0;
+    wheel.set(delay, () => {
+      calledAt = now();
+    });
+    pass(delay + 51);
+    assert.ok(calledAt >= dueAt && calledAt <= dueAt + 50, `${delay} ms: ${calledAt} of ${dueAt}`);
+  }
+  assert.equal(wheel.ticks, 0);
+});
+
+test('thousands that are due in turn share a few timers, and each is called once', (t) => {
+  const { wheel, pass } = wheelIn(t);
+  const calls = new Map<number, number>();
+  for (let i = 0; i < 5000; i++) {
+    wheel.set(1000 + (i % 1000), () => calls.set(i, (calls.get(i) ?? 0) + 1));
+  }
+  assert.ok(wheel.ticks <= 21, `${wheel.ticks}`);
+  pass(2100);
+  assert.equal(calls.size, 5000);
+  assert.ok([...calls.values()].every((count) => count === 1));
+});
+
+test('one that is stopped is not called, also by another of its tick; an empty tick has no timer', (t) => {
+  const { wheel, pass } = wheelIn(t);
+  const called: string[] = [];
+  let stopLater = (): void => undefined;
+  wheel.set(100, () => {
+    called.push('first');
+    stopLater();
+  });
+  stopLater = wheel.set(100, () => called.push('stopped by the first'));
+  wheel.set(100, () => called.push('last'));
+  const stop = wheel.set(500, () => called.push('stopped'));
+  assert.equal(wheel.ticks, 2);
+  stop();
+  stop();
+  assert.equal(wheel.ticks, 1);
+  pass(1000);
+  assert.deepEqual(called, ['first', 'last']);
+  // What was called cannot be stopped any more, and stopping it stops nobody else.
+  stopLater();
+  assert.equal(wheel.ticks, 0);
+});
