@@ -93,14 +93,18 @@ async function runClient(target: Target, flags: ConnectFlags, output: Output): P
   const connection = await untilSignal(signalled, (signal) => open(target, flags, output, signal));
   if (typeof connection === 'number') return connection;
   const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
+  const talk = { isBusy: false };
   const interrupted = signalled.then(async (signal) => {
+    // A person or a supervisor ends a client that rests like that; whoever has its commands cut off wants to know.
+    const isCutOff = flags.exec !== undefined || talk.isBusy;
     source.close();
     await closeSoon(connection);
-    // A person or a supervisor ends a client like that; a script whose commands were cut off wants to know.
-    return flags.exec === undefined ? ExitCode.OK : signalExitCode(signal);
+    return isCutOff ? signalExitCode(signal) : ExitCode.OK;
   });
   // What the end of the connection makes of the conversation is not what a signal means.
-  const talked = converse(connection, source, output).then((code) => (wasSignalled ? interrupted : code));
+  const talked = converse(connection, source, output, talk).then((code) =>
+    wasSignalled ? interrupted : code,
+  );
   const exitCode = await Promise.race([interrupted, talked]);
   source.close();
   await connection.close();
@@ -161,7 +165,12 @@ function withAdvice(error: unknown, devDir: string | undefined): unknown {
 }
 
 /** Welcome, then command after command; returns the exit code. */
-async function converse(connection: Connection, source: CommandSource, output: Output): Promise<number> {
+async function converse(
+  connection: Connection,
+  source: CommandSource,
+  output: Output,
+  talk: { isBusy: boolean },
+): Promise<number> {
   const client = new ServiceClient(connection);
   try {
     const welcome = await client.welcome();
@@ -189,10 +198,13 @@ async function converse(connection: Connection, source: CommandSource, output: O
     if (typeof next === 'object') return tellEnd(next.error, output);
     if (next === undefined) return ExitCode.OK;
     try {
+      talk.isBusy = true;
       if (!(await shell.run(parseCommand(next)))) return ExitCode.OK;
     } catch (error) {
       const exitCode = reportFailure(error, output);
       if (!source.interactive) return exitCode;
+    } finally {
+      talk.isBusy = false;
     }
   }
 }

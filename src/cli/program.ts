@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.js';
 import { certsCommand } from './certs.js';
 import { cmProbeCommand } from './cm-probe.js';
+import { completionCommand } from './completion.js';
 import { connectCommand } from './connect.js';
 import { cpCommand } from './cp.js';
 import { demoCommand } from './demo.js';
@@ -21,6 +22,7 @@ import { proxyCommand } from './proxy.js';
 import { rpingCommand } from './rping.js';
 import { serveCommand } from './serve.js';
 import { onOutputError } from './shutdown.js';
+import { statsCommand } from './stats.js';
 
 const EXAMPLES = `
 Examples:
@@ -66,6 +68,8 @@ function createProgram(): Command {
     proxyCommand(),
     cpCommand(),
     doctorCommand(),
+    statsCommand(),
+    completionCommand(() => program),
     benchCommand(),
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));

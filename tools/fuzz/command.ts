@@ -4,6 +4,7 @@
  * 1 when anything crashed, after saving the input and printing the command that replays it.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { ProgressLine } from '../../src/cli/progress-line.js';
 import { runTool } from '../command-line.js';
 import { type Crash, crashReport, describeCrash, saveInput } from './crash.js';
 import { type FuzzTotals, runFuzzer } from './fuzz-run.js';
@@ -27,11 +28,20 @@ export async function runCommand(catalogUrl: string): Promise<void> {
 async function fuzz(options: FuzzOptions, catalogUrl: string): Promise<number> {
   const startedAt = performance.now();
   say(`seed ${options.seed}\n`);
+  const progress = new ProgressLine('tried', options.count);
+  const counts = new Map<string, number>();
   const totals = await runFuzzer(options, catalogUrl, {
-    onProgress: (thread, target, count, corpus) =>
-      say(`thread ${thread}: ${target} ${count}, corpus ${corpus}\n`),
-    onCrash: (crash) => reportCrash(crash, options),
+    onProgress: (thread, target, count, corpus) => {
+      if (!process.stderr.isTTY) say(`thread ${thread}: ${target} ${count}, corpus ${corpus}\n`);
+      counts.set(`${thread} ${target}`, count);
+      progress.update([...counts.values()].reduce((sum, one) => sum + one, 0));
+    },
+    onCrash: (crash) => {
+      progress.end();
+      reportCrash(crash, options);
+    },
   });
+  progress.end();
   const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(1));
   return report(totals, options, seconds);
 }

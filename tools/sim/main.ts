@@ -2,7 +2,9 @@
  * `npm run sim`: runs seeds of the simulation of queue pairs, of connections, of communication managers, of rsockets or of NVMe hosts on worker threads, and
  * says which promises were broken and what no seed has reached. Exit code 1 for either; what was not reached is judged in long runs only.
  */
+
 import { Worker } from 'node:worker_threads';
+import { ProgressLine } from '../../src/cli/progress-line.js';
 import { runTool } from '../command-line.js';
 import { Marks } from './marks.js';
 import { COMMUNICATION_MANAGERS, CONNECTIONS, type Mode, NVME_HOSTS, QUEUE_PAIRS, RSOCKETS } from './mode.js';
@@ -33,6 +35,7 @@ function runAll(mode: Mode, options: Options, summary: Summary): Promise<void> {
   const total = options.last - options.first + 1;
   let next = options.first;
   let shownAt = Date.now();
+  const progress = new ProgressLine('seeds', total);
   const onReport = (report: Report): void => {
     summary.done++;
     summary.packets += report.packets;
@@ -46,7 +49,8 @@ function runAll(mode: Mode, options: Options, summary: Summary): Promise<void> {
           `\nseed ${report.seed}: ${report.failure}\n  replay: ${replay(mode, report.seed)}\n`,
         );
     }
-    if (Date.now() - shownAt < PROGRESS_MILLIS) return;
+    if (process.stderr.isTTY) progress.update(summary.done);
+    if (process.stderr.isTTY || Date.now() - shownAt < PROGRESS_MILLIS) return;
     shownAt = Date.now();
     process.stderr.write(`\r${summary.done} of ${total} seeds, ${summary.failures.length} failures `);
   };
@@ -61,7 +65,9 @@ function runAll(mode: Mode, options: Options, summary: Summary): Promise<void> {
           return;
         }
         void worker.terminate();
-        if (--running === 0) resolve();
+        if (--running > 0) return;
+        progress.end();
+        resolve();
       };
       worker.on('message', (report: Report) => {
         onReport(report);

@@ -20,7 +20,11 @@ export interface AutoSummary {
 }
 
 /** @throws RdmaError ERR_RDMA_PROTOCOL when something comes back changed; whatever ended the connection. */
-export async function autoRun(client: ServiceClient, count: number): Promise<AutoSummary> {
+export async function autoRun(
+  client: ServiceClient,
+  count: number,
+  onProgress: (operations: number) => void = () => {},
+): Promise<AutoSummary> {
   const bufferBytes = client.connection.remoteBuffer?.length ?? 0;
   if (bufferBytes === 0) throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', 'auto needs a server with a buffer');
   const counts = { send: 0, write: 0, read: 0 };
@@ -49,6 +53,7 @@ export async function autoRun(client: ServiceClient, count: number): Promise<Aut
     }
     counts[kind]++;
     durations.add(performance.now() - operationAt);
+    onProgress(i + 1);
   }
   return {
     operations: count,

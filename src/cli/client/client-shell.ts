@@ -5,6 +5,7 @@ import { cleanText } from '../../session/clean-text.js';
 import { usageError } from '../../verbs/errors.js';
 import { formatBytes, formatHex24, formatMillis, plural, shortHash } from '../format.js';
 import type { Output } from '../output.js';
+import { ProgressLine } from '../progress-line.js';
 import { type ServiceClient, sha256 } from '../service/message-service.js';
 import { rounded } from '../service.js';
 import { autoRun } from './auto-run.js';
@@ -126,7 +127,10 @@ export class ClientShell {
   }
 
   async #auto(count: number): Promise<void> {
-    const { millis, medianMillis, ...summary } = await autoRun(this.#client, count);
+    const progress = new ProgressLine('auto', count);
+    const { millis, medianMillis, ...summary } = await autoRun(this.#client, count, (done) =>
+      progress.update(done),
+    ).finally(() => progress.end());
     const times = { millis: rounded(millis), medianMillis: rounded(medianMillis) };
     this.#output.event({ event: 'auto', ...summary, ...times, verified: true });
     const { sends, writes, reads, bytes } = summary;

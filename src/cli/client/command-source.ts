@@ -43,8 +43,8 @@ class LineSource implements CommandSource {
       if (commands.length === 0 && interactive) reader.prompt();
       this.#wake();
     });
-    // Ctrl-C ends like the end of the input.
-    reader.on('SIGINT', () => reader.close());
+    // The terminal does not send it while a line is edited.
+    reader.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
     reader.on('close', () => {
       this.#ended = true;
       this.#wake();

@@ -5,7 +5,7 @@ import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, countArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
-import { showProgress } from './progress.js';
+import { ProgressLine } from '../progress-line.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
 const MAX_DEPTH = 1024;
@@ -39,7 +39,8 @@ const bench = (target: Target, nqn: string, flags: BenchFlags): Promise<void> =>
     const output = createOutput(flags.json === true);
     const begin = performance.now();
     const deadline = begin + flags.seconds * 1000;
-    const showTime = (): void => showProgress(performance.now() - begin, flags.seconds * 1000, output);
+    const progress = new ProgressLine(write ? 'writing' : 'reading', flags.seconds * 1000);
+    const showTime = (): void => progress.update(performance.now() - begin);
     const timer = setInterval(showTime, PROGRESS_MILLIS);
     let operations = 0;
     const count = (): void => void operations++;
@@ -49,7 +50,7 @@ const bench = (target: Target, nqn: string, flags: BenchFlags): Promise<void> =>
       );
     } finally {
       clearInterval(timer);
-      showTime();
+      progress.end();
     }
     const seconds = (performance.now() - begin) / 1000;
     const perSecond = operations / seconds;

@@ -5,8 +5,8 @@ import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
+import { ProgressLine } from '../progress-line.js';
 import { withFile } from './local-file.js';
-import { showProgress } from './progress.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
 /** Under way at a time. */
@@ -97,9 +97,14 @@ async function inPieces(
 ): Promise<void> {
   const output = createOutput(flags.json === true);
   const begin = performance.now();
-  for (let at = 0; at < length; at += PIECE_BYTES) {
-    await move(at, Math.min(PIECE_BYTES, length - at));
-    showProgress(Math.min(length, at + PIECE_BYTES), length, output);
+  const progress = new ProgressLine(what, length, { isBytes: true });
+  try {
+    for (let at = 0; at < length; at += PIECE_BYTES) {
+      await move(at, Math.min(PIECE_BYTES, length - at));
+      progress.update(Math.min(length, at + PIECE_BYTES));
+    }
+  } finally {
+    progress.end();
   }
   const seconds = (performance.now() - begin) / 1000;
   output.event({ event: 'result', bytes: length, seconds });
