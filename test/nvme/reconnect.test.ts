@@ -35,7 +35,7 @@ class Service implements AsyncDisposable {
   ): Promise<NvmeController> {
     const to = await placeOf(devices, this.target);
     const controller = await connectNvme({ device: devices.host, ...to, nqn: NQN, reconnect, ...options });
-    controller.on('reconnecting', () => this.events.push('reconnecting'));
+    controller.on('reconnecting', (reason) => this.events.push(reason));
     controller.on('reconnected', () => {
       this.events.push('reconnected');
       this.#back?.();
@@ -93,7 +93,7 @@ test('a host finds its disk again, and calls that came meanwhile are done then',
   await writing;
   assert.equal(await readBack(controller, 3 * BLOCK), 2);
   assert.ok(controller.isConnected);
-  assert.deepEqual(service.events, ['reconnecting', 'reconnected']);
+  assert.deepEqual(service.events, ['the target disconnected', 'reconnected']);
   await controller.namespace(1).flush();
   await controller.close();
   assert.equal(await controller.closed, 'this end closed it');

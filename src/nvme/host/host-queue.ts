@@ -29,6 +29,7 @@ import type { CommandBatch, CommandQueue, HostCommand } from './host-command.js'
 import { abortedError, lateError, lostError, unknownOutcome } from './host-errors.js';
 
 const POLLED_AT_ONCE = 32;
+const FLUSH_GRACE_MILLIS = 1000;
 
 interface Pending {
   readonly command: HostCommand;
@@ -72,6 +73,7 @@ export class HostQueue implements CommandQueue {
   #tellEnd: (reason: string) => void = () => {};
   #reason: string | undefined;
   #silencing: Promise<void> | undefined;
+  #flushTimer: NodeJS.Timeout | undefined;
 
   /** @throws RdmaError of `connect`. */
   static async open(device: Device, options: HostQueueOptions): Promise<HostQueue> {
@@ -245,7 +247,10 @@ export class HostQueue implements CommandQueue {
 
   #onCompletion({ status, opcode, wrId, byteLen }: WorkCompletion): void {
     if (this.#reason !== undefined) return;
-    if (status !== WcStatus.SUCCESS) this.#end(`a request failed with ${statusName(status)}`);
+    if (status === WcStatus.WR_FLUSH_ERR) {
+      // The queue pair was taken down, and who did that is about to be told.
+      this.#flushTimer ??= setTimeout(() => this.#end('its queue pair was taken down'), FLUSH_GRACE_MILLIS);
+    } else if (status !== WcStatus.SUCCESS) this.#end(`a request failed with ${statusName(status)}`);
     else if (opcode !== WcOpcode.RECV) this.#advance(this.#slots[wrId] as Slot);
     else if (byteLen !== RESPONSE_BYTES) this.#end(`the target sent a response of ${byteLen} bytes`);
     else this.#onResponse(wrId);
@@ -285,6 +290,7 @@ export class HostQueue implements CommandQueue {
   #end(reason: string): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
+    clearTimeout(this.#flushTimer);
     for (const pending of this.#waiting.splice(0))
       this.#finish(pending, () => pending.reject(lostError(reason)));
     for (const { pending } of this.#slots) {
