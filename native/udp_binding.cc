@@ -1,4 +1,5 @@
 // The functions of a UDP port; src/native/udp-addon.ts is their description. Ports are named by handles.
+#include <sched.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -206,6 +207,12 @@ napi_value Receive(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// Other work of this processor goes first: the kernel's own threads, which may hold what is looked for, and the peer.
+napi_value GiveWay(napi_env, napi_callback_info) {
+  sched_yield();
+  return nullptr;
+}
+
 // `performance.now()` as it was just before, in milliseconds.
 napi_value AlignClock(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
@@ -309,6 +316,7 @@ void RegisterUdp(napi_env env, napi_value exports) {
   SetFunction(env, exports, "alignClock", AlignClock, ports);
   SetFunction(env, exports, "setListening", SetListening, ports);
   SetFunction(env, exports, "flush", Flush, ports);
+  SetFunction(env, exports, "giveWay", GiveWay, ports);
   SetFunction(env, exports, "counters", GetCounters, ports);
 }
 

@@ -154,11 +154,11 @@ export class ByteStream extends Duplex {
     this.#pending = callback;
     const channel = this.#channel;
     if (channel === undefined) this.#begin = () => this._final(callback);
+    else if (this.#isEndDone) this.#answer(null);
     else if (this.#isClosed) this.#tellFault();
     else {
       this.#isFinal = true;
-      if (this.#isEndDone) this.#answer(null);
-      else this.#giveEnd(channel);
+      this.#giveEnd(channel);
     }
   }
 
@@ -253,7 +253,7 @@ export class ByteStream extends Duplex {
     const fault = this.#fault;
     if (fault === null) return;
     // Then the end of reading ends the stream, in order.
-    if (this.writableFinished && this.#hasEnd) return;
+    if ((this.writableFinished || this.#isEndDone) && this.#hasEnd) return;
     const isRead = this.readableEnded || (this.readableLength === 0 && !this.#hasEnd);
     const isNeverRead =
       this.readableFlowing === null && (this.readableLength === 0 || this.#pending !== null);

@@ -10,7 +10,7 @@ export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
 const DEFAULT_OPEN_STREAMS = 128;
-const DEFAULT_STREAM_WINDOW_BYTES = 512 * 1024;
+const DEFAULT_STREAM_WINDOW_BYTES = 1024 * 1024;
 
 /** What a peer may do by itself with memory of ours. */
 export interface MemoryRights {
@@ -22,7 +22,7 @@ export interface MemoryRights {
 export interface StreamOptions {
   /** Streams that the peer may have open; 0: it may open none. Default 128. */
   readonly open?: number;
-  /** Bytes of each stream that may wait to be read. Default 512 KiB. */
+  /** Bytes of each stream that may wait to be read. Default 1 MiB. */
   readonly windowBytes?: number;
 }
 

@@ -16,6 +16,7 @@ import { Deque } from './deque.js';
 import { ResetCode } from './reset-codes.js';
 import type { StreamPlane } from './stream-outlet.js';
 import type { StreamId } from './stream-table.js';
+import { weigh } from './young-weight.js';
 
 /** Longer chunks leave from the program's own memory. */
 const LONGEST_COPIED_BYTES = 64 * 1024;
@@ -23,6 +24,8 @@ const LONGEST_COPIED_BYTES = 64 * 1024;
 const SHORTEST_SPARE_BYTES = 16 * 1024;
 /** Bytes of copies that the peer does not have. */
 const MOST_COPIED_BYTES = 512 * 1024;
+
+const NO_SPARE = new WeakRef<Buffer[]>([]);
 
 export interface StreamChannelOptions {
   readonly id: StreamId;
@@ -55,12 +58,18 @@ export class StreamChannel implements ByteChannel {
   #isReadable = false;
   #fault: { readonly error: RdmaError; readonly isReset: boolean } | null = null;
   #isScheduled = false;
+  /** The program is done with it, and hears no more. */
+  #isGivenUp = false;
   #isOver = false;
   /** Copies that the peer does not have, and the sum of their lengths. */
   readonly #copies = new Deque<Buffer>();
   #copiedBytes = 0;
-  /** Copies that the peer has: their memory is used again, which spares the garbage collector half of its work. */
-  readonly #spare: Buffer[] = [];
+  /**
+   * Copies that the peer has: their memory is used again, which spares the garbage collector half of its work. A stream that rests
+   * does not hold them; they are there until V8 collects garbage.
+   */
+  #spare: Buffer[] | null = null;
+  #restingSpare = NO_SPARE;
   /** Chunks that wait for copies to arrive; the end, if it waits for them. */
   readonly #held = new Deque<Held>();
   #isEndHeld = false;
@@ -84,9 +93,8 @@ export class StreamChannel implements ByteChannel {
     if (copy === undefined) return;
     this.#copiedBytes -= copy.length;
     this.#piecesArrived++;
-    // What is kept for the next chunk while many are under way, is no burden on a stream that rests.
-    if (this.#copiedBytes === 0) this.#spare.length = 0;
-    else if (copy.length >= SHORTEST_SPARE_BYTES) this.#spare.push(copy);
+    if (copy.length >= SHORTEST_SPARE_BYTES) this.#spares().push(copy);
+    if (this.#copiedBytes === 0) this.#rest();
     if (this.#held.length > 0) this.#schedule();
   };
 
@@ -188,9 +196,13 @@ export class StreamChannel implements ByteChannel {
 
   #finish(fault: { readonly error: RdmaError; readonly isReset: boolean }): void {
     if (this.#isOver) return;
-    this.#fault = fault;
     this.#leave();
-    this.#schedule();
+    // What was answered before, the end of our direction maybe, is told before it.
+    queueMicrotask(() => {
+      if (this.#isGivenUp) return;
+      this.#fault = fault;
+      this.#schedule();
+    });
   }
 
   #resetWith(code: ResetCode): void {
@@ -198,6 +210,7 @@ export class StreamChannel implements ByteChannel {
     if (!this.#isOver) plane.resetStream(id, code);
     else if (this.#keptBytes > 0) plane.readStream(id, this.#keptBytes);
     this.#keptBytes = 0;
+    this.#isGivenUp = true;
     this.listener = null;
     this.#dones.takeAll();
     this.#held.takeAll();
@@ -227,13 +240,24 @@ export class StreamChannel implements ByteChannel {
   }
 
   #copyOf(data: Uint8Array): Buffer {
-    const spare = this.#spare.pop();
+    const spare = this.#spares().pop();
     const copy =
       spare === undefined || spare.length < data.length
-        ? Buffer.allocUnsafeSlow(data.length)
+        ? freshCopy(data.length)
         : spare.subarray(0, data.length);
     copy.set(data);
     return copy;
+  }
+
+  #spares(): Buffer[] {
+    this.#spare ??= this.#restingSpare.deref() ?? [];
+    return this.#spare;
+  }
+
+  #rest(): void {
+    const spare = this.#spare;
+    this.#spare = null;
+    if (spare !== null && spare !== this.#restingSpare.deref()) this.#restingSpare = new WeakRef(spare);
   }
 
   #giveEnd(): void {
@@ -322,6 +346,11 @@ export class StreamChannel implements ByteChannel {
     if (isReset) this.listener?.onReset(error);
     else this.listener?.onClosed(error);
   }
+}
+
+function freshCopy(length: number): Buffer {
+  weigh(length);
+  return Buffer.allocUnsafeSlow(length);
 }
 
 /** What becomes of a write that fails, the end of its stream tells. */

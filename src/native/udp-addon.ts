@@ -47,6 +47,8 @@ export interface UdpAddon {
   readonly send: () => void;
   /** Takes what is there, looking up to LOOKS times without waiting: RESULT is the number of records that were written. */
   readonly receive: () => void;
+  /** Lets other work of this processor go first. */
+  readonly giveWay: () => void;
   /**
    * `now` is `performance.now()`, read in the same expression. Of several calls the quickest decides what RECEIVED_AT
    * counts from: it is never ahead of that clock, and behind by no more than this call took.

@@ -107,6 +107,10 @@ export class Driver implements PortListener, Waiting {
     return this.#takeIn(1);
   }
 
+  giveWay(): void {
+    this.#port.giveWay?.();
+  }
+
   nextDeadline(): number {
     return this.#nic.nextDeadline();
   }

@@ -54,6 +54,7 @@ export class NativePort implements UdpPort {
   // The addon has so many functions that it is a dictionary, in which each use would look them up.
   readonly #sendBatch: () => void;
   readonly #receiveRecords: () => void;
+  readonly giveWay: () => void;
   // Numbers that begin as numbers stay small integers for compiled code.
   readonly #port: number = 0;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
@@ -91,6 +92,7 @@ export class NativePort implements UdpPort {
     this.#addon = addon;
     this.#sendBatch = addon.send;
     this.#receiveRecords = addon.receive;
+    this.giveWay = addon.giveWay;
     this.#call = new Int32Array(addon.call);
     this.#callDoubles = new Float64Array(addon.call);
     for (let i = 0; i < ALIGNMENTS; i++) addon.alignClock(performance.now());

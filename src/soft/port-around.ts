@@ -75,6 +75,10 @@ export class PortAround implements UdpPort, PortListener {
     this.#arrived.read(index, into);
   }
 
+  giveWay(): void {
+    this.inner.giveWay?.();
+  }
+
   wakeOnArrival(isOn: boolean): void {
     this.inner.wakeOnArrival(isOn);
   }

@@ -4,6 +4,9 @@
  * processes want the processor it sleeps at once: turning would keep it from them, and the peer may be among them. After
  * that a timer waits for the next deadline, if there is one.
  *
+ * Between two looks that find nothing other work of the processor goes first: the kernel delivers packets of the same host by a thread
+ * where there are many, and that waits for the processor on which a driver looks for them.
+ *
  * Invariant: an idle driver has no timer and no turn.
  */
 import { availableParallelism } from 'node:os';
@@ -32,6 +35,8 @@ export const nowMicros = (): number => performance.now() * 1000;
 export interface Waiting {
   /** Takes in what has arrived; returns whether anything had. */
   look(): boolean;
+  /** Other work of this processor goes first. */
+  giveWay(): void;
   /** When it is due, µs; Infinity = never. */
   nextDeadline(): number;
   /** The deadline has passed. */
@@ -98,6 +103,7 @@ export class Turning {
     while (now < endsAt) {
       hasReceived = waiting.look();
       if (hasReceived) break;
+      waiting.giveWay();
       const before = now;
       now = nowMicros();
       if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;

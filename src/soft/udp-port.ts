@@ -47,6 +47,11 @@ export interface UdpPort {
    */
   receive(looks: number): number;
   /**
+   * Nothing was there, and the owner will look again at once: other work of this processor goes first. Packets that come through
+   * the same host may wait for it: a kernel thread delivers them when there are many.
+   */
+  giveWay?(): void;
+  /**
    * Describes datagram `index` of the last `receive` in `into`, whose bytes are the port's own: valid until the next
    * `receive`.
    */

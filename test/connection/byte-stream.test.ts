@@ -241,6 +241,21 @@ test('When the channel has closed, a stream of which both directions are whole e
   assert.deepEqual(events, ['finish', 'end', 'close']);
 });
 
+test('When the channel closes right behind the answer to the end, before Node has heard of it, the stream ends in order', async () => {
+  const { stream, channel } = attached();
+  const events = eventsOf(stream);
+  stream.resume();
+  channel.peer.end(() => {});
+  channel.peer.deliver();
+  stream.end('last');
+  await turn();
+  channel.deliver();
+  channel.listener?.onClosed(new Error('over'));
+  await turn();
+  await turn();
+  assert.deepEqual(events, ['end', 'finish', 'close']);
+});
+
 test('When the channel has closed, a writer that never reads learns of it from its write', async () => {
   const { stream, channel } = attached();
   const events = eventsOf(stream);

@@ -18,3 +18,26 @@ test('whoever begins to listen after the stream was reset hears of it, once', as
   await turn();
   assert.deepEqual(heard, ['ERR_RDMA_CONNECTION_LOST']);
 });
+
+test('an end that the peer has is told before the close that came right behind it', async () => {
+  let answer = (): void => {};
+  const ending = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const plane = { endStream: () => ending } as unknown as StreamChannelOptions['plane'];
+  const channel = new StreamChannel({ id: 1, plane, onOver() {}, onSettled() {} });
+  const heard: string[] = [];
+  channel.listener = {
+    onReadable: () => heard.push('readable'),
+    onClosed: () => heard.push('closed'),
+    onReset: () => heard.push('reset'),
+  };
+  channel.end(() => heard.push('ended'));
+  // Completions are taken in a tick, and ticks come before the promises that are settled there.
+  process.nextTick(() => {
+    answer();
+    channel.onClosed(new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed'));
+  });
+  await turn();
+  assert.deepEqual(heard, ['ended', 'closed']);
+});
