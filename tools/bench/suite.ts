@@ -37,8 +37,8 @@ export const createSuite = (context: SuiteContext): Benchmark[] => [
   bandwidth(context, 'read-bw', 'read'),
   bandwidth(context, 'send-bw', 'send'),
   streamBandwidth(context),
-  http(context, 'stream-http-64', SMALL_BYTES, { count: 4000, batch: 20, warmup: 4000 }),
-  http(context, 'stream-http-1m', MIB, { count: 200, batch: 4, warmup: 200 }),
+  http(context, 'stream-http-64', SMALL_BYTES, { count: 4000, batch: 20, warmup: 8000 }),
+  http(context, 'stream-http-1m', MIB, { count: 400, batch: 4, warmup: 800 }),
   messageRate(context),
   serverCost(context),
   connecting(context),
@@ -104,7 +104,7 @@ function bandwidth(context: SuiteContext, name: string, workload: 'write' | 'rea
 }
 
 function streamBandwidth(context: SuiteContext): Benchmark {
-  const chunks = { bytes: 64 * 1024, count: 3000, warmup: 1000 };
+  const chunks = { bytes: 64 * 1024, count: 6000, warmup: 6000 };
   return {
     name: 'stream-bw',
     title: 'a stream of 64 KiB chunks, one way, with the drain of each',

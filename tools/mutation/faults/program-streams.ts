@@ -14,11 +14,26 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
     'test/connection/byte-stream',
     'test/connection/byte-queue',
     'test/connection/stream-access',
+    'test/connection/stream-channel',
     'test/connection/connection-streams',
     'test/connection/streams-recovery',
     'test/connection/plane-port',
   ],
   [
+    {
+      id: 'close-before-answers',
+      wrong: 'A stream hears of the close of its connection before it hears that the peer has its end.',
+      file: CHANNEL,
+      find: '    queueMicrotask(() => {\n      if (this.#isGivenUp) return;\n      this.#fault = fault;\n      this.#schedule();\n    });\n',
+      replace: '    this.#fault = fault;\n    this.#schedule();\n',
+    },
+    {
+      id: 'duplex-end-counts-late',
+      wrong: 'A stream that both sides have ended fails when its channel closes before Node has heard of it.',
+      file: BYTES,
+      find: '(this.writableFinished || this.#isEndDone) && this.#hasEnd',
+      replace: 'this.writableFinished && this.#hasEnd',
+    },
     {
       id: 'duplex-write-done-early',
       wrong: 'Several chunks are done when the first one is.',
