@@ -25,6 +25,8 @@ FdWatcher* FdWatcher::Start(napi_env env, int fd, napi_value callback, Drain dra
     return nullptr;
   }
   watcher->poll_.data = watcher;
+  // Whoever made it holds the process, or does not.
+  uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll_));
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, watcher, &watcher->hook_);
   uv_poll_start(&watcher->poll_, UV_READABLE,
                 [](uv_poll_t* poll, int, int) { static_cast<FdWatcher*>(poll->data)->OnReadable(); });

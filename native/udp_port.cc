@@ -43,6 +43,8 @@ int UdpPort::Start(const Address& address, const Memory& memory, napi_value on_r
   const int failure = uv_poll_init(loop, &poll_, socket_.fd());
   if (failure != 0) return -failure;
   poll_.data = this;
+  // The device holds the process, or does not.
+  uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   // From here on the event loop knows the handle, and it has to be closed in order.
   napi_add_async_cleanup_hook(env_, OnEnvironmentEnd, this, &hook_);
   Watch();

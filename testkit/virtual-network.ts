@@ -192,6 +192,10 @@ export class VirtualPort implements UdpPort {
 
   wakeOnArrival(): void {}
 
+  ref(): void {}
+
+  unref(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {

@@ -305,6 +305,10 @@ export class VirtualSocket extends Duplex {
     return this;
   }
 
+  unref(): this {
+    return this;
+  }
+
   getPeerX509Certificate(): VirtualCertificate | undefined {
     return this.#peerName === null ? undefined : new VirtualCertificate(hostCertificate(this.#peerName));
   }
@@ -414,6 +418,10 @@ export class RawSocket extends EventEmitter {
     this.#secure = secure;
   }
 
+  unref(): this {
+    return this;
+  }
+
   destroy(): void {
     this.#secure.on('error', () => undefined);
     this.#secure.destroy();
@@ -449,6 +457,10 @@ export class VirtualTlsServer extends EventEmitter {
 
   address(): { address: string; port: number; family: string } {
     return { address: this.#place.host, port: this.#place.port, family: 'IPv4' };
+  }
+
+  unref(): this {
+    return this;
   }
 
   setSecureContext(): void {}

@@ -50,15 +50,10 @@ export class ByteStream extends Duplex {
   #bytesRead = 0;
   #bytesWritten = 0;
 
-  readonly #onDone = (): void => {
-    if (--this.#unanswered === 0) this.#answer(null);
-  };
-
-  readonly #onEndDone = (): void => {
-    this.#isEndDone = true;
-    // Else `_final` comes later: Node has not heard yet that the last write is done.
-    if (this.#unanswered === 0 && this.#isFinal) this.#answer(null);
-  };
+  /** How often it was renewed: what a channel of before answers is of no interest. */
+  #life = 0;
+  #onDone = this.#doneOf(0);
+  #onEndDone = this.#endDoneOf(0);
 
   constructor(options: ByteStreamOptions = {}) {
     super(given(options));
@@ -89,7 +84,7 @@ export class ByteStream extends Duplex {
     return { bytes, end: this.writableEnded && !this.#isEndGiven };
   }
 
-  /** From now on bytes go through `channel`; called once. A stream that is destroyed closes it. */
+  /** From now on bytes go through `channel`; called once in a life. A stream that is destroyed closes it. */
   attach(channel: ByteChannel): void {
     if (this.destroyed) {
       channel.close(this.errored);
@@ -101,6 +96,23 @@ export class ByteStream extends Duplex {
     this.#begin = null;
     begin?.();
     this.#take();
+  }
+
+  /** Makes a stream that has closed one that never had a channel. For subclasses whose Node can do so. */
+  protected renew(): void {
+    const life = ++this.#life;
+    this.#onDone = this.#doneOf(life);
+    this.#onEndDone = this.#endDoneOf(life);
+    this.#channel = undefined;
+    this.#unanswered = 0;
+    this.#isEndGiven = false;
+    this.#isEndDone = false;
+    this.#wantsBytes = false;
+    this.#hasEnd = false;
+    this.#isClosed = false;
+    this.#isFinal = false;
+    this.#bytesRead = 0;
+    this.#bytesWritten = 0;
   }
 
   override read(size?: number): unknown {
@@ -174,6 +186,21 @@ export class ByteStream extends Duplex {
     // an error when there is none: an error would count as one of the stream.
     this.#answer(error);
     callback(error);
+  }
+
+  #doneOf(life: number): () => void {
+    return () => {
+      if (life === this.#life && --this.#unanswered === 0) this.#answer(null);
+    };
+  }
+
+  #endDoneOf(life: number): () => void {
+    return () => {
+      if (life !== this.#life) return;
+      this.#isEndDone = true;
+      // Else `_final` comes later: Node has not heard yet that the last write is done.
+      if (this.#unanswered === 0 && this.#isFinal) this.#answer(null);
+    };
   }
 
   #listener(): ByteChannelListener {

@@ -1,5 +1,6 @@
 /** The client: connects to a server, verifies it, and brings a connection up. */
 import { openDevice } from '../open-device.js';
+import { ProcessHold } from '../process-hold.js';
 import type { ClientCredentials } from '../session/client-credentials.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
@@ -62,10 +63,12 @@ async function open(
   };
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
   reporter.report(StepName.TLS, { peer: hostPort(channel.remoteAddress, channel.remotePort) });
+  const hold = new ProcessHold();
+  channel.unref();
   let owned: Device | undefined;
   try {
     if (typeof options.device !== 'object') {
-      owned = await openDevice(options.device, { near: channel.localAddress });
+      owned = (await openDevice(options.device, { near: channel.localAddress })).unref();
     }
     const device = owned ?? (options.device as Device);
     const dataPath = new DataPath(device, limits, reporter, options.revealPsns ?? false);
@@ -80,11 +83,13 @@ async function open(
     // While the device was opened.
     if (signal?.aborted === true) throw aborted(signal);
     await establish(lifeline, signal);
-    const connection = new Connection(id, lifeline, dataPath, limits, diagnostics.note(id));
+    const owner = { hold, note: diagnostics.note(id) };
+    const connection = new Connection(id, lifeline, dataPath, limits, owner);
     return withInsides(connection, { lifeline, dataPath });
   } catch (error) {
     await channel.close();
     await owned?.close();
+    hold.end();
     throw error;
   }
 }
@@ -99,6 +104,7 @@ async function resume(token: string | undefined, target: TlsClientOptions): Prom
     );
   }
   const channel = await connectTls({ ...target, wasAccepted: true });
+  channel.unref();
   channel.send({ type: 'resume', token });
   return new TlsRendezvous(channel);
 }

@@ -12,11 +12,12 @@ export interface Clock {
 const COARSE_MILLIS = 1000;
 const wheel = new TimerWheel(50);
 
+/** Its timers do not keep the process alive: connections do. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   setTimer(delayMillis, expired) {
     if (delayMillis >= COARSE_MILLIS) return wheel.set(delayMillis, expired);
-    const timer = setTimeout(expired, delayMillis);
+    const timer = setTimeout(expired, delayMillis).unref();
     return () => clearTimeout(timer);
   },
 };

@@ -7,6 +7,7 @@
  * frees everything in order; every promise that it gave out settles; the device stays open.
  */
 import { EventEmitter } from 'node:events';
+import type { ProcessHold } from '../process-hold.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import type { RdmaError } from '../verbs/errors.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
@@ -62,6 +63,12 @@ export interface ConnectionEvents {
 /** `state`: `RTS`, `ERR`, … */
 export type ConnectionQueuePair = QueuePairStatus;
 
+/** What whoever makes a connection has for it: what keeps the process alive, and who watches. */
+export interface ConnectionOwner {
+  readonly hold: ProcessHold;
+  readonly note?: ConnectionNote | undefined;
+}
+
 export class Connection
   extends EventEmitter<ConnectionEvents>
   implements AsyncIterable<Message>, AsyncDisposable
@@ -84,17 +91,19 @@ export class Connection
   readonly #grants: GrantAccess;
   readonly #streams: StreamAccess;
   readonly #note: ConnectionNote | undefined;
+  readonly #hold: ProcessHold;
   #recoveries = 0;
 
-  /** Made by `connect` and `listen`; the lifeline must be up. */
+  /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */
   constructor(
     id: number,
     lifeline: Lifeline,
     plane: ProgramPlane,
     { sendQueueBytes }: Pick<SendLimits, 'sendQueueBytes'>,
-    note?: ConnectionNote,
+    { hold, note }: ConnectionOwner,
   ) {
     super();
+    this.#hold = hold;
     this.id = id;
     this.#note = note;
     this.peer = lifeline.rendezvous.peer;
@@ -132,7 +141,10 @@ export class Connection
       onGrantEnded: (id, reason) => this.#grants.onEnded(id, reason),
       ...this.#streams.listener,
     };
-    void lifeline.closed.then((error) => this.emit('closed', error));
+    void lifeline.closed.then((error) => {
+      hold.end();
+      this.emit('closed', error);
+    });
   }
 
   /** Whether messages and one-sided access are sealed. */
@@ -303,9 +315,10 @@ export class Connection
   /**
    * Ends the connection in order: what was sent before arrives, the peer is told, everything is freed. A recovery that
    * is under way gets its time first. Reads and writes that have not ended are not waited for: await them before.
-   * Idempotent.
+   * The process stays until it is done. Idempotent.
    */
   close(): Promise<void> {
+    this.#hold.ref();
     if (!this.#lifeline.isEnding) this.#streams.close();
     return this.#lifeline.close();
   }
@@ -318,6 +331,21 @@ export class Connection
   abort(error: RdmaError): void {
     checkReason(error);
     this.#lifeline.abort(error);
+  }
+
+  /**
+   * Keeps the process alive while it is open, which it does unless `unref` was called last. A device that the program opened does so,
+   * too.
+   */
+  ref(): this {
+    this.#hold.ref();
+    return this;
+  }
+
+  /** Lets the process end though it is open. The peer then sees it fail, as when the process is killed. */
+  unref(): this {
+    this.#hold.unref();
+    return this;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

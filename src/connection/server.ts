@@ -7,6 +7,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { openDevice } from '../open-device.js';
+import { ProcessHold } from '../process-hold.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { shownIdentity } from '../session/peer-identity.js';
@@ -67,7 +68,9 @@ export async function listen(options: ListenOptions, handler: ConnectionHandler)
   const slots = options.slots ?? DEFAULT_SLOTS;
   const host = options.host ?? '127.0.0.1';
   const owned =
-    typeof options.device === 'object' ? undefined : await openDevice(options.device, { near: host });
+    typeof options.device === 'object'
+      ? undefined
+      : (await openDevice(options.device, { near: host })).unref();
   const device = owned ?? (options.device as Device);
   try {
     return await Server.start(options, handler, device, owned !== undefined, new Slots(slots));
@@ -91,6 +94,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #admission: Admission;
   readonly #audit: Audit;
   readonly #diagnostics: Diagnostics;
+  /** From `listen` on. */
+  readonly #hold = new ProcessHold(false);
   #address = { host: '', port: 0 };
   #lastId = 0;
   #closing: Promise<void> | undefined;
@@ -104,7 +109,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   ): Promise<Server> {
     const server = new Server(options, handler, device, ownsDevice, slots);
     const address = { host: options.host ?? '127.0.0.1', port: options.port ?? DEFAULT_PORT };
-    const bound = await server.#tls.listen(address);
+    server.#tls.unref();
+    const bound = await server.#listen(address);
     server.#address = { host: bound.address, port: bound.port };
     return server;
   }
@@ -196,9 +202,10 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
    * Stops accepting, lets handlers finish what has arrived, ends every connection in order, frees everything, and closes
    * the device if it opened it. Handlers have half of `graceMillis`, and connections the other half for their end; what takes
    * longer is ended at once. By default an end has as long as it has without the server: longer than a queue pair takes to
-   * notice that its path is dead (5.3 s in all with the default `path`). Idempotent.
+   * notice that its path is dead (5.3 s in all with the default `path`). The process stays until it is done. Idempotent.
    */
   close(graceMillis = 2 * recoveryLimits(this.#options).quitMillis): Promise<void> {
+    this.#hold.ref();
     this.#closing ??= this.#close(graceMillis);
     return this.#closing;
   }
@@ -210,8 +217,30 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     }
   }
 
+  /** Keeps the process alive while it listens, which it does unless `unref` was called last; each connection does by itself. */
+  ref(): this {
+    this.#hold.ref();
+    return this;
+  }
+
+  /** Lets the process end though it listens. */
+  unref(): this {
+    this.#hold.unref();
+    return this;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #listen(address: { host: string; port: number }): ReturnType<TlsServer['listen']> {
+    this.#hold.ref();
+    try {
+      return await this.#tls.listen(address);
+    } catch (error) {
+      this.#hold.end();
+      throw error;
+    }
   }
 
   /** First handlers get no more messages and come to their end; then connections end in order; then they just end. */
@@ -228,9 +257,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     clearTimeout(late);
     clearTimeout(tooLate);
     if (this.#ownsDevice) await this.device.close();
+    this.#hold.end();
   }
 
   #onChannel(channel: ControlChannel): void {
+    channel.unref();
     const client = this.#receive(channel).finally(() => this.#clients.delete(client));
     this.#clients.add(client);
   }
@@ -324,7 +355,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       return;
     }
     const id = reporter.connection;
-    const made = new Connection(id, lifeline, dataPath, limits, this.#diagnostics.note(id));
+    const owner = { hold: new ProcessHold(), note: this.#diagnostics.note(id) };
+    const made = new Connection(id, lifeline, dataPath, limits, owner);
     const connection = withInsides(made, { lifeline, dataPath });
     this.#auditLife(connection, admitted);
     this.#diagnostics.admitted(connection);

@@ -3,7 +3,7 @@
  * so that what they send leaves together as well.
  *
  * Invariants: none is called early, nor later than a tick, as far as the event loop lets it; each is called once or not at
- * all; one that throws takes no other with it.
+ * all; one that throws takes no other with it. They do not keep the process alive.
  */
 import { tell } from '../verbs/listeners.js';
 
@@ -48,7 +48,7 @@ export class TimerWheel {
 
   #begin(number: number, now: number): Tick {
     const delayMillis = Math.ceil(number * this.#tickMillis - now);
-    const tick = { timer: setTimeout(() => this.#end(number), delayMillis), due: new Set<Due>() };
+    const tick = { timer: setTimeout(() => this.#end(number), delayMillis).unref(), due: new Set<Due>() };
     this.#ticks.set(number, tick);
     return tick;
   }

@@ -7,6 +7,7 @@
  */
 
 import type { VerbsAddon } from '../native/verbs-addon.js';
+import { ProcessHold } from '../process-hold.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
@@ -53,6 +54,7 @@ export class IbverbsDevice implements VerbsContext {
   readonly #handle: number;
   readonly #facts: DeviceFacts;
   readonly #life: ObjectLife;
+  readonly #hold = new ProcessHold();
   readonly #listeners = new Listeners<AsyncEvent>();
   #manager: Promise<RdmacmManager> | undefined;
 
@@ -190,6 +192,16 @@ export class IbverbsDevice implements VerbsContext {
     return portCounters(this.name);
   }
 
+  ref(): this {
+    this.#hold.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#hold.unref();
+    return this;
+  }
+
   /** Packets of an RNIC are not captured here. */
   annotate(_text: string): void {}
 
@@ -200,6 +212,7 @@ export class IbverbsDevice implements VerbsContext {
     await this.#life.close(async () => {
       await (await this.#openManager())?.close();
       await this.destroy(this.#handle, this.name);
+      this.#hold.end();
     });
   }
 

@@ -2,7 +2,8 @@
  * Devices that sockets without a connection beneath share: one for all that name the same. It is opened for the first of them, and
  * closed soon after the last.
  *
- * Invariant: a device that the program opened itself stays open.
+ * Invariants: a device that the program opened itself stays open; those that are opened here keep no process alive, because the
+ * sockets do.
  */
 import { openDevice } from '../open-device.js';
 import type { Device } from '../verbs/device.js';
@@ -43,7 +44,7 @@ export async function leaseDevice(named: Device | string): Promise<DeviceLease> 
 
 async function opened(name: string): Promise<Device> {
   await closing.get(name);
-  return openDevice(name);
+  return (await openDevice(name)).unref();
 }
 
 function leave(name: string, entry: Shared): void {
@@ -54,7 +55,7 @@ function leave(name: string, entry: Shared): void {
       if (closing.get(name) === closed) closing.delete(name);
     });
     closing.set(name, closed);
-  }, LINGER_MILLIS);
+  }, LINGER_MILLIS).unref();
 }
 
 /** What keeps a device from closing, whoever opens it next will hear of. */

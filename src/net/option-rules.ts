@@ -133,9 +133,12 @@ export function checkSocket(options: unknown): asserts options is SocketOptions 
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_NOT_SUPPORTED; ERR_RDMA_INVALID_STATE. */
-export function checkConnect(options: SocketConnectOptions, wasUsed: boolean): void {
-  if (wasUsed) {
-    throw new RdmaError('ERR_RDMA_INVALID_STATE', 'a socket of queuepair/net connects once: make a new one');
+export function checkConnect(options: SocketConnectOptions, isFree: boolean): void {
+  if (!isFree) {
+    throw new RdmaError(
+      'ERR_RDMA_INVALID_STATE',
+      'the socket is connected, or was until now: make a new one, or wait for its close',
+    );
   }
   refuseWhatThereIsNot(options);
   const { cert, key } = options;

@@ -4,9 +4,10 @@
  *
  * Invariants: what the program wrote before it destroyed its socket still goes out, as long as the peer takes something of it every
  * `STALL_MILLIS`; a peer that sends to a socket that is gone, or keeps its own direction open for longer than `PARTING_MILLIS` after
- * it has our end, is reset; the channel below is closed once.
+ * it has our end, is reset; the channel below is closed once. The process stays until then.
  */
 import type { ByteChannel, ByteChannelListener } from '../connection/byte-channel.js';
+import { ProcessHold } from '../process-hold.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { TransportStream } from './transport.js';
 
@@ -26,6 +27,8 @@ export class PartingChannel implements ByteChannel {
   #isClosed = false;
   #wantsReset = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Of a socket that is destroyed. */
+  #hold: ProcessHold | undefined;
 
   constructor(stream: TransportStream) {
     this.#stream = stream;
@@ -81,6 +84,7 @@ export class PartingChannel implements ByteChannel {
       onReset: () => this.#close(null),
     };
     this.#isParting = true;
+    this.#hold = new ProcessHold();
     if (this.#isFinished) this.#awaitPeer();
     else this.#awaitArrival();
     if (!this.#isEnded) this.end(() => {});
@@ -121,6 +125,7 @@ export class PartingChannel implements ByteChannel {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    this.#hold?.end();
     this.#inner.listener = null;
     this.#inner.close(this.#endingWith(error));
     this.#stream.release();

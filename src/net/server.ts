@@ -5,6 +5,7 @@
  * and every socket that it took has closed. A stream beyond `maxConnections` is reset, and told by `drop`.
  */
 import { EventEmitter } from 'node:events';
+import { ProcessHold } from '../process-hold.js';
 import { RdmaError } from '../verbs/errors.js';
 import { type AddressInfo, addressInfo, familyOf } from './addresses.js';
 import { listenArguments } from './arguments.js';
@@ -44,6 +45,7 @@ interface Course {
   isFreed: boolean;
   /** Takes back what waits for a signal. */
   onOver: () => void;
+  readonly hold: ProcessHold;
 }
 
 export class Server extends EventEmitter<ServerEvents> implements AsyncDisposable {
@@ -55,6 +57,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #options: ServerOptions;
   readonly #sockets = new Set<Socket>();
   #course: Course | undefined;
+  #isReferenced = true;
 
   constructor(options: ServerOptions, onConnection?: (socket: Socket) => void) {
     super();
@@ -89,7 +92,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once');
     }
     if (listener !== undefined) this.once('listening', listener);
-    const course: Course = { transport: undefined, isClosing: false, isFreed: false, onOver() {} };
+    const hold = new ProcessHold(this.#isReferenced);
+    const course: Course = { transport: undefined, isClosing: false, isFreed: false, onOver() {}, hold };
     this.#course = course;
     this.#closeOn(options.signal, course);
     void this.#listen(options, course);
@@ -119,11 +123,17 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     return this;
   }
 
+  /** Keeps the process alive while it listens, which it does unless `unref` was called last. */
   ref(): this {
+    this.#isReferenced = true;
+    this.#course?.hold.ref();
     return this;
   }
 
+  /** Lets the process end though it listens. Its sockets go by themselves. */
   unref(): this {
+    this.#isReferenced = false;
+    this.#course?.hold.unref();
     return this;
   }
 
@@ -150,6 +160,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   /** It listens no more, or never did. */
   #leave(course: Course): void {
     course.onOver();
+    course.hold.end();
     this.#course = undefined;
   }
 
@@ -220,6 +231,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     if (course === undefined || !course.isClosing || course.isFreed) return;
     if (course.transport === undefined || this.#sockets.size > 0) return;
     course.isFreed = true;
+    course.hold.ref();
     await course.transport.close();
     this.#leave(course);
     this.#tell('close');

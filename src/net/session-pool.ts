@@ -4,7 +4,8 @@
  *
  * Invariants: a connection that is not up (it recovers, ends or has ended) is given to nobody, so that a socket that connects hears
  * whether anybody is there; a socket that gives up while the connection is made disturbs no other, and when all have given up, so
- * does the attempt; each lease is given back once.
+ * does the attempt; each lease is given back once. Connections keep no process alive, because their sockets do; those that have no
+ * sockets end in order before the process does.
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -28,27 +29,43 @@ export interface Lease {
 export class SessionPool {
   /** By what their sockets have in common: those that new sockets get. */
   readonly #sessions = new Map<string, SharedSession>();
-  /** Also those that were replaced, which their sockets may still use. */
+  /** Also those that were replaced, which their sockets may still use, and those of one socket alone. */
   readonly #all = new Set<SharedSession>();
+  #watchesForExit = false;
 
   /** @throws RdmaError of `connect`. */
   async lease(target: ConnectTarget, settings: ClientSettings, isOwn: boolean): Promise<Lease> {
-    if (isOwn) return new SharedSession(target, settings).lease(target.signal);
+    this.#watchForExit();
+    if (isOwn) return this.#begin(target, settings).lease(target.signal);
     const key = keyOf(target, settings);
     const known = this.#sessions.get(key);
     if (known?.isUsable === true) return known.lease(target.signal);
-    const session: SharedSession = new SharedSession(target, settings, () => {
-      this.#all.delete(session);
+    const session = this.#begin(target, settings, () => {
       if (this.#sessions.get(key) === session) this.#sessions.delete(key);
     });
     this.#sessions.set(key, session);
-    this.#all.add(session);
     return session.lease(target.signal);
   }
 
   /** Ends the connections that have no sockets and wait for the next one; resolves when they are gone. */
   async closeIdle(): Promise<void> {
     await Promise.all([...this.#all].map((session) => session.closeIdle()));
+  }
+
+  #begin(target: ConnectTarget, settings: ClientSettings, onOver: () => void = () => {}): SharedSession {
+    const session: SharedSession = new SharedSession(target, settings, () => {
+      this.#all.delete(session);
+      onOver();
+    });
+    this.#all.add(session);
+    return session;
+  }
+
+  /** The process would end: those that wait for a socket are of no use any more, and their servers hear of it. */
+  #watchForExit(): void {
+    if (this.#watchesForExit) return;
+    this.#watchesForExit = true;
+    process.on('beforeExit', () => void this.closeIdle());
   }
 }
 
@@ -63,7 +80,7 @@ class SharedSession {
   /** The connection has failed and tries to recover: nobody knows whether the peer is there. */
   #isRecovering = false;
 
-  constructor(target: ConnectTarget, settings: ClientSettings, onOver: () => void = () => {}) {
+  constructor(target: ConnectTarget, settings: ClientSettings, onOver: () => void) {
     this.#onOver = onOver;
     this.#connecting = connectToOneOf(target, settings, this.#attempt.signal);
     this.#connecting.then(
@@ -126,7 +143,7 @@ class SharedSession {
     this.#linger = setTimeout(() => {
       this.#end();
       void connection?.close();
-    }, LINGER_MILLIS);
+    }, LINGER_MILLIS).unref();
   }
 
   #end(): void {
@@ -147,7 +164,7 @@ async function connectToOneOf(
   let last: unknown;
   for (const address of addresses) {
     try {
-      return await connect({ ...options, host: address });
+      return (await connect({ ...options, host: address })).unref();
     } catch (error) {
       last = error;
       if (!(error instanceof RdmaError && isNobodyThere(error))) throw error;

@@ -61,6 +61,7 @@ export class SessionTransport implements Transport {
         port: target.port,
       },
       async (connection) => {
+        connection.unref();
         if (isStopped) return;
         takeChannels(connection, (channel) =>
           listener.onStream({ channel, ...endsOf(connection), release: () => {} }),
@@ -68,6 +69,7 @@ export class SessionTransport implements Transport {
         await connection.closed;
       },
     );
+    server.unref();
     return {
       address: { address: server.address.host, port: server.address.port },
       stop: () => {

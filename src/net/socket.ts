@@ -7,6 +7,7 @@
  */
 import { isIP } from 'node:net';
 import { ByteStream } from '../connection/byte-stream.js';
+import { ProcessHold } from '../process-hold.js';
 import { MAX_MILLIS } from '../verbs/option-check.js';
 import { type AddressInfo, addressesOf, addressInfo, familyOf } from './addresses.js';
 import { type ConnectArguments, connectArguments } from './arguments.js';
@@ -27,6 +28,11 @@ const DEFAULT_KEEP_ALIVE_MILLIS = 60_000;
 
 type Callback = (error?: Error | null) => void;
 
+/** By what sockets of node:net connect again themselves; it is in every stream. */
+interface Renewable {
+  _undestroy(): void;
+}
+
 export class Socket extends ByteStream {
   /** The server that took it; `null` for a socket that connects by itself. */
   server: unknown = null;
@@ -46,6 +52,11 @@ export class Socket extends ByteStream {
   /** Bytes of the write that is under way: once there is a channel, they are given to it and still wait. */
   #underWay = 0;
   #isAttached = false;
+  /** `close` was told. */
+  #isOver = false;
+  #isReferenced = true;
+  /** Of one that is open or connects. */
+  #hold: ProcessHold | undefined;
   /** Has destroyed the socket if it aborted. */
   readonly #signal: AbortSignal | undefined;
   /** What `connect` goes by where it is not told otherwise. */
@@ -70,6 +81,7 @@ export class Socket extends ByteStream {
   ): Socket {
     const socket = new Socket(options);
     socket.#onClose = onClose;
+    socket.#hold = new ProcessHold();
     if (isPaused) socket.pause();
     socket.#take(stream);
     socket.#attach();
@@ -139,7 +151,7 @@ export class Socket extends ByteStream {
   /**
    * Connects, as `socket.connect` of node:net does; the listener is called when it is connected. Failures are told by `error`.
    *
-   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT; ERR_RDMA_INVALID_STATE for a socket that has connected before.
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT; ERR_RDMA_INVALID_STATE for a socket that is connected, or connects, or has not closed yet.
    */
   connect(options: SocketConnectOptions, onConnect?: () => void): this;
   connect(port: number, host?: string, onConnect?: () => void): this;
@@ -147,16 +159,17 @@ export class Socket extends ByteStream {
   connect(...given: ConnectArguments): this {
     const { options: told, listener } = connectArguments(given);
     const options = { ...this.#defaults, ...told };
-    const wasUsed = this.#attempt !== undefined || this.#channel !== undefined;
-    const isAborted = !wasUsed && this.#signal?.aborted === true;
-    checkConnect(options, wasUsed || (this.destroyed && !isAborted));
+    const isAborted = this.#isIdle() && !this.#isOver && this.#signal?.aborted === true;
+    checkConnect(options, this.#isOver || this.#isNew() || isAborted);
     // The error of the signal is under way.
     if (isAborted) return this;
+    if (this.#isOver) this.#begin();
     if (listener !== undefined) this.once('connect', listener);
     if (options.timeout) this.setTimeout(options.timeout);
     if (options.keepAlive === true) this.setKeepAlive(true, options.keepAliveInitialDelay);
     const attempt = new AbortController();
     this.#attempt = attempt;
+    this.#hold = new ProcessHold(this.#isReferenced);
     void this.#connect(options, attempt.signal);
     return this;
   }
@@ -188,11 +201,17 @@ export class Socket extends ByteStream {
     return this;
   }
 
+  /** Keeps the process alive while it is open or connects, which it does unless `unref` was called last. */
   ref(): this {
+    this.#isReferenced = true;
+    this.#hold?.ref();
     return this;
   }
 
+  /** Lets the process end though it is open. */
   unref(): this {
+    this.#isReferenced = false;
+    this.#hold?.unref();
     return this;
   }
 
@@ -221,7 +240,10 @@ export class Socket extends ByteStream {
 
   override emit(event: string | symbol, ...values: unknown[]): boolean {
     if (event !== 'close') return super.emit(event, ...values);
+    this.#isOver = true;
+    this.#hold?.end();
     this.#onClose?.();
+    this.#onClose = undefined;
     return super.emit('close', this.errored !== null);
   }
 
@@ -250,6 +272,28 @@ export class Socket extends ByteStream {
 
   protected override told(error: Error): Error {
     return netError(error, { syscall: 'read' });
+  }
+
+  /** Nobody has used it yet. */
+  #isNew(): boolean {
+    return this.#isIdle() && !this.destroyed;
+  }
+
+  /** After `close` it is as it was when it was made, but for its listeners and settings. What nobody read is gone. */
+  #begin(): void {
+    while (this.readableLength > 0) {
+      if (this.read(Math.min(this.readableLength, this.readableHighWaterMark)) === null) break;
+    }
+    this.renew();
+    (this as unknown as Renewable)._undestroy();
+    this.#isOver = false;
+    this.#channel = undefined;
+    this.#isAttached = false;
+    this.#underWay = 0;
+    this.#iomap = undefined;
+    this.#keepAlive = undefined;
+    this.#local = undefined;
+    this.#remote = undefined;
   }
 
   /** Nobody has asked it to connect. */

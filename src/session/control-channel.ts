@@ -117,6 +117,11 @@ export class ControlChannel implements AsyncDisposable {
     this.#sessions++;
   }
 
+  /** Keeps the process alive no more: its owner does, if anybody. */
+  unref(): void {
+    this.#socket.unref();
+  }
+
   /** A session is established: the deadline of the handshake no longer applies. */
   handshakeDone(): void {
     this.#deadline.disarm();

@@ -1,7 +1,8 @@
 /**
  * One deadline for everything until a session is established: it starts with the TCP connection and covers TLS, PSNs,
  * parameters and transitions alike, so that a peer who is slow in each step in turn gains nothing. What expiry does
- * changes on the way (first a bare socket must go, later a channel); the clock never starts again.
+ * changes on the way (first a bare socket must go, later a channel); the clock never starts again. It keeps no process alive: the
+ * socket does.
  */
 
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
@@ -15,7 +16,7 @@ export class HandshakeDeadline {
   constructor(totalMillis: number, onExpired: () => void) {
     this.totalMillis = totalMillis;
     this.onExpired = onExpired;
-    this.#timer = setTimeout(() => this.onExpired(), totalMillis);
+    this.#timer = setTimeout(() => this.onExpired(), totalMillis).unref();
   }
 
   disarm(): void {

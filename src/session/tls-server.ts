@@ -76,6 +76,7 @@ export class TlsServer implements AsyncDisposable {
   readonly #pending = new Set<PendingHandshake>();
   readonly #pendingByRaw = new WeakMap<object, PendingHandshake>();
   #closing: Promise<void> | undefined;
+  #isReferenced = true;
 
   constructor(options: TlsServerOptions) {
     this.#options = options;
@@ -146,6 +147,13 @@ export class TlsServer implements AsyncDisposable {
     }
   }
 
+  /** Neither it nor what is in TLS keeps the process alive from now on; channels have an `unref` of their own. */
+  unref(): void {
+    this.#isReferenced = false;
+    this.#server.unref();
+    for (const { raw } of this.#pending) raw.unref();
+  }
+
   /** Stops listening, drops what is in TLS, says `bye` on every channel, and resolves when all are gone. Idempotent. */
   close(reason?: string): Promise<void> {
     this.#closing ??= this.#close(reason);
@@ -167,6 +175,7 @@ export class TlsServer implements AsyncDisposable {
     // A peer that has reset the connection by now has no address any more.
     const address = raw.remoteAddress ?? '';
     const refusal = this.#gate.enter(address);
+    if (!this.#isReferenced) raw.unref();
     raw.once('close', () => this.#gate.leave(address));
     if (refusal === undefined) this.#makeRoom();
     const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;

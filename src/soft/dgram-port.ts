@@ -120,6 +120,14 @@ export class DgramPort implements UdpPort {
 
   annotate(): void {}
 
+  ref(): void {
+    if (this.#closing === null) this.#socket.ref();
+  }
+
+  unref(): void {
+    if (this.#closing === null) this.#socket.unref();
+  }
+
   counters(): Readonly<Record<string, number>> {
     return { portSendErrors: this.#sendErrors, portIgnoredDatagrams: this.#ignored };
   }

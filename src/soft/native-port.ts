@@ -20,6 +20,7 @@ import {
   SLOT_BYTES,
   SLOT_RECORDS,
 } from '../native/udp-addon.js';
+import { ProcessHold } from '../process-hold.js';
 import type { Datagram } from '../roce/datagram.js';
 import type { Flow } from '../roce/flow.js';
 import type { Region } from '../roce/memory/region.js';
@@ -57,6 +58,7 @@ export class NativePort implements UdpPort {
   readonly giveWay: () => void;
   // Numbers that begin as numbers stay small integers for compiled code.
   readonly #port: number = 0;
+  readonly #hold: ProcessHold;
   readonly #ring = new Uint8Array(SLOTS * SLOT_BYTES);
   readonly #records = new Int32Array(SLOTS * SLOT_RECORDS * INTS);
   /** Shared by all ports of this thread: what a call leaves there is read at once. */
@@ -106,6 +108,7 @@ export class NativePort implements UdpPort {
     copyAddress(address, this.address);
     this.address.port = fields[ADDRESS_INTS - 1] as number;
     this.link = new LinkWatch(formatIp(address));
+    this.#hold = new ProcessHold();
   }
 
   get writable(): boolean {
@@ -191,8 +194,17 @@ export class NativePort implements UdpPort {
     };
   }
 
+  ref(): void {
+    this.#hold.ref();
+  }
+
+  unref(): void {
+    this.#hold.unref();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
+    this.#hold.end();
     // What is held back is sent if there is room now; the protocol repeats it otherwise.
     this.#addon.flush(this.#port);
     this.#finalCounters = this.counters();

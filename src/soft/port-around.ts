@@ -95,6 +95,14 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.counters();
   }
 
+  ref(): void {
+    this.inner.ref();
+  }
+
+  unref(): void {
+    this.inner.unref();
+  }
+
   close(): Promise<void> {
     return this.inner.close();
   }

@@ -166,6 +166,16 @@ export class SoftDevice implements PdHost {
     };
   }
 
+  ref(): this {
+    this.#port.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#port.unref();
+    return this;
+  }
+
   annotate(text: string): void {
     this.#port.annotate(text);
   }

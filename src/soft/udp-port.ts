@@ -71,6 +71,9 @@ export interface UdpPort {
   annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */
   counters(): Readonly<Record<string, number>>;
+  /** An open port keeps the process alive, unless `unref` was called last. Idempotent both. */
+  ref(): void;
+  unref(): void;
   /** Idempotent; after it nothing is told, and `receive` finds nothing. */
   close(): Promise<void>;
 }

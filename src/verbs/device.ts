@@ -127,6 +127,9 @@ export interface Device extends AsyncDisposable {
   census(): DeviceCensus;
   /** Counters by name: packets, bytes, retransmissions, and one per reason for which a packet was dropped. */
   counters(): Readonly<Record<string, number>>;
+  /** A device that is open keeps the process alive, unless `unref` was called last. Idempotent both. */
+  ref(): this;
+  unref(): this;
   /** Adds a comment to the packet capture that the device writes, if it does. */
   annotate(text: string): void;
   /** @throws RdmaError ERR_RDMA_IN_USE while protection domains, queues, channels or connections of rdma_cm are open. Idempotent. */

@@ -15,6 +15,7 @@ import type { Rendezvous } from '../../src/connection/rendezvous.js';
 import type { Server } from '../../src/connection/server.js';
 import { StepReporter } from '../../src/connection/steps.js';
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
+import { ProcessHold } from '../../src/process-hold.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
@@ -57,7 +58,7 @@ async function startRig(options: Partial<ConnectOptions> = {}): Promise<Rig> {
     },
   });
   await lifeline.establish();
-  const client = new Connection(1, lifeline, port.plane, limits);
+  const client = new Connection(1, lifeline, port.plane, limits, { hold: new ProcessHold(false) });
   const [served] = await arrived;
   return {
     server,

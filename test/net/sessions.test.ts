@@ -181,6 +181,22 @@ test('a server that is full is ECONNREFUSED, and the cause says why', async () =
   await closing(server);
 });
 
+test('a socket that connects again has nothing left of what was not read before', async () => {
+  const server = await listening();
+  server.on('connection', (socket) => socket.on('error', () => {}).end('x'.repeat(200_000)));
+  const socket = dial(portOf(server));
+  await once(socket, 'readable');
+  assert.ok(socket.readableLength > 0);
+  socket.destroy();
+  assert.throws(() => socket.connect(portOf(server)), { code: 'ERR_RDMA_INVALID_STATE' });
+  await once(socket, 'close');
+  socket.connect({ port: portOf(server), host: '127.0.0.1', ca: caPem, device: FREE_DEVICE });
+  let bytes = 0;
+  for await (const chunk of socket) bytes += chunk.length;
+  assert.equal(bytes, 200_000);
+  await closing(server);
+});
+
 test('a certificate that is not trusted is ERR_RDMA_TLS, for which TCP has no word', async () => {
   const server = await listening();
   const socket = connect({ port: portOf(server), host: '127.0.0.1', device: FREE_DEVICE });
@@ -251,7 +267,7 @@ test('what is not offered, and what is wrong, is refused with a sentence', async
   const server = await listening();
   const socket = dial(portOf(server));
   await once(socket, 'connect');
-  refused(() => socket.connect({ port: 1 }), 'ERR_RDMA_INVALID_STATE', /connects once/);
+  refused(() => socket.connect({ port: 1 }), 'ERR_RDMA_INVALID_STATE', /wait for its close/);
   socket.destroy();
   await closing(server);
 });

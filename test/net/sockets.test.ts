@@ -102,6 +102,37 @@ const CONNECTING: readonly Row[] = [
     },
   ],
   [
+    'a socket that has closed connects again, in its listener of close at the earliest, as if it were new',
+    async (world) => {
+      let count = 0;
+      const server = await listening(world, (socket) => socket.end(`number ${++count}`));
+      const target = { port: portOf(server), host: '127.0.0.1', ...world.clientOptions };
+      const client = world.net.connect(target).setEncoding('utf8');
+      client.write('hello');
+      const told: string[] = [];
+      client.on('data', (text) => told.push(String(text))).on('end', () => told.push('end'));
+      await new Promise<void>((resolve) => {
+        client.once('close', () => {
+          client.connect(target);
+          resolve();
+        });
+      });
+      assert.deepEqual([client.connecting, client.destroyed], [true, false]);
+      assert.deepEqual([client.bytesRead, client.bytesWritten], [0, 0]);
+      await once(client, 'close');
+      assert.deepEqual(told, ['number 1', 'end', 'number 2', 'end']);
+      assert.equal(client.bytesRead, 8);
+      client.connect(target);
+      await once(client, 'connect');
+      const failing = failure(client);
+      client.destroy(new Error('enough'));
+      assert.equal((await failing).message, 'enough');
+      if (!client.closed) await once(client, 'close');
+      assert.equal(client.listenerCount('connect'), 0);
+      await closing(server);
+    },
+  ],
+  [
     'a socket that nobody connected has no addresses, and state open as both its sides are',
     async ({ net }) => {
       const socket = new net.Socket();

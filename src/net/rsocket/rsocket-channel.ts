@@ -7,6 +7,7 @@
  */
 import type { CmConnection, CmEnding } from '../../cm/cm-connection.js';
 import type { ByteChannel, ByteChannelListener } from '../../connection/byte-channel.js';
+import { ProcessHold } from '../../process-hold.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { tell } from '../../verbs/listeners.js';
 import { WcOpcode, type WorkCompletion } from '../../verbs/work-completion.js';
@@ -59,6 +60,8 @@ export class RsocketChannel implements ByteChannel {
   #lastWordTimer: NodeJS.Timeout | undefined;
   #keepAliveTimer: NodeJS.Timeout | undefined;
   #tellClosed: () => void = () => {};
+  /** From `close` on: the peer is to hear of it. */
+  readonly #hold = new ProcessHold(false);
 
   constructor(memory: RsocketMemory, peer: RsocketTerms, connection: CmConnection, faults: FaultCounts) {
     this.#memory = memory;
@@ -107,6 +110,7 @@ export class RsocketChannel implements ByteChannel {
   close(error: Error | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#hold.ref();
     this.listener = null;
     clearInterval(this.#keepAliveTimer);
     if ((error !== null || !this.#wantsEnd) && !this.#machine.isOver) {
@@ -284,6 +288,7 @@ export class RsocketChannel implements ByteChannel {
     this.iomap.fail(lost(host, ending, failure));
     if (!isWhole && fault === undefined) this.#tellClosedOnce(lost(host, ending, failure));
     await this.#memory.endpoint.close().catch(() => {});
+    this.#hold.end();
     this.#tellClosed();
   }
 }

@@ -38,8 +38,8 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'duplex-write-done-early',
       wrong: 'Several chunks are done when the first one is.',
       file: BYTES,
-      find: 'if (--this.#unanswered === 0) this.#answer(null);',
-      replace: 'this.#answer(null);',
+      find: 'if (life === this.#life && --this.#unanswered === 0) this.#answer(null);',
+      replace: 'if (life === this.#life) this.#answer(null);',
     },
     {
       id: 'duplex-takes-unwanted',

@@ -37,6 +37,10 @@ export class MemorySocket extends Duplex {
     return this;
   }
 
+  unref(): this {
+    return this;
+  }
+
   /** As of one TLS connection: it depends on label and context alone. */
   exportKeyingMaterial(lengthBytes: number, label: string, context: Buffer): Buffer {
     const hash = createHash('sha512').update(label).update('\0').update(context).digest();

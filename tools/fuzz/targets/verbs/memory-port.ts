@@ -82,6 +82,10 @@ export class MemoryPort implements UdpPort {
 
   wakeOnArrival(): void {}
 
+  ref(): void {}
+
+  unref(): void {}
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {
