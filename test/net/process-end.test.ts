@@ -79,7 +79,7 @@ const PROCESSES: readonly Row[] = [
   ],
 ];
 
-testRows(PROCESSES);
+testRows('process-end', PROCESSES);
 
 const { caPem, server: certificates } = await testCertificates();
 const MODULES = join(packageRoot(), 'build', 'src');

@@ -262,7 +262,7 @@ const LIMITS: readonly Row[] = [
   ],
 ];
 
-testRows([...LISTENING, ...CLOSING, ...LIMITS]);
+testRows('servers', [...LISTENING, ...CLOSING, ...LIMITS]);
 
 function count(server: Server): Promise<number> {
   return new Promise((resolve, reject) =>
