@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { loadAddon } from '../../src/native/addon.js';
 
+const addon = loadAddon();
 const MAIN = fileURLToPath(new URL('../../tools/chaos/main.js', import.meta.url));
 
 async function chaos(...args: string[]): Promise<{ code: number | null; lines: string[]; stderr: string }> {
@@ -34,6 +36,19 @@ test('faults of every cheap kind lose, double, reorder and leak nothing', async 
   assert.ok(details.messages > 100, `${details.messages} messages`);
   assert.ok(details.streams > 10, `${details.streams} streams`);
   assert.equal(details.corrupted, 0);
+});
+
+test('packets through memory lose, double, reorder and leak nothing either', {
+  skip: typeof addon === 'string' ? addon : false,
+}, async () => {
+  const kinds = 'fail-queue-pairs,cut-session,kill-client,lose-packets';
+  const { code, lines, stderr } = await chaos(...['--faults', '8', '--only', kinds, '--io', 'shm', '--json']);
+  assert.equal(code, 0, stderr);
+  assert.equal(
+    lines.at(-1),
+    JSON.stringify({ faults: 8, lost: 0, duplicated: 0, reordered: 0, leaked: 0 }),
+    stderr,
+  );
 });
 
 test('wrong usage exits with 2 and says what is right', async () => {

@@ -23,7 +23,7 @@ const RETRY_MILLIS = 20;
 const SLOTS = 32;
 
 const setup = JSON.parse(process.argv[2] ?? '') as Setup;
-const fragile = await FragileDevice.open('soft:127.0.0.1?port=0', setup.seed);
+const fragile = await FragileDevice.open(setup.device, setup.seed);
 const traffics = new Set<Traffic>();
 let finishing = false;
 

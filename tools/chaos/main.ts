@@ -29,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
   say(`seed ${options.seed}\n`);
   try {
     await loadOrCreateDevCertificates(join(certificates, 'certs'));
-    return await run(options, new World(join(certificates, 'certs'), options.seed));
+    return await run(options, new World(join(certificates, 'certs'), options));
   } finally {
     rmSync(certificates, { recursive: true, force: true });
   }

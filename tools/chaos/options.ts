@@ -1,6 +1,6 @@
 /** The command line of `npm run chaos`. */
 import { parseArgs } from 'node:util';
-import { integerOption, namesOption, seedOption } from '../command-line.js';
+import { integerOption, namesOption, seedOption, WrongUsage } from '../command-line.js';
 import { FAULTS, type FaultName } from './faults.js';
 
 export interface ChaosOptions {
@@ -9,9 +9,11 @@ export interface ChaosOptions {
   readonly json: boolean;
   /** Only these; empty = all. */
   readonly only: readonly FaultName[];
+  /** Option `io` of the devices; `undefined` = they choose. */
+  readonly io: string | undefined;
 }
 
-export const USAGE = `usage: npm run chaos -- [--faults N] [--seed N] [--only NAME,…] [--json]
+export const USAGE = `usage: npm run chaos -- [--faults N] [--seed N] [--only NAME,…] [--io KIND] [--json]
 
 A server and three clients as processes of their own, with messages and streams flowing both ways and RDMA writes and
 reads in between, while faults strike one after the other, sometimes two at once.
@@ -19,8 +21,11 @@ reads in between, while faults strike one after the other, sometimes two at once
   --faults N     how many; default 1000
   --seed N       which faults, when and for how long; default: a random one, which is printed
   --only NAMES   only these: ${Object.keys(FAULTS).join(', ')}
+  --io KIND      what carries the packets: native, shm or dgram; default: what devices choose
   --json         one JSON object a line on standard output
 `;
+
+const KINDS: readonly string[] = ['native', 'shm', 'dgram'];
 
 /** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): ChaosOptions {
@@ -30,10 +35,15 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
       faults: { type: 'string', default: '1000' },
       seed: { type: 'string' },
       only: { type: 'string', multiple: true },
+      io: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   });
   const only = namesOption(values.only, Object.keys(FAULTS), 'fault') as readonly FaultName[];
   const faults = integerOption('faults', values.faults, 1);
-  return { faults, seed: seedOption(values.seed), json: values.json, only };
+  const { json, io } = values;
+  if (io !== undefined && !KINDS.includes(io)) {
+    throw new WrongUsage(`--io must be ${KINDS.join(', ')}, not '${io}'`);
+  }
+  return { faults, seed: seedOption(values.seed), json, only, io };
 }

@@ -53,4 +53,5 @@ export interface Setup {
   readonly incarnation: number;
   readonly certificates: string;
   readonly seed: number;
+  readonly device: string;
 }

@@ -1,8 +1,10 @@
 /** The processes of a chaos run, the proxies between them, and the ledger that they fill. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 import { Actor } from './actor.js';
 import { Ledger } from './ledger.js';
+import type { ChaosOptions } from './options.js';
 import type { Report } from './protocol.js';
 
 export const CLIENTS = 3;
@@ -21,13 +23,15 @@ export class World {
   readonly clients: Actor[] = [];
   readonly proxies: TcpCutter[] = [];
   server!: Actor;
+  readonly #device: string;
   #port = 0;
   #incarnation = 1;
   #replacing: Promise<void> = Promise.resolve();
 
-  constructor(certificates: string, seed: number) {
+  constructor(certificates: string, { seed, io }: Pick<ChaosOptions, 'seed' | 'io'>) {
     this.certificates = certificates;
     this.seed = seed;
+    this.#device = `soft:127.0.0.1?port=0${io === undefined ? '' : `&io=${io}`}`;
   }
 
   async start(): Promise<void> {
@@ -134,7 +138,7 @@ export class World {
   }
 
   #setup(role: 'server' | 'client', client: number) {
-    return { role, client, certificates: this.certificates, seed: this.seed };
+    return { role, client, certificates: this.certificates, seed: this.seed, device: this.#device };
   }
 
   #onReport(side: 'server' | 'client', report: Report): void {
