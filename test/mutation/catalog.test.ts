@@ -1,14 +1,12 @@
 /** The planted faults fit the sources as they are; whether they are noticed takes `npm run mutate` to say. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { TARGETS } from '../../tools/fuzz/targets.js';
 import { FAULTS } from '../../tools/mutation/catalog.js';
 import { ROOMS } from '../../tools/mutation/fault.js';
 import { testFiles } from '../../tools/mutation/judge.js';
-import { plant, toJavaScript } from '../../tools/mutation/plant.js';
+import { codeWith } from '../../tools/mutation/plant.js';
 import { packageRoot } from '../tooling/temporary-project.js';
 
 const BUILD = fileURLToPath(new URL('../../', import.meta.url));
@@ -17,7 +15,7 @@ test('every fault fits its source once, and what comes out is JavaScript', async
   const problems: string[] = [];
   for (const fault of FAULTS) {
     try {
-      await toJavaScript(plant(fault, readFileSync(join(packageRoot(), 'src', `${fault.file}.ts`), 'utf8')));
+      await codeWith(fault, packageRoot());
     } catch (error) {
       problems.push((error as Error).message);
     }

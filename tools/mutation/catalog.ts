@@ -17,6 +17,7 @@ import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
+import { RING_FAULTS } from './faults/rings.js';
 import { RSOCKET_FAULTS } from './faults/rsocket.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
 import { SESSION_FAULTS } from './faults/session.js';
@@ -33,6 +34,7 @@ export const FAULTS: readonly Fault[] = [
   ...CM_FAULTS,
   ...MEETING_FAULTS,
   ...SOFT_FAULTS,
+  ...RING_FAULTS,
   ...RDMACM_FAULTS,
   ...CONNECTION_FAULTS,
   ...MESSAGE_FAULTS,

@@ -28,7 +28,7 @@ export interface Fault {
   readonly room: Room;
   /** What the code does wrong. */
   readonly wrong: string;
-  /** Under src/, without extension. */
+  /** Under src/, without extension; or a file of the addon, as `native/NAME.cc`. */
   readonly file: string;
   /** Text that stands exactly once in the file. */
   readonly find: string;

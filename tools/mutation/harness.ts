@@ -6,12 +6,10 @@
  * - A fault is noticed when a judge objects, and not when a judge only ran out of time. Before that counts, the fault is tried
  *   once more, with nothing else running.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { BuildCopy } from './build-copy.js';
 import type { Fault, Judge } from './fault.js';
 import { askJudge, type Verdict } from './judge.js';
-import { plant, toJavaScript } from './plant.js';
+import { codeWith } from './plant.js';
 
 export interface HarnessOptions {
   /** The folder that has src/ with the sources and build/ with the code. */
@@ -73,7 +71,7 @@ const NOTHING = 'nothing objected';
 
 async function mutate(fault: Fault, root: string): Promise<string> {
   try {
-    return await toJavaScript(plant(fault, readFileSync(join(root, 'src', `${fault.file}.ts`), 'utf8')));
+    return await codeWith(fault, root);
   } catch (error) {
     throw new CannotJudge(`${fault.id}: ${(error as Error).message}`);
   }

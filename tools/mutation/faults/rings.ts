@@ -1,0 +1,107 @@
+/** Faults of the rings through which ports of one host exchange packets. */
+import { faultsOf } from '../fault-list.js';
+
+export const RING_FAULTS = faultsOf(
+  'soft',
+  ['test/native/rings'],
+  [
+    {
+      id: 'ring-never-wanted',
+      wrong: 'A device with io=shm offers no rings.',
+      file: 'soft/native-port',
+      find: "kind === 'shm' ? 1 : 0",
+      replace: "kind === 'shm' ? 0 : 0",
+    },
+    {
+      id: 'ring-of-any-user',
+      wrong: 'A process of another user gets a ring.',
+      file: 'native/ring_hub.cc',
+      find: 'return peer.uid == geteuid() && peer.uid != kNobody;',
+      replace: 'return true;',
+    },
+    {
+      id: 'ring-address-believed',
+      wrong: 'The address of a peer is believed as it says it.',
+      file: 'native/ring_hub.cc',
+      find: 'if (!IsSame(FromSockaddr(name), claimed)) return false;',
+      replace: '',
+    },
+    {
+      id: 'ring-of-a-foreign-address',
+      wrong: 'An address counts as one of this host because a socket is bound to it.',
+      file: 'native/ring_hub.cc',
+      find: 'return probe.Open(any_port) == 0;',
+      replace: 'return true;',
+    },
+    {
+      id: 'ring-that-shrinks',
+      wrong: 'Memory is mapped that its owner can shrink.',
+      file: 'native/ring.cc',
+      find: 'if (seals < 0 || (seals & kSeals) != kSeals) return nullptr;',
+      replace: 'if (seals < 0) return nullptr;',
+    },
+    {
+      id: 'ring-too-small',
+      wrong: 'Memory is mapped that is smaller than a ring.',
+      file: 'native/ring.cc',
+      find: ' || facts.st_size != kFileBytes',
+      replace: '',
+    },
+    {
+      id: 'ring-length-believed',
+      wrong: 'The reader takes packets of any length.',
+      file: 'native/ring.cc',
+      find: 'entry.length == 0 || entry.length > kRingPacketBytes || EntryBytes(entry.length) > there',
+      replace: 'entry.length == 0',
+    },
+    {
+      id: 'ring-position-believed',
+      wrong: 'The reader goes on where more was written than the ring holds.',
+      file: 'native/ring.cc',
+      find: 'if (there > kRingBytes || there % kAlignment != 0) Fail();',
+      replace: '',
+    },
+    {
+      id: 'ring-overwritten',
+      wrong: 'The writer writes over packets that were not taken.',
+      file: 'native/ring.cc',
+      find: 'return written_ - taken_ + needed <= kRingBytes;',
+      replace: 'return written_ - taken_ + needed <= 2 * kRingBytes;',
+    },
+    {
+      id: 'ring-overtakes',
+      wrong: 'Packets of a ring overtake those that left by UDP before.',
+      file: 'native/receive_ring.cc',
+      find: 'if (count > 0) return count;\n      ring.is_started = true;',
+      replace: 'if (count < 0) return count;\n      ring.is_started = true;',
+    },
+    {
+      id: 'ring-sleeper-forgotten',
+      wrong: 'A reader that sleeps is not told apart from one that is awake.',
+      file: 'native/ring_waker.cc',
+      find: 'hub_->SetSleeping(true);',
+      replace: 'hub_->SetSleeping(false);',
+    },
+    {
+      id: 'ring-last-packets-lost',
+      wrong: 'What a peer left in its ring is lost when it is gone.',
+      file: 'native/ring_hub.cc',
+      find: 'return ring->has_ended && !ring->reader.HasNews();',
+      replace: 'return ring->has_ended;',
+    },
+    {
+      id: 'ring-kept-after-fault',
+      wrong: 'A ring whose writer broke the rules goes on.',
+      file: 'native/ring_hub.cc',
+      find: 'if (!ring->reader.has_fault()) return',
+      replace: 'if (true) return',
+    },
+    {
+      id: 'ring-source-of-the-last',
+      wrong: 'Packets of a ring keep the source of the packet before.',
+      file: 'native/receive_ring.cc',
+      find: 'fields[kSourceNumber] = -ring.number;',
+      replace: 'fields[kSourceNumber] = source_number_;',
+    },
+  ],
+);
