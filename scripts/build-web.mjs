@@ -48,6 +48,8 @@ export async function buildWeb() {
   } catch (error) {
     return `the build of web/ failed: ${error instanceof Error ? error.message : error}`;
   }
+  // uPlot is in the script and the style.
+  copyFileSync(join(root, 'node_modules', 'uplot', 'LICENSE'), join(OUTPUT, 'LICENSE-uplot.txt'));
   for (const name of STATIC) copyFileSync(join(SOURCE, name), join(OUTPUT, name));
   return null;
 }

@@ -55,7 +55,7 @@ export async function bundle(folder, entries) {
     ...COMMON,
     entryPoints: PROGRAMS.map(src),
     outdir: join(folder, 'cli'),
-    external: ['@opentelemetry/api'],
+    // prom-client, which is inside, needs @opentelemetry/api as it is loaded: so that is inside as well.
     banner: { js: REQUIRE },
     plugins: [beside('../x509.cjs')],
   });

@@ -10,8 +10,11 @@ export async function optionalPackage<Module>(
   try {
     return await load();
   } catch (cause) {
-    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `${what} needs the package ${name}: npm install ${name}`, {
-      cause,
-    });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const isMissing = code === 'ERR_MODULE_NOT_FOUND' && message.includes(`'${name}'`);
+    const sentence = isMissing
+      ? `${what} needs the package ${name}: npm install ${name}`
+      : `${what} cannot load the package ${name}: ${message}`;
+    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', sentence, { cause });
   }
 }

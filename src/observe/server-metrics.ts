@@ -57,7 +57,8 @@ export async function serverMetrics(
   server: Server,
   { register }: ServerMetricsOptions = {},
 ): Promise<ServerMetrics> {
-  const load = () => import('prom-client');
+  // Its exports are the default one for bundlers as well as for Node.js.
+  const load = async (): Promise<PromClient> => (await import('prom-client')).default;
   const prom = await optionalPackage('prom-client', 'serverMetrics', load);
   const registry = (register as unknown as Registry | undefined) ?? new prom.Registry();
   if (register === undefined) prom.collectDefaultMetrics({ register: registry });

@@ -1,9 +1,11 @@
 /** The package as users get it: packed, installed into an empty folder, and with its native port opened there. */
 import assert from 'node:assert/strict';
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { loadAddon } from '../../src/native/addon.js';
 import { packageRoot } from './temporary-project.js';
@@ -55,9 +57,36 @@ function emptyFolder(t: TestContext): string {
   return folder;
 }
 
-test('the packed package, installed where nothing can be compiled, opens a native port', {
+/** The program brings what it needs for that inside; a library user installs prom-client. */
+async function showsItself(home: string, folder: string): Promise<void> {
+  const flags = ['serve', '--json', '--port', '0', '--device', 'soft:127.0.0.1?port=0', '--metrics', '0'];
+  const main = join(home, 'dist', 'cli', 'main.js');
+  const child = spawn(process.execPath, [main, ...flags, '--dev-certs', join(folder, 'certs')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(line);
+    if (line.includes('"observing"')) break;
+  }
+  const { url } = JSON.parse(lines.at(-1) ?? '{}') as { url?: string };
+  assert.ok(url, lines.join('\n'));
+  for (const [path, text] of [
+    ['/', '<title>queuepair'],
+    ['/dashboard.js', 'EventSource'],
+    ['/dashboard.css', '.uplot'],
+    ['/metrics', 'queuepair_slots 10'],
+  ]) {
+    const answer = await (await fetch(`${url}${path}`)).text();
+    assert.ok(answer.includes(text ?? ''), `${path}: ${answer.slice(0, 200)}`);
+  }
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+}
+
+test('the packed package, installed where nothing can be compiled, opens a native port and shows a dashboard', {
   skip: reasonToSkip(),
-}, (t) => {
+}, async (t) => {
   const tarball = pack(t);
   const folder = emptyFolder(t);
   // Nothing but Node.js and a shell, which npm starts scripts with.
@@ -82,6 +111,8 @@ test('the packed package, installed where nothing can be compiled, opens a nativ
   assert.deepEqual([isExact, counters.includes('portSegmentedSends')], [true, true]);
   const byDefault = run(folder, process.execPath, ['open.js', 'soft?port=0']);
   assert.deepEqual([byDefault.stdout, byDefault.stderr], [native.stdout, ''], 'it is the default');
+
+  await showsItself(home, folder);
 
   rmSync(join(home, 'prebuilt'), { recursive: true });
   const script = run(home, process.execPath, ['scripts/install.mjs'], { PATH: bin });
