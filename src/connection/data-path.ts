@@ -426,11 +426,13 @@ export class DataPath implements DataPlane, ProgramPlane {
   }
 
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
-  #useKeys({ terms, keys }: LinkTerms): Opener | null {
+  #useKeys(link: LinkTerms): Opener | null {
+    const { terms } = link;
     const isWanted = (this.#limits.encryption ?? terms.encryption) !== undefined;
     if (this.isEncrypted && !isWanted)
       throw violation(MessageFault.TERMS, 'it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
+    const { keys } = link;
     this.#sealer = new Sealer(keys.messages.own, PIECES_PER_KEY, this.#first.sealedPiece);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({

@@ -8,7 +8,7 @@
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
-import { createCompletions, WcStatus } from '../verbs/work-completion.js';
+import { createCompletions, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
 import type { ConnectionResources } from './resources.js';
 import { completionError, WorkTracker } from './work-tracker.js';
 
@@ -29,12 +29,14 @@ export interface LinkListener {
   onFailure(error: RdmaError): void;
 }
 
+/** For one link at a time, and none waits for it: thousands need no completions of their own. */
+let spareCompletions: WorkCompletion[] | null = createCompletions(POLL_BATCH);
+
 export class Link {
   readonly qp: QueuePair;
   readonly tracker: WorkTracker;
   readonly #resources: ConnectionResources;
   readonly #listener: LinkListener;
-  readonly #completions = createCompletions(POLL_BATCH);
   readonly #stopEvents: () => void;
   #over = false;
   #isFlushed = false;
@@ -66,10 +68,19 @@ export class Link {
     this.tracker.retire();
     try {
       if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
-      this.#drainSends();
-      this.#drainReceives();
+      this.#takeRest();
     } finally {
       this.tracker.fail(error);
+    }
+  }
+
+  #takeRest(): void {
+    const completions = takeCompletions();
+    try {
+      this.#drainSends(completions);
+      this.#drainReceives(completions);
+    } finally {
+      spareCompletions = completions;
     }
   }
 
@@ -77,28 +88,31 @@ export class Link {
   #drain(): void {
     if (this.#over) return;
     const { sendCq, recvCq } = this.#resources;
+    const completions = takeCompletions();
     try {
       sendCq.reqNotify();
       recvCq.reqNotify();
       // Receives first: a failed send may end the link, but never what arrived before.
-      const receiveFailure = this.#drainReceives();
-      const failure = this.#drainSends() ?? receiveFailure;
+      const receiveFailure = this.#drainReceives(completions);
+      const failure = this.#drainSends(completions) ?? receiveFailure;
       if (failure !== undefined) this.#fail(failure);
       else if (this.#isFlushed) this.#failSoon();
     } catch (error) {
       this.#fail(asRdmaError(error, 'the connection failed'));
+    } finally {
+      spareCompletions = completions;
     }
   }
 
   /** Ends the requests that have completed; returns the first error that was not just a consequence. */
-  #drainSends(): RdmaError | undefined {
+  #drainSends(completions: WorkCompletion[]): RdmaError | undefined {
     const { sendCq } = this.#resources;
     let failure: RdmaError | undefined;
-    for (let count = sendCq.poll(this.#completions); count > 0; count = sendCq.poll(this.#completions)) {
+    for (let count = sendCq.poll(completions); count > 0; count = sendCq.poll(completions)) {
       // Those that succeeded come first, and make room in a queue that is over already.
-      if (this.#holdsFailure(count)) this.tracker.retire();
+      if (this.#holdsFailure(completions, count)) this.tracker.retire();
       for (let i = 0; i < count; i++) {
-        const completion = this.#completions[i];
+        const completion = completions[i];
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
         const { status } = completion;
         if (this.#succeeded(status)) this.#listener.onProgress();
@@ -111,12 +125,12 @@ export class Link {
   }
 
   /** Hands out what has arrived; returns the first error that was not just a consequence. */
-  #drainReceives(): RdmaError | undefined {
+  #drainReceives(completions: WorkCompletion[]): RdmaError | undefined {
     const { recvCq } = this.#resources;
     let failure: RdmaError | undefined;
-    for (let count = recvCq.poll(this.#completions); count > 0; count = recvCq.poll(this.#completions)) {
+    for (let count = recvCq.poll(completions); count > 0; count = recvCq.poll(completions)) {
       for (let i = 0; i < count; i++) {
-        const completion = this.#completions[i];
+        const completion = completions[i];
         if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
         const { status, wrId, byteLen } = completion;
         if (this.#succeeded(status)) {
@@ -129,9 +143,9 @@ export class Link {
     return failure;
   }
 
-  #holdsFailure(count: number): boolean {
+  #holdsFailure(completions: readonly WorkCompletion[], count: number): boolean {
     for (let i = 0; i < count; i++) {
-      const completion = this.#completions[i];
+      const completion = completions[i];
       if (completion?.qpn === this.qp.qpn && completion.status !== WcStatus.SUCCESS) return true;
     }
     return false;
@@ -159,4 +173,11 @@ export class Link {
     this.#over = true;
     this.#listener.onFailure(error);
   }
+}
+
+/** Give it back to `spareCompletions`. Whoever drains amid the draining of another link gets some of its own. */
+function takeCompletions(): WorkCompletion[] {
+  const completions = spareCompletions ?? createCompletions(POLL_BATCH);
+  spareCompletions = null;
+  return completions;
 }

@@ -15,7 +15,7 @@ import type { SessionAttributes } from '../session/session-data.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
-import type { LinkKeys } from './data-plane.js';
+import type { LinkKeys, LinkTerms } from './data-plane.js';
 import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
 
 const FAILED = 'the session failed on an internal error';
@@ -67,7 +67,7 @@ export class TlsRendezvous implements Rendezvous {
       const { terms } = await establishSession(channel, {
         createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
-        transition: (met) => steps.connect({ ...met, keys: linkKeys(channel, met) }),
+        transition: (met) => steps.connect(withKeys(channel, met)),
         prove: (met) => steps.prove(met.terms, this.#proof.begin(met)),
       });
       return terms;
@@ -139,6 +139,14 @@ export class TlsRendezvous implements Rendezvous {
     }
   }
 }
+
+/** The keys are derived when they are asked for: most connections do without. */
+const withKeys = (channel: ControlChannel, met: SessionAttributes): LinkTerms => ({
+  ...met,
+  get keys() {
+    return linkKeys(channel, met);
+  },
+});
 
 const linkKeys = (channel: ControlChannel, met: SessionAttributes): LinkKeys => ({
   messages: deriveKeys(channel, 'messages', met),

@@ -61,6 +61,9 @@ export class ControlChannel implements AsyncDisposable {
   /** What it means that the deadline of the handshake passes now. */
   deadlineError: () => RdmaError = () => this.#tooSlow();
 
+  /** Told when `closed` resolves: for those who want to know only for a while, as promises keep who waits for them. */
+  onClosed: ((end: ChannelEnd) => void) | null = null;
+
   readonly #socket: TLSSocket;
   readonly #deadline: HandshakeDeadline;
   readonly #lingerMillis: number;
@@ -87,7 +90,11 @@ export class ControlChannel implements AsyncDisposable {
     this.#lingerMillis = options.lingerMillis ?? DEFAULT_LINGER_MILLIS;
     this.#silentEnd = options.silentEnd;
     this.closed = new Promise((resolve) => {
-      socket.once('close', () => resolve(this.#closed()));
+      socket.once('close', () => {
+        const end = this.#closed();
+        resolve(end);
+        this.onClosed?.(end);
+      });
     });
     this.#deadline.onExpired = () => this.fail(this.deadlineError());
     socket.setNoDelay(true);

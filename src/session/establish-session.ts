@@ -38,9 +38,22 @@ export async function establishSession(
   steps: SessionSteps,
   psn: Psn = generatePsn(),
 ): Promise<SessionAttributes> {
-  const handshake = new Handshake(channel.role, psn, channel.sessionsBefore > 0);
   const abort = new AbortController();
-  void channel.closed.then(({ error }) => abort.abort(error));
+  channel.onClosed = ({ error }) => abort.abort(error);
+  try {
+    return await runSteps(channel, steps, psn, abort.signal);
+  } finally {
+    channel.onClosed = null;
+  }
+}
+
+async function runSteps(
+  channel: ControlChannel,
+  steps: SessionSteps,
+  psn: Psn,
+  signal: AbortSignal,
+): Promise<SessionAttributes> {
+  const handshake = new Handshake(channel.role, psn, channel.sessionsBefore > 0);
   let attributes: SessionAttributes | undefined;
   let step = handshake.start();
   for (;;) {
@@ -51,7 +64,7 @@ export async function establishSession(
       step = handshake.receive(await channel.receive());
     } else if (event.type === 'create-objects') {
       const parameters = await ownStep(channel, async () => {
-        const made = await steps.createObjects(abort.signal);
+        const made = await steps.createObjects(signal);
         return { ...made, binding: bindParameters(channel, channel.role, psn, made) };
       });
       step = handshake.setLocalParameters(parameters);
@@ -60,7 +73,7 @@ export async function establishSession(
       checkBinding(channel, wanted, event.binding);
       const fault = await steps.checkPeer?.(wanted);
       if (fault !== undefined) throw endedBy(channel, { type: 'violation', ...fault });
-      await ownStep(channel, () => steps.transition(wanted, abort.signal));
+      await ownStep(channel, () => steps.transition(wanted, signal));
       attributes = wanted;
       step = handshake.setReady();
     } else if (event.type === 'established' && attributes !== undefined) {

@@ -14,7 +14,8 @@ import {
 } from './frames.js';
 
 export class FrameDecoder {
-  readonly #prefix = Buffer.alloc(FRAME_PREFIX_BYTES);
+  /** The length that the prefix announces, as far as it is here. */
+  #prefix = 0;
   #prefixBytes = 0;
   #body: Buffer | undefined;
   #bodyBytes = 0;
@@ -46,14 +47,14 @@ export class FrameDecoder {
   }
 
   #fillPrefix(chunk: Uint8Array, offset: number): number {
-    const part = chunk.subarray(offset, offset + FRAME_PREFIX_BYTES - this.#prefixBytes);
-    this.#prefix.set(part, this.#prefixBytes);
-    this.#prefixBytes += part.length;
-    return part.length;
+    const end = Math.min(chunk.length, offset + FRAME_PREFIX_BYTES - this.#prefixBytes);
+    for (let at = offset; at < end; at++) this.#prefix = this.#prefix * 256 + (chunk[at] as number);
+    this.#prefixBytes += end - offset;
+    return end - offset;
   }
 
   #startBody(): DecodedFrame | undefined {
-    const lengthBytes = this.#prefix.readUInt32BE(0);
+    const lengthBytes = this.#prefix;
     if (lengthBytes > MAX_FRAME_BODY_BYTES) {
       this.#broken = true;
       return violation(
@@ -75,6 +76,7 @@ export class FrameDecoder {
 
   #finishBody(body: Buffer): DecodedFrame {
     this.#body = undefined;
+    this.#prefix = 0;
     this.#prefixBytes = 0;
     const result = parseFrameBody(body);
     if (!result.ok) this.#broken = true;

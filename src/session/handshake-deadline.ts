@@ -7,11 +7,13 @@
 
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 
+const NOTHING = (): void => {};
+
 export class HandshakeDeadline {
   readonly totalMillis: number;
   /** Called at most once. */
   onExpired: () => void;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | null;
 
   constructor(totalMillis: number, onExpired: () => void) {
     this.totalMillis = totalMillis;
@@ -19,7 +21,11 @@ export class HandshakeDeadline {
     this.#timer = setTimeout(() => this.onExpired(), totalMillis).unref();
   }
 
+  /** Holds nothing any more: its owner may live for days. */
   disarm(): void {
+    if (this.#timer === null) return;
     clearTimeout(this.#timer);
+    this.#timer = null;
+    this.onExpired = NOTHING;
   }
 }

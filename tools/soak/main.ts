@@ -14,6 +14,7 @@ import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certific
 import { connect } from '../../src/connection/client.js';
 import { runTool } from '../command-line.js';
 import { bodyOf } from './body.js';
+import { soakMixed } from './mixed.js';
 import { parseOptions, type SoakOptions, USAGE } from './options.js';
 
 const MIB = 1024 * 1024;
@@ -26,7 +27,8 @@ async function main(args: readonly string[]): Promise<number> {
   process.stderr.write(`seed ${options.seed}\n`);
   const directory = mkdtempSync(join(tmpdir(), 'queuepair-soak-'));
   try {
-    return await soak(options, join(directory, 'certs'));
+    const certificates = join(directory, 'certs');
+    return await (options.minutes > 0 ? mixed(options, certificates) : soak(options, certificates));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -79,6 +81,17 @@ async function soak(options: SoakOptions, certificates: string): Promise<number>
   if (grew) process.stderr.write('failed: memory grew\n');
   if (!isEqual) process.stderr.write(`failed: other bytes came back; again with --seed ${options.seed}\n`);
   return isEqual && !grew ? 0 : 1;
+}
+
+async function mixed(options: SoakOptions, certificates: string): Promise<number> {
+  const result = await soakMixed({ ...options, certificates }, (text) => process.stderr.write(`${text}\n`));
+  process.stdout.write(`${options.json ? JSON.stringify(result) : JSON.stringify(result, null, 2)}\n`);
+  const { growthMiB, lost, leaked, messages, streams } = result;
+  if (growthMiB > ALLOWED_GROWTH_BYTES / MIB) process.stderr.write('failed: memory grew\n');
+  if (lost + leaked > 0)
+    process.stderr.write(`failed: something is missing, or left; seed ${options.seed}\n`);
+  const isWell = growthMiB <= ALLOWED_GROWTH_BYTES / MIB && lost === 0 && leaked === 0;
+  return isWell && messages > 0 && streams > 0 ? 0 : 1;
 }
 
 interface Memory {

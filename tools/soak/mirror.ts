@@ -1,4 +1,5 @@
-/** The other process of a soak: a server that pipes every stream back, and says what memory it has in use when it is asked. */
+/** The other process of a soak: a server that sends every message and stream back, and says what it has in use when it is asked. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { listen } from '../../src/connection/server.js';
 
@@ -10,6 +11,9 @@ const service = await listen(
     cert: server.certPem,
     key: server.keyPem,
     device: 'soft:127.0.0.1?port=0',
+    recoveryMillis: 30_000,
+    admission: { connectsPerSecond: 1000, burst: 1000 },
+    slots: 64,
     ...(sealed === 'sealed' ? { encryption: 'aes-256-gcm' } : {}),
   },
   async (connection) => {
@@ -17,12 +21,18 @@ const service = await listen(
       stream.on('error', (error) => process.stderr.write(`the mirror's stream failed: ${error.message}\n`));
       stream.pipe(stream);
     });
-    await connection.closed;
+    for await (const { data } of connection) await connection.send(data);
   },
 );
 process.on('message', async (order: string) => {
-  if (order === 'measure') process.send?.({ rss: process.memoryUsage.rss() });
-  else {
+  if (order === 'measure') {
+    globalThis.gc?.();
+    process.send?.({ rss: process.memoryUsage.rss() });
+  } else if (order === 'count') {
+    // Clients are gone; what they had is being freed.
+    for (let looks = 0; looks < 100 && service.connections.size > 0; looks++) await sleep(50);
+    process.send?.({ open: Object.values(service.census()).reduce((sum, count) => sum + count, 0) });
+  } else {
     await service.close();
     process.disconnect();
   }

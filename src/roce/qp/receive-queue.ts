@@ -6,7 +6,7 @@
  * The ring has as many places as were needed at once: of thousands of queues few are ever full.
  */
 import { invariant } from '../../verbs/invariant.js';
-import { SgeTable } from './sge-table.js';
+import { lengthened, SgeTable } from './sge-table.js';
 
 /** The receive that a message in progress fills. One a queue pair. */
 export class CurrentReceive {
@@ -33,7 +33,7 @@ export class ReceiveQueue {
   readonly maxWr: number;
   readonly sges: SgeTable;
   /** A ring of as many places as were needed at once. */
-  readonly #wrIds: number[];
+  #wrIds: number[];
   #head = 0;
   #count = 0;
 
@@ -102,7 +102,7 @@ export class ReceiveQueue {
   #grow(): void {
     const places = this.#wrIds.length;
     const grown = Math.min(2 * places, this.maxWr);
-    while (this.#wrIds.length < grown) this.#wrIds.push(0);
+    this.#wrIds = lengthened(this.#wrIds, grown, 0);
     this.sges.grow(grown);
     for (let place = 0; place < this.#head; place++) {
       const to = places + place < grown ? places + place : places + place - grown;

@@ -10,10 +10,10 @@ import type { TransmitBatch } from '../transmit-batch.js';
 export class SgeTable {
   readonly maxSge: number;
   // Plain arrays: typed ones take hundreds of bytes each before they hold anything, and there are thousands of tables.
-  readonly #regions: (Region | null)[] = [];
-  readonly #offsets: number[] = [];
-  readonly #lengths: number[] = [];
-  readonly #counts: number[] = [];
+  #regions: (Region | null)[] = [];
+  #offsets: number[] = [];
+  #lengths: number[] = [];
+  #counts: number[] = [];
 
   constructor(slots: number, maxSge: number) {
     this.maxSge = maxSge;
@@ -22,12 +22,11 @@ export class SgeTable {
 
   /** Adds slots, with empty lists, until there are so many. */
   grow(slots: number): void {
-    for (let i = this.#regions.length; i < slots * this.maxSge; i++) {
-      this.#regions.push(null);
-      this.#offsets.push(0);
-      this.#lengths.push(0);
-    }
-    for (let i = this.#counts.length; i < slots; i++) this.#counts.push(0);
+    const pieces = slots * this.maxSge;
+    this.#regions = lengthened(this.#regions, pieces, null);
+    this.#offsets = lengthened(this.#offsets, pieces, 0);
+    this.#lengths = lengthened(this.#lengths, pieces, 0);
+    this.#counts = lengthened(this.#counts, slots, 0);
   }
 
   /** Empties the slot's list. */
@@ -143,3 +142,7 @@ export class SgeTable {
     }
   }
 }
+
+/** An array of exactly that length: one that grows by `push` has room for sixteen more. */
+export const lengthened = <Item>(array: Item[], length: number, item: Item): Item[] =>
+  array.concat(new Array<Item>(Math.max(0, length - array.length)).fill(item));

@@ -144,7 +144,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'failed-batch-makes-room',
     wrong: 'Requests that succeeded before the one that failed make room for more on the failed link.',
     file: 'connection/link',
-    find: 'if (this.#holdsFailure(count)) this.tracker.retire();',
+    find: 'if (this.#holdsFailure(completions, count)) this.tracker.retire();',
     replace: '',
     judges: ['test/connection/link'],
   },

@@ -35,8 +35,8 @@ export const FRAME_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'frame-prefix-cut',
     wrong: 'A prefix that comes in two parts is read wrongly.',
     file: 'session/frame-decoder',
-    find: 'this.#prefix.set(part, this.#prefixBytes);',
-    replace: 'this.#prefix.set(part, 0);',
+    find: 'this.#prefix = this.#prefix * 256 + (chunk[at] as number);',
+    replace: 'this.#prefix = (at === offset ? 0 : this.#prefix) * 256 + (chunk[at] as number);',
     judges: [
       'test/session/handshake',
       'test/session/frames',
