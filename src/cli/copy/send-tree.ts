@@ -15,6 +15,9 @@ import { openOrdinary, PlaceError, type Walked, why } from './place.js';
 import { SenderMachine } from './sender-machine.js';
 import { isAllZero } from './zeros.js';
 
+const MAX_PIECE_BYTES = 1024 * 1024;
+const MAX_MEMORY_BYTES = 16 * MAX_PIECE_BYTES;
+
 export interface SendListener {
   /** Bytes of a file are at the receiver, or were there before. */
   onBytes?(bytes: number, isNew: boolean): void;
@@ -44,6 +47,7 @@ class TreeSender {
   readonly #link: CopyLink;
   readonly #remote: RemoteBuffer;
   readonly #plan: SlotPlan;
+  readonly #pieceBytes: number;
   readonly #listener: SendListener;
   readonly #machine: SenderMachine;
   readonly #memory: Uint8Array;
@@ -67,8 +71,11 @@ class TreeSender {
     this.#remote = remoteBuffer;
     this.#plan = plan;
     this.#listener = listener;
-    this.#machine = new SenderMachine(plan.slots);
-    this.#memory = new Uint8Array(plan.slots * plan.slotBytes);
+    // The peer only says how much it lends: what is kept for it here has a bound of its own.
+    this.#pieceBytes = Math.min(plan.slotBytes, MAX_PIECE_BYTES);
+    const slots = Math.min(plan.slots, Math.floor(MAX_MEMORY_BYTES / this.#pieceBytes));
+    this.#machine = new SenderMachine(slots);
+    this.#memory = new Uint8Array(slots * this.#pieceBytes);
     this.#renew();
   }
 
@@ -261,9 +268,9 @@ class TreeSender {
   }
 
   async #read(source: FileHandle, slot: number, at: number, size: number): Promise<Uint8Array> {
-    const { slotBytes } = this.#plan;
-    const wanted = Math.min(slotBytes, size - at);
-    const memory = this.#memory.subarray(slot * slotBytes, slot * slotBytes + wanted);
+    const wanted = Math.min(this.#pieceBytes, size - at);
+    const begin = slot * this.#pieceBytes;
+    const memory = this.#memory.subarray(begin, begin + wanted);
     for (let done = 0; done < wanted; ) {
       const { bytesRead } = await source.read(memory, done, wanted - done, at + done);
       if (bytesRead === 0) throw new PlaceError('became shorter while it was read');

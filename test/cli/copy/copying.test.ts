@@ -2,12 +2,16 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -20,6 +24,7 @@ import {
   devCerts,
   type Ending,
   FREE_DEVICE,
+  Program,
   type RunningServer,
   runProgram,
   serve,
@@ -27,6 +32,8 @@ import {
   testDir,
 } from '../../../testkit/program.js';
 import { TcpCutter } from '../../../testkit/tcp-cutter.js';
+
+const PIECE_BYTES = 16 * 1024 * 1024;
 
 const newDir = (name: string): string => mkdtempSync(join(testDir(), `${name}-`));
 
@@ -43,17 +50,26 @@ function listing(root: string, below = ''): string[] {
     const stats = statSync(join(root, path));
     const about = `${path} ${(stats.mode & 0o777).toString(8)} ${Math.round(stats.mtimeMs)}`;
     if (stats.isDirectory()) return [`${about} directory`, ...listing(root, path)];
-    const hash = createHash('sha256')
-      .update(readFileSync(join(root, path)))
-      .digest('hex');
-    return [`${about} ${stats.size} ${hash}`];
+    return [`${about} ${stats.size} ${hashOf(join(root, path))}`];
   });
+}
+
+function hashOf(path: string): string {
+  const hash = createHash('sha256');
+  const file = openSync(path, 'r');
+  const piece = new Uint8Array(PIECE_BYTES);
+  for (let bytes = readSync(file, piece); bytes > 0; bytes = readSync(file, piece))
+    hash.update(piece.subarray(0, bytes));
+  closeSync(file);
+  return hash.digest('hex');
 }
 
 function makeTree(root: string, bigBytes: number): void {
   mkdirSync(join(root, 'a', 'deep'), { recursive: true });
   mkdirSync(join(root, 'empty-directory'));
-  writeFileSync(join(root, 'a', 'big'), randomBytes(bigBytes));
+  for (let at = 0; at < bigBytes; at += PIECE_BYTES) {
+    appendFileSync(join(root, 'a', 'big'), randomBytes(Math.min(PIECE_BYTES, bigBytes - at)));
+  }
   writeFileSync(join(root, 'a', 'deep', 'ü 😀'), 'small');
   writeFileSync(join(root, 'empty'), '');
   for (let i = 0; i < 40; i++) writeFileSync(join(root, 'a', `many-${i}`), randomBytes(i * 100));
@@ -211,6 +227,24 @@ function bytesBelow(directory: string): number {
   }
   return bytes;
 }
+
+test('Ctrl-C ends a copy at once with 130, and the next one goes on where it was; sealed bytes do, too', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    const source = join(newDir('source'), 'file');
+    writeFileSync(source, randomBytes(48 * 1024 * 1024));
+    const target = join(root, 'file');
+    const flags = ['--json', '--encrypt', '--port', String(server.port), ...FREE_DEVICE, ...devCerts()];
+    const first = new Program(['cp', ...flags, source, '127.0.0.1:']);
+    while (bytesBelow(root) < 10 * 1024 * 1024) await new Promise((resolve) => setTimeout(resolve, 2));
+    first.kill('SIGINT');
+    assert.equal((await first.ended).code, 130);
+    assert.equal(existsSync(target), false, 'nothing takes its place before it is whole');
+    const second = await runProgram(['cp', ...flags, source, '127.0.0.1:']);
+    assert.equal(second.code, 0, second.stderr);
+    assert(Number(summary(second)?.['movedBytes']) <= 40 * 1024 * 1024, 'what was there was used');
+    assert.equal(hashOf(target), hashOf(source));
+  });
+});
 
 test('what a copy that was killed has left is used by the next one, unless it was damaged or the source has changed', async () => {
   await sharing(['--share-writable'], async (server, root) => {
