@@ -15,8 +15,11 @@ export const hostNumber = (number: number): LinuxHost => ({
   id: `00000000-0000-4000-8000-00000000000${number}`,
 });
 
-/** `-i 1`: one I/O queue; `-k`: keep-alive in seconds; `-c`: seconds between attempts to reconnect. */
-const FLAGS = '-i 1 -k 5 -c 1 -l 120';
+/**
+ * `-i 1`: one I/O queue; `-k`: keep-alive in seconds, for a machine that is emulated beside others; `-c`: seconds between attempts to
+ * reconnect.
+ */
+const FLAGS = '-i 1 -k 15 -c 1 -l 120';
 
 export class LinuxDisk {
   /** `/dev/nvme0n1`. */
