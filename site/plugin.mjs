@@ -17,6 +17,8 @@ const GROUPS = {
     'nvme',
     'observability',
     'command-line',
+    'copy',
+    'same-host',
     'ibverbs-mapping',
   ],
   Reference: [
