@@ -10,7 +10,7 @@ export interface Clock {
 
 /** Timers of a second and more may be a little late: those of all connections share few timers of Node. */
 const COARSE_MILLIS = 1000;
-const wheel = new TimerWheel(50);
+const wheel = new TimerWheel(200);
 
 /** Its timers do not keep the process alive: connections do. */
 export const systemClock: Clock = {
