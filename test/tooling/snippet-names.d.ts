@@ -1,7 +1,7 @@
 /** What fragments in the documents use and do not make: the reader has them, or has seen them made above. */
 
 import type { Readable, Transform, Writable } from 'node:stream';
-import type { Connection, ConnectionHandler, Server } from 'queuepair';
+import type { Connection, ConnectionHandler, Device, Server } from 'queuepair';
 
 declare global {
   const ca: Buffer;
@@ -11,6 +11,10 @@ declare global {
   const bytes: Uint8Array;
   const memory: Uint8Array;
   const signal: AbortSignal;
+  const device: Device;
+  const host: string;
+  const nqn: string;
+  const connectNvme: typeof import('queuepair/nvme').connectNvme;
   const server: Server;
   const serve: ConnectionHandler;
   const connection: Connection;
