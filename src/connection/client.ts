@@ -123,9 +123,10 @@ async function establish(lifeline: Lifeline, signal: AbortSignal | undefined): P
 const aborted = (signal: AbortSignal | undefined): RdmaError =>
   new RdmaError('ERR_RDMA_ABORTED', 'the connection was aborted', { cause: signal?.reason });
 
-function credentialsOf({ ca, cert, key }: ConnectOptions): ClientCredentials {
+function credentialsOf(options: ConnectOptions): ClientCredentials {
+  const { ca, cert, key, pfx, passphrase, secureContext } = options;
   const text = (source: PemSource | undefined) => (source === undefined ? undefined : pemText(source));
-  return { ca: text(ca), cert: text(cert), key: text(key) };
+  return { ca: text(ca), cert: text(cert), key: text(key), pfx, passphrase, secureContext };
 }
 
 function pick<T extends object, K extends keyof T>(object: T, keys: readonly K[]): Partial<Pick<T, K>> {

@@ -1,4 +1,5 @@
 /** What a program says when it connects. */
+import type { SecureContext } from 'node:tls';
 import type { CommonOptions } from './options.js';
 import type { PemSource } from './pem.js';
 
@@ -9,9 +10,15 @@ export interface ConnectOptions extends CommonOptions {
   readonly port?: number;
   /** PEM: the authority that signed the server's certificate. Default: the public ones that Node trusts. */
   readonly ca?: PemSource;
-  /** PEM: our certificate and key, for servers that ask for them. */
+  /** PEM: our certificate and key, for servers that ask for them; or give `pfx`. */
   readonly cert?: PemSource;
   readonly key?: PemSource;
+  /** Certificate and key in one, PKCS #12. */
+  readonly pfx?: Uint8Array;
+  /** What `key` or `pfx` is encrypted with. */
+  readonly passphrase?: string;
+  /** What `tls.createSecureContext` made, in place of all of these. It must allow TLS 1.3. */
+  readonly secureContext?: SecureContext;
   readonly servername?: string;
   /** Aborts connecting; a connection that is up goes on. `AbortSignal.timeout` bounds what connecting takes. */
   readonly signal?: AbortSignal;

@@ -5,14 +5,21 @@ import type { Authorize } from './client-terms.js';
 import type { CommonOptions } from './options.js';
 import type { PemSource } from './pem.js';
 
+/** What `setCertificates` changes. */
+export type ServerCertificates = Pick<ListenOptions, 'cert' | 'key' | 'clientCa' | 'pfx' | 'passphrase'>;
+
 export interface ListenOptions extends CommonOptions {
   /** Address to listen on. Default 127.0.0.1: say so if others shall connect. */
   readonly host?: string;
   /** TCP port. Default 4433; 0 = any free one. */
   readonly port?: number;
-  /** PEM: the server's certificate and key. */
-  readonly cert: PemSource;
-  readonly key: PemSource;
+  /** PEM: the server's certificate and key; or give `pfx`. */
+  readonly cert?: PemSource;
+  readonly key?: PemSource;
+  /** Certificate and key in one, PKCS #12. */
+  readonly pfx?: Uint8Array;
+  /** What `key` or `pfx` is encrypted with. */
+  readonly passphrase?: string;
   /** PEM: with it, clients must show a certificate that this authority signed. */
   readonly clientCa?: PemSource;
   /** Clients at a time. Default 10. */

@@ -24,7 +24,7 @@ import {
 } from '../verbs/option-check.js';
 import type { ClientTerms } from './client-terms.js';
 import type { ConnectOptions } from './connect-options.js';
-import type { ListenOptions } from './listen-options.js';
+import type { ListenOptions, ServerCertificates } from './listen-options.js';
 import type { CommonOptions, MemoryRights, StreamOptions } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
@@ -33,6 +33,12 @@ const pem =
   (block: 'CERTIFICATE' | 'PRIVATE KEY'): Rule =>
   (value) =>
     pemFault(value, block);
+const pfx: Rule = (value) =>
+  value instanceof Uint8Array && value.length > 0 ? undefined : 'the bytes of a PKCS #12 file';
+const secureContext: Rule = (value) =>
+  typeof value === 'object' && value !== null && 'context' in value
+    ? undefined
+    : 'what tls.createSecureContext made';
 const encryption: Rule = (value) => (value === 'aes-256-gcm' ? undefined : "'aes-256-gcm', or left out");
 const device: Rule = (value) => {
   const isDevice = typeof value === 'object' && value !== null && 'allocPd' in value;
@@ -102,6 +108,8 @@ export const LISTEN: Rules<ListenOptions> = {
   cert: pem('CERTIFICATE'),
   key: pem('PRIVATE KEY'),
   clientCa: pem('CERTIFICATE'),
+  pfx,
+  passphrase: filled,
   slots: integer(1, 65_536),
   authorize: callback,
   onAudit: callback,
@@ -115,6 +123,9 @@ export const CONNECT: Rules<ConnectOptions> = {
   ca: pem('CERTIFICATE'),
   cert: pem('CERTIFICATE'),
   key: pem('PRIVATE KEY'),
+  pfx,
+  passphrase: filled,
+  secureContext,
   servername: filled,
   signal,
 };
@@ -127,16 +138,18 @@ const TERMS: Rules<ClientTerms> = {
   encryption,
 };
 
-const CERTIFICATES: Rules<Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>> = {
+const CERTIFICATES: Rules<ServerCertificates> = {
   cert: LISTEN.cert,
   key: LISTEN.key,
   clientCa: LISTEN.clientCa,
+  pfx: LISTEN.pfx,
+  passphrase: LISTEN.passphrase,
 };
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkListen(options: unknown, handler: unknown): asserts options is ListenOptions {
   checkOptions('listen', options, LISTEN);
-  requireBoth(options, 'listen needs');
+  requireIdentity(options, 'listen needs');
   if (typeof handler !== 'function') {
     throw usageError(`listen(options, handler): handler must be a function, not ${nameOf(handler)}`);
   }
@@ -145,15 +158,18 @@ export function checkListen(options: unknown, handler: unknown): asserts options
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkConnect(options: unknown): asserts options is ConnectOptions {
   checkOptions('connect', options, CONNECT);
-  if ((options['cert'] === undefined) !== (options['key'] === undefined)) {
-    requireBoth(options, 'connect needs');
+  if (options['secureContext'] !== undefined) {
+    const other = ['ca', 'cert', 'key', 'pfx', 'passphrase'].find((name) => options[name] !== undefined);
+    if (other !== undefined) throw usageError(`connect takes secureContext or ${other}, not both`);
   }
+  const { cert, key, pfx } = options;
+  if (cert !== undefined || key !== undefined || pfx !== undefined) requireIdentity(options, 'connect needs');
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkCertificates(certificates: unknown): void {
   checkOptions('setCertificates', certificates, CERTIFICATES);
-  requireBoth(certificates, 'setCertificates needs');
+  requireIdentity(certificates, 'setCertificates needs');
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT: `authorize` returned something else than terms. */
@@ -164,7 +180,11 @@ export function checkTerms(terms: unknown): asserts terms is ClientTerms {
   checkEach(terms, TERMS, '');
 }
 
-function requireBoth({ cert, key }: Readonly<Record<string, unknown>>, who: string): void {
-  if (cert === undefined) throw usageError(`${who} cert: a certificate as PEM text`);
+function requireIdentity({ cert, key, pfx }: Readonly<Record<string, unknown>>, who: string): void {
+  if (pfx !== undefined) {
+    if (cert !== undefined || key !== undefined) throw usageError(`${who} pfx, or cert and key, not both`);
+    return;
+  }
+  if (cert === undefined) throw usageError(`${who} cert: a certificate as PEM text (or pfx)`);
   if (key === undefined) throw usageError(`${who} key: the private key of cert, as PEM text`);
 }

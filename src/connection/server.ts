@@ -11,7 +11,12 @@ import { ProcessHold } from '../process-hold.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { shownIdentity } from '../session/peer-identity.js';
-import { createTlsServer, type TlsRefusal, type TlsServer } from '../session/tls-server.js';
+import {
+  createTlsServer,
+  type TlsCertificates,
+  type TlsRefusal,
+  type TlsServer,
+} from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
@@ -23,7 +28,7 @@ import { DataPath } from './data-path.js';
 import { Diagnostics } from './diagnostics.js';
 import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
-import type { ListenOptions } from './listen-options.js';
+import type { ListenOptions, ServerCertificates } from './listen-options.js';
 import { checkCertificates, checkListen } from './option-rules.js';
 import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
@@ -193,7 +198,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
    *
    * @throws RdmaError ERR_RDMA_CERTIFICATE when they are unusable; the old ones stay in use then.
    */
-  setCertificates(certificates: Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>): void {
+  setCertificates(certificates: ServerCertificates): void {
     checkCertificates(certificates);
     this.#tls.setCertificates(certificatesOf(certificates));
   }
@@ -425,11 +430,13 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 const isMisuse = ({ code }: RdmaError): boolean =>
   code === 'ERR_RDMA_INVALID_ARGUMENT' || code === 'ERR_RDMA_INVALID_STATE' || code === 'ERR_RDMA_INTERNAL';
 
-function certificatesOf({ cert, key, clientCa }: Pick<ListenOptions, 'cert' | 'key' | 'clientCa'>) {
+function certificatesOf({ cert, key, clientCa, pfx, passphrase }: ServerCertificates): TlsCertificates {
   return {
-    cert: pemText(cert),
-    key: pemText(key),
+    ...(cert === undefined ? {} : { cert: pemText(cert) }),
+    ...(key === undefined ? {} : { key: pemText(key) }),
     ...(clientCa === undefined ? {} : { clientCa: pemText(clientCa) }),
+    ...(pfx === undefined ? {} : { pfx }),
+    ...(passphrase === undefined ? {} : { passphrase }),
   };
 }
 

@@ -41,7 +41,7 @@ const SHARED = [
   'slotBytes',
   'streams',
 ] as const;
-const CLIENT = [...SHARED, 'ca', 'cert', 'key', 'servername'] as const;
+const CLIENT = [...SHARED, 'ca', 'cert', 'key', 'passphrase', 'pfx', 'secureContext', 'servername'] as const;
 const SERVED = [
   ...SHARED,
   'admission',
@@ -50,6 +50,8 @@ const SERVED = [
   'clientCa',
   'key',
   'onAudit',
+  'passphrase',
+  'pfx',
   'slots',
 ] as const satisfies readonly (keyof SessionListenOptions)[];
 
@@ -117,7 +119,16 @@ const NOT_OFFERED: Readonly<Record<string, string>> = {
 };
 
 /** Whoever gives one of these takes the socket for secure, which an rsocket is not. */
-const SECURING = ['ca', 'cert', 'key', 'clientCa', 'authorize', 'encryption'] as const;
+const SECURING = [
+  'ca',
+  'cert',
+  'key',
+  'pfx',
+  'secureContext',
+  'clientCa',
+  'authorize',
+  'encryption',
+] as const;
 /** `servername` is not among them: agents of node:http give it with every socket. */
 const OF_SESSIONS = [...new Set([...CLIENT, ...SERVED])].filter(
   (name) => name !== 'device' && name !== 'servername',

@@ -35,7 +35,7 @@ export interface SharedSessionOptions
 
 export interface SessionConnectOptions
   extends SharedSessionOptions,
-    Pick<ConnectOptions, 'ca' | 'cert' | 'key' | 'servername'> {
+    Pick<ConnectOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 'pfx' | 'secureContext' | 'servername'> {
   /**
    * A connection for this socket alone. Default false: sockets of one process to the same host, port and device with the same
    * credentials share one, so that another socket costs next to nothing.
@@ -45,7 +45,10 @@ export interface SessionConnectOptions
 
 export interface SessionListenOptions
   extends SharedSessionOptions,
-    Pick<ListenOptions, 'admission' | 'authorize' | 'cert' | 'clientCa' | 'key' | 'onAudit' | 'slots'> {}
+    Pick<
+      ListenOptions,
+      'admission' | 'authorize' | 'cert' | 'clientCa' | 'key' | 'onAudit' | 'passphrase' | 'pfx' | 'slots'
+    > {}
 
 /** Of rsockets alone. */
 export interface PlainOptions {

@@ -6,17 +6,26 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { TLS_LIMITS } from './tls-protocol.js';
 
-/** PEM, all of it. */
+/** Texts are PEM. */
 export interface ClientCredentials {
   /** The authority that signed the server's certificate. Default: the public authorities that Node trusts. */
   readonly ca?: string | undefined;
   /** Our certificate, for servers that ask for one. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** PKCS #12, in place of both. */
+  readonly pfx?: Uint8Array | undefined;
+  /** What `key` or `pfx` is encrypted with. */
+  readonly passphrase?: string | undefined;
+  /** In place of all of these. */
+  readonly secureContext?: SecureContext | undefined;
 }
 
+/** What a context is made of; bytes are compared by where they are. */
+const FIELDS = ['ca', 'cert', 'key', 'pfx', 'passphrase'] as const;
+
 interface Kept {
-  readonly credentials: ClientCredentials;
+  readonly fields: readonly (string | Uint8Array | undefined)[];
   readonly context: SecureContext;
 }
 
@@ -25,17 +34,19 @@ const MOST_KEPT = 8;
 const kept: Kept[] = [];
 
 /** @throws whatever is wrong with a certificate or key, as OpenSSL says it. */
-export function secureContextFor({ ca, cert, key }: ClientCredentials): SecureContext {
-  const index = kept.findIndex(
-    ({ credentials }) => credentials.ca === ca && credentials.cert === cert && credentials.key === key,
-  );
-  const found = index < 0 ? make({ ca, cert, key }) : (kept.splice(index, 1)[0] as Kept);
+export function secureContextFor(credentials: ClientCredentials): SecureContext {
+  if (credentials.secureContext !== undefined) return credentials.secureContext;
+  const wanted = FIELDS.map((name) => credentials[name]);
+  const index = kept.findIndex(({ fields }) => fields.every((field, place) => field === wanted[place]));
+  const found = index < 0 ? make(credentials, wanted) : (kept.splice(index, 1)[0] as Kept);
   kept.unshift(found);
   if (kept.length > MOST_KEPT) kept.pop();
   return found.context;
 }
 
-function make(credentials: ClientCredentials): Kept {
+function make({ ca, cert, key, pfx, passphrase }: ClientCredentials, fields: Kept['fields']): Kept {
   const { minVersion, maxVersion } = TLS_LIMITS;
-  return { credentials, context: createSecureContext({ minVersion, maxVersion, ...credentials }) };
+  const bytes = pfx === undefined ? undefined : Buffer.from(pfx);
+  const context = createSecureContext({ minVersion, maxVersion, ca, cert, key, pfx: bytes, passphrase });
+  return { fields, context };
 }

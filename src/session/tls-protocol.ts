@@ -11,7 +11,9 @@ export const TLS_LIMITS = {
   ALPNProtocols: [ALPN_PROTOCOL],
 } as const;
 
-export const speaksOurProtocol = (socket: TLSSocket): boolean => socket.alpnProtocol === ALPN_PROTOCOL;
+/** A program's own secure context may allow older versions than ours. */
+export const speaksOurProtocol = (socket: TLSSocket): boolean =>
+  socket.alpnProtocol === ALPN_PROTOCOL && socket.getProtocol() === TLS_LIMITS.minVersion;
 
 const NO_EXPORTER =
   'this runtime has no tlsSocket.exportKeyingMaterial, which connect and listen need (Deno lacks it): use Node.js or Bun; ' +

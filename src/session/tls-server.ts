@@ -29,13 +29,20 @@ export interface TlsRefusal {
   readonly cause?: unknown;
 }
 
-export interface TlsServerOptions {
+export interface TlsCertificates {
   /** PEM: the server's certificate, with intermediates if there are any. */
-  readonly cert: string;
+  readonly cert?: string;
   /** PEM. */
-  readonly key: string;
+  readonly key?: string;
+  /** PKCS #12, in place of both. */
+  readonly pfx?: Uint8Array;
+  /** What `key` or `pfx` is encrypted with. */
+  readonly passphrase?: string;
   /** PEM: with it, clients must show a certificate that this authority signed (mutual TLS). */
   readonly clientCa?: string;
+}
+
+export interface TlsServerOptions extends TlsCertificates {
   /** From the TCP connection until `handshakeDone()`. Default 5000. */
   readonly handshakeDeadlineMillis?: number;
   /** How many connections there may be before anybody is authenticated. */
@@ -134,7 +141,7 @@ export class TlsServer implements AsyncDisposable {
    *
    * @throws RdmaError ERR_RDMA_CERTIFICATE; the old ones stay in use then.
    */
-  setCertificates(certificates: Pick<TlsServerOptions, 'cert' | 'key' | 'clientCa'>): void {
+  setCertificates(certificates: TlsCertificates): void {
     if ((certificates.clientCa === undefined) !== (this.#options.clientCa === undefined)) {
       const message =
         'a server that asks clients for certificates cannot stop doing so, nor begin; start another one';
@@ -307,13 +314,15 @@ function createSecureServer(options: TlsServerOptions): Server {
   }
 }
 
-function secureContextOptions({ cert, key, clientCa }: Pick<TlsServerOptions, 'cert' | 'key' | 'clientCa'>) {
+function secureContextOptions({ cert, key, pfx, passphrase, clientCa }: TlsCertificates) {
   const { minVersion, maxVersion } = TLS_LIMITS;
   return {
     minVersion,
     maxVersion,
     cert,
     key,
+    pfx: pfx === undefined ? undefined : Buffer.from(pfx),
+    passphrase,
     ...(clientCa === undefined ? {} : { ca: clientCa }),
     secureOptions: constants.SSL_OP_NO_TICKET,
   };

@@ -135,8 +135,8 @@ export const TLS_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'context-of-another',
     wrong: 'The context of another certificate is used again.',
     file: 'session/client-credentials',
-    find: 'credentials.ca === ca && credentials.cert === cert && credentials.key === key',
-    replace: 'credentials.ca === ca',
+    find: 'fields.every((field, place) => field === wanted[place])',
+    replace: 'fields[0] === wanted[0]',
   },
   {
     id: 'contexts-unbounded',
