@@ -6,7 +6,11 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { devCerts, FREE_DEVICE, Program, runProgram } from '../../testkit/program.js';
 
-const RSOCKET_DEVICES = ['soft:127.0.7.41', 'soft:127.0.7.42'] as const;
+/** Addresses of this process alone: rsockets of two hosts have UDP port 4791 both. */
+const RSOCKET_HOSTS = [1, 2].map((end) => {
+  const number = (process.pid % 2 ** 20) * 4 + end;
+  return `127.${64 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`;
+});
 const servers = new Set<Server>();
 after(() => {
   for (const server of servers) server.close();
@@ -35,8 +39,8 @@ async function chain(servicePort: number, dialect: 'session' | 'rsocket' = 'sess
           [...FREE_DEVICE, ...devCerts()],
           [...FREE_DEVICE, ...devCerts()],
         ]
-      : RSOCKET_DEVICES.map((device) => ['--rsocket', '--device', device]);
-  const host = dialect === 'session' ? '127.0.0.1' : '127.0.7.41';
+      : RSOCKET_HOSTS.map((host) => ['--rsocket', '--device', `soft:${host}`]);
+  const host = dialect === 'session' ? '127.0.0.1' : RSOCKET_HOSTS[0];
   const far = new Program([
     ...['proxy', '--json', '--listen', `rdma:${host}:0`, '--to', `tcp:127.0.0.1:${servicePort}`],
     ...(sides[0] ?? []),

@@ -10,6 +10,7 @@ import { LIFELINE_FAULTS } from './faults/lifeline.js';
 import { MEETING_FAULTS } from './faults/meetings.js';
 import { MEMORY_FAULTS } from './faults/memory.js';
 import { MESSAGE_FAULTS } from './faults/messages.js';
+import { NET_SOCKET_FAULTS } from './faults/net-sockets.js';
 import { NVME_FAULTS } from './faults/nvme.js';
 import { PROGRAM_STREAM_FAULTS } from './faults/program-streams.js';
 import { PROOF_FAULTS } from './faults/proof.js';
@@ -53,5 +54,6 @@ export const FAULTS: readonly Fault[] = [
   ...ERROR_FAULTS,
   ...SEALING_FAULTS,
   ...RSOCKET_FAULTS,
+  ...NET_SOCKET_FAULTS,
   ...NVME_FAULTS,
 ];

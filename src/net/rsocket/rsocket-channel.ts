@@ -50,6 +50,7 @@ export class RsocketChannel implements ByteChannel {
   /** In order; `#taken` bytes of the first are in the send ring. */
   readonly #writes: PendingWrite[] = [];
   #taken = 0;
+  #piecesArrived = 0;
   #wantsEnd = false;
   #onEnded: (() => void) | null = null;
   #isClosed = false;
@@ -102,6 +103,11 @@ export class RsocketChannel implements ByteChannel {
     return chunk;
   }
 
+  /** Messages of data that the peer's device has acknowledged. */
+  get piecesArrived(): number {
+    return this.#piecesArrived;
+  }
+
   get isAtEnd(): boolean {
     return this.#machine.isPeerDone && this.#machine.incoming.unread === 0;
   }
@@ -148,7 +154,11 @@ export class RsocketChannel implements ByteChannel {
       this.#writer.receive();
       this.#machine.received(completion.imm, completion.byteLen);
     } else if (completion.opcode === WcOpcode.RECV) this.#machine.receivedOther();
-    else if (this.#machine.completed() === PostKind.IOMAP_WRITE) this.iomap.completed();
+    else {
+      const kind = this.#machine.completed();
+      if (kind === PostKind.IOMAP_WRITE) this.iomap.completed();
+      else if (kind === PostKind.DATA) this.#piecesArrived++;
+    }
   };
 
   /** Never true: the wait ends with the queue pair. */

@@ -78,6 +78,25 @@ test('8 MiB arrive whole through rings of 4 KiB', async () => {
   await Promise.all([client.closed, server.closed]);
 });
 
+test('a channel tells how many pieces have arrived while its peer reads, and no more when the peer stops', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair, { receiveBufferBytes: 4096, sendBufferBytes: 3000 });
+  assert.equal(client.piecesArrived, 0);
+  const writer = streamOf(client);
+  writer.on('error', () => {}).end(pattern(100_000));
+  while (client.piecesArrived === 0) await delay(5);
+  const full = client.piecesArrived;
+  await delay(50);
+  assert.ok(client.piecesArrived - full <= 4, 'the ring of the peer is full');
+  const stopped = client.piecesArrived;
+  const reader = streamOf(server).resume();
+  await once(reader, 'end');
+  assert.ok(client.piecesArrived > stopped);
+  reader.end();
+  writer.resume();
+  await Promise.all([client.closed, server.closed]);
+});
+
 test('a stream that is destroyed with an error is a lost connection to its peer', async () => {
   await using pair = await CmPair.open();
   const { client, server } = await meet(pair);
