@@ -51,12 +51,11 @@ const PROCESSES: readonly Row[] = [
   [
     'ref and unref before it is connected count afterwards',
     async (world) => {
-      const early = MEETING.replace('...clientOptions })', '...clientOptions }).unref()');
-      assert.equal(await run(world, `${early} server.unref(); taken.unref();`), 'ended');
-      assert.equal(
-        await run(world, `${early} server.unref(); taken.unref(); socket.ref(); ${LATER}`),
-        'stayed',
-      );
+      const early = (calls: string): string =>
+        `${MEETING.replace('net.connect(', `new net.Socket(clientOptions)${calls}.connect(`)} server.unref(); taken.unref();`;
+      assert.equal(await run(world, early('.unref()')), 'ended');
+      assert.equal(await run(world, `${early('.unref()')} socket.ref(); ${LATER}`), 'stayed');
+      assert.equal(await run(world, `${early('.unref().ref()')} ${LATER}`), 'stayed');
     },
   ],
   [
