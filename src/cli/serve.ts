@@ -21,7 +21,7 @@ import {
 import { auditTo } from './audit-file.js';
 import { type ServerCertificateFlags, serverCertificates } from './certificates.js';
 import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
-import { why } from './copy/place.js';
+import { why } from './copy/place-error.js';
 import { Share } from './copy/share.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';

@@ -60,7 +60,7 @@ export function testRows(name: string, rows: readonly Row[]): void {
     const expected = rows.map(
       ([sentence, , differs = {}]) => `| ${sentence} | ${differs[PLAIN_WORLD] ?? 'the same'} |`,
     );
-    assert.deepEqual(rowsUnder(`test/net/${name}`), expected);
+    assert.deepEqual(rowsUnder(`test/net/${name}.test.ts`), expected);
   });
   for (const world of WORLDS) {
     for (const [sentence, run, differs = {}] of rows) {

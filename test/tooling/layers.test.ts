@@ -122,6 +122,11 @@ const CASES: readonly Case[] = [
     ['./soft/a.js', './ibverbs/a.js', './verbs/a.js'],
   ),
   imports(
+    'src/process-hold.ts',
+    ['./connection/a.js', './soft/a.js', './open-device.js', './index.js', './verbs.js'],
+    ['./verbs/a.js'],
+  ),
+  imports(
     'src/certificates/x.ts',
     ['../cli/a.js', '../connection/a.js', '../open-device.js', '../soft/a.js', ...ENTRIES],
     ['./a.js', '../session/a.js', '../verbs/a.js', '@peculiar/x509'],

@@ -11,7 +11,8 @@ import { RdmaError, usageError } from '../../verbs/errors.js';
 import { CopyLink, slotsOf } from './copy-link.js';
 import { joinPath, pathFault, typedPath } from './copy-path.js';
 import { COPY_VERSION, type CopyMessageOf } from './copy-wire.js';
-import { Place, PlaceError, type Walked, why } from './place.js';
+import { Place, type Walked } from './place.js';
+import { PlaceError, why } from './place-error.js';
 import { type ReceiveListener, receiveTree } from './receive-tree.js';
 import { sendTree, totalOf } from './send-tree.js';
 

@@ -11,7 +11,7 @@ import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/prom
 import { join } from 'node:path';
 import { partNames } from './copy-path.js';
 import type { CopyEntry } from './copy-wire.js';
-import { PlaceError } from './place.js';
+import { PlaceError } from './place-error.js';
 import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_TRUNC, O_APPEND, O_WRONLY } = constants;

@@ -10,14 +10,10 @@ import { type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promise
 import { join } from 'node:path';
 import { isOwnName, joinPath, pathFault } from './copy-path.js';
 import type { PartialFile } from './partial-file.js';
+import { PlaceError, why } from './place-error.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const MODE_BITS = 0o777;
-
-/** Something about a path that a peer, or a person, is told in a sentence. */
-export class PlaceError extends Error {
-  override readonly name = 'PlaceError';
-}
 
 export type Walked =
   | {
@@ -126,25 +122,4 @@ export async function openOrdinary(absolute: string): Promise<FileHandle> {
     throw new PlaceError(why(error));
   }
   throw new PlaceError('is no ordinary file');
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  EACCES: 'may not be used by the user of this program',
-  EPERM: 'may not be used by the user of this program',
-  ELOOP: 'is a symbolic link, which is not followed',
-  ENOTDIR: 'is below something that is no directory',
-  EISDIR: 'is a directory',
-  ENOSPC: 'does not fit: no space is left on its disk',
-  EDQUOT: 'does not fit: the quota of its owner is used up',
-  EROFS: 'is on a disk that is read-only',
-  ENAMETOOLONG: 'has a name that is too long there',
-  EMFILE: 'cannot be opened: this program has too many files open',
-};
-
-/** What went wrong with a file, after its name. */
-export function why(error: unknown): string {
-  if (error instanceof PlaceError) return error.message;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : WORDS[code]) ?? `cannot be used: ${message}`;
 }

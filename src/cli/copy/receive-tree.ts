@@ -12,7 +12,8 @@ import type { CopyLink, SlotPlan } from './copy-link.js';
 import { joinPath } from './copy-path.js';
 import { type CopyEntry, shortReason } from './copy-wire.js';
 import { hashFile, PartialFile } from './partial-file.js';
-import { openOrdinary, type Place, PlaceError, why } from './place.js';
+import { openOrdinary, type Place } from './place.js';
+import { PlaceError, why } from './place-error.js';
 import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
 
 /** Beyond that the times of directories stay those of the copy. */

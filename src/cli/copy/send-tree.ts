@@ -11,7 +11,8 @@ import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { type CopyMessageOf, shortReason } from './copy-wire.js';
 import { hashFile, hashZeros } from './partial-file.js';
-import { openOrdinary, PlaceError, type Walked, why } from './place.js';
+import { openOrdinary, type Walked } from './place.js';
+import { PlaceError, why } from './place-error.js';
 import { SenderMachine } from './sender-machine.js';
 import { isAllZero } from './zeros.js';
 

@@ -6,7 +6,8 @@ import type { Connection } from '../../connection/connection.js';
 import type { Message } from '../../connection/message-inbox.js';
 import { CopyLink, slotsOf } from './copy-link.js';
 import { CopyFault, readCopyMessage, shortReason } from './copy-wire.js';
-import { Place, specialKind, why } from './place.js';
+import { Place, specialKind } from './place.js';
+import { why } from './place-error.js';
 import { type ReceiveListener, receiveTree } from './receive-tree.js';
 import { sendTree, totalOf } from './send-tree.js';
 
