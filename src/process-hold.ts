@@ -7,14 +7,17 @@
 import { MAX_MILLIS } from './verbs/option-check.js';
 
 let held = 0;
-/** Does nothing but being there. */
+/** Does nothing but being there, while anything is held. */
 let keeper: NodeJS.Timeout | undefined;
 
 function change(by: 1 | -1): void {
   held += by;
-  keeper ??= setInterval(() => {}, MAX_MILLIS);
-  if (held > 0) keeper.ref();
-  else keeper.unref();
+  if (held > 0) {
+    keeper ??= setInterval(() => {}, MAX_MILLIS);
+    return;
+  }
+  clearInterval(keeper);
+  keeper = undefined;
 }
 
 export class ProcessHold {

@@ -264,6 +264,7 @@ export class VirtualSocket extends Duplex {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly alpnProtocol = 'queuepair/1';
+  readonly getProtocol = (): string => 'TLSv1.3';
   readonly authorizationError = undefined;
   authorized = false;
   isSecure = false;
