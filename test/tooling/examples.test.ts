@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -54,6 +54,12 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
     /^client: the prices are 1\.5, 2\.5, 3\.5$/m,
     /^client: now a read of them ends with ERR_RDMA_COMPLETION$/m,
   ],
+  'postgres.mjs': [
+    /^PostgreSQL \d+/m,
+    /^Neptune has 16 moons$/m,
+    /^three clients at once: 500500, 2001000, 4501500$/m,
+    /^a value of 5 MB came back equal$/m,
+  ],
   'redis.mjs': [
     /^SET: OK$/m,
     /^GET: hello over RDMA$/m,
@@ -97,7 +103,9 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
   ],
 };
 /** Programs of the system that an example needs. */
-const NEEDS: Readonly<Record<string, string>> = { 'redis.mjs': 'redis-server' };
+const NEEDS: Readonly<Record<string, string>> = { 'postgres.mjs': 'postgres', 'redis.mjs': 'redis-server' };
+/** Debian has PostgreSQL here, in a folder for each version. */
+const POSTGRES = '/usr/lib/postgresql';
 /** A server that says where it waits, and a client that is told where. */
 const TWO_PROGRAMS = new Set(['verbs-ping-pong.mjs']);
 
@@ -137,6 +145,8 @@ test('the types of typed-rpc.mjs hold', async () => {
 });
 
 function isInstalled(program: string): boolean {
+  const versions = program === 'postgres' && existsSync(POSTGRES) ? readdirSync(POSTGRES) : [];
+  if (versions.some((version) => existsSync(join(POSTGRES, version, 'bin', program)))) return true;
   return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 

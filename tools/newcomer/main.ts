@@ -41,6 +41,11 @@ const USAGE = `usage: npm run newcomer -- [--json] [--addons KINDS] [--only RUNT
 `;
 
 const STEPS = 3;
+/** Of the system, for an example that is left out without. */
+const NEEDS: Readonly<Record<string, string>> = {
+  'postgres.mjs': '/usr/lib/postgresql',
+  'redis.mjs': '/usr/bin/redis-server',
+};
 const root = packageRoot();
 
 interface Run {
@@ -186,7 +191,8 @@ async function tryRuntime(runtime: Runtime, place: Place, tarball: string, repor
     problemOf(await runAsUser(installer(runtime, examplePackages(root)), place)),
   );
   for (const name of exampleNames(root)) {
-    if (name === 'redis.mjs' && !existsSync('/usr/bin/redis-server')) continue;
+    const needed = NEEDS[name];
+    if (needed !== undefined && !existsSync(needed)) continue;
     // Bun puts its own undici in place of the package, which knows no option `connect`.
     if (name === 'undici.mjs' && runtime.kind === 'bun') continue;
     await report.measure(run(2, `examples/${name}`), () => playExample(runtime, place, name));
@@ -209,7 +215,7 @@ function bundle({ folder }: Place): string {
 async function playExample(runtime: Runtime, place: Place, name: string): Promise<string | undefined> {
   const file = `node_modules/queuepair/examples/${name}`;
   const path = `${place.path}:/usr/bin`;
-  const example = { ...place, path: name === 'redis.mjs' ? path : place.path };
+  const example = { ...place, path: NEEDS[name] !== undefined ? path : place.path };
   if (name !== 'verbs-ping-pong.mjs') return problemOf(await runAsUser([runtime.program, file], example));
   let client: Promise<Outcome> | undefined;
   const server = await runAsUser([runtime.program, file], place, (line) => {

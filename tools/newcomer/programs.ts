@@ -41,7 +41,9 @@ export function examplePackages(root: string): string[] {
   const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     devDependencies: Record<string, string>;
   };
-  return ['undici', 'ws', 'ioredis', 'mysql2', 'valibot'].map((name) => `${name}@${devDependencies[name]}`);
+  return ['undici', 'ws', 'ioredis', 'mysql2', 'pg', 'valibot'].map(
+    (name) => `${name}@${devDependencies[name]}`,
+  );
 }
 
 export const exampleNames = (root: string): string[] =>
