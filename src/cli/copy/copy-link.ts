@@ -6,6 +6,7 @@ import {
   type CopyMessage,
   type CopyMessageOf,
   type CopyMessageType,
+  MAX_SLOTS,
   readCopyMessage,
   writeCopyMessage,
 } from './copy-wire.js';
@@ -70,7 +71,7 @@ const MIN_SLOTS = 4;
 
 export function slotsOf(bytes: number): SlotPlan {
   const slotBytes = Math.max(1, Math.min(SLOT_BYTES, Math.floor(bytes / MIN_SLOTS)));
-  return { slots: Math.max(1, Math.floor(bytes / slotBytes)), slotBytes };
+  return { slots: Math.min(MAX_SLOTS, Math.max(1, Math.floor(bytes / slotBytes))), slotBytes };
 }
 
 /** What a client and a server with `--share` lend unless they are told otherwise. */

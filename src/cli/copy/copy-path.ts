@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 
 const MAX_PATH_BYTES = 4096;
 const MAX_NAME_BYTES = 255;
-const OWN_NAME = /^\.queuepair-[0-9a-f]{16}\.(part|journal)$/;
+const OWN_NAME = /^\.queuepair-[0-9a-f]{16}\.(part|journal)$/i;
 
 /** Why a path of a peer is refused; `undefined` when it is not. */
 export function pathFault(path: string): string | undefined {

@@ -7,8 +7,8 @@
 import * as v from 'valibot';
 
 export const COPY_VERSION = 1;
-/** Of one message. */
-export const MAX_COPY_MESSAGE_BYTES = 16 * 1024;
+/** Of one message: the longest path fits even when JSON has six bytes for each of its characters. */
+export const MAX_COPY_MESSAGE_BYTES = 32 * 1024;
 /** Entries that the sender may have announced and the receiver has not settled. */
 export const MAX_UNSETTLED = 16;
 export const MAX_PATH_BYTES = 4096;

@@ -6,25 +6,33 @@
  * is at its place stays as it was until the new one is whole.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partNames } from './copy-path.js';
 import type { CopyEntry } from './copy-wire.js';
+import { openOrdinary } from './place.js';
 import { PlaceError } from './place-error.js';
 import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
-const { O_RDWR, O_CREAT, O_NOFOLLOW, O_TRUNC, O_APPEND, O_WRONLY } = constants;
+const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_APPEND, O_WRONLY } = constants;
 const OWNER_ONLY = 0o600;
 const MIN_CHECKPOINT_BYTES = 8 * 1024 * 1024;
 const MAX_CHECKPOINTS = 1024;
 const MAX_JOURNAL_BYTES = 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
+/** Of zeros, before other work has its turn: they cost the peer nothing, and hashing them here does. */
+const HOLE_STEP_BYTES = 4 * READ_BYTES;
+export const TAKEN_OVER = 'is being written by another copy, which has taken over';
 
 export interface Target {
   readonly directory: string;
   readonly name: string;
 }
+
+/** Called amid long work; what it throws ends that. */
+type GoOn = () => void;
 
 export type Version = Pick<CopyEntry, 'size' | 'mtimeMillis' | 'mode'>;
 
@@ -40,10 +48,14 @@ export class PartialFile {
   #bytes = 0;
   #checkpointAt = 0;
   /** Work on the files, one after the other. */
-  #busy: Promise<unknown> = Promise.resolve();
+  #busy: Promise<unknown>;
   #lostBy: string | undefined;
+  /** The file that `resume` has read. */
+  #resumed: Stats | undefined;
 
-  constructor(target: Target, version: Version) {
+  /** `after`: whoever wrote it before has closed it. */
+  constructor(target: Target, version: Version, after: Promise<void> = Promise.resolve()) {
+    this.#busy = after.catch(() => {});
     const { part, journal } = partNames(target.name);
     this.#target = target;
     this.#version = version;
@@ -63,14 +75,16 @@ export class PartialFile {
   }
 
   /** Reads what an earlier copy has left, if it was of the same version, up to where its hash is right. */
-  resume(): Promise<void> {
+  resume(goOn: GoOn = () => {}): Promise<void> {
     return this.#inTurn(async () => {
       const checkpoints = await this.#checkpoints();
       if (checkpoints.length === 0) return;
-      const file = await open(this.#part, O_RDWR | O_NOFOLLOW).catch(() => undefined);
+      const file = await open(this.#part, O_RDWR | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
       if (file === undefined) return;
       try {
-        await this.#verify(file, checkpoints);
+        this.#resumed = await file.stat();
+        // What has another name as well is somebody else's.
+        if (this.#resumed.isFile() && this.#resumed.nlink === 1) await this.#verify(file, checkpoints, goOn);
       } finally {
         await file.close();
       }
@@ -95,12 +109,19 @@ export class PartialFile {
   }
 
   /** Zeros. */
-  skip(length: number): Promise<void> {
+  skip(length: number, goOn: GoOn = () => {}): Promise<void> {
     return this.#inTurn(async () => {
       await this.#opened();
-      hashZeros(this.#hash, length);
-      this.#bytes += length;
-      await this.#checkpoint();
+      for (let left = length; left > 0; left -= HOLE_STEP_BYTES) {
+        const step = Math.min(left, HOLE_STEP_BYTES);
+        hashZeros(this.#hash, step);
+        this.#bytes += step;
+        await this.#checkpoint();
+        if (step === left) return;
+        await nextTurn();
+        this.#checkKept();
+        goOn();
+      }
     });
   }
 
@@ -109,6 +130,9 @@ export class PartialFile {
     return this.#inTurn(async () => {
       const { size, mode, mtimeMillis } = this.#version;
       const file = await this.#opened();
+      // Another program may have begun the same file anew.
+      if (!isSame(await file.stat(), await lstat(this.#part).catch(() => undefined)))
+        throw new PlaceError(TAKEN_OVER);
       if (this.sha256 !== sha256 || this.#bytes !== size) {
         await this.#close();
         await this.#remove();
@@ -143,12 +167,16 @@ export class PartialFile {
     });
   }
 
-  async #verify(file: FileHandle, checkpoints: readonly { at: number; sha256: string }[]): Promise<void> {
+  async #verify(
+    file: FileHandle,
+    checkpoints: readonly { at: number; sha256: string }[],
+    goOn: GoOn,
+  ): Promise<void> {
     const hash = createHash('sha256');
     let at = 0;
     for (const checkpoint of checkpoints) {
       if (checkpoint.at <= at || checkpoint.at > this.#version.size) return;
-      if (!(await hashFile(file, hash, at, checkpoint.at))) return;
+      if (!(await hashFile(file, hash, at, checkpoint.at, goOn))) return;
       at = checkpoint.at;
       if (hash.copy().digest('hex') !== checkpoint.sha256) return;
       this.#hash = hash.copy();
@@ -160,15 +188,14 @@ export class PartialFile {
   async #opened(): Promise<FileHandle> {
     if (this.#file !== undefined) return this.#file;
     const isNew = this.#bytes === 0;
-    const anew = isNew ? O_TRUNC : 0;
-    this.#file = await open(this.#part, O_RDWR | O_CREAT | O_NOFOLLOW | anew, OWNER_ONLY);
+    // Whoever still writes the old one must not write into the new one.
+    if (isNew) await this.#remove();
+    const how = O_NOFOLLOW | O_NONBLOCK | (isNew ? O_CREAT | O_EXCL : 0);
+    this.#file = await open(this.#part, O_RDWR | how, OWNER_ONLY);
+    if (!isNew && !isSame(await this.#file.stat(), this.#resumed)) throw new PlaceError(TAKEN_OVER);
     // Behind the last byte that counts nothing may be left: what is skipped must be zeros.
     await this.#file.truncate(this.#bytes);
-    this.#log = await open(
-      this.#journal,
-      O_WRONLY | O_CREAT | O_NOFOLLOW | O_APPEND | (isNew ? O_TRUNC : 0),
-      OWNER_ONLY,
-    );
+    this.#log = await open(this.#journal, O_WRONLY | O_APPEND | how, OWNER_ONLY);
     if (isNew) await this.#log.appendFile(`${this.#head()}\n`);
     this.#checkpointAt = this.#bytes;
     return this.#file;
@@ -200,11 +227,15 @@ export class PartialFile {
     await rm(this.#journal, { force: true });
   }
 
+  #checkKept(): void {
+    if (this.#lostBy !== undefined) throw new PlaceError(this.#lostBy);
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#busy
       .catch(() => {})
       .then(() => {
-        if (this.#lostBy !== undefined) throw new PlaceError(this.#lostBy);
+        this.#checkKept();
         return work();
       });
     this.#busy = done;
@@ -213,20 +244,32 @@ export class PartialFile {
 }
 
 async function readJournal(path: string): Promise<string> {
+  const file = await openOrdinary(path).catch(() => undefined);
+  if (file === undefined) return '';
   try {
-    const stats = await lstat(path);
-    if (!stats.isFile() || stats.size > MAX_JOURNAL_BYTES) return '';
-    return await readFile(path, 'utf8');
+    return (await file.stat()).size > MAX_JOURNAL_BYTES ? '' : await file.readFile('utf8');
   } catch {
     return '';
+  } finally {
+    await file.close();
   }
 }
 
+const isSame = (one: Stats, other: Stats | undefined): boolean =>
+  one.ino === other?.ino && one.dev === other.dev;
+
 /** Adds bytes `from` up to `to` of the file; whether there were so many. */
-export async function hashFile(file: FileHandle, hash: Hash, from: number, to: number): Promise<boolean> {
+export async function hashFile(
+  file: FileHandle,
+  hash: Hash,
+  from: number,
+  to: number,
+  goOn: GoOn,
+): Promise<boolean> {
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(1, to - from)));
   for (let at = from; at < to; ) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+    goOn();
     if (bytesRead === 0) return false;
     hash.update(buffer.subarray(0, bytesRead));
     at += bytesRead;

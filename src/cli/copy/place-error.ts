@@ -3,6 +3,7 @@
  *
  * Invariant: nobody parses these sentences; a peer and a person read the same ones.
  */
+import { getSystemErrorMap } from 'node:util';
 
 /** Something about a path that a peer, or a person, is told in a sentence. */
 export class PlaceError extends Error {
@@ -26,6 +27,10 @@ const WORDS: Readonly<Record<string, string>> = {
 /** What went wrong with a file, after its name. */
 export function why(error: unknown): string {
   if (error instanceof PlaceError) return error.message;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : WORDS[code]) ?? `cannot be used: ${message}`;
+  const { code, errno, message } = error as NodeJS.ErrnoException;
+  const known = code === undefined ? undefined : WORDS[code];
+  if (known !== undefined) return known;
+  // The message of a system error holds paths of this machine, which a peer need not know.
+  const description = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  return `cannot be used: ${description ?? message}`;
 }

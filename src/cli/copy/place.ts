@@ -6,14 +6,15 @@
  * waiting. (Who may change the directory on this machine may do so in the moment between the look and the use; a peer may not.)
  */
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promises';
+import { type FileHandle, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOwnName, joinPath, pathFault } from './copy-path.js';
-import type { PartialFile } from './partial-file.js';
 import { PlaceError, why } from './place-error.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const MODE_BITS = 0o777;
+/** Of one walk: directories below that many are read as a whole, so that a deep tree takes no more descriptors. */
+const MAX_OPEN_DIRECTORIES = 32;
 
 export type Walked =
   | {
@@ -27,10 +28,15 @@ export type Walked =
     }
   | { readonly kind: 'skipped'; readonly path: string; readonly reason: string };
 
+/** What writes a file of the place, and can be told to stop. */
+export interface Writing {
+  keep(reason: string): Promise<void>;
+}
+
 export class Place {
   readonly root: string;
   /** Partial files that are written now, by the path of what they become. */
-  readonly partials = new Map<string, PartialFile>();
+  readonly partials = new Map<string, Writing>();
 
   /** @throws PlaceError when it is no directory. */
   static async at(directory: string): Promise<Place> {
@@ -80,17 +86,23 @@ export class Place {
   async *walk(base: string): AsyncGenerator<Walked, void, void> {
     const found = await this.look(base);
     if (found === undefined) throw new PlaceError(`${base} does not exist`);
-    yield* walkAt(found.absolute, '', found.stats);
+    yield* walkAt(found.absolute, '', 0, found.stats);
   }
 }
 
-async function* walkAt(absolute: string, path: string, known?: Stats): AsyncGenerator<Walked, void, void> {
+async function* walkAt(
+  absolute: string,
+  path: string,
+  depth: number,
+  known?: Stats,
+): AsyncGenerator<Walked, void, void> {
   const stats = known ?? (await lstat(absolute).catch((error: unknown) => why(error)));
   if (typeof stats === 'string') {
     yield { kind: 'skipped', path, reason: stats };
     return;
   }
-  const fault = stats.isFile() || stats.isDirectory() ? pathFault(path) : specialKind(stats);
+  const fault =
+    stats.isFile() || stats.isDirectory() ? (pathFault(path) ?? numberFault(stats)) : specialKind(stats);
   if (fault !== undefined) {
     yield { kind: 'skipped', path: Buffer.from(path).toString(), reason: fault };
     return;
@@ -100,14 +112,22 @@ async function* walkAt(absolute: string, path: string, known?: Stats): AsyncGene
   yield { kind, path, absolute, size, mode: stats.mode & MODE_BITS, mtimeMillis: Math.round(stats.mtimeMs) };
   if (!stats.isDirectory()) return;
   try {
-    for await (const { name } of await opendir(absolute)) {
-      if (!isOwnName(name)) yield* walkAt(join(absolute, name), joinPath(path, name));
+    const isDeep = depth >= MAX_OPEN_DIRECTORIES;
+    const names = isDeep ? await readdir(absolute, { withFileTypes: true }) : await opendir(absolute);
+    for await (const { name } of names) {
+      if (!isOwnName(name)) yield* walkAt(join(absolute, name), joinPath(path, name), depth + 1);
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === undefined) throw error;
     yield { kind: 'skipped', path, reason: why(error) };
   }
 }
+
+/** Some file systems keep numbers that cannot be told exactly. */
+const numberFault = ({ size, mtimeMs }: Stats): string | undefined =>
+  Number.isSafeInteger(size) && Number.isSafeInteger(Math.round(mtimeMs))
+    ? undefined
+    : 'has a size or a time that is too large';
 
 export const specialKind = (stats: Stats): string =>
   stats.isSymbolicLink() ? 'is a symbolic link, which is not followed' : 'is neither a file nor a directory';

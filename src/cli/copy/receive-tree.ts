@@ -5,20 +5,24 @@
  * Invariants: whatever ends a copy, partial files are closed and kept for the next one; what fails of one file hurts no other.
  */
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, utimes } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { joinPath } from './copy-path.js';
 import { type CopyEntry, shortReason } from './copy-wire.js';
-import { hashFile, PartialFile } from './partial-file.js';
-import { openOrdinary, type Place } from './place.js';
+import { hashFile, PartialFile, TAKEN_OVER, type Target } from './partial-file.js';
+import { openOrdinary, type Place, type Writing } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
 
 /** Beyond that the times of directories stay those of the copy. */
 const MAX_DATED_DIRECTORIES = 100_000;
-const TAKEN_OVER = 'is being written by another copy, which has taken over';
+const MAX_DATED_CHARS = 16 * 1024 * 1024;
+/** Of a directory, setuid, setgid and sticky: they are the receiver's. */
+const SPECIAL_BITS = 0o7000;
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const CUT = 'was left by a copy that ended';
 
 export interface ReceiveListener {
@@ -29,9 +33,15 @@ export interface ReceiveListener {
   onSkipped?(path: string, reason: string): void;
 }
 
+interface ArrivingNew {
+  readonly kind: 'new';
+  readonly key: string;
+  readonly partial: PartialFile;
+}
+
 /** What is known of a file that was announced. */
 type Arriving =
-  | { readonly kind: 'new'; readonly key: string; readonly partial: PartialFile }
+  | ArrivingNew
   /** It is at its place, as large and as old as the sender's. */
   | { readonly kind: 'same'; readonly sha256: string }
   | { readonly kind: 'failed' };
@@ -54,6 +64,7 @@ class TreeReceiver {
   readonly #machine: ReceiverMachine;
   readonly #arriving = new Map<number, Arriving>();
   readonly #directories: { readonly absolute: string; readonly entry: CopyEntry }[] = [];
+  #directoryChars = 0;
 
   constructor(link: CopyLink, plan: SlotPlan, place: Place, base: string, listener: ReceiveListener) {
     this.#link = link;
@@ -113,7 +124,7 @@ class TreeReceiver {
         return;
       }
       case 'skip':
-        await (await this.#partialAt(entry, order.offset))?.skip(order.length);
+        await (await this.#partialAt(entry, order.offset))?.skip(order.length, this.#goOn);
         this.#listener.onBytes?.(order.length, false);
         return;
       case 'finish':
@@ -127,6 +138,9 @@ class TreeReceiver {
       }
     }
   }
+
+  /** @throws RdmaError when the connection has ended: nobody waits any more for what is being hashed. */
+  readonly #goOn = (): void => void this.#slot(0, 1);
 
   /** @throws RdmaError when the connection has ended: its memory is gone then, though messages about it are still here. */
   #slot(slot: number, length: number): Uint8Array {
@@ -152,23 +166,29 @@ class TreeReceiver {
       found.stats.size === entry.size &&
       Math.round(found.stats.mtimeMs) === entry.mtimeMillis
     ) {
-      const sha256 = await hashOf(found.absolute, entry.size);
+      const sha256 = await hashOf(found.absolute, entry.size, this.#goOn);
       if (sha256 !== undefined) arriving = { kind: 'same', sha256 };
     }
     if (arriving === undefined) {
-      const key = join(target.directory, target.name);
-      await this.#place.partials.get(key)?.keep(TAKEN_OVER);
-      const partial = new PartialFile(target, entry);
-      this.#place.partials.set(key, partial);
-      arriving = { kind: 'new', key, partial };
-      this.#arriving.set(entry.id, arriving);
-      await partial.resume();
+      arriving = this.#begin(target, entry);
+      await arriving.partial.resume(this.#goOn);
     }
     this.#arriving.set(entry.id, arriving);
     const { bytes, sha256 } = arriving.kind === 'new' ? arriving.partial : { ...arriving, bytes: entry.size };
     this.#machine.prepared(entry.id, bytes);
     if (bytes > 0) this.#listener.onBytes?.(bytes, false);
     void this.#link.send({ type: 'have', id: entry.id, bytes, sha256 });
+  }
+
+  /** At any moment one copy writes a file: this one waits until the one before has let go, and that one hears of it. */
+  #begin(target: Target, entry: CopyEntry): ArrivingNew {
+    const key = join(target.directory, target.name);
+    const { partials } = this.#place;
+    const partial = new PartialFile(target, entry, partials.get(key)?.keep(TAKEN_OVER));
+    partials.set(key, partial);
+    const arriving: ArrivingNew = { kind: 'new', key, partial };
+    this.#arriving.set(entry.id, arriving);
+    return arriving;
   }
 
   async #makeDirectory(entry: CopyEntry): Promise<void> {
@@ -179,9 +199,9 @@ class TreeReceiver {
     const absolute = join(directory, name);
     // Its own mode may forbid to write into it: that comes at the end.
     if (found === undefined) await mkdir(absolute, { mode: 0o700 });
-    if (this.#directories.length < MAX_DATED_DIRECTORIES && name !== '') {
-      this.#directories.push({ absolute, entry });
-    }
+    if (name === '' || this.#directories.length >= MAX_DATED_DIRECTORIES) return;
+    this.#directoryChars += absolute.length + entry.path.length;
+    if (this.#directoryChars <= MAX_DATED_CHARS) this.#directories.push({ absolute, entry });
   }
 
   /** The file into which bytes go from `offset` on; `undefined` when it has failed. */
@@ -191,11 +211,7 @@ class TreeReceiver {
     if (arriving.kind === 'same') {
       // The sender's has other bytes all the same.
       const target = await this.#place.locate(joinPath(this.#base, entry.path));
-      const key = join(target.directory, target.name);
-      await this.#place.partials.get(key)?.keep(TAKEN_OVER);
-      arriving = { kind: 'new', key, partial: new PartialFile(target, entry) };
-      this.#place.partials.set(key, arriving.partial);
-      this.#arriving.set(entry.id, arriving);
+      arriving = this.#begin(target, entry);
     }
     if (offset === 0 && arriving.partial.bytes > 0) {
       this.#listener.onBytes?.(-arriving.partial.bytes, false);
@@ -212,8 +228,10 @@ class TreeReceiver {
       this.#release(arriving.key, arriving.partial);
     } else if (arriving.kind === 'same') {
       if (arriving.sha256 !== sha256) throw new PlaceError('came with other bytes than its hash says');
-      const { absolute } = (await this.#place.look(joinPath(this.#base, entry.path))) ?? {};
-      if (absolute !== undefined) await chmod(absolute, entry.mode);
+      const found = await this.#place.look(joinPath(this.#base, entry.path));
+      if (found?.stats.size !== entry.size) throw new PlaceError('was changed while it was copied');
+      await using file = await openOrdinary(found.absolute);
+      await file.chmod(entry.mode);
     }
     this.#arriving.delete(entry.id);
     if (arriving.kind === 'failed') return;
@@ -224,7 +242,7 @@ class TreeReceiver {
   async #fail(entry: CopyEntry, error: unknown): Promise<void> {
     const arriving = this.#arriving.get(entry.id);
     if (arriving !== undefined) await this.#leave(arriving);
-    this.#arriving.set(entry.id, { kind: 'failed' });
+    if (entry.kind === 'file') this.#arriving.set(entry.id, { kind: 'failed' });
     const reason = why(error);
     this.#listener.onFailed?.(entry.path, reason);
     void this.#link.send({ type: 'failed', id: entry.id, reason: shortReason(reason) });
@@ -236,27 +254,29 @@ class TreeReceiver {
     this.#release(arriving.key, arriving.partial);
   }
 
-  #release(key: string, partial: PartialFile): void {
+  #release(key: string, partial: Writing): void {
     if (this.#place.partials.get(key) === partial) this.#place.partials.delete(key);
   }
 
   async #dateDirectories(): Promise<void> {
     for (const { absolute, entry } of this.#directories.reverse()) {
       try {
-        await chmod(absolute, entry.mode);
-        await utimes(absolute, entry.mtimeMillis / 1000, entry.mtimeMillis / 1000);
+        await using directory = await open(absolute, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        const had = (await directory.stat()).mode & SPECIAL_BITS;
+        await directory.chmod(had | entry.mode);
+        await directory.utimes(entry.mtimeMillis / 1000, entry.mtimeMillis / 1000);
       } catch (error) {
-        this.#listener.onFailed?.(entry.path, why(error));
+        await this.#fail(entry, error);
       }
     }
   }
 }
 
-async function hashOf(absolute: string, size: number): Promise<string | undefined> {
+async function hashOf(absolute: string, size: number, goOn: () => void): Promise<string | undefined> {
   const file = await openOrdinary(absolute);
   try {
     const hash = createHash('sha256');
-    return (await hashFile(file, hash, 0, size)) ? hash.digest('hex') : undefined;
+    return (await hashFile(file, hash, 0, size, goOn)) ? hash.digest('hex') : undefined;
   } finally {
     await file.close();
   }

@@ -43,6 +43,7 @@ export class ReceiverMachine {
   readonly #busy: boolean[];
   readonly #slotBytes: number;
   #lastId = 0;
+  #hasTotal = false;
   #state: 'open' | 'ended' | 'faulty' = 'open';
 
   constructor(slots: number, slotBytes: number) {
@@ -90,8 +91,11 @@ export class ReceiverMachine {
         this.#announced.shift();
         return { do: 'drop', entry: head.entry, reason: message.reason };
       }
-      case 'skipped':
       case 'total':
+        if (this.#hasTotal || this.#lastId > 0) return CopyFault.OUT_OF_TURN;
+        this.#hasTotal = true;
+        return { do: 'note', message };
+      case 'skipped':
         return { do: 'note', message };
       case 'end':
         if (this.#announced.length > 0) return CopyFault.INCOMPLETE;

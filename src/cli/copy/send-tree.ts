@@ -9,7 +9,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { RemoteBuffer } from '../../connection/remote-buffer.js';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
-import { type CopyMessageOf, shortReason } from './copy-wire.js';
+import { type CopyMessageOf, MAX_PATH_BYTES, shortReason } from './copy-wire.js';
 import { hashFile, hashZeros } from './partial-file.js';
 import { openOrdinary, type Walked } from './place.js';
 import { PlaceError, why } from './place-error.js';
@@ -18,6 +18,8 @@ import { isAllZero } from './zeros.js';
 
 const MAX_PIECE_BYTES = 1024 * 1024;
 const MAX_MEMORY_BYTES = 16 * MAX_PIECE_BYTES;
+/** Whose names are remembered, in case the receiver fails on one. */
+const MAX_DIRECTORIES = 100_000;
 
 export interface SendListener {
   /** Bytes of a file are at the receiver, or were there before. */
@@ -54,6 +56,8 @@ class TreeSender {
   readonly #memory: Uint8Array;
   readonly #answers = new Map<number, (answer: Answer) => void>();
   readonly #paths = new Map<number, WalkedFile>();
+  /** Directories are not acknowledged: the receiver tells only when it fails. */
+  readonly #directories = new Map<number, string>();
   readonly #queue: Announced[] = [];
   /** Messages about the bytes of files, in order. */
   #inOrder: Promise<void> = Promise.resolve();
@@ -114,7 +118,8 @@ class TreeSender {
         case 'failed': {
           const file = this.#settled(news.id);
           this.#answers.get(news.id)?.(undefined);
-          if (file !== undefined) this.#listener.onFailed?.(file.path, news.reason);
+          const path = file?.path ?? this.#directories.get(news.id);
+          if (path !== undefined) this.#listener.onFailed?.(path, news.reason);
           break;
         }
         case 'ended':
@@ -134,26 +139,31 @@ class TreeSender {
     for await (const entry of entries) {
       if (entry.kind === 'skipped') {
         this.#listener.onSkipped?.(entry.path, entry.reason);
-        await this.#link.send({ type: 'skipped', path: entry.path, reason: shortReason(entry.reason) });
+        const path = entry.path.slice(0, MAX_PATH_BYTES);
+        await this.#link.send({ type: 'skipped', path, reason: shortReason(entry.reason) });
         continue;
       }
       if (entry.kind === 'file') await this.#until(() => this.#machine.mayAnnounce);
       const { kind, path, size, mode, mtimeMillis } = entry;
       const id = this.#machine.announce(kind, size);
-      this.#paths.set(id, entry);
-      if (kind === 'file') {
+      if (kind === 'directory') this.#rememberDirectory(id, path);
+      else {
+        this.#paths.set(id, entry);
         const answer = new Promise<Answer>((resolve) => this.#answers.set(id, resolve));
         this.#queue.push({ id, file: entry, answer });
       }
       const sent = this.#link.send({ type: 'entry', id, kind, path, size, mode, mtimeMillis });
-      if (kind === 'directory') {
-        await sent;
-        this.#paths.delete(id);
-      }
+      if (kind === 'directory') await sent;
       this.#wake();
     }
     this.#allAnnounced = true;
     this.#wake();
+  }
+
+  #rememberDirectory(id: number, path: string): void {
+    this.#directories.set(id, path);
+    const [oldest] = this.#directories.keys();
+    if (this.#directories.size > MAX_DIRECTORIES && oldest !== undefined) this.#directories.delete(oldest);
   }
 
   async #sendAll(): Promise<void> {
@@ -199,7 +209,10 @@ class TreeSender {
   ): Promise<Hash> {
     let hash = createHash('sha256');
     let at = 0;
-    if (have.bytes > 0 && (await hashFile(source, hash, 0, have.bytes))) {
+    const goOn = (): void => {
+      if (this.#failure !== undefined) throw this.#failure;
+    };
+    if (have.bytes > 0 && (await hashFile(source, hash, 0, have.bytes, goOn))) {
       if (hash.copy().digest('hex') === have.sha256) at = have.bytes;
       else hash = createHash('sha256');
     }

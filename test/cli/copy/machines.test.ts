@@ -25,6 +25,7 @@ const entry = (id: number, size = 10, path = `f${id}`): CopyEntry => ({
   mode: 0o644,
   mtimeMillis: 0,
 });
+const TOTAL: CopyMessage = { type: 'total', files: 1, bytes: 1 };
 const piece = (id: number, offset: number, length: number, slot = 0): CopyMessage => ({
   type: 'piece',
   id,
@@ -75,6 +76,8 @@ const BREACHES: readonly [string, CopyFault, ReceiverMachine, CopyMessage][] = [
   ['an end while a file is open', CopyFault.INCOMPLETE, receiver(entry(1)), { type: 'end' }],
   ['a number twice', CopyFault.WRONG_ID, receiver(entry(1)), entry(1)],
   ['a path outside', CopyFault.WRONG_PATH, receiver(), entry(1, 1, '../x')],
+  ['a total twice', CopyFault.OUT_OF_TURN, receiver(TOTAL), TOTAL],
+  ['a total behind an entry', CopyFault.OUT_OF_TURN, receiver(entry(1)), TOTAL],
   ['anything after the end', CopyFault.OUT_OF_TURN, receiver({ type: 'end' }), entry(1)],
   ['what only receivers say', CopyFault.OUT_OF_TURN, receiver(), { type: 'stored', id: 1 }],
   [
@@ -149,6 +152,7 @@ test('a file that failed at the receiver counts until the receiver knows that no
 test('messages survive the way, and are read strictly', () => {
   const messages: CopyMessage[] = [
     entry(1),
+    entry(1, 10, new Array<string>(16).fill('\x01'.repeat(255)).join('/')),
     piece(1, 0, 1),
     { type: 'open', v: 1, want: 'get', path: 'a/ü', slots: 4, slotBytes: 100 },
     { type: 'have', id: 1, bytes: 2, sha256: HASH },
@@ -207,4 +211,5 @@ test('a path that is accepted stays inside of where it is applied', () => {
     }),
   );
   assert(isOwnName(partNames('anything').part));
+  assert(isOwnName(partNames('anything').part.toUpperCase()), 'not all disks tell them apart');
 });
