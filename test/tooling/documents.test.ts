@@ -78,6 +78,15 @@ for (const { path, name, text } of documents) {
     }
   });
 
+  // What is packed beside the code: scripts/package.mjs. Sources are not.
+  if (/^(docs\/|[A-Z]+\.md$)/.test(name)) {
+    test(`the links of ${name} lead somewhere in the installed package, too`, () => {
+      for (const [, target = ''] of text.replace(FENCE, '').matchAll(LINK)) {
+        assert.doesNotMatch(target, /^[./]*(src|test|testkit|tools|site|web|\.ci)\//);
+      }
+    });
+  }
+
   test(`the files and folders that ${name} names exist`, () => {
     for (const [, span = ''] of text.replace(FENCE, '').matchAll(CODE_SPAN)) {
       if (PLACEHOLDER.test(span)) continue;
