@@ -31,7 +31,8 @@ Examples:
   $ queuepair connect 127.0.0.1                 a client, in another terminal: type help
   $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
 
-Exit codes: 0 all well, 1 failed (standard error says why), 2 wrong usage.`;
+Exit codes: 0 all well, 1 failed (standard error says why), 2 wrong usage,
+130 and 143 when SIGINT or SIGTERM cut off what was asked for.`;
 
 /** Runs the program with the arguments after its name, and ends the process. */
 export async function run(args: readonly string[]): Promise<never> {

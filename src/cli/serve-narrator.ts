@@ -32,6 +32,11 @@ export class ServeNarrator {
       case 'listening':
         this.#listening(event);
         break;
+      case 'sharing':
+        this.#output.line(
+          `share         ${event.directory}, to read${event.isWritable ? ' and to change' : ' only'}, by queuepair cp`,
+        );
+        break;
       case 'observing':
         this.#output.line(`dashboard     ${event.url}/ for people, ${event.url}/metrics for Prometheus`);
         if (event.token !== undefined)

@@ -1,6 +1,7 @@
 /** `queuepair serve`: runs the message service until a signal ends it. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
@@ -176,6 +177,8 @@ async function serve(flags: ServeFlags): Promise<number> {
     emit,
     share === undefined ? {} : { share },
   );
+  if (flags.share !== undefined)
+    emit({ event: 'sharing', directory: resolve(flags.share), isWritable: flags.shareWritable === true });
   process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
   const observer = await observe(server, flags.metrics, control?.token);
   if (observer !== undefined) {

@@ -29,6 +29,8 @@ export type ServiceEvent =
       /** Whether clients must show a certificate. */
       readonly mutualTls: boolean;
     }
+  /** Clients may copy files from `directory`, and into it when it `isWritable`. */
+  | { readonly event: 'sharing'; readonly directory: string; readonly isWritable: boolean }
   /** Metrics are at `url` + `/metrics`. `token`: for `url` + `/control`, when it was made here. */
   | { readonly event: 'observing'; readonly url: string; readonly token?: string }
   | {

@@ -5,6 +5,7 @@
  */
 import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { OperationKind, OperationNote } from '../connection/operation-watch.js';
+import { callback, checkOptions } from '../verbs/option-check.js';
 import { watch } from './watching.js';
 
 const NANOS_PER_MILLI = 1e6;
@@ -22,7 +23,10 @@ export interface LatencyOptions {
   readonly filter?: (operation: OperationNote) => boolean;
 }
 
-export function latencyHistograms({ filter = () => true }: LatencyOptions = {}): LatencyHistograms {
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for an option that does not exist, or is not what it must be. */
+export function latencyHistograms(options: LatencyOptions = {}): LatencyHistograms {
+  checkOptions('latencyHistograms', options, { filter: callback });
+  const { filter = () => true }: LatencyOptions = options;
   const histograms: Record<OperationKind, RecordableHistogram> = {
     send: createHistogram(),
     read: createHistogram(),

@@ -273,3 +273,12 @@ test('NODE_DEBUG=queuepair tells every step on standard error, and no PSN', asyn
     /^QUEUEPAIR \d+: (server|client) [\d.]+:\d+: connection \d(: [a-z-]+| (of|to) [\d.]+:\d+ is up| ended in order)$/;
   for (const line of text.trim().split('\n')) assert.match(line, usual);
 });
+
+test('a channel that does not exist, and what is no listener or filter, are refused', () => {
+  const refused = { code: 'ERR_RDMA_INVALID_ARGUMENT' };
+  const misspelt = 'queuepair:operations' as keyof DiagnosticsMessages;
+  assert.throws(() => watch(misspelt, () => {}), { ...refused, message: /queuepair:operation\b/ });
+  assert.throws(() => watch('queuepair:step', undefined as never), refused);
+  assert.throws(() => latencyHistograms({ filter: 3 as never }), refused);
+  assert.throws(() => latencyHistograms({ filters: () => true } as never), refused);
+});

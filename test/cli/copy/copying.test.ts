@@ -91,6 +91,8 @@ async function sharing<T>(
 
 test('a tree goes there and back with its bytes, modes and times, and a second copy moves nothing', async () => {
   await sharing(['--share-writable'], async (server, root) => {
+    const told = await server.program.event('sharing');
+    assert.deepEqual([told['directory'], told['isWritable']], [root, true]);
     const [source, back] = [newDir('source'), newDir('back')];
     makeTree(source, 3_000_000);
     const there = await cp(server, `${source}/`, '127.0.0.1:new');
