@@ -1,6 +1,7 @@
 /** `queuepair stats`: reads the metrics of a running server, and shows what changes and how fast. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
+import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
 import { countArgument, millisArgument } from './arguments.js';
 import { ExitCode } from './failure.js';
@@ -12,6 +13,7 @@ const OWN = /^queuepair_/;
 const BUCKET = /_bucket\{/;
 const TIMEOUT_MILLIS = 5000;
 const MAX_TEXT_BYTES = 8 * 1024 * 1024;
+const MAX_NAME_CHARS = 300;
 
 const EXAMPLES = `
 A server shows its metrics on 127.0.0.1 only (queuepair serve --metrics 9100); from elsewhere, bring that port here:
@@ -95,8 +97,7 @@ async function fetchMetrics(url: URL, signal: AbortSignal): Promise<Map<string, 
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MILLIS)]),
     });
     if (!response.ok) throw new Error(`it answers ${response.status}`);
-    const text = await response.text();
-    const samples = readMetrics(text.slice(0, MAX_TEXT_BYTES));
+    const samples = readMetrics(await beginningOf(response));
     if (samples.size === 0) throw new Error('it shows no metrics');
     return samples;
   } catch (error) {
@@ -108,6 +109,18 @@ async function fetchMetrics(url: URL, signal: AbortSignal): Promise<Map<string, 
       { cause: error },
     );
   }
+}
+
+/** What comes behind so many bytes is not waited for. */
+async function beginningOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= MAX_TEXT_BYTES) break;
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function show(
@@ -127,7 +140,7 @@ function show(
   output.event({ event: 'stats', time: new Date().toISOString(), seconds: round(seconds), values, rates });
   if (isLive) process.stdout.write('\x1b[H\x1b[J');
   const rows = wanted.map(({ name, value, perSecond }) => [
-    name.replace(OWN, ''),
+    cleanText(name.replace(OWN, ''), MAX_NAME_CHARS),
     numberText(value),
     perSecond === null ? '' : `${numberText(perSecond)}/s`,
   ]);

@@ -79,3 +79,23 @@ test('a port without metrics is told, with what to start', async () => {
   const nothing = await runProgram(['stats', '1']);
   assert.match(nothing.stderr, /^queuepair: cannot read http:\/\/127\.0\.0\.1:1\/metrics: /);
 });
+
+test('a server that never ends its metrics is read as far as it goes, and writes nothing else to the terminal', async () => {
+  const endless = createServer((request, response) => {
+    response.write('# TYPE queuepair_x counter\nqueuepair_x{a="\x1b[31m"} 7\n');
+    const more = (): void => {
+      while (!response.destroyed && response.write(`# ${'x'.repeat(65_000)}\n`));
+    };
+    response.on('drain', more);
+    request.socket.on('error', () => {});
+    more();
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => endless.once('listening', resolve));
+  const { port } = endless.address() as { port: number };
+  const { code, stdout, stderr } = await runProgram(['stats', String(port), '--interval', '10']);
+  endless.closeAllConnections();
+  endless.close();
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^x\{a="/);
+  assert.equal(stdout.includes('\x1b'), false);
+});

@@ -13,6 +13,8 @@ import { HttpObserver } from '../../src/observe/http-observer.js';
 import type { ServerSnapshot } from '../../src/observe/server-snapshot.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
+const TOKEN = 'a token of many characters'.replaceAll(' ', '-');
+
 interface Answer {
   readonly status: number;
   readonly headers: NodeJS.Dict<string | string[]>;
@@ -157,6 +159,26 @@ test('a few may watch at a time, and closing ends them all', async () => {
   await server.close();
 });
 
+test('a page from elsewhere can neither take the places of those who watch nor fill the news', async () => {
+  const server = await startServer();
+  await using observer = await HttpObserver.start(server, 0, { controlToken: TOKEN });
+  const ask = async (path: string, site: string, method = 'GET'): Promise<number> => {
+    const stop = new AbortController();
+    const headers = { 'sec-fetch-site': site };
+    const { status } = await fetch(`${observer.url}/${path}`, { method, headers, signal: stop.signal });
+    stop.abort();
+    return status;
+  };
+  for (const site of ['cross-site', 'same-site']) {
+    assert.equal(await ask('events', site), 403);
+    assert.equal(await ask('control', site, 'POST'), 403);
+    assert.equal(await ask('', site), 200, 'a link may lead here');
+  }
+  assert.equal(await ask('events', 'same-origin'), 200);
+  assert.equal(await ask('control', 'same-origin', 'POST'), 401);
+  await server.close();
+});
+
 test('a port that is taken is refused with what to do', async () => {
   const server = await startServer();
   await using observer = await HttpObserver.start(server, 0);
@@ -167,8 +189,6 @@ test('a port that is taken is refused with what to do', async () => {
   });
   await server.close();
 });
-
-const TOKEN = 'a token of many characters'.replaceAll(' ', '-');
 
 test('whoever has the token drains the server, lets clients in again and disconnects one; nobody else does', async () => {
   const server = await startServer();

@@ -108,6 +108,10 @@ class DashboardHandler {
       return;
     }
     const name = path.slice(this.#path.length);
+    if ((name === 'control' || name === 'events') && isFromElsewhere(request)) {
+      plain(response, 403, 'a page from elsewhere asks nothing of this dashboard');
+      return;
+    }
     if (name === 'control' && request.method === 'POST') await this.#carryOut(request, response);
     else if (request.method !== 'GET' && request.method !== 'HEAD')
       plain(response, 405, 'this server can only be read');
@@ -142,6 +146,12 @@ class DashboardHandler {
 /** `[::1]` of `[::1]:9090`. */
 const hostOf = ({ headers }: IncomingMessage): string =>
   (headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
+
+/** Browsers say so of each request; who has none of that is no browser, or an old one. */
+const isFromElsewhere = ({ headers }: IncomingMessage): boolean => {
+  const site = headers['sec-fetch-site'];
+  return site !== undefined && site !== 'same-origin' && site !== 'none';
+};
 
 export function plain(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, {
