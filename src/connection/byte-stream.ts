@@ -117,7 +117,10 @@ export class ByteStream extends Duplex {
 
   override read(size?: number): unknown {
     const chunk: unknown = super.read(size);
-    if (this.#fault !== null) this.#tellFault();
+    if (this.#fault !== null) {
+      this.#tellFault();
+      this.#tellFaultBehindEnd();
+    }
     return chunk;
   }
 
@@ -271,8 +274,15 @@ export class ByteStream extends Duplex {
     // A reader may have destroyed the stream meanwhile.
     if (this.destroyed) return;
     this.#fault = this.told(error);
-    this.once('end', () => this.#tellFault());
     this.#tellFault();
+    // What is left may have been read just now.
+    this.#tellFaultBehindEnd();
+  }
+
+  /** Node tells the end in a tick that it asks for when the last byte is read. No listener waits for it: programs may remove all. */
+  #tellFaultBehindEnd(): void {
+    if (this.#fault !== null && this.#hasEnd && this.readableLength === 0)
+      process.nextTick(() => this.#tellFault());
   }
 
   /** Ends the stream with the error of its channel, unless somebody is still reading. */

@@ -6,6 +6,7 @@ import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
+import { Cleanup } from './cleanup.js';
 import type { ConnectOptions } from './connect-options.js';
 import { Connection } from './connection.js';
 import { DataPath } from './data-path.js';
@@ -87,8 +88,10 @@ async function open(
     const connection = new Connection(id, lifeline, dataPath, limits, owner);
     return withInsides(connection, { lifeline, dataPath });
   } catch (error) {
-    await channel.close();
-    await owned?.close();
+    // Why it failed says more than why something cannot be freed.
+    const cleanup = new Cleanup();
+    await cleanup.step(() => channel.close());
+    await cleanup.step(async () => owned?.close());
     hold.end();
     throw error;
   }

@@ -10,6 +10,8 @@ export type OpenStreamOptions = ByteStreamOptions;
 
 export class ConnectionStream extends ByteStream {
   #id: StreamId | null = null;
+  /** The connection hears so that it need not wait: programs may remove every listener. */
+  #onGone: (() => void) | null = null;
 
   /** Made by connections. */
   constructor(options: OpenStreamOptions) {
@@ -30,5 +32,17 @@ export class ConnectionStream extends ByteStream {
   /** Called once, by the connection. */
   noteOpen(id: StreamId): void {
     this.#id = id;
+    this.#onGone = null;
+  }
+
+  /** Called by the connection: `onGone` is called when the stream is destroyed while it waits for a number. */
+  noteWaiting(onGone: () => void): void {
+    this.#onGone = onGone;
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#onGone?.();
+    this.#onGone = null;
+    super._destroy(error, callback);
   }
 }

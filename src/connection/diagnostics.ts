@@ -158,7 +158,8 @@ export class Diagnostics {
     connection.on('reconnected', () =>
       this.#recovery('info', id, 'ended', performance.now() - beganAt, null),
     );
-    connection.once('closed', (error) => {
+    // Not by its event: programs may remove every listener.
+    void connection.closed.then((error) => {
       const text = error === undefined ? `connection ${id} ended in order` : `connection ${id} was lost`;
       this.#tell(error === undefined ? 'info' : 'warn', channels.closed, text, () => ({
         ...this.note(id),

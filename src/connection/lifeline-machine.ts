@@ -50,6 +50,8 @@ export class LifelineMachine {
   #awaited: RdmaError | undefined;
   #attemptedAt = 0;
   #heardAt = 0;
+  /** When the peer is to be looked after next. */
+  #lookAt = 0;
   #hasProgressed = false;
   #hasSignOfLife = false;
 
@@ -256,14 +258,20 @@ export class LifelineMachine {
 
   #setKeepAlive(): void {
     const { keepAliveMillis } = this.#options.limits;
-    if (keepAliveMillis > 0)
-      this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#course.now + keepAliveMillis);
+    if (keepAliveMillis === 0) return;
+    this.#lookAt = this.#course.now + keepAliveMillis;
+    this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#lookAt);
   }
 
   #keepAlive(): void {
     if (!this.isUp || this.#course.rendezvous !== 'open') return;
-    const silentMillis = this.#course.now - this.#heardAt;
-    if (silentMillis > SILENT_INTERVALS * this.#options.limits.keepAliveMillis) {
+    const { now } = this.#course;
+    const { keepAliveMillis } = this.#options.limits;
+    // A process that was stopped, or busy, for so long has heard nobody, whoever spoke: what has come meanwhile is still to be read.
+    const lateMillis = now - this.#lookAt;
+    if (lateMillis > keepAliveMillis) this.#heardAt = Math.min(now, this.#heardAt + lateMillis);
+    const silentMillis = now - this.#heardAt;
+    if (silentMillis > SILENT_INTERVALS * keepAliveMillis) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
     } else {
       this.#sound(silentMillis);

@@ -261,8 +261,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     await Promise.all(this.#clients);
     clearTimeout(late);
     clearTimeout(tooLate);
-    if (this.#ownsDevice) await this.device.close();
-    this.#hold.end();
+    try {
+      if (this.#ownsDevice) await this.device.close();
+    } finally {
+      this.#hold.end();
+    }
   }
 
   #onChannel(channel: ControlChannel): void {
@@ -386,7 +389,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     connection.on('revoked', ({ id: grant }, reason) =>
       this.#audit.record(subject, { event: 'revoked', grant, reason }),
     );
-    connection.once('closed', (error) => {
+    // Not by its event: programs may remove every listener.
+    void connection.closed.then((error) => {
       const code = error?.code ?? null;
       this.#audit.record(subject, { event: 'ended', code, reason: error?.message ?? null });
     });

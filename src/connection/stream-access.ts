@@ -35,7 +35,8 @@ export interface StreamSeat {
   attach(channel: ByteChannel): void;
   /** The stream is over before it had a channel. */
   destroy(error: Error): unknown;
-  once(event: 'close', listener: () => void): unknown;
+  /** It has no channel yet; `onGone` is called when it is destroyed before it gets one. */
+  noteWaiting(onGone: () => void): void;
 }
 
 interface Open {
@@ -93,7 +94,7 @@ export class StreamAccess {
     if (this.#waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
     else {
       this.#waiting.add(stream);
-      stream.once('close', () => this.#waiting.delete(stream));
+      stream.noteWaiting(() => this.#waiting.delete(stream));
     }
   }
 

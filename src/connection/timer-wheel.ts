@@ -3,9 +3,11 @@
  * so that what they send leaves together as well.
  *
  * Invariants: none is called early, nor later than a tick, as far as the event loop lets it; each is called once or not at
- * all; one that throws takes no other with it. They do not keep the process alive.
+ * all; one that throws takes no other with it. They do not keep the process alive. Where a tick is further away than timers of Node
+ * reach, its timers are called when theirs ends.
  */
 import { tell } from '../verbs/listeners.js';
+import { MAX_MILLIS } from '../verbs/option-check.js';
 
 interface Tick {
   readonly timer: NodeJS.Timeout;
@@ -42,24 +44,30 @@ export class TimerWheel {
     return () => {
       if (!tick.due.delete(due) || tick.due.size > 0) return;
       clearTimeout(tick.timer);
-      this.#ticks.delete(number);
+      this.#forget(number, tick);
     };
   }
 
   #begin(number: number, now: number): Tick {
-    const delayMillis = Math.ceil(number * this.#tickMillis - now);
-    const tick = { timer: setTimeout(() => this.#end(number), delayMillis).unref(), due: new Set<Due>() };
+    // Node takes a longer one for 1 ms.
+    const delayMillis = Math.min(Math.ceil(number * this.#tickMillis - now), MAX_MILLIS);
+    const timer = setTimeout(() => this.#end(number, tick), delayMillis).unref();
+    const tick: Tick = { timer, due: new Set() };
     this.#ticks.set(number, tick);
     return tick;
   }
 
-  #end(number: number): void {
-    const tick = this.#ticks.get(number);
-    this.#ticks.delete(number);
+  #end(number: number, tick: Tick): void {
+    this.#forget(number, tick);
     // One that is stopped by another of this tick is no longer in the set by the time its turn comes.
-    for (const due of tick?.due ?? []) {
-      tick?.due.delete(due);
+    for (const due of tick.due) {
+      tick.due.delete(due);
       tell(due.expired, undefined);
     }
+  }
+
+  /** While the timers of a tick are called, one of them may have begun another of its number. */
+  #forget(number: number, tick: Tick): void {
+    if (this.#ticks.get(number) === tick) this.#ticks.delete(number);
   }
 }

@@ -1,5 +1,4 @@
 /** Streams of a connection as bare byte channels, for sockets to sit on. */
-import { EventEmitter } from 'node:events';
 import type { ByteChannel } from '../connection/byte-channel.js';
 import type { Connection } from '../connection/connection.js';
 import type { StreamSeat } from '../connection/stream-access.js';
@@ -9,14 +8,14 @@ import { RdmaError } from '../verbs/errors.js';
 /** Sockets close before their connection does: when it ends in order, nobody owes it anything. */
 const NOTHING_OWED = { bytes: 0, end: false };
 
-class Seat extends EventEmitter<{ close: [] }> implements StreamSeat {
+class Seat implements StreamSeat {
   readonly owed = NOTHING_OWED;
   readonly #onChannel: (channel: ByteChannel) => void;
   readonly #onFailure: (error: Error) => void;
+  #onGone: (() => void) | null = null;
   #isLeft = false;
 
   constructor(onChannel: (channel: ByteChannel) => void, onFailure: (error: Error) => void) {
-    super();
     this.#onChannel = onChannel;
     this.#onFailure = onFailure;
   }
@@ -25,7 +24,13 @@ class Seat extends EventEmitter<{ close: [] }> implements StreamSeat {
     return this.#isLeft;
   }
 
-  noteOpen(): void {}
+  noteOpen(): void {
+    this.#onGone = null;
+  }
+
+  noteWaiting(onGone: () => void): void {
+    this.#onGone = onGone;
+  }
 
   attach(channel: ByteChannel): void {
     if (this.#isLeft) channel.close(null);
@@ -36,7 +41,8 @@ class Seat extends EventEmitter<{ close: [] }> implements StreamSeat {
     if (this.#isLeft) return;
     this.#isLeft = true;
     this.#onFailure(error);
-    this.emit('close');
+    this.#onGone?.();
+    this.#onGone = null;
   }
 }
 

@@ -55,6 +55,9 @@ export class Socket extends ByteStream {
   /** `close` was told. */
   #isOver = false;
   #isReferenced = true;
+  /** To be destroyed when everything is written; to be reset when it is connected. Programs may remove every listener. */
+  #endsSoon = false;
+  #resetsSoon = false;
   /** Of one that is open or connects. */
   #hold: ProcessHold | undefined;
   /** Has destroyed the socket if it aborted. */
@@ -219,12 +222,12 @@ export class Socket extends ByteStream {
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
-    else this.once('finish', () => this.destroy());
+    else this.#endsSoon = true;
   }
 
   /** Destroys the socket; the peer gets an error, ECONNRESET. */
   resetAndDestroy(): this {
-    if (this.connecting) this.once('connect', () => this.#reset());
+    if (this.connecting) this.#resetsSoon = true;
     else if (this.pending) this.destroy(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
     else this.#reset();
     return this;
@@ -262,6 +265,16 @@ export class Socket extends ByteStream {
     super._writev(chunks, this.#writing(bytes, callback));
   }
 
+  override _final(callback: Callback): void {
+    super._final((error) => {
+      callback(error);
+      // Node tells `finish` in a tick that it has asked for by now.
+      process.nextTick(() => {
+        if (this.#endsSoon) this.destroy();
+      });
+    });
+  }
+
   override _destroy(error: Error | null, callback: Callback): void {
     this.#idle.stop();
     const attempt = this.#attempt;
@@ -287,6 +300,8 @@ export class Socket extends ByteStream {
     this.renew();
     (this as unknown as Renewable)._undestroy();
     this.#isOver = false;
+    this.#endsSoon = false;
+    this.#resetsSoon = false;
     this.#channel = undefined;
     this.#isAttached = false;
     this.#underWay = 0;
@@ -375,6 +390,7 @@ export class Socket extends ByteStream {
       this.emit('connect');
       this.emit('ready');
     } finally {
+      if (this.#resetsSoon) this.#reset();
       this.#attach();
     }
   }

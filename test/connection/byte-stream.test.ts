@@ -225,6 +225,25 @@ test('When the channel has closed, a reader of a whole direction sees its end be
   assert.deepEqual(events, ['all', 'end', 'error over', 'close']);
 });
 
+test('When the channel has closed, its error is told behind the end though the program took all listeners off', async () => {
+  for (const isReadBefore of [false, true]) {
+    const { stream, channel } = attached();
+    stream.pause();
+    stream.on('error', () => {});
+    channel.peer.write(Buffer.from('all'), () => {});
+    channel.peer.end(() => {});
+    channel.peer.deliver();
+    await turn();
+    if (isReadBefore) assert.equal(String(stream.read()), 'all');
+    channel.listener?.onClosed(new Error('over'));
+    stream.removeAllListeners();
+    const events = eventsOf(stream);
+    if (!isReadBefore) assert.equal(String(stream.read()), 'all');
+    await turn();
+    assert.deepEqual(events, ['end', 'error over', 'close'], `read before: ${isReadBefore}`);
+  }
+});
+
 test('When the channel has closed, a stream of which both directions are whole ends in order', async () => {
   const { stream, channel } = attached();
   const events = eventsOf(stream);

@@ -359,6 +359,14 @@ test('a silent peer is asked over the link, then over the session, and given up 
   assert.equal(life.does('disconnected'), 'next-rendezvous');
 });
 
+test('a process that was stopped for long looks after its peer before it gives the session up', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  life.now += 20 * KEEP_ALIVE_MILLIS;
+  assert.equal(names(life.machine.handleTimeout(life.now, 'open')), 'beat');
+  assert.equal(life.passes(2 * KEEP_ALIVE_MILLIS), 'ask-peer ask-peer');
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-rendezvous', 'and then as soon as ever');
+});
+
 test('the last answers get a moment, and what they say counts', () => {
   const silent = after(SITUATIONS['up']?.() as Life, rendezvousEnded());
   assert.equal(silent.passes(LAST_ANSWER_MILLIS), 'reconnecting disconnect');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { ConnectionStream } from '../../src/connection/connection-stream.js';
+import { ConnectionStream } from '../../src/connection/connection-stream.js';
 import { MessageFlag, type MessageHeader, MessageKind } from '../../src/connection/message-header.js';
 import { type Control, Outbox } from '../../src/connection/outbox.js';
 import { StreamAccess } from '../../src/connection/stream-access.js';
@@ -24,7 +24,7 @@ class Sent extends Outbox {
   }
 }
 
-function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[] } {
+function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[]; access: StreamAccess } {
   const outbox = new Sent();
   const table = new StreamTable({ outbox, streams: STREAMS, windowBytes: 300_000 });
   const taken: ConnectionStream[] = [];
@@ -36,7 +36,7 @@ function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[] 
     onStream: (stream) => taken.push(stream.on('error', () => {})) > 0,
   });
   table.takeTerms(STREAMS, 1000);
-  return { table, outbox, taken };
+  return { table, outbox, taken, access };
 }
 
 const header = (kind: MessageKind, stream: number, flags: number, value: number): MessageHeader =>
@@ -134,4 +134,24 @@ test('a stream that the peer ended and reset makes room when its program destroy
   taken[0]?.destroy();
   await turn();
   assert.deepEqual([table.size, table.openLimit], [0, STREAMS + 1]);
+});
+
+test('a stream that is destroyed while it waits for a number is forgotten, though the program took all listeners off', async () => {
+  let destroyed = 0;
+  class Waiting extends ConnectionStream {
+    override destroy(error?: Error): this {
+      destroyed++;
+      return super.destroy(error);
+    }
+  }
+  const { access } = start();
+  for (let i = 0; i < STREAMS; i++) access.open({});
+  const stream = new Waiting({});
+  access.seat(stream);
+  assert.equal(stream.id, null);
+  stream.removeAllListeners();
+  stream.destroy();
+  await turn();
+  access.close();
+  assert.equal(destroyed, 1, 'the end of the connection knows nothing of it');
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { TimerWheel } from '../../src/connection/timer-wheel.js';
+import { MAX_MILLIS } from '../../src/verbs/option-check.js';
 
 function wheelIn(t: TestContext): { wheel: TimerWheel; pass: (millis: number) => void; now: () => number } {
   t.mock.timers.enable({ apis: ['setTimeout'] });
@@ -62,4 +63,34 @@ test('one that is stopped is not called, also by another of its tick; an empty t
   // What was called cannot be stopped any more, and stopping it stops nobody else.
   stopLater();
   assert.equal(wheel.ticks, 0);
+});
+
+test('a timer that begins a tick of the same number keeps it when the last of the tick before is stopped', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 3;
+  const wheel = new TimerWheel(50, () => now);
+  const called: string[] = [];
+  let stopOther = (): void => undefined;
+  wheel.set(47, () => {
+    wheel.set(1, () => called.push('new'));
+    stopOther();
+  });
+  stopOther = wheel.set(47, () => called.push('stopped'));
+  // Timers of Node may be a part of a millisecond early.
+  now = 49;
+  t.mock.timers.tick(47);
+  assert.equal(wheel.ticks, 1);
+  t.mock.timers.tick(1);
+  assert.deepEqual(called, ['new']);
+  assert.equal(wheel.ticks, 0);
+});
+
+test('the longest delay that options allow asks Node for none that it takes for 1 ms', (t) => {
+  const delays: (number | undefined)[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: () => void, millis?: number) => {
+    delays.push(millis);
+    return { unref: () => undefined };
+  });
+  new TimerWheel(200, () => 3).set(MAX_MILLIS, () => {});
+  assert.deepEqual(delays, [MAX_MILLIS]);
 });

@@ -169,6 +169,20 @@ const ENDING: readonly Row[] = [
     },
   ],
   [
+    'destroySoon destroys a socket though the program took all listeners off',
+    async (world) => {
+      const { client, taken, server } = await pair(world, { server: { allowHalfOpen: true } });
+      taken.resume();
+      client.write('last words');
+      client.destroySoon();
+      client.removeAllListeners();
+      await once(client, 'close');
+      taken.destroy();
+      await closing(server);
+    },
+    { 'node:net': 'it stays open' },
+  ],
+  [
     'a peer that reads late gets all that was written before destroy, and the end',
     async (world) => {
       const { client, taken, server } = await pair(world, { server: { pauseOnConnect: true } });

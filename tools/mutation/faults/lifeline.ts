@@ -95,7 +95,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'silent-for-ever',
       wrong: 'A silent peer is never taken for lost.',
       file: 'connection/lifeline-machine',
-      find: 'if (silentMillis > SILENT_INTERVALS * this.#options.limits.keepAliveMillis) {',
+      find: 'if (silentMillis > SILENT_INTERVALS * keepAliveMillis) {',
       replace: 'if (false) {',
     },
     {
