@@ -319,10 +319,14 @@ async function checkUnchanged(source: FileHandle, file: WalkedFile): Promise<voi
   }
 }
 
-/** What a walk will come to, for a bar of progress. */
-export async function totalOf(entries: AsyncIterable<Walked>): Promise<CopyMessageOf<'total'>> {
+/** What a walk will come to, for a bar of progress. `goOn` is called for each entry; what it throws ends the walk. */
+export async function totalOf(
+  entries: AsyncIterable<Walked>,
+  goOn: () => void = () => {},
+): Promise<CopyMessageOf<'total'>> {
   let [files, bytes] = [0, 0];
   for await (const entry of entries) {
+    goOn();
     if (entry.kind !== 'file') continue;
     files++;
     bytes += entry.size;

@@ -4,8 +4,9 @@
  */
 import type { Connection } from '../../connection/connection.js';
 import type { Message } from '../../connection/message-inbox.js';
+import { RdmaError } from '../../verbs/errors.js';
 import { CopyLink, slotsOf } from './copy-link.js';
-import { CopyFault, readCopyMessage, shortReason } from './copy-wire.js';
+import { CopyFault, type CopyMessageOf, readCopyMessage, shortReason } from './copy-wire.js';
 import { Place, specialKind } from './place.js';
 import { why } from './place-error.js';
 import { type ReceiveListener, receiveTree } from './receive-tree.js';
@@ -83,11 +84,28 @@ export class Share {
     try {
       if (want === 'put') await receiveTree(link, own, this.#place, path, listener);
       else {
-        await link.send(await totalOf(this.#place.walk(path)));
+        await link.send(await this.#total(connection, path));
         await sendTree(link, open, this.#place.walk(path), listener);
       }
     } finally {
       report(null);
+    }
+  }
+
+  /** Nobody waits for it when the connection has ended. */
+  async #total(connection: Connection, path: string): Promise<CopyMessageOf<'total'>> {
+    let hasEnded = false;
+    const onClosed = (): void => {
+      hasEnded = true;
+    };
+    connection.once('closed', onClosed);
+    try {
+      return await totalOf(this.#place.walk(path), () => {
+        if (hasEnded)
+          throw new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client left before its copy began');
+      });
+    } finally {
+      connection.off('closed', onClosed);
     }
   }
 

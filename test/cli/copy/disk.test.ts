@@ -22,6 +22,7 @@ import { MAX_SLOTS } from '../../../src/cli/copy/copy-wire.js';
 import { PartialFile } from '../../../src/cli/copy/partial-file.js';
 import { Place } from '../../../src/cli/copy/place.js';
 import { why } from '../../../src/cli/copy/place-error.js';
+import { totalOf } from '../../../src/cli/copy/send-tree.js';
 import { devCerts, FREE_DEVICE, runProgram, serve, stop, testDir } from '../../../testkit/program.js';
 
 const newDir = (): string => mkdtempSync(join(tmpdir(), 'queuepair-disk-'));
@@ -109,6 +110,19 @@ test('a walk through a deep tree takes a bounded number of descriptors', async (
   }
   assert.equal(directories, 151);
   assert(most <= 40, `${most} descriptors`);
+});
+
+test('a walk for the total ends when nobody waits for it', async () => {
+  const root = newDir();
+  for (let i = 0; i < 20; i++) writeFileSync(join(root, `f${i}`), 'x');
+  const place = await Place.at(root);
+  assert.deepEqual(await totalOf(place.walk('')), { type: 'total', files: 20, bytes: 20 });
+  let entries = 0;
+  const goOn = (): void => {
+    if (++entries === 5) throw new Error('nobody waits');
+  };
+  await assert.rejects(totalOf(place.walk(''), goOn), /nobody waits/);
+  assert.equal(entries, 5);
 });
 
 test('what a peer hears of a failure holds no path of this machine', () => {
