@@ -26,6 +26,8 @@ constexpr size_t kMaxStrangers = 16;
 constexpr int kBacklog = 16;
 constexpr int kMaxEvents = 16;
 constexpr int kMaxAccepts = 8;
+// Bytes that wake, of one peer at a time: who sends them without end keeps nobody from his turn.
+constexpr int kMaxWakes = 64;
 
 // The first message of who sends, with its UDP socket and the ring. Both ends are of one host: its byte order.
 struct Hello {
@@ -91,6 +93,12 @@ bool SendWith(int fd, void* message, size_t length, const int* passed, size_t co
   return sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(length);
 }
 
+// A message, or the end.
+bool HasMessage(int fd) {
+  uint8_t byte;
+  return recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 // Exactly `length` bytes and `count` descriptors. Whatever else came is closed.
 bool ReceiveWith(int fd, void* message, size_t length, Descriptor* passed, size_t count) {
   alignas(cmsghdr) uint8_t control[CMSG_SPACE(kMaxPassed * sizeof(int))] = {};
@@ -131,6 +139,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 
 bool OutboundRing::Publish() {
   writer_.Publish();
+  is_used_ = true;
   if (!writer_.TakeSleeper()) return false;
   // A full socket has bytes that wake the reader, and one whose other end is gone says so to `Maintain`.
   const uint8_t byte = 1;
@@ -186,6 +195,7 @@ std::shared_ptr<OutboundRing> RingHub::Reach(const Address& to) {
 }
 
 void RingHub::Maintain() {
+  if (is_deaf_) is_deaf_ = !Watch(listener_.get());
   epoll_event events[kMaxEvents];
   const int count = epoll_wait(events_.get(), events, kMaxEvents, 0);
   for (int i = 0; i < count; i++) {
@@ -198,7 +208,11 @@ void RingHub::Maintain() {
 void RingHub::Accept() {
   for (int i = 0; i < kMaxAccepts; i++) {
     Descriptor connection(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (connection.get() < 0) return;
+    if (connection.get() < 0) {
+      // Without descriptors to give, the listener would stay readable, and the event loop never wait.
+      if (errno == EMFILE || errno == ENFILE) is_deaf_ = epoll_ctl(events_.get(), EPOLL_CTL_DEL, listener_.get(), nullptr) == 0;
+      return;
+    }
     if (!IsOurUser(connection.get()) || !Watch(connection.get())) {
       counters_->ring_refusals++;
       continue;
@@ -218,7 +232,8 @@ void RingHub::OnReadable(int fd) {
   }
   const auto has_fd = [fd](const Descriptor& stranger) { return stranger.get() == fd; };
   const auto found = std::find_if(strangers_.begin(), strangers_.end(), has_fd);
-  if (found == strangers_.end()) return;
+  // The event may be of a connection that had this number and was closed since.
+  if (found == strangers_.end() || !HasMessage(fd)) return;
   Descriptor connection = std::move(*found);
   strangers_.erase(found);
   if (!TakeHello(std::move(connection))) counters_->ring_refusals++;
@@ -247,6 +262,7 @@ bool RingHub::TakeHello(Descriptor connection) {
 }
 
 void RingHub::TakeWelcome(OutboundRing& ring) {
+  if (!HasMessage(ring.connection_.get())) return;
   Welcome welcome{};
   Descriptor passed[1];
   const bool is_welcome = ring.state_ == OutboundRing::kWaiting &&
@@ -260,7 +276,7 @@ void RingHub::TakeWelcome(OutboundRing& ring) {
 // The bytes that wake, and the end.
 void RingHub::Drain(InboundRing& ring) {
   uint8_t bytes[64];
-  for (;;) {
+  for (int i = 0; i < kMaxWakes; i++) {
     const ssize_t length = recv(ring.connection.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
     if (length > 0) continue;
     if (length == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) ring.has_ended = true;

@@ -45,6 +45,8 @@ class OutboundRing {
       : to_(to), connection_(std::move(connection)), memory_(std::move(memory)), writer_(*memory_) {}
 
   bool is_up() const { return state_ == kUp; }
+  // Whether packets went through it: from then on none goes by UDP while it is up, which would be overtaken.
+  bool is_used() const { return is_used_; }
   // As `RingWriter` has them. Only while it is up.
   RingWriter& writer() { return writer_; }
   // Makes the reader see what was committed, and wakes it if it sleeps; whether that was so.
@@ -59,6 +61,7 @@ class OutboundRing {
   std::unique_ptr<RingMemory> memory_;
   RingWriter writer_;
   State state_ = kWaiting;
+  bool is_used_ = false;
 };
 
 // The way from a port.
@@ -117,6 +120,8 @@ class RingHub {
   const Address own_;
   Counters* const counters_;
   Descriptor listener_;
+  // There was no descriptor for who has come: nobody else is met until there is something to do again.
+  bool is_deaf_ = false;
   Descriptor events_;
   // Connections whose hello has not come.
   std::vector<Descriptor> strangers_;

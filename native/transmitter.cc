@@ -45,8 +45,8 @@ void Transmitter::Send(int32_t handle, uint32_t count) {
 OutboundRing* Transmitter::RingOf(const Batch& batch, uint32_t index) const {
   const Flow* const flow = flows_.Find(batch.flow[index]);
   if (flow == nullptr || flow->ring == nullptr || !flow->ring->is_up()) return nullptr;
-  // What went by UDP before and is held back must not be overtaken.
-  return held_.empty() ? flow->ring.get() : nullptr;
+  // What went by UDP before the ring was used, and is held back, must not be overtaken.
+  return held_.empty() || flow->ring->is_used() ? flow->ring.get() : nullptr;
 }
 
 // Sends the packets from `first` on that go through `ring`; returns the one behind them.

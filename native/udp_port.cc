@@ -76,6 +76,8 @@ void UdpPort::Watch() {
 
 void UdpPort::OnReady(int events) {
   int32_t flags = (events & UV_READABLE) != 0 ? kReadable : 0;
+  // The socket is known to have something: the next look is at it.
+  if (flags != 0) looks_ |= kLooksPerSocket - 1;
   if ((events & UV_WRITABLE) != 0 && transmitter_->has_held()) {
     transmitter_->FlushHeld();
     Watch();

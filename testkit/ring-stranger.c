@@ -22,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WORDS = 4096, RING = 2 * 1024 * 1024, WRITTEN = 0, SLEEPING = 32 };
@@ -152,6 +154,17 @@ static void scribble(volatile uint8_t *ring, int connection, unsigned seed) {
   }
 }
 
+/* Wakes a port from several processes at once, for two to three seconds, as fast as they can. */
+static void chatter(int connection) {
+  for (int i = 0; i < 4; i++) {
+    if (fork() != 0) continue;
+    const time_t end = time(NULL) + 3;
+    while (time(NULL) < end && send(connection, "w", 1, MSG_NOSIGNAL) == 1) continue;
+    _exit(0);
+  }
+  while (wait(NULL) > 0) continue;
+}
+
 static void wait_for_end(void) {
   char byte;
   while (read(0, &byte, 1) > 0) continue;
@@ -210,6 +223,10 @@ int main(int count, char **arguments) {
   if (is("writer")) {
     for (int i = 0; i < 20000 && ((volatile uint32_t *)bytes)[SLEEPING] == 0; i++) usleep(1000);
     say(write_packet(bytes, connection, 7) ? "woke" : "awake");
+  }
+  if (is("chatterer")) {
+    chatter(connection);
+    say("done");
   }
   if (is("scribbler")) {
     scribble(bytes, connection, count > 3 ? (unsigned)atoi(arguments[3]) : 1);

@@ -1,6 +1,7 @@
 /** Ports that exchange packets through memory: with each other, and with processes that are not what they should be. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   mkdtempSync,
@@ -15,7 +16,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { loadAddon } from '../../src/native/addon.js';
 import { privateRegion } from '../../src/roce/memory/region.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
@@ -34,6 +36,10 @@ const BATCH_PACKETS = 64;
 /** The largest packet that a port of ours sends. */
 const MAX_PACKET_BYTES = 64 + 4096 + 3 + 4;
 const RING_BYTES = 2 * 1024 * 1024;
+const UDP_PACKETS = 20;
+const WAKING_PACKETS = 30;
+const WAKING_PAUSE_MILLIS = 10;
+const TURNS_MILLIS = 200;
 
 const openPort = (address?: string): NativePort => openNativePort(address, 'shm');
 const count = (port: NativePort, name: string): number => port.counters()[name] ?? Number.NaN;
@@ -238,6 +244,90 @@ test('a ring whose writer breaks the rules ends, is counted, and UDP takes over'
   await Promise.all([a.close(), b.close()]);
 });
 
+test('a datagram that comes by UDP is taken the first time that the event loop tells of it, rings or not', {
+  skip,
+}, async () => {
+  const [a, b, c] = [openPort(), openPort(), openNativePort()];
+  const line = new Line(a, b);
+  line.listen();
+  await line.meet();
+  await until(() => line.heard.length === line.sent, 'the packets of the ring');
+  const flow = flowBetween(c, b);
+  const batch = new TransmitBatch(1);
+  batch.begin();
+  batch.commit(flow, HEADER_BYTES, 0);
+  let heard = 0;
+  let told = 0;
+  const ear = new PortEar(b, () => heard++);
+  const onReadable = () => {
+    told++;
+    ear.poll();
+  };
+  b.listener = { onReadable, onWritable: () => {} };
+  for (let i = 1; i <= UDP_PACKETS; i++) {
+    c.send(batch);
+    await until(() => heard === i, 'the datagram');
+  }
+  assert.ok(told <= 2 * UDP_PACKETS, `told ${told} times of ${UDP_PACKETS} datagrams`);
+  await Promise.all([a.close(), b.close(), c.close()]);
+});
+
+test('a packet wakes an event loop that waits for nothing else', { skip }, async () => {
+  const port = openPort();
+  const delays: number[] = [];
+  const worker = new Worker(new URL('../../testkit/ring-sender.js', import.meta.url), {
+    workerData: { port: port.address.port, packets: WAKING_PACKETS, pauseMillis: WAKING_PAUSE_MILLIS },
+  });
+  await new Promise<void>((resolve) => {
+    // If it has to end this wait, the packets come with it, late.
+    const guard = setTimeout(resolve, WAIT_MILLIS);
+    new PortEar(port, ({ bytes, at }) => {
+      const sentMicros = new DataView(bytes.buffer, bytes.byteOffset + at).getFloat64(4);
+      delays.push(Number(process.hrtime.bigint() / 1000n) - sentMicros);
+      if (delays.length < WAKING_PACKETS) return;
+      clearTimeout(guard);
+      resolve();
+    });
+  });
+  // Its answer and its end can come in one turn.
+  const ended = once(worker, 'exit');
+  worker.postMessage('how many were woken?');
+  const [wakes] = await once(worker, 'message');
+  await ended;
+  await port.close();
+  const longestMicros = Math.max(...delays);
+  assert.equal(delays.length, WAKING_PACKETS);
+  assert.ok(longestMicros < WAIT_MILLIS * 100, `${longestMicros} µs until a packet was taken`);
+  assert.ok(wakes > 0, 'the reader had to be woken');
+});
+
+test('a process without descriptors to give does not turn in vain, and meets its peers when it has some', {
+  skip: skip || (spawnSync('prlimit', ['--version']).error === undefined ? false : 'there is no prlimit'),
+}, async () => {
+  const [, files] = /Max open files +(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  const limit = (count: string) => `prlimit --pid ${process.pid} --nofile=${count}:`;
+  const [a, b] = [openPort(), openPort()];
+  const line = new Line(a, b);
+  line.listen();
+  // Without descriptors no process begins: this one is there before.
+  const helper = spawn('sh', ['-c', `read line; ${limit(files ?? '1024')}; echo done`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  // The way is asked for, and the other end has not turned yet.
+  line.send(1);
+  assert.equal(spawnSync('sh', ['-c', limit('1')]).status, 0);
+  await pause(TURNS_MILLIS);
+  const start = performance.eventLoopUtilization();
+  await pause(TURNS_MILLIS);
+  const { utilization } = performance.eventLoopUtilization(start);
+  helper.stdin.write('go on\n');
+  await once(helper.stdout, 'data');
+  assert.ok(utilization < 0.5, `the event loop worked ${utilization} of the time`);
+  assert.equal(count(b, 'portRings'), 0);
+  await line.meet();
+  await Promise.all([a.close(), b.close()]);
+});
+
 // --- other processes -------------------------------------------------------------------------------------------------
 
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-rings-'));
@@ -399,6 +489,29 @@ test('a peer that scribbles while it is read harms nobody but itself', {
   await until(() => line.heard.length === line.sent, 'every packet of the other port');
   assert.ok(count(port, 'portRingFaults') > 0, `seed ${seed}: no fault was seen`);
   await Promise.all([port.close(), other.close()]);
+});
+
+test('a peer that wakes without end keeps nobody from his turn', { skip: skipStrangers }, async () => {
+  const port = openPort();
+  const stranger = new Stranger('chatterer', port);
+  await stranger.port();
+  assert.equal(await stranger.word(), 'welcome');
+  let isDone = false;
+  const done = stranger.word().then((word) => {
+    isDone = true;
+    assert.equal(word, 'done');
+  });
+  let longestMillis = 0;
+  for (let before = performance.now(); !isDone; ) {
+    await turn();
+    const now = performance.now();
+    longestMillis = Math.max(longestMillis, now - before);
+    before = now;
+  }
+  await done;
+  assert.ok(longestMillis < 1000, `a turn of ${longestMillis} ms`);
+  stranger.end();
+  await port.close();
 });
 
 // --- what this process has ---------------------------------------------------------------------------------------------

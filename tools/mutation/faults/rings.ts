@@ -83,6 +83,27 @@ export const RING_FAULTS = faultsOf(
       replace: 'hub_->SetSleeping(false);',
     },
     {
+      id: 'ring-wakes-nobody',
+      wrong: 'Who finds a reader asleep does not wake it.',
+      file: 'native/ring_hub.cc',
+      find: 'send(connection_.get(), &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);',
+      replace: '(void)byte;',
+    },
+    {
+      id: 'ring-hides-the-socket',
+      wrong: 'A datagram of the socket waits until it is the turn of the socket.',
+      file: 'native/udp_port.cc',
+      find: 'if (flags != 0) looks_ |= kLooksPerSocket - 1;',
+      replace: '',
+    },
+    {
+      id: 'ring-listener-turns-in-vain',
+      wrong: 'Who cannot be met for want of descriptors keeps the event loop turning.',
+      file: 'native/ring_hub.cc',
+      find: 'if (errno == EMFILE || errno == ENFILE) is_deaf_',
+      replace: 'if (errno == 0) is_deaf_',
+    },
+    {
       id: 'ring-last-packets-lost',
       wrong: 'What a peer left in its ring is lost when it is gone.',
       file: 'native/ring_hub.cc',
