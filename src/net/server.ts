@@ -172,7 +172,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       course.transport = await transportOf(this.#options).listen(target, {
         onStream: (stream) => this.#take(stream, course),
-        onFailure: (error) => this.#fail(error, { host, port }),
+        onFailure: (error) => {
+          // Nobody can come any more: that is nothing to stay alive for.
+          course.hold.end();
+          this.#fail(error, { host, port });
+        },
       });
     } catch (error) {
       this.#leave(course);
@@ -232,7 +236,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     if (course.transport === undefined || this.#sockets.size > 0) return;
     course.isFreed = true;
     course.hold.ref();
-    await course.transport.close();
+    try {
+      await course.transport.close();
+    } catch (error) {
+      this.emit('error', netError(error, { syscall: 'listen' }));
+    }
     this.#leave(course);
     this.#tell('close');
   }
