@@ -15,6 +15,7 @@ import { type ClientCertificateFlags, clientCertificates } from './certificates.
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
 import { CLIENT_HELP, parseCommand } from './client/commands.js';
+import { withClientCredentials } from './client-credentials.js';
 import { ExitCode, reportFailure } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
@@ -51,18 +52,12 @@ interface ConnectFlags extends ClientCertificateFlags, PathFlags {
 }
 
 export function connectCommand(): Command {
-  return new Command('connect')
+  const command = new Command('connect')
     .description('connect to a server and send, write and read')
     .argument('<target>', 'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given', (text: string) =>
       targetArgument(text, DEFAULT_PORT),
-    )
-    .option(
-      '--ca <file>',
-      'authority that signed the certificate of the server, PEM (default: the development one)',
-    )
-    .option('--cert <file>', 'our certificate, PEM')
-    .option('--key <file>', 'its private key, PEM')
-    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    );
+  return withClientCredentials(command)
     .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
     .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
     .option('--exec <commands>', 'carry these commands out, with ; between them, instead of reading them')

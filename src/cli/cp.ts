@@ -10,6 +10,7 @@ import { cleanText } from '../session/clean-text.js';
 import { type RdmaError, usageError } from '../verbs/errors.js';
 import { millisArgument, millisOrNeverArgument, portArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
+import { withClientCredentials } from './client-credentials.js';
 import { CopyClient, type CopyListener, sharePath } from './copy/copy-client.js';
 import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
 import { ExitCode, failureLine } from './failure.js';
@@ -49,17 +50,11 @@ interface CopyFlags extends ClientCertificateFlags, PathFlags {
 }
 
 export function cpCommand(): Command {
-  return new Command('cp')
+  const command = new Command('cp')
     .description('copy files and trees to and from a server with --share')
     .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR')
-    .option('--port <number>', 'TCP port of the server', portArgument, DEFAULT_PORT)
-    .option(
-      '--ca <file>',
-      'authority that signed the certificate of the server, PEM (default: the development one)',
-    )
-    .option('--cert <file>', 'our certificate, PEM')
-    .option('--key <file>', 'its private key, PEM')
-    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    .option('--port <number>', 'TCP port of the server', portArgument, DEFAULT_PORT);
+  return withClientCredentials(command)
     .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
     .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
     .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)

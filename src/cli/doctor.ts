@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from '../connection/options.js';
 import { RdmaError } from '../verbs/errors.js';
 import { millisArgument, type Target, targetArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
+import { withClientCredentials } from './client-credentials.js';
 import { checkCertificates, checkClock } from './doctor/certificate-checks.js';
 import { type Finding, problem } from './doctor/finding.js';
 import { checkAddon, checkDevice, checkLibrary, checkMemlock, kindsHere } from './doctor/machine-checks.js';
@@ -38,19 +39,13 @@ interface DoctorFlags extends ClientCertificateFlags, PathFlags {
 }
 
 export function doctorCommand(): Command {
-  return new Command('doctor')
+  const command = new Command('doctor')
     .description('find out why RDMA does not work here, or towards a server')
     .argument('[target]', 'server to look at the way to, HOST or HOST:PORT', (text: string) =>
       targetArgument(text, DEFAULT_PORT),
     )
-    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
-    .option(
-      '--ca <file>',
-      'authority that signed the certificate of the server, PEM (default: the development one)',
-    )
-    .option('--cert <file>', 'our certificate, PEM')
-    .option('--key <file>', 'its private key, PEM')
-    .option('--dev-certs <dir>', 'where the development certificates are kept')
+    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft');
+  return withClientCredentials(command)
     .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
     .option(
       '--timeout <ms>',

@@ -1,4 +1,5 @@
 /** Makes a failing life shorter: the fewest calls with which it still fails. */
+import { shortestFailure } from '../shortest-failure.js';
 import { runSeed } from './run-seed.js';
 
 const MAX_CALLS = 120;
@@ -8,10 +9,6 @@ export async function shrink(
   failure: string,
   budgetMillis: number,
 ): Promise<{ scenario: object; failure: string }> {
-  const deadline = performance.now() + budgetMillis;
-  for (let calls = 0; calls < MAX_CALLS && performance.now() < deadline; calls++) {
-    const result = await runSeed(seed, calls);
-    if (result.failure !== null) return { scenario: { seed, calls }, failure: result.failure };
-  }
-  return { scenario: { seed, calls: MAX_CALLS }, failure };
+  const found = await shortestFailure(MAX_CALLS, (calls) => runSeed(seed, calls), failure, budgetMillis);
+  return { scenario: { seed, calls: found.steps }, failure: found.failure };
 }

@@ -1,4 +1,5 @@
 /** Makes a failing life shorter: the fewest steps after which it still fails. */
+import { shortestFailure } from '../shortest-failure.js';
 import { runSeed } from './run-seed.js';
 
 const MAX_STEPS = 3000;
@@ -8,13 +9,6 @@ export async function shrink(
   failure: string,
   budgetMillis: number,
 ): Promise<{ scenario: object; failure: string }> {
-  const deadline = performance.now() + budgetMillis;
-  let found = { scenario: { seed, steps: MAX_STEPS }, failure };
-  for (let steps = 0; steps < MAX_STEPS && performance.now() < deadline; steps++) {
-    const result = runSeed(seed, steps);
-    if (result.failure === null) continue;
-    found = { scenario: { seed, steps }, failure: result.failure };
-    break;
-  }
-  return found;
+  const found = await shortestFailure(MAX_STEPS, (steps) => runSeed(seed, steps), failure, budgetMillis);
+  return { scenario: { seed, steps: found.steps }, failure: found.failure };
 }
