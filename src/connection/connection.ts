@@ -14,6 +14,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkReason } from './call-rules.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
+import { tellWatches } from './connection-watch.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { GrantAccess } from './grant-access.js';
@@ -120,8 +121,14 @@ export class Connection
     this.#grants = new GrantAccess({
       isEnding,
       plane,
-      onGranted: (grant) => this.emit('granted', grant),
-      onEnded: (grant, reason) => this.emit('revoked', grant, reason),
+      onGranted: (grant) => {
+        tellWatches(this, (watch) => watch.onGranted?.(grant));
+        this.emit('granted', grant);
+      },
+      onEnded: (grant, reason) => {
+        tellWatches(this, (watch) => watch.onRevoked?.(grant, reason));
+        this.emit('revoked', grant, reason);
+      },
     });
     this.#streams = new StreamAccess({
       isEnding,
@@ -131,9 +138,13 @@ export class Connection
     });
     noteStreams(this, this.#streams);
     lifeline.listener = {
-      onReconnecting: (cause) => this.emit('reconnecting', cause),
+      onReconnecting: (cause) => {
+        tellWatches(this, (watch) => watch.onReconnecting?.(cause));
+        this.emit('reconnecting', cause);
+      },
       onReconnected: () => {
         this.#recoveries++;
+        tellWatches(this, (watch) => watch.onReconnected?.());
         this.emit('reconnected');
       },
     };

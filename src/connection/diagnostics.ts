@@ -13,6 +13,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { Connection, ConnectionStatistics } from './connection.js';
+import { watchConnection } from './connection-watch.js';
 import type { Logger } from './logger.js';
 import { type ConnectionNote, type ErrorNote, errorNote, noteText } from './operation-watch.js';
 import type { ConnectionStep, StepName } from './steps.js';
@@ -151,14 +152,14 @@ export class Diagnostics {
     const { id } = connection;
     const openedAt = performance.now();
     let beganAt = openedAt;
-    connection.on('reconnecting', (cause) => {
-      beganAt = performance.now();
-      this.#recovery('warn', id, 'began', 0, errorNote(cause));
+    // Not by its events: programs may remove every listener.
+    watchConnection(connection, {
+      onReconnecting: (cause) => {
+        beganAt = performance.now();
+        this.#recovery('warn', id, 'began', 0, errorNote(cause));
+      },
+      onReconnected: () => this.#recovery('info', id, 'ended', performance.now() - beganAt, null),
     });
-    connection.on('reconnected', () =>
-      this.#recovery('info', id, 'ended', performance.now() - beganAt, null),
-    );
-    // Not by its event: programs may remove every listener.
     void connection.closed.then((error) => {
       const text = error === undefined ? `connection ${id} ended in order` : `connection ${id} was lost`;
       this.#tell(error === undefined ? 'info' : 'warn', channels.closed, text, () => ({

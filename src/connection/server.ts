@@ -24,6 +24,7 @@ import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit } from './audit.js';
 import { Connection } from './connection.js';
+import { watchConnection } from './connection-watch.js';
 import { DataPath } from './data-path.js';
 import { Diagnostics } from './diagnostics.js';
 import { withInsides } from './insides.js';
@@ -382,14 +383,13 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const subject = { connection: id, address, peer };
     const { bufferBytes, rights } = limits;
     this.#audit.record(subject, { event: 'connected', slot, bufferBytes, rights, encrypted });
-    connection.on('reconnected', () => this.#audit.record(subject, { event: 'recovered' }));
-    connection.on('granted', ({ id: grant, remote, rights }) =>
-      this.#audit.record(subject, { event: 'granted', grant, bytes: remote.length, rights }),
-    );
-    connection.on('revoked', ({ id: grant }, reason) =>
-      this.#audit.record(subject, { event: 'revoked', grant, reason }),
-    );
-    // Not by its event: programs may remove every listener.
+    // Not by its events: programs may remove every listener.
+    watchConnection(connection, {
+      onReconnected: () => this.#audit.record(subject, { event: 'recovered' }),
+      onGranted: ({ id: grant, remote, rights }) =>
+        this.#audit.record(subject, { event: 'granted', grant, bytes: remote.length, rights }),
+      onRevoked: ({ id: grant }, reason) => this.#audit.record(subject, { event: 'revoked', grant, reason }),
+    });
     void connection.closed.then((error) => {
       const code = error?.code ?? null;
       this.#audit.record(subject, { event: 'ended', code, reason: error?.message ?? null });

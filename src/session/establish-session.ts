@@ -5,7 +5,7 @@
 import type { Psn } from '../verbs/brands.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { cleanText } from './clean-text.js';
-import type { ControlChannel } from './control-channel.js';
+import type { ChannelEnd, ControlChannel } from './control-channel.js';
 import { Handshake, type HandshakeEvent } from './handshake.js';
 import { untilProven } from './proof.js';
 import { generatePsn } from './psn-source.js';
@@ -39,7 +39,10 @@ export async function establishSession(
   psn: Psn = generatePsn(),
 ): Promise<SessionAttributes> {
   const abort = new AbortController();
-  channel.onClosed = ({ error }) => abort.abort(error);
+  const stop = ({ error }: ChannelEnd): void => abort.abort(error);
+  // A channel that is closed already tells nobody so again, and may still have frames of before.
+  if (channel.end !== undefined) stop(channel.end);
+  channel.onClosed = stop;
   try {
     return await runSteps(channel, steps, psn, abort.signal);
   } finally {

@@ -93,11 +93,12 @@ test('channels tell the life of a connection on both sides, as plain data', asyn
   assert.equal(steps.at(-1)?.step, 'slot-freed');
 });
 
-test('a recovery is told when it begins and when it ends', async () => {
+test('a recovery is told when it begins and when it ends, to a program that has removed all listeners too', async () => {
   await using fragile = await openFragile();
   const server = await startServer(async (connection) => void (await connection.closed));
   const client = await connectTo(server, { device: fragile.device.device });
   using all = watchAll();
+  client.removeAllListeners();
   const recovered = once(client, 'reconnected');
   await fragile.device.failQueuePairs();
   await recovered;

@@ -257,6 +257,22 @@ test('a step hears that the session ended, and the caller gets the reason after 
   assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
 });
 
+test('a channel that closed before the handshake began stops the step that its last frames ask for', async () => {
+  const { client, served } = await pair();
+  client.send({ type: 'psn', psn: PSN_B });
+  client.send({ type: 'bye' });
+  await client.close();
+  await served.closed;
+  let wasStopped: boolean | undefined;
+  const createObjects = async (signal: AbortSignal): Promise<SessionParameters> => {
+    wasStopped = signal.aborted;
+    return SERVER;
+  };
+  const steps = { ...loggedSteps('server', SERVER, []), createObjects };
+  await assert.rejects(establishSession(served, steps, PSN_A), { code: 'ERR_RDMA_CLOSED' });
+  assert.notEqual(wasStopped, false);
+});
+
 test('a peer that says bye during the handshake ends it with its reason', async () => {
   const { client, served } = await pair();
   const waiting = rdmaError(establishSession(served, loggedSteps('server', SERVER, [])));

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Connection } from '../../connection/connection.js';
+import { watchConnection } from '../../connection/connection-watch.js';
 import type { Server } from '../../connection/server.js';
 import { cleanText } from '../../session/clean-text.js';
 import { shownName } from '../../session/peer-identity.js';
@@ -81,10 +82,10 @@ export class EventStream {
   #watch(connection: Connection): void {
     const { id, peer, remoteAddress } = connection;
     this.tell('good', `client ${id} connected: ${peer === null ? remoteAddress : shownName(peer.subject)}`);
-    connection.on('reconnecting', (cause) => this.tell('bad', `client ${id} recovers: ${cause.message}`));
-    connection.on('reconnected', () =>
-      this.tell('good', `client ${id} is back, with new PSNs and a new queue pair`),
-    );
+    watchConnection(connection, {
+      onReconnecting: (cause) => this.tell('bad', `client ${id} recovers: ${cause.message}`),
+      onReconnected: () => this.tell('good', `client ${id} is back, with new PSNs and a new queue pair`),
+    });
   }
 
   #send(event: string, data: unknown): void {
