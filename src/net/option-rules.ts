@@ -35,6 +35,7 @@ const SHARED = [
   'encryption',
   'handshakeDeadlineMillis',
   'keepAliveMillis',
+  'logger',
   'path',
   'receiveSlots',
   'recoveryMillis',

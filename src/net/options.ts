@@ -26,6 +26,7 @@ export interface SharedSessionOptions
     | 'encryption'
     | 'handshakeDeadlineMillis'
     | 'keepAliveMillis'
+    | 'logger'
     | 'path'
     | 'receiveSlots'
     | 'recoveryMillis'

@@ -193,7 +193,9 @@ function textOf(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
   if (typeof value !== 'object' || value === null) return `${typeof value} ${JSON.stringify(value)}`;
-  if (Object.getPrototypeOf(value) === Object.prototype) return JSON.stringify(value);
+  // What has functions, such as a logger, is the same only as itself.
+  const isData = Object.values(value).every((part) => typeof part !== 'function');
+  if (isData && Object.getPrototypeOf(value) === Object.prototype) return JSON.stringify(value);
   const known = identities.get(value) ?? ++lastIdentity;
   identities.set(value, known);
   return `object ${known}`;

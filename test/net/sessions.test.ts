@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
+import type { Logger } from '../../src/connection/logger.js';
 import {
   connect,
   createServer,
@@ -54,6 +55,26 @@ test('sockets to one server share a connection; ownConnection, and other credent
   assert.equal(ports.size, 3);
   for (const socket of [first, own, other, ...same]) socket.destroy();
   await closing(server);
+});
+
+test('a logger hears of the connection under sockets at both ends; sockets share it with those of the same logger', async () => {
+  const heard = (): { readonly texts: string[]; readonly logger: Logger } => {
+    const texts: string[] = [];
+    const note = (_: object, text: string): number => texts.push(text);
+    return { texts, logger: { debug: () => {}, info: note, warn: note, error: note } };
+  };
+  const [served, one, other] = [heard(), heard(), heard()];
+  const server = await listening({ logger: served.logger });
+  const sockets = [one, one, other].map(({ logger }) => dial(portOf(server), { logger }));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  const [first, same, another] = sockets.map(({ localPort }) => localPort);
+  assert.equal(first, same);
+  assert.notEqual(first, another);
+  assert.deepEqual([one.texts.length, other.texts.length], [1, 1]);
+  assert.match(one.texts[0] ?? '', /^connection \d+ to 127\.0\.0\.1:\d+ is up$/);
+  for (const socket of sockets) socket.destroy();
+  await closing(server);
+  assert.equal(served.texts.filter((text) => /^connection \d of .* is up$/.test(text)).length, 2);
 });
 
 test('a connection without sockets serves the next one, and is gone soon after the last', async () => {
