@@ -39,8 +39,9 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
 const BROKEN_EXIT_CODE = 3;
 
 async function runScenario(image: GuestImage, options: LabOptions, report: Report): Promise<Summary> {
-  const results = new ResultCollector(options.scenario, options.only, report.result);
+  const results = new ResultCollector(options.scenario, options.only, report.result, undefined, report.begin);
   report.say(`booting Linux ${image.kernelVersion}…`);
+  report.begin('the machine boots');
   const start = performance.now();
   const machine = await Machine.boot(image, options.accelerator, (text) => {
     if (options.verbose) process.stderr.write(text);

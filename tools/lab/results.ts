@@ -38,13 +38,16 @@ export class ResultCollector {
   readonly #only: string;
   readonly #onResult: (result: CaseResult) => void;
   readonly #nowMillis: () => number;
+  readonly #onBegin: (name: string) => void;
 
   constructor(
     scenario: string,
     only: string,
     onResult: (result: CaseResult) => void,
     nowMillis: () => number = () => performance.now(),
+    onBegin: (name: string) => void = () => {},
   ) {
+    this.#onBegin = onBegin;
     this.#scenario = scenario;
     this.#only = only;
     this.#onResult = onResult;
@@ -67,6 +70,7 @@ export class ResultCollector {
     work: () => Promise<string | void>,
   ): Promise<Outcome | undefined> {
     if (!this.wants(name)) return undefined;
+    this.#onBegin(name);
     const start = this.#nowMillis();
     let outcome: Outcome = 'passed';
     let detail = '';

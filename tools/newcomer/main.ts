@@ -32,6 +32,7 @@ import {
   requires,
 } from './programs.js';
 import { installRuntime, type Runtime, SUPPORTED, UNSUPPORTED } from './runtimes.js';
+import { systemProgramsOf } from './system-programs.js';
 import { type Outcome, type Place, runAsUser, userId } from './user.js';
 
 const USAGE = `usage: npm run newcomer -- [--json] [--addons KINDS] [--only RUNTIME]
@@ -41,11 +42,6 @@ const USAGE = `usage: npm run newcomer -- [--json] [--addons KINDS] [--only RUNT
 `;
 
 const STEPS = 3;
-/** Of the system, for an example that is left out without. */
-const NEEDS: Readonly<Record<string, string>> = {
-  'postgres.mjs': '/usr/lib/postgresql',
-  'redis.mjs': '/usr/bin/redis-server',
-};
 const root = packageRoot();
 
 interface Run {
@@ -191,8 +187,8 @@ async function tryRuntime(runtime: Runtime, place: Place, tarball: string, repor
     problemOf(await runAsUser(installer(runtime, examplePackages(root)), place)),
   );
   for (const name of exampleNames(root)) {
-    const needed = NEEDS[name];
-    if (needed !== undefined && !existsSync(needed)) continue;
+    const needed = systemProgramsOf(name);
+    if (needed !== undefined && needed.folder === undefined) continue;
     // Bun puts its own undici in place of the package, which knows no option `connect`.
     if (name === 'undici.mjs' && runtime.kind === 'bun') continue;
     await report.measure(run(2, `examples/${name}`), () => playExample(runtime, place, name));
@@ -214,8 +210,10 @@ function bundle({ folder }: Place): string {
 /** As the example says; that of two programs is a server, and a client that is told where it waits. */
 async function playExample(runtime: Runtime, place: Place, name: string): Promise<string | undefined> {
   const file = `node_modules/queuepair/examples/${name}`;
-  const path = `${place.path}:/usr/bin`;
-  const example = { ...place, path: NEEDS[name] !== undefined ? path : place.path };
+  const needed = systemProgramsOf(name)?.folder;
+  // What of the system it needs may need more of it.
+  const path = needed === undefined ? place.path : `${place.path}:${needed}:/usr/bin`;
+  const example = { ...place, path };
   if (name !== 'verbs-ping-pong.mjs') return problemOf(await runAsUser([runtime.program, file], example));
   let client: Promise<Outcome> | undefined;
   const server = await runAsUser([runtime.program, file], place, (line) => {
