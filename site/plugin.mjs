@@ -9,6 +9,7 @@ const GROUPS = {
   Guides: [
     'troubleshooting',
     'containers',
+    'many-machines',
     'hardware',
     'devices',
     'net',

@@ -21,6 +21,7 @@ export type { Message } from './connection/message-inbox.js';
 export type { CommonOptions, DataPathOptions, MemoryRights, StreamOptions } from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';
 export type { Pem, PemSource } from './connection/pem.js';
+export { reconnecting } from './connection/reconnecting.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export type { SendQueue } from './connection/send-queue.js';
 export {
@@ -30,12 +31,15 @@ export {
   type ServerCensus,
   type ServerEvents,
 } from './connection/server.js';
+export type { ServerAddress } from './connection/server-address.js';
+export type { ServiceResolver } from './connection/service-records.js';
 export type { SlotUse } from './connection/slots.js';
 export { type ConnectionStep, StepName } from './connection/steps.js';
 export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
 export type { AdmissionLimits } from './session/connect-gate.js';
 export type { PeerIdentity } from './session/peer-identity.js';
 export type { TlsRefusal } from './session/tls-server.js';
+export type { ConnectAttempt } from './verbs/connect-attempt.js';
 export type { Device, DeviceCensus } from './verbs/device.js';
 export type { OpenDeviceOptions } from './verbs/device-provider.js';
 export {

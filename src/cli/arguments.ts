@@ -1,6 +1,6 @@
 /** Reads what people type after flags; what cannot be read is wrong usage. */
-import { isIPv6 } from 'node:net';
 import { InvalidArgumentError } from 'commander';
+import { ambiguousPortAt, readServerAddress } from '../connection/server-address.js';
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
@@ -59,23 +59,15 @@ export interface Target {
 
 /** `host`, `host:port`, `192.0.2.7:4433`, `[2001:db8::7]:4433`, `2001:db8::7`. */
 export function targetArgument(text: string, defaultPort: number): Target {
-  if (isAmbiguous(text)) {
-    const at = text.lastIndexOf(':');
+  const at = ambiguousPortAt(text);
+  if (at !== undefined) {
     throw new InvalidArgumentError(
       `Write [${text.slice(0, at)}]${text.slice(at)} for that port, or [${text}] for that address.`,
     );
   }
-  const [, bracketed, named, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(text) ?? [];
-  const host = isIPv6(text) ? text : (named ?? (isIPv6(bracketed ?? '') ? bracketed : undefined));
-  const port = portText === undefined ? defaultPort : Number(portText);
-  if (host !== undefined && port > 0 && port <= 65535) return { host, port };
+  const address = readServerAddress(text);
+  if (address !== undefined) return { port: defaultPort, ...address };
   throw new InvalidArgumentError('Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets.');
-}
-
-/** `::1:4433` is an address, and hardly ever the one that was meant. */
-function isAmbiguous(text: string): boolean {
-  const [, address = '', port = ''] = /^(.*):(\d{3,5})$/.exec(text) ?? [];
-  return isIPv6(address) && Number(port) <= 65535;
 }
 
 /** For repeatable flags. */

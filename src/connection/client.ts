@@ -17,6 +17,7 @@ import { checkConnect } from './option-rules.js';
 import { type DataPathLimits, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
 import type { Rendezvous } from './rendezvous.js';
+import { connectToAny, type Place } from './several-servers.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
 
@@ -25,21 +26,30 @@ const DEFAULT_HOST = '127.0.0.1';
 let lastId = 0;
 
 /**
- * Resolves when messages can be exchanged.
+ * Resolves when messages can be exchanged. Of several servers (`hosts`, `srv`) one after the other is tried, until one takes the
+ * connection, or until something is wrong on this side.
  *
  * @throws RdmaError ERR_RDMA_TLS, ERR_RDMA_REFUSED (the server says why), ERR_RDMA_TIMEOUT, ERR_RDMA_PROTOCOL,
- * ERR_RDMA_CONNECTION_LOST, ERR_RDMA_CERTIFICATE, ERR_RDMA_ADDRESS, ERR_RDMA_ABORTED.
+ * ERR_RDMA_CONNECTION_LOST, ERR_RDMA_CERTIFICATE, ERR_RDMA_ADDRESS, ERR_RDMA_ABORTED; ERR_RDMA_NO_SERVER where none of several
+ * took it.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
   checkConnect(options);
   const limits = withDefaults(options);
+  if (options.hosts === undefined && options.srv === undefined) {
+    const server = { host: options.host ?? DEFAULT_HOST, port: options.port ?? DEFAULT_PORT };
+    return await connectTo({ ...server, ...pick(options, ['servername']) }, options, limits);
+  }
+  return await connectToAny(options, (place) => connectTo(place, options, limits));
+}
+
+async function connectTo(place: Place, options: ConnectOptions, limits: DataPathLimits): Promise<Connection> {
   const id = ++lastId;
-  const host = options.host ?? DEFAULT_HOST;
-  const server = hostPort(host, options.port ?? DEFAULT_PORT);
+  const server = hostPort(place.host, place.port);
   const diagnostics = new Diagnostics({ side: 'client', server: () => server, logger: options.logger });
   const startedAt = performance.now();
   try {
-    const connection = await open(options, limits, id, diagnostics);
+    const connection = await open(place, options, limits, id, diagnostics);
     diagnostics.connected(id, startedAt, connection);
     diagnostics.follow(connection);
     return connection;
@@ -50,6 +60,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
 }
 
 async function open(
+  place: Place,
   options: ConnectOptions,
   limits: DataPathLimits,
   id: number,
@@ -57,10 +68,9 @@ async function open(
 ): Promise<Connection> {
   const reporter = new StepReporter(id, diagnostics.steps(options.onStep));
   const target = {
-    ...pick(options, ['servername', 'handshakeDeadlineMillis']),
+    ...pick(options, ['handshakeDeadlineMillis']),
     ...credentialsOf(options),
-    host: options.host ?? DEFAULT_HOST,
-    port: options.port ?? DEFAULT_PORT,
+    ...place,
   };
   const channel = await connectTls({ ...target, ...pick(options, ['signal']) });
   reporter.report(StepName.TLS, { peer: hostPort(channel.remoteAddress, channel.remotePort) });
@@ -77,7 +87,9 @@ async function open(
       dataPath,
       reporter,
       limits: recoveryLimits(options),
-      nextRendezvous: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, signal }),
+      // A name may have many addresses, and a server at another one knows nothing of this connection.
+      nextRendezvous: (signal) =>
+        resume(lifeline.peerTerms?.resumeToken, { ...target, address: channel.remoteAddress, signal }),
     });
     if (owned !== undefined) lifeline.onEnd(() => device.close());
     const { signal } = options;

@@ -28,6 +28,8 @@ import type { ListenOptions, ServerCertificates } from './listen-options.js';
 import type { CommonOptions, MemoryRights, StreamOptions } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
+import { MAX_PRIORITY, MAX_WEIGHT, readServerAddress, type ServerAddress } from './server-address.js';
+import { isServiceName } from './service-records.js';
 
 const pem =
   (block: 'CERTIFICATE' | 'PRIVATE KEY'): Rule =>
@@ -39,6 +41,34 @@ const secureContext: Rule = (value) =>
   typeof value === 'object' && value !== null && 'context' in value
     ? undefined
     : 'what tls.createSecureContext made';
+const SERVER: Rules<ServerAddress> = {
+  host: filled,
+  port: integer(1, 65_535),
+  priority: integer(0, MAX_PRIORITY),
+  weight: integer(0, MAX_WEIGHT),
+};
+const hosts: Rule = (value) => {
+  if (!Array.isArray(value) || value.length === 0) return 'an array of servers that is not empty';
+  for (const [index, server] of value.entries()) {
+    if (typeof server === 'string' && readServerAddress(server) !== undefined) continue;
+    if (!isPlain(server))
+      return `an array whose every server is HOST, HOST:PORT, [IPV6]:PORT or an object with host`;
+    checkEach(server, SERVER, `hosts[${index}].`);
+    if (server['host'] === undefined) return `an array whose every object has a host`;
+  }
+  return undefined;
+};
+const srv: Rule = (value) =>
+  typeof value === 'string' && isServiceName(value)
+    ? undefined
+    : "the name of a service such as '_queuepair._tcp.example.com'";
+const resolver: Rule = (value) => {
+  const asked = value as Record<string, unknown>;
+  const isResolver =
+    isPlain(value) &&
+    ['resolveSrv', 'resolve4', 'resolve6'].every((name) => typeof asked[name] === 'function');
+  return isResolver ? undefined : 'a Resolver of node:dns/promises';
+};
 const encryption: Rule = (value) => (value === 'aes-256-gcm' ? undefined : "'aes-256-gcm', or left out");
 const device: Rule = (value) => {
   const isDevice = typeof value === 'object' && value !== null && 'allocPd' in value;
@@ -120,6 +150,9 @@ export const CONNECT: Rules<ConnectOptions> = {
   ...COMMON,
   host: filled,
   port: integer(1, 65_535),
+  hosts,
+  srv,
+  resolver,
   ca: pem('CERTIFICATE'),
   cert: pem('CERTIFICATE'),
   key: pem('PRIVATE KEY'),
@@ -162,8 +195,22 @@ export function checkConnect(options: unknown): asserts options is ConnectOption
     const other = ['ca', 'cert', 'key', 'pfx', 'passphrase'].find((name) => options[name] !== undefined);
     if (other !== undefined) throw usageError(`connect takes secureContext or ${other}, not both`);
   }
+  checkPlace(options);
   const { cert, key, pfx } = options;
   if (cert !== undefined || key !== undefined || pfx !== undefined) requireIdentity(options, 'connect needs');
+}
+
+/** One server, several, or a service: what does not go together would leave one of them out. */
+function checkPlace({ host, port, hosts, srv, resolver }: Readonly<Record<string, unknown>>): void {
+  if (host !== undefined && hosts !== undefined) throw usageError('connect takes host or hosts, not both');
+  if (srv === undefined) {
+    if (resolver !== undefined) throw usageError('connect takes resolver with srv only');
+    return;
+  }
+  const other =
+    host !== undefined ? 'host' : hosts !== undefined ? 'hosts' : port !== undefined ? 'port' : undefined;
+  if (other !== undefined)
+    throw usageError(`connect takes srv or ${other}, not both: DNS tells hosts and ports`);
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */

@@ -292,7 +292,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     // Taken: the session begins with what follows.
     void channel.receive();
     if (this.#closing === undefined && this.#resumptions.resume(token, new TlsRendezvous(channel))) return;
-    const message = 'there is no connection that this session could take up';
+    const message =
+      'there is no connection that this session could take up here: it has ended, or another server or an earlier process had it';
     this.#refuse(channel, new Refused('resumption', message));
   }
 

@@ -3,7 +3,7 @@
  * hands out a `ControlChannel`. There is no switch that turns verification off.
  */
 import { X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
 import { type ConnectionOptions, connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
@@ -20,6 +20,10 @@ export interface TlsClientOptions extends ClientCredentials {
   readonly port: number;
   /** The name that the server's certificate must hold, where it is not `host`. */
   readonly servername?: string;
+  /** Where `host` is, as an address, when that is known. */
+  readonly address?: string;
+  /** How `host` is looked up, where not as the system does. */
+  readonly lookup?: LookupFunction;
   /** From now until `handshakeDone()`. Default 5000. */
   readonly handshakeDeadlineMillis?: number;
   readonly signal?: AbortSignal;
@@ -95,12 +99,13 @@ export async function connectTls(options: TlsClientOptions): Promise<ControlChan
 }
 
 function open(options: TlsClientOptions): TLSSocket {
-  const { host, port, servername } = options;
+  const { host, port, servername, address, lookup } = options;
   const settings: ConnectionOptions = {
     secureContext: contextOf(options),
     ALPNProtocols: [...TLS_LIMITS.ALPNProtocols],
-    host,
+    host: address ?? host,
     port,
+    ...(lookup === undefined ? {} : { lookup }),
     rejectUnauthorized: true,
     // Server Name Indication takes names only; an address is verified from `host`.
     ...(servername !== undefined ? { servername } : isIP(host) === 0 ? { servername: host } : {}),

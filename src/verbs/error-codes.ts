@@ -34,6 +34,8 @@ export const FAULTS = {
   /** Nobody answers, or the session stands, but packets of the queue pairs do not come through. */
   ERR_RDMA_UNREACHABLE: 'network',
   ERR_RDMA_CONNECTION_LOST: 'network',
+  /** None of several servers took the connection: `error.attempts` has why each did not. */
+  ERR_RDMA_NO_SERVER: 'network',
   ERR_RDMA_OUTCOME_UNKNOWN: 'network',
   ERR_RDMA_ABORTED: 'usage',
   /** By the peer: `error.reset` has its word for why. */

@@ -4,6 +4,7 @@
  * thrown: they arrive as a work completion with a status, as the verbs define it.
  */
 
+import type { ConnectAttempt } from './connect-attempt.js';
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
 import type { LostPackets } from './lost-packets.js';
 import { isRetryable, type RefusalKind } from './refusal-kind.js';
@@ -43,6 +44,7 @@ export interface RdmaErrorOptions {
   rejection?: Rejection;
   reset?: StreamReset;
   lost?: LostPackets;
+  attempts?: readonly ConnectAttempt[];
 }
 
 /** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
@@ -55,6 +57,7 @@ export interface PlainError {
   readonly rejection?: PlainRejection;
   readonly reset?: string;
   readonly lost?: string;
+  readonly attempts?: readonly { readonly server: string; readonly error: PlainError }[];
   readonly stack?: string;
   readonly cause?: PlainError | string;
 }
@@ -78,6 +81,8 @@ export class RdmaError extends Error {
   readonly reset: StreamReset | undefined;
   /** Which packets do not come through, where that is why (ERR_RDMA_UNREACHABLE). */
   readonly lost: LostPackets | undefined;
+  /** Why each server did not take the connection, in the order in which they were tried (ERR_RDMA_NO_SERVER). */
+  readonly attempts: readonly ConnectAttempt[] | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -91,14 +96,15 @@ export class RdmaError extends Error {
     this.rejection = options.rejection;
     this.reset = options.reset;
     this.lost = options.lost;
+    this.attempts = options.attempts;
   }
 
   /**
    * The same call may succeed later with nothing changed: the server is full, the network was dark. `false` also where nothing
-   * is known of it, and for a request that may have been carried out.
+   * is known of it, and for a request that may have been carried out. Of several servers one is enough that may take it later.
    */
   get retryable(): boolean {
-    return isRetryable(this);
+    return this.attempts?.some(({ error }) => error.retryable) ?? isRetryable(this);
   }
 
   /** Errors of another copy of this package count as well, so that programs can tell them whoever threw them. */
@@ -113,7 +119,7 @@ export class RdmaError extends Error {
     return plainError(this, 0);
   }
 
-  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost and cause are as they were. */
+  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost, attempts and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
     const error = errorOf(plain, 0);
     return error instanceof RdmaError
@@ -125,13 +131,14 @@ export class RdmaError extends Error {
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
 
 function plainError(error: Error, depth: number): PlainError {
-  const { code, status, refusal, rejection, reset, lost } = error as Error & {
+  const { code, status, refusal, rejection, reset, lost, attempts } = error as Error & {
     code?: unknown;
     status?: unknown;
     refusal?: unknown;
     rejection?: Rejection;
     reset?: unknown;
     lost?: unknown;
+    attempts?: readonly ConnectAttempt[];
   };
   const { cause } = error;
   return {
@@ -145,6 +152,14 @@ function plainError(error: Error, depth: number): PlainError {
       : {}),
     ...(typeof reset === 'string' ? { reset } : {}),
     ...(typeof lost === 'string' ? { lost } : {}),
+    ...(error instanceof RdmaError && attempts !== undefined && depth < MAX_CAUSES
+      ? {
+          attempts: attempts.map(({ server, error: why }) => ({
+            server,
+            error: plainError(why, depth + 1),
+          })),
+        }
+      : {}),
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
@@ -153,7 +168,7 @@ function plainError(error: Error, depth: number): PlainError {
 }
 
 function errorOf(plain: PlainError, depth: number): Error {
-  const { name, code, message, status, refusal, rejection, reset, lost, stack } = plain;
+  const { name, code, message, status, refusal, rejection, reset, lost, attempts, stack } = plain;
   const cause =
     typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
   const error =
@@ -165,6 +180,9 @@ function errorOf(plain: PlainError, depth: number): Error {
           ...(rejection === undefined ? {} : { rejection: rejectionOf(rejection) }),
           ...(reset === undefined ? {} : { reset: reset as StreamReset }),
           ...(lost === undefined ? {} : { lost: lost as LostPackets }),
+          ...(attempts === undefined || depth >= MAX_CAUSES
+            ? {}
+            : { attempts: attempts.map(attemptOf(depth)) }),
         })
       : Object.assign(
           new Error(message, cause === undefined ? undefined : { cause }),
@@ -176,6 +194,13 @@ function errorOf(plain: PlainError, depth: number): Error {
     Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
   return error;
 }
+
+const attemptOf =
+  (depth: number) =>
+  ({ server, error }: { readonly server: string; readonly error: PlainError }): ConnectAttempt => ({
+    server,
+    error: asRdmaError(errorOf(error, depth + 1), error.message),
+  });
 
 /** An argument that can never be right. */
 export const usageError = (message: string): RdmaError => new RdmaError('ERR_RDMA_INVALID_ARGUMENT', message);

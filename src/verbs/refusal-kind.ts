@@ -76,6 +76,7 @@ const PASSING_CODES: readonly RdmaErrorCode[] = [
   'ERR_RDMA_TIMEOUT',
   'ERR_RDMA_UNREACHABLE',
   'ERR_RDMA_CONNECTION_LOST',
+  'ERR_RDMA_NO_SERVER',
 ];
 
 /** What the end of a session by an error is, where the error does not say so itself. */
@@ -103,6 +104,7 @@ const KINDS: Readonly<Record<RdmaErrorCode, RefusalKind>> = {
   ERR_RDMA_TIMEOUT: 'timeout',
   ERR_RDMA_UNREACHABLE: 'unreachable',
   ERR_RDMA_CONNECTION_LOST: 'left',
+  ERR_RDMA_NO_SERVER: 'left',
   ERR_RDMA_OUTCOME_UNKNOWN: 'failed',
   ERR_RDMA_ABORTED: 'aborted',
   ERR_RDMA_STREAM_RESET: 'aborted',

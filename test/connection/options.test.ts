@@ -74,6 +74,9 @@ const LISTEN_NAMES: readonly (keyof ListenOptions)[] = [
 const CONNECT_NAMES: readonly (keyof ConnectOptions)[] = [
   'host',
   'port',
+  'hosts',
+  'srv',
+  'resolver',
   'ca',
   'cert',
   'key',

@@ -18,15 +18,15 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair',
     values: `
-      REFUSAL_KINDS RdmaError RemoteBuffer StepName connect listDevices listen openDevice
+      REFUSAL_KINDS RdmaError RemoteBuffer StepName connect listDevices listen openDevice reconnecting
     `,
     types: `
       AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
-      CommonOptions ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
+      CommonOptions ConnectAttempt ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
       OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
-      RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerCensus ServerEvents SlotUse
+      RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerAddress ServerCensus ServerEvents ServiceResolver SlotUse
       StreamOptions StreamReset TlsRefusal
     `,
   },

@@ -52,6 +52,7 @@ test('an error says whether another try makes sense: when something passes by it
     'ERR_RDMA_TIMEOUT',
     'ERR_RDMA_UNREACHABLE',
     'ERR_RDMA_CONNECTION_LOST',
+    'ERR_RDMA_NO_SERVER',
   ];
   for (const code of Object.keys(FAULTS) as RdmaErrorCode[]) {
     if (code !== 'ERR_RDMA_COMPLETION')
