@@ -124,6 +124,28 @@ test('a stream that is closed early ends in order for its peer, which learns of 
   await Promise.all([client.closed, server.closed]);
 });
 
+test('a write to a peer that has closed fails in the next turn, and does not wait for the end of the queue pair', async () => {
+  await using pair = await CmPair.open();
+  const { client, server } = await meet(pair);
+  const atEnd = new Promise<void>((resolve) => {
+    server.listener = {
+      onReadable: () => {
+        if (server.isAtEnd) resolve();
+      },
+      onReset: () => {},
+      onClosed: () => told.push('closed'),
+    };
+  });
+  const told: string[] = [];
+  client.end(() => {});
+  client.close(null);
+  await within(atEnd);
+  server.write(Buffer.from('wait'), () => told.push('done'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(told, ['closed']);
+  await Promise.all([client.closed, server.closed]);
+});
+
 test('a channel that is closed before its end is a reset to its peer, whatever else was said', async () => {
   await using pair = await CmPair.open();
   for (const error of [null, new Error('enough')]) {

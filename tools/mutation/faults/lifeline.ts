@@ -149,6 +149,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/timer-wheel',
       find: 'Math.ceil((now + delayMillis) / this.#tickMillis)',
       replace: 'Math.floor((now + delayMillis) / this.#tickMillis)',
+      judges: ['test/connection/timer-wheel'],
     },
     {
       id: 'wheel-stops-all',
