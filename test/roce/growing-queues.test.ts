@@ -110,3 +110,21 @@ test('a responder remembers as many operations as it was told, and READs are as 
     if (round === 5) reads.resize(3);
   }
 });
+
+test('a READ is asked for in quarters of a small window, and in whole bursts of a large one', () => {
+  const reads = new ReadRequests(16);
+  const part = (window: number, isRoomy: boolean) => reads.packetsOfNext(1000, 0, window, isRoomy);
+  assert.deepEqual(
+    [3, 16, 53].map((window) => part(window, false)),
+    [2, 4, 14],
+  );
+  // What leaves as two and three segmented sends of 15, with the last packet of the answer before in the first of them.
+  assert.deepEqual(
+    [54, 98, 1024].map((window) => part(window, false)),
+    [18, 18, 64],
+  );
+  assert.deepEqual(
+    [54, 98, 99, 528].map((window) => part(window, true)),
+    [18, 18, 33, 33],
+  );
+});

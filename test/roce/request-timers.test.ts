@@ -31,6 +31,29 @@ test('a pause ends once, when its time is over', () => {
   assert.equal(timers.takeResume(Number.MAX_VALUE), false);
 });
 
+test('progress of one moment sets the clocks once, and progress of the next sets them again', () => {
+  let armed = 0;
+  const congestion = new Congestion();
+  congestion.onRoundTrip(100, true, 0);
+  const timers = new RequestTimers(
+    { timeoutMicros: 1000, armTimer: () => armed++ } as unknown as Qp,
+    congestion,
+  );
+  timers.onSent(0);
+  timers.onProgress(false, 5, 10);
+  const before = armed;
+  for (let packet = 0; packet < 15; packet++) timers.onProgress(false, 5, 10);
+  assert.equal(armed, before);
+  timers.onProgress(false, 5, 500);
+  assert.equal(armed > before, true);
+  assert.deepEqual([timers.takeTimeout(1499), timers.takeTimeout(1500)], [false, true]);
+  // A probe in between is no sign of life: the next progress starts over, whenever it comes.
+  timers.onProgress(false, 5, 2000);
+  assert.equal(timers.takeProbe(2900), true);
+  timers.onProgress(false, 5, 2000);
+  assert.deepEqual([timers.probes, timers.probedAt], [0, -1]);
+});
+
 test('an answer to a duplicate that had to wait is owed until another has said it', () => {
   const limit = new AnswerLimit();
   while (limit.take(0));

@@ -176,13 +176,8 @@ export class Completer {
       );
       sges.scatter(wqe.slot, 0, result, 0, result.length);
     } else {
-      sges.scatter(
-        wqe.slot,
-        this.#offsetOf(packet, wqe),
-        packet.bytes,
-        packet.payloadAt,
-        packet.payloadLength,
-      );
+      const length = packet.payloadLength;
+      if (length > 0) sges.scatter(wqe.slot, this.#offsetOf(packet, wqe), packet.payload(), 0, length);
     }
   }
 

@@ -142,8 +142,13 @@ export class Congestion {
   /** When the next packet may leave; not later than `now` if it may leave at once. */
   get nextSendAt(): number {
     if (this.#window <= BURST_PACKETS) return 0;
-    const burst = this.#queueLimit < ROOMY_QUEUE ? BURST_PACKETS : 2 * BURST_PACKETS;
+    const burst = this.isRoomy ? 2 * BURST_PACKETS : BURST_PACKETS;
     return this.#nextSendAt - (burst - 1) * this.#interval;
+  }
+
+  /** The path has shown room for long bursts. */
+  get isRoomy(): boolean {
+    return this.#queueLimit >= ROOMY_QUEUE;
   }
 
   onSent(packets: number, now: number): void {

@@ -9,12 +9,16 @@
 import { invariant } from '../../verbs/invariant.js';
 import { psnDiff, psnDistance } from '../psn.js';
 
-/**
- * A window of READ data is asked for in several parts, so that there is always one under way, and a lost one is soon
- * noticed by the next. Larger parts lose fewer requests; but the answer to one leaves in one burst.
- */
+/** A window of READ data is asked for in several parts, so that there is always one under way, and a lost one is soon noticed by the next. */
 const PARTS = 4;
-const MAX_BURST = 24;
+/**
+ * What a native port sends as two and as three segmented sends, as the first and the last packet of an answer are longer than
+ * those between: the last of the answer before, the first and the second leave together, and the others as 15 of 4 KiB each.
+ */
+const BURST = 18;
+const ROOMY_BURST = 33;
+/** Longer parts lose fewer requests, and their answers leave in fewer sends; so many of them must be under way. */
+const BURSTS = 3;
 /** Packets of READ data that are always worth a request. */
 const MIN_PART = 2;
 
@@ -60,12 +64,15 @@ export class ReadRequests {
     return this.#firstPsns[this.#head] as number;
   }
 
-  /** How many packets to ask for now, of `wanted` that are left of a READ; 0 = wait. */
-  packetsOfNext(wanted: number, inFlight: number, window: number): number {
+  /**
+   * How many packets to ask for now, of `wanted` that are left of a READ; 0 = wait. The answer to a part leaves in one burst:
+   * `isRoomy` says that the path has shown room for long ones.
+   */
+  packetsOfNext(wanted: number, inFlight: number, window: number, isRoomy: boolean): number {
     if (this.full) return 0;
     const share = Math.max(
       MIN_PART,
-      Math.min(MAX_BURST, Math.ceil(window / PARTS)),
+      shareOf(window, isRoomy),
       // However few requests there may be, the window must be full of them.
       Math.ceil(window / this.#limit),
     );
@@ -134,4 +141,10 @@ export class ReadRequests {
   #lastEnd(): number {
     return this.#endPsns[(this.#head + this.#count - 1) % this.#places] as number;
   }
+}
+
+function shareOf(window: number, isRoomy: boolean): number {
+  if (isRoomy && window >= BURSTS * ROOMY_BURST) return ROOMY_BURST;
+  if (window >= BURSTS * BURST) return BURST;
+  return Math.ceil(window / PARTS);
 }

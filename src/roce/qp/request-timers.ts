@@ -30,6 +30,9 @@ export class RequestTimers {
   probes = 0;
   /** When the last of them was due; -1 = there was none. */
   probedAt = -1;
+  /** What the last progress was told with. */
+  #progressAt = -1;
+  #progressLeftAt = -1;
 
   constructor(qp: QpHost, congestion: Congestion) {
     this.#qp = qp;
@@ -56,6 +59,11 @@ export class RequestTimers {
 
   /** `leftAt`: when the oldest packet left whose answer is due; -1 = unknown. */
   onProgress(isIdle: boolean, leftAt: number, now: number): void {
+    // The data of a READ is progress with every packet, and those of a burst come at one time.
+    const isSame = now === this.#progressAt && leftAt === this.#progressLeftAt && this.probes === 0;
+    if (isSame && !isIdle && this.#retransmitAt !== NEVER && this.#probeAt !== NEVER) return;
+    this.#progressAt = now;
+    this.#progressLeftAt = leftAt;
     this.probes = 0;
     this.probedAt = -1;
     this.#retransmitAt = NEVER;

@@ -193,7 +193,7 @@ export class Requester implements RequesterHalf, Sending {
       const wanted = wqe.packets - this.#cursorPacket;
       const packets =
         repeatedEnd < 0
-          ? this.reads.packetsOfNext(wanted, inFlight, window)
+          ? this.reads.packetsOfNext(wanted, inFlight, window, this.congestion.isRoomy)
           : this.reads.packetsOfRepeated(this.sendPsn, repeatedEnd, inFlight, window);
       if (packets === 0) {
         this.#noteLimit();
