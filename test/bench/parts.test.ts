@@ -20,14 +20,19 @@ test('medians and spreads do not depend on the order of the sample', () => {
 
 test('a goal is met up to its bound, and is not judged when a value is missing', () => {
   const values = new Map([
-    ['ours', 9],
-    ['floor', 5],
+    ['ours', { value: 9, p99: 30, worst: 11 }],
+    ['floor', { value: 5, p99: 10, worst: 8 }],
   ]);
   const verdict = (goal: Goal) => judge(goal, 'µs', (name) => values.get(name));
   assert.equal(verdict({ subject: 'ours', relation: '≤', factor: 1.8, other: 'floor' }).met, true);
   assert.equal(verdict({ subject: 'ours', relation: '≤', factor: 1.7, other: 'floor' }).met, false);
   assert.equal(verdict({ subject: 'ours', relation: '≥', factor: 1, other: 'floor' }).met, true);
   assert.equal(verdict({ subject: 'ours', relation: '≤', factor: 3 }).met, false);
+  const tail = verdict({ subject: 'ours', of: 'p99', relation: '≤', factor: 2.5, other: 'floor' });
+  assert.deepEqual(tail, { text: 'ours, p99, ≤ 2.5 × floor', met: false, detail: '3.00 × floor' });
+  assert.equal(verdict({ subject: 'ours', of: 'p99', relation: '≤', factor: 3, other: 'floor' }).met, true);
+  assert.equal(verdict({ subject: 'ours', of: 'worst', relation: '≤', factor: 10 }).met, false);
+  assert.equal(verdict({ subject: 'ours', of: 'worst', relation: '≤', factor: 11 }).met, true);
   const missing = verdict({ subject: 'ours', relation: '≤', factor: 1, other: 'ucx-tcp' });
   assert.deepEqual([missing.met, missing.detail], [null, 'no value of ucx-tcp']);
 });

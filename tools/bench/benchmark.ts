@@ -13,6 +13,8 @@ export interface Subject {
 
 export interface Goal {
   readonly subject: string;
+  /** What of it is judged: the median (default), the 99th percentile, or the worst of the rounds. Of `other` the same, but of the worst. */
+  readonly of?: 'p99' | 'worst';
   readonly relation: '≤' | '≥';
   /** Times the value of `other`, or the bound itself where there is no other. */
   readonly factor: number;
@@ -38,13 +40,21 @@ export interface Verdict {
   readonly detail: string;
 }
 
-export function judge(goal: Goal, unit: string, valueFor: (subject: string) => number | undefined): Verdict {
-  const { subject, relation, factor, other } = goal;
+/** What rounds gave of a subject. */
+export interface Judged {
+  readonly value: number;
+  readonly p99?: number;
+  readonly worst: number;
+}
+
+export function judge(goal: Goal, unit: string, find: (subject: string) => Judged | undefined): Verdict {
+  const { subject, of, relation, factor, other } = goal;
   const times = factor === 1 ? '' : `${Number(factor.toFixed(2))} × `;
   const bound = other === undefined ? `${factor.toLocaleString('en-US')} ${unit}` : `${times}${other}`;
-  const text = `${subject} ${relation} ${bound}`;
-  const value = valueFor(subject);
-  const base = other === undefined ? 1 : valueFor(other);
+  const which = of === undefined ? '' : of === 'p99' ? ', p99,' : ', worst round,';
+  const text = `${subject}${which} ${relation} ${bound}`;
+  const value = find(subject)?.[of ?? 'value'];
+  const base = other === undefined ? 1 : find(other)?.[of === 'p99' ? 'p99' : 'value'];
   if (value === undefined || base === undefined) {
     return { text, met: null, detail: `no value of ${value === undefined ? subject : other}` };
   }

@@ -45,6 +45,11 @@ export interface VerbsConfig extends PeerConfig, Load {
   readonly icrc: boolean;
 }
 
+/** The echo of `VerbsConfig`, polled; `teller` says what held it up. */
+export interface TailConfig extends VerbsConfig {
+  readonly teller: Role;
+}
+
 export interface SocketConfig extends PeerConfig, Load {
   readonly workload: 'ping' | 'push' | 'pull' | 'rate';
   /** Directory of the development certificates: TLS instead of plain TCP. */
@@ -62,6 +67,15 @@ export interface StreamConfig extends PeerConfig, Pick<Load, 'bytes' | 'count' |
 /** Requests of HTTP over one socket that is kept; `bytes` are those of an answer. */
 export interface HttpConfig extends PeerConfig, Load {
   readonly over: 'queuepair' | 'queuepair-sealed' | 'net' | 'tls' | 'unix';
+  readonly certificates: string;
+  readonly device: string;
+}
+
+/** Messages that are awaited one by one in a fresh process; those from `from` up to `to` count. */
+export interface EchoConfig extends PeerConfig, Pick<Load, 'bytes'> {
+  readonly over: 'connection' | 'net' | 'tls';
+  readonly from: number;
+  readonly to: number;
   readonly certificates: string;
   readonly device: string;
 }

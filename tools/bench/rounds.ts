@@ -2,7 +2,7 @@
  * Runs one benchmark: rounds on the outside, subjects on the inside, so that whatever disturbs the machine for a while
  * disturbs all of them. A subject that fails is reported and the others go on.
  */
-import { type Benchmark, judge, type Subject, type Verdict } from './benchmark.js';
+import { type Benchmark, type Judged, judge, type Subject, type Verdict } from './benchmark.js';
 import type { PeerResult } from './peer-protocol.js';
 import { median, type Spread, spreadOf } from './statistics.js';
 
@@ -55,9 +55,13 @@ export async function runBenchmark(
     }
   }
   const rows = tallies.map(toRow);
-  const valueFor = (subject: string): number | undefined =>
-    rows.find((row) => row.subject === subject)?.spread?.value;
-  const verdicts = benchmark.goals.map((goal) => judge(goal, benchmark.unit, valueFor));
+  const find = (subject: string): Judged | undefined => {
+    const { spread, p99 } = rows.find((row) => row.subject === subject) ?? {};
+    if (spread === undefined) return undefined;
+    const worst = benchmark.better === 'higher' ? spread.low : spread.high;
+    return { value: spread.value, worst, ...(p99 === undefined ? {} : { p99 }) };
+  };
+  const verdicts = benchmark.goals.map((goal) => judge(goal, benchmark.unit, find));
   return { benchmark, rows, verdicts };
 }
 

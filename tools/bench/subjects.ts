@@ -8,12 +8,15 @@ import { runPair } from './pair.js';
 import type {
   ConnectConfig,
   DiskConfig,
+  EchoConfig,
   HttpConfig,
   Load,
   PeerConfig,
   PeerResult,
+  Role,
   SocketConfig,
   StreamConfig,
+  TailConfig,
   VerbsConfig,
 } from './peer-protocol.js';
 import { runUcx, type UcxTest, type UcxTransport, ucxMissing } from './ucx.js';
@@ -65,6 +68,13 @@ export function verbsSubject(
   return { name, ...extra, run: () => runPeers(context, 'verbs-peer', config) };
 }
 
+/** The value is the median of single round trips, where the client tells. */
+export function tailSubject(context: SuiteContext, name: string, teller: Role, work: Sized): Subject {
+  const defaults = { workload: 'ping', progress: 'poll', postBatch: 1, mtu: 4096, icrc: true } as const;
+  const config = { ...defaults, ...loadOf(context, work), teller };
+  return { name, run: () => runPeers<TailConfig>(context, 'tail-peer', config) };
+}
+
 export function socketSubject(
   context: SuiteContext,
   name: string,
@@ -96,6 +106,17 @@ export function httpSubject(
   const config = { ...work, ...loadOf(context, work), certificates };
   const run = () => runPeers<HttpConfig>(context, 'http-peer', config);
   return { name, ...(note === undefined ? {} : { note }), run };
+}
+
+export function echoSubject(
+  context: SuiteContext,
+  name: string,
+  work: Pick<EchoConfig, 'over' | 'bytes' | 'from' | 'to'>,
+  note: string,
+): Subject {
+  const { certificates } = context;
+  const config = { ...work, certificates };
+  return { name, note, run: () => runPeers<EchoConfig>(context, 'echo-peer', config) };
 }
 
 export function diskSubject(

@@ -41,6 +41,7 @@ abstract class PingSide implements Workload {
   readonly #depth: number;
   #sent = 0;
   #acknowledged = 0;
+  #messages = 0;
   #finished = false;
   /** Receives that were used and not posted again. */
   #owed = 0;
@@ -72,6 +73,11 @@ abstract class PingSide implements Workload {
     }
   }
 
+  /** That have come. */
+  get messages(): number {
+    return this.#messages;
+  }
+
   /** The last request is signaled too, so that this side leaves only after the other one has it. */
   protected send(isLast: boolean): void {
     this.#sent++;
@@ -91,6 +97,7 @@ abstract class PingSide implements Workload {
       this.#acknowledged += Math.min(rest, SIGNAL_EVERY);
       return;
     }
+    this.#messages++;
     this.#finished = this.onMessage();
     if (++this.#owed > this.#depth) this.#refill();
   }
