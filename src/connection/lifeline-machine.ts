@@ -20,6 +20,7 @@
  */
 import { RdmaError } from '../verbs/errors.js';
 import { invariant } from '../verbs/invariant.js';
+import { KeepAlive } from './keep-alive.js';
 import { LifelineCourse } from './lifeline-course.js';
 import { LifelineEnding } from './lifeline-ending.js';
 import type { LifelineInput, LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
@@ -40,6 +41,7 @@ export interface LifelineMachineOptions {
 export class LifelineMachine {
   readonly #options: LifelineMachineOptions;
   readonly #course = new LifelineCourse();
+  readonly #keepAlive: KeepAlive;
   readonly #recovery: Recovery;
   readonly #ending: LifelineEnding;
   /** A failure that came before the connection is up. */
@@ -49,15 +51,13 @@ export class LifelineMachine {
   /** What the last answers are waited for before. */
   #awaited: RdmaError | undefined;
   #attemptedAt = 0;
-  #heardAt = 0;
-  /** When the peer is to be looked after next. */
-  #lookAt = 0;
   #hasProgressed = false;
   #hasSignOfLife = false;
 
   constructor(options: LifelineMachineOptions) {
     this.#options = options;
-    const { recoveryMillis, quitMillis } = options.limits;
+    const { keepAliveMillis, recoveryMillis, quitMillis } = options.limits;
+    this.#keepAlive = new KeepAlive(keepAliveMillis);
     this.#recovery = new Recovery(recoveryMillis);
     this.#ending = new LifelineEnding(this.#course, quitMillis);
   }
@@ -116,7 +116,7 @@ export class LifelineMachine {
 
   #enter(now: number, rendezvous: RendezvousState): void {
     this.#course.enter(now, rendezvous);
-    if (this.#hasSignOfLife && this.isUp) this.#heardAt = now;
+    if (this.#hasSignOfLife && this.isUp) this.#keepAlive.heard(now);
     this.#hasSignOfLife = false;
     if (!this.#hasProgressed) return;
     this.#hasProgressed = false;
@@ -153,7 +153,7 @@ export class LifelineMachine {
         this.#onDisconnected(input.error);
         break;
       case 'heard':
-        if (this.isUp) this.#heardAt = this.#course.now;
+        if (this.isUp) this.#keepAlive.heard(this.#course.now);
         break;
       case 'peer-restarted':
         this.#afterLastAnswers(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer starts over'));
@@ -194,7 +194,7 @@ export class LifelineMachine {
   #expired(timer: LifelineTimer): void {
     switch (timer) {
       case LifelineTimer.KEEP_ALIVE:
-        this.#keepAlive();
+        this.#look();
         break;
       case LifelineTimer.LAST_ANSWERS:
         if (this.#awaited !== undefined) this.#onTrouble(this.#awaited);
@@ -237,7 +237,7 @@ export class LifelineMachine {
     this.#course.do({ type: 'report', step: isFirst ? 'ready' : 'recovered' });
     this.#course.state = { name: 'up', since: this.#course.now };
     this.#recovery.noteUp();
-    this.#heardAt = this.#course.now;
+    this.#keepAlive.begin(this.#course.now, this.#options.random());
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
     if (!isFirst) this.#course.do({ type: 'reconnected' });
@@ -257,20 +257,14 @@ export class LifelineMachine {
   }
 
   #setKeepAlive(): void {
-    const { keepAliveMillis } = this.#options.limits;
-    if (keepAliveMillis === 0) return;
-    this.#lookAt = this.#course.now + keepAliveMillis;
-    this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#lookAt);
+    if (this.#options.limits.keepAliveMillis === 0) return;
+    this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#keepAlive.lookAt);
   }
 
-  #keepAlive(): void {
+  #look(): void {
     if (!this.isUp || this.#course.rendezvous !== 'open') return;
-    const { now } = this.#course;
     const { keepAliveMillis } = this.#options.limits;
-    // A process that was stopped, or busy, for so long has heard nobody, whoever spoke: what has come meanwhile is still to be read.
-    const lateMillis = now - this.#lookAt;
-    if (lateMillis > keepAliveMillis) this.#heardAt = Math.min(now, this.#heardAt + lateMillis);
-    const silentMillis = now - this.#heardAt;
+    const silentMillis = this.#keepAlive.look(this.#course.now);
     if (silentMillis > SILENT_INTERVALS * keepAliveMillis) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
     } else {

@@ -23,6 +23,10 @@ const BATCH_PACKETS = 64;
 const BURST_DATAGRAMS = 16;
 /** Looks at the port in a row before timers and other sockets get their turn again. */
 const MAX_RECEIVES_PER_TURN = 8;
+/** A deadline that passed so long ago was passed by a process that stood still, and what was waited for has mostly come meanwhile. */
+const HELD_UP_MICROS = 10_000;
+/** Looks in a row then: they take what a socket's buffer of 4 MiB holds. */
+const MAX_RECEIVES_HELD_UP = 256;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Driver implements PortListener, Waiting {
@@ -36,6 +40,8 @@ export class Driver implements PortListener, Waiting {
   readonly #turning: Turning;
   #hasTaken = false;
   #receivedAt = 0;
+  /** Packets came or left since the last wait. */
+  #isActive = false;
   #stopped = false;
 
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
@@ -117,10 +123,12 @@ export class Driver implements PortListener, Waiting {
 
   /**
    * What was due before the look for packets is woken behind it: this process may have been held up since the look
-   * before, and what was waited for may be here.
+   * before, and what was waited for may be here. Answers to thousands of queue pairs are more than a few looks take in.
    */
   onDeadline(now: number): void {
-    for (let looks = 0; looks < MAX_RECEIVES_PER_TURN && this.#takeIn(1); looks++);
+    const isHeldUp = now - this.#nic.nextDeadline() > HELD_UP_MICROS;
+    const most = isHeldUp ? MAX_RECEIVES_HELD_UP : MAX_RECEIVES_PER_TURN;
+    for (let looks = 0; looks < most && this.#takeIn(1); looks++);
     if (!this.#stopped) this.#nic.handleTimeout(now);
     this.kick();
   }
@@ -135,6 +143,7 @@ export class Driver implements PortListener, Waiting {
     const port = this.#port;
     const count = port.receive(looks);
     if (count === 0) return false;
+    this.#isActive = true;
     const arrival = port.arrivalMicros;
     this.#receivedAt = arrival > this.#receivedAt ? arrival : nowMicros();
     port.read(count - 1, this.#datagram);
@@ -181,8 +190,11 @@ export class Driver implements PortListener, Waiting {
     // A program that was told of an event may post something that can leave with the rest.
     if (this.#order.mayPutOff(this.#tell())) return;
     this.#transmit();
-    this.#tell();
-    this.#turning.wait();
+    if (this.#tell()) this.#isActive = true;
+    // A deadline that nothing came of, as of a queue pair whose answer is here, is no reason to turn.
+    if (this.#isActive) this.#turning.wait();
+    else this.#turning.rest();
+    this.#isActive = false;
   }
 
   /** Delivers events. If there were any, or if a listener threw, the rest is done after them. */
@@ -204,6 +216,7 @@ export class Driver implements PortListener, Waiting {
       nic.counters.txPackets += batch.count;
       nic.counters.txBytes += batch.wireBytes;
       this.#port.send(batch);
+      this.#isActive = true;
       batch.reset();
     }
   }

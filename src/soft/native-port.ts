@@ -76,9 +76,11 @@ export class NativePort implements UdpPort {
   readonly #regions = new FinalizationRegistry<number>((handle) => {
     if (!this.#closed) this.#addon.removeRegion(this.#port, handle);
   });
-  readonly #flows = new FinalizationRegistry<number>((handle) => {
-    if (!this.#closed) this.#addon.removeFlow(this.#port, handle);
+  readonly #flows = new FinalizationRegistry<AddonFlow>((known) => {
+    if (!this.#closed) this.#forgetFlow(known);
   });
+  /** By what they are: packets of many queue pairs to one peer are of one flow, so that the addon can join them. */
+  readonly #flowsByFields = new Map<string, AddonFlow>();
 
   /**
    * Binds `address` (port 0 = any free one).
@@ -256,10 +258,23 @@ export class NativePort implements UdpPort {
     writeAddress(fields, ADDRESS_INTS, flow.destination);
     fields[2 * ADDRESS_INTS] = flow.trafficClass;
     fields[2 * ADDRESS_INTS + 1] = flow.hopLimit;
+    const key = fields.join();
+    let known = this.#flowsByFields.get(key);
+    if (known === undefined) {
+      known = { key, handle: this.#addon.addFlow(this.#port, fields) ?? 0, users: 0 };
+      this.#flowsByFields.set(key, known);
+    }
+    known.users++;
     flow.port = this;
-    flow.portHandle = this.#addon.addFlow(this.#port, fields) ?? 0;
-    this.#flows.register(flow, flow.portHandle);
+    flow.portHandle = known.handle;
+    this.#flows.register(flow, known);
     return flow.portHandle;
+  }
+
+  #forgetFlow(known: AddonFlow): void {
+    if (--known.users > 0) return;
+    this.#flowsByFields.delete(known.key);
+    this.#addon.removeFlow(this.#port, known.handle);
   }
 
   #addRegion(region: Region): number {
@@ -270,6 +285,13 @@ export class NativePort implements UdpPort {
     this.#regions.register(region, region.portHandle);
     return region.portHandle;
   }
+}
+
+/** What the addon knows under one handle. */
+interface AddonFlow {
+  readonly key: string;
+  readonly handle: number;
+  users: number;
 }
 
 /** A batch that the addon knows, with what only the addon needs of it. */

@@ -74,6 +74,11 @@ export class Turning {
   /** There was activity: waits for what comes of it. */
   wait(): void {
     if (this.#maySpin) this.#keepSpinning();
+    this.rest();
+  }
+
+  /** There was none: waits for the next deadline alone, unless it turns already. */
+  rest(): void {
     // Turns look at deadlines themselves.
     if (this.#spinning === null) this.#armTimer();
   }

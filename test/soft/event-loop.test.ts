@@ -295,6 +295,26 @@ for (const io of ['native', 'dgram'] as const) {
   });
 }
 
+test('a deadline that nothing comes of, as of a message that was answered, wakes an idle device once', {
+  skip,
+}, async () => {
+  const [a, b] = [await openEnd('native'), await openEnd('native')];
+  // 268 ms.
+  await bringUp(a, b, 16);
+  await bringUp(b, a, 16);
+  b.qp.postRecv({ wrId: 2, sges: [{ mr: b.mr }] });
+  a.cq.reqNotify();
+  const flags = SendFlags.SIGNALED;
+  a.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, flags, sges: [{ mr: a.mr, length: 64 }] });
+  await a.channel.next();
+  await setTimeout(100);
+  const before = wakeUps(a.device);
+  await quiet([a.device]);
+  assert.ok(wakeUps(a.device) - before <= 1, `${wakeUps(a.device) - before} wake-ups`);
+  await a.close();
+  await b.close();
+});
+
 test('timers and an HTTP server get their turns while WRITEs go on without a pause', { skip }, async () => {
   const [a, b] = await openPair();
   const server = createServer((_, response) => response.end('well'));

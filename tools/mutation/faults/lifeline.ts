@@ -102,7 +102,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'frames-not-heard',
       wrong: 'Frames of the peer are no sign of life.',
       file: 'connection/lifeline-machine',
-      find: '        if (this.isUp) this.#heardAt = this.#course.now;\n',
+      find: '        if (this.isUp) this.#keepAlive.heard(this.#course.now);\n',
       replace: '',
     },
     {
@@ -117,7 +117,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'progress-not-heard',
       wrong: 'What comes through of the data is no sign of life.',
       file: 'connection/lifeline-machine',
-      find: 'if (this.#hasSignOfLife && this.isUp) this.#heardAt = now;',
+      find: 'if (this.#hasSignOfLife && this.isUp) this.#keepAlive.heard(now);',
       replace: '',
     },
     {
