@@ -15,6 +15,7 @@ export type {
 } from './connection/connection.js';
 export type { ConnectionStream, OpenStreamOptions } from './connection/connection-stream.js';
 export type { Grant, GrantOptions } from './connection/grant.js';
+export type { ConnectionHandler } from './connection/handler.js';
 export type { ListenOptions } from './connection/listen-options.js';
 export type { Logger } from './connection/logger.js';
 export type { Message } from './connection/message-inbox.js';
@@ -25,7 +26,6 @@ export { reconnecting } from './connection/reconnecting.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export type { SendQueue } from './connection/send-queue.js';
 export {
-  type ConnectionHandler,
   listen,
   type Server,
   type ServerCensus,
@@ -33,8 +33,10 @@ export {
 } from './connection/server.js';
 export type { ServerAddress } from './connection/server-address.js';
 export type { ServiceResolver } from './connection/service-records.js';
+export type { WorkerLoss } from './connection/serving-host.js';
 export type { SlotUse } from './connection/slots.js';
 export { type ConnectionStep, StepName } from './connection/steps.js';
+export type { WorkerDevice, WorkerStatus } from './connection/workers/worker-status.js';
 export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
 export type { AdmissionLimits } from './session/connect-gate.js';
 export type { PeerIdentity } from './session/peer-identity.js';

@@ -8,8 +8,9 @@ import { messageService } from '../src/cli/service/message-service.js';
 import { connect } from '../src/connection/client.js';
 import type { ConnectOptions } from '../src/connection/connect-options.js';
 import type { Connection } from '../src/connection/connection.js';
+import type { ConnectionHandler } from '../src/connection/handler.js';
 import type { ListenOptions } from '../src/connection/listen-options.js';
-import { type ConnectionHandler, listen, type Server } from '../src/connection/server.js';
+import { listen, type Server } from '../src/connection/server.js';
 
 let certificates: Promise<DevCertificates> | undefined;
 

@@ -32,6 +32,8 @@ const COMMON = {
 };
 /** What only some programs need, and install themselves. */
 const OPTIONAL = ['prom-client', '@opentelemetry/api'];
+/** Started by its path, which is beside whatever part of the bundle starts it. */
+const WORKER = 'connection/workers/worker-main.ts';
 /** Started by their path. */
 const PROGRAMS = ['cli/main.ts', 'cli/demo/server-process.ts', 'cli/demo/client-process.ts'];
 /** CommonJS packages within ES modules ask for what Node.js has. */
@@ -46,14 +48,14 @@ const REQUIRE =
 export async function bundle(folder, entries) {
   const library = await build({
     ...COMMON,
-    entryPoints: [...entries, 'native/addon.ts'].map(src),
+    entryPoints: [...entries, 'native/addon.ts', WORKER].map(src),
     outdir: folder,
     external: OPTIONAL,
     plugins: [beside('./x509.cjs')],
   });
   const program = await build({
     ...COMMON,
-    entryPoints: PROGRAMS.map(src),
+    entryPoints: [...PROGRAMS, WORKER].map(src),
     outdir: join(folder, 'cli'),
     // prom-client, which is inside, needs @opentelemetry/api as it is loaded: so that is inside as well.
     banner: { js: REQUIRE },

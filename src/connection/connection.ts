@@ -13,12 +13,12 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkReason } from './call-rules.js';
+import type { ConnectionLife } from './connection-life.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import { tellWatches } from './connection-watch.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { GrantAccess } from './grant-access.js';
-import type { Lifeline } from './lifeline.js';
 import type { Memory } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
@@ -85,7 +85,7 @@ export class Connection
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
 
-  readonly #lifeline: Lifeline;
+  readonly #lifeline: ConnectionLife;
   readonly #plane: ProgramPlane;
   readonly #messages: MessageAccess;
   readonly #access: RemoteAccess;
@@ -98,7 +98,7 @@ export class Connection
   /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */
   constructor(
     id: number,
-    lifeline: Lifeline,
+    lifeline: ConnectionLife,
     plane: ProgramPlane,
     { sendQueueBytes }: Pick<SendLimits, 'sendQueueBytes'>,
     { hold, note }: ConnectionOwner,

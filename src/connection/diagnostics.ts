@@ -16,6 +16,7 @@ import type { Connection, ConnectionStatistics } from './connection.js';
 import { watchConnection } from './connection-watch.js';
 import type { Logger } from './logger.js';
 import { type ConnectionNote, type ErrorNote, errorNote, noteText } from './operation-watch.js';
+import type { WorkerLoss } from './serving-host.js';
 import type { ConnectionStep, StepName } from './steps.js';
 
 export interface ConnectNote extends ConnectionNote {
@@ -145,6 +146,15 @@ export class Diagnostics {
   handlerFailed({ id }: Connection, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.#log('error', `the handler of connection ${id} failed`, () => ({ ...this.note(id), message }));
+  }
+
+  workerLost({ worker, error, connections }: WorkerLoss): void {
+    this.#log('error', `worker ${worker} has died`, () => ({
+      server: this.#options.server(),
+      worker,
+      connections,
+      message: noteText(error.message),
+    }));
   }
 
   /** Tells of recoveries and of the end. */

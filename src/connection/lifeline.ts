@@ -15,6 +15,7 @@ import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
+import type { ConnectionLife, LifelineListener } from './connection-life.js';
 import type { DataPlane, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
 import { LifelineMachine } from './lifeline-machine.js';
@@ -35,12 +36,7 @@ export interface LifelineOptions {
   readonly random?: () => number;
 }
 
-export interface LifelineListener {
-  onReconnecting(cause: RdmaError): void;
-  onReconnected(): void;
-}
-
-export class Lifeline {
+export class Lifeline implements ConnectionLife {
   listener: LifelineListener | null = null;
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
@@ -341,6 +337,7 @@ const recoveringDetails = ({ code, status = '' }: RdmaError, qpState: string): R
 /** What the peer is told: for its own faults the reason; never more of this side than that. */
 function peerAnswer(error: RdmaError): string {
   const { code } = error;
+  if (error.refusal === 'worker') return 'the worker that served this connection has died; connect again';
   const told = error.fault === 'peer' || code === 'ERR_RDMA_COMPLETION' || code === 'ERR_RDMA_UNREACHABLE';
   return told ? error.message : 'the other side ended the connection';
 }

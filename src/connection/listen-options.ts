@@ -2,6 +2,7 @@
 import type { AdmissionLimits } from '../session/connect-gate.js';
 import type { AuditListener } from './audit.js';
 import type { Authorize } from './client-terms.js';
+import type { ConnectionHandler } from './handler.js';
 import type { CommonOptions } from './options.js';
 import type { PemSource } from './pem.js';
 
@@ -22,6 +23,13 @@ export interface ListenOptions extends CommonOptions {
   readonly passphrase?: string;
   /** PEM: with it, clients must show a certificate that this authority signed. */
   readonly clientCa?: PemSource;
+  /**
+   * Worker threads that serve connections. Default 0: the thread that called `listen` does. With workers `handler` is a module and
+   * `device` a name, because every worker opens one.
+   */
+  readonly workers?: number;
+  /** Serves every client, where `listen` has no second argument: a function, or a module that exports one as its default. */
+  readonly handler?: ConnectionHandler | URL;
   /** Clients at a time. Default 10. */
   readonly slots?: number;
   /** Decides from who a client is whether it gets in, and on which terms. Default: all are taken. */

@@ -140,6 +140,9 @@ export const LISTEN: Rules<ListenOptions> = {
   clientCa: pem('CERTIFICATE'),
   pfx,
   passphrase: filled,
+  workers: integer(0, 1024),
+  handler: (value) =>
+    typeof value === 'function' || value instanceof URL ? undefined : 'a function or the URL of a module',
   slots: integer(1, 65_536),
   authorize: callback,
   onAudit: callback,
@@ -183,9 +186,24 @@ const CERTIFICATES: Rules<ServerCertificates> = {
 export function checkListen(options: unknown, handler: unknown): asserts options is ListenOptions {
   checkOptions('listen', options, LISTEN);
   requireIdentity(options, 'listen needs');
-  if (typeof handler !== 'function') {
-    throw usageError(`listen(options, handler): handler must be a function, not ${nameOf(handler)}`);
+  if (handler !== undefined && options['handler'] !== undefined)
+    throw usageError('listen takes a handler as its second argument or as an option, not both');
+  const given = handler ?? options['handler'];
+  const { workers = 0 } = options;
+  if (workers !== 0) checkWorkers(given, options);
+  else if (typeof given !== 'function' && !(given instanceof URL && handler === undefined)) {
+    throw usageError(`listen(options, handler): handler must be a function, not ${nameOf(given)}`);
   }
+}
+
+/** What workers use they load or open themselves. */
+function checkWorkers(handler: unknown, { device }: Readonly<Record<string, unknown>>): void {
+  if (!(handler instanceof URL))
+    throw usageError(
+      `with workers, handler must be the URL of a module, as new URL('./handler.js', import.meta.url), not ${nameOf(handler)}`,
+    );
+  if (typeof device === 'object')
+    throw usageError('with workers, device must be a name: every worker opens one of its own');
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */

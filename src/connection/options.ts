@@ -100,6 +100,8 @@ export interface DataPathLimits {
   readonly maxOperations: number;
   readonly streams: Required<StreamOptions>;
   readonly bufferBytes: number;
+  /** The buffer that the peer may reach is in memory that other threads can share. */
+  readonly sharesBuffer?: boolean;
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
   readonly path: PathSettings;

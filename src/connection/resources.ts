@@ -193,7 +193,7 @@ export class ConnectionResources {
     this.#recvMr = await registerPatiently(this.pd, buffers.take(receives * slotBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
-      this.#bufferMr = await registerPatiently(this.pd, new Uint8Array(bufferBytes), access);
+      this.#bufferMr = await registerPatiently(this.pd, lentMemory(this.limits), access);
     }
   }
 
@@ -244,6 +244,9 @@ export class ConnectionResources {
     return isFree;
   }
 }
+
+const lentMemory = ({ bufferBytes, sharesBuffer = false }: DataPathLimits): Uint8Array =>
+  new Uint8Array(sharesBuffer ? new SharedArrayBuffer(bufferBytes) : new ArrayBuffer(bufferBytes));
 
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one');

@@ -1,6 +1,6 @@
 /**
- * The server: one listener, one device that all clients share, and for each client a slot, a session, objects of its
- * own and an asynchronous handler. A client whose session was lost may come back over a new one and finds its slot.
+ * The server: one listener, one device that all clients share (or one for each worker), and for each client a slot, a session,
+ * objects of its own and an asynchronous handler. A client whose session was lost may come back over a new one and finds its slot.
  *
  * Invariants: nothing of the device is allocated before a client is authenticated and has a slot; however a client
  * ends, its objects and its slot are freed and no other client notices; the device stays open until the server closes.
@@ -23,11 +23,10 @@ import { hostPort } from '../verbs/host-port.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit } from './audit.js';
-import { Connection } from './connection.js';
+import type { Connection } from './connection.js';
 import { watchConnection } from './connection-watch.js';
-import { DataPath } from './data-path.js';
 import { Diagnostics } from './diagnostics.js';
-import { withInsides } from './insides.js';
+import { type ConnectionHandler, loadHandler } from './handler.js';
 import { Lifeline } from './lifeline.js';
 import type { ListenOptions, ServerCertificates } from './listen-options.js';
 import { checkCertificates, checkListen } from './option-rules.js';
@@ -35,17 +34,15 @@ import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
 import type { Rendezvous, RendezvousPeer } from './rendezvous.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
+import { LocalHost, type Place, type PlaceOrder, type ServingHost, type WorkerLoss } from './serving-host.js';
 import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
+import { WorkerHost } from './workers/worker-host.js';
+import type { WorkerStatus } from './workers/worker-status.js';
 
 export const DEFAULT_SLOTS = 10;
-
-/**
- * Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when
- * it throws, it is aborted.
- */
-export type ConnectionHandler = (connection: Connection) => unknown;
+const DEFAULT_HOST = '127.0.0.1';
 
 export interface ServerEvents {
   connection: [Connection];
@@ -55,6 +52,8 @@ export interface ServerEvents {
   refused: [TlsRefusal];
   /** A handler threw something that was not the connection's own failure. Without a listener it becomes a warning. */
   handlerError: [Connection, unknown];
+  /** A worker has died, and its connections have ended; another takes its place. Without a listener it becomes a warning. */
+  workerLost: [WorkerLoss];
 }
 
 /** Open objects of a server; all but the listener read 0 when no client is there. */
@@ -64,34 +63,21 @@ export interface ServerCensus extends DeviceCensus {
 }
 
 /**
- * Opens the device, listens, and calls `handler` for every client.
+ * Opens the device, listens, and has `handler` serve every client. With `workers` connections are served in as many worker
+ * threads, each with a device of its own, and the handler is a module (`options.handler`).
  *
- * @throws RdmaError ERR_RDMA_ADDRESS, ERR_RDMA_CERTIFICATE, ERR_RDMA_NO_DEVICE.
+ * @throws RdmaError ERR_RDMA_ADDRESS, ERR_RDMA_CERTIFICATE, ERR_RDMA_NO_DEVICE, ERR_RDMA_INVALID_ARGUMENT.
  */
-export async function listen(options: ListenOptions, handler: ConnectionHandler): Promise<Server> {
+export async function listen(options: ListenOptions, handler?: ConnectionHandler): Promise<Server> {
   checkListen(options, handler);
   withDefaults(options);
-  const slots = options.slots ?? DEFAULT_SLOTS;
-  const host = options.host ?? '127.0.0.1';
-  const owned =
-    typeof options.device === 'object'
-      ? undefined
-      : (await openDevice(options.device, { near: host })).unref();
-  const device = owned ?? (options.device as Device);
-  try {
-    return await Server.start(options, handler, device, owned !== undefined, new Slots(slots));
-  } catch (error) {
-    await owned?.close();
-    throw error;
-  }
+  return Server.start(options, handler ?? (options.handler as ConnectionHandler | URL));
 }
 
 export class Server extends EventEmitter<ServerEvents> implements AsyncDisposable {
-  readonly device: Device;
   readonly #slots: Slots;
   readonly #options: ListenOptions;
-  readonly #handler: ConnectionHandler;
-  readonly #ownsDevice: boolean;
+  readonly #host: ServingHost;
   readonly #tls: TlsServer;
   readonly #connections = new Set<Connection>();
   /** One promise for each session; that of a client with a slot resolves when the slot is free again. */
@@ -106,34 +92,26 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   #lastId = 0;
   #closing: Promise<void> | undefined;
 
-  static async start(
-    options: ListenOptions,
-    handler: ConnectionHandler,
-    device: Device,
-    ownsDevice: boolean,
-    slots: Slots,
-  ): Promise<Server> {
-    const server = new Server(options, handler, device, ownsDevice, slots);
-    const address = { host: options.host ?? '127.0.0.1', port: options.port ?? DEFAULT_PORT };
-    server.#tls.unref();
-    const bound = await server.#listen(address);
-    server.#address = { host: bound.address, port: bound.port };
-    return server;
+  static async start(options: ListenOptions, handler: ConnectionHandler | URL): Promise<Server> {
+    const losses = new LossListener();
+    const host = await openHost(options, handler, (loss) => losses.onLost(loss));
+    try {
+      const server = new Server(options, host);
+      losses.onLost = (loss) => server.#onWorkerLost(loss);
+      await server.#begin();
+      return server;
+    } catch (error) {
+      await host.close();
+      throw error;
+    }
   }
 
-  private constructor(
-    options: ListenOptions,
-    handler: ConnectionHandler,
-    device: Device,
-    ownsDevice: boolean,
-    slots: Slots,
-  ) {
+  private constructor(options: ListenOptions, host: ServingHost) {
     super();
-    this.device = device;
+    const slots = new Slots(options.slots ?? DEFAULT_SLOTS);
+    this.#host = host;
     this.#slots = slots;
     this.#options = options;
-    this.#handler = handler;
-    this.#ownsDevice = ownsDevice;
     this.#audit = new Audit(options.onAudit);
     const server = (): string => hostPort(this.#address.host, this.#address.port);
     this.#diagnostics = new Diagnostics({ side: 'server', server, logger: options.logger });
@@ -159,6 +137,25 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     });
   }
 
+  /**
+   * The device that all connections share.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_STATE with workers: each has a device of its own.
+   */
+  get device(): Device {
+    return this.#host.device;
+  }
+
+  /** How its workers are; empty without workers. */
+  get workers(): readonly WorkerStatus[] {
+    return this.#host.workers;
+  }
+
+  /** What the device counts; with workers, what theirs do together. */
+  counters(): Readonly<Record<string, number>> {
+    return this.#host.counters();
+  }
+
   /** Where it listens. */
   get address(): { readonly host: string; readonly port: number } {
     return this.#address;
@@ -175,7 +172,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   census(): ServerCensus {
     return {
-      ...this.device.census(),
+      ...this.#host.census(),
       slots: this.#slots.used,
       controlChannels: this.#tls.channels + this.#tls.tlsHandshakes,
     };
@@ -239,10 +236,13 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     return this.close();
   }
 
-  async #listen(address: { host: string; port: number }): ReturnType<TlsServer['listen']> {
+  async #begin(): Promise<void> {
+    const { host = DEFAULT_HOST, port = DEFAULT_PORT } = this.#options;
+    this.#tls.unref();
     this.#hold.ref();
     try {
-      return await this.#tls.listen(address);
+      const bound = await this.#tls.listen({ host, port });
+      this.#address = { host: bound.address, port: bound.port };
     } catch (error) {
       this.#hold.end();
       throw error;
@@ -256,14 +256,17 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const late = setTimeout(() => {
       for (const connection of this.#connections) void connection.close();
     }, graceMillis / 2);
-    const tooLate = setTimeout(() => this.abort(), graceMillis);
+    const tooLate = setTimeout(() => {
+      this.abort();
+      this.#host.abort();
+    }, graceMillis);
     await Promise.all([...this.#connections].map(({ closed }) => closed));
     await this.#tls.close('the server is closing');
     await Promise.all(this.#clients);
     clearTimeout(late);
     clearTimeout(tooLate);
     try {
-      if (this.#ownsDevice) await this.device.close();
+      await this.#host.close();
     } finally {
       this.#hold.end();
     }
@@ -348,32 +351,32 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     reporter: StepReporter,
     point: ResumePoint,
   ): Promise<void> {
-    const { limits } = admitted;
-    const dataPath = new DataPath(this.device, limits, reporter, this.#options.revealPsns ?? false);
+    const id = reporter.connection;
+    const place = await this.#place(rendezvous, { id, limits: admitted.limits, reporter });
+    if (place === undefined) return;
     const lifeline = new Lifeline(rendezvous, {
-      dataPath,
+      dataPath: place.plane,
       reporter,
       limits: recoveryLimits(this.#options),
       resumeToken: point.token,
       nextRendezvous: (signal) => point.next(signal),
     });
     point.lifeline = lifeline;
+    place.bind(lifeline);
     try {
       await lifeline.establish();
     } catch (error) {
       this.#report(rendezvous, asRdmaError(error, 'the session was not established'));
       return;
     }
-    const id = reporter.connection;
     const owner = { hold: new ProcessHold(), note: this.#diagnostics.note(id) };
-    const made = new Connection(id, lifeline, dataPath, limits, owner);
-    const connection = withInsides(made, { lifeline, dataPath });
+    const connection = place.connection(lifeline, owner);
     this.#auditLife(connection, admitted);
     this.#diagnostics.admitted(connection);
     this.#diagnostics.follow(connection);
     this.#connections.add(connection);
     this.emit('connection', connection);
-    await this.#handle(connection);
+    await place.serve(connection, (mistake) => this.#tellHandlerError(connection, mistake));
     const error = await connection.closed;
     this.#connections.delete(connection);
     this.emit('disconnection', connection, error);
@@ -397,26 +400,27 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     });
   }
 
-  async #handle(connection: Connection): Promise<void> {
-    let ended = false;
-    void connection.closed.then(() => {
-      ended = true;
+  /** `undefined` when there is none: the client has been told. */
+  async #place(rendezvous: Rendezvous, order: PlaceOrder): Promise<Place | undefined> {
+    try {
+      return await this.#host.place(order);
+    } catch (error) {
+      const refused = error instanceof Refused ? error : internalRefusal(error);
+      this.#report(rendezvous, refused);
+      rendezvous.fail(refused, refused.answer);
+      return undefined;
+    }
+  }
+
+  #onWorkerLost(loss: WorkerLoss): void {
+    this.#diagnostics.workerLost(loss);
+    if (this.emit('workerLost', loss)) return;
+    const { error, connections } = loss;
+    process.emitWarning(`${error.message}; ${connections} connections ended with it`, {
+      type: 'RdmaWorkerWarning',
+      code: 'RDMA_WORKER_LOST',
+      detail: 'listen to workerLost of the server to deal with this',
     });
-    // A handler that throws at once is one that rejects.
-    const serve = async (): Promise<unknown> => this.#handler(connection);
-    const handled = serve().then(
-      () => connection.close(),
-      (error: unknown) => {
-        // What a handler gets from a connection that is gone is no fault of the handler.
-        const ownFailure = ended || (error instanceof RdmaError && !isMisuse(error));
-        if (!ownFailure) this.#tellHandlerError(connection, error);
-        const failure =
-          error instanceof RdmaError ? error : new RdmaError('ERR_RDMA_ABORTED', 'the handler failed');
-        connection.abort(failure);
-      },
-    );
-    // A handler that ignores the end of its connection must not keep the slot.
-    await Promise.race([handled, connection.closed]);
   }
 
   #tellHandlerError(connection: Connection, error: unknown): void {
@@ -431,9 +435,29 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 }
 
-/** The handler called something wrongly: its own bug, although the error is ours. */
-const isMisuse = ({ code }: RdmaError): boolean =>
-  code === 'ERR_RDMA_INVALID_ARGUMENT' || code === 'ERR_RDMA_INVALID_STATE' || code === 'ERR_RDMA_INTERNAL';
+/** Who hears of workers that die: nobody before there is a server. */
+class LossListener {
+  onLost = (_loss: WorkerLoss): void => {};
+}
+
+/** Opens what connections are served by. `onLost` is told of workers that die. */
+async function openHost(
+  options: ListenOptions,
+  handler: ConnectionHandler | URL,
+  onLost: (loss: WorkerLoss) => void,
+): Promise<ServingHost> {
+  const { device: given, host: near = DEFAULT_HOST, revealPsns = false, workers = 0 } = options;
+  if (workers > 0) {
+    const { href } = handler as URL;
+    const order = { handler: href, device: given as string | undefined, near, revealPsns };
+    return WorkerHost.start({ workers, order, onLost });
+  }
+  const serve = handler instanceof URL ? await loadHandler(handler.href) : handler;
+  if (typeof given === 'object')
+    return new LocalHost({ device: given, ownsDevice: false, handler: serve, revealPsns });
+  const device = (await openDevice(given, { near })).unref();
+  return new LocalHost({ device, ownsDevice: true, handler: serve, revealPsns });
+}
 
 function certificatesOf({ cert, key, clientCa, pfx, passphrase }: ServerCertificates): TlsCertificates {
   return {

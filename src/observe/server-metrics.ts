@@ -144,22 +144,22 @@ export class ServerMetrics {
   }
 
   #readDevice(): void {
-    const { device } = this.#server;
+    const server = this.#server;
     for (const unit of ['packets', 'bytes'] as const) {
       this.#counter(`device_${unit}_total`, `RoCE ${unit}, by direction`, ['direction'], (counter) => {
-        const counters = device.counters();
+        const counters = server.counters();
         for (const [name, [ownUnit, direction]] of Object.entries(DEVICE_TRAFFIC)) {
           if (ownUnit === unit) counter.inc({ direction }, counters[name] ?? 0);
         }
       });
     }
     this.#counter('device_drops_total', 'Datagrams without effect, by reason', ['reason'], (counter) => {
-      for (const [name, count] of Object.entries(device.counters())) {
+      for (const [name, count] of Object.entries(server.counters())) {
         if (name.startsWith(DROP)) counter.inc({ reason: name.slice(DROP.length) }, count);
       }
     });
     this.#counter('device_events_total', 'Everything else that the device counts', ['event'], (counter) => {
-      for (const [event, count] of Object.entries(device.counters())) {
+      for (const [event, count] of Object.entries(server.counters())) {
         if (!event.startsWith(DROP) && !(event in DEVICE_TRAFFIC)) counter.inc({ event }, count);
       }
     });

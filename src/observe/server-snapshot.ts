@@ -52,14 +52,14 @@ export async function snapshotOf(watched: WatchedServer, canControl: boolean): P
   return {
     at: Date.now(),
     address: hostPort(host, port),
-    device: server.device.name,
+    device: deviceNames(server),
     slots: { used: server.slots.used, total: server.slots.total },
     draining: server.isDraining,
     canControl,
     steps: watched.steps,
     refusals: watched.refusals,
     objects: { ...server.census() },
-    counters: aboveZero(server.device.counters()),
+    counters: aboveZero(server.counters()),
     connections: connections.filter((connection) => connection !== undefined),
   };
 }
@@ -89,6 +89,12 @@ async function connectionSnapshot(
     counters: aboveZero(counters),
   };
 }
+
+/** Each worker has its own. */
+const deviceNames = (server: WatchedServer['server']): string =>
+  server.workers.length === 0
+    ? server.device.name
+    : server.workers.map(({ device }) => device?.name ?? 'none').join(', ');
 
 const aboveZero = (counters: Readonly<Record<string, number>>): Record<string, number> =>
   Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0));

@@ -116,12 +116,12 @@ export class RdmaError extends Error {
 
   /** What `fromJSON` makes this error of again, in another thread or process. */
   toJSON(): PlainError {
-    return plainError(this, 0);
+    return toPlainError(this);
   }
 
   /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost, attempts and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
-    const error = errorOf(plain, 0);
+    const error = fromPlainError(plain);
     return error instanceof RdmaError
       ? error
       : new RdmaError('ERR_RDMA_INTERNAL', plain.message, { cause: error });
@@ -129,6 +129,12 @@ export class RdmaError extends Error {
 }
 
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
+
+/** Any error as plain data. */
+export const toPlainError = (error: Error): PlainError => plainError(error, 0);
+
+/** The error that `plain` was; one of another class has its name, message, code, cause and stack. */
+export const fromPlainError = (plain: PlainError): Error => errorOf(plain, 0);
 
 function plainError(error: Error, depth: number): PlainError {
   const { code, status, refusal, rejection, reset, lost, attempts } = error as Error & {

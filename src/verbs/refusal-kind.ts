@@ -35,6 +35,8 @@ export const REFUSAL_KINDS = [
   'closing',
   /** The server takes no new clients for now: its operator drains it. */
   'draining',
+  /** The worker of the server that served it has died, or none runs at the moment. */
+  'worker',
   /** The peer ended it, or is gone. */
   'left',
   /** The program on the other side ended the connection. */
@@ -62,6 +64,7 @@ const PASSING: readonly RefusalKind[] = [
   'timeout',
   'closing',
   'draining',
+  'worker',
   'left',
   'resources',
   'unreachable',

@@ -10,9 +10,10 @@ import { issueCertificate, makeAuthority } from '../../src/certificates/certific
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
+import type { ConnectionHandler } from '../../src/connection/handler.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import type { ConnectionHandler, Server } from '../../src/connection/server.js';
+import type { Server } from '../../src/connection/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { type ClientIdentity, openChannel, RawClient } from '../../testkit/raw-client.js';

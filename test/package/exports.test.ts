@@ -27,7 +27,7 @@ const FACES: readonly Face[] = [
       DeviceListEntry Grant GrantOptions ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
       OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
       RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerAddress ServerCensus ServerEvents ServiceResolver SlotUse
-      StreamOptions StreamReset TlsRefusal
+      StreamOptions StreamReset TlsRefusal WorkerDevice WorkerLoss WorkerStatus
     `,
   },
   {

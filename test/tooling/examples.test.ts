@@ -101,6 +101,7 @@ const EXAMPLES: Readonly<Record<string, readonly RegExp[]>> = {
     /^worker 2 has done its share$/m,
     /^24 of 24 results are right$/m,
   ],
+  'workers.mjs': [/^600851475143 has the prime factor 71$/m, /^served in 3 threads$/m],
 };
 /** Programs of the system that an example needs. */
 const NEEDS: Readonly<Record<string, string>> = { 'postgres.mjs': 'postgres', 'redis.mjs': 'redis-server' };

@@ -32,6 +32,7 @@ test('an error says whether another try makes sense: when something passes by it
     'timeout',
     'closing',
     'draining',
+    'worker',
     'left',
     'resources',
     'unreachable',

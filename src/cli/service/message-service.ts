@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Connection } from '../../connection/connection.js';
+import type { ConnectionHandler } from '../../connection/handler.js';
 import type { Message } from '../../connection/message-inbox.js';
-import type { ConnectionHandler } from '../../connection/server.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { isCopyTag } from '../copy/copy-wire.js';
 import { refuseCopy, type Share } from '../copy/share.js';

@@ -1,0 +1,117 @@
+/**
+ * What is said between the main thread and a worker. Plain data alone, which is cloned; memory that both sides use is a
+ * SharedArrayBuffer. Errors cross as what `RdmaError.toJSON` makes of them.
+ *
+ * Whatever one side says about a connection comes to the other in that order.
+ */
+import type { PeerFault } from '../../session/session-data.js';
+import type { Terms } from '../../session/terms.js';
+import type { DeviceCensus } from '../../verbs/device.js';
+import type { PlainError } from '../../verbs/errors.js';
+import type { QueuePairProgress } from '../../verbs/queue-pair.js';
+import type { ConnectionStatistics } from '../connection.js';
+import type { SessionEnds } from '../connection-life.js';
+import type { LinkFacts, LinkTerms, Prepared, PrepareOptions, QueuePairStatus } from '../data-plane.js';
+import type { DataPathLimits, MemoryRights } from '../options.js';
+import type { MemoryRange } from '../remote-buffer.js';
+import type { StepName } from '../steps.js';
+import type { WorkerDevice } from './worker-status.js';
+
+/** What a worker begins with. */
+export interface WorkerOrder {
+  /** Address of the module that exports the handler. */
+  readonly handler: string;
+  readonly device: string | undefined;
+  /** Where the server listens: clients reach the device there. */
+  readonly near: string;
+  readonly revealPsns: boolean;
+}
+
+/** Calls that are answered. */
+export interface Calls {
+  prepare(options: PrepareOptions): Promise<Prepared>;
+  peerFault(told: {
+    readonly peer: LinkTerms['peer'];
+    readonly sessionAddress: string;
+  }): Promise<PeerFault | undefined>;
+  connect(link: LinkTerms): Promise<LinkFacts>;
+  prove(terms: Terms): Promise<void>;
+  open(terms: Terms): Promise<void>;
+  answered(nothing: null): Promise<void>;
+  disconnect(cause: PlainError): Promise<void>;
+  destroy(error: PlainError | undefined): Promise<void>;
+  progress(nothing: null): Promise<QueuePairProgress | null>;
+  counters(nothing: null): Promise<Readonly<Record<string, number>>>;
+  revoke(grant: { readonly id: number; readonly reason: string }): Promise<void>;
+}
+export type CallName = keyof Calls;
+
+/** What is told to the data plane, and to the program's side of a connection, without an answer. */
+export type Told = 'beat' | 'quit' | 'endReceiving' | 'closeProgram' | 'endProgramReceiving';
+
+/** A connection that is up, for its program. */
+export interface Served {
+  readonly server: string;
+  readonly ends: SessionEnds;
+  readonly terms: Terms;
+  readonly isEncrypted: boolean;
+}
+
+export type ToWorker =
+  | { readonly type: 'begin'; readonly id: number; readonly limits: DataPathLimits }
+  | {
+      readonly type: 'ask';
+      readonly id: number;
+      readonly call: number;
+      readonly name: CallName;
+      readonly value: unknown;
+    }
+  | { readonly type: 'tell'; readonly id: number; readonly what: Told }
+  | { readonly type: 'serve'; readonly id: number; readonly served: Served }
+  | { readonly type: 'reconnecting'; readonly id: number; readonly cause: PlainError }
+  | { readonly type: 'reconnected'; readonly id: number; readonly ends: SessionEnds }
+  /** Everything of the connection is freed. */
+  | { readonly type: 'ended'; readonly id: number; readonly error: PlainError | undefined }
+  | { readonly type: 'close' };
+
+export interface GrantNote {
+  readonly id: number;
+  readonly rights: MemoryRights;
+  readonly range: MemoryRange;
+  readonly expiresAtMillis: number | null;
+}
+
+export type Counted = Omit<ConnectionStatistics, 'recoveries'>;
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly device: WorkerDevice }
+  | { readonly type: 'failed'; readonly error: PlainError }
+  | { readonly type: 'answer'; readonly id: number; readonly call: number; readonly value: unknown }
+  | { readonly type: 'refusal'; readonly id: number; readonly call: number; readonly error: PlainError }
+  /** Of connections: there was progress, or a sign of life at least. */
+  | { readonly type: 'alive'; readonly progressed: readonly number[]; readonly heard: readonly number[] }
+  | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
+  | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }
+  | { readonly type: 'quit' | 'quit-done'; readonly id: number }
+  | { readonly type: 'queue-pair'; readonly id: number; readonly queuePair: QueuePairStatus | null }
+  | {
+      readonly type: 'step';
+      readonly id: number;
+      readonly name: StepName;
+      readonly details: Readonly<Record<string, string | number>>;
+    }
+  | { readonly type: 'granted'; readonly id: number; readonly grant: GrantNote }
+  | { readonly type: 'revoked'; readonly id: number; readonly grant: number; readonly reason: string }
+  /** The program ends its connection: in order, or because of an error. */
+  | { readonly type: 'close'; readonly id: number }
+  | { readonly type: 'abort'; readonly id: number; readonly error: PlainError }
+  | { readonly type: 'mistake'; readonly id: number; readonly error: PlainError }
+  | { readonly type: 'handled'; readonly id: number }
+  | { readonly type: 'counted'; readonly id: number; readonly counted: Counted }
+  | {
+      readonly type: 'report';
+      readonly census: DeviceCensus;
+      readonly counters: Readonly<Record<string, number>>;
+      readonly statistics: readonly (readonly [id: number, counted: Counted])[];
+    }
+  | { readonly type: 'closed' };

@@ -1,0 +1,199 @@
+/**
+ * The workers of a server: places connections among them by load, and puts another in the place of one that died.
+ *
+ * Invariants: a connection is in one worker all its life. A worker that dies ends its own connections and no others. Those
+ * that die again and again are replaced later and later, so that a handler that cannot work does not take the processor.
+ */
+import type { Device, DeviceCensus } from '../../verbs/device.js';
+import { RdmaError } from '../../verbs/errors.js';
+import { Refused } from '../admission.js';
+import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../serving-host.js';
+import type { WorkerOrder } from './contract.js';
+import type { WorkerStatus } from './worker-status.js';
+import { NO_OBJECTS, WorkerThread } from './worker-thread.js';
+
+/** One that has lived for so long did not die of its beginning. */
+const STABLE_MILLIS = 1000;
+const FIRST_PAUSE_MILLIS = 100;
+const LONGEST_PAUSE_MILLIS = 5000;
+/** How long a client waits for a worker when there is none at the moment. */
+const PATIENCE_MILLIS = 2000;
+/** What a worker that is stuck gets, when its server has no more time. */
+const ABORT_MILLIS = 500;
+
+export interface WorkerHostOptions {
+  readonly workers: number;
+  readonly order: WorkerOrder;
+  readonly onLost: (loss: WorkerLoss) => void;
+}
+
+/** The threads that have one number, one after the other. */
+interface Seat {
+  readonly number: number;
+  thread: WorkerThread | undefined;
+  losses: number;
+  /** What the devices of those that died had counted. */
+  counted: Readonly<Record<string, number>>;
+  /** Deaths in a row that came early. */
+  earlyDeaths: number;
+  restart: NodeJS.Timeout | undefined;
+}
+
+export class WorkerHost implements ServingHost {
+  readonly #options: WorkerHostOptions;
+  readonly #seats: Seat[] = [];
+  readonly #waiting = new Set<() => void>();
+  /** All were there once: from now on a death is replaced, and told. */
+  #hasBegun = false;
+  #isClosed = false;
+
+  /** @throws RdmaError why one of them does not begin: its device cannot be opened, or the handler not be loaded. */
+  static async start(options: WorkerHostOptions): Promise<WorkerHost> {
+    const host = new WorkerHost(options);
+    try {
+      // One after the other: the first takes the device's usual port.
+      for (const seat of host.#seats) await host.#begin(seat).started();
+      host.#hasBegun = true;
+    } catch (error) {
+      await host.close();
+      throw error;
+    }
+    return host;
+  }
+
+  private constructor(options: WorkerHostOptions) {
+    this.#options = options;
+    for (let number = 1; number <= options.workers; number++)
+      this.#seats.push({
+        number,
+        thread: undefined,
+        losses: 0,
+        counted: {},
+        earlyDeaths: 0,
+        restart: undefined,
+      });
+  }
+
+  get device(): Device {
+    throw new RdmaError(
+      'ERR_RDMA_INVALID_STATE',
+      'every worker of this server has a device of its own: server.workers tells of them',
+    );
+  }
+
+  get workers(): readonly WorkerStatus[] {
+    return this.#seats.map(({ number, thread, losses, counted }) => ({
+      number,
+      threadId: thread?.threadId ?? null,
+      device: thread?.device ?? null,
+      connections: thread?.connections ?? 0,
+      losses,
+      counters: sum([counted, thread?.counters ?? {}]),
+      census: thread?.census ?? NO_OBJECTS,
+    }));
+  }
+
+  census(): DeviceCensus {
+    return sum(this.workers.map(({ census }) => ({ ...NO_OBJECTS, ...census }))) as unknown as DeviceCensus;
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return sum(this.workers.map(({ counters }) => counters));
+  }
+
+  async place(order: PlaceOrder): Promise<Place> {
+    const thread = this.#leastLoaded() ?? (await this.#nextReady());
+    return thread.place(order);
+  }
+
+  abort(): void {
+    setTimeout(() => {
+      for (const { thread } of this.#seats)
+        if (thread !== undefined && thread.connections > 0) thread.terminate('it did not end in time');
+    }, ABORT_MILLIS).unref();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const { restart } of this.#seats) clearTimeout(restart);
+    for (const wake of this.#waiting) wake();
+    await Promise.all(this.#seats.map(({ thread }) => thread?.close()));
+  }
+
+  #begin(seat: Seat): WorkerThread {
+    const { number } = seat;
+    const thread = new WorkerThread({
+      number,
+      order: this.#options.order,
+      onLost: (error, connections) => this.#onLost(seat, error, connections),
+    });
+    seat.thread = thread;
+    thread.started().then(
+      () => {
+        for (const wake of this.#waiting) wake();
+      },
+      () => {},
+    );
+    return thread;
+  }
+
+  #onLost(seat: Seat, error: RdmaError, connections: number): void {
+    const { number, thread } = seat;
+    const wasStable = thread !== undefined && performance.now() - thread.startedAt > STABLE_MILLIS;
+    seat.thread = undefined;
+    seat.counted = sum([seat.counted, thread?.counters ?? {}]);
+    seat.losses++;
+    seat.earlyDeaths = wasStable ? 0 : seat.earlyDeaths + 1;
+    if (this.#isClosed || !this.#hasBegun) return;
+    const restartMillis = pauseMillis(seat.earlyDeaths);
+    seat.restart = setTimeout(() => this.#begin(seat), restartMillis);
+    seat.restart.unref();
+    this.#options.onLost({ worker: number, error, connections, restartMillis });
+  }
+
+  /** Of those with the fewest connections the one with the least traffic. */
+  #leastLoaded(): WorkerThread | undefined {
+    let best: WorkerThread | undefined;
+    for (const { thread } of this.#seats) {
+      if (thread?.isReady !== true) continue;
+      const isBetter =
+        best === undefined ||
+        thread.connections < best.connections ||
+        (thread.connections === best.connections && thread.traffic < best.traffic);
+      if (isBetter) best = thread;
+    }
+    return best;
+  }
+
+  /** @throws Refused when none is ready in time. */
+  #nextReady(): Promise<WorkerThread> {
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        settle();
+      };
+      const look = (): void => {
+        const thread = this.#leastLoaded();
+        if (thread !== undefined) end(() => resolve(thread));
+        else if (this.#isClosed) end(() => reject(new Refused('closing', 'this server is closing')));
+      };
+      const timer = setTimeout(() => end(() => reject(noWorker())), PATIENCE_MILLIS);
+      this.#waiting.add(look);
+    });
+  }
+}
+
+const noWorker = (): Refused =>
+  new Refused('worker', 'no worker of this server runs at the moment; try again later');
+
+/** The first replacement begins at once. */
+const pauseMillis = (earlyDeaths: number): number =>
+  earlyDeaths < 2 ? 0 : Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** (earlyDeaths - 2));
+
+function sum(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const counts of all)
+    for (const [name, count] of Object.entries(counts)) total[name] = (total[name] ?? 0) + count;
+  return total;
+}

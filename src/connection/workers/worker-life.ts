@@ -1,0 +1,65 @@
+/**
+ * The life of a connection as its program in a worker sees it: what the main thread told last. What the program wants of it, it
+ * asks for there.
+ */
+import type { Terms } from '../../session/terms.js';
+import type { RdmaError } from '../../verbs/errors.js';
+import type { ConnectionLife, LifelineListener, SessionEnds } from '../connection-life.js';
+import type { QueuePairStatus } from '../data-plane.js';
+import type { FromWorker, Served } from './contract.js';
+
+export interface WorkerLifeOptions {
+  readonly id: number;
+  readonly served: Served;
+  readonly lentMemory: Uint8Array;
+  readonly queuePair: QueuePairStatus | null;
+  readonly post: (message: FromWorker) => void;
+}
+
+export class WorkerLife implements ConnectionLife {
+  listener: LifelineListener | null = null;
+  rendezvous: SessionEnds;
+  lentMemory: Uint8Array;
+  queuePair: QueuePairStatus | null;
+  isEnding = false;
+  readonly peerTerms: Terms;
+  readonly isEncrypted: boolean;
+  readonly closed: Promise<RdmaError | undefined>;
+  readonly #options: WorkerLifeOptions;
+  #resolveClosed: (error: RdmaError | undefined) => void = () => {};
+
+  constructor(options: WorkerLifeOptions) {
+    const { served, lentMemory, queuePair } = options;
+    this.#options = options;
+    this.rendezvous = served.ends;
+    this.peerTerms = served.terms;
+    this.isEncrypted = served.isEncrypted;
+    this.lentMemory = lentMemory;
+    this.queuePair = queuePair;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  async close(): Promise<void> {
+    if (!this.isEnding) {
+      this.isEnding = true;
+      this.#options.post({ type: 'close', id: this.#options.id });
+    }
+    await this.closed;
+  }
+
+  abort(error: RdmaError): void {
+    this.isEnding = true;
+    this.#options.post({ type: 'abort', id: this.#options.id, error: error.toJSON() });
+  }
+
+  /** Everything is freed. */
+  end(error: RdmaError | undefined): void {
+    this.isEnding = true;
+    this.lentMemory = NO_MEMORY;
+    this.#resolveClosed(error);
+  }
+}
+
+const NO_MEMORY = new Uint8Array(0);

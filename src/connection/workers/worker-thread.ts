@@ -1,0 +1,192 @@
+/**
+ * One worker, from its start to its end, as the main thread knows it.
+ *
+ * Invariants: `onLost` is called once, whatever ended it, unless `close` did; every place that it had has learned of it by
+ * then. A worker that serves does not keep the process alive: the server does; one that begins or ends does.
+ */
+import { Worker } from 'node:worker_threads';
+import type { DeviceCensus } from '../../verbs/device.js';
+import { fromPlainError, RdmaError } from '../../verbs/errors.js';
+import type { PlaceOrder } from '../serving-host.js';
+import type { FromWorker, ToWorker, WorkerOrder } from './contract.js';
+import { DistantPlace } from './distant-place.js';
+import type { WorkerDevice } from './worker-status.js';
+
+const ENTRY = new URL('./worker-main.js', import.meta.url);
+/** A worker that does not end by itself within this is ended. */
+const CLOSE_MILLIS = 2000;
+
+export interface WorkerThreadOptions {
+  /** From 1. */
+  readonly number: number;
+  readonly order: WorkerOrder;
+  /** It has ended by itself. `connections`: how many it had. */
+  readonly onLost: (error: RdmaError, connections: number) => void;
+}
+
+export class WorkerThread {
+  readonly startedAt = performance.now();
+  readonly threadId: number;
+  device: WorkerDevice | null = null;
+  census: DeviceCensus = NO_OBJECTS;
+  counters: Readonly<Record<string, number>> = {};
+  readonly #options: WorkerThreadOptions;
+  readonly #worker: Worker;
+  readonly #places = new Map<number, DistantPlace>();
+  readonly #started: Promise<void>;
+  readonly #exited: Promise<void>;
+  /** What it died of, as far as it is known. */
+  #cause: unknown;
+  #isClosing = false;
+  #isGone = false;
+  #settleStart: { resolve(): void; reject(error: unknown): void } | undefined;
+  /** Packets of the device, by the last two reports. */
+  #packets = 0;
+  #packetsBefore = 0;
+
+  constructor(options: WorkerThreadOptions) {
+    this.#options = options;
+    const { number, order } = options;
+    this.#started = new Promise((resolve, reject) => {
+      this.#settleStart = { resolve, reject };
+    });
+    // Whoever starts it waits for it or hears of its loss.
+    this.#started.catch(() => {});
+    this.#worker = new Worker(ENTRY, { workerData: order, name: `queuepair ${number}` });
+    this.threadId = this.#worker.threadId;
+    this.#worker.on('message', (message: FromWorker) => this.#onMessage(message));
+    this.#worker.on('error', (error) => {
+      this.#cause ??= error;
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#onExit(code);
+        resolve();
+      });
+    });
+  }
+
+  /** It takes connections. */
+  get isReady(): boolean {
+    return this.device !== null && !this.#isGone && !this.#isClosing;
+  }
+
+  get connections(): number {
+    return this.#places.size;
+  }
+
+  /** Packets since the report before. */
+  get traffic(): number {
+    return this.#packets - this.#packetsBefore;
+  }
+
+  /**
+   * Resolves when it takes connections.
+   *
+   * @throws RdmaError why it does not.
+   */
+  started(): Promise<void> {
+    return this.#started;
+  }
+
+  place(order: PlaceOrder): DistantPlace {
+    const { id } = order;
+    const place = new DistantPlace(
+      order,
+      (message) => this.#post(message),
+      () => this.#places.delete(id),
+    );
+    this.#places.set(id, place);
+    return place;
+  }
+
+  /** Ends it: its device is closed first, if it can do that in time. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#worker.ref();
+    this.#post({ type: 'close' });
+    const late = setTimeout(() => void this.#worker.terminate(), CLOSE_MILLIS);
+    await this.#exited;
+    clearTimeout(late);
+  }
+
+  /** Ends it at once; what it had is lost. */
+  terminate(cause: string): void {
+    this.#cause ??= new Error(cause);
+    void this.#worker.terminate();
+  }
+
+  #post(message: ToWorker): void {
+    if (!this.#isGone) this.#worker.postMessage(message);
+  }
+
+  #onMessage(message: FromWorker): void {
+    switch (message.type) {
+      case 'ready':
+        this.device = message.device;
+        this.#worker.unref();
+        this.#settleStart?.resolve();
+        break;
+      case 'failed':
+        this.#cause = fromPlainError(message.error);
+        break;
+      case 'alive':
+        for (const id of message.progressed) this.#places.get(id)?.onAlive(true);
+        for (const id of message.heard) this.#places.get(id)?.onAlive(false);
+        break;
+      case 'report':
+        this.#onReport(message);
+        break;
+      case 'closed':
+        void this.#worker.terminate();
+        break;
+      default:
+        this.#places.get(message.id)?.onMessage(message);
+    }
+  }
+
+  #onReport({ census, counters, statistics }: Extract<FromWorker, { type: 'report' }>): void {
+    this.census = census;
+    this.counters = counters;
+    this.#packetsBefore = this.#packets;
+    this.#packets = (counters['rxPackets'] ?? 0) + (counters['txPackets'] ?? 0);
+    for (const [id, counted] of statistics) this.#places.get(id)?.count(counted);
+  }
+
+  #onExit(code: number): void {
+    this.#isGone = true;
+    // One that was closed had told what it had left.
+    if (!this.#isClosing) this.census = NO_OBJECTS;
+    const error = this.#loss(code);
+    const wasReady = this.device !== null;
+    this.device = null;
+    // One that never began has refused its order, and says why itself.
+    this.#settleStart?.reject(!wasReady && this.#cause instanceof RdmaError ? this.#cause : error);
+    const places = [...this.#places.values()];
+    for (const place of places) place.lose(error);
+    if (!this.#isClosing) this.#options.onLost(error, places.length);
+  }
+
+  #loss(code: number): RdmaError {
+    const { number } = this.#options;
+    const cause = this.#cause;
+    const why = cause instanceof Error ? cause.message : `it exited with the code ${code}`;
+    return new RdmaError(
+      'ERR_RDMA_CONNECTION_LOST',
+      `worker ${number}, which served this connection, has died: ${why}`,
+      { refusal: 'worker', ...(cause === undefined ? {} : { cause }) },
+    );
+  }
+}
+
+export const NO_OBJECTS: DeviceCensus = {
+  pds: 0,
+  mrs: 0,
+  mws: 0,
+  cqs: 0,
+  channels: 0,
+  qps: 0,
+  srqs: 0,
+  ahs: 0,
+  cmIds: 0,
+};

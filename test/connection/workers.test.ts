@@ -1,0 +1,208 @@
+/**
+ * Servers whose connections are served in worker threads: real threads, each with a device of its own, and clients that notice
+ * nothing of it, until a worker dies.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import type { ConnectOptions } from '../../src/connection/connect-options.js';
+import type { Connection } from '../../src/connection/connection.js';
+import type { ListenOptions } from '../../src/connection/listen-options.js';
+import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import type { Server, ServerEvents } from '../../src/connection/server.js';
+import { listen } from '../../src/connection/server.js';
+import { RdmaError } from '../../src/verbs/errors.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
+
+const HANDLER = new URL('../../testkit/worker-handler.js', import.meta.url);
+
+async function startWorkers(workers: number, options: Partial<ListenOptions> = {}): Promise<Server> {
+  const { server } = await testCertificates();
+  return listen({
+    port: 0,
+    cert: server.certPem,
+    key: server.keyPem,
+    device: FREE_DEVICE,
+    workers,
+    handler: HANDLER,
+    // Threads begin beside those that the tests run in.
+    handshakeDeadlineMillis: 60_000,
+    ...options,
+  });
+}
+
+const join = (server: Server, options: Partial<ConnectOptions> = {}): Promise<Connection> =>
+  connectTo(server, { handshakeDeadlineMillis: 60_000, ...options });
+
+const ask = async (connection: Connection, order: string): Promise<string> => {
+  await connection.send(order);
+  return Buffer.from((await connection.receive())?.data ?? assert.fail('no answer')).toString();
+};
+
+const threadOf = async (connection: Connection): Promise<number> => {
+  await connection.send('echo');
+  return (await connection.receive())?.tag ?? assert.fail('no answer');
+};
+
+/** The test's own timeout bounds it. */
+async function workersAreReady(server: Server): Promise<void> {
+  while (server.workers.some(({ device }) => device === null))
+    await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+for (const workers of [0, 2]) {
+  test(`a handler module serves the same with ${workers} workers`, async () => {
+    const server = await startWorkers(workers, { bufferBytes: 64 });
+    const clients = await Promise.all(Array.from({ length: 4 }, () => join(server)));
+    for (const client of clients) {
+      assert.equal(await ask(client, 'hello'), 'hello');
+      assert.equal((await ask(client, 'x'.repeat(200_000))).length, 200_000);
+    }
+    assert.equal(server.connections.size, 4);
+    const threads = new Set(await Promise.all(clients.map(threadOf)));
+    assert.equal(threads.size, Math.max(1, workers));
+    assert.equal(threads.has(0), workers === 0);
+    await Promise.all(clients.map((client) => client.close()));
+    await serverIsEmpty(server);
+    assert.equal(server.connections.size, 0);
+    await server.close();
+  });
+}
+
+test('a worker knows of its connection what the main thread knows', async () => {
+  const server = await startWorkers(1);
+  const client = await join(server);
+  const told = JSON.parse(await ask(client, 'who am I')) as Record<string, unknown>;
+  const [connection] = server.connections;
+  assert.deepEqual(told, {
+    id: 1,
+    peer: null,
+    remotePort: client.localPort,
+    isEncrypted: false,
+    statistics: {
+      messagesSent: 0,
+      messagesReceived: 1,
+      bytesSent: 0,
+      bytesReceived: 8,
+      writes: 0,
+      reads: 0,
+      recoveries: 0,
+    },
+    queuePair: connection?.queuePair,
+  });
+  assert.notEqual(await connection?.queryProgress(), null);
+  assert.ok((await connection?.queryCounters())?.['rxPackets'] !== undefined);
+  await assert.rejects(connection?.send('from here') ?? assert.fail(), { code: 'ERR_RDMA_INVALID_STATE' });
+  const ended = once(server, 'disconnection') as Promise<ServerEvents['disconnection']>;
+  await client.close();
+  const [gone] = await ended;
+  assert.equal(gone.statistics.messagesReceived, 1);
+  await server.close();
+});
+
+for (const encryption of [undefined, 'aes-256-gcm'] as const) {
+  const how = encryption === undefined ? 'in clear' : 'sealed';
+  test(`one-sided access, grants and streams reach into a worker: ${how}`, async () => {
+    const server = await startWorkers(1, { bufferBytes: 64, ...(encryption && { encryption }) });
+    const client = await join(server);
+    assert.equal(client.isEncrypted, encryption !== undefined);
+    const lent = client.remoteBuffer ?? assert.fail('the server lends memory');
+    await client.write(lent, Buffer.from('from the client!'));
+    assert.equal(await ask(client, 'what is lent'), 'from the client!');
+    const [connection] = server.connections;
+    assert.equal(Buffer.from(connection?.buffer.subarray(0, 4) ?? []).toString(), 'from');
+    assert.equal(await ask(client, 'write to me'), 'done');
+    assert.equal(Buffer.from(client.buffer.subarray(0, 15)).toString(), 'from the worker');
+
+    const notes: unknown[] = [];
+    connection?.on('granted', ({ remote }) => notes.push(['granted', remote.length]));
+    const revoked = new Promise<void>((resolve) => {
+      connection?.on('revoked', (_, reason) => resolve(void notes.push(['revoked', reason])));
+    });
+    await client.send('grant');
+    const granted = RemoteBuffer.decode((await client.receive())?.data ?? assert.fail());
+    assert.deepEqual(await client.read(granted, 2), new Uint8Array([5, 5]));
+    await client.write(granted, new Uint8Array([7]));
+    await client.send('go on');
+    assert.equal((await client.receive())?.data[0], 7);
+    assert.equal(Buffer.from((await client.receive())?.data ?? []).toString(), 'revoked');
+    await revoked;
+    assert.deepEqual(notes, [
+      ['granted', 64],
+      ['revoked', 'enough'],
+    ]);
+
+    const stream = client.openStream();
+    stream.end('up and down');
+    assert.equal(await text(stream), 'up and down');
+    await client.close();
+    await server.close();
+  });
+}
+
+test('a handler in a worker that fails is told of in the main thread, with class and stack', async () => {
+  const server = await startWorkers(1);
+  const client = await join(server, { recoveryMillis: 0 });
+  const told = once(server, 'handlerError') as Promise<ServerEvents['handlerError']>;
+  await client.send('throw it');
+  const [connection, error] = await told;
+  assert.equal(connection.id, 1);
+  assert.ok(error instanceof Error);
+  assert.deepEqual([error.name, error.message], ['TypeError', 'the handler has a bug']);
+  assert.match(error.stack ?? '', /worker-handler/);
+  assert.equal((await client.closed)?.code, 'ERR_RDMA_REFUSED');
+  await server.close();
+});
+
+for (const [order, why] of [
+  ['die of it', /nobody catches this/],
+  ['exit', /exited with the code 7/],
+] as const) {
+  test(`a worker that dies of "${order}" takes its own connections with it, and is replaced`, async () => {
+    const server = await startWorkers(2);
+    const clients = [await join(server), await join(server), await join(server)];
+    const [first] = clients as [Connection];
+    const threads = await Promise.all(clients.map(threadOf));
+    const dying = clients.filter((_, i) => threads[i] === threads[0]);
+    const others = clients.filter((client) => !dying.includes(client));
+    assert.ok(others.length > 0);
+    const lost = once(server, 'workerLost') as Promise<ServerEvents['workerLost']>;
+    const ended = once(server, 'disconnection') as Promise<ServerEvents['disconnection']>;
+    await first.send(order).catch(() => {});
+    const [loss] = await lost;
+    assert.equal(loss.connections, dying.length);
+    assert.match(loss.error.message, why);
+    for (const client of dying) {
+      const error = await client.closed;
+      assert.deepEqual([error?.code, error?.refusal, error?.retryable], ['ERR_RDMA_REFUSED', 'worker', true]);
+    }
+    assert.equal((await ended)[1]?.refusal, 'worker');
+    for (const client of others) assert.equal(await ask(client, 'still here'), 'still here');
+    await workersAreReady(server);
+    const again = await join(server);
+    assert.equal(await ask(again, 'hello'), 'hello');
+    assert.notEqual(await threadOf(again), threads[0]);
+    const { workers } = server;
+    assert.equal(workers[loss.worker - 1]?.losses, 1);
+    assert.equal(
+      workers.reduce((sum, { losses }) => sum + losses, 0),
+      1,
+    );
+    await Promise.all([...others, again].map((client) => client.close()));
+    await serverIsEmpty(server);
+    await server.close();
+  });
+}
+
+test('a handler module that cannot serve is refused before anything listens', async () => {
+  const refused = (handler: URL, message: RegExp): Promise<void> =>
+    assert.rejects(startWorkers(2, { handler }), (error: RdmaError) => {
+      assert.ok(error instanceof RdmaError);
+      assert.equal(error.code, 'ERR_RDMA_INVALID_ARGUMENT');
+      assert.match(error.message, message);
+      return true;
+    });
+  await refused(new URL('./there-is-none.js', import.meta.url), /cannot be loaded/);
+  await refused(new URL('../../testkit/random.js', import.meta.url), /must export a function as its default/);
+});
