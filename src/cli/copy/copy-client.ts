@@ -4,7 +4,7 @@
  *
  * Invariants: a file that the server has stored is not sent again by the same client; whatever cuts the copy, a later one goes on.
  */
-import { lstat, realpath } from 'node:fs/promises';
+import { type FileHandle, lstat, realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Connection } from '../../connection/connection.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
@@ -84,7 +84,9 @@ export class CopyClient {
         stored.add(told);
         this.#listener.onStored?.(told, bytes);
       };
-      await sendTree(link, opened, entries(), changed(this.#listener, { onStored }));
+      const open = (path: string): Promise<FileHandle> =>
+        place.open(joinPath(name, isInside ? path.slice(name.length + 1) : path));
+      await sendTree(link, opened, { entries: entries(), open }, changed(this.#listener, { onStored }));
     });
   }
 

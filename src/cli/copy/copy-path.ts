@@ -4,11 +4,11 @@
  * Invariant: a path that `pathFault` accepts names something inside of where it is applied, on every platform, as long as no
  * symbolic link is followed; and never one of our own partial files.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 const MAX_PATH_BYTES = 4096;
 const MAX_NAME_BYTES = 255;
-const OWN_NAME = /^\.queuepair-[0-9a-f]{16}\.(part|journal)$/i;
+const OWN_NAME = /^\.queuepair-[0-9a-f]{16}(-[0-9a-f]{8})?\.(part|journal)$/i;
 
 /** Why a path of a peer is refused; `undefined` when it is not. */
 export function pathFault(path: string): string | undefined {
@@ -38,6 +38,10 @@ export function partNames(name: string): { readonly part: string; readonly journ
   const mark = createHash('sha256').update(name).digest('hex').slice(0, 16);
   return { part: `.queuepair-${mark}.part`, journal: `.queuepair-${mark}.journal` };
 }
+
+/** A name beside one of those that nobody else uses, for a moment. */
+export const uniqueName = (name: string): string =>
+  name.replace(/(?=\.\w+$)/, `-${randomBytes(4).toString('hex')}`);
 
 export const joinPath = (base: string, path: string): string =>
   base === '' ? path : path === '' ? base : `${base}/${path}`;

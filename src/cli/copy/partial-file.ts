@@ -3,31 +3,34 @@
  * are and what hash they had up to here and there. It takes its place at once, when it is whole and its hash is right.
  *
  * Invariants: bytes come in order; what a later copy resumes was read again and has the hash of the journal; zeros become holes; what
- * is at its place stays as it was until the new one is whole.
+ * is at its place stays as it was until the new one is whole. A process writes into a file that it has made, or whose writer has ended and
+ * whose journal it alone has taken: of two copies of one file at a time, in whatever processes, the later one takes over, and neither
+ * touches the bytes of the other.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { partNames } from './copy-path.js';
+import { partNames, uniqueName } from './copy-path.js';
 import type { CopyEntry } from './copy-wire.js';
-import { openOrdinary } from './place.js';
+import type { Folder } from './folder.js';
+import { type Checkpoint, checkpointLine, type Journal, putJournal, takeJournal } from './part-journal.js';
+import { hasEnded, isSelf, type PartOwner, thisProcess } from './part-owner.js';
 import { PlaceError } from './place-error.js';
 import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
-const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_APPEND, O_WRONLY } = constants;
+const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
 const OWNER_ONLY = 0o600;
 const MIN_CHECKPOINT_BYTES = 8 * 1024 * 1024;
 const MAX_CHECKPOINTS = 1024;
-const MAX_JOURNAL_BYTES = 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 /** Of zeros, before other work has its turn: they cost the peer nothing, and hashing them here does. */
 const HOLE_STEP_BYTES = 4 * READ_BYTES;
 export const TAKEN_OVER = 'is being written by another copy, which has taken over';
 
 export interface Target {
-  readonly directory: string;
+  /** Becomes the partial file's, which closes it. */
+  readonly folder: Folder;
   readonly name: string;
 }
 
@@ -36,6 +39,10 @@ type GoOn = () => void;
 
 export type Version = Pick<CopyEntry, 'size' | 'mtimeMillis' | 'mode'>;
 
+/** Files that this process writes now, by device and number. */
+const written = new Set<string>();
+const numberOf = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
+
 export class PartialFile {
   readonly #target: Target;
   readonly #version: Version;
@@ -43,15 +50,16 @@ export class PartialFile {
   readonly #journal: string;
   readonly #checkpointBytes: number;
   #file: FileHandle | undefined;
+  #stats: Stats | undefined;
   #log: FileHandle | undefined;
   #hash: Hash = createHash('sha256');
   #bytes = 0;
   #checkpointAt = 0;
+  /** What is in the file counts no more. */
+  #isStale = false;
   /** Work on the files, one after the other. */
   #busy: Promise<unknown>;
   #lostBy: string | undefined;
-  /** The file that `resume` has read. */
-  #resumed: Stats | undefined;
 
   /** `after`: whoever wrote it before has closed it. */
   constructor(target: Target, version: Version, after: Promise<void> = Promise.resolve()) {
@@ -59,8 +67,8 @@ export class PartialFile {
     const { part, journal } = partNames(target.name);
     this.#target = target;
     this.#version = version;
-    this.#part = join(target.directory, part);
-    this.#journal = join(target.directory, journal);
+    this.#part = target.folder.at(part);
+    this.#journal = target.folder.at(journal);
     this.#checkpointBytes = Math.max(MIN_CHECKPOINT_BYTES, Math.ceil(version.size / MAX_CHECKPOINTS));
   }
 
@@ -74,19 +82,23 @@ export class PartialFile {
     return this.#hash.copy().digest('hex');
   }
 
-  /** Reads what an earlier copy has left, if it was of the same version, up to where its hash is right. */
+  /** Takes up what an earlier copy has left, if it was of the same version, up to where its hash is right. */
   resume(goOn: GoOn = () => {}): Promise<void> {
     return this.#inTurn(async () => {
-      const checkpoints = await this.#checkpoints();
-      if (checkpoints.length === 0) return;
+      const left = await takeJournal(this.#journal);
+      if (left === undefined || !this.#isOfVersion(left) || left.checkpoints.length === 0) return;
       const file = await open(this.#part, O_RDWR | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
       if (file === undefined) return;
-      try {
-        this.#resumed = await file.stat();
-        // What has another name as well is somebody else's.
-        if (this.#resumed.isFile() && this.#resumed.nlink === 1) await this.#verify(file, checkpoints, goOn);
-      } finally {
-        await file.close();
+      const stats = await file.stat();
+      // What has another name as well is somebody else's.
+      const isLeft = stats.isFile() && stats.nlink === 1 && stats.ino === left.inode;
+      if (isLeft && (await isAbandoned(left.owner, stats))) await this.#takeUp(file, stats, left, goOn);
+      else {
+        try {
+          if (isLeft) await this.#copyOf(file, left, goOn);
+        } finally {
+          await file.close();
+        }
       }
     });
   }
@@ -95,6 +107,7 @@ export class PartialFile {
   restart(): void {
     this.#hash = createHash('sha256');
     this.#bytes = 0;
+    this.#isStale = true;
   }
 
   /** The next bytes. */
@@ -130,10 +143,8 @@ export class PartialFile {
     return this.#inTurn(async () => {
       const { size, mode, mtimeMillis } = this.#version;
       const file = await this.#opened();
-      // Another program may have begun the same file anew.
-      if (!isSame(await file.stat(), await lstat(this.#part).catch(() => undefined)))
-        throw new PlaceError(TAKEN_OVER);
       if (this.sha256 !== sha256 || this.#bytes !== size) {
+        await this.#checkOwn();
         await this.#close();
         await this.#remove();
         throw new PlaceError('came with other bytes than its hash says; nothing was stored');
@@ -141,12 +152,10 @@ export class PartialFile {
       await file.truncate(size);
       await file.chmod(mode);
       await file.utimes(mtimeMillis / 1000, mtimeMillis / 1000);
+      await this.#place();
       await this.#close();
-      const place = join(this.#target.directory, this.#target.name);
-      const there = await lstat(place).catch(() => undefined);
-      if (there?.isDirectory() === true) throw new PlaceError('is a directory there');
-      await rename(this.#part, place);
       await rm(this.#journal, { force: true });
+      await this.#target.folder.close();
     });
   }
 
@@ -155,63 +164,130 @@ export class PartialFile {
     this.#lostBy ??= reason;
     await this.#busy.catch(() => {});
     await this.#close();
+    await this.#target.folder.close();
   }
 
-  async #checkpoints(): Promise<{ readonly at: number; readonly sha256: string }[]> {
-    const text = await readJournal(this.#journal);
-    const [head, ...lines] = text.split('\n');
-    if (head !== this.#head()) return [];
-    return lines.flatMap((line) => {
-      const [, at, sha256] = /^(\d{1,16}) ([0-9a-f]{64})$/.exec(line) ?? [];
-      return at === undefined || sha256 === undefined ? [] : [{ at: Number(at), sha256 }];
-    });
+  /** What was left, whose writer has ended, is this one's from now on. */
+  async #takeUp(file: FileHandle, stats: Stats, left: Journal, goOn: GoOn): Promise<void> {
+    this.#own(file, stats);
+    const journal = { ...left, owner: await thisProcess() };
+    // Whoever ends this one while it reads loses nothing.
+    this.#log = await putJournal(this.#journal, journal);
+    const checkpoints = await this.#verify(file, left.checkpoints, goOn);
+    if (checkpoints.length === left.checkpoints.length) return;
+    await this.#log.close();
+    this.#log = await putJournal(this.#journal, { ...journal, checkpoints });
   }
 
+  /** Somebody may write on in the file: what it has so far goes into one of our own, in its place. */
+  async #copyOf(file: FileHandle, left: Journal, goOn: GoOn): Promise<void> {
+    const name = uniqueName(this.#part);
+    const own = await open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+    try {
+      const checkpoints = await this.#verify(file, left.checkpoints, goOn, own);
+      await rename(name, this.#part);
+      await this.#begin(own, checkpoints);
+    } catch (error) {
+      await own.close();
+      await rm(name, { force: true });
+      throw error;
+    }
+  }
+
+  /** Those whose hash is right, from the first one on. `copy`: into this file as well. */
   async #verify(
     file: FileHandle,
-    checkpoints: readonly { at: number; sha256: string }[],
+    checkpoints: readonly Checkpoint[],
     goOn: GoOn,
-  ): Promise<void> {
+    copy?: FileHandle,
+  ): Promise<Checkpoint[]> {
     const hash = createHash('sha256');
+    const right: Checkpoint[] = [];
     let at = 0;
     for (const checkpoint of checkpoints) {
-      if (checkpoint.at <= at || checkpoint.at > this.#version.size) return;
-      if (!(await hashFile(file, hash, at, checkpoint.at, goOn))) return;
+      if (checkpoint.at <= at || checkpoint.at > this.#version.size) break;
+      if (!(await hashFile(file, hash, at, checkpoint.at, goOn, copy))) break;
       at = checkpoint.at;
-      if (hash.copy().digest('hex') !== checkpoint.sha256) return;
+      if (hash.copy().digest('hex') !== checkpoint.sha256) break;
+      right.push(checkpoint);
       this.#hash = hash.copy();
       this.#bytes = at;
       this.#checkpointAt = at;
     }
+    // Behind the last byte that counts nothing may be left: what is skipped must be zeros.
+    await (copy ?? file).truncate(this.#bytes);
+    return right;
   }
 
   async #opened(): Promise<FileHandle> {
-    if (this.#file !== undefined) return this.#file;
-    const isNew = this.#bytes === 0;
-    // Whoever still writes the old one must not write into the new one.
-    if (isNew) await this.#remove();
-    const how = O_NOFOLLOW | O_NONBLOCK | (isNew ? O_CREAT | O_EXCL : 0);
-    this.#file = await open(this.#part, O_RDWR | how, OWNER_ONLY);
-    if (!isNew && !isSame(await this.#file.stat(), this.#resumed)) throw new PlaceError(TAKEN_OVER);
-    // Behind the last byte that counts nothing may be left: what is skipped must be zeros.
-    await this.#file.truncate(this.#bytes);
-    this.#log = await open(this.#journal, O_WRONLY | O_APPEND | how, OWNER_ONLY);
-    if (isNew) await this.#log.appendFile(`${this.#head()}\n`);
-    this.#checkpointAt = this.#bytes;
-    return this.#file;
+    if (this.#file !== undefined && !this.#isStale) return this.#file;
+    await this.#close();
+    this.#isStale = false;
+    this.#checkpointAt = 0;
+    const name = uniqueName(this.#part);
+    const file = await open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+    try {
+      // Whoever still writes the old one goes on in that, and finds that this one is in its place.
+      await rename(name, this.#part);
+      await this.#begin(file, []);
+      return file;
+    } catch (error) {
+      await file.close();
+      await rm(name, { force: true });
+      throw error;
+    }
+  }
+
+  /** A file of our own is in the place of the partial one. */
+  async #begin(file: FileHandle, checkpoints: readonly Checkpoint[]): Promise<void> {
+    const [stats, owner] = await Promise.all([file.stat(), thisProcess()]);
+    this.#own(file, stats);
+    const { size, mtimeMillis } = this.#version;
+    const source = { name: this.#target.name, size, mtimeMillis };
+    this.#log = await putJournal(this.#journal, { source, inode: stats.ino, owner, checkpoints });
+  }
+
+  #own(file: FileHandle, stats: Stats): void {
+    this.#file = file;
+    this.#stats = stats;
+    written.add(numberOf(stats));
   }
 
   async #checkpoint(): Promise<void> {
     if (this.#bytes - this.#checkpointAt < this.#checkpointBytes) return;
+    await this.#checkOwn();
     // A hole at the end is not in the file yet.
     await this.#file?.truncate(this.#bytes);
-    await this.#log?.appendFile(`${this.#bytes} ${this.sha256}\n`);
+    await this.#log?.appendFile(checkpointLine({ at: this.#bytes, sha256: this.sha256 }));
     this.#checkpointAt = this.#bytes;
   }
 
-  #head(): string {
-    const { size, mtimeMillis } = this.#version;
-    return JSON.stringify({ v: 1, name: this.#target.name, size, mtimeMillis });
+  /** @throws PlaceError when another program has begun the same file anew. */
+  async #checkOwn(path = this.#part): Promise<void> {
+    if (!isSame(this.#stats, await lstat(path).catch(() => undefined))) throw new PlaceError(TAKEN_OVER);
+  }
+
+  /** Nobody else can put another file under the name that is looked at before it takes its place. */
+  async #place(): Promise<void> {
+    const { folder, name } = this.#target;
+    const own = uniqueName(this.#part);
+    await rename(this.#part, own).catch(() => {
+      throw new PlaceError(TAKEN_OVER);
+    });
+    try {
+      await this.#checkOwn(own);
+      const there = await lstat(folder.at(name)).catch(() => undefined);
+      if (there?.isDirectory() === true) throw new PlaceError('is a directory there');
+      await rename(own, folder.at(name));
+    } catch (error) {
+      await rename(own, this.#part).catch(() => {});
+      throw error;
+    }
+  }
+
+  #isOfVersion({ source: { name, size, mtimeMillis } }: Journal): boolean {
+    const { size: wantedSize, mtimeMillis: wantedMillis } = this.#version;
+    return name === this.#target.name && size === wantedSize && mtimeMillis === wantedMillis;
   }
 
   async #close(): Promise<void> {
@@ -220,6 +296,8 @@ export class PartialFile {
     this.#log = undefined;
     await file?.close();
     await log?.close();
+    if (this.#stats !== undefined) written.delete(numberOf(this.#stats));
+    this.#stats = undefined;
   }
 
   async #remove(): Promise<void> {
@@ -243,35 +321,30 @@ export class PartialFile {
   }
 }
 
-async function readJournal(path: string): Promise<string> {
-  const file = await openOrdinary(path).catch(() => undefined);
-  if (file === undefined) return '';
-  try {
-    return (await file.stat()).size > MAX_JOURNAL_BYTES ? '' : await file.readFile('utf8');
-  } catch {
-    return '';
-  } finally {
-    await file.close();
-  }
-}
+/** Nobody writes in it any more. */
+const isAbandoned = async (owner: PartOwner, stats: Stats): Promise<boolean> =>
+  (await isSelf(owner)) ? !written.has(numberOf(stats)) : hasEnded(owner);
 
-const isSame = (one: Stats, other: Stats | undefined): boolean =>
-  one.ino === other?.ino && one.dev === other.dev;
+const isSame = (one: Stats | undefined, other: Stats | undefined): boolean =>
+  one !== undefined && one.ino === other?.ino && one.dev === other.dev;
 
-/** Adds bytes `from` up to `to` of the file; whether there were so many. */
+/** Adds bytes `from` up to `to` of the file, which go into `copy` as well; whether there were so many. */
 export async function hashFile(
   file: FileHandle,
   hash: Hash,
   from: number,
   to: number,
   goOn: GoOn,
+  copy?: FileHandle,
 ): Promise<boolean> {
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(1, to - from)));
   for (let at = from; at < to; ) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
     goOn();
     if (bytesRead === 0) return false;
-    hash.update(buffer.subarray(0, bytesRead));
+    const bytes = buffer.subarray(0, bytesRead);
+    hash.update(bytes);
+    if (copy !== undefined) await writeSparse(copy, bytes, at);
     at += bytesRead;
   }
   return true;

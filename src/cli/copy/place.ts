@@ -2,26 +2,25 @@
  * A directory that a copy reads from or writes to, and nothing outside of it: whatever a peer asks for is looked up name by name
  * from its root.
  *
- * Invariants: no symbolic link below the root is followed; files are ordinary files, opened without following and without
- * waiting. (Who may change the directory on this machine may do so in the moment between the look and the use; a peer may not.)
+ * Invariants: no symbolic link below the root is followed, also where somebody on this machine puts one there in the meantime (as far as
+ * `Folder` goes); files are ordinary files, opened without following and without waiting.
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isOwnName, joinPath, pathFault } from './copy-path.js';
+import { Folder } from './folder.js';
 import { PlaceError, why } from './place-error.js';
 
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const MODE_BITS = 0o777;
 /** Of one walk: directories below that many are read as a whole, so that a deep tree takes no more descriptors. */
-const MAX_OPEN_DIRECTORIES = 32;
+const MAX_OPEN_DIRECTORIES = 16;
 
 export type Walked =
   | {
       readonly kind: 'file' | 'directory';
       /** From where the walk began. */
       readonly path: string;
-      readonly absolute: string;
       readonly size: number;
       readonly mode: number;
       readonly mtimeMillis: number;
@@ -51,77 +50,144 @@ export class Place {
     this.root = root;
   }
 
-  /** The directory that holds what `path` names, and the name. @throws PlaceError */
-  async locate(path: string): Promise<{ readonly directory: string; readonly name: string }> {
+  /** The directory that holds what `path` names, which the caller closes, and the name. @throws PlaceError */
+  async locate(path: string): Promise<{ readonly folder: Folder; readonly name: string }> {
     const fault = pathFault(path);
     if (fault !== undefined) throw new PlaceError(`${path}: ${fault}`);
     const names = path.split('/');
     const name = names.pop() ?? '';
-    let directory = this.root;
-    for (const one of names) {
-      directory = join(directory, one);
-      const stats = await lstat(directory).catch((error: unknown) => {
-        throw new PlaceError(`${path}: ${one} ${why(error)}`);
-      });
-      if (stats.isSymbolicLink())
-        throw new PlaceError(`${path}: ${one} is a symbolic link, which is not followed`);
-      if (!stats.isDirectory()) throw new PlaceError(`${path}: ${one} is no directory`);
-    }
-    return { directory, name };
+    return { folder: await this.#enter(names, path), name };
   }
 
   /** What is there; `undefined` when nothing is. @throws PlaceError */
-  async look(path: string): Promise<{ readonly absolute: string; readonly stats: Stats } | undefined> {
-    const { directory, name } = await this.locate(path);
-    const absolute = name === '' ? directory : join(directory, name);
+  async look(path: string): Promise<Stats | undefined> {
+    const { folder, name } = await this.locate(path);
     try {
-      return { absolute, stats: await lstat(absolute) };
+      return await lstat(folder.at(name));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw new PlaceError(`${path} ${why(error)}`);
+    } finally {
+      await folder.close();
     }
+  }
+
+  /** Opens an ordinary file to read. @throws PlaceError */
+  async open(path: string): Promise<FileHandle> {
+    const { folder, name } = await this.locate(path);
+    try {
+      return await openOrdinary(folder.at(name));
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Opens a directory. @throws PlaceError */
+  async openDirectory(path: string): Promise<FileHandle> {
+    const { folder, name } = await this.locate(path);
+    return open(folder.at(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW).finally(() => folder.close());
   }
 
   /** All files and directories at `base` and below, each directory before what is in it. */
   async *walk(base: string): AsyncGenerator<Walked, void, void> {
-    const found = await this.look(base);
-    if (found === undefined) throw new PlaceError(`${base} does not exist`);
-    yield* walkAt(found.absolute, '', 0, found.stats);
+    const stats = await this.look(base);
+    if (stats === undefined) throw new PlaceError(`${base} does not exist`);
+    yield* this.#walkAt({
+      stats,
+      path: '',
+      full: base,
+      depth: 0,
+      enter: () => this.#enter(namesOf(base), base),
+    });
+  }
+
+  /** `told`: for what is told of a failure. */
+  async #enter(names: readonly string[], told: string): Promise<Folder> {
+    let folder = await Folder.root(this.root);
+    for (const name of names) {
+      const above = folder;
+      try {
+        folder = await above.enter(name);
+      } catch (error) {
+        throw new PlaceError(`${told}: ${why(error)}`);
+      } finally {
+        await above.close();
+      }
+    }
+    return folder;
+  }
+
+  async *#walkAt(met: Met): AsyncGenerator<Walked, void, void> {
+    const { stats, path } = met;
+    if (typeof stats === 'string') {
+      yield { kind: 'skipped', path, reason: stats };
+      return;
+    }
+    const fault =
+      stats.isFile() || stats.isDirectory() ? (pathFault(path) ?? numberFault(stats)) : specialKind(stats);
+    if (fault !== undefined) {
+      yield { kind: 'skipped', path: Buffer.from(path).toString(), reason: fault };
+      return;
+    }
+    const kind = stats.isFile() ? 'file' : 'directory';
+    const size = stats.isFile() ? stats.size : 0;
+    yield { kind, path, size, mode: stats.mode & MODE_BITS, mtimeMillis: Math.round(stats.mtimeMs) };
+    if (!stats.isDirectory()) return;
+    try {
+      yield* met.depth < MAX_OPEN_DIRECTORIES ? this.#walkInside(met) : this.#walkDeep(met);
+    } catch (error) {
+      if (!(error instanceof PlaceError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
+      yield { kind: 'skipped', path, reason: why(error) };
+    }
+  }
+
+  async *#walkInside(met: Met): AsyncGenerator<Walked, void, void> {
+    const folder = await met.enter();
+    try {
+      for await (const { name } of await opendir(folder.at())) {
+        if (isOwnName(name)) continue;
+        const stats = await lstat(folder.at(name)).catch((error: unknown) => why(error));
+        yield* this.#walkAt({ ...below(met, name), stats, enter: () => folder.enter(name) });
+      }
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Holds nothing open meanwhile. */
+  async *#walkDeep(met: Met): AsyncGenerator<Walked, void, void> {
+    const folder = await met.enter();
+    const names = await readdir(folder.at()).finally(() => folder.close());
+    for (const name of names) {
+      if (isOwnName(name)) continue;
+      const next = below(met, name);
+      const stats = await this.look(next.full).catch((error: unknown) => why(error));
+      const enter = (): Promise<Folder> => this.#enter(namesOf(next.full), next.full);
+      yield* this.#walkAt({ ...next, stats: stats ?? 'does not exist', enter });
+    }
   }
 }
 
-async function* walkAt(
-  absolute: string,
-  path: string,
-  depth: number,
-  known?: Stats,
-): AsyncGenerator<Walked, void, void> {
-  const stats = known ?? (await lstat(absolute).catch((error: unknown) => why(error)));
-  if (typeof stats === 'string') {
-    yield { kind: 'skipped', path, reason: stats };
-    return;
-  }
-  const fault =
-    stats.isFile() || stats.isDirectory() ? (pathFault(path) ?? numberFault(stats)) : specialKind(stats);
-  if (fault !== undefined) {
-    yield { kind: 'skipped', path: Buffer.from(path).toString(), reason: fault };
-    return;
-  }
-  const kind = stats.isFile() ? 'file' : 'directory';
-  const size = stats.isFile() ? stats.size : 0;
-  yield { kind, path, absolute, size, mode: stats.mode & MODE_BITS, mtimeMillis: Math.round(stats.mtimeMs) };
-  if (!stats.isDirectory()) return;
-  try {
-    const isDeep = depth >= MAX_OPEN_DIRECTORIES;
-    const names = isDeep ? await readdir(absolute, { withFileTypes: true }) : await opendir(absolute);
-    for await (const { name } of names) {
-      if (!isOwnName(name)) yield* walkAt(join(absolute, name), joinPath(path, name), depth + 1);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
-    yield { kind: 'skipped', path, reason: why(error) };
-  }
+/** What a walk has come to. */
+interface Met {
+  /** Or why there are none. */
+  readonly stats: Stats | string;
+  /** From where the walk began. */
+  readonly path: string;
+  /** From the root. */
+  readonly full: string;
+  readonly depth: number;
+  /** Opens it, when it is a directory. */
+  readonly enter: () => Promise<Folder>;
 }
+
+const below = ({ path, full, depth }: Met, name: string) => ({
+  path: joinPath(path, name),
+  full: joinPath(full, name),
+  depth: depth + 1,
+});
+
+const namesOf = (path: string): string[] => (path === '' ? [] : path.split('/'));
 
 /** Some file systems keep numbers that cannot be told exactly. */
 const numberFault = ({ size, mtimeMs }: Stats): string | undefined =>

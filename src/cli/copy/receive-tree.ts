@@ -5,15 +5,13 @@
  * Invariants: whatever ends a copy, partial files are closed and kept for the next one; what fails of one file hurts no other.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { joinPath } from './copy-path.js';
 import { type CopyEntry, shortReason } from './copy-wire.js';
-import { hashFile, PartialFile, TAKEN_OVER, type Target } from './partial-file.js';
-import { openOrdinary, type Place, type Writing } from './place.js';
+import { hashFile, PartialFile, TAKEN_OVER } from './partial-file.js';
+import type { Place, Writing } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
 
@@ -22,7 +20,6 @@ const MAX_DATED_DIRECTORIES = 100_000;
 const MAX_DATED_CHARS = 16 * 1024 * 1024;
 /** Of a directory, setuid, setgid and sticky: they are the receiver's. */
 const SPECIAL_BITS = 0o7000;
-const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const CUT = 'was left by a copy that ended';
 
 export interface ReceiveListener {
@@ -63,7 +60,8 @@ class TreeReceiver {
   readonly #listener: ReceiveListener;
   readonly #machine: ReceiverMachine;
   readonly #arriving = new Map<number, Arriving>();
-  readonly #directories: { readonly absolute: string; readonly entry: CopyEntry }[] = [];
+  /** Made or met, by their paths from the root. */
+  readonly #directories: { readonly path: string; readonly entry: CopyEntry }[] = [];
   #directoryChars = 0;
 
   constructor(link: CopyLink, plan: SlotPlan, place: Place, base: string, listener: ReceiveListener) {
@@ -155,22 +153,21 @@ class TreeReceiver {
 
   async #prepare(entry: CopyEntry): Promise<void> {
     const path = joinPath(this.#base, entry.path);
-    const target = await this.#place.locate(path);
-    if (target.name === '') throw new PlaceError('is the shared directory itself');
+    if (path === '') throw new PlaceError('is the shared directory itself');
     const found = await this.#place.look(path);
-    if (found?.stats.isDirectory() === true) throw new PlaceError('is a directory there');
+    if (found?.isDirectory() === true) throw new PlaceError('is a directory there');
     let arriving: Exclude<Arriving, { kind: 'failed' }> | undefined;
     if (
-      found?.stats.isFile() === true &&
+      found?.isFile() === true &&
       entry.size > 0 &&
-      found.stats.size === entry.size &&
-      Math.round(found.stats.mtimeMs) === entry.mtimeMillis
+      found.size === entry.size &&
+      Math.round(found.mtimeMs) === entry.mtimeMillis
     ) {
-      const sha256 = await hashOf(found.absolute, entry.size, this.#goOn);
+      const sha256 = await this.#hashOf(path, entry.size);
       if (sha256 !== undefined) arriving = { kind: 'same', sha256 };
     }
     if (arriving === undefined) {
-      arriving = this.#begin(target, entry);
+      arriving = await this.#begin(path, entry);
       await arriving.partial.resume(this.#goOn);
     }
     this.#arriving.set(entry.id, arriving);
@@ -181,27 +178,38 @@ class TreeReceiver {
   }
 
   /** At any moment one copy writes a file: this one waits until the one before has let go, and that one hears of it. */
-  #begin(target: Target, entry: CopyEntry): ArrivingNew {
-    const key = join(target.directory, target.name);
+  async #begin(path: string, entry: CopyEntry): Promise<ArrivingNew> {
+    const target = await this.#place.locate(path);
     const { partials } = this.#place;
-    const partial = new PartialFile(target, entry, partials.get(key)?.keep(TAKEN_OVER));
-    partials.set(key, partial);
-    const arriving: ArrivingNew = { kind: 'new', key, partial };
+    const partial = new PartialFile(target, entry, partials.get(path)?.keep(TAKEN_OVER));
+    partials.set(path, partial);
+    const arriving: ArrivingNew = { kind: 'new', key: path, partial };
     this.#arriving.set(entry.id, arriving);
     return arriving;
+  }
+
+  async #hashOf(path: string, size: number): Promise<string | undefined> {
+    const file = await this.#place.open(path);
+    try {
+      const hash = createHash('sha256');
+      return (await hashFile(file, hash, 0, size, this.#goOn)) ? hash.digest('hex') : undefined;
+    } finally {
+      await file.close();
+    }
   }
 
   async #makeDirectory(entry: CopyEntry): Promise<void> {
     const path = joinPath(this.#base, entry.path);
     const found = await this.#place.look(path);
-    if (found !== undefined && !found.stats.isDirectory()) throw new PlaceError('is no directory there');
-    const { directory, name } = await this.#place.locate(path);
-    const absolute = join(directory, name);
-    // Its own mode may forbid to write into it: that comes at the end.
-    if (found === undefined) await mkdir(absolute, { mode: 0o700 });
-    if (name === '' || this.#directories.length >= MAX_DATED_DIRECTORIES) return;
-    this.#directoryChars += absolute.length + entry.path.length;
-    if (this.#directoryChars <= MAX_DATED_CHARS) this.#directories.push({ absolute, entry });
+    if (found !== undefined && !found.isDirectory()) throw new PlaceError('is no directory there');
+    if (found === undefined) {
+      const { folder, name } = await this.#place.locate(path);
+      // Its own mode may forbid to write into it: that comes at the end.
+      await mkdir(folder.at(name), { mode: 0o700 }).finally(() => folder.close());
+    }
+    if (path === '' || this.#directories.length >= MAX_DATED_DIRECTORIES) return;
+    this.#directoryChars += path.length + entry.path.length;
+    if (this.#directoryChars <= MAX_DATED_CHARS) this.#directories.push({ path, entry });
   }
 
   /** The file into which bytes go from `offset` on; `undefined` when it has failed. */
@@ -210,8 +218,7 @@ class TreeReceiver {
     if (arriving === undefined || arriving.kind === 'failed') return undefined;
     if (arriving.kind === 'same') {
       // The sender's has other bytes all the same.
-      const target = await this.#place.locate(joinPath(this.#base, entry.path));
-      arriving = this.#begin(target, entry);
+      arriving = await this.#begin(joinPath(this.#base, entry.path), entry);
     }
     if (offset === 0 && arriving.partial.bytes > 0) {
       this.#listener.onBytes?.(-arriving.partial.bytes, false);
@@ -228,9 +235,8 @@ class TreeReceiver {
       this.#release(arriving.key, arriving.partial);
     } else if (arriving.kind === 'same') {
       if (arriving.sha256 !== sha256) throw new PlaceError('came with other bytes than its hash says');
-      const found = await this.#place.look(joinPath(this.#base, entry.path));
-      if (found?.stats.size !== entry.size) throw new PlaceError('was changed while it was copied');
-      await using file = await openOrdinary(found.absolute);
+      await using file = await this.#place.open(joinPath(this.#base, entry.path));
+      if ((await file.stat()).size !== entry.size) throw new PlaceError('was changed while it was copied');
       await file.chmod(entry.mode);
     }
     this.#arriving.delete(entry.id);
@@ -259,9 +265,9 @@ class TreeReceiver {
   }
 
   async #dateDirectories(): Promise<void> {
-    for (const { absolute, entry } of this.#directories.reverse()) {
+    for (const { path, entry } of this.#directories.reverse()) {
       try {
-        await using directory = await open(absolute, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        await using directory = await this.#place.openDirectory(path);
         const had = (await directory.stat()).mode & SPECIAL_BITS;
         await directory.chmod(had | entry.mode);
         await directory.utimes(entry.mtimeMillis / 1000, entry.mtimeMillis / 1000);
@@ -269,15 +275,5 @@ class TreeReceiver {
         await this.#fail(entry, error);
       }
     }
-  }
-}
-
-async function hashOf(absolute: string, size: number, goOn: () => void): Promise<string | undefined> {
-  const file = await openOrdinary(absolute);
-  try {
-    const hash = createHash('sha256');
-    return (await hashFile(file, hash, 0, size, goOn)) ? hash.digest('hex') : undefined;
-  } finally {
-    await file.close();
   }
 }

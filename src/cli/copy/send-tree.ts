@@ -11,7 +11,7 @@ import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { type CopyMessageOf, MAX_PATH_BYTES, shortReason } from './copy-wire.js';
 import { hashFile, hashZeros } from './partial-file.js';
-import { openOrdinary, type Walked } from './place.js';
+import type { Walked } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { SenderMachine } from './sender-machine.js';
 import { isAllZero } from './zeros.js';
@@ -29,6 +29,12 @@ export interface SendListener {
   onSkipped?(path: string, reason: string): void;
 }
 
+export interface SentTree {
+  readonly entries: AsyncIterable<Walked>;
+  /** Opens the file of an entry. @throws PlaceError */
+  readonly open: (path: string) => Promise<FileHandle>;
+}
+
 type WalkedFile = Exclude<Walked, { kind: 'skipped' }>;
 type Answer = { readonly bytes: number; readonly sha256: string } | undefined;
 
@@ -42,14 +48,15 @@ interface Announced {
 export const sendTree = (
   link: CopyLink,
   plan: SlotPlan,
-  entries: AsyncIterable<Walked>,
+  tree: SentTree,
   listener: SendListener,
-): Promise<void> => new TreeSender(link, plan, listener).run(entries);
+): Promise<void> => new TreeSender(link, plan, tree, listener).run();
 
 class TreeSender {
   readonly #link: CopyLink;
   readonly #remote: RemoteBuffer;
   readonly #plan: SlotPlan;
+  readonly #tree: SentTree;
   readonly #pieceBytes: number;
   readonly #listener: SendListener;
   readonly #machine: SenderMachine;
@@ -67,7 +74,7 @@ class TreeSender {
   #ended = false;
   #failure: unknown;
 
-  constructor(link: CopyLink, plan: SlotPlan, listener: SendListener) {
+  constructor(link: CopyLink, plan: SlotPlan, tree: SentTree, listener: SendListener) {
     const { remoteBuffer } = link.connection;
     if (remoteBuffer === null || plan.slots * plan.slotBytes > remoteBuffer.length) {
       throw new RdmaError('ERR_RDMA_PROTOCOL', 'the other side lends less memory than it says');
@@ -75,6 +82,7 @@ class TreeSender {
     this.#link = link;
     this.#remote = remoteBuffer;
     this.#plan = plan;
+    this.#tree = tree;
     this.#listener = listener;
     // The peer only says how much it lends: what is kept for it here has a bound of its own.
     this.#pieceBytes = Math.min(plan.slotBytes, MAX_PIECE_BYTES);
@@ -84,10 +92,10 @@ class TreeSender {
     this.#renew();
   }
 
-  async run(entries: AsyncIterable<Walked>): Promise<void> {
+  async run(): Promise<void> {
     const fail = (error: unknown): void => this.#fail(error);
     const listening = this.#listen().catch(fail);
-    await Promise.all([this.#announceAll(entries).catch(fail), this.#sendAll().catch(fail)]);
+    await Promise.all([this.#announceAll().catch(fail), this.#sendAll().catch(fail)]);
     await this.#until(() => this.#machine.unsettled === 0);
     this.#machine.end();
     void this.#link.send({ type: 'end' });
@@ -135,8 +143,8 @@ class TreeSender {
     return file;
   }
 
-  async #announceAll(entries: AsyncIterable<Walked>): Promise<void> {
-    for await (const entry of entries) {
+  async #announceAll(): Promise<void> {
+    for await (const entry of this.#tree.entries) {
       if (entry.kind === 'skipped') {
         this.#listener.onSkipped?.(entry.path, entry.reason);
         const path = entry.path.slice(0, MAX_PATH_BYTES);
@@ -183,7 +191,7 @@ class TreeSender {
     let source: FileHandle | undefined;
     try {
       if (have === undefined) throw new PlaceError('the receiver has failed');
-      source = await openOrdinary(file.absolute);
+      source = await this.#tree.open(file.path);
       await checkUnchanged(source, file);
       const hash = await this.#sendBytes(id, source, file, have);
       await checkUnchanged(source, file);

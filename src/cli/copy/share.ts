@@ -2,10 +2,12 @@
  * The server's end of copies: answers what clients ask for of one shared directory. Who may ask is decided before, by the
  * certificates of the session.
  */
+import type { FileHandle } from 'node:fs/promises';
 import type { Connection } from '../../connection/connection.js';
 import type { Message } from '../../connection/message-inbox.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { CopyLink, slotsOf } from './copy-link.js';
+import { joinPath } from './copy-path.js';
 import { CopyFault, type CopyMessageOf, readCopyMessage, shortReason } from './copy-wire.js';
 import { Place, specialKind } from './place.js';
 import { why } from './place-error.js';
@@ -85,7 +87,8 @@ export class Share {
       if (want === 'put') await receiveTree(link, own, this.#place, path, listener);
       else {
         await link.send(await this.#total(connection, path));
-        await sendTree(link, open, this.#place.walk(path), listener);
+        const openFile = (below: string): Promise<FileHandle> => this.#place.open(joinPath(path, below));
+        await sendTree(link, open, { entries: this.#place.walk(path), open: openFile }, listener);
       }
     } finally {
       report(null);
@@ -124,9 +127,9 @@ export class Share {
       if (found === undefined) {
         return want === 'put' ? { kind: 'nothing' } : { refusal: `${path} does not exist` };
       }
-      if (found.stats.isFile()) return { kind: 'file' };
-      if (found.stats.isDirectory()) return { kind: 'directory' };
-      return { refusal: `${path} ${specialKind(found.stats)}` };
+      if (found.isFile()) return { kind: 'file' };
+      if (found.isDirectory()) return { kind: 'directory' };
+      return { refusal: `${path} ${specialKind(found)}` };
     } catch (error) {
       return { refusal: why(error) };
     }

@@ -112,6 +112,37 @@ test('a tree goes there and back with its bytes, modes and times, and a second c
   });
 });
 
+test('a copy becomes what the last path names, or goes into it when that is a directory or ends with a slash', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    for (const isUpload of [true, false]) {
+      const [from, to] = isUpload ? [newDir('from'), root] : [root, newDir('to')];
+      mkdirSync(join(from, 'tree'));
+      writeFileSync(join(from, 'tree', 'leaf'), 'leaf');
+      writeFileSync(join(from, 'file'), 'file');
+      for (const name of ['dir', 'slash', 'merged', 'into', 'both']) mkdirSync(join(to, name));
+      const source = (name: string): string => (isUpload ? join(from, name) : `127.0.0.1:${name}`);
+      const target = (name: string): string => (isUpload ? `127.0.0.1:${name}` : `${to}/${name}`);
+      const copies: readonly [string[], string, string][] = [
+        [['file'], 'new', 'new'],
+        [['file'], 'dir', 'dir/file'],
+        [['file'], 'slash/', 'slash/file'],
+        [['tree'], 'new-tree', 'new-tree/leaf'],
+        [['tree'], 'merged', 'merged/leaf'],
+        [['tree'], 'into/', 'into/tree/leaf'],
+        [['file', 'tree'], 'both', 'both/tree/leaf'],
+      ];
+      for (const [names, given, becomes] of copies) {
+        const { code, stderr } = await cp(server, ...names.map(source), target(given));
+        assert.equal(code, 0, stderr);
+        assert.equal(statSync(join(to, becomes)).size, 4, `${names.join()} ${given}`);
+      }
+      const none = await cp(server, source('file'), target('missing/'));
+      assert.deepEqual([none.code, /missing\/? is no directory/.test(none.stderr)], [1, true], none.stderr);
+      assert.equal(existsSync(join(to, 'missing')), false);
+    }
+  });
+});
+
 test('holes stay holes, and their zeros do not travel', async () => {
   await sharing(['--share-writable'], async (server, root) => {
     const source = join(newDir('source'), 'sparse');
@@ -271,9 +302,10 @@ test('what a copy that was killed has left is used by the next one, unless it wa
 async function leavePart(root: string, source: string, bytes: Uint8Array, isDamaged: boolean): Promise<void> {
   const { PartialFile } = await import('../../../src/cli/copy/partial-file.js');
   const { partNames } = await import('../../../src/cli/copy/copy-path.js');
+  const { Folder } = await import('../../../src/cli/copy/folder.js');
   const { size, mtimeMs, mode } = statSync(source);
   const version = { size, mtimeMillis: Math.round(mtimeMs), mode: mode & 0o777 };
-  const partial = new PartialFile({ directory: root, name: 'file' }, version);
+  const partial = new PartialFile({ folder: await Folder.root(root), name: 'file' }, version);
   const piece = 1024 * 1024;
   for (let at = 0; at < bytes.length; at += piece) await partial.write(bytes.subarray(at, at + piece));
   await partial.keep('killed');

@@ -9,7 +9,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +21,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { slotsOf } from '../../../src/cli/copy/copy-link.js';
 import { partNames } from '../../../src/cli/copy/copy-path.js';
 import { MAX_SLOTS } from '../../../src/cli/copy/copy-wire.js';
-import { PartialFile } from '../../../src/cli/copy/partial-file.js';
+import { Folder } from '../../../src/cli/copy/folder.js';
+import { hasEnded, thisProcess } from '../../../src/cli/copy/part-owner.js';
+import { PartialFile, type Version } from '../../../src/cli/copy/partial-file.js';
 import { Place } from '../../../src/cli/copy/place.js';
 import { why } from '../../../src/cli/copy/place-error.js';
 import { totalOf } from '../../../src/cli/copy/send-tree.js';
@@ -29,16 +33,20 @@ const newDir = (): string => mkdtempSync(join(tmpdir(), 'queuepair-disk-'));
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const MIB = 1024 * 1024;
 
+/** That of the file `a`. */
+const partialIn = async (directory: string, version: Version): Promise<PartialFile> =>
+  new PartialFile({ folder: await Folder.root(directory), name: 'a' }, version);
+
 test('a hole of 2^53 bytes lets other work go on, and ends with its copy', async () => {
   const version = { size: Number.MAX_SAFE_INTEGER, mtimeMillis: 0, mode: 0o600 };
-  const one = new PartialFile({ directory: newDir(), name: 'a' }, version);
+  const one = await partialIn(newDir(), version);
   let turns = 0;
   const goOn = (): void => {
     if (++turns === 3) throw new Error('nobody waits');
   };
   await assert.rejects(one.skip(version.size, goOn), /nobody waits/);
   await one.keep('the test has ended');
-  const other = new PartialFile({ directory: newDir(), name: 'a' }, version);
+  const other = await partialIn(newDir(), version);
   const skipped = assert.rejects(other.skip(version.size), /taken over/);
   await nextTurn();
   await other.keep('taken over');
@@ -46,44 +54,129 @@ test('a hole of 2^53 bytes lets other work go on, and ends with its copy', async
 });
 
 test('of two programs that write the same file one fails, and what the other has stored stays as it was', async () => {
-  const target = { directory: newDir(), name: 'a' };
+  const directory = newDir();
   const version = { size: 8, mtimeMillis: 0, mode: 0o600 };
-  const [first, second] = [new PartialFile(target, version), new PartialFile(target, version)];
+  const [first, second] = [await partialIn(directory, version), await partialIn(directory, version)];
   await first.write(Buffer.from('1111'));
   await second.write(Buffer.from('22222222'));
   await second.finish(sha256(Buffer.from('22222222')));
   await first.write(Buffer.from('1111'));
   await assert.rejects(first.finish(sha256(Buffer.from('11111111'))), /another copy, which has taken over/);
   await first.keep('failed');
-  assert.equal(readFileSync(join(target.directory, 'a'), 'latin1'), '22222222');
+  assert.equal(readFileSync(join(directory, 'a'), 'latin1'), '22222222');
+});
+
+test('a copy that another program still writes is not written into: the later one goes on in a file of its own', async () => {
+  const directory = newDir();
+  const version = { size: 10 * MIB, mtimeMillis: 0, mode: 0o600 };
+  const first = await partialIn(directory, version);
+  await first.write(new Uint8Array(8 * MIB).fill(1));
+  await first.write(new Uint8Array(MIB).fill(1));
+  const second = await partialIn(directory, version);
+  await second.resume();
+  assert.equal(second.bytes, 8 * MIB, 'what is there is used all the same');
+  await first.write(new Uint8Array(MIB).fill(1));
+  await second.write(new Uint8Array(2 * MIB).fill(2));
+  const wanted = Buffer.concat([Buffer.alloc(8 * MIB, 1), Buffer.alloc(2 * MIB, 2)]);
+  await assert.rejects(first.finish(sha256(Buffer.alloc(10 * MIB, 1))), /another copy, which has taken over/);
+  await first.keep('failed');
+  await second.finish(sha256(wanted));
+  assert(readFileSync(join(directory, 'a')).equals(wanted));
+  assert.deepEqual(readdirSync(directory), ['a']);
+});
+
+test('of two programs that find what a killed one has left, one goes on in it and the other does not touch it', async () => {
+  const directory = newDir();
+  const version = { size: 9 * MIB, mtimeMillis: 0, mode: 0o600 };
+  const killed = await partialIn(directory, version);
+  await killed.write(new Uint8Array(8 * MIB).fill(1));
+  await killed.keep('killed');
+  const inode = statSync(join(directory, partNames('a').part)).ino;
+  const both = [await partialIn(directory, version), await partialIn(directory, version)] as const;
+  await Promise.all(both.map((one) => one.resume()));
+  const [winner, loser] = both[0].bytes > 0 ? both : [both[1], both[0]];
+  assert.deepEqual([winner.bytes, loser.bytes], [8 * MIB, 0]);
+  assert.equal(statSync(join(directory, partNames('a').part)).ino, inode, 'nothing was copied');
+  await loser.write(new Uint8Array(9 * MIB).fill(2));
+  await winner.write(new Uint8Array(100).fill(1));
+  await assert.rejects(winner.finish(sha256(Buffer.alloc(0))), /another copy, which has taken over/);
+  await winner.keep('failed');
+  await loser.finish(sha256(Buffer.alloc(9 * MIB, 2)));
+  assert(readFileSync(join(directory, 'a')).equals(Buffer.alloc(9 * MIB, 2)));
+});
+
+test('what a process of another machine, or one that is there, has left is copied; what a dead one has left is taken up', async () => {
+  const self = await thisProcess();
+  const dead = { ...self, startedAt: '1' };
+  const elsewhere = { ...self, machine: 'another machine', pid: 1 };
+  assert.deepEqual(
+    [await hasEnded(dead), await hasEnded(elsewhere), await hasEnded(self)],
+    [true, false, false],
+  );
+  for (const [owner, isTakenUp] of [
+    [dead, true],
+    [elsewhere, false],
+  ] as const) {
+    const directory = newDir();
+    const version = { size: 9 * MIB, mtimeMillis: 0, mode: 0o600 };
+    const before = await partialIn(directory, version);
+    await before.write(new Uint8Array(8 * MIB).fill(1));
+    await before.keep('cut');
+    const { part, journal } = partNames('a');
+    const text = readFileSync(join(directory, journal), 'utf8');
+    writeFileSync(join(directory, journal), text.replace(/"machine".*\}/, JSON.stringify(owner).slice(1)));
+    const inode = statSync(join(directory, part)).ino;
+    const next = await partialIn(directory, version);
+    await next.resume();
+    assert.equal(next.bytes, 8 * MIB);
+    assert.equal(statSync(join(directory, part)).ino === inode, isTakenUp);
+    await next.keep('cut');
+  }
+});
+
+test('a directory above that becomes a symbolic link while a file arrives leads it nowhere else', {
+  skip: process.platform !== 'linux' && 'handles of directories have paths on Linux alone',
+}, async () => {
+  const [root, outside] = [newDir(), newDir()];
+  mkdirSync(join(root, 'a'));
+  const place = await Place.at(root);
+  const partial = new PartialFile(await place.locate('a/file'), { size: 4, mtimeMillis: 0, mode: 0o600 });
+  await partial.write(Buffer.from('1234'));
+  renameSync(join(root, 'a'), join(root, 'moved'));
+  symlinkSync(outside, join(root, 'a'));
+  await partial.finish(sha256(Buffer.from('1234')));
+  assert.deepEqual(readdirSync(outside), []);
+  assert.deepEqual(readdirSync(join(root, 'moved')), ['file']);
+  writeFileSync(join(outside, 'secret'), 'secret');
+  await assert.rejects(place.open('a/secret'), /a is a symbolic link, which is not followed/);
 });
 
 test('a copy that takes over begins when the one before has let go of the file', async () => {
-  const target = { directory: newDir(), name: 'a' };
+  const directory = newDir();
   const version = { size: 8, mtimeMillis: 0, mode: 0o600 };
   let letGo = (): void => {};
   const before = new Promise<void>((resolve) => {
     letGo = resolve;
   });
-  const partial = new PartialFile(target, version, before);
+  const partial = new PartialFile({ folder: await Folder.root(directory), name: 'a' }, version, before);
   const written = partial.write(Buffer.from('12345678'));
   await nextTurn();
-  assert.deepEqual(readdirSync(target.directory), []);
+  assert.deepEqual(readdirSync(directory), []);
   letGo();
   await written;
   await partial.finish(sha256(Buffer.from('12345678')));
-  assert.deepEqual(readdirSync(target.directory), ['a']);
+  assert.deepEqual(readdirSync(directory), ['a']);
 });
 
 test('a partial file that has another name as well is not written, and a pipe in the place of one holds nothing up', async () => {
   const directory = newDir();
   const version = { size: 9 * MIB, mtimeMillis: 0, mode: 0o600 };
   const names = partNames('a');
-  const left = new PartialFile({ directory, name: 'a' }, version);
+  const left = await partialIn(directory, version);
   await left.write(new Uint8Array(8 * MIB).fill(1));
   await left.keep('cut');
   linkSync(join(directory, names.part), join(directory, 'of-somebody'));
-  const next = new PartialFile({ directory, name: 'a' }, version);
+  const next = await partialIn(directory, version);
   await next.resume();
   assert.equal(next.bytes, 0);
   await next.write(new Uint8Array(MIB).fill(2));
@@ -91,7 +184,7 @@ test('a partial file that has another name as well is not written, and a pipe in
   assert.equal(statSync(join(directory, 'of-somebody')).size, 8 * MIB);
   const pipes = newDir();
   execFileSync('mkfifo', [join(pipes, names.part), join(pipes, names.journal)]);
-  const partial = new PartialFile({ directory: pipes, name: 'a' }, version);
+  const partial = await partialIn(pipes, version);
   await partial.resume();
   await partial.write(new Uint8Array(1));
   await partial.keep('cut');
