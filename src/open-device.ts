@@ -21,8 +21,21 @@ const PROVIDERS: readonly DeviceProvider[] = [softProvider, ibverbsProvider];
  */
 export async function openDevice(name = 'soft', options: OpenDeviceOptions = {}): Promise<Device> {
   const provider = PROVIDERS.find((candidate) => candidate.recognizes(name));
-  if (provider !== undefined) return provider.open(name, options);
+  try {
+    if (provider !== undefined) return await provider.open(name, options);
+  } catch (error) {
+    throw withWayOut(error, name);
+  }
   throw new RdmaError('ERR_RDMA_NO_DEVICE', `no kind of device has the name '${name}'`);
+}
+
+/** Whoever has no such device has at least the one that is everywhere. */
+function withWayOut(error: unknown, name: string): unknown {
+  if (!(error instanceof RdmaError)) return error;
+  const { code, message, cause } = error;
+  if (code !== 'ERR_RDMA_NO_DEVICE' && code !== 'ERR_RDMA_NO_LIBRARY') return error;
+  const text = `there is no device '${name}': ${message}. The device 'soft' is there everywhere, without hardware`;
+  return new RdmaError(code, text, { cause });
 }
 
 export interface DeviceListEntry {

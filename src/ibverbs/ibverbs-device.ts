@@ -287,6 +287,6 @@ export class IbverbsDevice implements VerbsContext {
 async function openError(name: string, errno: number): Promise<RdmaError> {
   if (errno !== Errno.ENODEV && errno !== Errno.ENOSYS) return verbError(`opening ${name}`, errno);
   const names = await listIbverbsDevices();
-  const list = names.length === 0 ? 'this machine has none' : `this machine has ${names.join(', ')}`;
-  return new RdmaError('ERR_RDMA_NO_DEVICE', `no RDMA device is called '${name}'; ${list}`);
+  const list = names.length === 0 ? 'no RDMA device' : `the RDMA devices ${names.join(', ')}`;
+  return new RdmaError('ERR_RDMA_NO_DEVICE', `this machine has ${list}`);
 }

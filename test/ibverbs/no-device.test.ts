@@ -47,7 +47,7 @@ test('without libibverbs the soft device is listed, and others say what is missi
   assert.deepEqual(list, [{ name: 'soft', kind: 'soft' }]);
   assert.equal(error.code, 'ERR_RDMA_NO_LIBRARY');
   assert.match(error.message, /libibverbs-that-is-not-there\.so\.1.*install/);
-  assert.equal(why, error.message);
+  assert(error.message.includes(why));
 });
 
 test('a library that is not libibverbs is refused', { skip: noAddon }, () => {
