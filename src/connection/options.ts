@@ -125,6 +125,9 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     path: pathSettings(options.path),
   });
 
+/** Asked once: a server checks the limits of every client, and the operating system reads a file for it. */
+let machineBytes: number | undefined;
+
 /**
  * Checks that what a connection allocates can be allocated here.
  *
@@ -133,7 +136,8 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
 export function checkLimits(limits: DataPathLimits): DataPathLimits {
   const { bufferBytes, receiveSlots, slotBytes } = limits;
   const slots = receiveSlots * slotBytes;
-  const machine = totalmem();
+  machineBytes ??= totalmem();
+  const machine = machineBytes;
   if (bufferBytes > machine) {
     throw usageError(
       `bufferBytes must fit into memory: ${bufferBytes} bytes are more than the ${machine} of this machine`,

@@ -113,19 +113,39 @@ export function violation(reason: FrameFault, message: string): DecodedFrame {
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for a frame that the peer would refuse.
  */
 export function encodeFrame(frame: Frame): Buffer {
+  const bare = Object.keys(frame).length === 1 ? BARE_BYTES.get(frame.type) : undefined;
+  if (bare !== undefined) return bare;
   const fields = JSON.stringify(frame, addressesAsHex);
   const result = v.safeParse(FRAME_SCHEMAS[frame.type], JSON.parse(fields), { abortEarly: true });
   if (!result.success) throw usageError(`cannot send this ${describeIssue(frame.type, result.issues[0])}`);
-  const body = Buffer.from(`{"v":${FRAME_VERSION},${fields.slice(1)}`, 'utf8');
+  const body = Buffer.from(withVersion(fields), 'utf8');
   if (body.length > MAX_FRAME_BODY_BYTES) {
     throw usageError(
       `a "${frame.type}" frame of ${body.length} bytes is too large; ${MAX_FRAME_BODY_BYTES} fit`,
     );
   }
+  return withPrefix(body);
+}
+
+function withVersion(fields: string): string {
+  return `{"v":${FRAME_VERSION},${fields.slice(1)}`;
+}
+
+function withPrefix(body: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + body.length);
   bytes.writeUInt32BE(body.length, 0);
   bytes.set(body, FRAME_PREFIX_BYTES);
   return bytes;
+}
+
+/** Frames that are their type and nothing else: half of those of a handshake, and always the same. By type, and by body. */
+const BARE_BYTES = new Map<string, Buffer>();
+const BARE_FRAMES = new Map<string, Frame>();
+for (const type of ['ready', 'proven', 'ping', 'pong'] as const) {
+  const frame = Object.freeze({ type });
+  const body = withVersion(JSON.stringify(frame));
+  BARE_BYTES.set(type, withPrefix(Buffer.from(body)));
+  BARE_FRAMES.set(body, frame);
 }
 
 /** An `error` frame that is always valid, whatever the texts hold. */
@@ -147,6 +167,8 @@ export function parseFrameBody(body: Uint8Array): DecodedFrame {
   let value: unknown;
   try {
     text = utf8.decode(body);
+    const bare = BARE_FRAMES.get(text);
+    if (bare !== undefined) return { ok: true, frame: bare };
     value = JSON.parse(text);
   } catch {
     return violation(FrameFault.NOT_JSON, 'a control frame must be JSON in UTF-8');

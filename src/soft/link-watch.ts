@@ -2,7 +2,8 @@
  * Whether the network interface of a port's address is up: it exists, has the address, is enabled and has a carrier.
  *
  * With the addon the kernel tells when to look again, so that an idle device costs nothing and yet hears of a cable that
- * is pulled. Without it a port looks when sending fails, and while it is down when it sends; `queryPort` always does.
+ * is pulled. Without it a port looks when sending fails, and while it is down when it sends. `queryPort` looks as well, unless
+ * somebody has looked just before: a server asks for every client.
  *
  * An address that is routed to this machine without belonging to an interface counts as down, although packets pass.
  */
@@ -10,7 +11,7 @@ import { networkInterfaces } from 'node:os';
 import { loadAddon } from '../native/addon.js';
 import type { PortLink } from './udp-port.js';
 
-/** Without the addon: how often at most to look while packets are sent. */
+/** How often at most to look while packets are sent and ports are asked. */
 const LOOK_MICROS = 20_000;
 
 export class LinkWatch implements PortLink {
@@ -29,7 +30,13 @@ export class LinkWatch implements PortLink {
     return this.#isUp;
   }
 
+  ask(): void {
+    if (isTold() && performance.now() * 1000 - this.#lookedAt < LOOK_MICROS) return;
+    this.check();
+  }
+
   check(): void {
+    this.#lookedAt = performance.now() * 1000;
     const isUp = hasAddress(this.#ip);
     if (isUp === this.#isUp) return;
     this.#isUp = isUp;
@@ -39,9 +46,7 @@ export class LinkWatch implements PortLink {
   /** A packet has left, or could not. */
   onSent(isSent: boolean): void {
     if (isTold() || (isSent && this.#isUp)) return;
-    const now = performance.now() * 1000;
-    if (now - this.#lookedAt < LOOK_MICROS) return;
-    this.#lookedAt = now;
+    if (performance.now() * 1000 - this.#lookedAt < LOOK_MICROS) return;
     this.check();
   }
 

@@ -99,7 +99,7 @@ export class SoftDevice implements PdHost {
     this.#checkOpen();
     if (port !== 1) throw usageError(`the soft device has port 1 only, not ${port}`);
     const { address, link } = this.#port;
-    link?.check();
+    link?.ask();
     return {
       state: link?.isUp === false ? 'DOWN' : 'ACTIVE',
       activeMtu: this.#activeMtu(),

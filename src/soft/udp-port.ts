@@ -12,8 +12,8 @@ export interface PortLink {
   readonly isUp: boolean;
   /** Called from the event loop after `isUp` has changed. */
   onChange: (() => void) | null;
-  /** Looks now, and calls `onChange` if there is news. */
-  check(): void;
+  /** Looks, unless it has just done so, and calls `onChange` if there is news. */
+  ask(): void;
 }
 
 /** What the event loop tells the owner of a port; never called from inside one of the port's own functions. */

@@ -77,6 +77,19 @@ test('a PSN frame is these bytes on the wire', () => {
   assert.equal(bytes.subarray(4).toString(), '{"v":1,"type":"psn","psn":2623445}');
 });
 
+test('a frame that is its type alone is made and read without a schema, and nothing else passes for one', () => {
+  for (const type of ['ready', 'proven', 'ping', 'pong'] as const) {
+    const bytes = encodeFrame({ type });
+    assert.equal(encodeFrame({ type }), bytes);
+    const [once, again] = [parseFrameBody(bytes.subarray(4)), parseFrameBody(bytes.subarray(4))];
+    assert.deepEqual(once, { ok: true, frame: { type } });
+    assert.equal(once.ok && again.ok && once.frame === again.frame, true);
+    assert.throws(() => encodeFrame({ type, more: 1 } as never), { code: 'ERR_RDMA_INVALID_ARGUMENT' });
+    assert.equal(parseFrameBody(Buffer.from(type)).ok, false);
+    assert.equal(parseFrameBody(Buffer.from(`{"v":2,"type":"${type}"}`)).ok, false);
+  }
+});
+
 test('what is not JSON in UTF-8 is not_json', () => {
   for (const body of ['', '{', 'psn', '{"v":1,}', '\ufeff{"v":1,"type":"ready"}']) {
     const result = parseFrameBody(Buffer.from(body));
