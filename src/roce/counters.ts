@@ -8,9 +8,9 @@ import { DROP_REASON_COUNT, type DropReason, dropReasonName } from './drop-reaso
 export class Counters {
   #drops: Float64Array | null = null;
   rxPackets = 0;
-  rxBytes = 0;
+  rxBytes = Number.NaN;
   txPackets = 0;
-  txBytes = 0;
+  txBytes = Number.NaN;
   retransmittedPackets = 0;
   timeouts = 0;
   probes = 0;
@@ -31,6 +31,12 @@ export class Counters {
   cnpsReceived = 0;
   congestionMarks = 0;
   cqOverruns = 0;
+
+  constructor() {
+    // What began as a small integer becomes another kind of field beyond 2 GiB, and V8 would throw away all code that counts.
+    this.rxBytes = 0;
+    this.txBytes = 0;
+  }
 
   /** Made when first needed: most queue pairs drop nothing. */
   get drops(): Float64Array {

@@ -50,7 +50,7 @@ export class Gsi implements Sender, Timed {
   nextScheduled: Sender | null = null;
   readonly destroyed = false;
   heapIndex = -1;
-  heapKey = 0;
+  heapKey = Number.POSITIVE_INFINITY;
   readonly #owner: GsiOwner;
   readonly #host: GsiHost;
   readonly #waiting: WaitingGmp[] = [];

@@ -39,7 +39,7 @@ export class Driver implements PortListener, Waiting {
   readonly #watch: ArrivalWatch;
   readonly #turning: Turning;
   #hasTaken = false;
-  #receivedAt = 0;
+  #receivedAt = Number.NEGATIVE_INFINITY;
   /** Packets came or left since the last wait. */
   #isActive = false;
   #stopped = false;

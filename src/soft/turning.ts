@@ -55,8 +55,8 @@ export class Turning {
   readonly #timeUp = (): void => this.#onTimeUp();
   readonly #spin = (): void => this.#onSpin();
   #spinning: NodeJS.Immediate | null = null;
-  #spinUntil = 0;
-  #restUntil = 0;
+  #spinUntil = Number.NEGATIVE_INFINITY;
+  #restUntil = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timerAt = NEVER;

@@ -51,7 +51,7 @@ test('progress of one moment sets the clocks once, and progress of the next sets
   timers.onProgress(false, 5, 2000);
   assert.equal(timers.takeProbe(2900), true);
   timers.onProgress(false, 5, 2000);
-  assert.deepEqual([timers.probes, timers.probedAt], [0, -1]);
+  assert.deepEqual([timers.probes, timers.probedAt < 0], [0, true]);
 });
 
 test('an answer to a duplicate that had to wait is owed until another has said it', () => {

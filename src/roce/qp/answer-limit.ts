@@ -12,7 +12,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 export class AnswerLimit {
   /** When the bucket would be full: each answer moves it by one interval, and it never lies in the past. */
-  #fullAt = 0;
+  #fullAt = Number.NEGATIVE_INFINITY;
   #owedAt = NEVER;
 
   /** When the answer that is owed may be given, µs; Infinity = none is. */

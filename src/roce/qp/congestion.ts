@@ -51,41 +51,51 @@ const MIN_PROBE_MICROS = 25;
 /** A path without loss for so long is clean. */
 const CLEAN_MICROS = 2_000_000;
 
+/**
+ * What fields begin with that will not stay whole numbers, before they get their first value: V8 makes another kind of object of one whose
+ * field was a small integer until then, and throws away all code that it has compiled for those before.
+ */
+const FRACTION = Number.NaN;
+
 export class Congestion {
-  #window = INITIAL_WINDOW;
+  #window = FRACTION;
   #wholeWindow = INITIAL_WINDOW;
   #isStarting = true;
   /** Shortest round trips of this period and the one before; Infinity = none. */
   #shortest = Number.POSITIVE_INFINITY;
   #shortestBefore = Number.POSITIVE_INFINITY;
-  #periodEnd = 0;
-  #last = 0;
+  #periodEnd = FRACTION;
+  #last = FRACTION;
   /** The shortest of this round so far, and that of the round before: what it takes longer than the path is a queue that lasts. */
   #low = Number.POSITIVE_INFINITY;
-  #lowBefore = 0;
+  #lowBefore = FRACTION;
   #hasGrown = false;
-  #smoothed = 0;
-  #variation = 0;
-  #queueLimit = FIRST_QUEUE;
-  #alpha = 1;
+  #smoothed = FRACTION;
+  #variation = FRACTION;
+  #queueLimit = FRACTION;
+  #alpha = FRACTION;
   #hasNotice = false;
   /** A gap was reported since the last round began: what is sent again arrives in bursts and pauses, which hides queues. */
   #hasLoss = false;
   /** The window held sending up since the last sample: only then does growing make sense. */
   #wasLimit = false;
   /** The window is halved for this round trip, and what it was. */
-  #drainedFrom = 0;
+  #drainedFrom = FRACTION;
   /** Nothing is known about what is in flight: few packets until there is progress. */
   #isProbing = false;
-  #nextSendAt = 0;
+  #nextSendAt = FRACTION;
   /** µs between packets at the speed of the path. */
-  #interval = 0;
-  #roundEnd = 0;
+  #interval = FRACTION;
+  #roundEnd = FRACTION;
   /** Packets of progress since that time; -1 = not counting. */
   #counted = 0;
-  #countedFrom = -1;
+  #countedFrom = FRACTION;
   /** When loss was last seen. */
   #lostAt = Number.NEGATIVE_INFINITY;
+
+  constructor() {
+    this.reset();
+  }
 
   /** Whole packets. */
   get window(): number {

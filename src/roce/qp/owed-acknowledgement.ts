@@ -10,7 +10,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 export class OwedAcknowledgement {
   #isOwed = false;
-  #heardAt = 0;
+  #heardAt = Number.NEGATIVE_INFINITY;
   #wakeAt = NEVER;
 
   get isOwed(): boolean {

@@ -111,7 +111,7 @@ export class Qp implements Timed, Sender, QpHost {
   nextScheduled: Sender | null = null;
   destroyed = false;
   heapIndex = -1;
-  heapKey = 0;
+  heapKey = Number.POSITIVE_INFINITY;
 
   constructor(nic: NicHost<Qp>, qpn: number, init: QpInit) {
     this.nic = nic;

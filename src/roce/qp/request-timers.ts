@@ -10,6 +10,8 @@ import type { Congestion } from './congestion.js';
 import type { QpHost } from './qp-host.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
+// No small integer: the first time that takes the place of one makes V8 throw away what it has compiled.
+const NO_TIME = Number.NEGATIVE_INFINITY;
 /** Probes without progress in between; what follows is the timeout's. */
 const MAX_PROBES = 6;
 /**
@@ -28,11 +30,11 @@ export class RequestTimers {
   #pacedUntil = NEVER;
   /** Probes since the last progress. */
   probes = 0;
-  /** When the last of them was due; -1 = there was none. */
-  probedAt = -1;
+  /** When the last of them was due; negative = there was none. */
+  probedAt = NO_TIME;
   /** What the last progress was told with. */
-  #progressAt = -1;
-  #progressLeftAt = -1;
+  #progressAt = NO_TIME;
+  #progressLeftAt = NO_TIME;
 
   constructor(qp: QpHost, congestion: Congestion) {
     this.#qp = qp;
@@ -65,7 +67,7 @@ export class RequestTimers {
     this.#progressAt = now;
     this.#progressLeftAt = leftAt;
     this.probes = 0;
-    this.probedAt = -1;
+    this.probedAt = NO_TIME;
     this.#retransmitAt = NEVER;
     this.#probeAt = NEVER;
     if (isIdle) return;
@@ -141,6 +143,6 @@ export class RequestTimers {
     this.#resumeAt = NEVER;
     this.#pacedUntil = NEVER;
     this.probes = 0;
-    this.probedAt = -1;
+    this.probedAt = NO_TIME;
   }
 }

@@ -9,13 +9,13 @@ export class Retransmissions {
   readonly roundTrips = new RoundTrips();
   /** READ responses from this PSN on were asked for again at that time, and what was seen behind the gap since. */
   #repeatedPsn = -1;
-  #repeatedAt = 0;
+  #repeatedAt = Number.NEGATIVE_INFINITY;
   #seenBehindGap = 0;
   /** The peer has carried out everything before this PSN, as a NAK or progress says. */
   #reachedPsn = 0;
   /** Where and when sending went back last; -1 = never. */
   #backPsn = -1;
-  #backAt = 0;
+  #backAt = Number.NEGATIVE_INFINITY;
   /** Until this PSN, answers may be to transmissions before the last one, as nobody knows whether those were lost. */
   #ambiguousEnd = 0;
   #isAmbiguous = false;
