@@ -14,4 +14,6 @@ export interface DataPathCensus {
   readonly transfers: number;
   readonly claims: number;
   readonly grants: number;
+  /** Memory for fragments that are received and sent. */
+  readonly bufferBytes: number;
 }

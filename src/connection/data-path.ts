@@ -6,12 +6,14 @@
  */
 import type { PeerFault } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
+import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import { qpStateName } from '../verbs/qp-state.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { Cleanup } from './cleanup.js';
+import { type Clock, systemClock } from './clock.js';
 import type { DataPathCensus } from './data-path-census.js';
 import type {
   DataPlane,
@@ -25,6 +27,7 @@ import type {
 } from './data-plane.js';
 import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, Grants, type GrantTerms } from './grants.js';
+import { IdleWatch } from './idle-watch.js';
 import { Link } from './link.js';
 import { LinkProof } from './link-proof.js';
 import { MessageFault, type MessageKind, violation } from './message-header.js';
@@ -38,9 +41,10 @@ import { messageWindow, type OwnEnd, ownParameters } from './own-parameters.js';
 import { PeerCheck } from './peer-check.js';
 import { postProof } from './proof-messages.js';
 import type { MemoryRange } from './remote-buffer.js';
-import { ConnectionResources } from './resources.js';
+import { ConnectionResources, firstReceives } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
+import { SendMemory } from './send-memory.js';
 import { StepName, type StepReporter } from './steps.js';
 import { StreamOutlet } from './stream-outlet.js';
 import { type StreamId, StreamTable } from './stream-table.js';
@@ -76,9 +80,16 @@ export class DataPath implements DataPlane, ProgramPlane {
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
   readonly #peerCheck = new PeerCheck();
+  readonly #idle: IdleWatch;
   #isDestroyed = false;
 
-  constructor(device: Device, limits: DataPathLimits, reporter: StepReporter, revealPsns: boolean) {
+  constructor(
+    device: Device,
+    limits: DataPathLimits,
+    reporter: StepReporter,
+    revealPsns: boolean,
+    clock: Clock = systemClock,
+  ) {
     this.#device = device;
     this.#limits = limits;
     this.#reporter = reporter;
@@ -100,10 +111,16 @@ export class DataPath implements DataPlane, ProgramPlane {
       start: first.streamByte,
       firstStream: first.stream,
     });
+    this.#idle = new IdleWatch({
+      clock,
+      progress: () => this.receiver.received + (this.#sender?.sent ?? 0),
+      onIdle: () => this.#sender?.rest() ?? false,
+    });
     this.#outlet = new StreamOutlet(this.streams, () => this.programListener);
     const { maxMessageBytes } = limits;
     this.receiver = new MessageReceiver({
-      slots: limits.receiveSlots,
+      slots: firstReceives(limits),
+      mostSlots: limits.receiveSlots,
       slotBytes: limits.slotBytes,
       maxMessageBytes,
       inbox: new MessageInbox({
@@ -118,6 +135,8 @@ export class DataPath implements DataPlane, ProgramPlane {
       onMessageLimit: (limit) => this.#sender?.onMessageLimit(limit),
       onReceiveGiven: () => this.#sender?.advertise(),
       onQuit: () => this.listener?.onQuit(),
+      allocate: (bytes) => this.resources.takeBuffer(bytes, AccessFlags.LOCAL_WRITE),
+      release: (mr) => this.#resources?.freeBuffer(mr),
       onSealedMemory: (kind, data) => this.#onSealedMemory(kind, Buffer.from(data.buffer, 0, data.length)),
     });
   }
@@ -144,6 +163,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       transfers: this.transfers.open,
       claims: this.#sealedMemory?.claims ?? 0,
       grants: this.grants.size,
+      bufferBytes: this.#resources?.bufferBytes ?? 0,
     };
   }
 
@@ -164,13 +184,11 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.#port ??= await this.#device.queryPort(port);
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
-      const { sendMr, sendBytes, sendSlots } = this.#resources;
+      const { sendSlots } = this.#resources;
       this.#sender = new MessageSender({
-        mr: sendMr,
-        sendBytes,
+        memory: this.#sendMemory(this.#resources),
         slots: sendSlots,
         slotBytes: this.#limits.slotBytes,
-        ownSlots: this.#limits.receiveSlots,
         window: this.receiver.window,
         outbox: this.#outbox,
         streams: this.streams,
@@ -219,15 +237,23 @@ export class DataPath implements DataPlane, ProgramPlane {
         const isLimit = this.receiver.onFragment(slot, length);
         // The proof is no progress: a connection that has nothing else would recover for ever.
         if (!proof.onArrived()) return;
-        if (isLimit) this.listener?.onSignOfLife();
-        else this.listener?.onProgress();
+        if (isLimit) {
+          this.listener?.onSignOfLife();
+          return;
+        }
+        this.#idle.note();
+        this.listener?.onProgress();
       },
       onProgress: () => {
         if (!proof.isProven) return;
         // Requests are answered in their order, and nothing was under way before it.
-        if (this.#isBeating) this.listener?.onSignOfLife();
-        else this.listener?.onProgress();
-        this.#isBeating = false;
+        if (this.#isBeating) {
+          this.#isBeating = false;
+          this.listener?.onSignOfLife();
+          return;
+        }
+        this.#idle.note();
+        this.listener?.onProgress();
       },
       onFailure: (error) => {
         proof.fail(error);
@@ -237,7 +263,7 @@ export class DataPath implements DataPlane, ProgramPlane {
     });
     this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
     this.#link.take();
-    this.#reporter.report(StepName.RECEIVES_POSTED, { receives: this.#limits.receiveSlots });
+    this.#reporter.report(StepName.RECEIVES_POSTED, { receives: firstReceives(this.#limits) });
     this.#tellQueuePair();
     return { isEncrypted: this.isEncrypted };
   }
@@ -322,6 +348,7 @@ export class DataPath implements DataPlane, ProgramPlane {
    */
   async destroy(error: RdmaError | undefined): Promise<void> {
     this.#isDestroyed = true;
+    this.#idle.end();
     const why = error ?? closedError('the connection');
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});
@@ -447,6 +474,18 @@ export class DataPath implements DataPlane, ProgramPlane {
     });
     this.transfers.sealed = this.#sealedMemory;
     return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
+  }
+
+  #sendMemory(resources: ConnectionResources): SendMemory {
+    const { sendMr, mostSendBytes } = resources;
+    return new SendMemory({
+      mr: sendMr,
+      firstBytes: sendMr.length,
+      mostBytes: mostSendBytes,
+      allocate: (bytes) => resources.takeBuffer(bytes, 0),
+      release: (mr) => resources.freeBuffer(mr),
+      onGrown: () => this.#sender?.pump(),
+    });
   }
 
   #ownEnd(resources: ConnectionResources, port: PortAttributes): OwnEnd {

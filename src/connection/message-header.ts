@@ -40,6 +40,8 @@ export const MessageKind = {
   SEALED_DATA: 9,
   /** On encrypted connections: an RDMA write of yours, and all before it, was opened. `value`: as DATA. */
   SEALED_OPENED: 10,
+  /** The sender gives up receives that it was told of. `value`: numbers of fragments behind this one that none will have. */
+  YIELD: 11,
 } as const;
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
@@ -111,10 +113,12 @@ const SHAPES: readonly Shape[] = [
   PIECE,
   PIECE,
   PIECE,
+  { ...BARE, hasValue: true },
 ];
 
 /** Whether fragments of this kind belong to one-sided access on encrypted connections, and never to programs. */
-export const isSealedMemory = (kind: MessageKind): boolean => kind >= MessageKind.SEALED_WRITE;
+export const isSealedMemory = (kind: MessageKind): boolean =>
+  kind >= MessageKind.SEALED_WRITE && kind <= MessageKind.SEALED_OPENED;
 
 export function writeHeader(bytes: Uint8Array, at: number, header: Readonly<MessageHeader>): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);

@@ -71,6 +71,13 @@ export class MessageQueue implements FragmentSource {
     return this.#room() >= needed;
   }
 
+  get nextBytes(): number {
+    const message = this.#waiting.at(0);
+    if (message === undefined) return 0;
+    const { data, sentBytes } = message;
+    return Math.min(data.length - sentBytes, this.#room() - (sentBytes === 0 ? MESSAGE_COST_BYTES : 0));
+  }
+
   add(kind: MessageKind, tag: number, data: Uint8Array, done: SendDone, request = 0): void {
     this.#waiting.push({ kind, tag, data, done, request, sentBytes: 0, hasBegun: false });
   }

@@ -8,7 +8,6 @@
  */
 import type { RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
-import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import {
   HEADER_BYTES,
@@ -22,17 +21,18 @@ import {
 } from './message-header.js';
 import { MessageAssembler, type MessageInbox } from './message-inbox.js';
 import type { ReceiveWindow } from './receive-window.js';
+import { Receives } from './receives.js';
 import { integrityError, type Opener } from './sealing.js';
-import { serialAdd, serialDistance } from './serial-number.js';
+import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
 import type { StreamTable } from './stream-table.js';
 
-/** Receives beyond those that the peer may fill with fragments: for its LIMIT messages, the first two of which prove the link. */
-export const LIMIT_RECEIVES = 4;
 /** Messages about sealed memory of this length are taken whatever the limit for the program's is. */
 const SMALL_MESSAGE_BYTES = 64;
 
 export interface ReceiverOptions {
+  /** Receives for fragments at first, and at most: as many as at first, if it is left out. */
   readonly slots: number;
+  readonly mostSlots?: number;
   readonly slotBytes: number;
   readonly maxMessageBytes: number;
   readonly inbox: MessageInbox;
@@ -51,6 +51,9 @@ export interface ReceiverOptions {
    * @throws RdmaError when the peer broke the rules.
    */
   readonly onSealedMemory: (kind: MessageKind, data: Uint8Array) => void;
+  /** Memory for more receives, or an error where there is none; and memory of it that is no longer needed. */
+  readonly allocate?: (bytes: number) => Promise<MemoryRegion>;
+  readonly release?: (mr: MemoryRegion) => void;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
 }
@@ -59,8 +62,10 @@ export class MessageReceiver {
   readonly window: ReceiveWindow;
   readonly #options: ReceiverOptions;
   readonly #sealed = new MessageAssembler();
-  #qp: QueuePair | null = null;
-  #mr: MemoryRegion | null = null;
+  readonly #receives: Receives;
+  #link = 0;
+  #isGrowing = false;
+  #mostSlots: number;
   #opener: Opener | null = null;
   #nextSequence: number;
   #hasQuit = false;
@@ -68,8 +73,11 @@ export class MessageReceiver {
   constructor(options: ReceiverOptions) {
     this.#options = options;
     this.#nextSequence = options.firstSequence ?? 0;
-    const limit = serialAdd(this.#nextSequence, options.slots);
-    this.window = { limit, told: limit };
+    const { slots } = options;
+    const limit = serialAdd(this.#nextSequence, slots);
+    this.window = { slots, limit, told: limit, known: limit };
+    this.#mostSlots = options.mostSlots ?? slots;
+    this.#receives = new Receives(options.slotBytes, (mr) => options.release?.(mr));
   }
 
   /** Number of the fragment that comes next, which is how many came, modulo 2^32. The peer must be told. */
@@ -82,37 +90,40 @@ export class MessageReceiver {
    * `slots + LIMIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
    */
   attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null): void {
-    this.#qp = qp;
-    this.#mr = mr;
+    this.#link++;
     this.#opener = opener;
-    const { slots } = this.#options;
-    this.window.limit = serialAdd(this.#nextSequence, slots);
+    const { window } = this;
+    const { slots, mostSlots = slots } = this.#options;
+    window.slots = slots;
+    window.limit = serialAdd(this.#nextSequence, slots);
     // The peer knows how many receives there are, and from where on they count.
-    this.window.told = this.window.limit;
-    for (let slot = 0; slot < slots + LIMIT_RECEIVES; slot++) this.#repost(slot);
+    window.told = window.limit;
+    window.known = window.limit;
+    this.#mostSlots = mostSlots;
+    this.#receives.attach(qp, mr);
   }
 
   /** The link is over, and everything that it had received was handed in. */
   detach(): void {
-    this.#qp = null;
+    this.#link++;
+    this.#receives.detach();
   }
 
   /**
-   * The receive `slot` holds a fragment of `length` bytes. Returns whether it was a limit and nothing else.
+   * The receive `wrId` holds a fragment of `length` bytes. Returns whether it was a limit and nothing else.
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when the peer broke the rules, ERR_RDMA_INTEGRITY when a third party did.
    */
-  onFragment(slot: number, length: number): boolean {
-    const bytes = this.#mr?.bytes;
+  onFragment(wrId: number, length: number): boolean {
+    const bytes = this.#receives.bytesOf(wrId, length);
     if (bytes === undefined) return true;
-    const at = slot * this.#options.slotBytes;
-    const payload = this.#open(bytes.subarray(at, at + length));
-    const header = readHeader(bytes, at, payload.length);
+    const payload = this.#open(bytes);
+    const header = readHeader(bytes, 0, payload.length);
     if (header.sequence !== this.#nextSequence)
       throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
     const isLimit = header.kind === MessageKind.LIMIT;
     if (!isLimit) this.#takeIn(header, payload);
-    this.#repost(slot);
+    this.#receives.giveBack(wrId);
     this.#options.onPeerLimit(header.limit);
     this.#options.onReceiveGiven();
     return isLimit;
@@ -153,6 +164,53 @@ export class MessageReceiver {
     this.#dispatch(header, payload);
     this.#nextSequence = serialAdd(this.#nextSequence, 1);
     window.limit = serialAdd(window.limit, 1);
+    if (header.kind === MessageKind.YIELD) this.#narrow(header.value);
+    // The peer may have used up all that it knew of.
+    else if (window.slots < this.#mostSlots && mayAdvance(window.known, this.#nextSequence)) this.#grow();
+  }
+
+  /** Twice the receives, or as many as there may be. */
+  #grow(): void {
+    if (this.#isGrowing) return;
+    const { window } = this;
+    const { allocate, release, slotBytes } = this.#options;
+    const wanted = Math.min(window.slots, this.#mostSlots - window.slots);
+    const there = this.#receives.reuse(wanted);
+    this.#widen(there);
+    if (there === wanted || allocate === undefined) return;
+    const link = this.#link;
+    this.#isGrowing = true;
+    const grown = (mr: MemoryRegion): void => {
+      this.#isGrowing = false;
+      if (link !== this.#link) {
+        release?.(mr);
+        return;
+      }
+      this.#receives.add(mr);
+      this.#widen(wanted - there);
+      this.#options.onReceiveGiven();
+    };
+    allocate((wanted - there) * slotBytes).then(grown, () => {
+      this.#isGrowing = false;
+      // For this link: it goes on with those that there are.
+      if (link === this.#link) this.#mostSlots = this.window.slots;
+    });
+  }
+
+  /** The peer sends no fragments with the next `numbers`: receives that it does not know of, or that it has given up, go. */
+  #narrow(numbers: number): void {
+    const { window } = this;
+    this.#nextSequence = serialAdd(this.#nextSequence, numbers);
+    const slots = Math.max(this.#options.slots, serialDistance(this.#nextSequence, window.told));
+    this.#receives.retire(window.slots - slots);
+    window.slots = slots;
+    window.limit = serialAdd(this.#nextSequence, slots);
+  }
+
+  #widen(slots: number): void {
+    const { window } = this;
+    window.slots += slots;
+    window.limit = serialAdd(window.limit, slots);
   }
 
   #dispatch(header: MessageHeader, payload: Uint8Array): void {
@@ -184,6 +242,10 @@ export class MessageReceiver {
       case MessageKind.OPEN_LIMIT:
         streams.onOpenLimit(header);
         break;
+      case MessageKind.YIELD:
+        if (header.value >= serialDistance(this.#nextSequence, this.window.told))
+          throw violation(MessageFault.BEYOND_LIMIT, 'it gave up more receives than it was told of');
+        break;
       case MessageKind.QUIT:
         this.#hasQuit = true;
         this.#options.onQuit();
@@ -196,12 +258,5 @@ export class MessageReceiver {
     const maxBytes = Math.max(SMALL_MESSAGE_BYTES, this.#options.maxMessageBytes);
     const data = this.#sealed.append(header, payload, maxBytes);
     if (data !== undefined) this.#options.onSealedMemory(header.kind, data);
-  }
-
-  #repost(slot: number): void {
-    const { slotBytes } = this.#options;
-    if (this.#qp === null || this.#mr === null || this.#qp.state === QpState.ERR) return;
-    const sges = [{ mr: this.#mr, offset: slot * slotBytes, length: slotBytes }];
-    this.#qp.postRecv({ wrId: slot, sges });
   }
 }

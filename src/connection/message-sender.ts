@@ -6,28 +6,27 @@
  * ended are cut anew on the next one, from the number on that the peer says comes next.
  */
 import type { RdmaError } from '../verbs/errors.js';
-import type { MemoryRegion } from '../verbs/memory-region.js';
 import { Deque } from './deque.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
 import { MessageQueue, type SendDone } from './message-queue.js';
 import { Cut, type FragmentSource, type Outbox } from './outbox.js';
-import type { ReceiveWindow } from './receive-window.js';
+import { LIMIT_RECEIVES, type ReceiveWindow } from './receive-window.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
-import { SendRing } from './send-ring.js';
+import type { SendMemory } from './send-memory.js';
 import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
 import type { StreamTable } from './stream-table.js';
 import type { WorkTracker } from './work-tracker.js';
 
+/** Messages that use up receives, sent together. */
+const USED_UP_AT_ONCE = 16;
+
 export interface SenderOptions {
-  /** The send buffer: the first `sendBytes` of it, which are `slotBytes` or more. */
-  readonly mr: MemoryRegion;
-  readonly sendBytes: number;
+  /** Where fragments wait for their acknowledgement. */
+  readonly memory: SendMemory;
   /** Fragments that may be under way. */
   readonly slots: number;
   /** The longest of them, with its header. */
   readonly slotBytes: number;
-  /** Receives that this side gives its peer. */
-  readonly ownSlots: number;
   /** The fragments that this side takes, to be told in every header. */
   readonly window: ReceiveWindow;
   readonly outbox: Outbox;
@@ -69,16 +68,17 @@ export class MessageSender {
   /** Fragments that the peer may not have, in their order. */
   readonly #unacknowledged = new Deque<Cut>();
   readonly #spareCuts: Cut[] = [];
-  readonly #ring: SendRing;
   readonly #quit = new QuitSource();
   readonly #limitCut = new Cut();
   #link: SenderLink | null = null;
   #terms: PeerMessageTerms | null = null;
-  /** Bytes of the longest fragment, without and with its header and tag. */
-  #fragmentBytes = 0;
+  /** Bytes of the longest fragment, and of a header and a tag. */
   #longestBytes = 0;
+  #overheadBytes = 0;
   #nextSequence: number;
   #peerLimit = 0;
+  /** LIMIT messages that use up receives of the peer which this side has given up. */
+  #toUseUp = 0;
   /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
@@ -88,8 +88,12 @@ export class MessageSender {
     this.#nextSequence = options.firstSequence ?? 0;
     const start = options.messageStart ?? 0;
     this.#messages = new MessageQueue(start, start);
-    this.#ring = new SendRing(options.sendBytes);
     options.outbox.onReady = () => this.pump();
+  }
+
+  /** Number of the fragment that leaves next, which is how many left, modulo 2^32. */
+  get sent(): number {
+    return this.#nextSequence;
   }
 
   /** Messages that are not done. */
@@ -111,9 +115,10 @@ export class MessageSender {
       throw violation(MessageFault.TERMS, sentence);
     }
     if (this.#terms === null) this.#takeTerms(link.terms);
-    this.#ring.clear();
-    this.#fragmentBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes) - overheadBytes;
-    this.#longestBytes = this.#fragmentBytes + overheadBytes;
+    this.#options.memory.clear();
+    this.#toUseUp = 0;
+    this.#longestBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes);
+    this.#overheadBytes = overheadBytes;
     this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
     if (this.#earlyLimit !== undefined) this.#advanceTo(this.#earlyLimit);
     this.#earlyLimit = undefined;
@@ -186,9 +191,8 @@ export class MessageSender {
 
   /** Tells the peer of free receives when nothing else would, before it runs out of them. */
   advertise(): void {
-    const { ownSlots, window } = this.#options;
-    const link = this.#link;
-    if (link === null || serialDistance(window.told, window.limit) * 2 < ownSlots) return;
+    const { window } = this.#options;
+    if (this.#link === null || serialDistance(window.told, window.limit) * 2 < window.slots) return;
     this.tellLimit();
   }
 
@@ -196,7 +200,7 @@ export class MessageSender {
   tellLimit(): boolean {
     const link = this.#link;
     if (link === null) return false;
-    const place = this.#placeForNext();
+    const place = this.#placeFor(this.#overheadBytes);
     if (place < 0) return false;
     const cut = this.#limitCut;
     cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
@@ -207,22 +211,55 @@ export class MessageSender {
 
   /** Sends what can be sent now. */
   pump(): void {
-    const { outbox, mr } = this.#options;
+    const { outbox, memory } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
       if (serialDistance(this.#nextSequence, this.#peerLimit) === 0) return;
-      const place = this.#placeForNext();
+      const wanted = outbox.nextBytes;
+      if (wanted < 0 && !this.#mayQuit) return;
+      const longestBytes = Math.min(this.#longestBytes, memory.longestBytes);
+      const bytes = Math.min(longestBytes, Math.max(0, wanted) + this.#overheadBytes);
+      const place = this.#placeFor(bytes);
       if (place < 0) return;
       const cut = this.#spareCuts.pop() ?? new Cut();
-      cut.aim(mr.bytes, place + HEADER_BYTES);
-      if (!outbox.cut(cut, this.#fragmentBytes) && !this.#cutQuit(cut)) {
-        this.#spareCuts.push(cut);
-        return;
-      }
+      cut.aim(memory.current.mr.bytes, place + HEADER_BYTES);
+      if (wanted < 0) this.#cutQuit(cut);
+      else outbox.cut(cut, bytes - this.#overheadBytes);
       cut.sequence = this.#nextSequence;
       this.#nextSequence = serialAdd(this.#nextSequence, 1);
       this.#unacknowledged.push(cut);
       this.#post(link, place, cut, true);
     }
+  }
+
+  /**
+   * Nothing was sent for a while: gives up what the peer has beyond its first receives, and memory beyond the first. Returns whether
+   * there is more of that to be done later.
+   */
+  rest(): boolean {
+    const { memory, outbox } = this.#options;
+    memory.shrink();
+    this.#spareCuts.length = 0;
+    const link = this.#link;
+    const isBusy = this.#unacknowledged.length > 0 || outbox.nextBytes >= 0;
+    if (link === null || isBusy) return memory.hasGrown;
+    const spare = serialDistance(this.#nextSequence, this.#peerLimit) - link.peerSlots;
+    if (spare > 0) this.#yield(link, spare - 1);
+    for (let count = 0; count < USED_UP_AT_ONCE && this.#toUseUp > 0 && this.tellLimit(); count++)
+      this.#toUseUp--;
+    return this.#toUseUp > 0;
+  }
+
+  #yield(link: SenderLink, numbers: number): void {
+    const place = this.#placeFor(this.#overheadBytes);
+    if (place < 0) return;
+    const cut = new Cut();
+    cut.describe(MessageKind.YIELD, 0, 0, 0, numbers);
+    cut.sequence = this.#nextSequence;
+    this.#nextSequence = serialAdd(this.#nextSequence, 1 + numbers);
+    this.#unacknowledged.push(cut);
+    this.#post(link, place, cut, true);
+    // All that it has posted, until those that it keeps are the only ones. Fewer than half may be there of which it has not told yet.
+    this.#toUseUp = 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;
   }
 
   /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */
@@ -257,14 +294,16 @@ export class MessageSender {
   /** The fragments before `peerReceived` have arrived; the rest is cut anew. */
   #settle(peerReceived: number): void {
     const { outbox } = this.#options;
-    const oldest = serialAdd(this.#nextSequence, -this.#unacknowledged.length);
+    const oldest = this.#unacknowledged.at(0)?.sequence ?? this.#nextSequence;
     const received = serialDistance(oldest, peerReceived);
-    if (received > this.#unacknowledged.length) {
+    if (received > serialDistance(oldest, this.#nextSequence)) {
       const sentence = 'it claims to have received fragments that were never sent';
       throw violation(MessageFault.NEVER_SENT, sentence);
     }
     const unacknowledged = this.#unacknowledged.takeAll();
-    const arrived = unacknowledged.splice(0, received);
+    const isAhead = ({ sequence }: Cut): boolean => serialDistance(oldest, sequence) >= received;
+    const first = unacknowledged.findIndex(isAhead);
+    const arrived = unacknowledged.splice(0, first < 0 ? unacknowledged.length : first);
     for (const cut of unacknowledged.reverse()) {
       const { source } = cut;
       source?.rewind(cut);
@@ -283,25 +322,30 @@ export class MessageSender {
   }
 
   /** QUIT leaves when nothing else waits, also nothing that the peer does not take yet. */
-  #cutQuit(cut: Cut): boolean {
+  get #mayQuit(): boolean {
     const isLast = this.#messages.waiting === 0 && this.#sealed.waiting === 0;
-    if (!this.#quit.isReady || !isLast || this.#options.streams.hasUnsent) return false;
-    this.#quit.take(cut);
-    cut.source = this.#quit;
-    return true;
+    return isLast && this.#quit.isReady && !this.#options.streams.hasUnsent;
   }
 
-  /** Where the next fragment goes, of whatever length it will be; -1: nowhere now. */
-  #placeForNext(): number {
-    if (this.#ring.fragments === this.#options.slots) return -1;
-    return this.#ring.placeFor(this.#longestBytes);
+  #cutQuit(cut: Cut): void {
+    this.#quit.take(cut);
+    cut.source = this.#quit;
+  }
+
+  /** Where a fragment of `bytes` goes; -1: nowhere now. */
+  #placeFor(bytes: number): number {
+    const { memory, slots } = this.#options;
+    return memory.fragments === slots ? -1 : memory.placeFor(bytes);
   }
 
   /** Posts what was cut to `place`. */
   #post(link: SenderLink, place: number, cut: Cut, isNumbered: boolean): void {
-    const { mr, window } = this.#options;
-    window.told = window.limit;
-    cut.limit = window.limit;
+    const { memory, window } = this.#options;
+    const buffer = memory.current;
+    const { mr } = buffer;
+    const { limit } = window;
+    window.told = limit;
+    cut.limit = limit;
     writeHeader(mr.bytes, place, cut);
     const body = place + HEADER_BYTES;
     const bytes = HEADER_BYTES + cut.length + (link.sealer === null ? 0 : TAG_BYTES);
@@ -309,11 +353,12 @@ export class MessageSender {
       const plain = mr.bytes.subarray(body, body + cut.length);
       link.sealer.seal(mr.bytes.subarray(place, body), plain, mr.bytes.subarray(body, place + bytes));
     }
-    this.#ring.take(place, bytes);
+    memory.take(place, bytes);
     link.tracker.send(mr, place, bytes, (error) => {
       // What a link that is over did not answer, the next one tells.
       if (error !== undefined || link !== this.#link) return;
-      this.#ring.giveBack();
+      memory.giveBack(buffer);
+      window.known = limit;
       if (isNumbered) {
         this.#unacknowledged.shift();
         this.#arrived(cut);
@@ -336,6 +381,7 @@ export class MessageSender {
 
 class QuitSource implements FragmentSource {
   isQueued = false;
+  readonly nextBytes = 0;
   readonly wanted: SendDone[] = [];
   #hasLeft = false;
 

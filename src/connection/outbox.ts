@@ -63,6 +63,8 @@ export interface FragmentSource {
   isQueued: boolean;
   /** Whether a fragment may leave now. */
   readonly isReady: boolean;
+  /** Bytes that the next fragment would have, if fragments were of any length. */
+  readonly nextBytes: number;
   /** Cuts the next fragment, of `maxBytes` at most, and puts its payload where `cut` is aimed. */
   take(cut: Cut, maxBytes: number): void;
   /** The peer has it. */
@@ -84,6 +86,10 @@ class Controls implements FragmentSource {
 
   get isReady(): boolean {
     return this.#due.length > 0;
+  }
+
+  get nextBytes(): number {
+    return 0;
   }
 
   push(control: Control): void {
@@ -134,13 +140,21 @@ export class Outbox {
     this.#enter(source);
   }
 
+  /** Bytes that the next fragment would have, if fragments were of any length; -1: nothing may leave now. */
+  get nextBytes(): number {
+    return this.#next()?.nextBytes ?? -1;
+  }
+
   /** Cuts the next fragment; returns whether there was one. */
   cut(cut: Cut, maxBytes: number): boolean {
     const source = this.#next();
     if (source === undefined) return false;
     source.take(cut, maxBytes);
     cut.source = source;
-    if (source !== this.#controls) this.#enter(source);
+    if (source === this.#controls) return true;
+    this.#ring.shift();
+    source.isQueued = false;
+    this.#enter(source);
     return true;
   }
 
@@ -152,9 +166,10 @@ export class Outbox {
 
   #next(): FragmentSource | undefined {
     if (this.#controls.isReady) return this.#controls;
-    for (let source = this.#ring.shift(); source !== undefined; source = this.#ring.shift()) {
-      source.isQueued = false;
+    for (let source = this.#ring.at(0); source !== undefined; source = this.#ring.at(0)) {
       if (source.isReady) return source;
+      source.isQueued = false;
+      this.#ring.shift();
     }
     return undefined;
   }

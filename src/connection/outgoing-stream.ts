@@ -71,6 +71,10 @@ export class OutgoingStream implements FragmentSource {
     return this.#waitingBytes === 0 || this.#room() > 0;
   }
 
+  get nextBytes(): number {
+    return Math.min(this.#waitingBytes, this.#room());
+  }
+
   write(data: Uint8Array, done: SendDone): void {
     this.#pieces.push({ data, done });
     this.#waitingBytes += data.length;

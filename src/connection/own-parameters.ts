@@ -4,7 +4,7 @@ import { MAX_WINDOW_BYTES } from '../session/terms.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { ownGid } from '../verbs/gid-choice.js';
 import type { DataPathLimits } from './options.js';
-import type { ConnectionResources } from './resources.js';
+import { type ConnectionResources, firstReceives } from './resources.js';
 import { RD_ATOMIC_DEPTH } from './transitions.js';
 
 export interface OwnEnd {
@@ -37,7 +37,7 @@ export async function ownParameters(end: OwnEnd, reachedAt: string): Promise<Ses
     rdAtomic: RD_ATOMIC_DEPTH,
   };
   const terms = {
-    receive: { slots: limits.receiveSlots, slotBytes: limits.slotBytes },
+    receive: { slots: firstReceives(limits), slotBytes: limits.slotBytes },
     messages: { maxBytes: limits.maxMessageBytes, windowBytes: messageWindow(limits) },
     streams: { open: openStreams, windowBytes: limits.streams.windowBytes },
     buffer: bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },

@@ -17,15 +17,17 @@ import type { QueuePair } from '../verbs/queue-pair.js';
 import { BufferPool } from './buffer-pool.js';
 import { Cleanup } from './cleanup.js';
 import { HEADER_BYTES } from './message-header.js';
-import { LIMIT_RECEIVES } from './message-receiver.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
+import { LIMIT_RECEIVES } from './receive-window.js';
 import { TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
 import { remoteAccess } from './transitions.js';
 
-/** Fragments under way, and how many of the longest there is room for. */
+/** Fragments under way, and how many of the longest there is room for at most. */
 const SEND_SLOTS = 32;
 const LONGEST_FRAGMENTS = 16;
+/** Receives for fragments before the peer has used up all of them. */
+const FIRST_RECEIVES = 2;
 const MAX_SEND_WR = 128;
 /** Header and tag. */
 const SMALL_PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
@@ -48,6 +50,8 @@ export class ConnectionResources {
   #sendMr: MemoryRegion | undefined;
   #recvMr: MemoryRegion | undefined;
   #bufferMr: MemoryRegion | undefined;
+  /** What was needed beyond the first send and receive buffer. */
+  readonly #moreMrs = new Set<MemoryRegion>();
   /** Regions of running one-sided operations and of the program. */
   readonly #extraMrs = new Set<MemoryRegion>();
   readonly #registering = new Set<Promise<MemoryRegion>>();
@@ -101,15 +105,21 @@ export class ConnectionResources {
     return present(this.#sendMr);
   }
 
-  /** Bytes of the send buffer that are for fragments. */
-  get sendBytes(): number {
+  /** Bytes of all send memory at most. */
+  get mostSendBytes(): number {
     return LONGEST_FRAGMENTS * this.limits.slotBytes;
   }
 
-  /** Where in the send buffer there is room for the messages that prove a link, behind the fragments. */
+  /** Bytes of all buffers for messages. */
+  get bufferBytes(): number {
+    let bytes = (this.#sendMr?.length ?? 0) + (this.#recvMr?.length ?? 0);
+    for (const { length } of this.#moreMrs) bytes += length;
+    return bytes;
+  }
+
+  /** Where in the send buffer the messages that prove a link are. No fragment is under way when they are sent. */
   get proofAt(): { readonly small: number; readonly full: number } {
-    const small = this.sendBytes;
-    return { small, full: small + SMALL_PROOF_BYTES };
+    return { small: 0, full: SMALL_PROOF_BYTES };
   }
 
   get recvMr(): MemoryRegion {
@@ -162,6 +172,28 @@ export class ConnectionResources {
     return mr;
   }
 
+  /**
+   * Memory for messages beyond the first, until `freeBuffer`.
+   *
+   * @throws RdmaError of the verbs; ERR_RDMA_CLOSED when everything is being freed.
+   */
+  async takeBuffer(bytes: number, access: number): Promise<MemoryRegion> {
+    const mr = await this.register(buffers.take(bytes), access);
+    this.#extraMrs.delete(mr);
+    this.#moreMrs.add(mr);
+    return mr;
+  }
+
+  /** The device uses none of it any more. */
+  freeBuffer(mr: MemoryRegion): void {
+    if (!this.#moreMrs.delete(mr)) return;
+    mr.close().then(
+      () => buffers.giveBack(mr.bytes),
+      // It goes with everything else, and whoever ends the connection is told why it cannot.
+      () => this.#moreMrs.add(mr),
+    );
+  }
+
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
   async renewQp(): Promise<void> {
     const { sendCq, recvCq } = this;
@@ -183,14 +215,15 @@ export class ConnectionResources {
   async #create(device: Device): Promise<void> {
     const { receiveSlots, slotBytes, bufferBytes } = this.limits;
     const receives = receiveSlots + LIMIT_RECEIVES;
+    const firstBytes = (firstReceives(this.limits) + LIMIT_RECEIVES) * slotBytes;
     this.#channel = await device.createCompletionChannel();
     const channel = this.#channel;
     this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
     this.#recvCq = await device.createCq({ capacity: receives, channel });
     this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
     const { LOCAL_WRITE } = AccessFlags;
-    this.#sendMr = await registerPatiently(this.pd, buffers.take(this.proofAt.full + FULL_PROOF_BYTES), 0);
-    this.#recvMr = await registerPatiently(this.pd, buffers.take(receives * slotBytes), LOCAL_WRITE);
+    this.#sendMr = await registerPatiently(this.pd, buffers.take(SMALL_PROOF_BYTES + FULL_PROOF_BYTES), 0);
+    this.#recvMr = await registerPatiently(this.pd, buffers.take(firstBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
       this.#bufferMr = await registerPatiently(this.pd, lentMemory(this.limits), access);
@@ -217,7 +250,7 @@ export class ConnectionResources {
       await cleanup.step(() => qp.modify({ state: QpState.ERR }));
     // What is being registered can only be freed when it exists.
     await Promise.allSettled(this.#registering);
-    const own = [this.#sendMr, this.#recvMr];
+    const own = [this.#sendMr, this.#recvMr, ...this.#moreMrs];
     const isFree = await this.#deregisterAll(cleanup);
     // What the device may still use is for nobody else.
     if ((await cleanup.step(() => qp?.close())) && isFree) {
@@ -233,8 +266,9 @@ export class ConnectionResources {
 
   /** Returns whether the device uses none of it any more. */
   async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
-    const all = [...this.#extraMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
+    const all = [...this.#extraMrs, ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
     this.#extraMrs.clear();
+    this.#moreMrs.clear();
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;
@@ -247,6 +281,10 @@ export class ConnectionResources {
 
 const lentMemory = ({ bufferBytes, sharesBuffer = false }: DataPathLimits): Uint8Array =>
   new Uint8Array(sharesBuffer ? new SharedArrayBuffer(bufferBytes) : new ArrayBuffer(bufferBytes));
+
+/** Receives that a peer may fill before it is told of more. */
+export const firstReceives = ({ receiveSlots }: DataPathLimits): number =>
+  Math.min(FIRST_RECEIVES, receiveSlots);
 
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one');

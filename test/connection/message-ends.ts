@@ -1,12 +1,15 @@
 /** Two whole ends of the message protocol that a test joins, fragment by fragment. Counters begin just below their wrap. */
 import assert from 'node:assert/strict';
 import { type Message, MessageInbox } from '../../src/connection/message-inbox.js';
-import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
+import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Outbox } from '../../src/connection/outbox.js';
+import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
+import { SendMemory } from '../../src/connection/send-memory.js';
 import { type StreamEvents, type StreamId, StreamTable } from '../../src/connection/stream-table.js';
 import { WorkTracker } from '../../src/connection/work-tracker.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
 import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
 
@@ -35,14 +38,22 @@ export class End {
   onEnd: StreamEvents['onEnd'] = () => {};
   done = 0;
   quits = 0;
-  qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
-  tracker = new WorkTracker(this.qp);
+  qp: WatchedQp;
+  tracker: WorkTracker;
   readonly receiveMr = new WatchedMemory((SLOTS + LIMIT_RECEIVES) * SLOT_BYTES);
   readonly sendMr = new WatchedMemory(SLOTS * SLOT_BYTES);
+  /** What was needed beyond the first receives and the first send memory. */
+  readonly more = new Set<MemoryRegion>();
+  readonly moreReceives = new Set<MemoryRegion>();
+  readonly #mostSlots: number;
   /** What was sent and has not arrived. */
   readonly wire: { readonly bytes: Uint8Array; readonly wrId: number }[] = [];
 
-  constructor() {
+  /** `mostSlots`: receives that there may be for fragments. */
+  constructor(mostSlots: number) {
+    this.#mostSlots = mostSlots;
+    this.qp = this.#newQp();
+    this.tracker = new WorkTracker(this.qp);
     const outbox = new Outbox();
     this.streams = new StreamTable({
       outbox,
@@ -65,6 +76,16 @@ export class End {
     });
     this.receiver = new MessageReceiver({
       slots: SLOTS,
+      mostSlots,
+      allocate: async (bytes) => {
+        const mr = await this.#allocate(bytes);
+        this.moreReceives.add(mr);
+        return mr;
+      },
+      release: (mr) => {
+        this.moreReceives.delete(mr);
+        this.#release(mr);
+      },
       slotBytes: SLOT_BYTES,
       maxMessageBytes: TERMS.maxMessageBytes,
       inbox: this.inbox,
@@ -77,11 +98,16 @@ export class End {
       firstSequence: START,
     });
     this.sender = new MessageSender({
-      mr: this.sendMr,
-      sendBytes: SLOTS * SLOT_BYTES,
-      slots: SLOTS,
+      memory: new SendMemory({
+        mr: this.sendMr,
+        firstBytes: SLOTS * SLOT_BYTES,
+        mostBytes: mostSlots * SLOT_BYTES,
+        allocate: (bytes) => this.#allocate(bytes),
+        release: (mr) => this.#release(mr),
+        onGrown: () => this.sender.pump(),
+      }),
+      slots: mostSlots,
       slotBytes: SLOT_BYTES,
-      ownSlots: SLOTS,
       window: this.receiver.window,
       outbox,
       streams: this.streams,
@@ -91,10 +117,11 @@ export class End {
   }
 
   listen(): void {
-    this.qp = new WatchedQp(SLOTS + LIMIT_RECEIVES, SLOT_BYTES);
+    this.qp = this.#newQp();
     this.tracker = new WorkTracker(this.qp);
-    this.qp.onSend = ({ wrId }, { offset = 0, length = 0 }) => {
-      this.wire.push({ bytes: this.sendMr.bytes.slice(offset, offset + length), wrId });
+    this.qp.onSend = ({ wrId }, { mr, offset = 0, length = 0 }) => {
+      assert.ok(mr === this.sendMr || this.more.has(mr), 'nothing is sent from memory that is gone');
+      this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId });
     };
     this.receiver.attach(this.qp, this.receiveMr, null);
   }
@@ -137,6 +164,22 @@ export class End {
       this.read.set(-id, [...(this.read.get(-id) ?? []), ...bytes]);
   }
 
+  #newQp(): WatchedQp {
+    return new WatchedQp(this.#mostSlots + LIMIT_RECEIVES, SLOT_BYTES);
+  }
+
+  async #allocate(bytes: number): Promise<MemoryRegion> {
+    const mr = new WatchedMemory(bytes);
+    this.more.add(mr);
+    return mr;
+  }
+
+  #release(mr: MemoryRegion): void {
+    assert.ok(this.more.delete(mr), 'memory is given back once');
+    // Whoever uses it all the same is seen.
+    mr.bytes.fill(0xdd);
+  }
+
   take(): void {
     if (this.inbox.unread === 0) return;
     this.inbox.wait({
@@ -149,12 +192,13 @@ export class End {
 }
 
 export class Pair {
-  readonly ends = [new End(), new End()] as const;
+  readonly ends: readonly [End, End];
   /** Completions that have not come. */
   readonly #acknowledgements: [End, number][] = [];
 
   /** `isUp`: otherwise no end has begun. */
-  constructor(isUp = true) {
+  constructor(isUp = true, mostSlots: number = SLOTS) {
+    this.ends = [new End(mostSlots), new End(mostSlots)];
     if (isUp) this.connect();
   }
 
@@ -171,10 +215,10 @@ export class Pair {
     const receiver = this.ends[1 - from] as End;
     const fragment = sender.wire.shift();
     if (fragment === undefined) return false;
-    const slot = receiver.qp.receives.shift();
-    assert.ok(slot !== undefined, 'no fragment meets a peer without receives');
-    receiver.receiveMr.bytes.set(fragment.bytes, slot * SLOT_BYTES);
-    receiver.receiver.onFragment(slot, fragment.bytes.length);
+    const receive = receiver.qp.takeReceive();
+    assert.ok(receive !== undefined, 'no fragment meets a peer without receives');
+    receive.memory.set(fragment.bytes);
+    receiver.receiver.onFragment(receive.wrId, fragment.bytes.length);
     this.#acknowledgements.push([sender, fragment.wrId]);
     return true;
   }

@@ -8,7 +8,7 @@ import {
   type MessageViolation,
   writeHeader,
 } from '../../src/connection/message-header.js';
-import { LIMIT_RECEIVES } from '../../src/connection/message-receiver.js';
+import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
 

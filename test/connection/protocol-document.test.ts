@@ -14,9 +14,10 @@ import {
   writeHeader,
 } from '../../src/connection/message-header.js';
 import { MessageInbox } from '../../src/connection/message-inbox.js';
-import { LIMIT_RECEIVES, MessageReceiver } from '../../src/connection/message-receiver.js';
+import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Outbox } from '../../src/connection/outbox.js';
+import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { SealedMemory } from '../../src/connection/sealed-memory.js';
 import { Opener, Sealer } from '../../src/connection/sealing.js';
@@ -30,7 +31,7 @@ import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
 import { REFUSAL_KINDS } from '../../src/verbs/refusal-kind.js';
 import { writeTo } from '../../testkit/transfers.js';
-import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
+import { sendMemoryOf, WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
 import { startServer, testCertificates } from '../session/support.js';
 import { packageRoot } from '../tooling/temporary-project.js';
 
@@ -282,11 +283,9 @@ function receiver(): (fragment: Uint8Array) => void {
     onSealedMemory: () => assert.fail('nothing is sealed'),
   });
   const sender = new MessageSender({
-    mr: new WatchedMemory(SLOTS * SLOT_BYTES),
-    sendBytes: SLOTS * SLOT_BYTES,
+    memory: sendMemoryOf(new WatchedMemory(SLOTS * SLOT_BYTES)),
     slots: SLOTS,
     slotBytes: SLOT_BYTES,
-    ownSlots: SLOTS,
     window: end.window,
     outbox,
     streams,

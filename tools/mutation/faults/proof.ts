@@ -112,8 +112,8 @@ export const PROOF_FAULTS = faultsOf(
       id: 'arrival-is-progress',
       wrong: 'Limits are progress, which say nothing but that the peer is there.',
       file: PATH,
-      find: 'if (isLimit) this.listener?.onSignOfLife();',
-      replace: 'if (false) this.listener?.onSignOfLife();',
+      find: 'if (isLimit) {',
+      replace: 'if (false) {',
     },
     {
       id: 'proof-names-old-number',

@@ -39,7 +39,7 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'arrived-sent-again',
       wrong: 'Fragments that the peer has are sent again after a recovery.',
       file: 'connection/message-sender',
-      find: 'const arrived = unacknowledged.splice(0, received);',
+      find: 'const arrived = unacknowledged.splice(0, first < 0 ? unacknowledged.length : first);',
       replace: 'const arrived = unacknowledged.splice(0, 0);',
     },
     {
@@ -67,8 +67,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'goodbye-overtakes',
       wrong: 'The goodbye leaves before the messages that wait.',
       file: 'connection/message-sender',
-      find: '!this.#quit.isReady || !isLast ||',
-      replace: '!this.#quit.isReady ||',
+      find: 'return isLast && this.#quit.isReady',
+      replace: 'return this.#quit.isReady',
     },
     {
       id: 'work-left-hanging',

@@ -53,9 +53,9 @@ export const SIMULATED_FAULTS = faultsOf(
       id: 'stream-holds-receives',
       wrong: 'A receive is kept while nobody reads its stream, and is missing to all others.',
       file: 'connection/message-receiver',
-      find: '    this.#repost(slot);\n    this.#options.onPeerLimit',
+      find: '    this.#receives.giveBack(wrId);\n',
       replace:
-        '    if (header.kind !== MessageKind.STREAM || this.#options.streams.unreadBytes(-header.stream) < 40) this.#repost(slot);\n    this.#options.onPeerLimit',
+        '    if (header.kind !== MessageKind.STREAM || this.#options.streams.unreadBytes(-header.stream) < 40) this.#receives.giveBack(wrId);\n',
     },
     {
       id: 'stream-beyond-limit',

@@ -6,6 +6,7 @@
 import type { DataPathCensus } from '../../../src/connection/data-path-census.js';
 import { insidesOf } from '../../../src/connection/insides.js';
 import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
+import { LIMIT_RECEIVES } from '../../../src/connection/receive-window.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import type { EndOptions, Scenario } from './scenario.js';
@@ -14,10 +15,13 @@ import type { Course, World } from './world.js';
 const SIDES = ['client', 'server'] as const;
 /** Send slots, one-sided operations at a time, and the messages that prove a link. */
 const MOST_REQUESTS = 32 + 64 + 2;
+/** Longest fragments in the send memory, and what it is at first. */
+const MOST_SEND_SLOTS = 16;
+const PROOF_BYTES = 4136;
 /** Messages about sealed memory beside those of the program: requests and answers under way. */
 const SEALED_MESSAGES = 8 + 16;
 /** Regions of a connection itself, with one that is being freed. */
-const OWN_REGIONS = 4;
+const OWN_REGIONS = 12;
 /** Timers of a lifeline, its channels (one that ends beside one that begins), and a registration that is tried again. */
 const TIMERS_OF_AN_END = 8;
 /** Of the engine and the driver of a device, and of a server that closes. */
@@ -60,6 +64,8 @@ function verifyConnection(program: EndProgram, options: EndOptions, { streams }:
     transfers: options.maxOperations,
     claims: options.maxOperations,
     grants: grants.length,
+    // Send memory that has become too small leaves behind the larger one.
+    bufferBytes: (receiveSlots + LIMIT_RECEIVES + 2 * MOST_SEND_SLOTS) * slotBytes + PROOF_BYTES,
   };
   for (const key of Object.keys(most) as (keyof DataPathCensus)[])
     if (census[key] > most[key]) throw beyond(name, key, census[key], most[key]);

@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import { HEADER_BYTES, MessageKind, readHeader } from '../../../../src/connection/message-header.js';
 import { type Message, MessageInbox } from '../../../../src/connection/message-inbox.js';
-import { LIMIT_RECEIVES, MessageReceiver } from '../../../../src/connection/message-receiver.js';
+import { MessageReceiver } from '../../../../src/connection/message-receiver.js';
 import { MessageSender } from '../../../../src/connection/message-sender.js';
 import { Outbox } from '../../../../src/connection/outbox.js';
+import { LIMIT_RECEIVES } from '../../../../src/connection/receive-window.js';
 import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { SendQueueCounter } from '../../../../src/connection/send-queue.js';
 import { StreamTable } from '../../../../src/connection/stream-table.js';
@@ -20,7 +21,7 @@ import type { Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
 import { ReceiverModel } from './receiver-model.js';
 import { type Outgoing, SentModel } from './sent-model.js';
-import { WatchedMemory, WatchedQp } from './watched-queues.js';
+import { sendMemoryOf, WatchedMemory, WatchedQp } from './watched-queues.js';
 
 export interface WorldPlan {
   readonly slots: number;
@@ -119,11 +120,9 @@ export class MessageWorld {
       onSealedMemory: () => this.#sealedMessages++,
     });
     this.sender = new MessageSender({
-      mr: this.#sendMr,
-      sendBytes: slots * slotBytes,
+      memory: sendMemoryOf(this.#sendMr),
       slots,
       slotBytes,
-      ownSlots: slots,
       window: this.receiver.window,
       outbox,
       streams: this.streams,

@@ -50,7 +50,8 @@ const SMALL_SEALED = 64;
 const [LIMIT, DATA, STREAM, RESET, STREAM_LIMIT, OPEN_LIMIT, QUIT, SEALED] = [
   0, 1, 2, 3, 4, 5, 6, 7,
 ] as const;
-const LAST_KIND = 10;
+const YIELD = 11;
+const isSealed = (kind: number): boolean => kind >= SEALED && kind < YIELD;
 const [FIN, YOURS] = [1, 2] as const;
 const distance = (from: number, to: number): number => (to - from) >>> 0;
 
@@ -94,7 +95,7 @@ export class ReceiverModel {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const payload = bytes.subarray(HEADER_BYTES);
     const kind = view.getUint8(1);
-    if (view.getUint8(0) !== 2 || kind > LAST_KIND || (kind >= SEALED && !this.#terms.encrypted))
+    if (view.getUint8(0) !== 2 || kind > YIELD || (isSealed(kind) && !this.#terms.encrypted))
       return 'refused';
     if (view.getUint8(3) !== 0 || view.getUint16(18) !== 0) return 'refused';
     if (!this.#isShaped(kind, view, payload.length)) return 'refused';
@@ -122,7 +123,7 @@ export class ReceiverModel {
     if (kind !== DATA && view.getUint16(16) !== 0) return false;
     if ((kind === LIMIT || kind === QUIT) && view.getUint32(20) !== 0) return false;
     // That of a LIMIT is padding.
-    return payloadBytes === 0 || kind === LIMIT || kind === DATA || kind === STREAM || kind >= SEALED;
+    return payloadBytes === 0 || kind === LIMIT || kind === DATA || kind === STREAM || isSealed(kind);
   }
 
   #apply(kind: number, view: DataView, payload: Uint8Array): Verdict {
@@ -137,7 +138,10 @@ export class ReceiverModel {
       if (value < this.peerOpenLimit || value >= HALF) return 'refused';
       this.peerOpenLimit = value;
     } else if (kind === QUIT) this.quits++;
-    else return this.#sealedMessage(view, payload);
+    else if (kind === YIELD) {
+      if (value >= distance(this.sequence, this.told)) return 'refused';
+      this.sequence = (this.sequence + value) >>> 0;
+    } else return this.#sealedMessage(view, payload);
     return 'taken';
   }
 

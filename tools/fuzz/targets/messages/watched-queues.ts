@@ -3,6 +3,7 @@
  * for their completion, and a copy of the memory that shows who wrote where and when.
  */
 
+import { SendMemory } from '../../../../src/connection/send-memory.js';
 import type { LKey, Qpn, RKey } from '../../../../src/verbs/brands.js';
 import type { CompletionQueue } from '../../../../src/verbs/completion-queue.js';
 import type { MemoryRegion } from '../../../../src/verbs/memory-region.js';
@@ -48,6 +49,17 @@ export class WatchedMemory implements MemoryRegion {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
+/** Memory to send from that is `mr` alone. */
+export const sendMemoryOf = (mr: WatchedMemory): SendMemory =>
+  new SendMemory({
+    mr,
+    firstBytes: mr.length,
+    mostBytes: mr.length,
+    allocate: () => Promise.reject(new Error('there is no more memory')),
+    release: () => {},
+    onGrown: () => {},
+  });
+
 export class WatchedQp implements QueuePair {
   readonly qpn = 0x123 as Qpn;
   readonly type = QpType.RC;
@@ -68,6 +80,7 @@ export class WatchedQp implements QueuePair {
   /** Requests that have not completed, oldest first. */
   readonly sends: SendWorkRequest[] = [];
   onSend: (request: SendWorkRequest, sge: Sge) => void = () => {};
+  readonly #memory = new Map<number, Uint8Array>();
   readonly #slots: number;
   readonly #slotBytes: number;
 
@@ -86,13 +99,20 @@ export class WatchedQp implements QueuePair {
 
   postRecv({ wrId, sges }: ReceiveWorkRequest): void {
     const sge = sges?.[0];
-    must(wrId >= 0 && wrId < this.#slots, 'a receive is for a slot');
+    must(wrId >= 0 && this.receives.length < this.#slots, 'there is a slot for each receive');
     must(!this.receives.includes(wrId), 'a slot is posted once');
-    must(
-      sge?.offset === wrId * this.#slotBytes && sge.length === this.#slotBytes,
-      'a receive is one slot long',
-    );
+    must(sge !== undefined, 'a receive has memory');
+    const { mr, offset = 0, length } = sge;
+    must(length === this.#slotBytes && offset % this.#slotBytes === 0, 'a receive is one slot long');
+    must(offset + length <= mr.bytes.length, 'a slot lies in its memory');
     this.receives.push(wrId);
+    this.#memory.set(wrId, mr.bytes.subarray(offset, offset + length));
+  }
+
+  /** Takes the oldest receive out, for a fragment: its number, and its memory. */
+  takeReceive(): { readonly wrId: number; readonly memory: Uint8Array } | undefined {
+    const wrId = this.receives.shift();
+    return wrId === undefined ? undefined : { wrId, memory: this.#memory.get(wrId) as Uint8Array };
   }
 
   postSend(request: SendWorkRequest): void {

@@ -1,0 +1,51 @@
+/**
+ * Finds out that a connection has been idle for a while, so that it can give back what it needs only when it is not. One that
+ * has been silent for long costs nothing.
+ */
+import type { Clock } from './clock.js';
+
+const IDLE_MILLIS = 5000;
+
+export interface IdleWatchOptions {
+  readonly clock: Clock;
+  /** A number that changes whenever something is sent or received. */
+  readonly progress: () => number;
+  /** It has been idle since it was looked at before. Returns whether it must be looked at again, even if it stays so. */
+  readonly onIdle: () => boolean;
+}
+
+export class IdleWatch {
+  readonly #options: IdleWatchOptions;
+  #stop: (() => void) | null = null;
+  #seen = 0;
+  #isOver = false;
+
+  constructor(options: IdleWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Something is going on. */
+  note(): void {
+    if (this.#stop === null && !this.#isOver) this.#begin();
+  }
+
+  /** There is nothing to be watched any more. Idempotent. */
+  end(): void {
+    this.#isOver = true;
+    this.#stop?.();
+    this.#stop = null;
+  }
+
+  #begin(): void {
+    const { clock, progress } = this.#options;
+    this.#seen = progress();
+    this.#stop = clock.setTimer(IDLE_MILLIS, () => this.#look());
+  }
+
+  #look(): void {
+    this.#stop = null;
+    const { progress, onIdle } = this.#options;
+    const isIdle = progress() === this.#seen;
+    if ((!isIdle || onIdle()) && !this.#isOver) this.#begin();
+  }
+}

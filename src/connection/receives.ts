@@ -1,0 +1,123 @@
+/**
+ * The receives of a connection: places of memory for one fragment each, and which of them the device has. A few are there for as
+ * long as the connection; more come in blocks when they are asked for, and a block goes when none of its places is needed. A
+ * receive that the device has cannot be taken from it, so one that is not needed goes when a fragment has used it up.
+ *
+ * Invariant: there are never more places than may be needed at most, whatever the peer does; memory goes when the device has none of it.
+ */
+import type { MemoryRegion } from '../verbs/memory-region.js';
+import { QpState } from '../verbs/qp-state.js';
+import type { QueuePair } from '../verbs/queue-pair.js';
+import type { Sge } from '../verbs/work-request.js';
+
+/** A receive is known to its queue pair by its block and its place there. */
+const PLACES_OF_A_BLOCK = 2 ** 17;
+
+interface Block {
+  readonly mr: MemoryRegion;
+  readonly places: number;
+  /** Receives of it that the device has. */
+  posted: number;
+  /** Places that the device does not have and that wait to be needed again. */
+  readonly free: number[];
+}
+
+export class Receives {
+  readonly #slotBytes: number;
+  readonly #release: (mr: MemoryRegion) => void;
+  /** The first one stays; others leave holes. */
+  readonly #blocks: (Block | null)[] = [];
+  /** Filled anew for every receive. */
+  readonly #sge: { -readonly [Key in keyof Sge]: Sge[Key] } = { mr: null as never, offset: 0, length: 0 };
+  readonly #request = { wrId: 0, sges: [this.#sge] };
+  #qp: QueuePair | null = null;
+  /** Receives that the device has and that are not needed. */
+  #surplus = 0;
+
+  /** `release`: memory of a block that is gone. */
+  constructor(slotBytes: number, release: (mr: MemoryRegion) => void) {
+    this.#slotBytes = slotBytes;
+    this.#release = release;
+  }
+
+  /** A link is coming up: posts all receives of `mr`; those of the link before are gone, and the device uses them no more. */
+  attach(qp: QueuePair, mr: MemoryRegion): void {
+    for (const block of this.#blocks.splice(0).slice(1)) if (block !== null) this.#release(block.mr);
+    this.#qp = qp;
+    this.#surplus = 0;
+    this.add(mr);
+  }
+
+  /** The link is over. */
+  detach(): void {
+    this.#qp = null;
+  }
+
+  /** Posts all receives that `mr` has room for. */
+  add(mr: MemoryRegion): void {
+    const places = Math.floor(mr.length / this.#slotBytes);
+    const block: Block = { mr, places, posted: 0, free: [] };
+    const hole = this.#blocks.indexOf(null);
+    const index = hole < 0 ? this.#blocks.length : hole;
+    this.#blocks[index] = block;
+    for (let place = 0; place < places; place++) this.#post(block, index * PLACES_OF_A_BLOCK + place);
+  }
+
+  /** The first `length` bytes of a receive that a fragment has used up; `undefined` before the first link. */
+  bytesOf(wrId: number, length: number): Uint8Array | undefined {
+    const at = (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
+    return this.#blockOf(wrId)?.mr.bytes.subarray(at, at + length);
+  }
+
+  /** A fragment has been taken out of a receive, which is posted again where it is needed. */
+  giveBack(wrId: number): void {
+    const block = this.#blockOf(wrId);
+    if (block === undefined) return;
+    block.posted--;
+    if (this.#surplus === 0 || wrId < PLACES_OF_A_BLOCK) {
+      this.#post(block, wrId);
+      return;
+    }
+    this.#surplus--;
+    block.free.push(wrId);
+    if (block.posted === 0) {
+      this.#blocks[Math.floor(wrId / PLACES_OF_A_BLOCK)] = null;
+      this.#release(block.mr);
+    }
+  }
+
+  /** Of the receives that the device has, `count` are not needed. */
+  retire(count: number): void {
+    this.#surplus += count;
+  }
+
+  /** Needs up to `count` receives more, as far as there are places for them; returns how many there were. */
+  reuse(count: number): number {
+    let found = Math.min(count, this.#surplus);
+    this.#surplus -= found;
+    for (const block of this.#blocks) {
+      while (block !== null && found < count && block.free.length > 0) {
+        this.#post(block, block.free.pop() as number);
+        found++;
+      }
+    }
+    return found;
+  }
+
+  #blockOf(wrId: number): Block | undefined {
+    return this.#blocks[Math.floor(wrId / PLACES_OF_A_BLOCK)] ?? undefined;
+  }
+
+  #post(block: Block, wrId: number): void {
+    block.posted++;
+    const qp = this.#qp;
+    if (qp === null || qp.state === QpState.ERR) return;
+    const request = this.#request;
+    const sge = this.#sge;
+    sge.mr = block.mr;
+    sge.offset = (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
+    sge.length = this.#slotBytes;
+    request.wrId = wrId;
+    qp.postRecv(request);
+  }
+}

@@ -1,0 +1,151 @@
+/** Memory for messages: little where nothing is sent, more where it is needed, and little again when that is over. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { Connection } from '../../src/connection/connection.js';
+import { insidesOf } from '../../src/connection/insides.js';
+import { Receives } from '../../src/connection/receives.js';
+import { openDevice } from '../../src/open-device.js';
+import { Random } from '../../testkit/random.js';
+import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
+import { WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
+import { Pair, SLOT_BYTES, SLOTS } from './message-ends.js';
+
+const MOST_SLOTS = 12;
+const KIB = 1024;
+
+const nextTurn = (): Promise<void> => new Promise(setImmediate);
+const dataPathOf = (connection: Connection) => insidesOf(connection).dataPath;
+const bufferBytesOf = (connection: Connection): number => dataPathOf(connection).census().bufferBytes;
+
+const sumOf = (mrs: Iterable<{ readonly length: number }>): number =>
+  [...mrs].reduce((sum, { length }) => sum + length, 0);
+
+test('200 silent connections hold less than 200 KiB of buffers each at the default options, in two regions', async () => {
+  const device = await openDevice(FREE_DEVICE);
+  const server = await startServer(async (connection) => void (await connection.closed), {
+    device,
+    bufferBytes: 0,
+    slots: 200,
+    admission: { maxPerAddress: 200, connectsPerSecond: 1e6, burst: 1e6, maxHandshakes: 200 },
+  });
+  const own = await openDevice(FREE_DEVICE);
+  const clients: Connection[] = [];
+  for (let i = 0; i < 200; i++) clients.push(await connectTo(server, { device: own, bufferBytes: 0 }));
+  while (server.connections.size < 200) await nextTurn();
+  const bytes = [...server.connections].map(bufferBytesOf);
+  assert.ok(Math.max(...bytes) <= 200 * KIB, `${Math.max(...bytes)} bytes`);
+  assert.equal(device.census().mrs, 2 * 200);
+  await Promise.all(clients.map((client) => client.close()));
+  await within(serverIsEmpty(server), 30_000);
+  assert.equal(device.census().mrs, 0);
+  await server.close();
+  await own.close();
+  await device.close();
+});
+
+test('memory grows with a long message, and goes when both ends have been idle', async () => {
+  const server = await startServer(async (connection) => {
+    for await (const { data } of connection) await connection.send(data);
+  });
+  const arrived = once(server, 'connection');
+  const client = await connectTo(server);
+  const [peer] = (await arrived) as [Connection];
+  const [clientBytes, serverBytes] = [client, peer].map(bufferBytesOf) as [number, number];
+  const data = Buffer.alloc(4 * KIB * KIB, 'abcdefg');
+  for (let round = 0; round < 2; round++) {
+    await client.send(data);
+    const answer = await within(client.receive(), 20_000);
+    assert.ok(data.equals(answer?.data ?? Buffer.alloc(0)));
+    assert.ok(bufferBytesOf(client) > 2 * clientBytes && bufferBytesOf(peer) > 2 * serverBytes);
+    // What the clock does after a while.
+    const rest = async (): Promise<void> => {
+      for (let turn = 0; turn < 10_000; turn++) {
+        if (bufferBytesOf(client) === clientBytes && bufferBytesOf(peer) === serverBytes) return;
+        dataPathOf(client).sender.rest();
+        dataPathOf(peer).sender.rest();
+        await nextTurn();
+      }
+      assert.fail(`${bufferBytesOf(client)} and ${bufferBytesOf(peer)} bytes are kept`);
+    };
+    await within(rest(), 60_000);
+  }
+  await client.close();
+  await server.close();
+});
+
+test('a receive that was not needed any more is used again before there is new memory, and its block goes with the last', () => {
+  const gone: unknown[] = [];
+  const receives = new Receives(SLOT_BYTES, (mr) => gone.push(mr));
+  const qp = new WatchedQp(2 + 6, SLOT_BYTES);
+  const use = (count: number): void => {
+    for (let i = 0; i < count; i++)
+      receives.giveBack(qp.takeReceive()?.wrId ?? assert.fail('none is posted'));
+  };
+  const block = new WatchedMemory(6 * SLOT_BYTES);
+  receives.attach(qp, new WatchedMemory(2 * SLOT_BYTES));
+  receives.add(block);
+  receives.retire(6);
+  use(2 + 3);
+  assert.equal(qp.receives.length, 2 + 3, 'three of the block are used up');
+  assert.equal(receives.reuse(7), 6);
+  assert.equal(qp.receives.length, 2 + 6);
+  receives.retire(6);
+  assert.deepEqual(gone, []);
+  use(2 + 6);
+  assert.deepEqual(gone, [block]);
+  assert.equal(qp.receives.length, 2);
+});
+
+for (let seed = 1; seed <= 60; seed++) {
+  test(`windows grow and shrink over links that fail, and lose nothing (seed ${seed})`, async () => {
+    const random = new Random(seed);
+    const pair = new Pair(true, MOST_SLOTS);
+    const sent: Uint8Array[][] = [[], []];
+    let most = 0;
+    for (let step = 0; step < 500; step++) {
+      const from = random.int(0, 1) as 0 | 1;
+      const end = pair.ends[from];
+      const what = random.int(0, 39);
+      if (what < 14) pair.deliver(from);
+      else if (what < 26) pair.acknowledge();
+      else if (what < 31) {
+        const data = Uint8Array.from({ length: random.int(0, 199) }, () => random.int(0, 255));
+        sent[from]?.push(data);
+        end.send(data);
+      } else if (what < 36) end.take();
+      else if (what < 38) end.sender.rest();
+      else if (what < 39) pair.settle(() => end.take());
+      else pair.lose();
+      await null;
+      const receiveBytes = sumOf(end.moreReceives);
+      assert.ok(receiveBytes <= (MOST_SLOTS - SLOTS) * SLOT_BYTES, `${receiveBytes} bytes of receives`);
+      // Send memory that has become too small leaves behind the larger one.
+      assert.ok(sumOf(end.more) - receiveBytes <= 2 * MOST_SLOTS * SLOT_BYTES);
+      most = Math.max(most, end.receiver.window.slots);
+    }
+    const settle = async (): Promise<void> => {
+      for (let turn = 0; turn < 4; turn++) {
+        pair.settle(() => {
+          for (const end of pair.ends) end.take();
+        });
+        await null;
+      }
+    };
+    await settle();
+    for (let turn = 0; turn < 10; turn++) {
+      for (const end of pair.ends) end.sender.rest();
+      await settle();
+    }
+    for (const [i, end] of pair.ends.entries()) {
+      assert.deepEqual(
+        end.messages.map(({ data }) => [...data]),
+        sent[1 - i]?.map((data) => [...data]),
+      );
+      assert.equal(end.receiver.window.slots, SLOTS);
+      assert.equal(end.more.size, 0, 'memory that is not needed is given back');
+    }
+    assert.ok(most > SLOTS);
+  });
+}
