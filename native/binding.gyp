@@ -24,6 +24,7 @@
         'ring.cc',
         'ring_hub.cc',
         'ring_waker.cc',
+        'unix_message.cc',
         'segment_route.cc',
         'system_calls.cc',
         'transmitter.cc',

@@ -28,6 +28,8 @@ struct Counters {
   uint64_t ring_wakes = 0;
   // Packets that a ring had no room for.
   uint64_t ring_overflows = 0;
+  // Times that a peer was asked for a ring.
+  uint64_t ring_asks = 0;
   // Rings that ended because the writer broke the rules, and peers that could not show who they are.
   uint64_t ring_faults = 0;
   uint64_t ring_refusals = 0;

@@ -37,6 +37,10 @@ struct Flow {
   bool may_segment;
   // The way through memory, if the peer is on this host; UDP is taken while it is not up.
   std::shared_ptr<OutboundRing> ring;
+  // Whether there may be such a way later: then it is asked for again, after longer and longer pauses.
+  bool may_have_ring = false;
+  uint64_t asks_at_millis = 0;
+  uint64_t ask_pause_millis = 0;
 };
 
 // The typed arrays of a batch. They belong to JavaScript, which keeps them.

@@ -161,6 +161,12 @@ size_t ReceiveRing::Split(size_t index, size_t record) {
   size_t offset = index * kSlotBytes;
   for (uint16_t place = 0; place < kMaxDatagramsPerSlot; place++) {
     const size_t length = std::min(left, segment_bytes);
+    if (hub_ != nullptr && hub_->TakeProof(source, bytes_ + offset, length)) {
+      left -= length;
+      offset += length;
+      if (left == 0) return record;
+      continue;
+    }
     const Verdict verdict = VerifyIcrc(pseudo, bytes_ + offset, length, place);
     if (verdict == Verdict::kSolved) counters_->solved_identifications++;
     int32_t* const fields = records_ + record * kRecordInts;

@@ -47,6 +47,8 @@ class ReceiveRing {
   // Takes what is there, without waiting; returns the number of datagrams. Asks for as many slots as there is use for:
   // the look behind the last datagram is not free.
   int32_t Receive(int fd);
+  // From now on datagrams that prove who sends are the hub's.
+  void UseRings(RingHub* hub) { hub_ = hub; }
   // As `Receive`, from the rings, which carry what their writers' addresses send. What the socket has from the time before
   // a ring was there comes first.
   int32_t ReceiveFrom(RingHub& hub, int fd);
@@ -78,6 +80,7 @@ class ReceiveRing {
   PseudoHeader pseudo_;
   std::vector<mmsghdr> headers_;
   std::vector<Slot> slots_;
+  RingHub* hub_ = nullptr;
   // The ring that has the first turn.
   size_t turn_ = 0;
   // Slots that the last call was about, and those that it filled, whose headers' lengths the kernel has changed.

@@ -1,8 +1,8 @@
 #include "ring_hub.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -17,34 +17,30 @@
 namespace queuepair {
 namespace {
 
-constexpr int kSoNetnsCookie = 71;
-// What a user ID becomes that this user namespace has no name for.
-constexpr uid_t kNobody = 65534;
 // Rings cost memory: who comes later has UDP.
 constexpr size_t kMaxRings = 16;
 constexpr size_t kMaxStrangers = 16;
+constexpr size_t kMaxProofs = 16;
 constexpr int kBacklog = 16;
 constexpr int kMaxEvents = 16;
 constexpr int kMaxAccepts = 8;
+// Rounds of events in which the hello is found that belongs to a proof: it was sent before.
+constexpr int kMaxRounds = 4;
 // Bytes that wake, of one peer at a time: who sends them without end keeps nobody from his turn.
 constexpr int kMaxWakes = 64;
+// Who has not answered by then will not: the proof was lost, or the peer is stopped.
+constexpr uint64_t kAnswerMillis = 1000;
+constexpr uint64_t kAskSpacingMillis = 10;
 
-// The first message of who sends, with its UDP socket and the ring. Both ends are of one host: its byte order.
-struct Hello {
-  char magic[12];
-  uint32_t ring_bytes;
-  Address source;
-  Address destination;
-};
-constexpr char kHelloMagic[12] = "qp-ring-1\r\n";
-
-// The answer, with the UDP socket of who receives.
-struct Welcome {
-  char magic[12];
-};
+constexpr char kHelloMagic[12] = "qp-ring-2\r\n";
+constexpr char kProofMagic[16] = "\xffqp-ring-proof\n";
 constexpr char kWelcomeMagic[12] = "qp-ring-ok\n";
 
-constexpr size_t kMaxPassed = 2;
+// The answer to hello and proof.
+struct Welcome {
+  char magic[12];
+  RandomWord answer;
+};
 
 bool IsSame(const Address& a, const Address& b) {
   return a.port == b.port && std::memcmp(a.words, b.words, sizeof(a.words)) == 0;
@@ -60,82 +56,22 @@ socklen_t NameOf(const Address& address, sockaddr_un* name) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<size_t>(length));
 }
 
-bool IsOurUser(int fd) {
-  ucred peer{};
-  socklen_t length = sizeof(peer);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return false;
-  return peer.uid == geteuid() && peer.uid != kNobody;
+bool Draw(RandomWord* word) { return getrandom(word->data(), word->size(), GRND_NONBLOCK) == static_cast<ssize_t>(word->size()); }
+
+bool IsLoopback(const Address& address) {
+  if (address.IsIpv4()) return address.words[3] >> 24 == 127;
+  return address.words[0] == 0 && address.words[1] == 0 && address.words[2] == 0 && address.words[3] == 1;
 }
 
-bool IntOption(int fd, int name, int* value) {
-  socklen_t length = sizeof(*value);
-  return getsockopt(fd, SOL_SOCKET, name, value, &length) == 0;
-}
-
-bool NamespaceOf(int fd, uint64_t* cookie) {
-  socklen_t length = sizeof(*cookie);
-  return getsockopt(fd, SOL_SOCKET, kSoNetnsCookie, cookie, &length) == 0;
-}
-
-bool SendWith(int fd, void* message, size_t length, const int* passed, size_t count) {
-  alignas(cmsghdr) uint8_t control[CMSG_SPACE(kMaxPassed * sizeof(int))] = {};
-  iovec piece{message, length};
-  msghdr header{};
-  header.msg_iov = &piece;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-  cmsghdr* const rights = CMSG_FIRSTHDR(&header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-  std::memcpy(CMSG_DATA(rights), passed, count * sizeof(int));
-  return sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(length);
-}
-
-// A message, or the end.
-bool HasMessage(int fd) {
-  uint8_t byte;
-  return recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
-}
-
-// Exactly `length` bytes and `count` descriptors. Whatever else came is closed.
-bool ReceiveWith(int fd, void* message, size_t length, Descriptor* passed, size_t count) {
-  alignas(cmsghdr) uint8_t control[CMSG_SPACE(kMaxPassed * sizeof(int))] = {};
-  iovec piece{message, length};
-  msghdr header{};
-  header.msg_iov = &piece;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof(control);
-  const ssize_t received = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (received < 0) return false;
-  size_t got = 0;
-  std::vector<Descriptor> surplus;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    for (size_t at = CMSG_LEN(0); at + sizeof(int) <= part->cmsg_len; at += sizeof(int)) {
-      int value;
-      std::memcpy(&value, reinterpret_cast<uint8_t*>(part) + at, sizeof(value));
-      if (got < count) passed[got] = Descriptor(value);
-      else surplus.emplace_back(value);
-      got++;
-    }
-  }
-  const bool is_whole = (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-  return is_whole && got == count && received == static_cast<ssize_t>(length);
+// Nobody else's can be bound.
+bool IsOfThisHost(const Address& address) {
+  UdpSocket probe;
+  Address any_port = address;
+  any_port.port = 0;
+  return probe.Open(any_port) == 0;
 }
 
 }  // namespace
-
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
 
 bool OutboundRing::Publish() {
   writer_.Publish();
@@ -168,41 +104,77 @@ bool RingHub::Watch(int fd) {
   return epoll_ctl(events_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-std::shared_ptr<OutboundRing> RingHub::Reach(const Address& to) {
+std::shared_ptr<OutboundRing> RingHub::Reach(const Address& to, uint64_t now_millis) {
   for (const auto& ring : outbound_) {
-    if (IsSame(ring->to_, to)) return ring;
+    if (!IsSame(ring->to_, to)) continue;
+    const bool is_waiting = ring->state_ == OutboundRing::kWaiting;
+    if (is_waiting && now_millis - ring->asked_at_millis_ >= kAnswerMillis) ring->state_ = OutboundRing::kDown;
+    if (ring->state_ != OutboundRing::kDown) return ring;
   }
+  RemoveSpent();
   if (outbound_.size() >= kMaxRings) return nullptr;
   sockaddr_un name;
   const socklen_t length = NameOf(to, &name);
   Descriptor connection(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int fd = connection.get();
+  counters_->ring_asks++;
   // Where nobody of this host has that address, this fails at once.
   if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&name), length) != 0 || !IsOurUser(fd)) return nullptr;
+  RingHello hello{};
+  RingProof proof{};
+  if (!Draw(&hello.word) || !Draw(&proof.answer)) return nullptr;
   int ring_fd = -1;
   std::unique_ptr<RingMemory> memory = RingMemory::Create(&ring_fd);
   if (memory == nullptr) return nullptr;
   const Descriptor ring_owner(ring_fd);
-  Hello hello{};
   std::memcpy(hello.magic, kHelloMagic, sizeof(hello.magic));
   hello.ring_bytes = kRingBytes;
   hello.source = own_;
   hello.destination = to;
-  const int passed[] = {udp_, ring_fd};
-  if (!SendWith(fd, &hello, sizeof(hello), passed, 2) || !Watch(fd)) return nullptr;
-  outbound_.push_back(std::make_shared<OutboundRing>(to, std::move(connection), std::move(memory)));
+  std::memcpy(proof.magic, kProofMagic, sizeof(proof.magic));
+  proof.word = hello.word;
+  // The hello first: who gets the proof finds it there.
+  if (!SendWith(fd, &hello, sizeof(hello), ring_fd) || !Watch(fd)) return nullptr;
+  sockaddr_storage there;
+  const socklen_t there_length = ToSockaddr(to, &there);
+  const ssize_t sent = sendto(udp_, &proof, sizeof(proof), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&there), there_length);
+  if (sent != static_cast<ssize_t>(sizeof(proof))) return nullptr;
+  outbound_.push_back(
+      std::make_shared<OutboundRing>(to, now_millis, proof.answer, std::move(connection), std::move(memory)));
   return outbound_.back();
+}
+
+bool RingHub::MayAskAgain(uint64_t now_millis) {
+  if (now_millis < asks_again_at_millis_) return false;
+  asks_again_at_millis_ = now_millis + kAskSpacingMillis;
+  return true;
+}
+
+bool RingHub::IsNear(const Address& address) {
+  if (std::memcmp(address.words, own_.words, sizeof(own_.words)) == 0 || IsLoopback(address)) return true;
+  if (std::memcmp(address.words, last_asked_.words, sizeof(last_asked_.words)) == 0) return is_last_near_;
+  last_asked_ = address;
+  is_last_near_ = IsOfThisHost(address);
+  return is_last_near_;
 }
 
 void RingHub::Maintain() {
   if (is_deaf_) is_deaf_ = !Watch(listener_.get());
+  for (int round = 0; TakeEvents() && has_proofs() && round < kMaxRounds; round++) continue;
+  for (const ReceivedProof& received : proofs_) CheckProof(received);
+  proofs_.clear();
+  RemoveSpent();
+}
+
+// Whether there was anything.
+bool RingHub::TakeEvents() {
   epoll_event events[kMaxEvents];
   const int count = epoll_wait(events_.get(), events, kMaxEvents, 0);
   for (int i = 0; i < count; i++) {
     if (events[i].data.fd == listener_.get()) Accept();
     else OnReadable(events[i].data.fd);
   }
-  RemoveSpent();
+  return count > 0;
 }
 
 void RingHub::Accept() {
@@ -217,9 +189,10 @@ void RingHub::Accept() {
       counters_->ring_refusals++;
       continue;
     }
-    // Who connects and says nothing makes room.
+    // Who connects and shows nothing makes room.
     if (strangers_.size() >= kMaxStrangers) strangers_.erase(strangers_.begin());
-    strangers_.push_back(std::move(connection));
+    strangers_.emplace_back();
+    strangers_.back().connection = std::move(connection);
   }
 }
 
@@ -230,45 +203,74 @@ void RingHub::OnReadable(int fd) {
   for (const auto& ring : outbound_) {
     if (ring->connection_.get() == fd) return TakeWelcome(*ring);
   }
-  const auto has_fd = [fd](const Descriptor& stranger) { return stranger.get() == fd; };
+  const auto has_fd = [fd](const Stranger& stranger) { return stranger.connection.get() == fd; };
   const auto found = std::find_if(strangers_.begin(), strangers_.end(), has_fd);
   // The event may be of a connection that had this number and was closed since.
   if (found == strangers_.end() || !HasMessage(fd)) return;
-  Descriptor connection = std::move(*found);
+  if (TakeHello(*found)) return;
   strangers_.erase(found);
-  if (!TakeHello(std::move(connection))) counters_->ring_refusals++;
+  counters_->ring_refusals++;
 }
 
-bool RingHub::TakeHello(Descriptor connection) {
-  const int fd = connection.get();
-  Hello hello;
-  Descriptor passed[2];
-  if (!ReceiveWith(fd, &hello, sizeof(hello), passed, 2)) return false;
+bool RingHub::TakeHello(Stranger& stranger) {
+  RingHello& hello = stranger.hello;
+  // Behind the hello nothing comes before the answer but the end.
+  if (stranger.has_said_hello) return false;
+  if (!ReceiveWith(stranger.connection.get(), &hello, sizeof(hello), &stranger.ring)) return false;
   if (std::memcmp(hello.magic, kHelloMagic, sizeof(hello.magic)) != 0) return false;
   if (hello.ring_bytes != kRingBytes || !IsSame(hello.destination, own_)) return false;
-  if (!IsProven(passed[0].get(), hello.source)) return false;
-  const auto is_of_source = [&hello](const auto& ring) { return IsSame(ring->from, hello.source); };
+  stranger.has_said_hello = true;
+  return IsNear(hello.source);
+}
+
+bool RingHub::TakeProof(const Address& source, const uint8_t* bytes, size_t length) {
+  if (length != sizeof(RingProof) || std::memcmp(bytes, kProofMagic, sizeof(kProofMagic)) != 0) return false;
+  if (proofs_.size() >= kMaxProofs) {
+    counters_->ring_refusals++;
+    return true;
+  }
+  proofs_.emplace_back();
+  proofs_.back().source = source;
+  std::memcpy(&proofs_.back().proof, bytes, sizeof(RingProof));
+  return true;
+}
+
+void RingHub::CheckProof(const ReceivedProof& received) {
+  const RandomWord& word = received.proof.word;
+  const auto has_word = [&word](const Stranger& stranger) { return stranger.has_said_hello && stranger.hello.word == word; };
+  const auto found = std::find_if(strangers_.begin(), strangers_.end(), has_word);
+  if (found != strangers_.end()) {
+    Stranger stranger = std::move(*found);
+    strangers_.erase(found);
+    if (IsSame(stranger.hello.source, received.source) && Admit(std::move(stranger), received.proof.answer)) return;
+  }
+  counters_->ring_refusals++;
+}
+
+bool RingHub::Admit(Stranger stranger, const RandomWord& answer) {
+  const Address& source = stranger.hello.source;
+  const auto is_of_source = [&source](const auto& ring) { return IsSame(ring->from, source); };
   // The process that was there before is gone, or starts anew.
   inbound_.erase(std::remove_if(inbound_.begin(), inbound_.end(), is_of_source), inbound_.end());
   if (inbound_.size() >= kMaxRings) return false;
-  std::unique_ptr<RingMemory> memory = RingMemory::Adopt(passed[1].get());
+  std::unique_ptr<RingMemory> memory = RingMemory::Adopt(stranger.ring.get());
   if (memory == nullptr) return false;
   Welcome welcome{};
   std::memcpy(welcome.magic, kWelcomeMagic, sizeof(welcome.magic));
-  if (!SendWith(fd, &welcome, sizeof(welcome), &udp_, 1)) return false;
+  welcome.answer = answer;
+  if (!SendWith(stranger.connection.get(), &welcome, sizeof(welcome), -1)) return false;
   inbound_.push_back(
-      std::make_unique<InboundRing>(hello.source, next_number_++, std::move(connection), std::move(memory)));
+      std::make_unique<InboundRing>(source, next_number_++, std::move(stranger.connection), std::move(memory)));
   return true;
 }
 
 void RingHub::TakeWelcome(OutboundRing& ring) {
   if (!HasMessage(ring.connection_.get())) return;
   Welcome welcome{};
-  Descriptor passed[1];
   const bool is_welcome = ring.state_ == OutboundRing::kWaiting &&
-                          ReceiveWith(ring.connection_.get(), &welcome, sizeof(welcome), passed, 1) &&
+                          ReceiveWith(ring.connection_.get(), &welcome, sizeof(welcome), nullptr) &&
                           std::memcmp(welcome.magic, kWelcomeMagic, sizeof(welcome.magic)) == 0 &&
-                          IsProven(passed[0].get(), ring.to_);
+                          welcome.answer == ring.answer_;
   // Nothing comes behind the welcome but the end.
   ring.state_ = is_welcome ? OutboundRing::kUp : OutboundRing::kDown;
 }
@@ -282,26 +284,6 @@ void RingHub::Drain(InboundRing& ring) {
     if (length == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) ring.has_ended = true;
     return;
   }
-}
-
-// Whether who passed this descriptor has the UDP socket of that address.
-bool RingHub::IsProven(int udp, const Address& claimed) const {
-  int type;
-  int protocol;
-  uint64_t theirs;
-  uint64_t ours;
-  sockaddr_storage name{};
-  socklen_t length = sizeof(name);
-  if (!IntOption(udp, SO_TYPE, &type) || type != SOCK_DGRAM) return false;
-  if (!IntOption(udp, SO_PROTOCOL, &protocol) || protocol != IPPROTO_UDP) return false;
-  if (!NamespaceOf(udp, &theirs) || !NamespaceOf(udp_, &ours) || theirs != ours) return false;
-  if (getsockname(udp, reinterpret_cast<sockaddr*>(&name), &length) != 0) return false;
-  if (!IsSame(FromSockaddr(name), claimed)) return false;
-  // Anyone may bind an address that is not of this host (IP_FREEBIND), unless the option is missing.
-  UdpSocket probe;
-  Address any_port = claimed;
-  any_port.port = 0;
-  return probe.Open(any_port) == 0;
 }
 
 bool RingHub::HasNews() const {

@@ -1,15 +1,28 @@
 #include "transmitter.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "system_calls.h"
+#include "udp_socket.h"
 
 namespace queuepair {
 namespace {
 
 // So many at a time, so that the reader takes the first while the last are written.
 constexpr uint32_t kPublishedPackets = 8;
+// Between the times that a peer is asked for a ring.
+constexpr uint64_t kFirstPauseMillis = 100;
+constexpr uint64_t kLastPauseMillis = 10'000;
+
+// Cheap, and exact to some milliseconds.
+uint64_t NowMillis() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+}
 
 bool IsFull(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -22,13 +35,14 @@ int32_t Transmitter::AddBatch(const Batch& batch) { return batches_.Add(std::mak
 
 int32_t Transmitter::AddFlow(std::unique_ptr<Flow> flow) {
   flow->may_segment = flow->may_segment && can_segment_;
+  if (hub_ != nullptr) AskFirst(*flow);
   return flows_.Add(std::move(flow));
 }
 
 void Transmitter::Send(int32_t handle, uint32_t count) {
   const Batch* const batch = batches_.Find(handle);
   if (batch == nullptr || count > batch->capacity) return;
-  if (!has_rings_) return SendByUdp(*batch, 0, count);
+  if (hub_ == nullptr) return SendByUdp(*batch, 0, count);
   for (uint32_t next = 0; next < count;) {
     OutboundRing* const ring = RingOf(*batch, next);
     if (ring != nullptr) {
@@ -41,10 +55,32 @@ void Transmitter::Send(int32_t handle, uint32_t count) {
   }
 }
 
+void Transmitter::AskFirst(Flow& flow) {
+  const Address to = FromSockaddr(flow.to);
+  const uint64_t now = NowMillis();
+  flow.may_have_ring = hub_->IsNear(to);
+  if (!flow.may_have_ring) return;
+  flow.ring = hub_->Reach(to, now);
+  flow.ask_pause_millis = kFirstPauseMillis;
+  flow.asks_at_millis = now + kFirstPauseMillis;
+}
+
+void Transmitter::AskAgain(Flow& flow) {
+  const uint64_t now = NowMillis();
+  if (now < flow.asks_at_millis || !hub_->MayAskAgain(now)) return;
+  flow.ring = hub_->Reach(FromSockaddr(flow.to), now);
+  flow.ask_pause_millis = std::min(2 * flow.ask_pause_millis, kLastPauseMillis);
+  flow.asks_at_millis = now + flow.ask_pause_millis;
+}
+
 // nullptr for packets that go by UDP.
-OutboundRing* Transmitter::RingOf(const Batch& batch, uint32_t index) const {
-  const Flow* const flow = flows_.Find(batch.flow[index]);
-  if (flow == nullptr || flow->ring == nullptr || !flow->ring->is_up()) return nullptr;
+OutboundRing* Transmitter::RingOf(const Batch& batch, uint32_t index) {
+  Flow* const flow = flows_.Find(batch.flow[index]);
+  if (flow == nullptr || !flow->may_have_ring) return nullptr;
+  if (flow->ring == nullptr || !flow->ring->is_up()) {
+    AskAgain(*flow);
+    if (flow->ring == nullptr || !flow->ring->is_up()) return nullptr;
+  }
   // What went by UDP before the ring was used, and is held back, must not be overtaken.
   return held_.empty() || flow->ring->is_used() ? flow->ring.get() : nullptr;
 }

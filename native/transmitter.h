@@ -28,7 +28,7 @@ class Transmitter {
   void FlushHeld();
   bool has_held() const { return !held_.empty(); }
   // From now on flows may have rings.
-  void UseRings() { has_rings_ = true; }
+  void UseRings(RingHub* hub) { hub_ = hub; }
 
  private:
   struct HeldMessage {
@@ -39,7 +39,9 @@ class Transmitter {
     Message message;
   };
 
-  OutboundRing* RingOf(const Batch& batch, uint32_t index) const;
+  OutboundRing* RingOf(const Batch& batch, uint32_t index);
+  void AskFirst(Flow& flow);
+  void AskAgain(Flow& flow);
   uint32_t SendByRing(const Batch& batch, uint32_t first, uint32_t end, OutboundRing& ring);
   void SendByUdp(const Batch& batch, uint32_t first, uint32_t end);
   int SendBuilt(size_t count);
@@ -50,7 +52,7 @@ class Transmitter {
   const int fd_;
   const bool can_segment_;
   Counters* const counters_;
-  bool has_rings_ = false;
+  RingHub* hub_ = nullptr;
   HandleTable<Region> regions_;
   HandleTable<Flow> flows_;
   HandleTable<Batch> batches_;

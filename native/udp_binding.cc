@@ -276,6 +276,7 @@ napi_value GetCounters(napi_env env, napi_callback_info info) {
   SetCount(env, object, "ringReceivedPackets", counters.ring_received_packets);
   SetCount(env, object, "ringWakes", counters.ring_wakes);
   SetCount(env, object, "ringOverflows", counters.ring_overflows);
+  SetCount(env, object, "ringAsks", counters.ring_asks);
   SetCount(env, object, "ringFaults", counters.ring_faults);
   SetCount(env, object, "ringRefusals", counters.ring_refusals);
   SetCount(env, object, "rings", port->rings());

@@ -56,7 +56,9 @@ void UdpPort::OfferRings() {
   if (hub_ == nullptr) return;
   waker_ = RingWaker::Start(env_, hub_.get(), [this] { CallBack(kReadable); });
   if (waker_ == nullptr) hub_.reset();
-  else transmitter_->UseRings();
+  if (hub_ == nullptr) return;
+  transmitter_->UseRings(hub_.get());
+  ring_->UseRings(hub_.get());
 }
 
 void UdpPort::Watch() {
@@ -120,9 +122,7 @@ void UdpPort::Flush() {
 }
 
 int32_t UdpPort::AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit) {
-  auto flow = std::make_unique<Flow>(source, destination, traffic_class, hop_limit);
-  if (hub_ != nullptr) flow->ring = hub_->Reach(destination);
-  return transmitter_->AddFlow(std::move(flow));
+  return transmitter_->AddFlow(std::make_unique<Flow>(source, destination, traffic_class, hop_limit));
 }
 
 int32_t UdpPort::Receive(int32_t looks) {
@@ -138,9 +138,12 @@ int32_t UdpPort::ReceiveOnce() {
   // Neither keeps the other from its turn.
   if (hub_->inbound().empty() || looks_ % kLooksPerSocket == 0) {
     const int32_t count = ring_->Receive(socket_.fd());
+    if (hub_->has_proofs()) hub_->Maintain();
     if (count > 0) return count;
   }
-  return ring_->ReceiveFrom(*hub_, socket_.fd());
+  const int32_t count = ring_->ReceiveFrom(*hub_, socket_.fd());
+  if (hub_->has_proofs()) hub_->Maintain();
+  return count;
 }
 
 void UdpPort::SetListening(bool is_listening) {

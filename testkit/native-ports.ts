@@ -7,10 +7,14 @@ import type { UdpPort } from '../src/soft/udp-port.js';
 import { copyAddress } from '../src/verbs/address.js';
 import { toAddress } from './nic-pair.js';
 
-export function openNativePort(address = '127.0.0.1', kind: NativePort['kind'] = 'native'): NativePort {
+export function openNativePort(
+  address = '127.0.0.1',
+  kind: NativePort['kind'] = 'native',
+  port = 0,
+): NativePort {
   const addon = loadAddon();
   if (typeof addon === 'string') throw new Error(addon);
-  return NativePort.open(toAddress(address, 0), addon, kind);
+  return NativePort.open(toAddress(address, port), addon, kind);
 }
 
 export function flowBetween(from: NativePort, to: NativePort): Flow {

@@ -7,6 +7,7 @@
  *   welcome | refused | nobody          what became of its hello
  *   woke | awake                        'writer': whether the port slept when the packet was written
  *   silent | heard                      'squatter': whether who connected said something
+ *   kept                                'sleeper': who connected has said hello, and nobody listens
  *   at N                                the UDP port that it has bound, first of all
  */
 #define _GNU_SOURCE
@@ -14,12 +15,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -38,6 +41,18 @@ struct hello {
   uint32_t ring_bytes;
   struct address source;
   struct address destination;
+  uint8_t word[16];
+};
+
+struct proof {
+  char magic[16];
+  uint8_t word[16];
+  uint8_t answer[16];
+};
+
+struct welcome {
+  char magic[12];
+  uint8_t answer[16];
 };
 
 static const char *mode;
@@ -61,10 +76,23 @@ static struct address address_of(const char *ip, int port) {
 static int bind_udp(const char *ip) {
   const int one = 1;
   struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(ip)};
-  const int fd = socket(AF_INET, is("tcp") ? SOCK_STREAM : SOCK_DGRAM, 0);
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
   if (is("elsewhere")) setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
   if (bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0) perror("bind"), exit(1);
   return fd;
+}
+
+/* By UDP, from the socket that is bound. */
+static void send_proof(int udp, const struct hello *hello, const uint8_t *answer) {
+  struct sockaddr_in there = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(hello->destination.words[3]),
+                              .sin_port = htons(hello->destination.port)};
+  struct proof proof;
+  memcpy(proof.magic, "\xffqp-ring-proof\n", sizeof(proof.magic));
+  memcpy(proof.word, hello->word, sizeof(proof.word));
+  memcpy(proof.answer, answer, sizeof(proof.answer));
+  if (is("guesser")) proof.word[15] ^= 1;
+  sendto(udp, &proof, sizeof(proof), 0, (struct sockaddr *)&there, sizeof(there));
 }
 
 static int port_of(int fd) {
@@ -170,25 +198,35 @@ static void wait_for_end(void) {
   while (read(0, &byte, 1) > 0) continue;
 }
 
-/* Has the name that a port of ours would have, and another user. */
+/* Has the name that a port of ours would have, as another user or not. */
 static void squat(int udp) {
   struct sockaddr_un name;
   const socklen_t length = name_of(address_of("127.0.0.1", port_of(udp)), geteuid(), &name);
   const int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-  if (seteuid(12345) != 0) exit(1);
+  if (is("squatter") && seteuid(12345) != 0) exit(1);
   if (bind(listener, (struct sockaddr *)&name, length) != 0 || listen(listener, 4) != 0) perror("squat"), exit(1);
   printf("at %d\n", port_of(udp));
   fflush(stdout);
+  if (is("sleeper")) {
+    struct pollfd listening = {.fd = listener, .events = POLLIN};
+    poll(&listening, 1, -1);
+    say("kept");
+    return;
+  }
   const int connection = accept(listener, NULL, NULL);
   char byte;
   say(recv(connection, &byte, 1, 0) > 0 ? "heard" : "silent");
+  if (!is("pretender")) return;
+  struct welcome welcome = {.magic = "qp-ring-ok\n"};
+  send(connection, &welcome, sizeof(welcome), MSG_NOSIGNAL);
+  say(recv(connection, &byte, 1, 0) > 0 ? "believed" : "refused");
 }
 
 int main(int count, char **arguments) {
   if (count < 3) return 2;
   mode = arguments[1];
   const int udp = bind_udp(is("elsewhere") ? "192.0.2.1" : "127.0.0.1");
-  if (is("squatter")) {
+  if (is("squatter") || is("pretender") || is("sleeper")) {
     squat(udp);
     wait_for_end();
     return 0;
@@ -198,7 +236,7 @@ int main(int count, char **arguments) {
   printf("at %d\n", port_of(udp));
   struct hello hello;
   memset(&hello, 0, sizeof(hello));
-  memcpy(hello.magic, is("stranger-words") ? "no-ring-1\r\n" : "qp-ring-1\r\n", 12);
+  memcpy(hello.magic, is("stranger-words") ? "no-ring-2\r\n" : "qp-ring-2\r\n", 12);
   hello.ring_bytes = RING;
   hello.source = address_of(is("elsewhere") ? "192.0.2.1" : "127.0.0.1", port_of(udp) + (is("liar") ? 1 : 0));
   hello.destination = address_of("127.0.0.1", atoi(arguments[2]));
@@ -211,14 +249,19 @@ int main(int count, char **arguments) {
     return 0;
   }
   const int ring = create_ring();
-  const int passed[] = {udp, ring};
-  send_hello(connection, &hello, passed, is("empty") ? 0 : is("half-handed") ? 1 : 2);
-  char answer[64];
-  if (recv(connection, answer, sizeof(answer), 0) <= 0) {
+  const int passed[] = {ring, udp};
+  uint8_t answer[16];
+  struct welcome welcome;
+  if (getrandom(hello.word, sizeof(hello.word), 0) < 0 || getrandom(answer, sizeof(answer), 0) < 0) return 1;
+  send_hello(connection, &hello, passed, is("empty") ? 0 : is("generous") ? 2 : 1);
+  const int is_hello = !is("empty") && !is("generous") && !is("half") && !is("stranger-words") && !is("other-user");
+  if (is_hello && !is("mute")) send_proof(udp, &hello, answer);
+  if (is("mute") || is("guesser")) say("waits");
+  if (recv(connection, &welcome, sizeof(welcome), 0) <= 0) {
     say("refused");
     return 0;
   }
-  say("welcome");
+  say(memcmp(welcome.answer, answer, sizeof(answer)) == 0 ? "welcome" : "nonsense");
   uint8_t *const bytes = mmap(NULL, WORDS + RING, PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0);
   if (is("writer")) {
     for (int i = 0; i < 20000 && ((volatile uint32_t *)bytes)[SLEEPING] == 0; i++) usleep(1000);

@@ -92,6 +92,8 @@ export interface UdpCounters {
   readonly ringWakes: number;
   /** Packets that a ring had no room for. */
   readonly ringOverflows: number;
+  /** Times that a peer of this host was asked for a ring. */
+  readonly ringAsks: number;
   /** Rings that ended because their writer broke the rules, and peers that could not show who they are. */
   readonly ringFaults: number;
   readonly ringRefusals: number;

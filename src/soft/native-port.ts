@@ -326,6 +326,7 @@ const ringCounters = (counters: UdpCounters): Readonly<Record<string, number>> =
   portRingReceivedPackets: counters.ringReceivedPackets,
   portRingWakes: counters.ringWakes,
   portRingOverflows: counters.ringOverflows,
+  portRingAsks: counters.ringAsks,
   portRingFaults: counters.ringFaults,
   portRingRefusals: counters.ringRefusals,
 });

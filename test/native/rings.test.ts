@@ -40,8 +40,12 @@ const UDP_PACKETS = 20;
 const WAKING_PACKETS = 30;
 const WAKING_PAUSE_MILLIS = 10;
 const TURNS_MILLIS = 200;
+const MAX_RINGS = 16;
+const ASKING_MILLIS = 500;
+/** At once, and after 0.1, 0.3 and 0.7 s. */
+const MAX_ASKS = 4;
 
-const openPort = (address?: string): NativePort => openNativePort(address, 'shm');
+const openPort = (address?: string, port?: number): NativePort => openNativePort(address, 'shm', port);
 const count = (port: NativePort, name: string): number => port.counters()[name] ?? Number.NaN;
 
 async function until(isSo: () => boolean, what: string): Promise<void> {
@@ -94,10 +98,11 @@ class Line {
     }
   }
 
-  /** Sends, a packet a turn, until they go through memory. */
+  /** Sends, a packet a turn, until they go through memory. The other end looks, as every driver does. */
   async meet(): Promise<void> {
     await until(() => {
       this.send(1);
+      if (this.#to.listener === null) this.#to.receive(1);
       return count(this.from, 'portRingSentPackets') > 0;
     }, 'a ring');
   }
@@ -167,6 +172,57 @@ test('towards ports without rings, and from them, packets go by UDP', { skip }, 
     await until(() => line.heard.length === 20, '20 packets');
   }
   assert.deepEqual([count(a, 'portRings'), count(a, 'portRingSentPackets')], [0, 0]);
+  await Promise.all([a.close(), b.close()]);
+});
+
+test('a peer that comes later, and one that comes back, is met then', { skip }, async () => {
+  const a = openPort();
+  let b = openPort();
+  const line = new Line(a, b);
+  const { port } = b.address;
+  await b.close();
+  line.send(1);
+  for (let life = 0; life < 2; life++) {
+    b = openPort('127.0.0.1', port);
+    new PortEar(b, () => {});
+    const before = count(a, 'portRingSentPackets');
+    await until(() => {
+      line.send(1);
+      return count(a, 'portRingSentPackets') > before + 10;
+    }, `the ring of life ${life}`);
+    await b.close();
+    await until(() => count(a, 'portRings') === 0, 'the end of the ring');
+  }
+  await a.close();
+});
+
+test('a peer that has no room for a ring gives one when another has gone', { skip }, async () => {
+  const b = openPort();
+  new PortEar(b, () => {});
+  const lines = Array.from({ length: MAX_RINGS }, () => new Line(openPort(), b));
+  for (const line of lines) await line.meet();
+  const late = new Line(openPort(), b);
+  late.send(1);
+  await until(() => count(b, 'portRingRefusals') === 1, 'the refusal');
+  await lines[0]?.from.close();
+  await late.meet();
+  assert.equal(count(b, 'portRings'), MAX_RINGS);
+  await Promise.all([b, late.from, ...lines.map(({ from }) => from)].map((port) => port.close()));
+});
+
+test('who is not there is asked again after longer and longer pauses, however much is sent', {
+  skip,
+}, async () => {
+  const [a, b] = [openPort(), openNativePort()];
+  const line = new Line(a, b);
+  line.listen();
+  const end = performance.now() + ASKING_MILLIS;
+  while (performance.now() < end) {
+    line.send(1);
+    await turn();
+  }
+  const asks = count(a, 'portRingAsks');
+  assert.ok(asks >= 2 && asks <= MAX_ASKS, `${asks} asks`);
   await Promise.all([a.close(), b.close()]);
 });
 
@@ -343,6 +399,8 @@ class Stranger {
     this.#child = spawn(PROGRAM, [mode, String(port.address.port), String(seed)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    // A port meets nobody while its owner does not look.
+    if (port.listener === null) new PortEar(port, () => {});
     const { stdout } = this.#child;
     assert.ok(stdout !== null);
     this.#words = createInterface(stdout)[Symbol.asyncIterator]();
@@ -370,12 +428,11 @@ class Stranger {
 const REFUSED: Readonly<Record<string, string>> = {
   liar: 'says another address than its socket has',
   elsewhere: 'has bound an address of another host',
-  tcp: 'shows a socket of another kind',
   unsealed: 'could shrink the memory',
   short: 'brings less memory',
   file: 'brings a file',
   empty: 'brings nothing',
-  'half-handed': 'brings no memory',
+  generous: 'brings more than a ring',
   half: 'says half of its hello',
   lost: 'means another port',
   'stranger-words': 'speaks another language',
@@ -391,6 +448,61 @@ for (const [mode, what] of Object.entries(REFUSED)) {
     await port.close();
   });
 }
+
+for (const [mode, refusals] of [
+  ['mute', 0],
+  ['guesser', 1],
+] as const) {
+  test(`a process of our user that sends ${mode === 'mute' ? 'nothing' : 'another word'} from its address gets no ring`, {
+    skip: skipStrangers,
+  }, async () => {
+    const port = openPort();
+    const strangers = [new Stranger(mode, port), new Stranger('quiet', port)] as const;
+    await strangers[0].port();
+    assert.equal(await strangers[0].word(), 'waits');
+    await strangers[1].port();
+    assert.equal(await strangers[1].word(), 'welcome');
+    assert.deepEqual([count(port, 'portRingRefusals'), count(port, 'portRings')], [refusals, 1]);
+    for (const stranger of strangers) stranger.end();
+    await port.close();
+  });
+}
+
+/** Sends one packet to the UDP port that the stranger has. */
+async function sendTo(stranger: Stranger, from: NativePort): Promise<void> {
+  const flow = flowBetween(from, from);
+  flow.destination.port = await stranger.port();
+  const batch = new TransmitBatch(1);
+  batch.begin();
+  batch.commit(flow, HEADER_BYTES, 0);
+  from.send(batch);
+}
+
+test('a process that waits where a port should be, and does not have what was sent there, gets no packets', {
+  skip: skipStrangers,
+}, async () => {
+  const port = openPort();
+  const stranger = new Stranger('pretender', port);
+  await sendTo(stranger, port);
+  assert.equal(await stranger.word(), 'heard');
+  assert.equal(await stranger.word(), 'refused');
+  assert.equal(count(port, 'portRings'), 0);
+  stranger.end();
+  await port.close();
+});
+
+test('the address of a port that has ended is free, whoever was asked and has not looked', {
+  skip: skipStrangers,
+}, async () => {
+  const port = openPort();
+  const stranger = new Stranger('sleeper', port);
+  await sendTo(stranger, port);
+  assert.equal(await stranger.word(), 'kept');
+  await port.close();
+  const next = openPort('127.0.0.1', port.address.port);
+  stranger.end();
+  await next.close();
+});
 
 const isRoot = process.getuid?.() === 0;
 const skipUsers = skipStrangers || (isRoot ? false : 'only root can be another user');
@@ -409,12 +521,7 @@ test('a process of another user that waits where a port should be hears nothing'
 }, async () => {
   const port = openPort();
   const stranger = new Stranger('squatter', port);
-  const flow = flowBetween(port, port);
-  flow.destination.port = await stranger.port();
-  const batch = new TransmitBatch(1);
-  batch.begin();
-  batch.commit(flow, HEADER_BYTES, 0);
-  port.send(batch);
+  await sendTo(stranger, port);
   assert.equal(await stranger.word(), 'silent');
   assert.equal(count(port, 'portRings'), 0);
   stranger.end();

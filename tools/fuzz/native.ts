@@ -19,6 +19,7 @@ const COMMON = [
   'ring.cc',
   'ring_hub.cc',
   'udp_socket.cc',
+  'unix_message.cc',
 ];
 const HARNESSES: Readonly<Record<string, readonly string[]>> = {
   // The system calls are the harness's.
