@@ -1,4 +1,8 @@
-/** Opens the UDP port that a soft device's name asks for. */
+/**
+ * Opens the port that a soft device's name asks for. Without a word about it: the native addon, with rings towards devices of this
+ * user and host that have them too; without the addon node:dgram. A capture shows what is on the wire, and so a device that
+ * captures has UDP alone unless its name says otherwise.
+ */
 import { loadAddon } from '../native/addon.js';
 import { ROCE_PORT } from '../roce/nic.js';
 import type { Icrc } from '../roce/wire/icrc.js';
@@ -8,7 +12,7 @@ import { CapturingPort } from './capturing-port.js';
 import { DgramPort } from './dgram-port.js';
 import { FaultyPort } from './faulty-port.js';
 import { NativePort } from './native-port.js';
-import type { PortKind, SoftDeviceSpec } from './soft-spec.js';
+import type { SoftDeviceSpec } from './soft-spec.js';
 import type { UdpPort } from './udp-port.js';
 
 /**
@@ -33,7 +37,7 @@ export async function openPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPor
 type Bind = (address: UdpAddress) => UdpPort | Promise<UdpPort>;
 
 async function bindPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPort> {
-  const bind = chooseKind(spec.io, icrc);
+  const bind = chooseKind(spec, icrc);
   if (spec.port !== undefined) return bind(toAddress(spec.address, spec.port));
   try {
     return await bind(toAddress(spec.address, ROCE_PORT));
@@ -45,13 +49,15 @@ async function bindPort(spec: SoftDeviceSpec, icrc: Icrc): Promise<UdpPort> {
   }
 }
 
-function chooseKind(kind: PortKind | undefined, icrc: Icrc): Bind {
+function chooseKind({ io, capture }: SoftDeviceSpec, icrc: Icrc): Bind {
   const overDgram: Bind = (address) => DgramPort.open(address, icrc);
-  if (kind === 'dgram') return overDgram;
+  if (io === 'dgram') return overDgram;
   const addon = loadAddon();
-  if (typeof addon !== 'string') return (address) => NativePort.open(address, addon, kind);
-  if (kind !== undefined)
-    throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `io=${kind} is not possible: ${addon}`);
+  if (typeof addon !== 'string') {
+    const kind = io ?? (capture === undefined ? 'shm' : 'native');
+    return (address) => NativePort.open(address, addon, kind);
+  }
+  if (io !== undefined) throw new RdmaError('ERR_RDMA_NOT_SUPPORTED', `io=${io} is not possible: ${addon}`);
   sayOnce(addon);
   return overDgram;
 }

@@ -14,8 +14,8 @@ export interface SoftDeviceSpec {
   /** UDP port; 0 = any free one, `undefined` = 4791 or else any free one. */
   readonly port: number | undefined;
   /**
-   * What carries the packets; `undefined` = the native addon where it is there, else node:dgram. `shm` is the native addon
-   * that exchanges packets with other `shm` devices of this user and host through memory.
+   * What carries the packets. `shm`: UDP by the native addon, and memory towards other such devices of this user and host.
+   * `native`: UDP by the addon alone. `undefined` = `shm`, `native` where there is a capture, `dgram` without the addon.
    */
   readonly io: PortKind | undefined;
   /** File to capture to. */

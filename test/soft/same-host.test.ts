@@ -1,9 +1,15 @@
 /** Devices that exchange packets through memory, as programs see them. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Endpoint, openEndpoint } from '../../src/endpoint/endpoint.js';
 import { loadAddon } from '../../src/native/addon.js';
 import { openDevice } from '../../src/open-device.js';
+import { Icrc } from '../../src/roce/wire/icrc.js';
+import { IpUdpView, parseIpUdp } from '../../src/roce/wire/ip.js';
+import { fastCrc32 } from '../../src/soft/zlib-crc.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import type { PathOptions } from '../../src/verbs/bring-up.js';
 import type { Device } from '../../src/verbs/device.js';
@@ -13,6 +19,10 @@ import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
 const addon = loadAddon();
 const skip = typeof addon === 'string' ? addon : false;
 const BYTES = 64 * 1024;
+/** Of pcapng: a block that holds a packet, and where its length and its bytes are. */
+const ENHANCED_PACKET = 6;
+const LENGTH_AT = 20;
+const PACKET_AT = 28;
 const { REMOTE_READ, REMOTE_WRITE } = AccessFlags;
 
 interface Side {
@@ -59,10 +69,10 @@ async function close(...sides: readonly Side[]): Promise<void> {
   for (const { device } of sides) await device.close({ force: true });
 }
 
-test('queue pairs of two devices exchange packets through memory', {
+test('queue pairs of two devices exchange packets through memory without being asked', {
   skip,
 }, async () => {
-  const [a, b] = await openPair('io=shm');
+  const [a, b] = await openPair('');
   for (let i = 1; i <= 50; i++) {
     assert.equal(await send(a, b, i), 'SUCCESS');
     assert.ok(
@@ -94,6 +104,41 @@ test('a device with rings and one without understand each other', { skip }, asyn
     assert.equal(await send(b, a, 2), 'SUCCESS');
     assert.equal(count(a, 'portRingSentPackets'), 0);
     await close(a, b);
+  }
+});
+
+/** Every packet of the capture has its ICRC; returns how many there are. */
+function checkPackets(capture: Buffer): number {
+  const icrc = new Icrc(fastCrc32);
+  const view = new IpUdpView();
+  let packets = 0;
+  for (let at = 0; at < capture.length; at += capture.readUInt32LE(at + 4)) {
+    if (capture.readUInt32LE(at) !== ENHANCED_PACKET) continue;
+    packets++;
+    assert.ok(parseIpUdp(view, capture, at + PACKET_AT, capture.readUInt32LE(at + LENGTH_AT)));
+    const { source, destination, payloadAt, payloadLength } = view;
+    assert.ok(icrc.verify(source, destination, capture, payloadAt, payloadLength), `packet ${packets}`);
+  }
+  return packets;
+}
+
+test('a device that captures, and its peers, use UDP, and every packet in the capture has its ICRC', {
+  skip,
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'queuepair-same-host-'));
+  try {
+    const file = join(folder, 'run.pcapng');
+    const [a, b] = await openPair(`capture=${file}`, '');
+    for (let i = 1; i <= 5; i++) {
+      assert.equal(await send(a, b, i), 'SUCCESS');
+      assert.equal(await send(b, a, i), 'SUCCESS');
+    }
+    const packets = count(a, 'rxPackets') + count(a, 'txPackets');
+    assert.deepEqual([count(b, 'portRings'), count(b, 'portRingSentPackets')], [0, 0]);
+    await close(a, b);
+    assert.ok(checkPackets(readFileSync(file)) >= packets);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

@@ -21,7 +21,7 @@ import { createSuite } from './suite.js';
 import { prepareUdpFloor } from './udp-floor.js';
 
 const HOST = '127.0.0.1';
-const DEVICE = `soft:${HOST}?port=0`;
+const DEVICE = `soft:${HOST}?port=0&io=`;
 const QUICK_HASTE = 10;
 
 await runTool(USAGE, main);
@@ -31,11 +31,13 @@ async function main(args: readonly string[]): Promise<number> {
   endChildrenWithUs();
   const certificates = join(packageRoot(), 'build', 'bench', 'certificates');
   await loadOrCreateDevCertificates(certificates);
-  const dataPath = await findDataPath(DEVICE);
+  const dataPath = findDataPath();
   const udpFloor = prepareUdpFloor();
-  const side = { host: HOST, device: DEVICE };
+  // Each benchmark says what carries its packets: by itself a device would take memory.
+  const side = { host: HOST, device: `${DEVICE}${dataPath.kind}` };
   const haste = options.quick ? QUICK_HASTE : 1;
-  const context = { server: side, client: side, certificates, dataPath, udpFloor, haste };
+  const memoryDevice = `${DEVICE}shm`;
+  const context = { server: side, client: side, memoryDevice, certificates, dataPath, udpFloor, haste };
   const benchmarks = chosen(context, options.only);
   const scale = options.only.length === 0 || options.only.includes(SCALE);
   const missing = scale ? scaleMissing({ connections: options.connections, haste }) : undefined;

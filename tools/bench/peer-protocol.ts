@@ -39,8 +39,8 @@ export interface VerbsConfig extends PeerConfig, Load {
   readonly postBatch: number;
   /** Payload bytes of a full packet; never more than the devices offer. */
   readonly mtu: number;
-  /** Port of soft devices to put under it; default: what the device chooses by itself. */
-  readonly port?: 'native' | 'dgram' | 'shm';
+  /** Port of soft devices to put under it; default: what the device's name says. */
+  readonly port?: 'native' | 'dgram';
   /** `false` replaces the packets' checksum by a constant: not on any wire that others use. */
   readonly icrc: boolean;
 }

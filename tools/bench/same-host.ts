@@ -10,6 +10,12 @@ const SMALL_BYTES = 64;
 const WARM_ROUND_TRIPS = 8000;
 const WARM_TRANSFERS = 4000;
 
+/** The same subjects over devices that have memory between them. */
+function throughMemory(context: SuiteContext): SuiteContext {
+  const { server, client, memoryDevice: device } = context;
+  return { ...context, server: { ...server, device }, client: { ...client, device } };
+}
+
 export const createSameHost = (context: SuiteContext): Benchmark[] => [
   roundTrip(context),
   bandwidth(context, 'write'),
@@ -25,6 +31,7 @@ function roundTrip(context: SuiteContext): Benchmark {
   const fast = { bytes: SMALL_BYTES, count: 100_000, batch: 100 };
   const slow = { bytes: SMALL_BYTES, count: 6000, batch: 20, warmup: WARM_ROUND_TRIPS };
   const extra = extraOf(context);
+  const memory = throughMemory(context);
   return {
     name: 'same-host-rtt',
     title: `round trip of ${SMALL_BYTES} bytes through memory: SEND there and back`,
@@ -32,13 +39,8 @@ function roundTrip(context: SuiteContext): Benchmark {
     better: 'lower',
     ours: ['shm-poll', 'shm-promise'],
     subjects: [
-      verbsSubject(context, 'shm-poll', { workload: 'ping', progress: 'poll', port: 'shm', ...fast }, extra),
-      verbsSubject(
-        context,
-        'shm-promise',
-        { workload: 'ping', progress: 'events', port: 'shm', ...slow },
-        extra,
-      ),
+      verbsSubject(memory, 'shm-poll', { workload: 'ping', progress: 'poll', ...fast }, extra),
+      verbsSubject(memory, 'shm-promise', { workload: 'ping', progress: 'events', ...slow }, extra),
       verbsSubject(context, 'native-poll', { workload: 'ping', progress: 'poll', ...fast }, extra),
       verbsSubject(context, 'native-promise', { workload: 'ping', progress: 'events', ...slow }, extra),
       floorSubject(context, 'ping', fast),
@@ -65,7 +67,7 @@ function bandwidth(context: SuiteContext, workload: 'write' | 'read' | 'send'): 
     better: 'higher',
     ours: ['shm'],
     subjects: [
-      verbsSubject(context, 'shm', { ...ours, port: 'shm' }, extra),
+      verbsSubject(throughMemory(context), 'shm', ours, extra),
       verbsSubject(context, 'native', ours, extra),
       socketSubject(context, 'node-net', { workload: workload === 'read' ? 'pull' : 'push', ...compiled }),
       ucxSubject(context, workload, bulk, 'shm'),
@@ -93,7 +95,7 @@ function messageRate(context: SuiteContext): Benchmark {
     better: 'higher',
     ours: ['shm'],
     subjects: [
-      verbsSubject(context, 'shm', { ...ours, port: 'shm' }, extra),
+      verbsSubject(throughMemory(context), 'shm', ours, extra),
       verbsSubject(context, 'native', ours, extra),
       socketSubject(context, 'node-net', { workload: 'rate', ...many, depth: 1024, batch: 128 }),
       ucxSubject(context, 'rate', many, 'shm'),

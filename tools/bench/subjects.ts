@@ -26,6 +26,8 @@ export interface SuiteContext {
   /** Addresses and devices of the two sides; one machine has the same twice. */
   readonly server: { readonly host: string; readonly device: string };
   readonly client: { readonly host: string; readonly device: string };
+  /** The name of a device that exchanges packets through memory. */
+  readonly memoryDevice: string;
   /** Directory of development certificates. */
   readonly certificates: string;
   readonly dataPath: DataPath;

@@ -3,10 +3,12 @@
  * carried out by putting the queue pair into ERR. What must hold is that memory does not change, that no other queue
  * pair of the device notices, and that the connection works again soon.
  */
+
 import { connect } from '../../../src/connection/client.js';
 import { psnAdd } from '../../../src/roce/psn.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { craftPacket, type PacketSpec } from '../../../testkit/craft-packet.js';
+import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { fire } from '../barrage.js';
 import { Injector } from '../injector.js';
@@ -68,7 +70,7 @@ async function recoveryMillis(listening: Listening, injector: Injector): Promise
   const connection = await connect({
     ...clientOf(listening),
     // The standard port, from which others may send too.
-    device: `soft:${HOSTS.client}`,
+    device: `soft:${HOSTS.client}?io=${UDP_ONLY}`,
     revealPsns: true,
     onStep: ({ details }) => {
       destQpn = Number(details['peerQpn'] ?? destQpn);

@@ -3,6 +3,7 @@
  * program takes everybody who asks on one port, and never answers on another. An attacker on the path is given what it hears
  * there; what else it is told serves to score the attack.
  */
+
 import type { CmConnection } from '../../../src/cm/cm-connection.js';
 import { type CmIncoming, type CmServer, listen } from '../../../src/cm/cm-server.js';
 import { connect } from '../../../src/cm/connect.js';
@@ -22,6 +23,7 @@ import { asRdmaError } from '../../../src/verbs/errors.js';
 import { WorkCompletion } from '../../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../../src/verbs/work-request.js';
 import { Random } from '../../../testkit/random.js';
+import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import { TappedPort } from './tapped-port.js';
 
 export interface CmVictimOptions {
@@ -206,7 +208,7 @@ export class CmVictim {
   async #open(which: Which, address: string): Promise<SoftDevice> {
     const icrc = new Icrc(fastCrc32);
     const tapped = new TappedPort(
-      await openPort({ address, port: 4791, io: undefined, capture: undefined, faults: undefined }, icrc),
+      await openPort({ address, port: 4791, io: UDP_ONLY, capture: undefined, faults: undefined }, icrc),
     );
     const device = new SoftDevice(tapped, icrc, this.#random(which));
     this.#taps.set(which, tapped);

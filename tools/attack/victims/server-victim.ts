@@ -2,12 +2,14 @@
  * A whole server with mutual TLS in a process of its own: `listen` over a soft device, behind a port that a man in the
  * middle can have. Its program keeps what it gets, so that the attack can be scored.
  */
+
 import type { Connection } from '../../../src/connection/connection.js';
 import type { Grant } from '../../../src/connection/grant.js';
 import { listen, type Server, type ServerCensus } from '../../../src/connection/server.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { openPort } from '../../../src/soft/open-port.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
+import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import { type Certificates, makeCertificates } from './certificates.js';
 import { CountingDevice } from './counting-device.js';
 import { TamperingPort, type TamperPlan } from './tampering-port.js';
@@ -56,7 +58,7 @@ export class ServerVictim {
     const { host, slots = 4, handshakeDeadlineMillis = 2000, bufferBytes = 4096 } = this.#options;
     const certificates = await makeCertificates(host);
     const icrc = new Icrc(fastCrc32);
-    const spec = { address: host, port: 4791, io: undefined, capture: undefined, faults: undefined };
+    const spec = { address: host, port: 4791, io: UDP_ONLY, capture: undefined, faults: undefined };
     this.#port = new TamperingPort(await openPort(spec, icrc), icrc);
     this.#device = new CountingDevice(this.#port, icrc);
     this.#server = await listen(

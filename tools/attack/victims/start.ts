@@ -4,6 +4,7 @@ import type { KeyedCertificate } from '../../../src/certificates/certificate-mak
 import { connect } from '../../../src/connection/client.js';
 import type { ConnectOptions } from '../../../src/connection/connect-options.js';
 import type { Connection } from '../../../src/connection/connection.js';
+import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';
 import type { CmVictim, CmVictimOptions } from './cm-victim.js';
@@ -69,6 +70,6 @@ export function clientOf(
   { host, port, certificates }: Listening,
   { certPem, keyPem }: KeyedCertificate = certificates.client,
 ): ConnectOptions {
-  const device = `soft:${HOSTS.client}?port=0`;
+  const device = `soft:${HOSTS.client}?port=0&io=${UDP_ONLY}`;
   return { host, port, ca: certificates.caPem, cert: certPem, key: keyPem, device };
 }

@@ -3,6 +3,7 @@
  * pairs whose PSNs come from a space of the attack's choice. The attacker is told more than it may use, so that the
  * attack can be scored.
  */
+
 import type { Requester } from '../../../src/roce/qp/requester.js';
 import type { RandomU32 } from '../../../src/roce/random.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
@@ -12,6 +13,7 @@ import { SoftDevice } from '../../../src/soft/soft-device.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { QpState, qpStateName } from '../../../src/verbs/qp-state.js';
 import { Random } from '../../../testkit/random.js';
+import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import { LinkEnd, SLOT_BYTES, SLOTS } from './link-end.js';
 import { reducedPsnSource } from './reduced-psn.js';
 import { TappedPort } from './tapped-port.js';
@@ -217,7 +219,7 @@ export class VerbsVictim {
     const port = which === 'server' ? 4791 : clientPort;
     const icrc = new Icrc(fastCrc32);
     const tapped = new TappedPort(
-      await openPort({ address, port, io: undefined, capture: undefined, faults: undefined }, icrc),
+      await openPort({ address, port, io: UDP_ONLY, capture: undefined, faults: undefined }, icrc),
     );
     const device = new SoftDevice(tapped, icrc, this.#random());
     this.#taps.set(which, tapped);

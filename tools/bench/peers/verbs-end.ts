@@ -67,10 +67,9 @@ export async function openEnd(
 
 /** What wire-cost asks for is put together here: no device name leaves out the ICRC. */
 async function openBenchDevice({ device, port, icrc }: VerbsConfig): Promise<Device> {
-  if (icrc && port === 'shm') return openDevice(`${device}&io=shm`);
   if (icrc && port !== 'dgram') return openDevice(device);
   if (!isSoftName(device)) throw new Error(`${device} has no choice of port or ICRC: only soft devices have`);
-  if (port === 'native' || port === 'shm') throw new Error('the native port cannot leave out the ICRC');
+  if (port === 'native') throw new Error('the native port cannot leave out the ICRC');
   const spec = parseSoftName(device);
   const address = parseGid(spec.address);
   if (address === undefined) throw new Error(`'${spec.address}' is not an IP address`);
