@@ -5,7 +5,7 @@ namespace queuepair {
 RingWaker* RingWaker::Start(napi_env env, RingHub* hub, std::function<void()> on_news) {
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
-  auto* waker = new RingWaker(hub, loop, std::move(on_news));
+  auto* waker = new RingWaker(hub, std::move(on_news));
   if (uv_poll_init(loop, &waker->poll_, hub->fd()) != 0) {
     delete waker;
     return nullptr;
@@ -32,7 +32,9 @@ RingWaker* RingWaker::Start(napi_env env, RingHub* hub, std::function<void()> on
 }
 
 void RingWaker::BeforeWait() {
-  if (is_stopped_ || !is_listening_ || uv_backend_timeout(loop_) == 0) return;
+  // Also where the loop may not wait at all: nothing says that for sure. uv_backend_timeout() is 0 as well while a
+  // watcher is to be added, and then the loop waits without end.
+  if (is_stopped_ || !is_listening_) return;
   is_sleeping_ = true;
   hub_->SetSleeping(true);
   // Who has written before it could see that woke nobody.

@@ -23,15 +23,13 @@ class RingWaker {
   void SetListening(bool is_listening) { is_listening_ = is_listening; }
 
  private:
-  RingWaker(RingHub* hub, uv_loop_t* loop, std::function<void()> on_news)
-      : hub_(hub), loop_(loop), on_news_(std::move(on_news)) {}
+  RingWaker(RingHub* hub, std::function<void()> on_news) : hub_(hub), on_news_(std::move(on_news)) {}
 
   void BeforeWait();
   void AfterWait();
   void LetGo(uv_handle_t* handle);
 
   RingHub* hub_;
-  uv_loop_t* const loop_;
   const std::function<void()> on_news_;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   uv_poll_t poll_{};

@@ -274,7 +274,9 @@ test('whatever is written into rings, ports deliver packets of bounded size, and
   }
 });
 
-test('a ring whose writer breaks the rules ends, is counted, and UDP takes over', { skip }, async () => {
+test('a ring whose writer breaks the rules ends, is counted, UDP takes over, and then another ring', {
+  skip,
+}, async () => {
   const memory = openSync('/proc/self/mem', 'r+');
   const [a, b] = [openPort(), openPort()];
   const line = new Line(a, b);
@@ -296,7 +298,13 @@ test('a ring whose writer breaks the rules ends, is counted, and UDP takes over'
     line.send(1);
     return line.heard.length > heard + 10;
   }, 'packets by UDP');
-  assert.ok(count(a, 'portRingSentPackets') <= byRing + 2, 'nothing goes into a ring that nobody reads');
+  const lost = line.sent - line.heard.length;
+  assert.ok(lost <= 3, `${lost} packets went into a ring that nobody reads`);
+  await until(() => {
+    line.send(1);
+    return count(a, 'portRingSentPackets') > byRing + 10;
+  }, 'another ring');
+  assert.equal(count(b, 'portRings'), 1);
   await Promise.all([a.close(), b.close()]);
 });
 
@@ -328,7 +336,17 @@ test('a datagram that comes by UDP is taken the first time that the event loop t
   await Promise.all([a.close(), b.close(), c.close()]);
 });
 
-test('a packet wakes an event loop that waits for nothing else', { skip }, async () => {
+for (const [what, before] of Object.entries<(port: NativePort) => void>({
+  'that waits for nothing else': () => {},
+  // As a driver does behind many turns: libuv has the socket in its list of those that it will watch.
+  'that has begun to watch its socket just before': (port) => {
+    port.wakeOnArrival(false);
+    port.wakeOnArrival(true);
+  },
+}))
+  test(`a packet wakes an event loop ${what}`, { skip }, () => wakes(before));
+
+async function wakes(beforeWait: (port: NativePort) => void): Promise<void> {
   const port = openPort();
   const delays: number[] = [];
   const worker = new Worker(new URL('../../testkit/ring-sender.js', import.meta.url), {
@@ -340,6 +358,7 @@ test('a packet wakes an event loop that waits for nothing else', { skip }, async
     new PortEar(port, ({ bytes, at }) => {
       const sentMicros = new DataView(bytes.buffer, bytes.byteOffset + at).getFloat64(4);
       delays.push(Number(process.hrtime.bigint() / 1000n) - sentMicros);
+      beforeWait(port);
       if (delays.length < WAKING_PACKETS) return;
       clearTimeout(guard);
       resolve();
@@ -348,14 +367,14 @@ test('a packet wakes an event loop that waits for nothing else', { skip }, async
   // Its answer and its end can come in one turn.
   const ended = once(worker, 'exit');
   worker.postMessage('how many were woken?');
-  const [wakes] = await once(worker, 'message');
+  const [woken] = await once(worker, 'message');
   await ended;
   await port.close();
   const longestMicros = Math.max(...delays);
   assert.equal(delays.length, WAKING_PACKETS);
   assert.ok(longestMicros < WAIT_MILLIS * 100, `${longestMicros} µs until a packet was taken`);
-  assert.ok(wakes > 0, 'the reader had to be woken');
-});
+  assert.ok(woken > 0, 'the reader had to be woken');
+}
 
 test('a process without descriptors to give does not turn in vain, and meets its peers when it has some', {
   skip: skip || (spawnSync('prlimit', ['--version']).error === undefined ? false : 'there is no prlimit'),

@@ -119,6 +119,13 @@ export const RING_FAULTS = faultsOf(
       replace: 'hub_->SetSleeping(false);',
     },
     {
+      id: 'ring-sleeper-unseen',
+      wrong: 'An event loop that has begun to watch a socket waits without saying that it sleeps.',
+      file: 'native/ring_waker.cc',
+      find: 'if (is_stopped_ || !is_listening_) return;',
+      replace: 'if (is_stopped_ || !is_listening_ || uv_backend_timeout(poll_.loop) == 0) return;',
+    },
+    {
       id: 'ring-wakes-nobody',
       wrong: 'Who finds a reader asleep does not wake it.',
       file: 'native/ring_hub.cc',
