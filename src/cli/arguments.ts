@@ -70,5 +70,9 @@ export function targetArgument(text: string, defaultPort: number): Target {
   throw new InvalidArgumentError('Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets.');
 }
 
+/** Several of them with commas between. */
+export const targetsArgument = (text: string, defaultPort: number): readonly Target[] =>
+  text.split(',').map((target) => targetArgument(target.trim(), defaultPort));
+
 /** For repeatable flags. */
 export const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];

@@ -1,6 +1,7 @@
 /** `queuepair connect`: a client of `queuepair serve`, for people and for scripts. */
 import { Command } from 'commander';
 import { connect } from '../connection/client.js';
+import type { ConnectOptions } from '../connection/connect-options.js';
 import type { Connection } from '../connection/connection.js';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
@@ -10,7 +11,7 @@ import {
 import { cleanText } from '../session/clean-text.js';
 import { shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
-import { millisArgument, millisOrNeverArgument, type Target, targetArgument } from './arguments.js';
+import { millisArgument, millisOrNeverArgument, type Target, targetsArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
@@ -38,11 +39,14 @@ From --exec or a pipe the first command that fails ends the program with exit co
 Examples:
   $ queuepair connect 127.0.0.1
   $ queuepair connect 127.0.0.1 --exec "send hi; write abc; read; quit"
+  $ queuepair connect a.example,b.example:4434 --exec "send hi"     whichever of them takes it
+  $ queuepair connect --srv _queuepair._tcp.example.com
   $ echo "write @photo.jpg; read > copy.jpg" | queuepair connect storage-7:4433 --ca ca.pem`;
 
 interface ConnectFlags extends ClientCertificateFlags, PathFlags {
   readonly device: string;
   readonly servername?: string;
+  readonly srv?: string;
   readonly exec?: string;
   readonly json?: boolean;
   readonly recovery: number;
@@ -51,11 +55,19 @@ interface ConnectFlags extends ClientCertificateFlags, PathFlags {
   readonly timeout: number;
 }
 
+type Place = Pick<ConnectOptions, 'host' | 'port' | 'hosts' | 'srv'>;
+
 export function connectCommand(): Command {
   const command = new Command('connect')
     .description('connect to a server and send, write and read')
-    .argument('<target>', 'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given', (text: string) =>
-      targetArgument(text, DEFAULT_PORT),
+    .argument(
+      '[target]',
+      'HOST, HOST:PORT or [IPV6]:PORT; the port is 4433 unless given; several with commas between',
+      (text: string) => targetsArgument(text, DEFAULT_PORT),
+    )
+    .option(
+      '--srv <name>',
+      'in place of a target: the service whose servers DNS names, _queuepair._tcp.DOMAIN',
     );
   return withClientCredentials(command)
     .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
@@ -74,18 +86,31 @@ export function connectCommand(): Command {
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
-    .action(async (target: Target, flags: ConnectFlags) => {
-      process.exitCode = await runClient(target, flags, createOutput(flags.json === true));
+    .action(async (targets: readonly Target[] | undefined, flags: ConnectFlags) => {
+      const place = placeOf(command, targets, flags.srv);
+      process.exitCode = await runClient(place, flags, createOutput(flags.json === true));
     });
 }
 
-async function runClient(target: Target, flags: ConnectFlags, output: Output): Promise<number> {
+/** One server as such, so that its own error is told. */
+function placeOf(command: Command, targets: readonly Target[] | undefined, srv: string | undefined): Place {
+  if (srv !== undefined) {
+    if (targets !== undefined) command.error('error: give a target or --srv, not both');
+    return { srv };
+  }
+  const [first] = targets ?? [];
+  if (first === undefined || targets === undefined)
+    command.error("error: missing required argument 'target'");
+  return targets.length === 1 ? first : { hosts: targets };
+}
+
+async function runClient(place: Place, flags: ConnectFlags, output: Output): Promise<number> {
   const signalled = firstSignal();
   let wasSignalled = false;
   void signalled.then(() => {
     wasSignalled = true;
   });
-  const connection = await untilSignal(signalled, (signal) => open(target, flags, output, signal));
+  const connection = await untilSignal(signalled, (signal) => open(place, flags, output, signal));
   if (typeof connection === 'number') return connection;
   const source = flags.exec === undefined ? typedCommands('queuepair> ') : fixedCommands(flags.exec);
   const talk = { isBusy: false };
@@ -118,7 +143,7 @@ async function closeSoon(connection: Connection): Promise<void> {
 }
 
 async function open(
-  target: Target,
+  place: Place,
   flags: ConnectFlags,
   output: Output,
   signal: AbortSignal,
@@ -127,7 +152,7 @@ async function open(
   const { style } = output;
   try {
     return await connect({
-      ...target,
+      ...place,
       ...certificates,
       ...(flags.servername === undefined ? {} : { servername: flags.servername }),
       device: flags.device,

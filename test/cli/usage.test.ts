@@ -16,6 +16,8 @@ const WRONG_USAGE: readonly [string[], RegExp][] = [
   [['serve', '--buffer', 'lots'], /Write a number of bytes such as 65536, 64KiB or 4MiB/],
   [['serve', '--log-level', 'loud'], /Allowed choices are silent, fatal, error, warn, info, debug, trace/],
   [['connect'], /missing required argument 'target'/],
+  [['connect', '127.0.0.1', '--srv', '_queuepair._tcp.a.test'], /a target or --srv, not both/],
+  [['connect', 'a,,b'], /Write HOST or HOST:PORT/],
   [['connect', '127.0.0.1:0'], /Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets/],
   [['connect', '127.0.0.1', '--timeout', 'soon'], /Write milliseconds, 1 or more/],
   [['bench', '--test', 'sleep'], /Measurements are send-rtt, write-lat/],

@@ -220,11 +220,12 @@ test('a connection recovers to the address where it is, whatever DNS says by the
   await using tcp = await TcpCutter.to(one.address);
   names.a.set('a.fleet.test', '127.0.0.1');
   names.srv.set(SERVICE, [{ target: 'a.fleet.test', port: tcp.port }]);
-  await using connection = await connect({ ...CLIENT, srv: SERVICE, resolver: names.resolver });
+  const options = { srv: SERVICE, resolver: names.resolver, recoveryMillis: 2000 };
+  await using connection = await connect({ ...CLIENT, ...options });
   names.a.set('a.fleet.test', '127.0.0.9');
   const reconnected = once(connection, 'reconnected');
   tcp.cut();
-  await reconnected;
+  await Promise.race([reconnected, connection.closed.then((error) => Promise.reject(error))]);
   assert.equal(connection.remoteAddress, '127.0.0.1');
 });
 
