@@ -31,6 +31,7 @@ import { ServeNarrator } from './serve-narrator.js';
 import { startService, stopService } from './service.js';
 import type { ServiceEvent } from './service-events.js';
 import { logServiceEvent } from './service-log.js';
+import { ServiceManager } from './service-manager.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 
 const MAX_SLOTS = 65536;
@@ -43,6 +44,8 @@ const EXAMPLES = `
 Every client is welcomed; its messages are echoed; what it writes by RDMA is hashed and acknowledged.
 
 SIGHUP reads the certificates again, for clients that connect from then on.
+
+As a service of systemd it takes the socket that is handed over (give its address as --host), and says when it is ready.
 
 Examples:
   $ queuepair serve
@@ -142,6 +145,7 @@ export function serveCommand(): Command {
 
 async function serve(flags: ServeFlags): Promise<number> {
   const signalled = firstSignal(['SIGINT', 'SIGTERM']);
+  const manager = new ServiceManager();
   const control = controlToken(flags);
   const output = createOutput(flags.json === true);
   const narrator = new ServeNarrator(output);
@@ -158,7 +162,7 @@ async function serve(flags: ServeFlags): Promise<number> {
     {
       ...certificates,
       host: flags.host,
-      port: flags.port,
+      ...(manager.fd === undefined ? { port: flags.port } : { fd: manager.fd }),
       device: flags.device,
       slots: flags.slots,
       admission: {
@@ -185,7 +189,9 @@ async function serve(flags: ServeFlags): Promise<number> {
     const made = control?.isMade === true ? { token: control.token } : {};
     emit({ event: 'observing', url: observer.url, ...made });
   }
+  manager.ready(`serving ${server.address.host} port ${server.address.port}`);
   const signal = await signalled;
+  manager.stopping();
   if (signal === 'SIGPIPE') process.stderr.write('queuepair: standard output was closed; the server ends\n');
   emit({ event: 'closing', signal });
   setTimeout(() => {

@@ -14,6 +14,11 @@ export interface ListenOptions extends CommonOptions {
   readonly host?: string;
   /** TCP port. Default 4433; 0 = any free one. */
   readonly port?: number;
+  /**
+   * A TCP socket that listens already, as a service manager hands it over (socket activation), in place of `port`. `host` is its
+   * address then, by which the device is chosen. The server closes it.
+   */
+  readonly fd?: number;
   /** PEM: the server's certificate and key; or give `pfx`. */
   readonly cert?: PemSource;
   readonly key?: PemSource;

@@ -135,6 +135,7 @@ export const LISTEN: Rules<ListenOptions> = {
   ...COMMON,
   host: filled,
   port: integer(0, 65_535),
+  fd: integer(0, 2 ** 31 - 1),
   cert: pem('CERTIFICATE'),
   key: pem('PRIVATE KEY'),
   clientCa: pem('CERTIFICATE'),
@@ -185,6 +186,8 @@ const CERTIFICATES: Rules<ServerCertificates> = {
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkListen(options: unknown, handler: unknown): asserts options is ListenOptions {
   checkOptions('listen', options, LISTEN);
+  if (options['fd'] !== undefined && options['port'] !== undefined)
+    throw usageError('listen takes port or fd, not both: a socket that listens has its port');
   requireIdentity(options, 'listen needs');
   if (handler !== undefined && options['handler'] !== undefined)
     throw usageError('listen takes a handler as its second argument or as an option, not both');

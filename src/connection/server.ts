@@ -237,11 +237,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   async #begin(): Promise<void> {
-    const { host = DEFAULT_HOST, port = DEFAULT_PORT } = this.#options;
+    const { fd, host = DEFAULT_HOST, port = DEFAULT_PORT } = this.#options;
     this.#tls.unref();
     this.#hold.ref();
     try {
-      const bound = await this.#tls.listen({ host, port });
+      const bound = await this.#tls.listen(fd === undefined ? { host, port } : { host, fd });
       this.#address = { host: bound.address, port: bound.port };
     } catch (error) {
       this.#hold.end();

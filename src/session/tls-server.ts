@@ -8,9 +8,9 @@
  * connections, and makes no more new ones a second, than it is allowed (connect-gate.ts). No session is resumed.
  */
 import { constants } from 'node:crypto';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { internalError, RdmaError } from '../verbs/errors.js';
+import { internalError, RdmaError, usageError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
@@ -51,6 +51,11 @@ export interface TlsServerOptions extends TlsCertificates {
   readonly onChannel: (channel: ControlChannel) => void | Promise<void>;
   readonly onRefused?: (refusal: TlsRefusal) => void;
 }
+
+/** With `fd` the socket of that descriptor, which listens at `host`. */
+export type TlsListenAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly host: string; readonly fd: number };
 
 /** A TCP connection that is still in TLS. */
 interface PendingHandshake {
@@ -108,14 +113,22 @@ export class TlsServer implements AsyncDisposable {
   /**
    * Port 0 picks a free one.
    *
-   * @throws RdmaError ERR_RDMA_ADDRESS if the address cannot be listened on.
+   * @throws RdmaError ERR_RDMA_ADDRESS if the address cannot be listened on, ERR_RDMA_INVALID_ARGUMENT for a socket that listens
+   * elsewhere.
    */
-  listen(address: { host: string; port: number }): Promise<AddressInfo> {
+  listen(address: TlsListenAddress): Promise<AddressInfo> {
     return new Promise((resolve, reject) => {
       const refused = (error: Error): void => reject(cannotListen(address, error));
       this.#server.once('error', refused);
       const listening = (): void => {
         this.#server.off('error', refused);
+        const bound = this.#server.address();
+        const fault = 'fd' in address ? handedOverFault(address.host, bound) : undefined;
+        if (fault !== undefined) {
+          this.#server.close();
+          reject(fault);
+          return;
+        }
         // From here on an error means that one connection could not be accepted, say for want of descriptors.
         this.#server.on('error', (error) =>
           this.#report(
@@ -125,10 +138,12 @@ export class TlsServer implements AsyncDisposable {
             error,
           ),
         );
-        resolve(this.#server.address() as AddressInfo);
+        resolve(bound as AddressInfo);
       };
       try {
-        this.#server.listen({ ...address, backlog: this.#limits.backlog }, listening);
+        const { backlog } = this.#limits;
+        const at = 'fd' in address ? { fd: address.fd } : address;
+        this.#server.listen({ ...at, backlog }, listening);
       } catch (error) {
         refused(error as Error);
       }
@@ -336,17 +351,25 @@ function unusable(cause: unknown): RdmaError {
 }
 
 /** Why `address` cannot be listened on. */
-export function cannotListen(address: { host: string; port: number }, cause: Error): RdmaError {
+export function cannotListen(address: TlsListenAddress, cause: Error): RdmaError {
   const { code } = cause as NodeJS.ErrnoException;
   const why =
     code === 'EADDRINUSE'
       ? 'another program uses that port; choose another port or stop that program'
       : cause.message;
-  return new RdmaError(
-    'ERR_RDMA_ADDRESS',
-    `cannot listen on ${hostPort(address.host, address.port)}: ${why}`,
-    {
-      cause,
-    },
+  const where = 'fd' in address ? `descriptor ${address.fd}` : hostPort(address.host, address.port);
+  return new RdmaError('ERR_RDMA_ADDRESS', `cannot listen on ${where}: ${why}`, { cause });
+}
+
+/** A device is at one address, and was chosen by `host`: a socket that listens elsewhere brings clients that cannot reach it. */
+function handedOverFault(host: string, bound: AddressInfo | string | null): RdmaError | undefined {
+  if (bound === null || typeof bound === 'string') return usageError('the socket of fd is none of TCP');
+  const isSame =
+    bound.address === host || isIP(host) === 0 || (isWildcard(host) && isWildcard(bound.address));
+  if (isSame) return undefined;
+  return usageError(
+    `the socket of fd listens at ${bound.address}, and host says ${host}: give the same address, as the device is chosen by it`,
   );
 }
+
+const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::';
