@@ -48,6 +48,7 @@ export class Gsi implements Sender, Timed {
   dropped = 0;
   scheduled = false;
   nextScheduled: Sender | null = null;
+  credit = 0;
   readonly destroyed = false;
   heapIndex = -1;
   heapKey = Number.POSITIVE_INFINITY;

@@ -35,6 +35,7 @@ import { Srq } from './qp/srq.js';
 import type { RandomU32 } from './random.js';
 import type { Sender } from './sender.js';
 import { MAX_SEGMENTS_PER_PACKET, type TransmitBatch } from './transmit-batch.js';
+import { Turns } from './turns.js';
 import { Icrc } from './wire/icrc.js';
 import { OpcodeFlag } from './wire/opcodes.js';
 import { PacketView, parsePacket } from './wire/packet.js';
@@ -89,8 +90,7 @@ export class Nic implements CqOwner, NicHost<Qp> {
   readonly #overruns: Cq[] = [];
   /** The queue pairs that complete into each queue: nothing that goes wrong with one walks those of others. */
   readonly #usersOf = new Map<Cq, Set<Qp>>();
-  #firstScheduled: Sender | null = null;
-  #lastScheduled: Sender | null = null;
+  readonly #turns = new Turns();
   #gsi: Gsi | null = null;
 
   constructor(options: NicOptions) {
@@ -128,26 +128,14 @@ export class Nic implements CqOwner, NicHost<Qp> {
   /** Fills `batch`, taking senders in turn, and returns how many packets were added. */
   pollTransmit(batch: TransmitBatch, now: number): number {
     const before = batch.count;
-    while (batch.hasRoom) {
-      const sender = this.#firstScheduled;
-      if (sender === null) break;
-      this.#firstScheduled = sender.nextScheduled;
-      if (this.#firstScheduled === null) this.#lastScheduled = null;
-      sender.nextScheduled = null;
-      sender.scheduled = false;
-      if (sender.destroyed) continue;
-      const { count, wireBytes } = batch;
-      if (sender.transmit(batch, now)) this.schedule(sender);
-      sender.counters.txPackets += batch.count - count;
-      sender.counters.txBytes += batch.wireBytes - wireBytes;
-    }
+    while (batch.hasRoom && this.#turns.take(batch, now));
     if (this.#overruns.length > 0) this.#failOverrunUsers();
     return batch.count - before;
   }
 
   /** Whether `pollTransmit` may find something to do. */
   get wantsTransmit(): boolean {
-    return this.#firstScheduled !== null;
+    return !this.#turns.areOver;
   }
 
   /** When `handleTimeout` wants to be called next, µs; Infinity = never. May be too early, never too late. */
@@ -281,11 +269,7 @@ export class Nic implements CqOwner, NicHost<Qp> {
   // --- for queue pairs and completion queues ------------------------------------------------------------------------
 
   schedule(sender: Sender): void {
-    if (sender.scheduled || sender.destroyed) return;
-    sender.scheduled = true;
-    if (this.#lastScheduled === null) this.#firstScheduled = sender;
-    else this.#lastScheduled.nextScheduled = sender;
-    this.#lastScheduled = sender;
+    this.#turns.enter(sender);
   }
 
   armTimer(sender: Qp | Gsi, at: number): void {

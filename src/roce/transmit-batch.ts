@@ -13,6 +13,11 @@ import { packetBytes } from './wire/bth.js';
 /** Room for the largest header: BTH and AtomicETH take 40 bytes. */
 export const HEADER_STRIDE_BYTES = 64;
 
+/** What a packet costs beside its bytes: making and taking it takes as long as copying so many. */
+const PACKET_COST = 1024;
+/** Of a turn without end. */
+const ENDLESS = 2 ** 30 - 1;
+
 /** The most pieces of memory that one packet is gathered from. */
 export const MAX_SEGMENTS_PER_PACKET = 32;
 
@@ -22,6 +27,9 @@ export class TransmitBatch {
   segmentCount = 0;
   /** Bytes of all its packets as UDP payloads, pad and ICRC included. */
   wireBytes = 0;
+  /** Bytes of all its packets, and of each what it costs beside them. */
+  cost = 0;
+  #turnEnd = ENDLESS;
   readonly headers: Uint8Array;
   readonly headerLength: Uint8Array;
   readonly payloadLength: Int32Array;
@@ -49,9 +57,28 @@ export class TransmitBatch {
     this.#segmentLimit = segments - MAX_SEGMENTS_PER_PACKET;
   }
 
-  /** Whether one more packet of any shape is sure to fit. */
+  /** Whether one more packet of any shape is sure to fit, and the turn of the sender is not over. */
   get hasRoom(): boolean {
-    return this.count < this.capacity && this.segmentCount <= this.#segmentLimit;
+    return this.cost < this.#turnEnd && !this.isFull;
+  }
+
+  get isFull(): boolean {
+    return this.count >= this.capacity || this.segmentCount > this.#segmentLimit;
+  }
+
+  /** A sender may add packets until they have cost so much. The last one may cost more. */
+  beginTurn(cost: number): void {
+    this.#turnEnd = this.cost + cost;
+  }
+
+  /** The turn is not over before what is added from now on has cost so much. */
+  prolongTurn(cost: number): void {
+    const end = this.cost + cost;
+    if (end > this.#turnEnd) this.#turnEnd = end;
+  }
+
+  endTurn(): void {
+    this.#turnEnd = ENDLESS;
   }
 
   /** Starts a packet; returns the offset in `headers` where its BTH goes. */
@@ -72,7 +99,9 @@ export class TransmitBatch {
     this.headerLength[index] = headerLength;
     this.payloadLength[index] = payloadLength;
     this.segmentStart[index + 1] = this.segmentCount;
-    this.wireBytes += packetBytes(headerLength, payloadLength);
+    const bytes = packetBytes(headerLength, payloadLength);
+    this.wireBytes += bytes;
+    this.cost += bytes + PACKET_COST;
   }
 
   /** Empties the batch and lets go of the memory that it named. */
@@ -82,5 +111,6 @@ export class TransmitBatch {
     this.count = 0;
     this.segmentCount = 0;
     this.wireBytes = 0;
+    this.cost = 0;
   }
 }

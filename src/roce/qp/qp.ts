@@ -24,6 +24,7 @@ import type { RemoteGrant } from '../memory/region.js';
 import { psnDistance } from '../psn.js';
 import type { Sender } from '../sender.js';
 import type { TransmitBatch } from '../transmit-batch.js';
+import { TURN_COST } from '../turns.js';
 import { Opcode, OpcodeFlag } from '../wire/opcodes.js';
 import type { PacketView } from '../wire/packet.js';
 import { checkRanges, timeoutToMicros } from './attribute-ranges.js';
@@ -53,10 +54,10 @@ import { UnreliableRequester } from './unreliable-requester.js';
 const { REQUEST } = OpcodeFlag;
 const { RTS, SQD } = QpState;
 
-/** Packets that a queue pair may send before it is another one's turn. */
-const TURN_PACKETS = 32;
-/** Of these, or beyond them, what requests get even while there are answers to send. */
-const LEAST_REQUEST_PACKETS = 8;
+/** More than a turn lets a queue pair send: what packets cost ends it. */
+const TURN_PACKETS = 128;
+/** What requests may cost even while answers take all of a turn: half of it. */
+const LEAST_REQUEST_COST = TURN_COST / 2;
 
 export interface QpInit {
   readonly type: QpType;
@@ -109,6 +110,7 @@ export class Qp implements Timed, Sender, QpHost {
   /** Kept by the NIC's scheduler. */
   scheduled = false;
   nextScheduled: Sender | null = null;
+  credit = 0;
   destroyed = false;
   heapIndex = -1;
   heapKey = Number.POSITIVE_INFINITY;
@@ -324,14 +326,13 @@ export class Qp implements Timed, Sender, QpHost {
       return responder.hasResponses;
     }
     const isLate = this.nic.acknowledgesLast && responder.hasOnlyAcknowledgement;
-    const sent = isLate ? 1 : responder.transmit(batch, TURN_PACKETS);
     // A peer that never stops reading must not starve what this side has to send.
-    const hasRequests = this.requester.transmit(
-      batch,
-      Math.max(TURN_PACKETS - sent, LEAST_REQUEST_PACKETS),
-      now,
-    );
-    if (isLate) responder.transmit(batch, 1);
+    if (!isLate && responder.transmit(batch, TURN_PACKETS) > 0) batch.prolongTurn(LEAST_REQUEST_COST);
+    const hasRequests = this.requester.transmit(batch, TURN_PACKETS, now);
+    if (isLate) {
+      batch.prolongTurn(1);
+      responder.transmit(batch, 1);
+    }
     return hasRequests || responder.hasResponses;
   }
 
