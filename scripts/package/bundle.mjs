@@ -35,7 +35,12 @@ const OPTIONAL = ['prom-client', '@opentelemetry/api'];
 /** Started by its path, which is beside whatever part of the bundle starts it. */
 const WORKER = 'connection/workers/worker-main.ts';
 /** Started by their path. */
-const PROGRAMS = ['cli/main.ts', 'cli/demo/server-process.ts', 'cli/demo/client-process.ts'];
+const PROGRAMS = [
+  'cli/main.ts',
+  'cli/demo/server-process.ts',
+  'cli/demo/client-process.ts',
+  'cli/service/worker-service.ts',
+];
 /** CommonJS packages within ES modules ask for what Node.js has. */
 const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";

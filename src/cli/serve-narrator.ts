@@ -80,6 +80,9 @@ export class ServeNarrator {
       case 'handler-error':
         this.#line('error', style.red(cleanText(event.message, MAX_REASON_CHARS)));
         break;
+      case 'worker-lost':
+        this.#line('error', style.red(cleanText(event.message, MAX_REASON_CHARS)));
+        break;
       case 'certificates-renewed':
         this.#output.line(
           event.error === null
@@ -98,9 +101,13 @@ export class ServeNarrator {
 
   #listening(event: Listening): void {
     const { line, style } = this.#output;
-    line(
-      `device        ${event.device}, UDP port ${event.udpPort}, path MTU ${event.pathMtu}; shared by all clients`,
-    );
+    const { device, udpPort, pathMtu, workers = [] } = event;
+    if (workers.length === 0)
+      line(`device        ${device}, UDP port ${udpPort}, path MTU ${pathMtu}; shared by all clients`);
+    else {
+      const ports = workers.map((worker) => worker.udpPort).join(', ');
+      line(`devices       ${device}, path MTU ${pathMtu}; one for each worker, with the UDP ports ${ports}`);
+    }
     const asked = event.mutualTls
       ? 'clients must show a certificate'
       : style.yellow('any client may connect (--client-ca FILE asks for certificates)');

@@ -35,6 +35,7 @@ import { ServiceManager } from './service-manager.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 
 const MAX_SLOTS = 65536;
+const MAX_WORKERS = 1024;
 const TOKEN_BYTES = 24;
 const DEFAULT_BUFFER_BYTES = 1024 * 1024;
 /** The process ends by then, whatever clients do. */
@@ -58,6 +59,7 @@ interface ServeFlags extends ServerCertificateFlags, PathFlags {
   readonly port: number;
   readonly device: string;
   readonly slots: number;
+  readonly workers: number;
   readonly perAddress?: number;
   readonly perIdentity?: number;
   readonly handshakeTimeout: number;
@@ -82,6 +84,12 @@ export function serveCommand(): Command {
     .option('--port <number>', 'TCP port; 0 = any free one', portArgument, DEFAULT_PORT)
     .option('--device <name>', 'RDMA device, shared by all clients (see: queuepair devices)', 'soft')
     .option('--slots <count>', 'clients at a time', countArgument(MAX_SLOTS), DEFAULT_SLOTS)
+    .option(
+      '--workers <count>',
+      'worker threads that serve clients, each with a device of its own; 0: none',
+      countArgument(MAX_WORKERS, 0),
+      0,
+    )
     .option('--per-address <count>', 'TCP connections that one address may have', countArgument(MAX_SLOTS))
     .option(
       '--per-identity <count>',
@@ -165,6 +173,7 @@ async function serve(flags: ServeFlags): Promise<number> {
       ...(manager.fd === undefined ? { port: flags.port } : { fd: manager.fd }),
       device: flags.device,
       slots: flags.slots,
+      workers: flags.workers,
       admission: {
         ...(flags.perAddress === undefined ? {} : { maxPerAddress: flags.perAddress }),
         ...(flags.perIdentity === undefined ? {} : { maxPerIdentity: flags.perIdentity }),
@@ -206,11 +215,12 @@ async function serve(flags: ServeFlags): Promise<number> {
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT when it is no directory, or when anybody could come. */
 async function openShare(flags: ServeFlags, emit: (event: ServiceEvent) => void): Promise<Share | undefined> {
-  const { share, shareWritable, cert, clientCa } = flags;
+  const { share, shareWritable, cert, clientCa, workers } = flags;
   if (share === undefined) {
     if (shareWritable === true) throw usageError('--share-writable has no effect without --share DIR');
     return undefined;
   }
+  if (workers > 0) throw usageError('--share is served by the main thread: leave out --workers');
   if (cert !== undefined && clientCa === undefined) {
     throw usageError('--share is for clients that show a certificate: give --client-ca FILE');
   }

@@ -20,12 +20,15 @@ export type ServiceEvent =
       readonly event: 'listening';
       readonly host: string;
       readonly port: number;
+      /** With workers, of the first. */
       readonly device: string;
       readonly udpPort: number;
       readonly pathMtu: number;
       readonly exactIcrc: boolean;
       readonly slots: number;
       readonly bufferBytes: number;
+      /** With workers, the devices of all. */
+      readonly workers?: readonly { readonly device: string; readonly udpPort: number }[];
       /** Whether clients must show a certificate. */
       readonly mutualTls: boolean;
     }
@@ -76,6 +79,14 @@ export type ServiceEvent =
     }
   | ({ readonly event: 'copy' } & CopyReport)
   | { readonly event: 'handler-error'; readonly client: number; readonly message: string }
+  /** A worker has died, and its connections have ended; another begins after `restartMillis`. */
+  | {
+      readonly event: 'worker-lost';
+      readonly worker: number;
+      readonly connections: number;
+      readonly restartMillis: number;
+      readonly message: string;
+    }
   | { readonly event: 'closing'; readonly signal: string }
   | CensusEvent;
 

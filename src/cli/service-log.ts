@@ -18,6 +18,7 @@ function levelOf(event: ServiceEvent): 'debug' | 'info' | 'warn' | 'error' {
     case 'certificates-renewed':
       return event.error === null ? 'info' : 'error';
     case 'handler-error':
+    case 'worker-lost':
       return 'error';
     case 'disconnected':
       return event.error === null ? 'info' : 'warn';

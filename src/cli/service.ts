@@ -3,8 +3,9 @@
 import { Socket } from 'node:net';
 import type { ListenOptions } from '../connection/listen-options.js';
 import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
+import type { Device, PortAttributes } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
-import { messageService, type ServiceOptions } from './service/message-service.js';
+import { messageService, SERVICE_MODULE, type ServiceOptions } from './service/message-service.js';
 import { serviceTagName } from './service/service-tags.js';
 import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
 
@@ -14,7 +15,11 @@ const BUFFER_BYTES = 1024 * 1024;
 export type Emit = (event: ServiceEvent) => void;
 export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite' | 'share'>;
 
-/** @throws RdmaError of `listen`. */
+/**
+ * With workers (`options.workers`) nobody is told of messages and writes, and nothing is shared: hooks stay unused.
+ *
+ * @throws RdmaError of `listen`.
+ */
 export async function startService(
   options: ListenOptions,
   emit: Emit,
@@ -35,7 +40,10 @@ export async function startService(
   const onStep: ListenOptions['onStep'] = ({ connection, name, atMillis, details }) =>
     emit({ event: 'step', client: connection, step: name, atMillis: rounded(atMillis), details });
   const all = { ...options, bufferBytes: options.bufferBytes ?? BUFFER_BYTES };
-  const server = await listen({ ...all, onStep }, handler);
+  const inWorkers = (options.workers ?? 0) > 0;
+  const server = inWorkers
+    ? await listen({ ...all, onStep, handler: SERVICE_MODULE })
+    : await listen({ ...all, onStep }, handler);
   tellEvents(server, emit);
   emit(await listeningEvent(server, all));
   return server;
@@ -75,6 +83,9 @@ function tellEvents(server: Server, emit: Emit): void {
   server.on('refused', ({ address, port, kind, reason }) =>
     emit({ event: 'refused', address, port, kind, reason }),
   );
+  server.on('workerLost', ({ worker, connections, restartMillis, error: { message } }) =>
+    emit({ event: 'worker-lost', worker, connections, restartMillis, message }),
+  );
   server.on('handlerError', (connection, error) => {
     const message = error instanceof Error ? error.message : String(error);
     emit({ event: 'handler-error', client: connection.id, message });
@@ -82,19 +93,28 @@ function tellEvents(server: Server, emit: Emit): void {
 }
 
 async function listeningEvent(server: Server, options: ListenOptions): Promise<ServiceEvent> {
-  const { udpPort, activeMtu, exactIcrc } = await server.device.queryPort();
+  const workers = server.workers.flatMap(({ device }) => (device === null ? [] : [device]));
+  const { name, udpPort, activeMtu, exactIcrc } = workers[0] ?? (await ownDevice(server.device));
   return {
     event: 'listening',
     ...server.address,
-    device: server.device.name,
+    device: name,
     udpPort,
     pathMtu: activeMtu,
     exactIcrc,
     slots: options.slots ?? DEFAULT_SLOTS,
     bufferBytes: options.bufferBytes ?? 0,
+    ...(workers.length === 0
+      ? {}
+      : { workers: workers.map((worker) => ({ device: worker.name, udpPort: worker.udpPort })) }),
     mutualTls: options.clientCa !== undefined,
   };
 }
+
+const ownDevice = async (device: Device): Promise<{ name: string } & PortAttributes> => ({
+  name: device.name,
+  ...(await device.queryPort()),
+});
 
 const LINGER_MILLIS = 200;
 

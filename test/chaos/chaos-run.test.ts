@@ -51,6 +51,20 @@ test('packets through memory lose, double, reorder and leak nothing either', {
   );
 });
 
+test('workers that die lose, double and reorder nothing, leave nothing, and clients are told the truth', async () => {
+  const { code, lines, stderr } = await chaos('--workers', '--faults', '6', '--json');
+  assert.equal(code, 0, stderr);
+  assert.equal(
+    lines.at(-1),
+    JSON.stringify({ kills: 6, lost: 0, duplicated: 0, reordered: 0, leaked: 0 }),
+    stderr,
+  );
+  const details = JSON.parse(lines[0] ?? '') as Record<string, number>;
+  assert.ok((details['answered'] ?? 0) > 50, lines[0]);
+  assert.ok((details['streamBytes'] ?? 0) > 0, lines[0]);
+  assert.deepEqual([details['untrue'], details['damaged'], details['corrupted']], [0, 0, 0]);
+});
+
 test('wrong usage exits with 2 and says what is right', async () => {
   const { code, stderr } = await chaos('--only', 'earthquake');
   assert.equal(code, 2);

@@ -1,6 +1,6 @@
 /**
  * `npm run chaos`: faults against real processes with traffic flowing. Exits with 1 when a message was lost, doubled or
- * reordered, bytes were damaged, an object leaked, memory grew, or a connection did not go on.
+ * reordered, bytes were damaged, an object leaked, memory grew, or a connection did not go on. With `--workers` workers die instead.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { Random } from '../../testkit/random.js';
 import { runTool } from '../command-line.js';
 import { FAULTS, type FaultName, WEIGHTS, WEIGHTS_OF_THE_SECOND_HALF } from './faults.js';
 import { type ChaosOptions, parseOptions, USAGE } from './options.js';
+import { strikeWorkers } from './workers/run.js';
 import { World } from './world.js';
 
 const PROGRESS_MILLIS = 1000;
@@ -29,10 +30,29 @@ async function main(args: readonly string[]): Promise<number> {
   say(`seed ${options.seed}\n`);
   try {
     await loadOrCreateDevCertificates(join(certificates, 'certs'));
+    if (options.workers) return await runWorkers(options, join(certificates, 'certs'));
     return await run(options, new World(join(certificates, 'certs'), options));
   } finally {
     rmSync(certificates, { recursive: true, force: true });
   }
+}
+
+async function runWorkers(options: ChaosOptions, certificates: string): Promise<number> {
+  const startedAt = performance.now();
+  const { outcome, details, failure } = await strikeWorkers(options, certificates);
+  const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(1));
+  const all = { event: 'details', seed: options.seed, seconds, ...details };
+  if (options.json) {
+    print(failure === undefined ? all : { ...all, failure });
+    print(outcome);
+  } else {
+    report({ ...outcome }, all);
+  }
+  if (failure !== undefined) say(`failed: ${failure}\n`);
+  const { lost, duplicated, reordered, leaked } = outcome;
+  const isBad = lost + duplicated + reordered + leaked > 0 || failure !== undefined;
+  if (isBad) say(`again: npm run chaos -- --workers --faults ${options.faults} --seed ${options.seed}\n`);
+  return isBad ? 1 : 0;
 }
 
 async function run(options: ChaosOptions, world: World): Promise<number> {

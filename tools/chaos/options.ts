@@ -4,7 +4,10 @@ import { integerOption, namesOption, seedOption, WrongUsage } from '../command-l
 import { FAULTS, type FaultName } from './faults.js';
 
 export interface ChaosOptions {
+  /** Or deaths of workers. */
   readonly faults: number;
+  /** Workers of a server die, instead. */
+  readonly workers: boolean;
   readonly seed: number;
   readonly json: boolean;
   /** Only these; empty = all. */
@@ -14,11 +17,15 @@ export interface ChaosOptions {
 }
 
 export const USAGE = `usage: npm run chaos -- [--faults N] [--seed N] [--only NAME,…] [--io KIND] [--json]
+       npm run chaos -- --workers [--faults N] [--seed N] [--io KIND] [--json]
 
 A server and three clients as processes of their own, with messages and streams flowing both ways and RDMA writes and
 reads in between, while faults strike one after the other, sometimes two at once.
 
-  --faults N     how many; default 1000
+With --workers a server serves four clients in two workers, of which one after the other dies, in four ways, while messages and
+streams flow. Every order gets an answer in the end, no message is taken twice, and no client is told anything untrue.
+
+  --faults N     how many; default 1000, and 100 deaths with --workers
   --seed N       which faults, when and for how long; default: a random one, which is printed
   --only NAMES   only these: ${Object.keys(FAULTS).join(', ')}
   --io KIND      what carries the packets: native, shm or dgram; default: what devices choose
@@ -32,7 +39,8 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      faults: { type: 'string', default: '1000' },
+      faults: { type: 'string' },
+      workers: { type: 'boolean', default: false },
       seed: { type: 'string' },
       only: { type: 'string', multiple: true },
       io: { type: 'string' },
@@ -40,10 +48,12 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     },
   });
   const only = namesOption(values.only, Object.keys(FAULTS), 'fault') as readonly FaultName[];
-  const faults = integerOption('faults', values.faults, 1);
-  const { json, io } = values;
+  const { json, io, workers } = values;
+  const faults = integerOption('faults', values.faults ?? (workers ? '100' : '1000'), 1);
+  if (workers && only.length > 0)
+    throw new WrongUsage('--only chooses faults, of which there are none with --workers');
   if (io !== undefined && !KINDS.includes(io)) {
     throw new WrongUsage(`--io must be ${KINDS.join(', ')}, not '${io}'`);
   }
-  return { faults, seed: seedOption(values.seed), json, only, io };
+  return { faults, workers, seed: seedOption(values.seed), json, only, io };
 }

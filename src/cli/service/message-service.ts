@@ -12,6 +12,9 @@ import { isCopyTag } from '../copy/copy-wire.js';
 import { refuseCopy, type Share } from '../copy/share.js';
 import { ServiceTag, serviceTagName } from './service-tags.js';
 
+/** The service without options, as a module for workers. */
+export const SERVICE_MODULE = new URL('./worker-service.js', import.meta.url);
+
 const offset = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const announcementSchema = v.strictObject({ offset, length: offset });
 const acknowledgementSchema = v.strictObject({ offset, length: offset, sha256: v.string() });
