@@ -29,8 +29,6 @@ import { LifelineTimer } from './lifeline-timers.js';
 import type { RecoveryLimits } from './options.js';
 
 export const LAST_ANSWER_MILLIS = 20;
-/** Silent intervals after which a peer is taken for lost. */
-const SILENT_INTERVALS = 3;
 
 export interface LifelineMachineOptions {
   readonly limits: RecoveryLimits;
@@ -263,24 +261,23 @@ export class LifelineMachine {
 
   #look(): void {
     if (!this.isUp || this.#course.rendezvous !== 'open') return;
-    const { keepAliveMillis } = this.#options.limits;
     const silentMillis = this.#keepAlive.look(this.#course.now);
-    if (silentMillis > SILENT_INTERVALS * keepAliveMillis) {
+    if (this.#keepAlive.isLost(silentMillis)) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
     } else {
-      this.#sound(silentMillis);
+      this.#sound();
       this.#setKeepAlive();
     }
   }
 
   /**
    * Whatever came through since the last look was a sign of life. A message that holds nothing costs a tenth of a frame, and
-   * what answers it is a sign of life for both ends; the session is asked when that has got no answer for an interval.
+   * what answers it is a sign of life for both ends; the session is asked when that has got no answer until the next look.
    */
-  #sound(silentMillis: number): void {
-    const { keepAliveMillis } = this.#options.limits;
-    if (silentMillis >= 2 * keepAliveMillis) this.#course.do({ type: 'ask-peer' });
-    else if (silentMillis >= keepAliveMillis) this.#course.do({ type: 'beat' });
+  #sound(): void {
+    const { silentLooks } = this.#keepAlive;
+    if (silentLooks > 1) this.#course.do({ type: 'ask-peer' });
+    else if (silentLooks === 1) this.#course.do({ type: 'beat' });
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------

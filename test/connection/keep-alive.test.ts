@@ -60,8 +60,33 @@ test('looks that are in time come once in an interval, and say for how long noth
   assert.deepEqual(silences, [1250, 6250, 10, 5010]);
 });
 
-test('what a process that stood still did not hear does not count as silence', () => {
+test('a peer is lost after three silent intervals and two looks that it left unanswered, whichever comes last', () => {
   const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-  keepAlive.begin(0, 1);
-  assert.equal(keepAlive.look(INTERVAL_MILLIS + 60_000), INTERVAL_MILLIS);
+  keepAlive.begin(0, 0.5);
+  const looks = (): [number, boolean] => {
+    const silentMillis = keepAlive.look(keepAlive.lookAt);
+    return [silentMillis, keepAlive.isLost(silentMillis)];
+  };
+  assert.deepEqual(
+    [looks(), looks(), looks(), looks()],
+    [
+      [2500, false],
+      [7500, false],
+      [12_500, false],
+      [17_500, true],
+    ],
+  );
 });
+
+for (const lateMillis of [1000, 4900, 60_000]) {
+  test(`a process that stood still asks before it gives a peer up, with a look that is ${lateMillis} ms late`, () => {
+    const keepAlive = new KeepAlive(INTERVAL_MILLIS);
+    keepAlive.begin(0, 1);
+    keepAlive.look(INTERVAL_MILLIS);
+    const stoppedMillis = 4 * INTERVAL_MILLIS;
+    keepAlive.lookAt = stoppedMillis - lateMillis;
+    assert.equal(keepAlive.isLost(keepAlive.look(stoppedMillis)), false);
+    keepAlive.heard(stoppedMillis + 1);
+    assert.equal(keepAlive.isLost(keepAlive.look(keepAlive.lookAt)), false);
+  });
+}

@@ -1,10 +1,11 @@
 /** Whose turn it is to send: neither long packets nor many of them take more of a port than others get. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Flow } from '../../src/roce/flow.js';
 import type { Region } from '../../src/roce/memory/region.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
-import { TURN_COST } from '../../src/roce/turns.js';
+import { TURN_COST, Turns } from '../../src/roce/turns.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { QpState, QpType } from '../../src/verbs/qp-state.js';
 import { createCompletions } from '../../src/verbs/work-completion.js';
@@ -130,6 +131,37 @@ test('who had nothing to send has no turns saved up, and who had a long one pays
   const shares = senders.run(10 * TURN_COST, [0, 1]);
   assert.ok(jain(shares) > 0.97, `${shares}`);
   for (const { credit } of senders.qps) assert.ok(Math.abs(credit) < TURN_COST, `${credit}`);
+});
+
+test('a sender whose turns cost too much has fewer of them', () => {
+  const turns = new Turns();
+  const batch = new TransmitBatch(BATCH_PACKETS);
+  const costs = [0, 0];
+  for (const [i, prolonged] of [0, TURN_COST / 2].entries()) {
+    turns.enter({
+      counters: { txPackets: 0, txBytes: 0 },
+      scheduled: false,
+      nextScheduled: null,
+      credit: 0,
+      destroyed: false,
+      transmit(into) {
+        const before = into.cost;
+        const fill = () => {
+          while (into.hasRoom) into.commit(new Flow(), 64, MTU);
+        };
+        fill();
+        into.prolongTurn(prolonged);
+        fill();
+        costs[i] = (costs[i] as number) + into.cost - before;
+        return true;
+      },
+    });
+  }
+  for (let i = 0; i < 200; i++) {
+    while (batch.hasRoom && turns.take(batch, 0));
+    batch.reset();
+  }
+  assert.ok(jain(costs) > 0.999, `${costs}`);
 });
 
 test('a step of the turns does the same however many wait: each of ten thousand is asked once', () => {

@@ -95,7 +95,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'silent-for-ever',
       wrong: 'A silent peer is never taken for lost.',
       file: 'connection/lifeline-machine',
-      find: 'if (silentMillis > SILENT_INTERVALS * keepAliveMillis) {',
+      find: 'if (this.#keepAlive.isLost(silentMillis)) {',
       replace: 'if (false) {',
     },
     {
@@ -109,9 +109,9 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'ping-once',
       wrong: 'One ping is all.',
       file: 'connection/lifeline-machine',
-      find: `      this.#sound(silentMillis);
+      find: `      this.#sound();
       this.#setKeepAlive();`,
-      replace: '      this.#sound(silentMillis);',
+      replace: '      this.#sound();',
     },
     {
       id: 'progress-not-heard',
@@ -124,7 +124,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'session-never-asked',
       wrong: 'A silent peer is not asked over the session.',
       file: 'connection/lifeline-machine',
-      find: 'if (silentMillis >= 2 * keepAliveMillis) this',
+      find: 'if (silentLooks > 1) this',
       replace: 'if (false) this',
     },
     {
