@@ -1,14 +1,17 @@
 /** The flows on the page. A part is lit for a moment when it ran; for those who cannot see it, it is the current step. */
 import type { ServerSnapshot } from '../src/observe/server-snapshot.js';
-import { FLOWS, type Flow, type Group, type Part } from './flow-list.js';
+import { type Drawn, drawChart } from './diagram.js';
+import { FLOWS } from './flow-list.js';
+import type { Flow, Part } from './flow-shapes.js';
 import { byId, make, numberText, setText } from './page.js';
+import { drawSequence } from './sequence.js';
 
 const LIT_MILLIS = 1500;
 
-interface Shown {
+interface Shown extends Drawn {
   readonly part: Part;
-  readonly item: HTMLElement;
-  readonly value: HTMLElement;
+  /** An arrow: nothing is said of it but where it leads. */
+  readonly isArrow: boolean;
   count: number | undefined;
   litUntil: number;
 }
@@ -24,34 +27,45 @@ export function showFlows(snapshot: ServerSnapshot): void {
   for (const one of shown) showPart(one, snapshot, now);
 }
 
-function makeFlow({ title, about, groups }: Flow): HTMLElement {
+function makeFlow({ title, about, chart, sequence }: Flow): HTMLElement {
   const card = make('article', '', 'card flow');
-  card.append(make('h3', title), make('p', about, 'dim'), ...groups.flatMap(makeGroup));
+  card.append(make('h3', title), make('p', about, 'dim'));
+  if (chart !== undefined) {
+    const { picture, boxes, arrows } = drawChart(title, chart);
+    card.append(picture);
+    const parts = new Map(chart.boxes.map((box) => [box.id, box] as const));
+    for (const { arrow, drawn } of arrows) {
+      // It ran when what it leads to ran.
+      const count = arrow.count ?? parts.get(arrow.to)?.count;
+      watch({ ...arrow, ...(count === undefined ? {} : { count }) }, drawn, true);
+    }
+    for (const [id, drawn] of boxes) watch(parts.get(id) ?? {}, drawn, false);
+  }
+  if (sequence !== undefined) {
+    const { picture, messages } = drawSequence(title, sequence);
+    card.append(picture);
+    for (const { message, drawn } of messages) watch(message, drawn, false);
+  }
   return card;
 }
 
-function makeGroup({ title, unordered, parts }: Group): HTMLElement[] {
-  const list = make('ol', '', unordered === true ? 'parts' : '');
-  list.append(...parts.map(makePart));
-  return title === undefined ? [list] : [make('h4', title), list];
-}
-
-function makePart(part: Part): HTMLElement {
-  const item = make('li', '', part.from === undefined ? '' : `from-${part.from}`);
-  const value = make('span', '');
-  item.append(make('span', part.label), value);
-  shown.push({ part, item, value, count: undefined, litUntil: 0 });
-  return item;
+function watch(part: Part, drawn: Drawn, isArrow: boolean): void {
+  shown.push({ ...drawn, part, isArrow, count: undefined, litUntil: 0 });
 }
 
 function showPart(one: Shown, snapshot: ServerSnapshot, now: number): void {
-  const { part, item, value } = one;
+  const { part, element, value, isArrow } = one;
   const count = part.count?.(snapshot);
   // What ran before the page was opened is not news.
   if (count !== undefined && one.count !== undefined && count > one.count) one.litUntil = now + LIT_MILLIS;
   one.count = count;
-  item.classList.toggle('done', count === undefined || count > 0);
-  if (now < one.litUntil) item.setAttribute('aria-current', 'step');
-  else item.removeAttribute('aria-current');
-  setText(value, part.text?.(snapshot) ?? (count === undefined ? '✓' : numberText(count)));
+  const isLit = now < one.litUntil;
+  element.classList.toggle('done', count === undefined || count > 0);
+  element.classList.toggle('lit', isLit);
+  if (isLit && !isArrow) element.setAttribute('aria-current', 'step');
+  else element.removeAttribute('aria-current');
+  if (value === undefined) return;
+  const text = part.text?.(snapshot);
+  if (text !== undefined) setText(value, text);
+  else if (!isArrow) setText(value, count === undefined ? '✓' : numberText(count));
 }

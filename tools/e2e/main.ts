@@ -116,6 +116,16 @@ async function readOnly(browser: Browser, findings: Findings): Promise<void> {
     'a part of a flow is lit',
     async () => (await page.locator('.flow [aria-current=step]').count()) > 0,
   );
+  findings.check(
+    (await page.locator('.flow svg .arrow, .flow svg .message').count()) > 50,
+    'flows are diagrams with arrows',
+  );
+  await findings.eventually(
+    page,
+    'an arrow is lit with the part that it leads to',
+    async () => (await page.locator('.flow .arrow.lit').count()) > 0,
+  );
+  await drawnInside(page, findings);
   findings.check(!(await page.locator('#control').isVisible()), 'without a token there are no buttons');
   await page.screenshot({ path: `${SHOTS}overview.png`, fullPage: true });
   await isAccessible(page, findings, 'overview');
@@ -217,6 +227,24 @@ async function withToken(browser: Browser, findings: Findings): Promise<void> {
     async () => (await own.locator('.pair').count()) === 0,
   );
   await own.close();
+}
+
+/** No text of a diagram is wider than the box that it stands in, and no part is outside of its picture. */
+async function drawnInside(page: Page, findings: Findings): Promise<void> {
+  const wrong = await page.evaluate<
+    string[]
+  >(`[...document.querySelectorAll('.flow svg')].flatMap((picture) => {
+    const { width, height } = picture.viewBox.baseVal;
+    const parts = [...picture.querySelectorAll('.part')].flatMap((part) => {
+      const shape = part.querySelector('rect, polygon').getBBox();
+      const texts = [...part.querySelectorAll('text')].filter((text) => text.getBBox().width > shape.width);
+      return texts.map((text) => text.textContent);
+    });
+    const all = picture.getBBox();
+    const isInside = all.x >= 0 && all.y >= 0 && all.x + all.width <= width && all.y + all.height <= height;
+    return isInside ? parts : [...parts, picture.getAttribute('aria-label') + ' is larger than its picture'];
+  })`);
+  findings.check(wrong.length === 0, 'every text of the diagrams fits into its box', wrong.join('; '));
 }
 
 async function changes(page: Page, findings: Findings, what: string, selector: string): Promise<void> {
