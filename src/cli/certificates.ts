@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 import { loadCertificateFiles } from '../certificates/certificate-files.js';
 import { type DevCertificates, loadOrCreateDevCertificates } from '../certificates/dev-certificates.js';
 import { cannotListen } from '../session/tls-server.js';
-import { RdmaError, usageError } from '../verbs/errors.js';
+import { RdmaError } from '../verbs/errors.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 export interface ServerCertificateFlags {
   readonly cert?: string;
@@ -104,7 +105,7 @@ export interface ClientCertificates {
 export async function clientCertificates(flags: ClientCertificateFlags): Promise<ClientCertificates> {
   const { ca, cert, key, devCerts } = flags;
   if (ca !== undefined && devCerts !== undefined) {
-    throw usageError('--ca and --dev-certs both say whom to trust; give one of them');
+    throw new WrongArguments('--ca and --dev-certs both say whom to trust; give one of them');
   }
   const given = await loadCertificateFiles({
     ...(ca === undefined ? {} : { ca }),

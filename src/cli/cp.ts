@@ -7,7 +7,7 @@ import {
   DEFAULT_RECOVERY_MILLIS,
 } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
-import { type RdmaError, usageError } from '../verbs/errors.js';
+import type { RdmaError } from '../verbs/errors.js';
 import { millisArgument, millisOrNeverArgument, portArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
 import { withClientCredentials } from './client-credentials.js';
@@ -21,6 +21,7 @@ import { ProgressLine } from './progress-line.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
 import { firstSignal, untilSignal } from './shutdown.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const MAX_PATH_CHARS = 400;
 const PROGRESS_MILLIS = 1000;
@@ -100,13 +101,13 @@ function planOf(paths: readonly string[]): CopyPlan {
   const last = paths.at(-1) ?? '';
   const sources = paths.slice(0, -1);
   if (sources.length === 0)
-    throw usageError('name what to copy, and where to: FILE… HOST:PATH, or HOST:PATH… DIR');
+    throw new WrongArguments('name what to copy, and where to: FILE… HOST:PATH, or HOST:PATH… DIR');
   const target = remoteOf(last);
   const remotes = sources.map(remoteOf);
   const isMany = sources.length > 1 || /(^|[:/])\.{0,2}\/?$/.test(last);
   if (target !== undefined) {
     if (remotes.some((one) => one !== undefined))
-      throw usageError('one side is this machine: write ./NAME for a file with a colon in its name');
+      throw new WrongArguments('one side is this machine: write ./NAME for a file with a colon in its name');
     return {
       host: target.host,
       isUpload: true,
@@ -117,9 +118,9 @@ function planOf(paths: readonly string[]): CopyPlan {
   }
   const [first] = remotes;
   if (first === undefined)
-    throw usageError('neither side is HOST:PATH; for copies on this machine there is cp');
+    throw new WrongArguments('neither side is HOST:PATH; for copies on this machine there is cp');
   const shared = remotes.map((one) => {
-    if (one?.host !== first.host) throw usageError('all sources are on one HOST');
+    if (one?.host !== first.host) throw new WrongArguments('all sources are on one HOST');
     return sharePath(one.path);
   });
   return { host: first.host, isUpload: false, sources: shared, target: last, intoDirectory: isMany };

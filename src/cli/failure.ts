@@ -2,6 +2,7 @@
 import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { JsonEvent, Output } from './output.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 export const ExitCode = { OK: 0, FAILED: 1, USAGE: 2 } as const;
 
@@ -11,12 +12,13 @@ const MAX_MESSAGE_CHARS = 1000;
 export function reportFailure(error: unknown, output: Output): number {
   output.event(failureEvent(error));
   process.stderr.write(`queuepair: ${failureLine(error)}\n`);
-  return ExitCode.FAILED;
+  return error instanceof WrongArguments ? ExitCode.USAGE : ExitCode.FAILED;
 }
 
 /** The failure for programs, under --json. */
 export function failureEvent(error: unknown): JsonEvent {
   const message = failureLine(error);
+  if (error instanceof WrongArguments) return { event: 'error', code: 'ERR_USAGE', message };
   if (!(error instanceof RdmaError)) return { event: 'error', code: 'ERR_UNEXPECTED', message };
   const { code, refusal } = error;
   return { event: 'error', code, message, ...(refusal === undefined ? {} : { refusal }) };

@@ -2,7 +2,6 @@
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import { openDevice } from '../open-device.js';
 import type { Device } from '../verbs/device.js';
-import { usageError } from '../verbs/errors.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { bytesArgument, countArgument, millisArgument, portArgument } from './arguments.js';
 import { nearOf } from './local-address.js';
@@ -24,6 +23,7 @@ import { PERFTEST_NAMES, PERFTEST_TRAITS, type PerftestName } from './perftest/p
 import type { BandwidthReport, PerftestRecord } from './perftest/perftest-wire.js';
 import { TcpPerftestMeeting } from './perftest/tcp-perftest-meeting.js';
 import { checkStockPort, gidIndexArgument, mtuArgument } from './stock-tool.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const STANDARD_PORT = 18515;
 const MAX_ITERATIONS = 100_000_000;
@@ -93,7 +93,7 @@ async function perftest(
   const traits = PERFTEST_TRAITS[test];
   const iterations = flags.iters ?? traits.iterations;
   if (traits.isLatency && iterations < 2)
-    throw usageError('a latency is measured between 2 operations or more');
+    throw new WrongArguments('a latency is measured between 2 operations or more');
   const device = await openDevice(
     flags.device,
     flags.rdmaCm === true ? await nearOf(host ?? flags.bind) : {},

@@ -1,6 +1,6 @@
 /**
  * Puts the subcommands together and ends the process: 0 = all well, 1 = something failed and standard error says what
- * in one line, 2 = wrong usage.
+ * in one line, 2 = wrong usage, 128 + its number = a signal cut off the work.
  */
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.js';

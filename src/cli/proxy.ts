@@ -9,6 +9,7 @@ import { createOutput, type Output } from './output.js';
 import { checkEnds, endText, type ProxyEnd, proxyEndArgument } from './proxy/proxy-end.js';
 import { type ProxyEvent, ProxyService } from './proxy/proxy-service.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 /** For the sockets that are open when a signal ends the proxy. */
 const GRACE_MILLIS = 1000;
@@ -110,7 +111,8 @@ function checkFlags(flags: ProxyFlags): void {
   const { ca, cert, key, clientCa, devCerts, servername, encrypt, udpPort } = flags;
   const refuse = (given: Record<string, unknown>, why: string): void => {
     const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
-    if (name !== undefined) throw usageError(`${name} has no effect ${why}: leave out one of the two`);
+    if (name !== undefined)
+      throw new WrongArguments(`${name} has no effect ${why}: leave out one of the two`);
   };
   if (flags.rsocket === true) {
     const secure = { '--cert': cert, '--key': key, '--client-ca': clientCa, '--dev-certs': devCerts };

@@ -33,6 +33,7 @@ import type { ServiceEvent } from './service-events.js';
 import { logServiceEvent } from './service-log.js';
 import { ServiceManager } from './service-manager.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const MAX_SLOTS = 65536;
 const MAX_WORKERS = 1024;
@@ -217,12 +218,13 @@ async function serve(flags: ServeFlags): Promise<number> {
 async function openShare(flags: ServeFlags, emit: (event: ServiceEvent) => void): Promise<Share | undefined> {
   const { share, shareWritable, cert, clientCa, workers } = flags;
   if (share === undefined) {
-    if (shareWritable === true) throw usageError('--share-writable has no effect without --share DIR');
+    if (shareWritable === true)
+      throw new WrongArguments('--share-writable has no effect without --share DIR');
     return undefined;
   }
   if (workers > 0) throw usageError('--share is served by the main thread: leave out --workers');
   if (cert !== undefined && clientCa === undefined) {
-    throw usageError('--share is for clients that show a certificate: give --client-ca FILE');
+    throw new WrongArguments('--share is for clients that show a certificate: give --client-ca FILE');
   }
   try {
     return await Share.open(share, shareWritable === true, (report) => emit({ event: 'copy', ...report }));
@@ -255,7 +257,7 @@ interface ControlToken {
 function controlToken({ control, metrics }: ServeFlags): ControlToken | undefined {
   if (control === undefined) return undefined;
   if (metrics === undefined)
-    throw usageError('--control needs --metrics PORT: it is the dashboard that has the buttons');
+    throw new WrongArguments('--control needs --metrics PORT: it is the dashboard that has the buttons');
   if (control === true) return { token: randomBytes(TOKEN_BYTES).toString('base64url'), isMade: true };
   try {
     return { token: readFileSync(control, 'utf8').trim(), isMade: false };

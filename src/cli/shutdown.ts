@@ -1,5 +1,6 @@
 /**
- * What asks the program to end: a signal, or that nobody reads its standard output any more, which counts as SIGPIPE.
+ * What asks the program to end: a signal, that nobody reads its standard output any more, which counts as SIGPIPE, or that the npx which
+ * started it was ended, which counts as SIGTERM: npm gives the signal to a shell, and that to nobody.
  * The first is kept as a promise, so that a command can end in order; a second signal ends the process at once.
  */
 import { constants } from 'node:os';
@@ -10,6 +11,8 @@ export type EndSignal = (typeof SIGNALS)[number] | 'SIGPIPE';
 
 /** What a shell reports of a process that a signal ended. */
 export const signalExitCode = (signal: EndSignal): number => 128 + constants.signals[signal];
+
+const PARENT_MILLIS = 500;
 
 let endInOrder: ((signal: EndSignal) => void) | undefined;
 
@@ -28,7 +31,23 @@ export function firstSignal(signals: readonly EndSignal[] = SIGNALS): Promise<En
         resolve(signal);
       });
     }
+    if (process.env['npm_command'] === 'exec' && signals.includes('SIGTERM')) {
+      onParentGone(() => {
+        first ??= 'SIGTERM';
+        resolve(first);
+      });
+    }
   });
+}
+
+/** The process gets another parent when its own has ended. */
+function onParentGone(tell: () => void): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    tell();
+  }, PARENT_MILLIS).unref();
 }
 
 /**

@@ -155,7 +155,7 @@ test('flags that would have no effect are refused', async () => {
   const plain = ['proxy', '--rsocket', '--listen', 'rdma:127.0.0.1:0', '--to', 'tcp:127.0.0.1:1'];
   for (const flags of [['--client-ca', 'x.pem'], ['--encrypt'], ['--dev-certs', 'certs']]) {
     const { code, stderr } = await runProgram([...plain, ...flags]);
-    assert.equal(code, 1);
+    assert.equal(code, 2);
     assert.match(stderr, new RegExp(`${flags[0]} has no effect with --rsocket`));
   }
   const both = ['proxy', '--listen', 'rdma:127.0.0.1:0', '--to', 'tcp:127.0.0.1:1'];
@@ -171,7 +171,7 @@ test('flags that would have no effect are refused', async () => {
 
 test('two ends of one kind, and ends that are none, are wrong; so is a port that is taken', async () => {
   const both = await runProgram(['proxy', '--listen', 'tcp:127.0.0.1:0', '--to', 'tcp:127.0.0.1:1']);
-  assert.equal(both.code, 1);
+  assert.equal(both.code, 2);
   assert.match(both.stderr, /both tcp/);
   const none = await runProgram(['proxy', '--listen', '127.0.0.1:0', '--to', 'rdma:127.0.0.1:1']);
   assert.equal(none.code, 2);

@@ -1,7 +1,18 @@
 /** Signals end servers and clients in order and soon, and everybody learns of it. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { clientFlags, Program, type RunningServer, runProgram, serve, stop } from '../../testkit/program.js';
+import { fileURLToPath } from 'node:url';
+import {
+  clientFlags,
+  devCerts,
+  FREE_DEVICE,
+  Program,
+  type RunningServer,
+  runProgram,
+  serve,
+  stop,
+} from '../../testkit/program.js';
 
 const LIMIT_MILLIS = 2000;
 
@@ -44,6 +55,23 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     assert.deepEqual(ends, [null, null]);
   });
 }
+
+test('a server that npx has started ends when npx is ended, which tells its shell alone', async () => {
+  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+  const flags = ['serve', '--json', '--port', '0', ...FREE_DEVICE, ...devCerts()];
+  const shell = spawn('sh', ['-c', '"$0" "$@"; true', process.execPath, main, ...flags], {
+    env: { ...process.env, npm_command: 'exec' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  for await (const text of shell.stdout) {
+    output += String(text);
+    if (output.includes('"listening"')) shell.kill('SIGTERM');
+  }
+  assert.equal(shell.signalCode, 'SIGTERM');
+  assert.match(output, /"closing","signal":"SIGTERM"/);
+  assert.match(output, /"census".*"leaked":0/);
+});
 
 test('a client whose server is gone does not wait for it when it is told to end', async () => {
   const server = await serve();

@@ -36,6 +36,28 @@ test('wrong usage is exit code 2, with what is wrong and where to read on', asyn
   }
 });
 
+/** Each flag may be right, and all of them together may not. */
+const WRONG_TOGETHER: readonly [string[], RegExp][] = [
+  [['connect', '127.0.0.1', '--ca', 'x.pem', '--dev-certs', 'x'], /give one of them/],
+  [['serve', '--share-writable'], /--share-writable has no effect without --share DIR/],
+  [['serve', '--share', '.', '--cert', 'x.pem', '--key', 'x.pem'], /give --client-ca FILE/],
+  [['serve', '--control'], /--control needs --metrics PORT/],
+  [['cp', 'here', 'there'], /neither side is HOST:PATH/],
+  [['cp', 'x:one', 'y:two', 'here'], /all sources are on one HOST/],
+  [['cp', 'x:../up', 'here'], /it has a part "\.\."/],
+  [['nvme', 'serve'], /name a file, or say how much --memory to serve/],
+];
+
+test('flags that do not go together are exit code 2 as well, and an event for programs', async () => {
+  for (const [args, reason] of WRONG_TOGETHER) {
+    const { code, stderr } = await runProgram(args);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, reason);
+  }
+  const { code, events } = await runProgram(['cp', 'here', 'there', '--json']);
+  assert.deepEqual([code, events.at(-1)?.['code']], [2, 'ERR_USAGE']);
+});
+
 test('every command explains itself', async () => {
   const commands = ['', 'demo', 'serve', 'connect', 'devices', 'certs', 'pingpong', 'bench'];
   for (const command of commands) {
@@ -71,7 +93,6 @@ test('what cannot work is exit code 1 and one line that says what to do', async 
     ],
     [['connect', 'no-such-host.invalid', ...devCerts()], /its name does not resolve/],
     [['connect', '127.0.0.1', '--ca', missing], /missing\.pem does not exist/],
-    [['connect', '127.0.0.1', '--ca', missing, ...devCerts()], /give one of them/],
     [['devices', 'nosuch0'], NO_SUCH_DEVICE],
     [['certs', '--dir', '/proc/certs'], /\/proc\/certs/],
     [['demo', '--capture', '/no/such/dir/demo.pcapng'], /cannot write the capture/],

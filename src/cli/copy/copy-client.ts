@@ -8,6 +8,7 @@ import { type FileHandle, lstat, realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Connection } from '../../connection/connection.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
+import { WrongArguments } from '../wrong-arguments.js';
 import { CopyLink, slotsOf } from './copy-link.js';
 import { joinPath, pathFault, typedPath } from './copy-path.js';
 import { COPY_VERSION, type CopyMessageOf } from './copy-wire.js';
@@ -201,10 +202,10 @@ const pause = (millis: number, signal: AbortSignal): Promise<void> =>
     });
   });
 
-/** A path of a share as a person typed it. @throws RdmaError ERR_RDMA_INVALID_ARGUMENT */
+/** A path of a share as a person typed it. @throws WrongArguments */
 export function sharePath(text: string): string {
   const path = typedPath(text);
   const fault = pathFault(path);
-  if (fault !== undefined) throw usageError(`${text}: ${fault}`);
+  if (fault !== undefined) throw new WrongArguments(`${text}: ${fault}`);
   return path;
 }

@@ -6,12 +6,13 @@ import { fileBackend } from '../../nvme/backends/file-backend.js';
 import { memoryBackend } from '../../nvme/backends/memory-backend.js';
 import { type NvmeTarget, serveNvme } from '../../nvme/target/nvme-target.js';
 import { openDevice } from '../../open-device.js';
-import { RdmaError, usageError } from '../../verbs/errors.js';
+import { RdmaError } from '../../verbs/errors.js';
 import { bytesArgument, collect, countArgument, portArgument } from '../arguments.js';
 import { nearOf } from '../local-address.js';
 import { createOutput, type Output } from '../output.js';
 import { firstSignal, signalExitCode } from '../shutdown.js';
 import { checkStockPort } from '../stock-tool.js';
+import { WrongArguments } from '../wrong-arguments.js';
 import { withFile } from './local-file.js';
 import { STANDARD_PORT } from './reach.js';
 
@@ -63,7 +64,7 @@ export function nvmeServeCommand(): Command {
 
 async function serve(file: string | undefined, flags: Flags, output: Output): Promise<void> {
   if ((file === undefined) === (flags.memory === undefined)) {
-    throw usageError('name a file, or say how much --memory to serve');
+    throw new WrongArguments('name a file, or say how much --memory to serve');
   }
   await using backend = await openBackend(file, flags);
   const device = await openDevice(flags.device, await nearOf(flags.bind));

@@ -1,8 +1,8 @@
 /** One end of the proxy as people write it: `tcp:127.0.0.1:5432`, `rdma:storage-7:4433`, `rdma:[2001:db8::7]:4433`. */
 import { InvalidArgumentError } from 'commander';
-import { usageError } from '../../verbs/errors.js';
 import { hostPort } from '../../verbs/host-port.js';
 import { targetArgument } from '../arguments.js';
+import { WrongArguments } from '../wrong-arguments.js';
 
 export interface ProxyEnd {
   readonly kind: 'tcp' | 'rdma';
@@ -25,10 +25,10 @@ export function proxyEndArgument(text: string, mayBeAny: boolean): ProxyEnd {
   }
 }
 
-/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT unless exactly one end is RDMA. */
+/** @throws WrongArguments unless exactly one end is RDMA. */
 export function checkEnds(listen: ProxyEnd, to: ProxyEnd): void {
   if (listen.kind !== to.kind) return;
-  throw usageError(
+  throw new WrongArguments(
     `--listen and --to are both ${listen.kind}: one end is tcp, the other one rdma, and for RDMA on both ways run two proxies`,
   );
 }
