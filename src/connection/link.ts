@@ -8,11 +8,11 @@
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
-import { createCompletions, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
+import { WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
+import type { CompletionGroup, CompletionHandler } from './completion-hub.js';
 import type { ConnectionResources } from './resources.js';
 import { completionError, WorkTracker } from './work-tracker.js';
 
-const POLL_BATCH = 32;
 /** Statuses of requests that may have arrived or not: flushed, or never answered, for which the link fails. */
 const UNANSWERED: readonly number[] = [WcStatus.WR_FLUSH_ERR, WcStatus.RETRY_EXC_ERR];
 
@@ -29,31 +29,33 @@ export interface LinkListener {
   onFailure(error: RdmaError): void;
 }
 
-/** For one link at a time, and none waits for it: thousands need no completions of their own. */
-let spareCompletions: WorkCompletion[] | null = createCompletions(POLL_BATCH);
-
-export class Link {
+export class Link implements CompletionHandler {
   readonly qp: QueuePair;
   readonly tracker: WorkTracker;
-  readonly #resources: ConnectionResources;
+  readonly #completions: CompletionGroup;
   readonly #listener: LinkListener;
   readonly #stopEvents: () => void;
+  readonly #stopCompletions: () => void;
   #over = false;
   #isFlushed = false;
+  /** The first failure that was not just a consequence. */
+  #failure: RdmaError | undefined;
+  /** The peer broke the rules: nothing more is taken from it. */
+  #violation: RdmaError | undefined;
 
   /** The queue pair of `resources` must be in RTS. */
   constructor(resources: ConnectionResources, listener: LinkListener) {
     this.qp = resources.qp;
     this.tracker = new WorkTracker(resources.qp);
-    this.#resources = resources;
+    this.#completions = resources.completions;
     this.#listener = listener;
     this.#stopEvents = resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
-    resources.channel.onEvent = () => this.#drain();
+    this.#stopCompletions = this.#completions.listen(resources.qp.qpn, this);
   }
 
   /** Takes what has arrived by now, and from the first call on also what arrives later. */
   take(): void {
-    this.#drain();
+    this.#completions.drain();
   }
 
   /**
@@ -63,97 +65,69 @@ export class Link {
    */
   async stop(error: RdmaError): Promise<void> {
     this.#stopEvents();
-    this.#resources.channel.onEvent = null;
     this.#over = true;
     this.tracker.retire();
+    const isBroken = this.#violation !== undefined;
     try {
       if (!this.qp.closed && this.qp.state !== QpState.RESET) await this.qp.modify({ state: QpState.ERR });
-      this.#takeRest();
+      await this.#completions.settled();
+      this.#completions.drain();
     } finally {
+      this.#stopCompletions();
       this.tracker.fail(error);
     }
+    // What was broken before has ended the link.
+    if (!isBroken && this.#violation !== undefined) throw this.#violation;
   }
 
-  #takeRest(): void {
-    const completions = takeCompletions();
+  onFailureAhead(): void {
+    this.tracker.retire();
+  }
+
+  /** Hands out what has arrived. */
+  onReceive({ status, wrId, byteLen }: WorkCompletion): void {
+    if (!this.#succeeded(status)) {
+      this.#note(status);
+      return;
+    }
+    if (this.#violation !== undefined) return;
     try {
-      this.#drainSends(completions);
-      this.#drainReceives(completions);
-    } finally {
-      spareCompletions = completions;
+      this.#listener.onFragment(wrId, byteLen);
+    } catch (error) {
+      this.#violation = asRdmaError(error, 'the connection failed');
+      this.#fail(this.#violation);
     }
   }
 
-  /** Arms both queues and takes what is there; what comes later raises an event. */
-  #drain(): void {
-    if (this.#over) return;
-    const { sendCq, recvCq } = this.#resources;
-    const completions = takeCompletions();
+  /** Ends a request that has completed. */
+  onSend(completion: WorkCompletion): void {
+    const { status } = completion;
     try {
-      sendCq.reqNotify();
-      recvCq.reqNotify();
-      // Receives first: a failed send may end the link, but never what arrived before.
-      const receiveFailure = this.#drainReceives(completions);
-      const failure = this.#drainSends(completions) ?? receiveFailure;
-      if (failure !== undefined) this.#fail(failure);
-      else if (this.#isFlushed) this.#failSoon();
+      if (this.#succeeded(status)) this.#listener.onProgress();
+      else this.#note(status);
+      // What has no answer ends with the link and its reason.
+      if (!UNANSWERED.includes(status)) this.tracker.onCompletion(completion);
     } catch (error) {
       this.#fail(asRdmaError(error, 'the connection failed'));
-    } finally {
-      spareCompletions = completions;
     }
   }
 
-  /** Ends the requests that have completed; returns the first error that was not just a consequence. */
-  #drainSends(completions: WorkCompletion[]): RdmaError | undefined {
-    const { sendCq } = this.#resources;
-    let failure: RdmaError | undefined;
-    for (let count = sendCq.poll(completions); count > 0; count = sendCq.poll(completions)) {
-      // Those that succeeded come first, and make room in a queue that is over already.
-      if (this.#holdsFailure(completions, count)) this.tracker.retire();
-      for (let i = 0; i < count; i++) {
-        const completion = completions[i];
-        if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
-        const { status } = completion;
-        if (this.#succeeded(status)) this.#listener.onProgress();
-        else if (status !== WcStatus.WR_FLUSH_ERR) failure ??= completionError(status);
-        // What has no answer ends with the link and its reason.
-        if (!UNANSWERED.includes(status)) this.tracker.onCompletion(completion);
-      }
-    }
-    return failure;
+  onDrained(): void {
+    if (this.#failure !== undefined) this.#fail(this.#failure);
+    else if (this.#isFlushed) this.#failSoon();
   }
 
-  /** Hands out what has arrived; returns the first error that was not just a consequence. */
-  #drainReceives(completions: WorkCompletion[]): RdmaError | undefined {
-    const { recvCq } = this.#resources;
-    let failure: RdmaError | undefined;
-    for (let count = recvCq.poll(completions); count > 0; count = recvCq.poll(completions)) {
-      for (let i = 0; i < count; i++) {
-        const completion = completions[i];
-        if (completion === undefined || completion.qpn !== this.qp.qpn) continue;
-        const { status, wrId, byteLen } = completion;
-        if (this.#succeeded(status)) {
-          this.#listener.onFragment(wrId, byteLen);
-        } else if (status !== WcStatus.WR_FLUSH_ERR) {
-          failure ??= completionError(status);
-        }
-      }
-    }
-    return failure;
-  }
-
-  #holdsFailure(completions: readonly WorkCompletion[], count: number): boolean {
-    for (let i = 0; i < count; i++) {
-      const completion = completions[i];
-      if (completion?.qpn === this.qp.qpn && completion.status !== WcStatus.SUCCESS) return true;
-    }
-    return false;
+  onBroken(error: RdmaError): void {
+    this.#fail(error);
   }
 
   #succeeded(status: number): boolean {
     if (status === WcStatus.WR_FLUSH_ERR) this.#isFlushed = true;
     return status === WcStatus.SUCCESS;
+  }
+
+  #note(status: number): void {
+    if (status !== WcStatus.WR_FLUSH_ERR) this.#failure ??= completionError(status);
   }
 
   /** Flushed requests tell that the queue pair failed, but not why: what says why may come within this turn. */
@@ -173,11 +147,4 @@ export class Link {
     this.#over = true;
     this.#listener.onFailure(error);
   }
-}
-
-/** Give it back to `spareCompletions`. Whoever drains amid the draining of another link gets some of its own. */
-function takeCompletions(): WorkCompletion[] {
-  const completions = spareCompletions ?? createCompletions(POLL_BATCH);
-  spareCompletions = null;
-  return completions;
 }

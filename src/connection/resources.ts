@@ -1,14 +1,13 @@
 /**
- * The verbs objects and buffers of one connection, which shares nothing but the device with others: a protection
- * domain, two completion queues, a queue pair, a send and a receive buffer and the buffer that the peer may reach.
+ * The verbs objects and buffers of one connection, which shares nothing but the device and its completion queues with others: a
+ * protection domain, a queue pair, a send and a receive buffer and the buffer that the peer may reach.
  * When a connection recovers it gets a new queue pair, with a number that nobody knows yet; the rest stays, and with it
  * the keys that the peer was given.
  *
  * Invariant: `destroy` frees whatever was made, also after a failure half-way, in the order: memory regions, buffers,
- * queue pair, completion queues, protection domain. The device stays open.
+ * queue pair, its place in the completion queues, protection domain. The device stays open.
  */
 import { AccessFlags } from '../verbs/access-flags.js';
-import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device, ProtectionDomain } from '../verbs/device.js';
 import { closedError, RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
@@ -16,6 +15,7 @@ import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { BufferPool } from './buffer-pool.js';
 import { Cleanup } from './cleanup.js';
+import { type CompletionGroup, CompletionHub, type CompletionSeat } from './completion-hub.js';
 import { HEADER_BYTES } from './message-header.js';
 import type { DataPathLimits, MemoryRights } from './options.js';
 import { LIMIT_RECEIVES } from './receive-window.js';
@@ -43,9 +43,7 @@ export class ConnectionResources {
   readonly limits: DataPathLimits;
   readonly sendSlots = SEND_SLOTS;
   readonly #reporter: StepReporter;
-  #channel: CompletionChannel | undefined;
-  #sendCq: CompletionQueue | undefined;
-  #recvCq: CompletionQueue | undefined;
+  #seat: CompletionSeat | undefined;
   #qp: QueuePair | undefined;
   #sendMr: MemoryRegion | undefined;
   #recvMr: MemoryRegion | undefined;
@@ -80,16 +78,9 @@ export class ConnectionResources {
     this.#reporter = reporter;
   }
 
-  get channel(): CompletionChannel {
-    return present(this.#channel);
-  }
-
-  get sendCq(): CompletionQueue {
-    return present(this.#sendCq);
-  }
-
-  get recvCq(): CompletionQueue {
-    return present(this.#recvCq);
+  /** Where the completions of its queue pairs come, among those of others. */
+  get completions(): CompletionGroup {
+    return present(this.#seat).group;
   }
 
   /** `undefined` before it is made and after it was closed. */
@@ -196,10 +187,10 @@ export class ConnectionResources {
 
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
   async renewQp(): Promise<void> {
-    const { sendCq, recvCq } = this;
+    const { completions } = this;
     await this.#qp?.close();
     this.#qp = undefined;
-    this.#qp = await this.#createQp(sendCq, recvCq);
+    this.#qp = await this.#createQp(completions);
   }
 
   /**
@@ -216,11 +207,8 @@ export class ConnectionResources {
     const { receiveSlots, slotBytes, bufferBytes } = this.limits;
     const receives = receiveSlots + LIMIT_RECEIVES;
     const firstBytes = (firstReceives(this.limits) + LIMIT_RECEIVES) * slotBytes;
-    this.#channel = await device.createCompletionChannel();
-    const channel = this.#channel;
-    this.#sendCq = await device.createCq({ capacity: MAX_SEND_WR, channel });
-    this.#recvCq = await device.createCq({ capacity: receives, channel });
-    this.#qp = await this.#createQp(this.#sendCq, this.#recvCq);
+    this.#seat = await CompletionHub.of(device).take({ sends: MAX_SEND_WR, receives });
+    this.#qp = await this.#createQp(this.#seat.group);
     const { LOCAL_WRITE } = AccessFlags;
     this.#sendMr = await registerPatiently(this.pd, buffers.take(SMALL_PROOF_BYTES + FULL_PROOF_BYTES), 0);
     this.#recvMr = await registerPatiently(this.pd, buffers.take(firstBytes), LOCAL_WRITE);
@@ -230,7 +218,7 @@ export class ConnectionResources {
     }
   }
 
-  #createQp(sendCq: CompletionQueue, recvCq: CompletionQueue): Promise<QueuePair> {
+  #createQp({ sendCq, recvCq }: CompletionGroup): Promise<QueuePair> {
     const maxRecvWr = this.limits.receiveSlots + LIMIT_RECEIVES;
     const capacity = {
       maxSendWr: MAX_SEND_WR,
@@ -257,7 +245,7 @@ export class ConnectionResources {
       for (const mr of own) if (mr !== undefined) buffers.giveBack(mr.bytes);
     }
     this.#reporter.report(StepName.QP_DESTROYED);
-    for (const one of [this.#sendCq, this.#recvCq, this.#channel]) await cleanup.step(() => one?.close());
+    await cleanup.step(() => this.#seat?.release());
     this.#reporter.report(StepName.CQS_DESTROYED);
     await cleanup.step(() => this.pd.close());
     this.#reporter.report(StepName.PD_DEALLOCATED);

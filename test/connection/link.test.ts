@@ -1,10 +1,12 @@
 /** A link that ends: what succeeded before is handed out, and nothing that waits is posted on it any more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CompletionGroup } from '../../src/connection/completion-hub.js';
 import { Link } from '../../src/connection/link.js';
 import { MAX_POSTED_OPERATIONS, OneSidedOperations } from '../../src/connection/one-sided.js';
 import type { ConnectionResources } from '../../src/connection/resources.js';
 import { toRKey } from '../../src/verbs/brands.js';
+import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { WcStatus, type WorkCompletion } from '../../src/verbs/work-completion.js';
@@ -26,12 +28,13 @@ class Rig {
 
   constructor() {
     const poll = (into: readonly WorkCompletion[]): number => this.#poll(into);
-    const resources = {
-      qp: this.qp,
-      channel: this.#channel,
-      sendCq: { reqNotify() {}, poll },
-      recvCq: { reqNotify() {}, poll: () => 0 },
-    } as unknown as ConnectionResources;
+    const queue = { reqNotify() {}, capacity: 128 };
+    const completions = new CompletionGroup(
+      this.#channel as unknown as CompletionChannel,
+      { ...queue, poll } as unknown as CompletionQueue,
+      { ...queue, poll: () => 0 } as unknown as CompletionQueue,
+    );
+    const resources = { qp: this.qp, completions } as unknown as ConnectionResources;
     this.#link = new Link(resources, {
       onFragment: () => assert.fail('nobody sends'),
       onProgress() {},

@@ -141,11 +141,35 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     judges: ['test/connection/patience'],
   },
   {
+    id: 'completions-overbooked',
+    wrong: 'Completion queues take more connections than they have room for.',
+    file: 'connection/completion-hub',
+    find: '    group.sendsLeft -= sends;\n',
+    replace: '',
+    judges: ['test/connection/completion-hub'],
+  },
+  {
+    id: 'event-without-end',
+    wrong: 'What one event brings is not bounded.',
+    file: 'connection/completion-hub',
+    find: 'this.#take(BATCHES_OF_AN_EVENT)',
+    replace: 'this.#take(Infinity)',
+    judges: ['test/connection/completion-hub'],
+  },
+  {
+    id: 'shared-queues-kept',
+    wrong: 'Completion queues stay when their last connection has gone.',
+    file: 'connection/completion-hub',
+    find: '        await group.group.close();\n',
+    replace: '',
+    judges: ['test/connection/completion-hub'],
+  },
+  {
     id: 'failed-batch-makes-room',
     wrong: 'Requests that succeeded before the one that failed make room for more on the failed link.',
     file: 'connection/link',
-    find: 'if (this.#holdsFailure(completions, count)) this.tracker.retire();',
-    replace: '',
+    find: '  onFailureAhead(): void {\n    this.tracker.retire();\n',
+    replace: '  onFailureAhead(): void {\n',
     judges: ['test/connection/link'],
   },
   {
@@ -153,8 +177,8 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     wrong: 'What is posted while a link is being stopped is lost with it.',
     file: 'connection/link',
     find: `    this.tracker.retire();
-    try {`,
-    replace: '    try {',
+    const isBroken`,
+    replace: '    const isBroken',
     judges: ['test/connection/link'],
   },
   {
