@@ -12,6 +12,7 @@ import { type Benchmark, isNamed } from './benchmark.js';
 import { endChildrenWithUs } from './child-group.js';
 import { findDataPath } from './data-path.js';
 import { describeEnvironment } from './environment.js';
+import { FAIRNESS, FAIRNESS_TITLE, runFairness } from './fairness/fairness.js';
 import { parseOptions, USAGE } from './options.js';
 import { jsonEnvironment, jsonOutcome, textEnvironment, textOutcome } from './report.js';
 import { runBenchmark } from './rounds.js';
@@ -23,6 +24,8 @@ import { prepareUdpFloor } from './udp-floor.js';
 const HOST = '127.0.0.1';
 const DEVICE = `soft:${HOST}?port=0&io=`;
 const QUICK_HASTE = 10;
+/** Benchmarks that are no comparison of subjects. */
+const OTHERS: readonly string[] = [SCALE, FAIRNESS];
 
 await runTool(USAGE, main);
 
@@ -55,7 +58,14 @@ async function main(args: readonly string[]): Promise<number> {
     if (!options.json) print(['', SCALE_TITLE]);
     const { connections, json } = options;
     const settings = { ...side, certificates, connections, haste, json, tell };
-    failed ||= !(await runScale(settings, (line) => print([line])));
+    const isWhole = await runScale(settings, (line) => print([line]));
+    failed ||= !isWhole;
+  }
+  if (options.only.length === 0 || options.only.includes(FAIRNESS)) {
+    if (!options.json) print(['', FAIRNESS_TITLE]);
+    const settings = { host: HOST, certificates, haste, json: options.json, tell };
+    const isWhole = await runFairness(settings, (line) => print([line]));
+    failed ||= !isWhole;
   }
   return failed ? 1 : 0;
 }
@@ -63,10 +73,10 @@ async function main(args: readonly string[]): Promise<number> {
 function chosen(context: SuiteContext, only: readonly string[]): Benchmark[] {
   const suite = createSuite(context);
   const unknown = only.find(
-    (name) => name !== SCALE && !suite.some((benchmark) => isNamed(benchmark.name, name)),
+    (name) => !OTHERS.includes(name) && !suite.some((benchmark) => isNamed(benchmark.name, name)),
   );
   if (unknown !== undefined) {
-    const names = [...suite.map(({ name }) => name), SCALE].join(', ');
+    const names = [...suite.map(({ name }) => name), ...OTHERS].join(', ');
     throw new WrongUsage(`there is no benchmark '${unknown}'; there are ${names}`);
   }
   return suite.filter(({ name }) => only.length === 0 || only.some((wanted) => isNamed(name, wanted)));
