@@ -30,6 +30,9 @@ export const missing =
       : 'built without rdma_cma.h';
 const STAND_INS = { QUEUEPAIR_LIBIBVERBS: verbs, QUEUEPAIR_LIBRDMACM: rdmacm };
 
+/** From when its modules are loaded. */
+const HANGING_MILLIS = 6000;
+
 /**
  * What every case has: the device, its manager, parameters, `meet` (a client and what it hears), `serve` (a listener with
  * its requests) and `next`, which takes the oldest of what was heard, or waits for it.
@@ -63,6 +66,7 @@ const PRELUDE = `
 /** Runs `code` in a process; its last value is returned. */
 export function play(code: string, environment: NodeJS.ProcessEnv = {}, prelude = PRELUDE): unknown {
   const program = `const { openDevice } = await import('${OPEN_DEVICE}');
+    setTimeout(() => { console.error('the case hangs'); process.exit(1); }, ${HANGING_MILLIS}).unref();
     ${prelude}
     const result = await (async () => { ${code} })();
     process.stdout.write(JSON.stringify(result ?? null));`;
