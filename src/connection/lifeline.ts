@@ -283,6 +283,8 @@ export class Lifeline implements ConnectionLife {
         return dataPath.prove(terms);
       },
     });
+    // It holds the paths of both ends, and nobody listens any more.
+    this.#onProofSeen = undefined;
     this.peerTerms = terms;
     await dataPath.open(terms);
   }

@@ -9,11 +9,13 @@
 import { PROOF_MESSAGES, type ProofSeen } from '../session/session-data.js';
 import type { RdmaError } from '../verbs/errors.js';
 
+const nobody = (): void => {};
+
 export class LinkProof {
   readonly #proven: Promise<void>;
   #resolve: () => void = () => {};
   #reject: (error: RdmaError) => void = () => {};
-  #onSeen: (seen: ProofSeen) => void = () => {};
+  #onSeen: (seen: ProofSeen) => void = nobody;
   /** Messages of ours that the peer's device has: requests are answered in their order. */
   #sent = 0;
   /** Messages of the peer that are here, as far as they are its part of the proof. */
@@ -73,5 +75,7 @@ export class LinkProof {
 
   #tell(): void {
     this.#onSeen({ sent: this.#sent, arrived: this.#arrived });
+    // Nothing more will come of it, and it lasts as long as its link.
+    if (this.isComplete) this.#onSeen = nobody;
   }
 }

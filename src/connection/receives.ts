@@ -13,13 +13,21 @@ import type { Sge } from '../verbs/work-request.js';
 /** A receive is known to its queue pair by its block and its place there. */
 const PLACES_OF_A_BLOCK = 2 ** 17;
 
+interface Receive {
+  wrId: number;
+  readonly sges: readonly [{ -readonly [Key in keyof Sge]: Sge[Key] }];
+}
+
+/** For all connections: filled anew for every receive, and never kept by whom it is given to. */
+const request: Receive = { wrId: 0, sges: [{ mr: null as never, offset: 0, length: 0 }] };
+
 interface Block {
   readonly mr: MemoryRegion;
   readonly places: number;
   /** Receives of it that the device has. */
   posted: number;
   /** Places that the device does not have and that wait to be needed again. */
-  readonly free: number[];
+  free: number[] | null;
 }
 
 export class Receives {
@@ -27,9 +35,6 @@ export class Receives {
   readonly #release: (mr: MemoryRegion) => void;
   /** The first one stays; others leave holes. */
   readonly #blocks: (Block | null)[] = [];
-  /** Filled anew for every receive. */
-  readonly #sge: { -readonly [Key in keyof Sge]: Sge[Key] } = { mr: null as never, offset: 0, length: 0 };
-  readonly #request = { wrId: 0, sges: [this.#sge] };
   #qp: QueuePair | null = null;
   /** Receives that the device has and that are not needed. */
   #surplus = 0;
@@ -56,7 +61,7 @@ export class Receives {
   /** Posts all receives that `mr` has room for. */
   add(mr: MemoryRegion): void {
     const places = Math.floor(mr.length / this.#slotBytes);
-    const block: Block = { mr, places, posted: 0, free: [] };
+    const block: Block = { mr, places, posted: 0, free: null };
     const hole = this.#blocks.indexOf(null);
     const index = hole < 0 ? this.#blocks.length : hole;
     this.#blocks[index] = block;
@@ -79,6 +84,7 @@ export class Receives {
       return;
     }
     this.#surplus--;
+    block.free ??= [];
     block.free.push(wrId);
     if (block.posted === 0) {
       this.#blocks[Math.floor(wrId / PLACES_OF_A_BLOCK)] = null;
@@ -96,8 +102,9 @@ export class Receives {
     let found = Math.min(count, this.#surplus);
     this.#surplus -= found;
     for (const block of this.#blocks) {
-      while (block !== null && found < count && block.free.length > 0) {
-        this.#post(block, block.free.pop() as number);
+      const free = block?.free ?? [];
+      while (block !== null && found < count && free.length > 0) {
+        this.#post(block, free.pop() as number);
         found++;
       }
     }
@@ -112,8 +119,7 @@ export class Receives {
     block.posted++;
     const qp = this.#qp;
     if (qp === null || qp.state === QpState.ERR) return;
-    const request = this.#request;
-    const sge = this.#sge;
+    const [sge] = request.sges;
     sge.mr = block.mr;
     sge.offset = (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
     sge.length = this.#slotBytes;

@@ -49,10 +49,11 @@ export class ConnectionResources {
   #recvMr: MemoryRegion | undefined;
   #bufferMr: MemoryRegion | undefined;
   /** What was needed beyond the first send and receive buffer. */
-  readonly #moreMrs = new Set<MemoryRegion>();
+  readonly #moreMrs: MemoryRegion[] = [];
   /** Regions of running one-sided operations and of the program. */
   readonly #extraMrs = new Set<MemoryRegion>();
-  readonly #registering = new Set<Promise<MemoryRegion>>();
+  /** Registrations, and what takes them back before the end. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #destroying: Promise<void> | undefined;
 
   /** @throws RdmaError of the verbs; what was made until then is freed. */
@@ -144,11 +145,11 @@ export class ConnectionResources {
   async register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
     if (this.#destroying !== undefined) throw closedError('the connection');
     const registering = this.#register(bytes, access);
-    this.#registering.add(registering);
+    this.#underWay.add(registering);
     try {
       return await registering;
     } finally {
-      this.#registering.delete(registering);
+      this.#underWay.delete(registering);
     }
   }
 
@@ -171,18 +172,22 @@ export class ConnectionResources {
   async takeBuffer(bytes: number, access: number): Promise<MemoryRegion> {
     const mr = await this.register(buffers.take(bytes), access);
     this.#extraMrs.delete(mr);
-    this.#moreMrs.add(mr);
+    this.#moreMrs.push(mr);
     return mr;
   }
 
   /** The device uses none of it any more. */
   freeBuffer(mr: MemoryRegion): void {
-    if (!this.#moreMrs.delete(mr)) return;
-    mr.close().then(
+    const index = this.#moreMrs.indexOf(mr);
+    if (index < 0) return;
+    this.#moreMrs.splice(index, 1);
+    const closing = mr.close().then(
       () => buffers.giveBack(mr.bytes),
       // It goes with everything else, and whoever ends the connection is told why it cannot.
-      () => this.#moreMrs.add(mr),
+      () => void this.#moreMrs.push(mr),
     );
+    this.#underWay.add(closing);
+    void closing.then(() => this.#underWay.delete(closing));
   }
 
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
@@ -236,8 +241,8 @@ export class ConnectionResources {
     // The device must have stopped using the memory before it is deregistered.
     if (qp !== undefined && qp.state !== QpState.RESET)
       await cleanup.step(() => qp.modify({ state: QpState.ERR }));
-    // What is being registered can only be freed when it exists.
-    await Promise.allSettled(this.#registering);
+    // What is being registered can only be freed when it exists, and its domain when it is gone.
+    await Promise.allSettled(this.#underWay);
     const own = [this.#sendMr, this.#recvMr, ...this.#moreMrs];
     const isFree = await this.#deregisterAll(cleanup);
     // What the device may still use is for nobody else.
@@ -256,7 +261,7 @@ export class ConnectionResources {
   async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
     const all = [...this.#extraMrs, ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
     this.#extraMrs.clear();
-    this.#moreMrs.clear();
+    this.#moreMrs.length = 0;
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;

@@ -38,6 +38,27 @@ test('memory that is being registered when a connection ends is freed with it', 
   assert.ok(Object.values(device.census()).every((count) => count === 0));
 });
 
+test('memory that is being given back when a connection ends is gone before its domain', async () => {
+  await using device = await openDevice('soft:127.0.0.1');
+  const resources = await ConnectionResources.create(
+    device,
+    withDefaults({}),
+    new StepReporter(1, undefined),
+  );
+  const before = resources.bufferBytes;
+  const more = await resources.takeBuffer(4096, 0);
+  assert.equal(resources.bufferBytes, before + 4096);
+  const close = more.close.bind(more);
+  more.close = async () => {
+    await new Promise(setImmediate);
+    return close();
+  };
+  resources.freeBuffer(more);
+  assert.equal(resources.bufferBytes, before);
+  await resources.destroy();
+  assert.ok(Object.values(device.census()).every((count) => count === 0));
+});
+
 const refused = async (): Promise<never> => {
   throw new RdmaError('ERR_RDMA_IN_USE', 'the device does not let it go');
 };

@@ -51,7 +51,7 @@ export class SendWqe {
 }
 
 /** Places of a ring that nobody has used; a power of two. */
-const FIRST_PLACES = 4;
+const FIRST_PLACES = 2;
 
 export class SendQueue {
   readonly maxWr: number;

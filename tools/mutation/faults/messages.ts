@@ -328,7 +328,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'blocks-pile-up',
     wrong: 'Places that wait to be needed again are not used: there is new memory instead.',
     file: 'connection/receives',
-    find: 'found < count && block.free.length > 0',
+    find: 'found < count && free.length > 0',
     replace: 'found > count',
     judges: ['test/connection/windows'],
   },

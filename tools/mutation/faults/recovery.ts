@@ -116,7 +116,7 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'registering-not-awaited',
       wrong: 'Memory that is being registered is forgotten by the end.',
       file: 'connection/resources',
-      find: '    await Promise.allSettled(this.#registering);\n',
+      find: '    await Promise.allSettled(this.#underWay);\n',
       replace: '',
       judges: ['test/connection/resources'],
     },
