@@ -7,6 +7,7 @@ import { parseOptions } from '../../tools/bench/options.js';
 import { openFilesLimit, tooFewDescriptors } from '../../tools/bench/scale/open-files.js';
 import type { ScalePoint } from '../../tools/bench/scale/scale.js';
 import { jsonPoint, judgeScale } from '../../tools/bench/scale/scale-suite.js';
+import type { WorkerRate } from '../../tools/bench/scale/worker-rates.js';
 import { WrongUsage } from '../../tools/command-line.js';
 
 interface Line {
@@ -107,10 +108,19 @@ test('a small point gives every figure of both subjects', () => {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Line)
-    .filter(({ event }) => event === undefined);
+    .filter(({ event, subject }) => event === undefined && subject !== 'workers');
   assert.deepEqual(
     lines.map(({ subject }) => subject),
     ['queuepair', 'bare-tls'],
+  );
+  const rates = stdout.split('\n').filter((line) => line.includes('"subject":"workers"'));
+  assert.deepEqual(
+    rates.map((line) => {
+      const { workers, handler, messagesPerSecond, serverCores } = JSON.parse(line) as WorkerRate;
+      assert.ok(messagesPerSecond > 0 && serverCores > 0, line);
+      return `${workers} ${handler}`;
+    }),
+    ['0 echo', '0 work', '1 echo', '1 work', '2 echo', '2 work'],
   );
   for (const line of lines) {
     assert.equal(line.connections, 20);

@@ -34,6 +34,10 @@ export interface ScaleConnector {
   close(): Promise<void>;
 }
 
+const HANDLERS = {
+  echo: new URL('./echo-handler.js', import.meta.url),
+  work: new URL('./work-handler.js', import.meta.url),
+} as const;
 const MESSAGE = Buffer.alloc(64, 7);
 const DATA_PATH = { slotBytes: 4096, receiveSlots: 8 } as const;
 /** Thousands of handshakes begin at once here: nobody is too slow, and no address has too many. */
@@ -43,19 +47,18 @@ const TLS_1_3 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
 
 export async function serveQueuepair(config: ScalePeerConfig): Promise<ScaleServer> {
   const { caPem, server } = await loadOrCreateDevCertificates(config.certificates);
-  const device = await openDevice(config.device);
-  const service = await listen(
-    {
-      ...{ host: config.host, port: 0, cert: server.certPem, key: server.keyPem, clientCa: caPem, device },
-      ...DATA_PATH,
-      slots: config.most,
-      handshakeDeadlineMillis: HANDSHAKE_MILLIS,
-      admission: { maxPerAddress: MANY, connectsPerSecond: MANY, burst: MANY, maxHandshakes: MANY },
-    },
-    async (connection) => {
-      for await (const { data } of connection) await connection.send(data);
-    },
-  );
+  const { workers = 0, handler = 'echo' } = config;
+  const opened = workers === 0 ? await openDevice(config.device) : undefined;
+  const service = await listen({
+    ...{ host: config.host, port: 0, cert: server.certPem, key: server.keyPem, clientCa: caPem },
+    ...DATA_PATH,
+    device: opened ?? config.device,
+    workers,
+    handler: HANDLERS[handler],
+    slots: config.most,
+    handshakeDeadlineMillis: HANDSHAKE_MILLIS,
+    admission: { maxPerAddress: MANY, connectsPerSecond: MANY, burst: MANY, maxHandshakes: MANY },
+  });
   return {
     port: service.address.port,
     get open() {
@@ -64,7 +67,7 @@ export async function serveQueuepair(config: ScalePeerConfig): Promise<ScaleServ
     close: async () => {
       service.abort();
       await service.close();
-      await device.close();
+      await opened?.close();
     },
   };
 }

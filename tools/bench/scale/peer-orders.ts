@@ -46,6 +46,9 @@ export type ScaleAnswer =
   | { readonly type: 'exchanged'; readonly exchanged: Exchanged }
   | { readonly type: 'failed'; readonly message: string };
 
+/** What the server does with a message: sends it back, after some work or without. */
+export type ServedBy = 'echo' | 'work';
+
 export type ScaleKind = 'queuepair' | 'bare-tls';
 
 export interface ScalePeerConfig {
@@ -58,4 +61,7 @@ export interface ScalePeerConfig {
   readonly certificates: string;
   /** Connections that there will be at most. */
   readonly most: number;
+  /** Worker threads of the server, and their handler; default: none. */
+  readonly workers?: number;
+  readonly handler?: ServedBy;
 }

@@ -3,6 +3,7 @@
 import { openFilesLimit, tooFewDescriptors } from './open-files.js';
 import type { ScaleKind } from './peer-orders.js';
 import { connectionsOf, MOST_ACTIVE, measurePoint, type ScalePoint, type ScaleSettings } from './scale.js';
+import { HANDLERS, measureWorkers, WORKERS, type WorkerRate } from './worker-rates.js';
 
 export const SCALE = 'scale';
 const DEFAULT_POINTS = [10, 100, 1000, 10_000];
@@ -55,6 +56,12 @@ export async function runScale(options: ScaleOptions, print: (line: string) => v
             : `  ${subject} at ${connections} FAILED: ${reason}`,
         );
       }
+    }
+  }
+  for (const workers of WORKERS) {
+    for (const handler of HANDLERS) {
+      const rate = await measureWorkers(workers, handler, settings);
+      print(options.json ? JSON.stringify({ name: SCALE, subject: 'workers', ...rate }) : textRate(rate));
     }
   }
   for (const { goal, met, detail } of judgeScale(points)) {
@@ -128,6 +135,16 @@ export function jsonPoint(point: ScalePoint): string {
     idleClientCores: Number(idleClientCores.toFixed(4)),
   });
 }
+
+const textRate = ({
+  workers,
+  handler,
+  messagesPerSecond,
+  perServerCoreSecond,
+  serverCores,
+}: WorkerRate): string =>
+  `  ${workers} workers, ${handler}: ${messagesPerSecond} round trips a second, ${perServerCoreSecond} a second of the server's cores, ` +
+  `of which it took ${serverCores}`;
 
 function textPoint(point: ScalePoint): string {
   const { subject, connections, active, perSecond, perServerCoreSecond, server, client } = point;
