@@ -50,5 +50,9 @@ const ORDERS: Readonly<Record<string, (connection: Connection) => unknown>> = {
     await grant.revoke('enough');
     await connection.send('revoked');
   },
+  'be busy for ever': () => {
+    for (;;);
+  },
+  'be slow': () => new Promise((resolve) => setTimeout(resolve, 300)),
   'what is lent': (connection) => connection.send(connection.buffer.slice(0, 16)),
 };

@@ -14,6 +14,7 @@ import type { Server, ServerEvents } from '../../src/connection/server.js';
 import { listen } from '../../src/connection/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
+import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
 const HANDLER = new URL('../../testkit/worker-handler.js', import.meta.url);
 
@@ -194,6 +195,73 @@ for (const [order, why] of [
     await server.close();
   });
 }
+
+test('a connection recovers in its worker: nothing is lost or doubled, whatever fails', async () => {
+  const server = await startWorkers(2);
+  const tcp = await TcpCutter.to(server.address);
+  const client = await join(server, { port: tcp.port });
+  const thread = await threadOf(client);
+  const notes: string[] = [];
+  const [connection] = server.connections;
+  connection?.on('reconnecting', () => notes.push('reconnecting'));
+  connection?.on('reconnected', () => notes.push('reconnected'));
+  const stream = client.openStream();
+  for (const round of [1, 2, 3]) {
+    const recovered = once(client, 'reconnected');
+    stream.write(`round ${round} `);
+    const sends = Array.from({ length: 20 }, (_, i) => client.send(`${round}:${i}`));
+    tcp.cut();
+    await Promise.all(sends);
+    await recovered;
+    for (let i = 0; i < 20; i++) {
+      const message = await client.receive();
+      assert.equal(Buffer.from(message?.data ?? []).toString(), `${round}:${i}`);
+      assert.equal(message?.tag, thread);
+    }
+  }
+  assert.deepEqual(notes, Array(3).fill(['reconnecting', 'reconnected']).flat());
+  stream.end();
+  assert.equal(await text(stream), 'round 1 round 2 round 3 ');
+  assert.equal(JSON.parse(await ask(client, 'who am I')).statistics.recoveries, 3);
+  assert.equal(connection?.statistics.recoveries, 3);
+  await client.close();
+  await serverIsEmpty(server);
+  await server.close();
+  await tcp[Symbol.asyncDispose]();
+});
+
+test('a server that closes lets its workers answer what has arrived', async () => {
+  const server = await startWorkers(2);
+  const clients = await Promise.all([join(server), join(server), join(server)]);
+  for (const client of clients) {
+    await client.send('be slow');
+    await client.send('last words');
+  }
+  const closing = server.close();
+  for (const client of clients) {
+    assert.equal(Buffer.from((await client.receive())?.data ?? []).toString(), 'last words');
+    assert.equal(await client.closed, undefined);
+  }
+  await closing;
+  assert.equal(
+    Object.values(server.census()).reduce((sum, count) => sum + count),
+    0,
+  );
+});
+
+test('a worker that is stuck holds up its own connections, and a server that closes not for ever', async () => {
+  const server = await startWorkers(2);
+  const [stuck, free] = [await join(server), await join(server)];
+  await stuck.send('be busy for ever');
+  for (let i = 0; i < 3; i++) assert.equal(await ask(free, 'hello'), 'hello');
+  const warned = once(server, 'workerLost') as Promise<ServerEvents['workerLost']>;
+  const closing = server.close(500);
+  const [loss] = await warned;
+  assert.match(loss.error.message, /it did not end in time/);
+  await closing;
+  assert.notEqual(await stuck.closed, undefined);
+  await free.closed;
+});
 
 test('a handler module that cannot serve is refused before anything listens', async () => {
   const refused = (handler: URL, message: RegExp): Promise<void> =>
