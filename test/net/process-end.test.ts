@@ -5,11 +5,20 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
-import { closing, listening, PLAIN_WORLD, portOf, type Row, rest, testRows, type World } from './world.js';
+import {
+  closing,
+  listening,
+  PLAIN_WORLD,
+  portOf,
+  type Row,
+  rest,
+  SURE_MILLIS,
+  testRows,
+  type World,
+} from './world.js';
 
 /** A process that stays does so for this long, after which its program ends it. */
 const STAY_MILLIS = 300;
-const ENDLESS_MILLIS = 25_000;
 const MEETING = `
   const server = net.createServer(serverOptions, (socket) => socket.on('error', () => {}).resume());
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -22,6 +31,12 @@ const MEETING = `
 const LATER = `setTimeout(() => { console.log('stayed'); process.exit(); }, ${STAY_MILLIS}).unref();`;
 
 const PROCESSES: readonly Row[] = [
+  [
+    'a process whose server and sockets have closed ends by itself',
+    async (world) => {
+      assert.equal(await run(world, `${MEETING} socket.end(); server.close();`), 'ended');
+    },
+  ],
   [
     'a process with a server and sockets that are all unref ends by itself',
     async (world) => {
@@ -90,7 +105,7 @@ async function run(world: World, program: string): Promise<string> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const said = text(child.stdout);
-  const timer = setTimeout(() => child.kill('SIGKILL'), ENDLESS_MILLIS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), SURE_MILLIS);
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
   clearTimeout(timer);
   if (signal === 'SIGKILL') return 'never ended';

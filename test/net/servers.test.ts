@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo, DropArgument, Server, Socket } from 'node:net';
+import { within } from '../../testkit/within.js';
 import {
   closed,
   closing,
@@ -14,6 +15,7 @@ import {
   portOf,
   type Row,
   rest,
+  SURE_MILLIS,
   testRows,
 } from './world.js';
 
@@ -226,7 +228,7 @@ const LIMITS: readonly Row[] = [
       second.on('error', () => {});
       second.resume();
       const ended = closed(second);
-      const [dropped] = await dropping;
+      const [dropped] = await within(dropping, SURE_MILLIS);
       assert.deepEqual(
         [dropped.localAddress, dropped.localPort, dropped.localFamily],
         ['127.0.0.1', portOf(server), 'IPv4'],

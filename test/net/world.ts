@@ -12,8 +12,11 @@ import { packageRoot } from '../../src/cli/package-root.js';
 import * as ourNet from '../../src/net.js';
 import { openDevice } from '../../src/open-device.js';
 import { FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
 
 export const PLAIN_WORLD = 'queuepair/net by rsocket';
+/** What has not come by then, on whatever machine, does not come. */
+export const SURE_MILLIS = 10_000;
 
 export interface World {
   readonly name: string;
@@ -146,11 +149,11 @@ export async function rest(socket: nodeNet.Socket): Promise<string> {
 
 /** Resolves with what `close` says of errors. */
 export function closed(socket: nodeNet.Socket): Promise<boolean> {
-  return new Promise((resolve) => socket.once('close', resolve));
+  return within(new Promise((resolve) => socket.once('close', resolve)), SURE_MILLIS);
 }
 
 export async function failure(emitter: nodeNet.Socket | nodeNet.Server): Promise<NodeJS.ErrnoException> {
-  const error = await new Promise<unknown>((resolve) => emitter.once('error', resolve));
+  const error = await within(new Promise<unknown>((resolve) => emitter.once('error', resolve)), SURE_MILLIS);
   assert.ok(error instanceof Error);
   return error;
 }
