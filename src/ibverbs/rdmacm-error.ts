@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { isLoopback, parseGid } from '../verbs/address.js';
 import type { CmAddress, CmListenOptions, CmService } from '../verbs/connection-manager.js';
-import { RdmaError } from '../verbs/errors.js';
+import { RdmaError, takenError } from '../verbs/errors.js';
 import { describeAddress } from './rdmacm-address.js';
 import type { OwnAddresses } from './rdmacm-own.js';
 import { Errno, errnoName, verbError } from './verbs-error.js';
@@ -86,7 +86,7 @@ export function listenError(
     case Errno.ENODEV:
       // The kernel says EADDRNOTAVAIL as well where the other one listens at all addresses.
       return errno === Errno.EADDRINUSE || host === null || own.has(host)
-        ? addressError(`port ${port} of ${place} is taken; choose another one, or 0 to let the kernel choose`)
+        ? takenError(`port ${port} of ${place} is taken; choose another one, or 0 to let the kernel choose`)
         : addressError(`${host} is no address of ${device}; give one that it has: ${own}`);
     case Errno.EACCES:
       return addressError(

@@ -6,7 +6,7 @@
 import { serviceIdOf, servicePort } from '../roce/cm/wire/service-id.js';
 import type { RandomU32 } from '../roce/random.js';
 import type { PortSpace } from '../verbs/connection-manager.js';
-import { RdmaError } from '../verbs/errors.js';
+import { RdmaError, takenError } from '../verbs/errors.js';
 
 /** Ports that the device chooses. */
 const FIRST_EPHEMERAL_PORT = 49_152;
@@ -34,7 +34,7 @@ export class SoftCmServices {
 
   /** The same. @throws RdmaError ERR_RDMA_ADDRESS when it is taken. */
   free(serviceId: bigint): bigint {
-    if (this.#taken.has(serviceId)) throw takenError(serviceId, this.#device);
+    if (this.#taken.has(serviceId)) throw serviceTaken(serviceId, this.#device);
     return serviceId;
   }
 
@@ -55,11 +55,11 @@ export class SoftCmServices {
   }
 }
 
-function takenError(serviceId: bigint, device: string): RdmaError {
+function serviceTaken(serviceId: bigint, device: string): RdmaError {
   const port = servicePort(serviceId);
   const message =
     port < 0
       ? `service ID 0x${serviceId.toString(16)} is taken by another listener of ${device}: close it or take another one`
       : `port ${port} of rdma_cm is taken by another listener of ${device}: close it or take another port`;
-  return new RdmaError('ERR_RDMA_ADDRESS', message);
+  return takenError(message);
 }

@@ -227,8 +227,8 @@ export interface ConnectionManager {
   /** Starts a meeting. @throws RdmaError ERR_RDMA_NOT_SUPPORTED for a service ID where the device knows ports alone. */
   connect(request: CmConnectRequest, onEvent: (event: CmEvent) => void): CmId;
   /**
-   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this device, or the port is taken; ERR_RDMA_NOT_SUPPORTED
-   * as `connect`.
+   * @throws RdmaError ERR_RDMA_ADDRESS when the address is not of this device, or the port is taken, which its cause has as code EADDRINUSE;
+   * ERR_RDMA_NOT_SUPPORTED as `connect`.
    */
   listen(options: CmListenOptions & CmService, onRequest: (request: CmRequest) => void): Promise<CmListener>;
   /** Starts to look a datagram service up, in the port space UDP. Returns the function that gives up. */

@@ -222,6 +222,12 @@ export const asRdmaError = (error: unknown, what: string): RdmaError =>
   error instanceof RdmaError ? error : internalError(what, error);
 
 /** The object was closed before the call. */
+/** Somebody else has the port. The cause says so as the operating system does, for programs that try another one. */
+export const takenError = (message: string): RdmaError =>
+  new RdmaError('ERR_RDMA_ADDRESS', message, {
+    cause: Object.assign(new Error('EADDRINUSE: address already in use'), { code: 'EADDRINUSE' }),
+  });
+
 export const closedError = (what: string): RdmaError =>
   new RdmaError('ERR_RDMA_CLOSED', `${what} is closed; open a new one`);
 

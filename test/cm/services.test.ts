@@ -81,6 +81,7 @@ test('a service ID is taken by one listener at a time, and free again when that 
   await assert.rejects(open(), {
     code: 'ERR_RDMA_ADDRESS',
     message: /^service ID 0x2c90300421770 is taken by another listener of .*: close it or take another one$/,
+    cause: { code: 'EADDRINUSE' },
   });
   await first.close();
   await (await open()).close();
