@@ -2,13 +2,24 @@
  * `queuepair/net`: sockets and servers with the shape of node:net, over RDMA. A program changes one import; docs/net.md says what
  * holds and what differs.
  */
-export { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+export {
+  BlockList,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
+  isIP,
+  isIPv4,
+  isIPv6,
+  SocketAddress,
+  setDefaultAutoSelectFamily,
+  setDefaultAutoSelectFamilyAttemptTimeout,
+} from 'node:net';
 export type { AddressInfo, LookupFunction } from './net/addresses.js';
 export { connect, connect as createConnection, createServer } from './net/create.js';
 export { default } from './net/module.js';
 export type { NetError } from './net/net-errors.js';
 export type {
   ConnectDefaults,
+  OnReadOptions,
   PlainOptions,
   RdmaDialect,
   ServerListenOptions,

@@ -1,5 +1,15 @@
 /** All of `queuepair/net` in one object: `import net from 'node:net'` is how most programs have it. */
-import { BlockList, isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
+import {
+  BlockList,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
+  isIP,
+  isIPv4,
+  isIPv6,
+  SocketAddress,
+  setDefaultAutoSelectFamily,
+  setDefaultAutoSelectFamilyAttemptTimeout,
+} from 'node:net';
 import { connect, connect as createConnection, createServer } from './create.js';
 import { Server } from './server.js';
 import { Socket } from './socket.js';
@@ -13,7 +23,11 @@ export default {
   connect,
   createConnection,
   createServer,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
   isIP,
   isIPv4,
   isIPv6,
+  setDefaultAutoSelectFamily,
+  setDefaultAutoSelectFamilyAttemptTimeout,
 };

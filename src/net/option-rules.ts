@@ -2,6 +2,7 @@
  * What options of sockets and servers may be. A server refuses options that do not exist, because a typo in `clientCa` would let
  * everybody in. `connect` ignores them, as agents hand over all they have; what it knows it checks.
  */
+import { BlockList } from 'node:net';
 import { CONNECT, LISTEN } from '../connection/option-rules.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import {
@@ -65,6 +66,14 @@ const rdma: Rule = (value) =>
 const bytes = integer(0, 2 ** 31 - 1);
 const udpPort = integer(1, 65_535);
 const iomapEntries = integer(0, 128);
+const blockList: Rule = (value) => (value instanceof BlockList ? undefined : 'a BlockList of node:net');
+const onread: Rule = (value) => {
+  const { buffer, callback: called } = (isPlain(value) ? value : {}) as Record<string, unknown>;
+  const isMemory = typeof buffer === 'function' || (buffer instanceof Uint8Array && buffer.length > 0);
+  return isMemory && typeof called === 'function'
+    ? undefined
+    : 'an object with buffer, a Uint8Array or a function that gives one, and callback, a function';
+};
 
 const DEFAULTS = [...CLIENT, 'ownConnection', 'rdma', 'udpPort', 'iomapEntries'] as const;
 
@@ -77,6 +86,7 @@ const SOCKET_RULES: RuleTable<SocketOptions & ConnectDefaults> = {
   udpPort,
   iomapEntries,
   ownConnection: truth,
+  onread,
 };
 
 const CONNECT_RULES: Readonly<Record<string, Rule>> = {
@@ -86,6 +96,7 @@ const CONNECT_RULES: Readonly<Record<string, Rule>> = {
   family: (value) => ([0, 4, 6].includes(value as number) ? undefined : '0, 4 or 6'),
   hints: bytes,
   lookup: callback,
+  blockList,
   keepAlive: truth,
   keepAliveInitialDelay: integer(0, MAX_MILLIS),
 };
@@ -95,6 +106,7 @@ const SERVER_RULES: RuleTable<ServerOptions> = {
   allowHalfOpen: truth,
   highWaterMark: bytes,
   pauseOnConnect: truth,
+  blockList,
   rdma,
   udpPort,
   iomapEntries,
@@ -109,12 +121,15 @@ const LISTEN_RULES: RuleTable<ServerListenOptions> = {
   backlog: bytes,
   signal,
   exclusive: truth,
+  readableAll: truth,
+  writableAll: truth,
+  ipv6Only: truth,
+  reusePort: truth,
 };
 
 /** Of a whole machine of node:net, these mean something that there is not here: better a refusal than silence. */
 const NOT_OFFERED: Readonly<Record<string, string>> = {
   fd: 'sockets over an open handle',
-  onread: 'onread: read by `data` events, or with an iterator',
   localAddress: 'localAddress: name the device on that address (`device`)',
   localPort: 'localPort',
 };
@@ -181,6 +196,7 @@ export function checkServer(options: unknown): asserts options is ServerOptions 
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkListen(options: unknown): asserts options is ServerListenOptions {
+  if (isPlain(options)) refuseOfListeners(options);
   checkOptions('listen', options, LISTEN_RULES);
 }
 
@@ -224,6 +240,11 @@ function refuseWhatThereIsNot(options: object): void {
     const value = (options as Record<string, unknown>)[name];
     if (value !== undefined && value !== null) throw notOffered(what);
   }
+}
+
+function refuseOfListeners({ ipv6Only, reusePort }: Record<string, unknown>): void {
+  if (ipv6Only === true) throw notOffered('ipv6Only: give the address to listen at as host');
+  if (reusePort === true) throw notOffered('reusePort: a port has one server');
 }
 
 function refuseOfSessions(options: Readonly<Record<string, unknown>>): void {

@@ -1,4 +1,5 @@
 /** What programs say to sockets and servers: the options of node:net, and what RDMA needs beyond them. */
+import type { BlockList } from 'node:net';
 import type { ConnectOptions } from '../connection/connect-options.js';
 import type { ListenOptions } from '../connection/listen-options.js';
 import type { CommonOptions } from '../connection/options.js';
@@ -16,6 +17,15 @@ export interface SocketOptions {
   readonly highWaterMark?: number;
   /** Destroys the socket when it aborts. */
   readonly signal?: AbortSignal;
+  /** What comes is copied into memory of the program, and told by a call instead of `data`. */
+  readonly onread?: OnReadOptions;
+}
+
+export interface OnReadOptions {
+  /** Memory that is used again and again, or what gives the memory for each next piece. */
+  readonly buffer: Uint8Array | (() => Uint8Array);
+  /** `bytes` of `memory` are filled. `false` pauses the socket until `resume`. */
+  callback(bytes: number, memory: Uint8Array): unknown;
 }
 
 /** Of the connections under the sockets. */
@@ -67,6 +77,8 @@ export interface SocketConnectOptions extends SocketOptions, PlainOptions, Parti
   readonly family?: number;
   readonly hints?: number;
   readonly lookup?: LookupFunction;
+  /** Addresses that are not connected to. */
+  readonly blockList?: BlockList;
   /** Sets `socket.setTimeout` before it connects. */
   readonly timeout?: number;
   readonly rdma?: RdmaDialect;
@@ -91,6 +103,8 @@ export interface ServerOptions extends PlainOptions, Partial<SessionListenOption
   readonly highWaterMark?: number;
   /** Sockets read nothing before `resume` is called. Default false. */
   readonly pauseOnConnect?: boolean;
+  /** Addresses whose sockets are reset before the program hears of them. */
+  readonly blockList?: BlockList;
   readonly rdma?: RdmaDialect;
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
@@ -104,6 +118,11 @@ export interface ServerListenOptions {
   readonly backlog?: number;
   /** Closes the server when it aborts. */
   readonly signal?: AbortSignal;
-  /** Taken and without effect. */
+  /** Taken and without effect, as there are no clusters here and no UNIX sockets. */
   readonly exclusive?: boolean;
+  readonly readableAll?: boolean;
+  readonly writableAll?: boolean;
+  /** A server listens at one address, and has its port alone. */
+  readonly ipv6Only?: false;
+  readonly reusePort?: false;
 }

@@ -7,11 +7,13 @@
 import { EventEmitter } from 'node:events';
 import { ProcessHold } from '../process-hold.js';
 import { RdmaError } from '../verbs/errors.js';
+import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { type AddressInfo, addressInfo, familyOf } from './addresses.js';
 import { listenArguments } from './arguments.js';
 import { netError, nodeError } from './net-errors.js';
 import { checkListen, checkServer } from './option-rules.js';
 import type { ServerListenOptions, ServerOptions } from './options.js';
+import { isBlocked } from './reach.js';
 import { Socket } from './socket.js';
 import type { ListeningTransport, TransportStream } from './transport.js';
 import { transportOf } from './transports.js';
@@ -203,13 +205,14 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 
   #take(stream: TransportStream, course: Course): void {
+    const { blockList } = this.#options;
+    if (blockList !== undefined && isBlocked(blockList, stream.remote.address)) {
+      refuse(stream, 'not-authorized');
+      return;
+    }
     const isFull = this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections;
     if (isFull || course.isClosing) {
-      const reason = new RdmaError('ERR_RDMA_REFUSED', 'the server takes no more sockets now', {
-        refusal: course.isClosing ? 'closing' : 'quota',
-      });
-      stream.channel.close(reason);
-      stream.release();
+      refuse(stream, course.isClosing ? 'closing' : 'quota');
       if (isFull) this.emit('drop', dropped(stream));
       return;
     }
@@ -244,6 +247,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#leave(course);
     this.#tell('close');
   }
+}
+
+function refuse({ channel, release }: TransportStream, refusal: RefusalKind): void {
+  channel.close(new RdmaError('ERR_RDMA_REFUSED', 'the server does not take this socket', { refusal }));
+  release();
 }
 
 function dropped({ local, remote }: TransportStream): DropArgument {

@@ -14,7 +14,7 @@ import type { Connection } from '../connection/connection.js';
 import { streamsOf } from '../connection/stream-seats.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { ClientSettings } from './option-rules.js';
-import type { ConnectTarget } from './transport.js';
+import type { AttemptWatcher, ConnectTarget } from './transport.js';
 
 /** How long a connection without sockets waits for the next one. */
 const LINGER_MILLIS = 500;
@@ -36,15 +36,15 @@ export class SessionPool {
   /** @throws RdmaError of `connect`. */
   async lease(target: ConnectTarget, settings: ClientSettings, isOwn: boolean): Promise<Lease> {
     this.#watchForExit();
-    if (isOwn) return this.#begin(target, settings).lease(target.signal);
+    if (isOwn) return this.#begin(target, settings).lease(target);
     const key = keyOf(target, settings);
     const known = this.#sessions.get(key);
-    if (known?.isUsable === true) return known.lease(target.signal);
+    if (known?.isUsable === true) return known.lease(target);
     const session = this.#begin(target, settings, () => {
       if (this.#sessions.get(key) === session) this.#sessions.delete(key);
     });
     this.#sessions.set(key, session);
-    return session.lease(target.signal);
+    return session.lease(target);
   }
 
   /** Ends the connections that have no sockets and wait for the next one; resolves when they are gone. */
@@ -72,6 +72,7 @@ export class SessionPool {
 class SharedSession {
   readonly #connecting: Promise<Connection>;
   readonly #attempt = new AbortController();
+  readonly #attempts = new Attempts();
   readonly #onOver: () => void;
   #connection: Connection | undefined;
   #users = 0;
@@ -82,7 +83,7 @@ class SharedSession {
 
   constructor(target: ConnectTarget, settings: ClientSettings, onOver: () => void) {
     this.#onOver = onOver;
-    this.#connecting = connectToOneOf(target, settings, this.#attempt.signal);
+    this.#connecting = connectToOneOf(target, settings, this.#attempt.signal, this.#attempts);
     this.#connecting.then(
       (connection) => this.#onConnected(connection),
       () => this.#end(),
@@ -95,9 +96,10 @@ class SharedSession {
     return this.#connection === undefined || !streamsOf(this.#connection).isEnding;
   }
 
-  async lease(signal: AbortSignal): Promise<Lease> {
+  async lease({ signal, watcher }: ConnectTarget): Promise<Lease> {
     this.#users++;
     clearTimeout(this.#linger);
+    if (watcher !== undefined) this.#attempts.showTo(watcher);
     const release = once(() => this.#leave());
     signal.addEventListener('abort', release, { once: true });
     try {
@@ -153,20 +155,48 @@ class SharedSession {
   }
 }
 
+/** Those of a connection, for all sockets that wait for it; later ones hear of the last. */
+class Attempts implements AttemptWatcher {
+  #watchers: AttemptWatcher[] = [];
+  #address: string | undefined;
+
+  showTo(watcher: AttemptWatcher): void {
+    this.#watchers.push(watcher);
+    if (this.#address !== undefined) watcher.onAttempt(this.#address);
+  }
+
+  onAttempt(address: string): void {
+    this.#address = address;
+    for (const watcher of this.#watchers) watcher.onAttempt(address);
+  }
+
+  onAttemptFailed(address: string, failure: unknown): void {
+    for (const watcher of this.#watchers) watcher.onAttemptFailed(address, failure);
+  }
+
+  /** Nothing more will be tried. */
+  end(): void {
+    this.#watchers = [];
+  }
+}
+
 /** Tries the addresses of the host one after the other, as long as nobody answers. */
 async function connectToOneOf(
   { host, addresses, port }: ConnectTarget,
   settings: ClientSettings,
   signal: AbortSignal,
+  watcher: AttemptWatcher,
 ): Promise<Connection> {
   const servername = settings.servername ?? (isIP(host) === 0 ? host : undefined);
   const options = { ...settings, ...(servername === undefined ? {} : { servername }), port, signal };
   let last: unknown;
   for (const address of addresses) {
+    watcher.onAttempt(address);
     try {
       return (await connect({ ...options, host: address })).unref();
     } catch (error) {
       last = error;
+      watcher.onAttemptFailed(address, error);
       if (!(error instanceof RdmaError && isNobodyThere(error))) throw error;
     }
   }

@@ -5,20 +5,20 @@
  * error came before it. What is written before the socket is connected leaves when it is. A socket that is destroyed says goodbye in
  * order, `resetAndDestroy` by a reset (parting-channel.ts).
  */
-import { isIP } from 'node:net';
 import { ByteStream } from '../connection/byte-stream.js';
 import { ProcessHold } from '../process-hold.js';
 import { MAX_MILLIS } from '../verbs/option-check.js';
-import { type AddressInfo, addressesOf, addressInfo, familyOf } from './addresses.js';
+import { type AddressInfo, addressInfo, familyOf } from './addresses.js';
 import { type ConnectArguments, connectArguments } from './arguments.js';
 import { IdleTimer } from './idle-timer.js';
-import { type NetAttempt, netError, nodeError } from './net-errors.js';
+import { netError, nodeError } from './net-errors.js';
 import { checkConnect, checkSocket, checkTimeout, connectDefaults } from './option-rules.js';
 import type { ConnectDefaults, SocketConnectOptions, SocketOptions } from './options.js';
 import { PartingChannel } from './parting-channel.js';
+import { reach } from './reach.js';
+import { ReadInto } from './read-into.js';
 import type { RsocketIomap } from './rsocket/rsocket-iomap.js';
 import type { EndAddress, TransportStream } from './transport.js';
-import { transportOf } from './transports.js';
 
 /** As node:net names the states. */
 export type ReadyState = 'closed' | 'open' | 'opening' | 'readOnly' | 'writeOnly';
@@ -36,8 +36,10 @@ interface Renewable {
 export class Socket extends ByteStream {
   /** The server that took it; `null` for a socket that connects by itself. */
   server: unknown = null;
-  /** What `setTimeout` was given. */
-  timeout = 0;
+  /** What `setTimeout` was given; `undefined` before. */
+  timeout: number | undefined;
+  /** `address:port` of those that were tried, where the host has several. */
+  autoSelectFamilyAttemptedAddresses: string[] | undefined;
 
   readonly #idle = new IdleTimer(() => this.emit('timeout'));
   /** Ends an attempt to connect. */
@@ -64,14 +66,19 @@ export class Socket extends ByteStream {
   readonly #signal: AbortSignal | undefined;
   /** What `connect` goes by where it is not told otherwise. */
   readonly #defaults: Partial<SocketConnectOptions>;
+  /** Takes what comes, where the program asked for that. */
+  readonly #readInto: ReadInto | undefined;
+  /** The end came while something still waits there. */
+  #hasEndBehind = false;
   /** The server that took it hears of its end so, because programs may remove every listener. */
   #onClose: (() => void) | undefined;
 
   constructor(options: SocketOptions & ConnectDefaults = {}) {
     checkSocket(options);
-    const { allowHalfOpen = false, highWaterMark, signal } = options;
+    const { allowHalfOpen = false, highWaterMark, signal, onread } = options;
     super({ allowHalfOpen, highWaterMark, signal });
     this.#signal = signal;
+    if (onread) this.#readInto = new ReadInto(onread, this);
     this.#defaults = connectDefaults(options);
   }
 
@@ -235,10 +242,30 @@ export class Socket extends ByteStream {
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
     this.#idle.refresh();
+    if (this.#readInto !== undefined && chunk !== null) return this.#readInto.add(chunk as Uint8Array);
+    if (this.#readInto?.isEmpty === false) {
+      this.#hasEndBehind = true;
+      return false;
+    }
     const wantsMore = super.push(chunk, encoding);
     // The end is told also where nobody reads, when there is nothing to be read before it.
     if (chunk === null) this.read(0);
     return wantsMore;
+  }
+
+  /** With `onread`: nothing is told before `resume`. */
+  override pause(): this {
+    this.#readInto?.stop();
+    return super.pause();
+  }
+
+  override resume(): this {
+    super.resume();
+    if (this.#readInto?.goOn() === true && this.#isAttached && !this.destroyed) {
+      if (this.#hasEndBehind) this.push(null);
+      else this._read();
+    }
+    return this;
   }
 
   override emit(event: string | symbol, ...values: unknown[]): boolean {
@@ -298,6 +325,8 @@ export class Socket extends ByteStream {
       if (this.read(Math.min(this.readableLength, this.readableHighWaterMark)) === null) break;
     }
     this.renew();
+    this.#readInto?.forget();
+    this.#hasEndBehind = false;
     (this as unknown as Renewable)._undestroy();
     this.#isOver = false;
     this.#endsSoon = false;
@@ -332,52 +361,16 @@ export class Socket extends ByteStream {
   }
 
   async #connect(options: SocketConnectOptions, signal: AbortSignal): Promise<void> {
-    const { port } = options;
-    // Agents give '' and null for what they do not have.
-    const host = options.host || 'localhost';
-    let attempted: NetAttempt = { syscall: 'getaddrinfo' };
     let stream: TransportStream;
     try {
-      const transport = transportOf(options);
-      const addresses = await this.#lookUp(host, options, signal);
-      if (signal.aborted) return;
-      attempted = { syscall: 'connect', address: addresses[0] ?? host, port };
-      stream = await transport.connect({ host, addresses, port, signal });
+      stream = await reach(options, signal, this);
     } catch (error) {
-      if (!signal.aborted) this.destroy(netError(error, attempted));
+      if (!signal.aborted) this.destroy(error as Error);
       return;
     }
     process.nextTick(() => {
       if (signal.aborted) giveUp(stream);
       else this.#connected(stream);
-    });
-  }
-
-  async #lookUp(
-    host: string,
-    options: SocketConnectOptions,
-    signal: AbortSignal,
-  ): Promise<readonly string[]> {
-    const isAddress = isIP(host) !== 0;
-    try {
-      const found = await addressesOf(host, options);
-      if (!isAddress) {
-        for (const { address, family } of found) await this.#tellLookup(signal, null, address, family, host);
-      }
-      return found.map(({ address }) => address);
-    } catch (error) {
-      await this.#tellLookup(signal, error, undefined, undefined, host);
-      throw error;
-    }
-  }
-
-  /** In a tick of its own: what a listener throws is no failure of the lookup. */
-  #tellLookup(signal: AbortSignal, ...values: unknown[]): Promise<void> {
-    return new Promise((resolve) => {
-      process.nextTick(() => {
-        resolve();
-        if (!signal.aborted) this.emit('lookup', ...values);
-      });
     });
   }
 

@@ -35,6 +35,13 @@ export interface ConnectTarget {
   readonly port: number;
   /** The socket was destroyed meanwhile: nobody waits any more. */
   readonly signal: AbortSignal;
+  readonly watcher?: AttemptWatcher;
+}
+
+/** Hears which addresses are tried. */
+export interface AttemptWatcher {
+  onAttempt(address: string): void;
+  onAttemptFailed(address: string, failure: unknown): void;
 }
 
 export interface ListenTarget {

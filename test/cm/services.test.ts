@@ -7,6 +7,7 @@ import { listenUd } from '../../src/cm/datagram-service.js';
 import type { CmServiceOptions } from '../../src/cm/options.js';
 import { openEndpoint } from '../../src/endpoint/endpoint.js';
 import type { Device } from '../../src/verbs/device.js';
+import type { RdmaError } from '../../src/verbs/errors.js';
 import { CmPair, closeEnds, exchange, SERVER_HOST } from '../../testkit/cm-pair.js';
 import { pattern } from '../../testkit/craft-packet.js';
 
@@ -78,10 +79,14 @@ test('a service ID is taken by one listener at a time, and free again when that 
   await using pair = await CmPair.open();
   const open = (): Promise<CmServer> => listen(pair.server, { serviceId: SERVICE });
   const first = await open();
-  await assert.rejects(open(), {
-    code: 'ERR_RDMA_ADDRESS',
-    message: /^service ID 0x2c90300421770 is taken by another listener of .*: close it or take another one$/,
-    cause: { code: 'EADDRINUSE' },
+  await assert.rejects(open(), ({ code, message, cause }: RdmaError) => {
+    assert.equal(code, 'ERR_RDMA_ADDRESS');
+    assert.match(
+      message,
+      /^service ID 0x2c90300421770 is taken by another listener of .*: close it or take another one$/,
+    );
+    assert.equal((cause as NodeJS.ErrnoException).code, 'EADDRINUSE');
+    return true;
   });
   await first.close();
   await (await open()).close();

@@ -1,7 +1,8 @@
 /** How sockets connect, in node:net and here. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { BlockList, type Socket } from 'node:net';
+import { within } from '../../testkit/within.js';
 import {
   closed,
   closing,
@@ -13,6 +14,7 @@ import {
   portOf,
   type Row,
   rest,
+  SURE_MILLIS,
   testRows,
 } from './world.js';
 
@@ -188,6 +190,84 @@ const CONNECTING: readonly Row[] = [
       assert.equal((await failure(lost)).code, 'ENOTFOUND');
       await closing(server);
     },
+  ],
+  [
+    'each address that is tried is told, and why it failed; connect comes at the first that answers',
+    async (world) => {
+      const server = await listening(world);
+      const port = portOf(server);
+      const socket = connecting(world, server, {
+        host: 'localhost',
+        lookup: (_name, _options, answer) => {
+          const found = [
+            { address: '::1', family: 6 },
+            { address: '127.0.0.1', family: 4 },
+          ];
+          process.nextTick(() => answer(null, found));
+        },
+      });
+      const told: unknown[] = [];
+      socket.on('connectionAttempt', (...values: unknown[]) => told.push(values));
+      socket.on('connectionAttemptFailed', (address, at, family, error) =>
+        told.push([address, at, family, error instanceof Error]),
+      );
+      await within(once(socket, 'connect'), SURE_MILLIS);
+      assert.deepEqual(told, [
+        ['::1', port, 6],
+        ['::1', port, 6, true],
+        ['127.0.0.1', port, 4],
+      ]);
+      assert.deepEqual(socket.autoSelectFamilyAttemptedAddresses, [`::1:${port}`, `127.0.0.1:${port}`]);
+      socket.destroy();
+      await closing(server);
+    },
+  ],
+  [
+    'sockets that connect at the same time are each told of the attempt',
+    async (world) => {
+      const server = await listening(world);
+      const told: string[] = [];
+      const sockets = [1, 2].map(() =>
+        connecting(world, server).on('connectionAttempt', (address) => told.push(address)),
+      );
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+      assert.deepEqual(told, ['127.0.0.1', '127.0.0.1']);
+      for (const socket of sockets) socket.destroy();
+      await closing(server);
+    },
+  ],
+  [
+    'family chooses among the addresses of a name',
+    async (world) => {
+      const server = await listening(world);
+      const asked: unknown[] = [];
+      const socket = connecting(world, server, {
+        host: 'localhost',
+        family: 4,
+        lookup: (_name, options, answer) => {
+          asked.push(options.family);
+          const found = [{ address: '127.0.0.1', family: 4 }];
+          process.nextTick(() => (options.all ? answer(null, found) : answer(null, '127.0.0.1', 4)));
+        },
+      });
+      await once(socket, 'connect');
+      assert.deepEqual(asked, [4]);
+      assert.equal(socket.remoteFamily, 'IPv4');
+      socket.destroy();
+      await closing(server);
+    },
+  ],
+  [
+    'an address of the blockList is not connected to: ERR_IP_BLOCKED',
+    async (world) => {
+      const server = await listening(world);
+      const blockList = new BlockList();
+      blockList.addSubnet('127.0.0.0', 8);
+      const socket = connecting(world, server, { blockList } as object);
+      assert.equal((await failure(socket)).code, 'ERR_IP_BLOCKED');
+      await closing(server);
+    },
+    { 'node:net': 'before Node.js 22 it has no blockList' },
   ],
   [
     'without a host, or with one that is empty or null, it is localhost',

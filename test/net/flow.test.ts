@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
-import { over, pair, type Row, rest, testRows } from './world.js';
+import { closing, connecting, listening, over, pair, type Row, rest, testRows } from './world.js';
 
 const FLOW: readonly Row[] = [
   [
@@ -102,9 +102,78 @@ const FLOW: readonly Row[] = [
       await over(all);
     },
   ],
+  [
+    'onread: what comes is copied into one piece of memory and told by a call, and no data is',
+    async (world) => {
+      const sent = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251));
+      const server = await listening(world, (socket) => socket.end(sent));
+      const memory = Buffer.alloc(1000);
+      const got: Buffer[] = [];
+      const client = connecting(world, server, {
+        onread: {
+          buffer: memory,
+          callback(bytes, filled) {
+            assert.equal(this, client);
+            assert.equal(filled, memory);
+            got.push(Buffer.from(filled.subarray(0, bytes)));
+            return true;
+          },
+        },
+      });
+      client.on('data', () => assert.fail('data was told'));
+      await once(client, 'end');
+      assert.deepEqual(Buffer.concat(got), sent);
+      assert.equal(client.bytesRead, sent.length);
+      await closing(server);
+    },
+  ],
+  [
+    'onread: false pauses until resume, pause and resume as well, and a function gives the memory of each piece',
+    async (world) => {
+      const server = await listening(world, (socket) => socket.end('a'.repeat(50)));
+      const pieces: Uint8Array[] = [];
+      let got = '';
+      let allowed = 2;
+      const client = connecting(world, server, {
+        onread: {
+          buffer: () => {
+            const memory = new Uint8Array(10);
+            pieces.push(memory);
+            return memory;
+          },
+          callback(bytes, filled) {
+            assert.equal(filled, pieces.at(-1));
+            got += Buffer.from(filled.subarray(0, bytes)).toString();
+            return --allowed !== 0;
+          },
+        },
+      });
+      let hasEnded = false;
+      client.on('end', () => {
+        hasEnded = true;
+      });
+      await until(() => got.length === 20);
+      await turns(20);
+      assert.deepEqual([got.length, hasEnded], [20, false]);
+      allowed = 1;
+      client.resume();
+      await until(() => got.length === 30);
+      client.pause();
+      await turns(20);
+      assert.equal(got.length, 30);
+      client.resume();
+      await until(() => hasEnded);
+      assert.equal(got, 'a'.repeat(50));
+      await closing(server);
+    },
+  ],
 ];
 
 testRows('flow', FLOW);
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
 
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await turn();

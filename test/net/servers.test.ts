@@ -1,7 +1,7 @@
 /** What a server does, in node:net and here. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { AddressInfo, DropArgument, Server, Socket } from 'node:net';
+import { type AddressInfo, BlockList, type DropArgument, type Server, type Socket } from 'node:net';
 import { within } from '../../testkit/within.js';
 import {
   closed,
@@ -125,6 +125,16 @@ const LISTENING: readonly Row[] = [
       assert.throws(() => server.listen({ port: 'x1' as unknown as number, path: undefined } as object));
     },
   ],
+  [
+    'options of listen that ask for nothing are taken: exclusive, readableAll, writableAll, ipv6Only: false',
+    async ({ net, serverOptions }) => {
+      const server = net.createServer(serverOptions);
+      const options = { exclusive: true, readableAll: true, writableAll: true, ipv6Only: false };
+      server.listen({ port: 0, host: '127.0.0.1', ...options });
+      await once(server, 'listening');
+      await closing(server);
+    },
+  ],
 ];
 
 const CLOSING: readonly Row[] = [
@@ -236,6 +246,30 @@ const LIMITS: readonly Row[] = [
       const third = connecting(world, server);
       await once(server, 'connection');
       third.destroy();
+      await over(all);
+    },
+  ],
+  [
+    'an address of the blockList gets no socket',
+    async (world) => {
+      const blockList = new BlockList();
+      blockList.addAddress('127.0.0.1');
+      const server = await listening(world, () => assert.fail('it was taken'), { blockList } as object);
+      const client = connecting(world, server);
+      client.on('error', () => {}).resume();
+      await closed(client);
+      assert.equal(await count(server), 0);
+      await closing(server);
+    },
+    { 'node:net': 'before Node.js 22 it has no blockList' },
+  ],
+  [
+    'highWaterMark, noDelay and keepAlive are those of its sockets',
+    async (world) => {
+      const options = { highWaterMark: 4096, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+      const all = await pair(world, { server: options });
+      const { readableHighWaterMark, writableHighWaterMark } = all.taken;
+      assert.deepEqual([readableHighWaterMark, writableHighWaterMark], [4096, 4096]);
       await over(all);
     },
   ],

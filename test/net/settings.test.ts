@@ -10,6 +10,7 @@ const SETTINGS: readonly Row[] = [
       const all = await pair(world);
       const { client, taken } = all;
       let count = 0;
+      assert.equal(client.timeout, undefined);
       assert.equal(client.setTimeout(20), client);
       assert.equal(client.timeout, 20);
       client.on('timeout', () => count++);

@@ -307,7 +307,13 @@ const peerLeft = (host: string): RdmaError =>
   new RdmaError('ERR_RDMA_CONNECTION_LOST', `the program at ${host} has closed and takes no more data`);
 
 function lost(host: string, ending: CmEnding, cause: RdmaError): RdmaError {
-  const isReset = ending.type === 'disconnected' && ending.byPeer;
-  const what = isReset ? `the program at ${host} has given the connection up` : `the way to ${host} is lost`;
-  return new RdmaError('ERR_RDMA_CONNECTION_LOST', what, { cause });
+  return new RdmaError('ERR_RDMA_CONNECTION_LOST', whyLost(host, ending), { cause });
+}
+
+function whyLost(host: string, ending: CmEnding): string {
+  if (ending.type === 'disconnected' && ending.byPeer)
+    return `the program at ${host} has given the connection up`;
+  if (ending.type === 'rejected')
+    return `the program at ${host} has given the connection up while it began (${ending.name})`;
+  return `the way to ${host} is lost`;
 }

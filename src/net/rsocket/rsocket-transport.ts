@@ -26,12 +26,17 @@ import type { RsocketOptions } from './rsocket-options.js';
 
 /** Each has its memory before the client has said a second word. */
 const MAX_MEETINGS = 64;
-/** Where so many meet at once, a client that has not answered for so long makes room: it may never answer. */
-const PATIENCE_MILLIS = 200;
+/**
+ * Where so many meet at once, a client that has not answered for so long makes room: it may never answer. Time counts in steps, between
+ * which answers are read, so that a process that is not given its turn gives up nobody for that.
+ */
+const PATIENCE_STEPS = 100;
+const STEP_MILLIS = 20;
 
 interface Meeting {
   readonly giveUp: AbortController;
-  readonly since: number;
+  /** Steps for which others have waited for its end. */
+  age: number;
   readonly over: Promise<void>;
 }
 
@@ -56,9 +61,10 @@ export class RsocketTransport implements Transport {
     return this.#faults.snapshot();
   }
 
-  async connect({ addresses, port, signal }: ConnectTarget): Promise<RsocketStream> {
+  async connect({ addresses, port, signal, watcher }: ConnectTarget): Promise<RsocketStream> {
     let failure: RdmaError | undefined;
     for (const host of addresses) {
+      watcher?.onAttempt(host);
       try {
         const channel = await connectRsocket(
           this.#device,
@@ -69,6 +75,7 @@ export class RsocketTransport implements Transport {
         return streamOf(channel);
       } catch (error) {
         failure = asRdmaError(error, `the connection to ${host} could not be made`);
+        watcher?.onAttemptFailed(host, failure);
         if (signal.aborted) break;
       }
     }
@@ -125,7 +132,7 @@ class RsocketListening implements ListeningTransport {
     for await (const request of this.#server) {
       if (this.#meetings.size >= MAX_MEETINGS) await this.#makeRoom();
       const giveUp = new AbortController();
-      const meeting = { giveUp, since: performance.now(), over: this.#meet(request, giveUp.signal) };
+      const meeting = { giveUp, age: 0, over: this.#meet(request, giveUp.signal) };
       this.#meetings.add(meeting);
       void meeting.over.then(() => this.#meetings.delete(meeting));
     }
@@ -139,11 +146,12 @@ class RsocketListening implements ListeningTransport {
   async #makeRoom(): Promise<void> {
     const [oldest] = this.#meetings;
     if (oldest === undefined) return;
-    const { giveUp, since } = oldest;
-    const rest = Math.max(0, since + PATIENCE_MILLIS - performance.now());
-    const timer = setTimeout(() => giveUp.abort(), rest);
+    const timer = setInterval(() => {
+      for (const meeting of this.#meetings) meeting.age++;
+      if (oldest.age >= PATIENCE_STEPS) oldest.giveUp.abort();
+    }, STEP_MILLIS);
     await Promise.race([...this.#meetings].map(({ over }) => over));
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 
   /** A client that nothing comes of is counted: it was rejected, or has left. */

@@ -137,20 +137,27 @@ test('a client that says more than was written ends alone, and is counted', asyn
   await once(honest, 'close');
 });
 
-test('clients that never answer make room: the oldest is rejected, and others are served', async () => {
-  await using served = await Served.open();
-  served.onStream = (stream) => void stream.pipe(stream);
-  const manager = await served.pair.client.connectionManager();
-  const { host, port, udpPort = 4791 } = served.to;
-  const ids: CmId[] = [];
-  const told: string[][] = [];
-  const ends: Endpoint[] = [];
-  const silent = async (): Promise<void> => {
+/** Clients that ask, and say nothing to the answer. */
+class SilentClients implements AsyncDisposable {
+  /** What each has heard. */
+  readonly told: string[][] = [];
+  readonly #ids: CmId[] = [];
+  readonly #ends: Endpoint[] = [];
+
+  static async of(count: number, served: Served): Promise<SilentClients> {
+    const clients = new SilentClients();
+    for (let i = 0; i < count; i++) await clients.#add(served);
+    return clients;
+  }
+
+  async #add(served: Served): Promise<void> {
+    const manager = await served.pair.client.connectionManager();
+    const { host, port, udpPort = 4791 } = served.to;
     const end = await openEndpoint(served.pair.client);
-    ends.push(end);
+    this.#ends.push(end);
     const { qpn } = end.qp;
     const events: string[] = [];
-    told.push(events);
+    this.told.push(events);
     const parameters = {
       ...({ remote: { host, port }, udpPort, qpn, mtu: 1024, timeoutMillis: 30_000 } as const),
       ...{ retryCount: 7, rnrRetryCount: 7, flowControl: false, srq: false, portSpace: PortSpace.TCP },
@@ -161,12 +168,23 @@ test('clients that never answer make room: the oldest is rejected, and others ar
         events.push(type);
         resolve();
       };
-      ids.push(manager.connect(parameters, onEvent));
+      this.#ids.push(manager.connect(parameters, onEvent));
     });
-  };
-  for (let i = 0; i < 64; i++) await silent();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#ids.map((id) => id.close()));
+    await Promise.all(this.#ends.map((end) => end.close()));
+  }
+}
+
+test('clients that never answer make room: the oldest is rejected, and others are served', async () => {
+  await using served = await Served.open();
+  served.onStream = (stream) => void stream.pipe(stream);
+  await using silent = await SilentClients.of(64, served);
+  const { told } = silent;
   assert.deepEqual(told.flat(), new Array(64).fill('response'));
-  const honest = await within(served.connect());
+  const honest = await within(served.connect(), 20_000);
   honest.end('still here');
   const [text] = await once(honest, 'data');
   assert.equal(String(text), 'still here');
@@ -175,9 +193,21 @@ test('clients that never answer make room: the oldest is rejected, and others ar
   assert.deepEqual(served.transport.faults(), { ERR_RDMA_ABORTED: 1 });
   honest.resume();
   await once(honest, 'close');
-  await Promise.all(ids.map((id) => id.close()));
-  await Promise.all(ends.map((end) => end.close()));
 });
+
+test('a server that was not given its turn rejects no client for that', async () => {
+  await using served = await Served.open();
+  await using silent = await SilentClients.of(64, served);
+  const connecting = served.connect();
+  await pause(50);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+  await pause(40);
+  assert.deepEqual(silent.told[0], ['response']);
+  const honest = await within(connecting, 20_000);
+  honest.on('error', () => {}).destroy();
+});
+
+const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis));
 
 test('what a listener of connection throws is the program’s exception, and no failure of the client', async () => {
   await using served = await Served.open();
