@@ -20,6 +20,7 @@ export type { NetError } from './net/net-errors.js';
 export type {
   ConnectDefaults,
   OnReadOptions,
+  PlainConnectOptions,
   PlainOptions,
   RdmaDialect,
   ServerListenOptions,

@@ -32,6 +32,7 @@ interface ProxyFlags {
   readonly rsocket?: boolean;
   readonly device: string;
   readonly udpPort?: number;
+  readonly forkSafe?: boolean;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -59,6 +60,10 @@ export function proxyCommand(): Command {
       '--udp-port <port>',
       "UDP port of the other end's soft device, for --rsocket on one host",
       portArgument,
+    )
+    .option(
+      '--fork-safe',
+      'the server at --to rdma:… runs under librspreload with RDMAV_FORK_SAFE=1 (for --rsocket)',
     )
     .option('--ca <file>', 'authority that signed the certificate of the other proxy, PEM (for --to rdma:…)')
     .option('--cert <file>', 'our certificate, PEM (default: a development one)')
@@ -108,7 +113,7 @@ async function started(proxy: ProxyService): Promise<ProxyEnd> {
 
 /** A flag that would have no effect: whoever gives it takes the proxy for safer than it is. */
 function checkFlags(flags: ProxyFlags): void {
-  const { ca, cert, key, clientCa, devCerts, servername, encrypt, udpPort } = flags;
+  const { ca, cert, key, clientCa, devCerts, servername, encrypt, udpPort, forkSafe } = flags;
   const refuse = (given: Record<string, unknown>, why: string): void => {
     const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
     if (name !== undefined)
@@ -120,8 +125,9 @@ function checkFlags(flags: ProxyFlags): void {
       { '--ca': ca, ...secure, '--servername': servername, '--encrypt': encrypt },
       'with --rsocket, which authenticates nobody and hides nothing',
     );
+    if (flags.listen.kind === 'rdma') refuse({ '--fork-safe': forkSafe }, 'with --listen rdma:…');
   } else {
-    refuse({ '--udp-port': udpPort }, 'without --rsocket');
+    refuse({ '--udp-port': udpPort, '--fork-safe': forkSafe }, 'without --rsocket');
     if (flags.listen.kind === 'rdma') {
       refuse(
         { '--ca': ca, '--servername': servername },
@@ -134,9 +140,14 @@ function checkFlags(flags: ProxyFlags): void {
 async function rdmaOptions(
   flags: ProxyFlags,
 ): Promise<Partial<ServerOptions> | Partial<SocketConnectOptions>> {
-  const { device, udpPort, listen, servername } = flags;
-  if (flags.rsocket === true)
-    return { rdma: 'rsocket', device, ...(udpPort === undefined ? {} : { udpPort }) };
+  const { device, udpPort, forkSafe, listen, servername } = flags;
+  if (flags.rsocket === true) {
+    return {
+      ...({ rdma: 'rsocket', device } as const),
+      ...(udpPort === undefined ? {} : { udpPort }),
+      ...(forkSafe === undefined ? {} : { forkSafe }),
+    };
+  }
   const common = { device, ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' as const } : {}) };
   if (listen.kind === 'rdma') {
     const { dev: _, ...certificates } = await serverCertificates(flags, listen);

@@ -75,7 +75,7 @@ const onread: Rule = (value) => {
     : 'an object with buffer, a Uint8Array or a function that gives one, and callback, a function';
 };
 
-const DEFAULTS = [...CLIENT, 'ownConnection', 'rdma', 'udpPort', 'iomapEntries'] as const;
+const DEFAULTS = [...CLIENT, 'ownConnection', 'rdma', 'udpPort', 'iomapEntries', 'forkSafe'] as const;
 
 const SOCKET_RULES: RuleTable<SocketOptions & ConnectDefaults> = {
   ...pick(CONNECT, CLIENT),
@@ -86,6 +86,7 @@ const SOCKET_RULES: RuleTable<SocketOptions & ConnectDefaults> = {
   udpPort,
   iomapEntries,
   ownConnection: truth,
+  forkSafe: truth,
   onread,
 };
 
@@ -259,7 +260,9 @@ function refuseOfSessions(options: Readonly<Record<string, unknown>>): void {
 }
 
 function refuseOfRsockets(options: Readonly<Record<string, unknown>>): void {
-  const given = (['udpPort', 'iomapEntries'] as const).find((name) => options[name] !== undefined);
+  const given = (['udpPort', 'iomapEntries', 'forkSafe'] as const).find(
+    (name) => options[name] !== undefined,
+  );
   if (given !== undefined) throw usageError(`${given} has a meaning with { rdma: 'rsocket' } alone`);
 }
 

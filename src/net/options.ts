@@ -69,8 +69,17 @@ export interface PlainOptions {
   readonly iomapEntries?: number;
 }
 
+/** Of clients with rsockets alone. */
+export interface PlainConnectOptions extends PlainOptions {
+  /** The server runs under librspreload with RDMAV_FORK_SAFE=1, and is met by TCP first. Default false. */
+  readonly forkSafe?: boolean;
+}
+
 /** `connect` takes more than these and ignores it, as agents hand over all they have. */
-export interface SocketConnectOptions extends SocketOptions, PlainOptions, Partial<SessionConnectOptions> {
+export interface SocketConnectOptions
+  extends SocketOptions,
+    PlainConnectOptions,
+    Partial<SessionConnectOptions> {
   readonly port: number;
   /** Default localhost. */
   readonly host?: string;
@@ -95,7 +104,7 @@ export interface SocketConnectOptions extends SocketOptions, PlainOptions, Parti
  */
 export interface ConnectDefaults
   extends Partial<SessionConnectOptions>,
-    PlainOptions,
+    PlainConnectOptions,
     Pick<SocketConnectOptions, 'rdma'> {}
 
 export interface ServerOptions extends PlainOptions, Partial<SessionListenOptions> {

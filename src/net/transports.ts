@@ -19,12 +19,14 @@ import type {
 export function transportOf(options: SocketConnectOptions | ServerOptions): Transport {
   if (options.rdma !== 'rsocket') return new SessionTransport(options);
   const { device, udpPort, iomapEntries } = options;
+  const { forkSafe } = options as SocketConnectOptions;
   if (device === undefined) {
     throw usageError("{ rdma: 'rsocket' } needs device: an open device or the name of one with its address");
   }
   return new PlainTransport(device, {
     ...(udpPort === undefined ? {} : { udpPort }),
     ...(iomapEntries === undefined ? {} : { iomapEntries }),
+    ...(forkSafe === undefined ? {} : { forkSafe }),
   });
 }
 

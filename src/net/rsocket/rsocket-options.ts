@@ -11,4 +11,6 @@ export interface RsocketOptions {
   readonly udpPort?: number;
   /** The time for the meeting. Default 10 000. */
   readonly timeoutMillis?: number;
+  /** Of clients: the server runs under librspreload with RDMAV_FORK_SAFE=1, and is met by TCP first (fork-greeting.ts). */
+  readonly forkSafe?: boolean;
 }

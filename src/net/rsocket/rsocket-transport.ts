@@ -20,8 +20,9 @@ import type {
   TransportStream,
 } from '../transport.js';
 import { FaultCounts } from './fault-counts.js';
+import { awaitGreeting } from './fork-greeting.js';
 import type { RsocketChannel } from './rsocket-channel.js';
-import { acceptRsocket, connectRsocket } from './rsocket-meeting.js';
+import { acceptRsocket, connectRsocket, type RsocketTarget } from './rsocket-meeting.js';
 import type { RsocketOptions } from './rsocket-options.js';
 
 /** Each has its memory before the client has said a second word. */
@@ -32,6 +33,7 @@ const MAX_MEETINGS = 64;
  */
 const PATIENCE_STEPS = 100;
 const STEP_MILLIS = 20;
+const GREETING_MILLIS = 10_000;
 
 interface Meeting {
   readonly giveUp: AbortController;
@@ -66,13 +68,7 @@ export class RsocketTransport implements Transport {
     for (const host of addresses) {
       watcher?.onAttempt(host);
       try {
-        const channel = await connectRsocket(
-          this.#device,
-          { host, port, signal },
-          this.#options,
-          this.#faults,
-        );
-        return streamOf(channel);
+        return streamOf(await this.#connectTo({ host, port, signal }));
       } catch (error) {
         failure = asRdmaError(error, `the connection to ${host} could not be made`);
         watcher?.onAttemptFailed(host, failure);
@@ -80,6 +76,18 @@ export class RsocketTransport implements Transport {
       }
     }
     throw failure ?? new RdmaError('ERR_RDMA_ADDRESS', 'there is no address to connect to');
+  }
+
+  async #connectTo(target: Required<RsocketTarget>): Promise<RsocketChannel> {
+    if (this.#options.forkSafe !== true)
+      return await connectRsocket(this.#device, target, this.#options, this.#faults);
+    const { host, port, signal } = target;
+    const greeted = await awaitGreeting(host, port, this.#options.timeoutMillis ?? GREETING_MILLIS, signal);
+    try {
+      return await connectRsocket(this.#device, target, this.#options, this.#faults);
+    } finally {
+      greeted.destroy();
+    }
   }
 
   async listen({ host, port, backlog }: ListenTarget, listener: StreamListener): Promise<ListeningTransport> {

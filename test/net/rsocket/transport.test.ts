@@ -197,6 +197,7 @@ test('clients that never answer make room: the oldest is rejected, and others ar
 
 test('a server that was not given its turn rejects no client for that', async () => {
   await using served = await Served.open();
+  served.onStream = (stream) => void stream.on('error', () => {}).resume();
   await using silent = await SilentClients.of(64, served);
   const connecting = served.connect();
   await pause(50);
