@@ -2,7 +2,8 @@
  * How a driver waits. After activity it keeps the event loop turning for a moment, because the next packet is near and
  * waking a sleeping process costs more than a round trip; every turn serves timers and other sockets as usual. Where other
  * processes want the processor it sleeps at once: turning would keep it from them, and the peer may be among them. After
- * that a timer waits for the next deadline, if there is one.
+ * that a timer waits for the next deadline, if there is one. Where nothing has come so for a few times, as with keep-alives of
+ * thousands of connections, it does not turn before packets come close together again.
  *
  * Between two looks that find nothing other work of the processor goes first: the kernel delivers packets of the same host by a thread
  * where there are many, and that waits for the processor on which a driver looks for them.
@@ -18,6 +19,8 @@ const SHORT_WAIT_MICROS = 200;
 const SPIN_MICROS = 200;
 /** Of that, how long one turn may take when nothing comes. Turns cost more than looking for packets. */
 const SPIN_TURN_MICROS = 25;
+/** After so many times in a row in which nothing came it waits without turning, until packets come close together again. */
+const MANY_IN_VAIN = 4;
 /** A look for packets that takes so long was interrupted: others want this processor, perhaps the peer itself. */
 const INTERRUPTED_MICROS = 300;
 /** How long the driver sleeps between packets after that, instead of turning. */
@@ -62,6 +65,9 @@ export class Turning {
   #timerAt = NEVER;
   /** Turns in a row in which something came. */
   #busyTurns = 0;
+  /** Times in a row that turning ended without anything. */
+  #inVain = 0;
+  #activeAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   /** `canLook`: looking may find something. */
@@ -92,7 +98,10 @@ export class Turning {
 
   #keepSpinning(): void {
     const now = nowMicros();
-    if (now < this.#restUntil) return;
+    // Turning has found this, or would have.
+    if (now - this.#activeAt < SPIN_MICROS) this.#inVain = 0;
+    this.#activeAt = now;
+    if (now < this.#restUntil || this.#inVain >= MANY_IN_VAIN) return;
     this.#spinUntil = now + SPIN_MICROS;
     this.#spinning ??= setImmediate(this.#spin);
   }
@@ -121,6 +130,7 @@ export class Turning {
     if (now < this.#spinUntil && now >= this.#restUntil) {
       this.#spinning ??= setImmediate(this.#spin);
     } else {
+      this.#inVain++;
       waiting.setTurning(false);
       this.#armTimer();
     }

@@ -243,6 +243,14 @@ export const SOFT_FAULTS = faultsOf(
       equivalent: 'the engine looks at the same memory in the same turn, when it makes the packet',
     },
     {
+      id: 'turns-for-keep-alives',
+      wrong: 'A device turns the event loop for every packet, however seldom they come.',
+      file: 'soft/turning',
+      find: ' || this.#inVain >= MANY_IN_VAIN',
+      replace: '',
+      judges: ['test/soft/event-loop'],
+    },
+    {
       id: 'source-not-read',
       wrong: 'Datagrams of a second sender seem to come from the first.',
       file: 'soft/native-port',
