@@ -12,6 +12,7 @@ import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { Server, ServerEvents } from '../../src/connection/server.js';
 import { listen } from '../../src/connection/server.js';
+import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
@@ -195,6 +196,29 @@ for (const [order, why] of [
     await server.close();
   });
 }
+
+test('a client that comes while no worker runs waits for one', async () => {
+  const server = await startWorkers(1);
+  const first = await join(server);
+  const lost = once(server, 'workerLost');
+  await first.send('exit').catch(() => {});
+  await lost;
+  assert.equal(server.workers[0]?.device, null);
+  const second = await join(server);
+  assert.equal(await ask(second, 'hello'), 'hello');
+  await second.close();
+  await server.close();
+});
+
+test('options that do not go with workers are refused in one sentence', async () => {
+  const refused = (options: Partial<ListenOptions>, message: RegExp): Promise<void> =>
+    assert.rejects(startWorkers(2, options), { code: 'ERR_RDMA_INVALID_ARGUMENT', message });
+  await refused({ handler: () => undefined }, /with workers, handler must be the URL of a module/);
+  const device = await openDevice(FREE_DEVICE);
+  await refused({ device }, /with workers, device must be a name/);
+  await device.close();
+  await refused({ workers: -1 }, /workers must be an integer/);
+});
 
 test('a connection recovers in its worker: nothing is lost or doubled, whatever fails', async () => {
   const server = await startWorkers(2);

@@ -9,13 +9,10 @@ import { RdmaError } from '../../verbs/errors.js';
 import { Refused } from '../admission.js';
 import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../serving-host.js';
 import type { WorkerOrder } from './contract.js';
+import { RestartPause } from './restart-pause.js';
 import type { WorkerStatus } from './worker-status.js';
 import { NO_OBJECTS, WorkerThread } from './worker-thread.js';
 
-/** One that has lived for so long did not die of its beginning. */
-const STABLE_MILLIS = 1000;
-const FIRST_PAUSE_MILLIS = 100;
-const LONGEST_PAUSE_MILLIS = 5000;
 /** How long a client waits for a worker when there is none at the moment. */
 const PATIENCE_MILLIS = 2000;
 /** What a worker that is stuck gets, when its server has no more time. */
@@ -34,8 +31,7 @@ interface Seat {
   losses: number;
   /** What the devices of those that died had counted. */
   counted: Readonly<Record<string, number>>;
-  /** Deaths in a row that came early. */
-  earlyDeaths: number;
+  readonly pause: RestartPause;
   restart: NodeJS.Timeout | undefined;
 }
 
@@ -69,7 +65,7 @@ export class WorkerHost implements ServingHost {
         thread: undefined,
         losses: 0,
         counted: {},
-        earlyDeaths: 0,
+        pause: new RestartPause(),
         restart: undefined,
       });
   }
@@ -139,13 +135,12 @@ export class WorkerHost implements ServingHost {
 
   #onLost(seat: Seat, error: RdmaError, connections: number): void {
     const { number, thread } = seat;
-    const wasStable = thread !== undefined && performance.now() - thread.startedAt > STABLE_MILLIS;
     seat.thread = undefined;
     seat.counted = sum([seat.counted, thread?.counters ?? {}]);
     seat.losses++;
-    seat.earlyDeaths = wasStable ? 0 : seat.earlyDeaths + 1;
     if (this.#isClosed || !this.#hasBegun) return;
-    const restartMillis = pauseMillis(seat.earlyDeaths);
+    const livedMillis = thread === undefined ? 0 : performance.now() - thread.startedAt;
+    const restartMillis = seat.pause.afterDeath(livedMillis);
     seat.restart = setTimeout(() => this.#begin(seat), restartMillis);
     seat.restart.unref();
     this.#options.onLost({ worker: number, error, connections, restartMillis });
@@ -186,10 +181,6 @@ export class WorkerHost implements ServingHost {
 
 const noWorker = (): Refused =>
   new Refused('worker', 'no worker of this server runs at the moment; try again later');
-
-/** The first replacement begins at once. */
-const pauseMillis = (earlyDeaths: number): number =>
-  earlyDeaths < 2 ? 0 : Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** (earlyDeaths - 2));
 
 function sum(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const total: Record<string, number> = {};
