@@ -79,12 +79,12 @@ export type ServiceEvent =
     }
   | ({ readonly event: 'copy' } & CopyReport)
   | { readonly event: 'handler-error'; readonly client: number; readonly message: string }
-  /** A worker has died, and its connections have ended; another begins after `restartMillis`. */
+  /** A worker has died, and its connections have ended; another begins after `restartMillis`, unless the server closes. */
   | {
       readonly event: 'worker-lost';
       readonly worker: number;
       readonly connections: number;
-      readonly restartMillis: number;
+      readonly restartMillis: number | null;
       readonly message: string;
     }
   | { readonly event: 'closing'; readonly signal: string }

@@ -102,6 +102,6 @@ export interface WorkerLoss {
   readonly error: RdmaError;
   /** Connections that ended with it. */
   readonly connections: number;
-  /** Until there is another in its place. */
-  readonly restartMillis: number;
+  /** Until another begins in its place; `null` when none will, because the server is closing. */
+  readonly restartMillis: number | null;
 }

@@ -41,6 +41,8 @@ export class WorkerHost implements ServingHost {
   readonly #waiting = new Set<() => void>();
   /** All were there once: from now on a death is replaced, and told. */
   #hasBegun = false;
+  /** The server is closing: those that die now are not replaced. */
+  #isEnding = false;
   #isClosed = false;
 
   /** @throws RdmaError why one of them does not begin: its device cannot be opened, or the handler not be loaded. */
@@ -103,6 +105,7 @@ export class WorkerHost implements ServingHost {
   }
 
   abort(): void {
+    this.#isEnding = true;
     setTimeout(() => {
       for (const { thread } of this.#seats)
         if (thread !== undefined && thread.connections > 0) thread.terminate('it did not end in time');
@@ -140,9 +143,8 @@ export class WorkerHost implements ServingHost {
     seat.losses++;
     if (this.#isClosed || !this.#hasBegun) return;
     const livedMillis = thread === undefined ? 0 : performance.now() - thread.startedAt;
-    const restartMillis = seat.pause.afterDeath(livedMillis);
-    seat.restart = setTimeout(() => this.#begin(seat), restartMillis);
-    seat.restart.unref();
+    const restartMillis = this.#isEnding ? null : seat.pause.afterDeath(livedMillis);
+    if (restartMillis !== null) seat.restart = setTimeout(() => this.#begin(seat), restartMillis).unref();
     this.#options.onLost({ worker: number, error, connections, restartMillis });
   }
 

@@ -103,5 +103,4 @@ try {
 } catch (error) {
   const failure = error instanceof RdmaError ? error : asRdmaError(error, 'a worker did not begin');
   post({ type: 'failed', error: failure.toJSON() });
-  process.exitCode = 1;
 }

@@ -129,6 +129,8 @@ export class WorkerThread {
         break;
       case 'failed':
         this.#cause = fromPlainError(message.error);
+        // Whatever its module has begun would keep it alive.
+        void this.#worker.terminate();
         break;
       case 'alive':
         for (const id of message.progressed) this.#places.get(id)?.onAlive(true);
