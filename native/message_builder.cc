@@ -20,6 +20,8 @@ constexpr size_t kMaxPacketBytes = kHeaderStride + kMaxPayload + 4 + kIcrcBytes;
 // Limits of a segmented send.
 constexpr uint32_t kMaxSegments = 64;
 constexpr size_t kMaxMessageBytes = 65507;
+// What is built before it is sent is read twice, for its checksum and by the kernel: the second time from the cache of the processor.
+constexpr size_t kMaxBuiltBytes = 32 * 1024;
 // Payload up to this length is cheaper copied than named.
 constexpr int32_t kCopyBytes = 512;
 // Packets with more pieces of payload than this are copied, so that a message never has too many.
@@ -70,7 +72,13 @@ size_t MessageBuilder::Build(const Batch& batch, uint32_t first, uint32_t end) {
   piece_count_ = 0;
   staged_from_ = 0;
   staged_to_ = 0;
-  for (uint32_t index = first; index < end;) index = AddMessage(index, end);
+  size_t bytes = 0;
+  for (uint32_t index = first; index < end && bytes < kMaxBuiltBytes;) {
+    const size_t before = message_count_;
+    index = AddMessage(index, end);
+    if (message_count_ > before) bytes += messages_[before].bytes;
+    built_to_ = index;
+  }
   return message_count_;
 }
 

@@ -82,8 +82,10 @@ class MessageBuilder {
   MessageBuilder(const HandleTable<Region>& regions, const HandleTable<Flow>& flows, Counters* counters)
       : regions_(regions), flows_(flows), counters_(counters) {}
 
-  // Makes messages of the packets [first, end); returns how many.
+  // Makes messages of the packets [first, end), or of the first of them if they are many; returns how many messages.
   size_t Build(const Batch& batch, uint32_t first, uint32_t end);
+  // The packet behind those of the last `Build`.
+  uint32_t built_to() const { return built_to_; }
 
   // The flow of packet `index`; nullptr if it cannot be sent.
   Flow* CheckPacket(const Batch& batch, uint32_t index) const;
@@ -113,6 +115,7 @@ class MessageBuilder {
   std::vector<iovec> pieces_;
   // Headers, trailers and copied payload, in the order of the wire.
   std::vector<uint8_t> staging_;
+  uint32_t built_to_ = 0;
   size_t message_count_ = 0;
   size_t piece_count_ = 0;
   // What is in staging and not yet a piece, and of that, from where on the CRC has not been taken.

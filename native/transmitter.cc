@@ -112,7 +112,10 @@ uint32_t Transmitter::SendByRing(const Batch& batch, uint32_t first, uint32_t en
 void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) {
   for (uint32_t next = first; next < count;) {
     const size_t messages = builder_.Build(batch, next, count);
-    if (messages == 0) return;
+    if (messages == 0) {
+      next = builder_.built_to();
+      continue;
+    }
     // Behind held packets everything waits, so that the order stays.
     int sent = -1;
     int error = EAGAIN;
@@ -123,15 +126,16 @@ void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) 
     if (sent > 0) {
       for (int i = 0; i < sent; i++) CountSent(builder_.message(static_cast<size_t>(i)));
       counters_->sends++;
-      if (static_cast<size_t>(sent) == messages) return;
+      const bool is_all = static_cast<size_t>(sent) == messages;
       // What stopped it is said when the rest is tried.
-      next = builder_.message(static_cast<size_t>(sent)).first;
+      next = is_all ? builder_.built_to() : builder_.message(static_cast<size_t>(sent)).first;
       continue;
     }
     if (error == EINTR) continue;
     if (IsFull(error)) {
       for (size_t i = 0; i < messages; i++) Hold(i);
-      return;
+      next = builder_.built_to();
+      continue;
     }
     const Message& failed = builder_.message(0);
     CountError(error);

@@ -128,40 +128,45 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MessageBuilder builder(regions, flows, &counters);
   for (int turn = 0; turn < 2; turn++) {
     const uint64_t skipped_before = counters.skipped_packets;
-    const size_t messages = builder.Build(batch, 0, kCapacity);
-    uint64_t packets = counters.skipped_packets - skipped_before;
-    for (size_t m = 0; m < messages; m++) {
-      const Message& message = builder.message(m);
-      const std::vector<uint8_t> wire = Gather(builder.headers()[m].msg_hdr);
-      Must(wire.size() == message.bytes, "a message has the bytes that it says");
-      Must(message.first < message.end && message.end <= kCapacity, "a message is made of packets of the batch");
-      packets += message.packets;
-      size_t at = 0;
-      for (uint32_t k = 0; k < message.packets; k++) {
-        const uint32_t index = message.first + k;
-        const auto payload = static_cast<size_t>(payload_length[index]);
-        const size_t covered = header_length[index] + payload + (0 - payload & 3);
-        Must(at + covered + kIcrcBytes <= wire.size(), "a packet lies in its message");
-        Must(std::memcmp(&wire[at], &headers[index * kHeaderStride], header_length[index]) == 0, "the header is the header");
-        size_t from = at + header_length[index];
-        for (int32_t s = segment_start[index]; s < segment_start[index + 1]; s++) {
-          const auto i = static_cast<size_t>(s);
-          const auto length = static_cast<size_t>(segment_length[i]);
-          const Region* const where = regions.Find(region[i]);
-          Must(where != nullptr, "a packet with unknown memory is skipped");
-          const auto offset = static_cast<size_t>(segment_offset[i]);
-          Must(offset + length <= where->length, "a piece lies in its region");
-          Must(std::memcmp(wire.data() + from, where->bytes + offset, length) == 0, "the payload is the payload");
-          from += length;
+    uint64_t packets = 0;
+    for (uint32_t next = 0; next < kCapacity;) {
+      const size_t messages = builder.Build(batch, next, kCapacity);
+      Must(builder.built_to() > next && builder.built_to() <= kCapacity, "each build takes packets of the batch");
+      next = builder.built_to();
+      for (size_t m = 0; m < messages; m++) {
+        const Message& message = builder.message(m);
+        const std::vector<uint8_t> wire = Gather(builder.headers()[m].msg_hdr);
+        Must(wire.size() == message.bytes, "a message has the bytes that it says");
+        Must(message.first < message.end && message.end <= kCapacity, "a message is made of packets of the batch");
+        packets += message.packets;
+        size_t at = 0;
+        for (uint32_t k = 0; k < message.packets; k++) {
+          const uint32_t index = message.first + k;
+          const auto payload = static_cast<size_t>(payload_length[index]);
+          const size_t covered = header_length[index] + payload + (0 - payload & 3);
+          Must(at + covered + kIcrcBytes <= wire.size(), "a packet lies in its message");
+          Must(std::memcmp(&wire[at], &headers[index * kHeaderStride], header_length[index]) == 0, "the header is the header");
+          size_t from = at + header_length[index];
+          for (int32_t s = segment_start[index]; s < segment_start[index + 1]; s++) {
+            const auto i = static_cast<size_t>(s);
+            const auto length = static_cast<size_t>(segment_length[i]);
+            const Region* const where = regions.Find(region[i]);
+            Must(where != nullptr, "a packet with unknown memory is skipped");
+            const auto offset = static_cast<size_t>(segment_offset[i]);
+            Must(offset + length <= where->length, "a piece lies in its region");
+            Must(std::memcmp(wire.data() + from, where->bytes + offset, length) == 0, "the payload is the payload");
+            from += length;
+          }
+          const Verdict verdict = VerifyIcrc(message.flow->pseudo, &wire[at], covered + kIcrcBytes, static_cast<uint16_t>(k));
+          Must(verdict == Verdict::kExpected, "the ICRC is right for the place of the packet");
+          at += covered + kIcrcBytes;
+          if (message.segment_bytes != 0 && k + 1 < message.packets)
+            Must(at == (k + 1) * message.segment_bytes, "all packets but the last are equally long");
         }
-        const Verdict verdict = VerifyIcrc(message.flow->pseudo, &wire[at], covered + kIcrcBytes, static_cast<uint16_t>(k));
-        Must(verdict == Verdict::kExpected, "the ICRC is right for the place of the packet");
-        at += covered + kIcrcBytes;
-        if (message.segment_bytes != 0 && k + 1 < message.packets)
-          Must(at == (k + 1) * message.segment_bytes, "all packets but the last are equally long");
+        Must(at == wire.size(), "a message holds nothing else");
       }
-      Must(at == wire.size(), "a message holds nothing else");
     }
+    packets += counters.skipped_packets - skipped_before;
     Must(packets == kCapacity, "every packet is sent or skipped");
   }
   return 0;

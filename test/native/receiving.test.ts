@@ -107,6 +107,20 @@ for (const address of ['127.0.0.1', '::1']) {
   });
 }
 
+test('a long batch leaves a burst at a time, each when its checksums are made, and a run of small packets as one', {
+  skip,
+}, async () => {
+  const crowd = new Crowd(1, '127.0.0.1');
+  const sends = (): number => crowd.senders[0]?.counters()['portSends'] as number;
+  crowd.send(0, new Array(60).fill(4096));
+  assert.equal(sends(), 4);
+  crowd.send(0, new Array(60).fill(64));
+  assert.equal(sends(), 5);
+  while (crowd.heard.length < 120) crowd.ear.poll();
+  assert.ok(crowd.heard.every(({ isVerified }) => isVerified));
+  await crowd.close();
+});
+
 test('the event loop delivers all of a burst of single datagrams', { skip }, async () => {
   const crowd = new Crowd(4, '127.0.0.1');
   for (let i = 0; i < 100; i++) crowd.send(i % 4, [100]);

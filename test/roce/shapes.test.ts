@@ -13,6 +13,7 @@ import { OwedAcknowledgement } from '../../src/roce/qp/owed-acknowledgement.js';
 import type { Qp } from '../../src/roce/qp/qp.js';
 import { RequestTimers } from '../../src/roce/qp/request-timers.js';
 import { Retransmissions } from '../../src/roce/qp/retransmissions.js';
+import { NicPair } from '../../testkit/nic-pair.js';
 
 const SECOND = 1_000_000.5;
 
@@ -79,6 +80,16 @@ for (const [name, make, use] of shapes) {
     assert.equal(haveSameShape(fresh, used), true);
   });
 }
+
+test('PSNs that come as fractions, as from text, are small integers in the queue pair', () => {
+  const psns = [0x123456, 0x654321] as const;
+  const [fresh] = new NicPair({ psns }).sides;
+  // V8 keeps what was computed as a fraction as one, though it is whole.
+  const half = Number.parseFloat('0.5');
+  const [used] = new NicPair({ psns: [psns[0] - half + half, psns[1] - half + half] }).sides;
+  assert.equal(haveSameShape(fresh.qp.requester, used.qp.requester), true);
+  assert.equal(haveSameShape(fresh.qp.responder, used.qp.responder), true);
+});
 
 test('a field that begins as a small integer changes the shape, as V8 is made', () => {
   class Careless {

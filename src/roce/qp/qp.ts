@@ -21,7 +21,7 @@ import type { Timed } from '../deadlines.js';
 import { DropReason } from '../drop-reason.js';
 import { Flow } from '../flow.js';
 import type { RemoteGrant } from '../memory/region.js';
-import { psnDistance } from '../psn.js';
+import { psnAdd, psnDistance } from '../psn.js';
 import type { Sender } from '../sender.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { TURN_COST } from '../turns.js';
@@ -196,9 +196,10 @@ export class Qp implements Timed, Sender, QpHost {
     const from = this.state;
     this.state = to;
     if (from === QpState.INIT && to === QpState.RTR) {
-      this.responder.start(all.rqPsn as number, all.maxDestRdAtomic ?? 0);
+      // V8 keeps a number that was computed or parsed as a fraction, and every PSN after it; these are small integers.
+      this.responder.start(psnAdd(all.rqPsn as number, 0), all.maxDestRdAtomic ?? 0);
     } else if (from === QpState.RTR && to === QpState.RTS) {
-      this.requester.start(all.sqPsn as number, all.maxRdAtomic ?? 0);
+      this.requester.start(psnAdd(all.sqPsn as number, 0), all.maxRdAtomic ?? 0);
     }
     if (from === QpState.SQD && to === QpState.SQD) {
       if (attributes.maxRdAtomic !== undefined) this.requester.resize(attributes.maxRdAtomic);

@@ -17,8 +17,11 @@ const PARTS = 4;
  */
 const BURST = 18;
 const ROOMY_BURST = 33;
-/** Longer parts lose fewer requests, and their answers leave in fewer sends; so many of them must be under way. */
+/** Longer parts lose fewer requests, and their answers leave in fewer sends; so many of them must fit into the window. */
 const BURSTS = 3;
+const ROOMY_BURSTS = 2;
+/** Packets that are asked for beyond the window. */
+const MAX_EARLY = 9;
 /** Packets of READ data that are always worth a request. */
 const MIN_PART = 2;
 
@@ -78,8 +81,9 @@ export class ReadRequests {
     );
     const packets = Math.min(wanted, share);
     const room = inFlight === 0 ? window : window - inFlight;
-    // Half of a part too early rather than half of one too late, so that the window is full on average.
-    return room > 0 && room >= packets >> 1 ? packets : 0;
+    // Half of a part too early rather than half of one too late, so that the window is full on average; of a long one less.
+    const early = Math.min((packets + 1) >> 1, MAX_EARLY);
+    return room > 0 && room >= packets - early ? packets : 0;
   }
 
   /**
@@ -144,7 +148,7 @@ export class ReadRequests {
 }
 
 function shareOf(window: number, isRoomy: boolean): number {
-  if (isRoomy && window >= BURSTS * ROOMY_BURST) return ROOMY_BURST;
+  if (isRoomy && window >= ROOMY_BURSTS * ROOMY_BURST) return ROOMY_BURST;
   if (window >= BURSTS * BURST) return BURST;
   return Math.ceil(window / PARTS);
 }
