@@ -82,6 +82,9 @@ async function watch(url: URL, flags: StatsFlags, output: Output): Promise<numbe
       const now = await fetchMetrics(url, stop.signal);
       const seconds = (performance.now() - at) / 1000;
       at = performance.now();
+      // Looks that stay on the screen are told apart.
+      if (looks > 1 && !isLive)
+        output.line(`${look === 0 ? '' : '\n'}${timeOfDay()}, over ${seconds.toFixed(1)} s`);
       show(compare(before, now, seconds), seconds, flags, output, isLive);
       before = now;
     } catch (error) {
@@ -148,6 +151,8 @@ function show(
   for (const [name = '', value = '', rate = ''] of rows)
     output.line(`${name.padEnd(width)}  ${value.padStart(16)}  ${rate.padStart(16)}`.trimEnd());
 }
+
+const timeOfDay = (): string => new Date().toLocaleTimeString('en-GB');
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 

@@ -60,6 +60,11 @@ test('a server with traffic shows values and rates', async () => {
   );
   const people = await runProgram(['stats', String(url).replace('http://', ''), '--interval', '100']);
   assert.match(people.stdout, /\d\/s$/m);
+  assert.doesNotMatch(people.stdout, /, over/, 'one look needs no heading');
+  const looks = ['--interval', '100', '--count', '3'];
+  const several = await runProgram(['stats', String(url).replace('http://', ''), ...looks]);
+  const headings = several.stdout.match(/(^|\n\n)\d\d:\d\d:\d\d, over \d+\.\d s\n/g);
+  assert.equal(headings?.length, 3, several.stdout);
   busy.kill('SIGTERM');
   await busy.ended;
   await stop(server);
