@@ -214,7 +214,7 @@ export const MEETING_FAULTS = faultsOf(
       id: 'meet-port-shared',
       wrong: 'A port is given to two listeners.',
       file: 'soft/soft-cm-services',
-      find: 'if (this.#taken.has(serviceId)) throw takenError(serviceId, this.#device);',
+      find: 'if (this.#taken.has(serviceId)) throw serviceTaken(serviceId, this.#device);',
       replace: '',
     },
     {
