@@ -12,6 +12,7 @@ import { issueCertificate, type KeyedCertificate } from '../../src/certificates/
 import { FINDING_CODES } from '../../src/cli/doctor/finding.js';
 import { listen, type Server } from '../../src/connection/server.js';
 import { FREE_DEVICE, type ProgramEvent, runProgram, testDir } from '../../testkit/program.js';
+import { UDP_ONLY } from '../../testkit/udp-only.js';
 import { VethLink } from '../../testkit/veth-link.js';
 import { days, type TestCertificates, testCertificates } from '../session/support.js';
 
@@ -82,9 +83,20 @@ test('where nothing is wrong it says so, and that UDP works both ways with full 
   await server(certificates.server, async (target) => {
     const { code, stdout, events } = await runProgram(['doctor', target, ...FREE_DEVICE, ...own()]);
     assert.equal(code, 0, stdout);
-    assert.match(stdout, /ok +udp +small and full packets come through in both directions/);
+    const carrier = UDP_ONLY === 'native' ? 'through memory: ' : 'by UDP';
+    assert.match(stdout, /ok +udp +small and full packets come through in both directions, /);
+    assert.ok(stdout.includes(`directions, ${carrier}`), stdout);
     assert.deepEqual(problems(events), []);
     assert.deepEqual(await diagnosis(target, ...FREE_DEVICE, ...own()), []);
+  });
+});
+
+test('it says what carries the packets: UDP where a name asks for it', async () => {
+  await server(certificates.server, async (target) => {
+    const device = `${FREE_DEVICE[1]}&io=${UDP_ONLY}`;
+    const { code, stdout } = await runProgram(['doctor', target, '--device', device, ...own()]);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /ok +udp +small and full packets come through in both directions, by UDP/);
   });
 });
 

@@ -6,9 +6,11 @@ import { lookup } from 'node:dns/promises';
 import { connect as connectTcp } from 'node:net';
 import { connect } from '../../connection/client.js';
 import type { ConnectOptions } from '../../connection/connect-options.js';
+import { openDevice } from '../../open-device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { hostPort } from '../../verbs/host-port.js';
 import type { Target } from '../arguments.js';
+import { nearOf } from '../local-address.js';
 import { type Finding, ok, problem } from './finding.js';
 
 export async function checkPeer(
@@ -99,20 +101,33 @@ function checkTcp({ host, port }: Target, where: string, timeoutMillis: number):
   });
 }
 
-async function checkSession(target: Target, where: string, options: ConnectOptions): Promise<Finding[]> {
+async function checkSession(
+  target: Target,
+  where: string,
+  { device: name, ...options }: ConnectOptions,
+): Promise<Finding[]> {
   try {
-    const connection = await connect({ ...options, ...target });
+    await using device = typeof name === 'object' ? name : await openDevice(name, await nearOf(target.host));
+    const connection = await connect({ ...options, ...target, device });
     const { peer } = connection;
     await connection.close();
     return [
       ok('tls', `TLS 1.3 with ${peer?.subject ?? 'the server'}; both certificates are accepted`),
-      ok('udp', 'small and full packets come through in both directions'),
+      ok('udp', `small and full packets come through in both directions, ${carrierOf(device.counters())}`),
     ];
   } catch (error) {
     if (!(error instanceof RdmaError)) throw error;
     if (error.code !== 'ERR_RDMA_UNREACHABLE') return [sessionProblem(error, where)];
     return [ok('tls', 'TLS 1.3; both certificates are accepted'), udpProblem(error)];
   }
+}
+
+/** What carries the packets between this process and the server. */
+function carrierOf(counters: Readonly<Record<string, number>>): string {
+  const { portRingSentPackets = 0, portRingReceivedPackets = 0 } = counters;
+  return portRingSentPackets + portRingReceivedPackets > 0
+    ? 'through memory: the server is a process of this user on this host'
+    : 'by UDP';
 }
 
 /** Codes of Node and OpenSSL about the certificate of the server. */
