@@ -32,9 +32,9 @@ RingWaker* RingWaker::Start(napi_env env, RingHub* hub, std::function<void()> on
 }
 
 void RingWaker::BeforeWait() {
-  // Also where the loop may not wait at all: nothing says that for sure. uv_backend_timeout() is 0 as well while a
-  // watcher is to be added, and then the loop waits without end.
-  if (is_stopped_ || !is_listening_) return;
+  // Only the owner knows whether the loop will wait: uv_backend_timeout() is 0 as well while a watcher is to be added, and
+  // then the loop waits without end.
+  if (is_stopped_ || !is_listening_ || is_turning_) return;
   is_sleeping_ = true;
   hub_->SetSleeping(true);
   // Who has written before it could see that woke nobody.
@@ -48,7 +48,7 @@ void RingWaker::AfterWait() {
     hub_->SetSleeping(false);
     uv_idle_stop(&idle_);
   }
-  if (is_listening_ && hub_->HasNews()) on_news_();
+  if (is_listening_ && !is_turning_ && hub_->HasNews()) on_news_();
 }
 
 void RingWaker::Stop() {

@@ -21,6 +21,8 @@ class RingWaker {
   static RingWaker* Start(napi_env env, RingHub* hub, std::function<void()> on_news);
   void Stop();
   void SetListening(bool is_listening) { is_listening_ = is_listening; }
+  // Whether the owner looks in the next turn of the loop, so that the loop does not wait and nobody has to wake it.
+  void SetTurning(bool is_turning) { is_turning_ = is_turning; }
 
  private:
   RingWaker(RingHub* hub, std::function<void()> on_news) : hub_(hub), on_news_(std::move(on_news)) {}
@@ -39,6 +41,7 @@ class RingWaker {
   uv_idle_t idle_{};
   int handles_ = 0;
   bool is_listening_ = true;
+  bool is_turning_ = false;
   bool is_sleeping_ = false;
   bool is_stopped_ = false;
 };

@@ -233,6 +233,14 @@ napi_value SetListening(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value SetTurning(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  UdpPort* const port = PortOf(arguments);
+  int32_t is_turning;
+  if (port != nullptr && arguments.Int(1, &is_turning)) port->SetTurning(is_turning != 0);
+  return nullptr;
+}
+
 // Whether the port is still blocked after trying again to send what it holds.
 napi_value Flush(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
@@ -316,6 +324,7 @@ void RegisterUdp(napi_env env, napi_value exports) {
   SetFunction(env, exports, "receive", Receive, ports);
   SetFunction(env, exports, "alignClock", AlignClock, ports);
   SetFunction(env, exports, "setListening", SetListening, ports);
+  SetFunction(env, exports, "setTurning", SetTurning, ports);
   SetFunction(env, exports, "flush", Flush, ports);
   SetFunction(env, exports, "giveWay", GiveWay, ports);
   SetFunction(env, exports, "counters", GetCounters, ports);

@@ -152,6 +152,10 @@ void UdpPort::SetListening(bool is_listening) {
   Watch();
 }
 
+void UdpPort::SetTurning(bool is_turning) {
+  if (waker_ != nullptr) waker_->SetTurning(is_turning);
+}
+
 void UdpPort::Close() {
   if (is_closed_) return;
   for (napi_ref reference : kept_) napi_delete_reference(env_, reference);

@@ -56,6 +56,8 @@ export interface UdpAddon {
   alignClock(now: number): void;
   /** 0: the event loop no longer says when something is there, which makes every packet that comes cheaper. */
   setListening(port: number, isListening: number): void;
+  /** 1: the owner looks in the next turn of the event loop, which does not wait: nobody has to wake it. */
+  setTurning(port: number, isTurning: number): void;
   /** Tries to send what is held back. 1: the port still holds packets. */
   flush(port: number): number | undefined;
   counters(port: number): UdpCounters | undefined;

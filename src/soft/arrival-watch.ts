@@ -15,8 +15,8 @@ export class ArrivalWatch {
   #isWatching = true;
   /** The program polls and lets no event loop turn. */
   #isSpinning = false;
-  /** The driver looks in every turn. */
-  #isTurning = false;
+  /** The driver looks in every turn, and finds something. */
+  #isBusy = false;
   #polls = 0;
 
   constructor(port: UdpPort) {
@@ -34,9 +34,9 @@ export class ArrivalWatch {
     return 1;
   }
 
-  /** Whether the driver looks at the port in every turn of the event loop. */
-  setTurning(isTurning: boolean): void {
-    this.#isTurning = isTurning;
+  /** Whether the driver looks at the port in every turn of the event loop, and finds something. */
+  setBusy(isBusy: boolean): void {
+    this.#isBusy = isBusy;
     this.#apply();
   }
 
@@ -47,7 +47,7 @@ export class ArrivalWatch {
   }
 
   #apply(): void {
-    const wants = !this.#isSpinning && !this.#isTurning;
+    const wants = !this.#isSpinning && !this.#isBusy;
     if (wants === this.#isWatching) return;
     this.#isWatching = wants;
     this.#port.wakeOnArrival(wants);

@@ -134,7 +134,11 @@ export class Driver implements PortListener, Waiting {
   }
 
   setTurning(isTurning: boolean): void {
-    this.#watch.setTurning(isTurning);
+    this.#port.setTurning?.(isTurning);
+  }
+
+  setBusy(isBusy: boolean): void {
+    this.#watch.setBusy(isBusy);
   }
 
   /** Returns whether anything had come. */

@@ -172,6 +172,10 @@ export class NativePort implements UdpPort {
     if (!this.#closed) this.#addon.setListening(this.#port, isOn ? 1 : 0);
   }
 
+  setTurning(isTurning: boolean): void {
+    if (this.kind === 'shm' && !this.#closed) this.#addon.setTurning(this.#port, isTurning ? 1 : 0);
+  }
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {

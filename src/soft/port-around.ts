@@ -83,6 +83,10 @@ export class PortAround implements UdpPort, PortListener {
     this.inner.wakeOnArrival(isOn);
   }
 
+  setTurning(isTurning: boolean): void {
+    this.inner.setTurning?.(isTurning);
+  }
+
   send(batch: TransmitBatch): void {
     this.inner.send(batch);
   }

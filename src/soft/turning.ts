@@ -44,8 +44,10 @@ export interface Waiting {
   nextDeadline(): number;
   /** The deadline has passed. */
   onDeadline(now: number): void;
-  /** Whether it is looked after in every turn, so that nothing needs to tell of an arrival. */
+  /** Whether it is looked after in every turn of the event loop from now on. */
   setTurning(isTurning: boolean): void;
+  /** Whether that goes on for long, so that nothing needs to tell of an arrival. */
+  setBusy(isBusy: boolean): void;
 }
 
 export class Turning {
@@ -68,6 +70,7 @@ export class Turning {
   /** Times in a row that turning ended without anything. */
   #inVain = 0;
   #activeAt = Number.NEGATIVE_INFINITY;
+  #isTurning = false;
   #stopped = false;
 
   /** `canLook`: looking may find something. */
@@ -93,6 +96,7 @@ export class Turning {
     this.#stopped = true;
     if (this.#spinning !== null) clearImmediate(this.#spinning);
     this.#spinning = null;
+    this.#setTurning(false);
     this.#cancelTimer();
   }
 
@@ -104,6 +108,13 @@ export class Turning {
     if (now < this.#restUntil || this.#inVain >= MANY_IN_VAIN) return;
     this.#spinUntil = now + SPIN_MICROS;
     this.#spinning ??= setImmediate(this.#spin);
+    this.#setTurning(true);
+  }
+
+  #setTurning(isTurning: boolean): void {
+    if (isTurning === this.#isTurning) return;
+    this.#isTurning = isTurning;
+    this.#waiting.setTurning(isTurning);
   }
 
   #onSpin(): void {
@@ -126,12 +137,13 @@ export class Turning {
       break;
     }
     this.#busyTurns = hasReceived ? this.#busyTurns + 1 : 0;
-    if (this.#busyTurns === MANY_BUSY_TURNS) waiting.setTurning(true);
+    if (this.#busyTurns === MANY_BUSY_TURNS) waiting.setBusy(true);
     if (now < this.#spinUntil && now >= this.#restUntil) {
       this.#spinning ??= setImmediate(this.#spin);
     } else {
       this.#inVain++;
-      waiting.setTurning(false);
+      waiting.setBusy(false);
+      this.#setTurning(this.#spinning !== null);
       this.#armTimer();
     }
   }

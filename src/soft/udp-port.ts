@@ -67,6 +67,8 @@ export interface UdpPort {
   readonly canPoll: boolean;
   /** `false`: stop watching the socket, because the owner looks often by itself. Initially on. */
   wakeOnArrival(isOn: boolean): void;
+  /** `true`: the owner looks in every turn of the event loop from now on, and the loop does not wait. Initially `false`. */
+  setTurning?(isTurning: boolean): void;
   /** A comment for the capture, if one is written. */
   annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */

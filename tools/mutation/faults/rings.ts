@@ -122,7 +122,7 @@ export const RING_FAULTS = faultsOf(
       id: 'ring-sleeper-unseen',
       wrong: 'An event loop that has begun to watch a socket waits without saying that it sleeps.',
       file: 'native/ring_waker.cc',
-      find: 'if (is_stopped_ || !is_listening_) return;',
+      find: 'if (is_stopped_ || !is_listening_ || is_turning_) return;',
       replace: 'if (is_stopped_ || !is_listening_ || uv_backend_timeout(poll_.loop) == 0) return;',
     },
     {
