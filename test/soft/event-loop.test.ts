@@ -332,6 +332,7 @@ test('a device of which something is heard now and then does not turn for it, an
       nextDeadline: () => Number.POSITIVE_INFINITY,
       onDeadline: () => {},
       setTurning: () => {},
+      setBusy: () => {},
     },
     true,
   );
