@@ -332,4 +332,20 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     replace: 'found > count',
     judges: ['test/connection/windows'],
   },
+  {
+    id: 'idle-looked-at-for-ever',
+    wrong: 'Connections that have long been idle are looked at every few seconds.',
+    file: 'connection/idle-watch',
+    find: '(!isIdle || onIdle())',
+    replace: '(!isIdle || onIdle() || true)',
+    judges: ['test/connection/idle-watch'],
+  },
+  {
+    id: 'busy-taken-for-idle',
+    wrong: 'A connection that is at work is taken for idle.',
+    file: 'connection/idle-watch',
+    find: 'const isIdle = progress() === this.#seen;',
+    replace: 'const isIdle = true;',
+    judges: ['test/connection/idle-watch'],
+  },
 ]);
