@@ -9,6 +9,8 @@ import type { RefusalKind } from '../verbs/refusal-kind.js';
 
 const FIRST_PAUSE_MILLIS = 5;
 const LONGEST_PAUSE_MILLIS = 200;
+/** Towards a server that takes no more: clients that come back too often keep each other out. */
+const LONGEST_CROWDED_PAUSE_MILLIS = 3200;
 
 /** What an attempt to recover may fail with and be tried again. */
 const RETRYABLE: readonly RdmaErrorCode[] = [
@@ -53,6 +55,8 @@ export class Recovery {
   /** An attempt found that packets do not come through; says more than the end of the time for recovery. */
   #blocked: RdmaError | undefined;
   #attempts = 0;
+  /** The server had no room for another handshake. */
+  #isCrowded = false;
 
   constructor(recoveryMillis: number) {
     this.#recoveryMillis = recoveryMillis;
@@ -86,6 +90,7 @@ export class Recovery {
   /** An attempt failed. */
   noteFailure(error: RdmaError): void {
     if (error.code === 'ERR_RDMA_UNREACHABLE') this.#blocked = error;
+    this.#isCrowded = error.refusal === 'before-tls';
   }
 
   noteUp(): void {
@@ -100,7 +105,8 @@ export class Recovery {
   nextPauseMillis(random: () => number): number {
     const attempt = this.#attempts++;
     if (attempt === 0) return 0;
-    const longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** attempt);
+    const most = this.#isCrowded ? LONGEST_CROWDED_PAUSE_MILLIS : LONGEST_PAUSE_MILLIS;
+    const longest = Math.min(most, FIRST_PAUSE_MILLIS * 2 ** attempt);
     return longest * (0.5 + random() / 2);
   }
 

@@ -74,3 +74,14 @@ test('the failure that the trouble began with is told as it is', () => {
   );
   assert.equal(message, 'no (the trouble began with: the first)');
 });
+
+test('towards a server that has no room for another handshake pauses grow on, until it has', () => {
+  const recovery = new Recovery(60_000);
+  recovery.begin(0, 0, FIRST);
+  const last = (): number => Array.from({ length: 14 }, () => recovery.nextPauseMillis(() => 1)).at(-1) ?? 0;
+  assert.equal(last(), 200);
+  recovery.noteFailure(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'closed', { refusal: 'before-tls' }));
+  assert.equal(last(), 3200);
+  recovery.noteFailure(LATE);
+  assert.equal(last(), 200);
+});

@@ -41,6 +41,11 @@ export interface FleetResult {
   readonly mostConnections: number;
 }
 
+/** What a client sees that had to give way. */
+const CROWDED = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'closed before TLS began', {
+  refusal: 'before-tls',
+});
+
 const ROUND_TRIP_MILLIS = 0.5;
 /** The share of a handshake that comes before the client's answer. */
 const FIRST_TURN = 0.6;
@@ -199,7 +204,10 @@ export class FleetRun {
         this.#shakeHands(
           client.home,
           () => this.#leave(client),
-          () => this.#recover(client),
+          () => {
+            client.recovery.noteFailure(CROWDED);
+            this.#recover(client);
+          },
         );
     });
   }
