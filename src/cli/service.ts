@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import type { ListenOptions } from '../connection/listen-options.js';
 import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
-import { RdmaError } from '../verbs/errors.js';
+import { RdmaError, thrownText } from '../verbs/errors.js';
 import { messageService, SERVICE_MODULE, type ServiceOptions } from './service/message-service.js';
 import { serviceTagName } from './service/service-tags.js';
 import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
@@ -87,7 +87,7 @@ function tellEvents(server: Server, emit: Emit): void {
     emit({ event: 'worker-lost', worker, connections, restartMillis, message }),
   );
   server.on('handlerError', (connection, error) => {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = thrownText(error);
     emit({ event: 'handler-error', client: connection.id, message });
   });
 }

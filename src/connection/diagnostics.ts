@@ -9,7 +9,7 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
 import { type PeerIdentity, shownName } from '../session/peer-identity.js';
-import type { RdmaError } from '../verbs/errors.js';
+import { type RdmaError, thrownText } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { Connection, ConnectionStatistics } from './connection.js';
@@ -144,7 +144,7 @@ export class Diagnostics {
   }
 
   handlerFailed({ id }: Connection, error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = thrownText(error);
     this.#log('error', `the handler of connection ${id} failed`, () => ({ ...this.note(id), message }));
   }
 

@@ -2,7 +2,7 @@
  * What serves one client: a function of the program, or the default export of a module. It runs in the main thread or in a
  * worker, the same way in both.
  */
-import { RdmaError, usageError } from '../verbs/errors.js';
+import { RdmaError, thrownText, usageError } from '../verbs/errors.js';
 import { nameOf } from '../verbs/option-check.js';
 import type { Connection } from './connection.js';
 
@@ -22,10 +22,9 @@ export async function loadHandler(address: string): Promise<ConnectionHandler> {
   try {
     module = (await import(address)) as typeof module;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
     throw new RdmaError(
       'ERR_RDMA_INVALID_ARGUMENT',
-      `the handler module ${address} cannot be loaded: ${why}`,
+      `the handler module ${address} cannot be loaded: ${thrownText(cause)}`,
       { cause },
     );
   }

@@ -18,7 +18,7 @@ import {
   type TlsServer,
 } from '../session/tls-server.js';
 import type { Device, DeviceCensus } from '../verbs/device.js';
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError, thrownText } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
@@ -93,12 +93,13 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   #closing: Promise<void> | undefined;
 
   static async start(options: ListenOptions, handler: ConnectionHandler | URL): Promise<Server> {
-    const losses = new LossListener();
-    const host = await openHost(options, handler, (loss) => losses.onLost(loss));
+    const losses = new LossTeller();
+    const host = await openHost(options, handler, (loss) => losses.tell(loss));
     try {
       const server = new Server(options, host);
-      losses.onLost = (loss) => server.#onWorkerLost(loss);
       await server.#begin();
+      // When the program listens to its events.
+      setImmediate(() => losses.tellTo((loss) => server.#onWorkerLost(loss)));
       return server;
     } catch (error) {
       await host.close();
@@ -252,6 +253,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   /** First handlers get no more messages and come to their end; then connections end in order; then they just end. */
   async #close(graceMillis: number): Promise<void> {
     this.#admission.close();
+    this.#host.beginClosing();
     for (const connection of this.#connections) connection.endReceiving();
     const late = setTimeout(() => {
       for (const connection of this.#connections) void connection.close();
@@ -426,7 +428,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   #tellHandlerError(connection: Connection, error: unknown): void {
     this.#diagnostics.handlerFailed(connection, error);
     if (this.emit('handlerError', connection, error)) return;
-    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const detail = error instanceof Error ? (error.stack ?? error.message) : thrownText(error);
     process.emitWarning(`the handler of connection ${connection.id} failed: ${detail}`, {
       type: 'RdmaHandlerWarning',
       code: 'RDMA_HANDLER_ERROR',
@@ -435,9 +437,20 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   }
 }
 
-/** Who hears of workers that die: nobody before there is a server. */
-class LossListener {
-  onLost = (_loss: WorkerLoss): void => {};
+/** Tells of workers that die; of those that die before there is a server, as soon as there is one. */
+class LossTeller {
+  readonly #early: WorkerLoss[] = [];
+  #tell: ((loss: WorkerLoss) => void) | undefined;
+
+  tell(loss: WorkerLoss): void {
+    if (this.#tell === undefined) this.#early.push(loss);
+    else this.#tell(loss);
+  }
+
+  tellTo(tell: (loss: WorkerLoss) => void): void {
+    this.#tell = tell;
+    for (const loss of this.#early.splice(0)) tell(loss);
+  }
 }
 
 /** Opens what connections are served by. `onLost` is told of workers that die. */

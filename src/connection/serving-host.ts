@@ -42,6 +42,8 @@ export interface ServingHost {
   counters(): Readonly<Record<string, number>>;
   /** @throws RdmaError where no place is to be had. */
   place(order: PlaceOrder): Promise<Place>;
+  /** The server is closing: no client comes any more, and what dies is not replaced. */
+  beginClosing(): void;
   /** Handlers and planes that have not ended by now are not waited for. */
   abort(): void;
   /** All places are free. */
@@ -86,6 +88,8 @@ export class LocalHost implements ServingHost {
       serve: (connection, onMistake) => serveBy(handler, connection, onMistake),
     };
   }
+
+  beginClosing(): void {}
 
   /** What is in this thread is ended by its lifelines. */
   abort(): void {}

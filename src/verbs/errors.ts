@@ -130,6 +130,15 @@ export class RdmaError extends Error {
 
 Object.defineProperty(RdmaError.prototype, MARK, { value: true });
 
+/** What was thrown, as text: an error's message. Anything may be thrown, also objects that have no text. */
+export function thrownText(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return `a value of type ${typeof thrown}`;
+  }
+}
+
 /** Any error as plain data. */
 export const toPlainError = (error: Error): PlainError => plainError(error, 0);
 
@@ -148,8 +157,8 @@ function plainError(error: Error, depth: number): PlainError {
   };
   const { cause } = error;
   return {
-    name: error.name,
-    message: error.message,
+    name: String(error.name),
+    message: thrownText(error),
     ...(typeof code === 'string' ? { code } : {}),
     ...(typeof status === 'string' ? { status } : {}),
     ...(typeof refusal === 'string' ? { refusal } : {}),
@@ -166,10 +175,10 @@ function plainError(error: Error, depth: number): PlainError {
           })),
         }
       : {}),
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(typeof error.stack === 'string' ? { stack: error.stack } : {}),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
-      : { cause: cause instanceof Error ? plainError(cause, depth + 1) : String(cause) }),
+      : { cause: cause instanceof Error ? plainError(cause, depth + 1) : thrownText(cause) }),
   };
 }
 

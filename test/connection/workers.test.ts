@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
+import type { Grant } from '../../src/connection/grant.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { Server, ServerEvents } from '../../src/connection/server.js';
@@ -196,6 +197,24 @@ for (const [order, why] of [
     await server.close();
   });
 }
+
+test('grants of a worker that dies are over in the main thread as well', async () => {
+  const server = await startWorkers(1);
+  const [client, other] = [await join(server), await join(server)];
+  const [connection] = server.connections;
+  const revoked = new Promise<string>((resolve) => {
+    connection?.on('revoked', (_, reason) => resolve(reason));
+  });
+  const granted = once(connection ?? assert.fail(), 'granted');
+  await client.send('grant');
+  const [grant] = (await granted) as [Grant];
+  await other.send('exit').catch(() => {});
+  assert.equal(await revoked, 'the worker has died');
+  assert.equal(await grant.ended, 'the worker has died');
+  await grant.revoke();
+  await Promise.all([client.closed, other.closed]);
+  await server.close();
+});
 
 test('a client that comes while no worker runs waits for one', async () => {
   const server = await startWorkers(1);

@@ -1,9 +1,11 @@
 /**
- * What is said between the main thread and a worker. Plain data alone, which is cloned; memory that both sides use is a
+ * What is said between the main thread and a worker, over a port of their own: the one of `parentPort` is left to the
+ * handler module. Plain data alone, which is cloned; memory that both sides use is a
  * SharedArrayBuffer. Errors cross as what `RdmaError.toJSON` makes of them.
  *
  * Whatever one side says about a connection comes to the other in that order.
  */
+import type { MessagePort } from 'node:worker_threads';
 import type { PeerFault } from '../../session/session-data.js';
 import type { Terms } from '../../session/terms.js';
 import type { DeviceCensus } from '../../verbs/device.js';
@@ -25,6 +27,12 @@ export interface WorkerOrder {
   /** Where the server listens: clients reach the device there. */
   readonly near: string;
   readonly revealPsns: boolean;
+}
+
+/** The data of a worker. */
+export interface WorkerBeginning {
+  readonly order: WorkerOrder;
+  readonly port: MessagePort;
 }
 
 /** Calls that are answered. */

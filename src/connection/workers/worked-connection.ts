@@ -5,7 +5,7 @@
  */
 import { ProcessHold } from '../../process-hold.js';
 import type { Device } from '../../verbs/device.js';
-import { asRdmaError, RdmaError, toPlainError } from '../../verbs/errors.js';
+import { asRdmaError, RdmaError, thrownText, toPlainError } from '../../verbs/errors.js';
 import { Connection } from '../connection.js';
 import type { SessionEnds } from '../connection-life.js';
 import { watchConnection } from '../connection-watch.js';
@@ -204,4 +204,4 @@ export class WorkedConnection {
 
 /** What a handler throws may be anything. */
 const plainMistake = (error: unknown): ReturnType<typeof toPlainError> =>
-  toPlainError(error instanceof Error ? error : new Error(String(error)));
+  toPlainError(error instanceof Error ? error : new Error(thrownText(error)));

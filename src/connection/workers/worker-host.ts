@@ -5,7 +5,7 @@
  * that die again and again are replaced later and later, so that a handler that cannot work does not take the processor.
  */
 import type { Device, DeviceCensus } from '../../verbs/device.js';
-import { RdmaError } from '../../verbs/errors.js';
+import { RdmaError, thrownText } from '../../verbs/errors.js';
 import { Refused } from '../admission.js';
 import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../serving-host.js';
 import type { WorkerOrder } from './contract.js';
@@ -15,6 +15,7 @@ import { NO_OBJECTS, WorkerThread } from './worker-thread.js';
 
 /** How long a client waits for a worker when there is none at the moment. */
 const PATIENCE_MILLIS = 2000;
+const START_MILLIS = 30_000;
 /** What a worker that is stuck gets, when its server has no more time. */
 const ABORT_MILLIS = 500;
 
@@ -22,12 +23,16 @@ export interface WorkerHostOptions {
   readonly workers: number;
   readonly order: WorkerOrder;
   readonly onLost: (loss: WorkerLoss) => void;
+  /** How long a worker may take to begin. Default 30 s. */
+  readonly startMillis?: number;
 }
 
 /** The threads that have one number, one after the other. */
 interface Seat {
   readonly number: number;
   thread: WorkerThread | undefined;
+  /** The first one was there: from now on a death is replaced, and told. */
+  hasBegun: boolean;
   losses: number;
   /** What the devices of those that died had counted. */
   counted: Readonly<Record<string, number>>;
@@ -39,8 +44,6 @@ export class WorkerHost implements ServingHost {
   readonly #options: WorkerHostOptions;
   readonly #seats: Seat[] = [];
   readonly #waiting = new Set<() => void>();
-  /** All were there once: from now on a death is replaced, and told. */
-  #hasBegun = false;
   /** The server is closing: those that die now are not replaced. */
   #isEnding = false;
   #isClosed = false;
@@ -50,8 +53,10 @@ export class WorkerHost implements ServingHost {
     const host = new WorkerHost(options);
     try {
       // One after the other: the first takes the device's usual port.
-      for (const seat of host.#seats) await host.#begin(seat).started();
-      host.#hasBegun = true;
+      for (const seat of host.#seats) {
+        await host.#begin(seat).started();
+        seat.hasBegun = true;
+      }
     } catch (error) {
       await host.close();
       throw error;
@@ -65,6 +70,7 @@ export class WorkerHost implements ServingHost {
       this.#seats.push({
         number,
         thread: undefined,
+        hasBegun: false,
         losses: 0,
         counted: {},
         pause: new RestartPause(),
@@ -104,8 +110,12 @@ export class WorkerHost implements ServingHost {
     return thread.place(order);
   }
 
-  abort(): void {
+  beginClosing(): void {
     this.#isEnding = true;
+    for (const wake of this.#waiting) wake();
+  }
+
+  abort(): void {
     setTimeout(() => {
       for (const { thread } of this.#seats)
         if (thread !== undefined && thread.connections > 0) thread.terminate('it did not end in time');
@@ -114,16 +124,18 @@ export class WorkerHost implements ServingHost {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.beginClosing();
     for (const { restart } of this.#seats) clearTimeout(restart);
-    for (const wake of this.#waiting) wake();
     await Promise.all(this.#seats.map(({ thread }) => thread?.close()));
   }
 
   #begin(seat: Seat): WorkerThread {
     const { number } = seat;
+    const { order, startMillis = START_MILLIS } = this.#options;
     const thread = new WorkerThread({
       number,
-      order: this.#options.order,
+      order,
+      startMillis,
       onLost: (error, connections) => this.#onLost(seat, error, connections),
     });
     seat.thread = thread;
@@ -136,15 +148,25 @@ export class WorkerHost implements ServingHost {
     return thread;
   }
 
+  /** There may be no thread to be had: that must not end the server. */
+  #replace(seat: Seat): void {
+    try {
+      this.#begin(seat);
+    } catch (cause) {
+      const message = `worker ${seat.number} did not begin: ${thrownText(cause)}`;
+      this.#onLost(seat, new RdmaError('ERR_RDMA_NO_MEMORY', message, { cause }), 0);
+    }
+  }
+
   #onLost(seat: Seat, error: RdmaError, connections: number): void {
     const { number, thread } = seat;
     seat.thread = undefined;
     seat.counted = sum([seat.counted, thread?.counters ?? {}]);
     seat.losses++;
-    if (this.#isClosed || !this.#hasBegun) return;
+    if (this.#isClosed || !seat.hasBegun) return;
     const livedMillis = thread === undefined ? 0 : performance.now() - thread.startedAt;
     const restartMillis = this.#isEnding ? null : seat.pause.afterDeath(livedMillis);
-    if (restartMillis !== null) seat.restart = setTimeout(() => this.#begin(seat), restartMillis).unref();
+    if (restartMillis !== null) seat.restart = setTimeout(() => this.#replace(seat), restartMillis).unref();
     this.#options.onLost({ worker: number, error, connections, restartMillis });
   }
 
@@ -173,10 +195,11 @@ export class WorkerHost implements ServingHost {
       const look = (): void => {
         const thread = this.#leastLoaded();
         if (thread !== undefined) end(() => resolve(thread));
-        else if (this.#isClosed) end(() => reject(new Refused('closing', 'this server is closing')));
+        else if (this.#isEnding) end(() => reject(new Refused('closing', 'this server is closing')));
       };
       const timer = setTimeout(() => end(() => reject(noWorker())), PATIENCE_MILLIS);
       this.#waiting.add(look);
+      if (this.#isEnding) look();
     });
   }
 }

@@ -4,19 +4,21 @@
  *
  * Nothing is caught here: a mistake that nobody catches ends the worker, and with it the connections that it has.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { openDevice } from '../../open-device.js';
 import type { Device } from '../../verbs/device.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { type ConnectionHandler, loadHandler } from '../handler.js';
-import type { Counted, FromWorker, ToWorker, WorkerOrder } from './contract.js';
+import type { Counted, FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { WorkedConnection } from './worked-connection.js';
 import type { WorkerDevice } from './worker-status.js';
 
 const REPORT_MILLIS = 500;
 
-const post = (message: FromWorker): void => parentPort?.postMessage(message);
+const { order, port } = workerData as WorkerBeginning;
+
+const post = (message: FromWorker): void => port.postMessage(message);
 
 class WorkerMain {
   readonly #device: Device;
@@ -98,8 +100,8 @@ async function deviceFacts(device: Device): Promise<WorkerDevice> {
 }
 
 try {
-  const worker = await start(workerData as WorkerOrder);
-  parentPort?.on('message', (message: ToWorker) => worker.onMessage(message));
+  const worker = await start(order);
+  port.on('message', (message: ToWorker) => worker.onMessage(message));
 } catch (error) {
   const failure = error instanceof RdmaError ? error : asRdmaError(error, 'a worker did not begin');
   post({ type: 'failed', error: failure.toJSON() });

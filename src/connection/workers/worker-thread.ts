@@ -4,11 +4,11 @@
  * Invariants: `onLost` is called once, whatever ended it, unless `close` did; every place that it had has learned of it by
  * then. A worker that serves does not keep the process alive: the server does; one that begins or ends does.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { DeviceCensus } from '../../verbs/device.js';
-import { fromPlainError, RdmaError } from '../../verbs/errors.js';
+import { fromPlainError, RdmaError, thrownText } from '../../verbs/errors.js';
 import type { PlaceOrder } from '../serving-host.js';
-import type { FromWorker, ToWorker, WorkerOrder } from './contract.js';
+import type { FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { DistantPlace } from './distant-place.js';
 import type { WorkerDevice } from './worker-status.js';
 
@@ -20,6 +20,8 @@ export interface WorkerThreadOptions {
   /** From 1. */
   readonly number: number;
   readonly order: WorkerOrder;
+  /** One that has not begun within this is ended. */
+  readonly startMillis: number;
   /** It has ended by itself. `connections`: how many it had. */
   readonly onLost: (error: RdmaError, connections: number) => void;
 }
@@ -32,6 +34,8 @@ export class WorkerThread {
   counters: Readonly<Record<string, number>> = {};
   readonly #options: WorkerThreadOptions;
   readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #late: NodeJS.Timeout;
   readonly #places = new Map<number, DistantPlace>();
   readonly #started: Promise<void>;
   readonly #exited: Promise<void>;
@@ -44,17 +48,29 @@ export class WorkerThread {
   #packets = 0;
   #packetsBefore = 0;
 
+  /** @throws Error where no thread is to be had. */
   constructor(options: WorkerThreadOptions) {
     this.#options = options;
-    const { number, order } = options;
+    const { number, order, startMillis } = options;
     this.#started = new Promise((resolve, reject) => {
       this.#settleStart = { resolve, reject };
     });
     // Whoever starts it waits for it or hears of its loss.
     this.#started.catch(() => {});
-    this.#worker = new Worker(ENTRY, { workerData: order, name: `queuepair ${number}` });
+    const { port1: port, port2 } = new MessageChannel();
+    const workerData: WorkerBeginning = { order, port: port2 };
+    this.#worker = new Worker(ENTRY, { workerData, transferList: [port2], name: `queuepair ${number}` });
+    this.#port = port;
     this.threadId = this.#worker.threadId;
-    this.#worker.on('message', (message: FromWorker) => this.#onMessage(message));
+    port.on('message', (message: FromWorker) => this.#onMessage(message));
+    // The worker keeps the process, as long as anything does.
+    port.unref();
+    this.#late = setTimeout(() => {
+      const seconds = startMillis / 1000;
+      this.terminate(
+        `its module ${order.handler} was not loaded within ${seconds} s; let nothing there wait for long`,
+      );
+    }, startMillis);
     this.#worker.on('error', (error) => {
       this.#cause ??= error;
     });
@@ -117,12 +133,13 @@ export class WorkerThread {
   }
 
   #post(message: ToWorker): void {
-    if (!this.#isGone) this.#worker.postMessage(message);
+    if (!this.#isGone) this.#port.postMessage(message);
   }
 
   #onMessage(message: FromWorker): void {
     switch (message.type) {
       case 'ready':
+        clearTimeout(this.#late);
         this.device = message.device;
         this.#worker.unref();
         this.#settleStart?.resolve();
@@ -156,28 +173,42 @@ export class WorkerThread {
   }
 
   #onExit(code: number): void {
+    clearTimeout(this.#late);
+    // It said this before.
+    for (let last = receiveMessageOnPort(this.#port); last !== undefined; ) {
+      this.#onMessage(last.message as FromWorker);
+      last = receiveMessageOnPort(this.#port);
+    }
+    this.#port.close();
     this.#isGone = true;
     // One that was closed had told what it had left.
     if (!this.#isClosing) this.census = NO_OBJECTS;
-    const error = this.#loss(code);
     const wasReady = this.device !== null;
+    const error = wasReady ? this.#loss(code, '') : this.#failure(code);
     this.device = null;
     // One that never began has refused its order, and says why itself.
     this.#settleStart?.reject(!wasReady && this.#cause instanceof RdmaError ? this.#cause : error);
     const places = [...this.#places.values()];
-    for (const place of places) place.lose(error);
+    const loss = this.#loss(code, ', which served this connection,');
+    for (const place of places) place.lose(loss);
     if (!this.#isClosing) this.#options.onLost(error, places.length);
   }
 
-  #loss(code: number): RdmaError {
-    const { number } = this.#options;
+  #loss(code: number, what: string): RdmaError {
+    const message = `worker ${this.#options.number}${what} has died: ${this.#why(code)}`;
+    return new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'worker', cause: this.#cause });
+  }
+
+  /** Of one that never took connections: mostly its module is to blame. */
+  #failure(code: number): RdmaError {
     const cause = this.#cause;
-    const why = cause instanceof Error ? cause.message : `it exited with the code ${code}`;
-    return new RdmaError(
-      'ERR_RDMA_CONNECTION_LOST',
-      `worker ${number}, which served this connection, has died: ${why}`,
-      { refusal: 'worker', ...(cause === undefined ? {} : { cause }) },
-    );
+    const message = `worker ${this.#options.number} did not begin: ${this.#why(code)}`;
+    const why = cause instanceof RdmaError ? cause.code : 'ERR_RDMA_INVALID_ARGUMENT';
+    return new RdmaError(why, message, { cause });
+  }
+
+  #why(code: number): string {
+    return this.#cause === undefined ? `it exited with the code ${code}` : thrownText(this.#cause);
   }
 }
 
