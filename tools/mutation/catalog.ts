@@ -27,6 +27,7 @@ import { SIMULATED_FAULTS } from './faults/simulated.js';
 import { SOFT_FAULTS } from './faults/soft.js';
 import { STREAM_FAULTS } from './faults/streams.js';
 import { TLS_FAULTS } from './faults/tls.js';
+import { WORKER_FAULTS } from './faults/workers.js';
 
 export const FAULTS: readonly Fault[] = [
   ...REQUESTER_FAULTS,
@@ -56,4 +57,5 @@ export const FAULTS: readonly Fault[] = [
   ...RSOCKET_FAULTS,
   ...NET_SOCKET_FAULTS,
   ...NVME_FAULTS,
+  ...WORKER_FAULTS,
 ];

@@ -1,0 +1,87 @@
+/** Faults of servers whose connections are in worker threads. */
+import { faultsOf } from '../fault-list.js';
+
+export const WORKER_FAULTS = faultsOf(
+  'connection',
+  ['test/connection/workers-failures', 'test/connection/workers'],
+  [
+    {
+      id: 'worker-losses-during-start-forgotten',
+      wrong: 'A worker that dies while others begin is never replaced.',
+      file: 'connection/workers/worker-host',
+      find: 'seat.hasBegun = true;',
+      replace: '',
+    },
+    {
+      id: 'worker-start-unbounded',
+      wrong: 'A module that is never loaded holds up the start for ever.',
+      file: 'connection/workers/worker-thread',
+      find: '}, startMillis);',
+      replace: '}, startMillis * 1e6);',
+      judges: ['test/connection/workers-failures'],
+    },
+    {
+      id: 'worker-replaced-while-closing',
+      wrong: 'A worker that dies while its server closes is replaced.',
+      file: 'connection/workers/worker-host',
+      find: 'this.#isEnding ? null : seat.pause.afterDeath(livedMillis)',
+      replace: 'seat.pause.afterDeath(livedMillis)',
+    },
+    {
+      id: 'worker-all-in-one',
+      wrong: 'All connections go to the last worker.',
+      file: 'connection/workers/worker-host',
+      find: 'thread.connections < best.connections ||',
+      replace: 'thread.connections >= best.connections ||',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-loss-leaves-calls',
+      wrong: 'Calls that a dead worker did not answer wait for ever.',
+      file: 'connection/workers/worker-plane',
+      find: 'for (const waiting of this.#waiting.values()) settleWithout(waiting, error);',
+      replace: '',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-loss-leaves-connections',
+      wrong: 'Connections of a dead worker do not end.',
+      file: 'connection/workers/distant-place',
+      find: 'this.#lifeline?.abort(error);\n    this.plane.lose(error);',
+      replace: 'this.plane.lose(error);',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-grants-outlive-it',
+      wrong: 'Grants of a dead worker seem to be open.',
+      file: 'connection/workers/distant-place',
+      find: "this.#connection?.lose('the worker has died');",
+      replace: '',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-alive-told-late',
+      wrong: 'The last word of a connection overtakes its signs of life.',
+      file: 'connection/workers/signs-of-life',
+      find: 'if (this.#timer === undefined) return;',
+      replace: 'if (this.#timer !== undefined) return;',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-final-count-untold',
+      wrong: 'What a connection counted at its end is not told.',
+      file: 'connection/workers/worked-connection',
+      find: 'if (counted !== undefined) this.#post',
+      replace: 'if (counted === undefined) this.#post',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-stuck-never-ended',
+      wrong: 'A server that closes waits for a worker that is stuck.',
+      file: 'connection/workers/worker-host',
+      find: "thread.terminate('it did not end in time')",
+      replace: 'thread.started()',
+      judges: ['test/connection/workers'],
+    },
+  ],
+);
