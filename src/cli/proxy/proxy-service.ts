@@ -157,7 +157,8 @@ export class ProxyService {
 
 /** A socket that connects would wait for its peer before it is reset. */
 function cut(socket: AnySocket): void {
-  if (socket.connecting) socket.destroy();
+  // One of node:net that ends may not take a reset, and would never close.
+  if (socket.connecting || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
 

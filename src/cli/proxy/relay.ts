@@ -4,6 +4,7 @@
  *
  * Invariants: both sockets close; the promise never rejects.
  */
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** What is common to sockets of node:net and of `queuepair/net`. */
@@ -25,7 +26,7 @@ export async function relay(incoming: RelaySocket, outgoing: RelaySocket): Promi
   let failure: Relayed['failure'];
   const fail = (side: 'incoming' | 'outgoing', other: RelaySocket) => (error: Error) => {
     failure ??= { side, error };
-    other.resetAndDestroy();
+    reset(other);
   };
   incoming.on('error', fail('incoming', outgoing));
   outgoing.on('error', fail('outgoing', incoming));
@@ -36,6 +37,12 @@ export async function relay(incoming: RelaySocket, outgoing: RelaySocket): Promi
   outgoing.pipe(incoming);
   await closed;
   return { bytesThere: incoming.bytesRead, bytesBack: outgoing.bytesRead, failure };
+}
+
+/** Node.js refuses to reset a socket of its own while it ends, which would then never close. Its peer has had all of that direction. */
+function reset(socket: RelaySocket): void {
+  if (socket instanceof Socket && socket.writableEnded) socket.destroySoon();
+  else socket.resetAndDestroy();
 }
 
 function closing(socket: RelaySocket): Promise<void> {

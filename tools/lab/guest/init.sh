@@ -16,7 +16,8 @@ $bb mkdir -p /hostroot
 $bb mount --bind /newroot /hostroot
 # Before switch_root, or the guest would look at the host's.
 for dir in proc sys dev; do $bb mount --move "/$dir" "/newroot/$dir"; done
-for dir in run tmp var/tmp; do $bb mount -t tmpfs tmpfs "/newroot/$dir"; done
+$bb mkdir -p /newroot/dev/shm
+for dir in run tmp var/tmp dev/shm; do $bb mount -t tmpfs tmpfs "/newroot/$dir"; done
 $bb mkdir -p /newroot/run/lab /newroot/run/netns
 $bb mount -t 9p -o "$share" lab /newroot/run/lab || echo 'lab: no folder'
 for dir in "$LAB_PROJECT" "$LAB_NODE"; do

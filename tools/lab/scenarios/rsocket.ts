@@ -28,6 +28,9 @@ const LOSS = 'loss 1%';
 const LOSSY_BYTES = 4 * MIB;
 /** Of what our end sends from inside of the machine, where it is emulated too. */
 const EMULATED_BYTES = 8 * MIB;
+/** The TCP end of the proxy before a stock server, which may be in the same machine. */
+const PROXY_PORT = 7599;
+const BUFFERED_BYTES = MIB;
 const LOSSY = ['rstream', 'curl', 'rcopy'];
 
 interface Round {
@@ -111,9 +114,15 @@ async function runProgram(
 async function withStockServer(round: Round, command: string): Promise<string> {
   const { machine, program, place, ip } = round;
   const device = await deviceName(place, ip);
-  const server = await startStockCmServer(machine, command, program.port);
+  const server = await startStockCmServer(machine, command, program.port, program.isForkSafe);
   const ours = startOurs(round, device, THERE[ip], true);
   return await orKill([server, ours], async () => {
+    if (program.overTcp !== undefined) {
+      await ours.listening;
+      judgeSums(program, await startAt(round, program.overTcp.client(PROXY_PORT, program.count)));
+      await server.output;
+      await ours.stop();
+    }
     const told = await resultOf(ours);
     const printed = program.isEndless ? await server.kill() : await server.output;
     await judge(round, printed, told, true);
@@ -135,6 +144,7 @@ async function withStockClient(round: Round, command: string): Promise<string> {
       if (tcp !== undefined) {
         await tcp;
         await ours.stop();
+        judgeSums(program, printed);
       }
       const told = await resultOf(ours);
       await judge(round, printed, told, false);
@@ -144,7 +154,7 @@ async function withStockClient(round: Round, command: string): Promise<string> {
 }
 
 function startOurs(
-  { machine, place, program: { player, port, count } }: Round,
+  { machine, place, program: { player, port, count, isForkSafe } }: Round,
   device: string,
   host: string,
   isClient: boolean,
@@ -155,9 +165,10 @@ function startOurs(
       ...[player, '--device', device, '--port', port, '--count', count, side, host],
     ]);
   }
-  const [rdma, tcp] = [`rdma:${host}:${port}`, `tcp:127.0.0.1:${port}`];
-  const [from, to] = isClient ? [tcp, rdma] : [rdma, tcp];
+  const rdma = `rdma:${host}:${port}`;
+  const [from, to] = isClient ? [`tcp:127.0.0.1:${PROXY_PORT}`, rdma] : [rdma, `tcp:127.0.0.1:${port}`];
   const args = ['proxy', '--rsocket', '--json', '--device', device, '--listen', from, '--to', to];
+  if (isClient && isForkSafe) args.push('--fork-safe');
   return place === 'soft' ? startQueuepair(args) : startQueuepairThere(machine, args);
 }
 
@@ -178,6 +189,14 @@ async function resultOf(ours: Running): Promise<Told> {
   const { event, ...told } = events.at(-1) ?? {};
   if (event !== 'result' && event !== 'summary') throw new Error('our end told no result');
   return told;
+}
+
+/** What was still on its way when the client said that it was done, is not counted by iperf3: but that is less than buffers hold. */
+function judgeSums({ overTcp, count }: RsocketProgram, printed: string): void {
+  if (overTcp === undefined) return;
+  const { sent, received } = overTcp.sums(printed);
+  if (sent < count || received > sent || received < sent - BUFFERED_BYTES)
+    throw new Error(`of ${count} bytes ${sent} were sent, and ${received} have come`);
 }
 
 /** Compares what either end sent with what the other got. */
