@@ -42,8 +42,8 @@ const RCOPY_FILE = '/tmp/rcopy.out';
 const PRELOAD = 'env LD_PRELOAD=/usr/lib/x86_64-linux-gnu/rsocket/librspreload.so';
 const RSTREAM_BYTES = 10_000;
 const RIOSTREAM_BYTES = 1000;
-const IPERF_BYTES = 8 * MIB;
-/** The server stops to count when it hears that the client is done: what is under way then should be little. */
+const IPERF_BYTES = 16 * MIB;
+/** The server stops to count when it hears that the client is done: what is under way then should be little. The stock one does not know pace. */
 const IPERF_PACE = '-b 24M -l 16K';
 const FILE_BYTES = 64 * MIB;
 
@@ -140,7 +140,7 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     // Without RDMAV_FORK_SAFE it never hears of its sockets: its `select` is told the numbers of others (docs/rsocket.md).
     server: (_count, host) => `${PRELOAD} RDMAV_FORK_SAFE=1 TMPDIR=/tmp iperf3 -s -1 -p 7508 -B ${host}`,
     isForkSafe: true,
-    client: (host, count) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${count} ${IPERF_PACE} -J`,
+    client: (host, count) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${count} -J`,
     well: /receiver|sender/,
     overTcp: {
       server: (port) => `iperf3 -s -1 -p ${port} -B 127.0.0.1`,

@@ -30,7 +30,8 @@ const LOSSY_BYTES = 4 * MIB;
 const EMULATED_BYTES = 8 * MIB;
 /** The TCP end of the proxy before a stock server, which may be in the same machine. */
 const PROXY_PORT = 7599;
-const BUFFERED_BYTES = MIB;
+/** In sockets of TCP and rsocket, and in the proxy. */
+const BUFFERED_BYTES = 8 * MIB;
 const LOSSY = ['rstream', 'curl', 'rcopy'];
 
 interface Round {
