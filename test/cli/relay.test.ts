@@ -31,9 +31,9 @@ test('a side that fails in the turn in which it ends closes the other as well', 
   // As rsockets do whose peer takes nothing more.
   outgoing.near.on('end', () => process.nextTick(() => outgoing.near.destroy(new Error('it has closed'))));
   outgoing.far.end();
-  const { failure } = await within(relayed);
+  const { failure } = await within(relayed, 20_000);
   assert.equal(failure?.side, 'outgoing');
-  await within(told);
+  await within(told, 20_000);
   outgoing.far.destroy();
   incoming.far.destroy();
 });
