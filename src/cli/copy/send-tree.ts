@@ -233,7 +233,7 @@ class TreeSender {
     let slot: number | undefined;
     while (at < file.size) {
       slot ??= await this.#slot();
-      const bytes = await this.#read(source, slot, at, file.size);
+      const bytes = await this.#readInto(slot, source, at, file.size);
       if (!this.#machine.isOpen(id)) break;
       if (isAllZero(bytes)) {
         hashZeros(hash, bytes.length);
@@ -289,7 +289,17 @@ class TreeSender {
     return slot as unknown as number;
   }
 
-  async #read(source: FileHandle, slot: number, at: number, size: number): Promise<Uint8Array> {
+  /** Where it fails, the slot is free again. */
+  async #readInto(slot: number, source: FileHandle, at: number, size: number): Promise<Uint8Array> {
+    try {
+      return await this.#read(slot, source, at, size);
+    } catch (error) {
+      this.#machine.putBack(slot);
+      throw error;
+    }
+  }
+
+  async #read(slot: number, source: FileHandle, at: number, size: number): Promise<Uint8Array> {
     const wanted = Math.min(this.#pieceBytes, size - at);
     const begin = slot * this.#pieceBytes;
     const memory = this.#memory.subarray(begin, begin + wanted);
