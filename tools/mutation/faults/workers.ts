@@ -61,11 +61,11 @@ export const WORKER_FAULTS = faultsOf(
     },
     {
       id: 'worker-alive-told-late',
-      wrong: 'The last word of a connection overtakes its signs of life.',
+      wrong: 'That a connection lives is told when something else is, and never by itself.',
       file: 'connection/workers/signs-of-life',
       find: 'if (this.#timer === undefined) return;',
       replace: 'if (this.#timer !== undefined) return;',
-      judges: ['test/connection/workers'],
+      judges: ['test/connection/signs-of-life', 'test/connection/workers'],
     },
     {
       id: 'worker-final-count-untold',
