@@ -4,6 +4,9 @@
  */
 import type { PeerIdentity } from '../session/peer-identity.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
+import type { Admitted } from './admission.js';
+import type { Connection } from './connection.js';
+import { watchConnection } from './connection-watch.js';
 import type { MemoryRights } from './options.js';
 
 /** Who a record is about. */
@@ -48,5 +51,24 @@ export class Audit {
 
   record(subject: AuditSubject, event: AuditEvent): void {
     this.#listener?.({ time: new Date().toISOString(), ...subject, ...event });
+  }
+
+  /** Records the life of a connection, from now on to its end. */
+  follow(connection: Connection, { slot, limits }: Pick<Admitted, 'slot' | 'limits'>): void {
+    const { id, remoteAddress: address, peer, isEncrypted: encrypted } = connection;
+    const subject = { connection: id, address, peer };
+    const { bufferBytes, rights } = limits;
+    this.record(subject, { event: 'connected', slot, bufferBytes, rights, encrypted });
+    // Not by its events: programs may remove every listener.
+    watchConnection(connection, {
+      onReconnected: () => this.record(subject, { event: 'recovered' }),
+      onGranted: ({ id: grant, remote, rights }) =>
+        this.record(subject, { event: 'granted', grant, bytes: remote.length, rights }),
+      onRevoked: ({ id: grant }, reason) => this.record(subject, { event: 'revoked', grant, reason }),
+    });
+    void connection.closed.then((error) => {
+      const code = error?.code ?? null;
+      this.record(subject, { event: 'ended', code, reason: error?.message ?? null });
+    });
   }
 }

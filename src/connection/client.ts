@@ -14,14 +14,12 @@ import { Diagnostics } from './diagnostics.js';
 import { withInsides } from './insides.js';
 import { Lifeline } from './lifeline.js';
 import { checkConnect } from './option-rules.js';
-import { type DataPathLimits, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { type DataPathLimits, DEFAULT_HOST, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { type PemSource, pemText } from './pem.js';
 import type { Rendezvous } from './rendezvous.js';
 import { connectToAny, type Place } from './several-servers.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
-
-const DEFAULT_HOST = '127.0.0.1';
 
 let lastId = 0;
 

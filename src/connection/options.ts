@@ -6,6 +6,8 @@ import type { Logger } from './logger.js';
 import { type ConnectionPathOptions, type PathSettings, pathSettings, quitMillis } from './path-options.js';
 import type { ConnectionStep } from './steps.js';
 
+/** Where a server listens unless it is told. */
+export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;

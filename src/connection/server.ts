@@ -6,7 +6,6 @@
  * ends, its objects and its slot are freed and no other client notices; the device stays open until the server closes.
  */
 import { EventEmitter } from 'node:events';
-import { openDevice } from '../open-device.js';
 import { ProcessHold } from '../process-hold.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
@@ -24,25 +23,23 @@ import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Audit } from './audit.js';
 import type { Connection } from './connection.js';
-import { watchConnection } from './connection-watch.js';
 import { Diagnostics } from './diagnostics.js';
-import { type ConnectionHandler, loadHandler } from './handler.js';
+import type { ConnectionHandler } from './handler.js';
 import { Lifeline } from './lifeline.js';
 import type { ListenOptions, ServerCertificates } from './listen-options.js';
+import { LossTeller, openHost } from './open-host.js';
 import { checkCertificates, checkListen } from './option-rules.js';
-import { DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
+import { DEFAULT_HOST, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
 import type { Rendezvous, RendezvousPeer } from './rendezvous.js';
 import { type ResumePoint, Resumptions } from './resumption.js';
-import { LocalHost, type Place, type PlaceOrder, type ServingHost, type WorkerLoss } from './serving-host.js';
+import type { Place, PlaceOrder, ServingHost, WorkerLoss } from './serving-host.js';
 import { Slots, type SlotUse } from './slots.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
-import { WorkerHost } from './workers/worker-host.js';
 import type { WorkerStatus } from './workers/worker-status.js';
 
 export const DEFAULT_SLOTS = 10;
-const DEFAULT_HOST = '127.0.0.1';
 
 export interface ServerEvents {
   connection: [Connection];
@@ -373,7 +370,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     }
     const owner = { hold: new ProcessHold(), note: this.#diagnostics.note(id) };
     const connection = place.connection(lifeline, owner);
-    this.#auditLife(connection, admitted);
+    this.#audit.follow(connection, admitted);
     this.#diagnostics.admitted(connection);
     this.#diagnostics.follow(connection);
     this.#connections.add(connection);
@@ -382,24 +379,6 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const error = await connection.closed;
     this.#connections.delete(connection);
     this.emit('disconnection', connection, error);
-  }
-
-  #auditLife(connection: Connection, { slot, limits }: Admitted): void {
-    const { id, remoteAddress: address, peer, isEncrypted: encrypted } = connection;
-    const subject = { connection: id, address, peer };
-    const { bufferBytes, rights } = limits;
-    this.#audit.record(subject, { event: 'connected', slot, bufferBytes, rights, encrypted });
-    // Not by its events: programs may remove every listener.
-    watchConnection(connection, {
-      onReconnected: () => this.#audit.record(subject, { event: 'recovered' }),
-      onGranted: ({ id: grant, remote, rights }) =>
-        this.#audit.record(subject, { event: 'granted', grant, bytes: remote.length, rights }),
-      onRevoked: ({ id: grant }, reason) => this.#audit.record(subject, { event: 'revoked', grant, reason }),
-    });
-    void connection.closed.then((error) => {
-      const code = error?.code ?? null;
-      this.#audit.record(subject, { event: 'ended', code, reason: error?.message ?? null });
-    });
   }
 
   /** `undefined` when there is none: the client has been told. */
@@ -435,41 +414,6 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       detail: 'listen to handlerError of the server to deal with this',
     });
   }
-}
-
-/** Tells of workers that die; of those that die before there is a server, as soon as there is one. */
-class LossTeller {
-  readonly #early: WorkerLoss[] = [];
-  #tell: ((loss: WorkerLoss) => void) | undefined;
-
-  tell(loss: WorkerLoss): void {
-    if (this.#tell === undefined) this.#early.push(loss);
-    else this.#tell(loss);
-  }
-
-  tellTo(tell: (loss: WorkerLoss) => void): void {
-    this.#tell = tell;
-    for (const loss of this.#early.splice(0)) tell(loss);
-  }
-}
-
-/** Opens what connections are served by. `onLost` is told of workers that die. */
-async function openHost(
-  options: ListenOptions,
-  handler: ConnectionHandler | URL,
-  onLost: (loss: WorkerLoss) => void,
-): Promise<ServingHost> {
-  const { device: given, host: near = DEFAULT_HOST, revealPsns = false, workers = 0 } = options;
-  if (workers > 0) {
-    const { href } = handler as URL;
-    const order = { handler: href, device: given as string | undefined, near, revealPsns };
-    return WorkerHost.start({ workers, order, onLost });
-  }
-  const serve = handler instanceof URL ? await loadHandler(handler.href) : handler;
-  if (typeof given === 'object')
-    return new LocalHost({ device: given, ownsDevice: false, handler: serve, revealPsns });
-  const device = (await openDevice(given, { near })).unref();
-  return new LocalHost({ device, ownsDevice: true, handler: serve, revealPsns });
 }
 
 function certificatesOf({ cert, key, clientCa, pfx, passphrase }: ServerCertificates): TlsCertificates {
