@@ -44,11 +44,12 @@ export const WORKER_FAULTS = faultsOf(
       judges: ['test/connection/workers'],
     },
     {
-      id: 'worker-loss-leaves-connections',
-      wrong: 'Connections of a dead worker do not end.',
+      id: 'worker-loss-told-as-another-end',
+      wrong: 'Clients of a dead worker are not told that it died.',
       file: 'connection/workers/distant-place',
       find: 'this.#lifeline?.abort(error);\n    this.plane.lose(error);',
-      replace: 'this.plane.lose(error);',
+      replace:
+        "this.#lifeline?.abort(new RdmaError('ERR_RDMA_ABORTED', 'over'));\n    this.plane.lose(error);",
       judges: ['test/connection/workers'],
     },
     {
