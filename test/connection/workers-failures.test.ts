@@ -63,7 +63,7 @@ test('the port of its thread is the handler module’s own: what it posts there 
   await server.close();
 });
 
-test('a worker that dies while others begin is replaced and told of', async () => {
+test('a worker that dies while others begin is replaced and told of', async (t) => {
   const cells = new Int32Array(new SharedArrayBuffer(8));
   setEnvironmentData('queuepair-test-cells', cells);
   const server = await startServer(
@@ -84,7 +84,9 @@ test('a worker that dies while others begin is replaced and told of', async () =
     export default async function serve(connection) { ${ECHO} }`,
     2,
   );
-  const [loss] = (await once(server, 'workerLost')) as ServerEvents['workerLost'];
+  t.after(() => server.close());
+  const signal = AbortSignal.timeout(20_000);
+  const [loss] = (await once(server, 'workerLost', { signal })) as ServerEvents['workerLost'];
   assert.deepEqual([loss.worker, loss.connections], [1, 0]);
   // The test's own timeout bounds it.
   while (server.workers.some(({ device }) => device === null))
@@ -93,7 +95,6 @@ test('a worker that dies while others begin is replaced and told of', async () =
     server.workers.map(({ losses }) => losses),
     [1, 0],
   );
-  await server.close();
 });
 
 for (const [how, code] of [

@@ -36,11 +36,11 @@ export const WORKER_FAULTS = faultsOf(
       judges: ['test/connection/workers'],
     },
     {
-      id: 'worker-loss-leaves-calls',
-      wrong: 'Calls that a dead worker did not answer wait for ever.',
+      id: 'worker-keys-withheld',
+      wrong: 'A worker gets no keys for a sealed connection.',
       file: 'connection/workers/worker-plane',
-      find: 'for (const waiting of this.#waiting.values()) settleWithout(waiting, error);',
-      replace: '',
+      find: 'const isEncrypted = this.#options.encrypts || terms.encryption !== undefined;',
+      replace: 'const isEncrypted = false;',
       judges: ['test/connection/workers'],
     },
     {
