@@ -1,7 +1,7 @@
 /**
  * Two programs send each other a message, again and again, with nothing but verbs:
  *
- *   node examples/verbs-ping-pong.mjs                    a server; it prints the port of its address exchange
+ *   node examples/verbs-ping-pong.mjs                    a server; it prints the command of its client
  *   node examples/verbs-ping-pong.mjs 127.0.0.1:PORT     a client of it, in another terminal
  *
  * The ends tell each other over plain TCP where their queue pairs are. Whoever can read that can forge their packets:
@@ -9,6 +9,7 @@
  */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openDevice, openEndpoint, toPeerPath } from 'queuepair/endpoint';
 import { SendFlags, WcOpcode, WrOpcode } from 'queuepair/verbs';
@@ -80,7 +81,8 @@ async function swap(socket, own) {
 async function accept() {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
-  console.log(`waiting on 127.0.0.1:${listener.address().port}`);
+  const place = `127.0.0.1:${listener.address().port}`;
+  console.log(`waiting on ${place}; in another terminal: node ${relative('.', process.argv[1])} ${place}`);
   const [socket] = await once(listener, 'connection');
   listener.close();
   return socket;

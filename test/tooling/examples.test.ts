@@ -156,9 +156,10 @@ async function playTwo(name: string): Promise<Outcome[]> {
   const served = outcome(server);
   assert.ok(server.stdout);
   const [line] = (await once(createInterface({ input: server.stdout }), 'line')) as [string];
-  const place = /^waiting on (.+)$/.exec(line)?.[1];
-  assert.ok(place !== undefined, line);
-  return [await outcome(start(name, place)), await served];
+  // What it tells people to type.
+  const [, file, place] = /; in another terminal: node (\S+) (\S+)$/.exec(line) ?? [];
+  assert.ok(file !== undefined && place !== undefined, line);
+  return [await outcome(spawnNode([file, place])), await served];
 }
 
 const start = (name: string, ...args: string[]): ChildProcess => spawnNode([join('examples', name), ...args]);

@@ -217,7 +217,7 @@ async function playExample(runtime: Runtime, place: Place, name: string): Promis
   if (name !== 'verbs-ping-pong.mjs') return problemOf(await runAsUser([runtime.program, file], example));
   let client: Promise<Outcome> | undefined;
   const server = await runAsUser([runtime.program, file], place, (line) => {
-    client = runAsUser([runtime.program, file, line.replace(/^waiting on /, '')], place);
+    client = runAsUser([runtime.program, file, line.split(' ').at(-1) ?? ''], place);
   });
   return problemOf(server) ?? (client === undefined ? 'no client' : problemOf(await client));
 }
