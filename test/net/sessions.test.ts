@@ -269,7 +269,7 @@ test('what is not offered, and what is wrong, is refused with a sentence', async
   refused(() => dial(1, { rdma: 'tcp' } as never), wrong, /'session' or 'rsocket'/);
   refused(() => dial(1, { cert: client.certPem }), wrong, /cert and key, or neither/);
   refused(() => dial(1, { localAddress: '127.0.0.1' } as never), missing, /localAddress/);
-  refused(() => dial(1, { onread: {} } as never), missing, /onread/);
+  refused(() => dial(1, { onread: {} } as never), wrong, /onread must be an object with buffer/);
   refused(() => connect({ path: '/tmp/x.sock' } as never), missing, /UNIX sockets/);
   refused(() => dial(0), wrong, /port must be an integer from 1/);
   refused(() => new Socket({ fd: 3 } as never), missing, /open handle/);

@@ -7,6 +7,7 @@ const POOL = 'net/session-pool';
 const DEVICES = 'net/device-pool';
 const PARTING = 'net/parting-channel';
 const RULES = 'net/option-rules';
+const REACH = 'net/reach';
 
 export const NET_SOCKET_FAULTS = faultsOf(
   'net',
@@ -120,6 +121,51 @@ export const NET_SOCKET_FAULTS = faultsOf(
       file: RULES,
       find: '  if (given === undefined) return;\n  const isSecuring',
       replace: '  return;\n  const isSecuring',
+    },
+    {
+      id: 'net-block-list-ignored',
+      wrong: 'A server takes sockets from addresses of its blockList.',
+      file: SERVER,
+      find: 'if (blockList !== undefined && isBlocked(blockList, stream.remote.address)) {',
+      replace: 'if (blockList !== undefined && !isBlocked(blockList, stream.remote.address)) {',
+    },
+    {
+      id: 'net-block-list-of-client-ignored',
+      wrong: 'A socket connects to an address of its blockList.',
+      file: REACH,
+      find: 'if (blockList === undefined) return addresses;',
+      replace: 'return addresses;',
+    },
+    {
+      id: 'net-onread-never-pauses',
+      wrong: 'A callback of onread that says false is called on.',
+      file: 'net/read-into',
+      find: '=== false) this.#isStopped = true;',
+      replace: '=== false) this.#isStopped = false;',
+      judges: ['test/net/flow'],
+    },
+    {
+      id: 'net-attempt-told-to-one',
+      wrong: 'Of the sockets that wait for one connection the first alone hears of the attempt.',
+      file: POOL,
+      find: '    if (this.#address !== undefined) watcher.onAttempt(this.#address);\n',
+      replace: '',
+    },
+    {
+      id: 'rsocket-greeting-cut-short',
+      wrong: 'An rsocket begins with the first byte of the greeting.',
+      file: 'net/rsocket/fork-greeting',
+      find: 'greeting.length === GREETING_BYTES',
+      replace: 'greeting.length > 0',
+      judges: ['test/net/rsocket/fork-greeting'],
+    },
+    {
+      id: 'rsocket-no-patience',
+      wrong: 'A server whose process was late rejects the client that waits longest.',
+      file: 'net/rsocket/rsocket-transport',
+      find: 'const PATIENCE_STEPS = 100;',
+      replace: 'const PATIENCE_STEPS = 1;',
+      judges: ['test/net/rsocket/transport'],
     },
   ],
 );
