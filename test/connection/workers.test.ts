@@ -198,22 +198,23 @@ for (const [order, why] of [
   });
 }
 
-test('grants of a worker that dies are over in the main thread as well', async () => {
+test('grants of a worker that dies are over in the main thread as well', async (t) => {
   const server = await startWorkers(1);
+  t.after(() => server.close());
   const [client, other] = [await join(server), await join(server)];
   const [connection] = server.connections;
-  const revoked = new Promise<string>((resolve) => {
-    connection?.on('revoked', (_, reason) => resolve(reason));
-  });
-  const granted = once(connection ?? assert.fail(), 'granted');
+  assert.ok(connection !== undefined);
+  const revoked: string[] = [];
+  connection.on('revoked', (_, reason) => revoked.push(reason));
+  const granted = once(connection, 'granted');
   await client.send('grant');
   const [grant] = (await granted) as [Grant];
   await other.send('exit').catch(() => {});
-  assert.equal(await revoked, 'the worker has died');
+  await connection.closed;
+  assert.deepEqual(revoked, ['the worker has died']);
   assert.equal(await grant.ended, 'the worker has died');
   await grant.revoke();
   await Promise.all([client.closed, other.closed]);
-  await server.close();
 });
 
 test('a client that comes while no worker runs waits for one', async () => {
