@@ -4,7 +4,7 @@
  *
  * Invariants: queues have room for all that the connections of their group may have under way, so that none can take it from another;
  * completions of one queue pair are handed out in their order; what one event brings is bounded, and the rest comes in a turn of
- * its own. A group goes with its last connection.
+ * its own. A group goes with its last connection, and gets no others once its queues are lost.
  */
 import type { CompletionChannel, CompletionQueue } from '../verbs/completion-queue.js';
 import type { Device } from '../verbs/device.js';
@@ -50,12 +50,18 @@ export class CompletionGroup {
   /** Have failed completions among those that were handed out. */
   readonly #failed: CompletionHandler[] = [];
   #isOver = false;
+  #isBroken = false;
 
   constructor(channel: CompletionChannel, sendCq: CompletionQueue, recvCq: CompletionQueue) {
     this.#channel = channel;
     this.sendCq = sendCq;
     this.recvCq = recvCq;
     channel.onEvent = this.#onEvent;
+  }
+
+  /** Its queues are lost: what completes in them is told to nobody. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   /** From now on `handler` gets what comes for this queue pair, until the function that this returns is called. */
@@ -146,6 +152,7 @@ export class CompletionGroup {
   }
 
   #break(error: RdmaError): void {
+    this.#isBroken = true;
     for (const handler of [...this.#handlers.values()]) handler.onBroken(error);
   }
 }
@@ -192,7 +199,7 @@ export class CompletionHub {
   async take(needs: CompletionNeeds): Promise<CompletionSeat> {
     for (;;) {
       for (const group of this.#groups)
-        if (group.sendsLeft >= needs.sends && group.receivesLeft >= needs.receives)
+        if (!group.group.isBroken && group.sendsLeft >= needs.sends && group.receivesLeft >= needs.receives)
           return this.#sit(group, needs);
       // One is made for all that wait; it may be too small for some.
       this.#creating ??= this.#create(needs).finally(() => {

@@ -114,7 +114,7 @@ export class Link implements CompletionHandler {
 
   onDrained(): void {
     if (this.#failure !== undefined) this.#fail(this.#failure);
-    else if (this.#isFlushed) this.#failSoon();
+    else if (this.#isFlushed && !this.#over) this.#failSoon();
   }
 
   onBroken(error: RdmaError): void {

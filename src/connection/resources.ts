@@ -64,7 +64,7 @@ export class ConnectionResources {
   ): Promise<ConnectionResources> {
     const resources = new ConnectionResources(await device.allocPd(), limits, reporter);
     try {
-      await resources.#create(device);
+      await resources.#create();
     } catch (error) {
       // Why it cannot be made says more than why it cannot be freed.
       await resources.destroy().catch(() => {});
@@ -192,10 +192,23 @@ export class ConnectionResources {
 
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
   async renewQp(): Promise<void> {
-    const { completions } = this;
     await this.#qp?.close();
     this.#qp = undefined;
-    this.#qp = await this.#createQp(completions);
+    // What it has left behind takes the place of others.
+    this.completions.drain();
+    if (this.completions.isBroken) await this.#renewSeat();
+    this.#qp = await this.#createQp(this.completions);
+  }
+
+  async #renewSeat(): Promise<void> {
+    const lost = this.#seat;
+    this.#seat = await this.#takeSeat();
+    await lost?.release();
+  }
+
+  #takeSeat(): Promise<CompletionSeat> {
+    const receives = this.limits.receiveSlots + LIMIT_RECEIVES;
+    return CompletionHub.of(this.pd.device).take({ sends: MAX_SEND_WR, receives });
   }
 
   /**
@@ -208,11 +221,10 @@ export class ConnectionResources {
     return this.#destroying;
   }
 
-  async #create(device: Device): Promise<void> {
-    const { receiveSlots, slotBytes, bufferBytes } = this.limits;
-    const receives = receiveSlots + LIMIT_RECEIVES;
+  async #create(): Promise<void> {
+    const { slotBytes, bufferBytes } = this.limits;
     const firstBytes = (firstReceives(this.limits) + LIMIT_RECEIVES) * slotBytes;
-    this.#seat = await CompletionHub.of(device).take({ sends: MAX_SEND_WR, receives });
+    this.#seat = await this.#takeSeat();
     this.#qp = await this.#createQp(this.#seat.group);
     const { LOCAL_WRITE } = AccessFlags;
     this.#sendMr = await registerPatiently(this.pd, buffers.take(SMALL_PROOF_BYTES + FULL_PROOF_BYTES), 0);

@@ -1,5 +1,6 @@
 /** Completions of many connections in few queues: who gets what, who has room, and who waits for whom. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import {
   CompletionGroup,
@@ -9,6 +10,7 @@ import {
 import { openDevice } from '../../src/open-device.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { QpState } from '../../src/verbs/qp-state.js';
 import { WcStatus, type WorkCompletion } from '../../src/verbs/work-completion.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
@@ -175,5 +177,34 @@ test('connections of a device share two completion queues and a channel', async 
   await serverIsEmpty(server);
   assert.equal(device.census().cqs, 0);
   await server.close();
+  await device.close();
+});
+
+test('connections whose queues are lost recover with others, and new ones do not get the lost ones', async () => {
+  const device = await openDevice(FREE_DEVICE);
+  const server = await startServer(async (connection) => void (await connection.closed), { device });
+  const client = await connectTo(server, { device });
+  const seat = await CompletionHub.of(device).take({ sends: 1, receives: 1 });
+  const { sendCq, recvCq } = seat.group;
+  const pd = await device.allocPd();
+  const capacity = { maxSendWr: 1, maxRecvWr: 4096, maxSendSge: 1, maxRecvSge: 1, maxInlineData: 0 };
+  const flood = await pd.createQp({ sendCq, recvCq, capacity });
+  await flood.modify({ state: QpState.INIT, port: 1, pkeyIndex: 0, accessFlags: 0 });
+  for (let wrId = 0; wrId <= recvCq.capacity; wrId++) flood.postRecv({ wrId, sges: [] });
+  const recovered = once(client, 'reconnected');
+  await flood.modify({ state: QpState.ERR });
+  await recovered;
+  const sent = client.send(Buffer.from('on other queues'));
+  for (const connection of server.connections)
+    assert.equal(Buffer.from((await connection.receive())?.data ?? []).toString(), 'on other queues');
+  await sent;
+  await flood.close();
+  await pd.close();
+  await seat.release();
+  assert.equal(device.census().cqs, 2, 'the lost ones are gone');
+  await client.close();
+  await serverIsEmpty(server);
+  await server.close();
+  assert.equal(device.census().cqs, 0);
   await device.close();
 });

@@ -121,3 +121,10 @@ test('a queue pair that has failed takes nothing, also before anybody was told',
   rig.complete(SUCCESS);
   assert.equal(rig.posted, MAX_POSTED_OPERATIONS);
 });
+
+test('a link that is stopped has nothing more to do, also when what was under way is flushed', async () => {
+  const rig = new Rig();
+  rig.queue(WR_FLUSH_ERR, WR_FLUSH_ERR);
+  await rig.stop();
+  assert.ok(!process.getActiveResourcesInfo().includes('Immediate'));
+});
