@@ -411,3 +411,15 @@ test('copy: a slot that is written twice', async () => {
   );
   assert.match(objection ?? '', /a slot is written by one at a time/);
 });
+
+test('a peer may fail while its frames wait: what nobody took is lost, but for the word that it was up', async () => {
+  const target = await (TARGETS['frames'] as CatalogEntry).create();
+  const steps = [
+    '0000000000000000000000000000000000000000000000000000000000000000',
+    'da7fa273e3576ad080b05aea60501b0000000000000000000000000000000000',
+    'dbe66a0000000000000000000000000000000000000000000000000000000000',
+    '60b78fa40defb92102ab0db89ff998fc877631a54ea65da6ffb8fa0603aaafb9',
+    'a13dacce68ec2d471c20095284f4009d3c76b22226c6272a73f1c3386618183f',
+  ];
+  await runWhole(target, Buffer.from(steps.join(''), 'hex'));
+});

@@ -141,6 +141,14 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     judges: ['test/connection/patience'],
   },
   {
+    id: 'lost-queues-used-again',
+    wrong: 'A connection whose completion queues are lost recovers with the same ones.',
+    file: 'connection/resources',
+    find: '    if (this.completions.isBroken) await this.#renewSeat();\n',
+    replace: '',
+    judges: ['test/connection/completion-hub'],
+  },
+  {
     id: 'completions-overbooked',
     wrong: 'Completion queues take more connections than they have room for.',
     file: 'connection/completion-hub',
