@@ -25,6 +25,8 @@ import type { Work, WorkTracker } from './work-tracker.js';
 
 /** More would cost the device keys without being of use to anybody. */
 export const MAX_GRANTS = 1024;
+/** Windows that are bound at a time: the other places of the send queue belong to messages, reads and writes. */
+const MAX_BINDS = 16;
 /** Timers of Node.js do not reach further. */
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
 /** When the device could not close a grant that has expired. */
@@ -67,6 +69,9 @@ export class Grants {
   readonly #making = new Set<Promise<MemoryRange>>();
   /** Of both, what was asked for. */
   readonly #requests = new Set<GrantRequest>();
+  #binds = 0;
+  /** Windows that wait for their turn to be bound. */
+  readonly #waiting: (() => void)[] = [];
 
   /** `rights`: the most that the peer may have. `onEnded`: is told of each that was made, once. */
   constructor(rights: MemoryRights, onEnded: (id: number, reason: string) => void) {
@@ -180,7 +185,7 @@ export class Grants {
     try {
       if (hasWindows) {
         mw = await resources.pd.allocMw();
-        await bind(tracker, mw, mr, access);
+        await this.#bind(tracker, mw, mr, access);
       }
     } catch (error) {
       await mw?.close();
@@ -188,6 +193,17 @@ export class Grants {
       throw error;
     }
     return this.#add({ mr, mw }, resources, request);
+  }
+
+  async #bind(tracker: WorkTracker, mw: MemoryWindow, mr: MemoryRegion, access: number): Promise<void> {
+    while (this.#binds === MAX_BINDS) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#binds++;
+    try {
+      await bind(tracker, mw, mr, access);
+    } finally {
+      this.#binds--;
+      this.#waiting.shift()?.();
+    }
   }
 
   #add(holding: Holding, resources: ConnectionResources, request: GrantRequest): MemoryRange {

@@ -361,3 +361,16 @@ test('an expired grant that the device does not close is closed later, or ends w
   assert.deepEqual(ended[1], [2, 'the connection has ended']);
   assert.equal(grants.size, 0);
 });
+
+test('many grants at once wait for room in the send queue, and messages have theirs', async () => {
+  const { server, served, client } = await pair();
+  const grants = Array.from({ length: 400 }, () => client.grant(new Uint8Array(64), { read: true }));
+  const sent = Array.from({ length: 100 }, (_, i) => client.send(Buffer.from([i])));
+  await Promise.all(grants);
+  await Promise.all(sent);
+  for (let i = 0; i < 100; i++) assert.equal((await served.receive())?.data[0], i);
+  await client.close();
+  assert.equal(client.statistics.recoveries, 0);
+  await serverIsEmpty(server);
+  await server.close();
+});
