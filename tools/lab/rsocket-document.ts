@@ -21,7 +21,7 @@ export function renderRsocket(results: readonly CaseResult[], kernelVersion: str
     `Stock programs of Debian in the machine (Linux ${kernelVersion}), each at the other end of ours. rstream, riostream and rcopy speak`,
     'rsocket by themselves, the others under librspreload. curl and wget fetch 64 MiB from `node:http`; `node:http` fetches as',
     'much from nc; rcopy copies a file of 64 MiB; nc sends 64 MiB and gets 16; iperf3 sends 16 MiB to iperf3 over TCP through `queuepair proxy`,',
-    'and the other way round to one with `RDMAV_FORK_SAFE=1`; what the client counts and the server is compared.',
+    'and the other way round to one with `RDMAV_FORK_SAFE=1`; there what the client counts and the server is compared.',
     'On rxe ours sends 8 MiB, over the network with loss 4. Hashes of both ends are compared.',
     '',
     ...programTable(results),

@@ -140,7 +140,7 @@ export const RSOCKET_PROGRAMS: readonly RsocketProgram[] = [
     // Without RDMAV_FORK_SAFE it never hears of its sockets: its `select` is told the numbers of others (docs/rsocket.md).
     server: (_count, host) => `${PRELOAD} RDMAV_FORK_SAFE=1 TMPDIR=/tmp iperf3 -s -1 -p 7508 -B ${host}`,
     isForkSafe: true,
-    client: (host, count) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${count} -J`,
+    client: (host, count) => `${PRELOAD} TMPDIR=/tmp iperf3 -c ${host} -p 7508 -n ${count}`,
     well: /receiver|sender/,
     overTcp: {
       server: (port) => `iperf3 -s -1 -p ${port} -B 127.0.0.1`,

@@ -145,7 +145,6 @@ async function withStockClient(round: Round, command: string): Promise<string> {
       if (tcp !== undefined) {
         await tcp;
         await ours.stop();
-        judgeSums(program, printed);
       }
       const told = await resultOf(ours);
       await judge(round, printed, told, false);
