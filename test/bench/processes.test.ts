@@ -181,7 +181,7 @@ test('an unknown benchmark is wrong usage, and the message lists the known ones'
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   const [code] = (await once(child, 'close')) as [number | null];
   assert.equal(code, 2);
-  assert.match(errors, /no benchmark 'teleport'.*send-rtt, send-rtt-4k, write-bw/);
+  assert.match(errors, /no benchmark 'teleport'.*send-rtt, send-rtt-4k, tail, write-bw/);
 });
 
 test('Ctrl-C takes all peers along', { skip: process.platform !== 'linux' }, async () => {
