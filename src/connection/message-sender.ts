@@ -259,7 +259,8 @@ export class MessageSender {
     this.#unacknowledged.push(cut);
     this.#post(link, place, cut, true);
     // All that it has posted, until those that it keeps are the only ones. Fewer than half may be there of which it has not told yet.
-    this.#toUseUp = 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;
+    // Those of a time before this one may be there as well.
+    this.#toUseUp += 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;
   }
 
   /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */

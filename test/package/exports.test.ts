@@ -85,10 +85,12 @@ const FACES: readonly Face[] = [
   {
     entry: 'queuepair/net',
     values: `
-      BlockList Server Socket SocketAddress Stream connect createConnection createServer default isIP isIPv4 isIPv6
+      BlockList Server Socket SocketAddress Stream connect createConnection createServer default
+      getDefaultAutoSelectFamily getDefaultAutoSelectFamilyAttemptTimeout isIP isIPv4 isIPv6
+      setDefaultAutoSelectFamily setDefaultAutoSelectFamilyAttemptTimeout
     `,
     types: `
-      AddressInfo ConnectDefaults DropArgument IomapEntry LookupFunction NetError OfferedMemory PlainOptions RdmaDialect ReadyState RsocketIomap
+      AddressInfo ConnectDefaults DropArgument IomapEntry LookupFunction NetError OfferedMemory OnReadOptions PlainConnectOptions PlainOptions RdmaDialect ReadyState RsocketIomap
       ServerEvents ServerListenOptions
       ServerOptions SessionConnectOptions SessionListenOptions SharedSessionOptions SocketConnectOptions SocketOptions
     `,

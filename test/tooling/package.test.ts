@@ -109,8 +109,10 @@ test('the packed package, installed where nothing can be compiled, opens a nativ
   assert.equal(native.status, 0, said(native));
   const { isExact, counters } = JSON.parse(native.stdout) as { isExact: boolean; counters: string[] };
   assert.deepEqual([isExact, counters.includes('portSegmentedSends')], [true, true]);
+  const memory = run(folder, process.execPath, ['open.js', 'soft?port=0&io=shm']);
+  assert.ok(memory.stdout.includes('portRings'), said(memory));
   const byDefault = run(folder, process.execPath, ['open.js', 'soft?port=0']);
-  assert.deepEqual([byDefault.stdout, byDefault.stderr], [native.stdout, ''], 'it is the default');
+  assert.deepEqual([byDefault.stdout, byDefault.stderr], [memory.stdout, ''], 'it is the default');
 
   await showsItself(home, folder);
 

@@ -312,7 +312,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'yielded-receives-not-used-up',
     wrong: 'Nothing uses up the receives that were given up.',
     file: 'connection/message-sender',
-    find: '    this.#toUseUp = 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;\n',
+    find: '    this.#toUseUp += 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;\n',
     replace: '',
     judges: ['test/connection/windows'],
   },
