@@ -2,7 +2,7 @@
  * `queuepair`: servers, clients and connections. What is exported here is a promise; test/package/exports.test.ts has
  * the list.
  */
-export type { AuditEvent, AuditListener, AuditRecord, AuditSubject } from './connection/audit.js';
+export type { AuditEvent, AuditListener, AuditRecord, AuditSubject } from './connection/audit-record.js';
 export type { CallOptions, OneSidedOptions, SendOptions } from './connection/call-options.js';
 export { connect } from './connection/client.js';
 export type { Authorize, ClientTerms } from './connection/client-terms.js';
@@ -41,10 +41,10 @@ export { type DeviceListEntry, listDevices, openDevice } from './open-device.js'
 export type { AdmissionLimits } from './session/connect-gate.js';
 export type { PeerIdentity } from './session/peer-identity.js';
 export type { TlsRefusal } from './session/tls-server.js';
-export type { ConnectAttempt } from './verbs/connect-attempt.js';
 export type { Device, DeviceCensus } from './verbs/device.js';
 export type { OpenDeviceOptions } from './verbs/device-provider.js';
 export {
+  type ConnectAttempt,
   type PlainError,
   RdmaError,
   type RdmaErrorCode,

@@ -4,8 +4,8 @@ import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, truth } from '..
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import type { OpenStreamOptions } from './connection-stream.js';
 import type { GrantOptions } from './grant.js';
-import { signal } from './option-rules.js';
 import { RemoteBuffer } from './remote-buffer.js';
+import { signal } from './signal-rule.js';
 
 const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS) };
 

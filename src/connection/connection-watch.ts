@@ -5,7 +5,6 @@
  * throws comes between.
  */
 import type { RdmaError } from '../verbs/errors.js';
-import type { Connection } from './connection.js';
 import type { Grant } from './grant.js';
 
 export interface ConnectionWatch {
@@ -15,16 +14,19 @@ export interface ConnectionWatch {
   onRevoked?(grant: Grant, reason: string): void;
 }
 
-const watches = new WeakMap<Connection, ConnectionWatch[]>();
+/** A connection: which one it is, is all that counts here. */
+type Watched = object;
+
+const watches = new WeakMap<Watched, ConnectionWatch[]>();
 
 /** From now on, for the rest of its life. */
-export function watchConnection(connection: Connection, watch: ConnectionWatch): void {
+export function watchConnection(connection: Watched, watch: ConnectionWatch): void {
   const known = watches.get(connection);
   if (known === undefined) watches.set(connection, [watch]);
   else known.push(watch);
 }
 
 /** Of a connection, to all who watch it. */
-export function tellWatches(connection: Connection, tell: (watch: ConnectionWatch) => void): void {
+export function tellWatches(connection: Watched, tell: (watch: ConnectionWatch) => void): void {
   for (const watch of watches.get(connection) ?? []) tell(watch);
 }

@@ -1,6 +1,6 @@
 /** What a program says when it listens. */
 import type { AdmissionLimits } from '../session/connect-gate.js';
-import type { AuditListener } from './audit.js';
+import type { AuditListener } from './audit-record.js';
 import type { Authorize } from './client-terms.js';
 import type { ConnectionHandler } from './handler.js';
 import type { CommonOptions } from './options.js';

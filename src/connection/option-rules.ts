@@ -30,6 +30,7 @@ import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
 import { MAX_PRIORITY, MAX_WEIGHT, readServerAddress, type ServerAddress } from './server-address.js';
 import { isServiceName } from './service-records.js';
+import { signal } from './signal-rule.js';
 
 const pem =
   (block: 'CERTIFICATE' | 'PRIVATE KEY'): Rule =>
@@ -74,7 +75,6 @@ const device: Rule = (value) => {
   const isDevice = typeof value === 'object' && value !== null && 'allocPd' in value;
   return isDevice || filled(value) === undefined ? undefined : 'an open device or the name of one';
 };
-export const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const LEVELS = ['debug', 'info', 'warn', 'error'];
 const logger: Rule = (value) => {
   const methods = value as Record<string, unknown>;

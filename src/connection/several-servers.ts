@@ -6,8 +6,7 @@
  * server is verified by its own handshake. A connection that is up stays where it is: only that server knows it.
  */
 import type { LookupFunction } from 'node:net';
-import type { ConnectAttempt } from '../verbs/connect-attempt.js';
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asRdmaError, type ConnectAttempt, RdmaError } from '../verbs/errors.js';
 import type { ConnectOptions } from './connect-options.js';
 import type { Connection } from './connection.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_PORT } from './options.js';

@@ -4,7 +4,6 @@
  * thrown: they arrive as a work completion with a status, as the verbs define it.
  */
 
-import type { ConnectAttempt } from './connect-attempt.js';
 import { FAULTS, type RdmaErrorCode, type RdmaFault } from './error-codes.js';
 import type { LostPackets } from './lost-packets.js';
 import { isRetryable, type RefusalKind } from './refusal-kind.js';
@@ -35,6 +34,14 @@ const STATUS_FAULTS: ReadonlyMap<string, RdmaFault> = new Map(
     QP_ACCESS_ERR: 'peer',
   }),
 );
+
+/** What became of one of several servers that were tried. */
+export interface ConnectAttempt {
+  /** `host:port`. */
+  readonly server: string;
+  /** Why it did not take the connection. */
+  readonly error: RdmaError;
+}
 
 export interface RdmaErrorOptions {
   cause?: unknown;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { AuditRecord } from '../../src/connection/audit.js';
+import type { AuditRecord } from '../../src/connection/audit-record.js';
 import type { Connection } from '../../src/connection/connection.js';
 import type { Grant } from '../../src/connection/grant.js';
 import { Grants, MAX_GRANTS } from '../../src/connection/grants.js';

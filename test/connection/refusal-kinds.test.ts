@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
-import type { AuditRecord } from '../../src/connection/audit.js';
+import type { AuditRecord } from '../../src/connection/audit-record.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import type { Server } from '../../src/connection/server.js';
 import { serverMetrics } from '../../src/observe/server-metrics.js';
