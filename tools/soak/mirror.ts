@@ -3,6 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { listen } from '../../src/connection/server.js';
 
+const RECOVERY_MILLIS = 30_000;
+const LOOK_MILLIS = 50;
+/** A client that a fault met while it came up is waited for as long. */
+const MOST_LOOKS = (RECOVERY_MILLIS + 5000) / LOOK_MILLIS;
+
 const [certificates = '', sealed] = process.argv.slice(2);
 const { server } = await loadOrCreateDevCertificates(certificates);
 const service = await listen(
@@ -11,7 +16,7 @@ const service = await listen(
     cert: server.certPem,
     key: server.keyPem,
     device: 'soft:127.0.0.1?port=0',
-    recoveryMillis: 30_000,
+    recoveryMillis: RECOVERY_MILLIS,
     admission: { connectsPerSecond: 1000, burst: 1000 },
     slots: 64,
     ...(sealed === 'sealed' ? { encryption: 'aes-256-gcm' } : {}),
@@ -30,7 +35,7 @@ process.on('message', async (order: string) => {
     process.send?.({ rss: process.memoryUsage.rss() });
   } else if (order === 'count') {
     // Clients are gone; what they had is being freed.
-    for (let looks = 0; looks < 100 && service.connections.size > 0; looks++) await sleep(50);
+    for (let looks = 0; looks < MOST_LOOKS && service.connections.size > 0; looks++) await sleep(LOOK_MILLIS);
     process.send?.({ open: Object.values(service.census()).reduce((sum, count) => sum + count, 0) });
   } else {
     await service.close();
