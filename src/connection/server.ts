@@ -95,8 +95,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       const server = new Server(options, host);
       await server.#begin();
-      // When the program listens to its events.
-      setImmediate(() => losses.tellTo((loss) => server.#onWorkerLost(loss)));
+      // When the program listens to its events; without workers none is lost.
+      if (host.workers.length > 0) setImmediate(() => losses.tellTo((loss) => server.#onWorkerLost(loss)));
       return server;
     } catch (error) {
       await host.close();
