@@ -29,7 +29,7 @@ import type {
   EndpointConnectOptions,
 } from './options.js';
 
-const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
+export const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const bytes: Rule = (value) => (value instanceof Uint8Array ? undefined : 'a Uint8Array');
 const address: Rule = (value) =>
   typeof value === 'string' && parseGid(withoutZone(value)) !== undefined

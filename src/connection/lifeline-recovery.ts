@@ -6,6 +6,7 @@
  */
 import { RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
+import { backOffMillis } from './back-off.js';
 
 const FIRST_PAUSE_MILLIS = 5;
 const LONGEST_PAUSE_MILLIS = 200;
@@ -106,8 +107,7 @@ export class Recovery {
     const attempt = this.#attempts++;
     if (attempt === 0) return 0;
     const most = this.#isCrowded ? LONGEST_CROWDED_PAUSE_MILLIS : LONGEST_PAUSE_MILLIS;
-    const longest = Math.min(most, FIRST_PAUSE_MILLIS * 2 ** attempt);
-    return longest * (0.5 + random() / 2);
+    return backOffMillis(FIRST_PAUSE_MILLIS, most, attempt, random);
   }
 
   /** The last failure of a recovery tells what it began with. */

@@ -4,6 +4,7 @@
  * Invariants: after a connection that lasted the wait is short, but never the same for all clients, which a server that dies sends
  * away in the same moment; each failure after that doubles it, up to half a minute. A connection that breaks at once is a failure.
  */
+import { backOffMillis } from './back-off.js';
 
 const SPREAD_MILLIS = 200;
 const FIRST_PAUSE_MILLIS = 400;
@@ -31,7 +32,6 @@ export class ReconnectPace {
 
   pauseMillis(random: () => number): number {
     if (this.#failures === 0) return random() * SPREAD_MILLIS;
-    const longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS * 2 ** (this.#failures - 1));
-    return longest * (0.5 + random() / 2);
+    return backOffMillis(FIRST_PAUSE_MILLIS, LONGEST_PAUSE_MILLIS, this.#failures - 1, random);
   }
 }

@@ -5,6 +5,7 @@
  * Invariants: every server is in the order once, so that one that rests is still tried before nobody is; each failure of a
  * server that does not rest makes its rest longer, up to a minute, and a success ends it. At most `MAX_KNOWN` are remembered.
  */
+import { backOffMillis } from './back-off.js';
 
 const FIRST_REST_MILLIS = 1000;
 const LONGEST_REST_MILLIS = 60_000;
@@ -28,11 +29,11 @@ export class ServerHealth {
   noteFailure(server: string, now: number, random: () => number): void {
     const known = this.#failed.get(server) ?? { failures: 0, restsUntil: 0 };
     if (known.restsUntil > now) return;
-    const longest = Math.min(LONGEST_REST_MILLIS, FIRST_REST_MILLIS * 2 ** known.failures);
+    const restMillis = backOffMillis(FIRST_REST_MILLIS, LONGEST_REST_MILLIS, known.failures, random);
     this.#failed.delete(server);
     this.#failed.set(server, {
       failures: known.failures + 1,
-      restsUntil: now + longest * (0.5 + random() / 2),
+      restsUntil: now + restMillis,
     });
     if (this.#failed.size <= MAX_KNOWN) return;
     for (const oldest of this.#failed.keys()) {

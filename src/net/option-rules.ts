@@ -4,6 +4,7 @@
  */
 import { BlockList } from 'node:net';
 import { CONNECT, LISTEN } from '../connection/option-rules.js';
+import { signal } from '../connection/signal-rule.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import {
   callback,
@@ -60,7 +61,6 @@ const SERVED = [
 export type ClientSettings = Pick<SessionConnectOptions, (typeof CLIENT)[number]>;
 export type ServerSettings = Pick<SessionListenOptions, (typeof SERVED)[number]>;
 
-const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const rdma: Rule = (value) =>
   value === 'session' || value === 'rsocket' ? undefined : "'session' or 'rsocket'";
 const bytes = integer(0, 2 ** 31 - 1);

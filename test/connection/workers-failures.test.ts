@@ -4,32 +4,20 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setEnvironmentData } from 'node:worker_threads';
 import type { Connection } from '../../src/connection/connection.js';
-import { listen, type Server, type ServerEvents } from '../../src/connection/server.js';
+import type { Server, ServerEvents } from '../../src/connection/server.js';
 import type { WorkerLoss } from '../../src/connection/serving-host.js';
 import type { WorkerOrder } from '../../src/connection/workers/contract.js';
 import { WorkerHost, type WorkerHostOptions } from '../../src/connection/workers/worker-host.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { connectTo, FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
+import { FREE_DEVICE } from '../../testkit/session-pair.js';
+import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
 const moduleOf = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
 
 const ECHO = 'for await (const { data } of connection) await connection.send(data);';
 
-async function startServer(code: string, workers = 1): Promise<Server> {
-  const { server } = await testCertificates();
-  return listen({
-    port: 0,
-    cert: server.certPem,
-    key: server.keyPem,
-    device: FREE_DEVICE,
-    workers,
-    handler: moduleOf(code),
-    // Threads begin beside those that the tests run in.
-    handshakeDeadlineMillis: 60_000,
-  });
-}
-
-const join = (server: Server): Promise<Connection> => connectTo(server, { handshakeDeadlineMillis: 60_000 });
+const startServer = (code: string, workers = 1): Promise<Server> =>
+  startWorkerServer(moduleOf(code), workers);
 
 const ask = async (connection: Connection, text: string): Promise<string> => {
   await connection.send(text);

@@ -6,37 +6,21 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
 import type { Grant } from '../../src/connection/grant.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { Server, ServerEvents } from '../../src/connection/server.js';
-import { listen } from '../../src/connection/server.js';
 import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
+import { FREE_DEVICE, serverIsEmpty } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
+import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
 const HANDLER = new URL('../../testkit/worker-handler.js', import.meta.url);
 
-async function startWorkers(workers: number, options: Partial<ListenOptions> = {}): Promise<Server> {
-  const { server } = await testCertificates();
-  return listen({
-    port: 0,
-    cert: server.certPem,
-    key: server.keyPem,
-    device: FREE_DEVICE,
-    workers,
-    handler: HANDLER,
-    // Threads begin beside those that the tests run in.
-    handshakeDeadlineMillis: 60_000,
-    ...options,
-  });
-}
-
-const join = (server: Server, options: Partial<ConnectOptions> = {}): Promise<Connection> =>
-  connectTo(server, { handshakeDeadlineMillis: 60_000, ...options });
+const startWorkers = (workers: number, options: Partial<ListenOptions> = {}): Promise<Server> =>
+  startWorkerServer(HANDLER, workers, options);
 
 const ask = async (connection: Connection, order: string): Promise<string> => {
   await connection.send(order);

@@ -1,5 +1,6 @@
 /** What a program may choose as a host, checked before anything is opened. */
 import { randomUUID } from 'node:crypto';
+import { signal } from '../../cm/cm-rules.js';
 import type { Device } from '../../verbs/device.js';
 import { usageError } from '../../verbs/errors.js';
 import {
@@ -76,8 +77,6 @@ export interface NvmeReconnectOptions {
 const nqn: Rule = (value) =>
   typeof value === 'string' && isNqn(value) ? undefined : 'an NQN, such as nqn.2026-01.org.example:disk';
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
-
-const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 
 const DISCOVER: Rules<DiscoverNvmeOptions> = {
   device: (value) => (isPlain(value) && 'connectionManager' in value ? undefined : 'an open device'),

@@ -26,6 +26,23 @@ export class ScaleProcess {
     return { process, port: ready.port };
   }
 
+  /** Starts a server and its client, and ends both when `use` has. */
+  static async withBoth<Result>(
+    common: Omit<ScalePeerConfig, 'role' | 'port'>,
+    use: (server: ScaleProcess, client: ScaleProcess) => Promise<Result>,
+  ): Promise<Result> {
+    const started: ScaleProcess[] = [];
+    try {
+      const { process: server, port } = await ScaleProcess.start({ ...common, role: 'server', port: 0 });
+      started.push(server);
+      const { process: client } = await ScaleProcess.start({ ...common, role: 'client', port });
+      started.push(client);
+      return await use(server, client);
+    } finally {
+      await Promise.all(started.map((process) => process.leave()));
+    }
+  }
+
   private constructor(config: ScalePeerConfig) {
     this.#name = `the ${config.role} of ${config.kind}`;
     const file = fileURLToPath(new URL('./peer.js', import.meta.url));

@@ -7,7 +7,7 @@
  * processes are left alone; then the active ones exchange messages again, beside the silent ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MemoryUse, ScaleKind, ScalePeerConfig, TimeUse } from './peer-orders.js';
+import type { MemoryUse, ScaleKind, TimeUse } from './peer-orders.js';
 import { ScaleProcess } from './scale-process.js';
 
 export interface ScalePoint {
@@ -70,17 +70,9 @@ export async function measurePoint(
 ): Promise<ScalePoint> {
   const { host, device, certificates, warmConnections } = settings;
   const most = connectionsOf(connections, warmConnections);
-  const common: Omit<ScalePeerConfig, 'role' | 'port'> = { kind: subject, host, device, certificates, most };
-  const started: ScaleProcess[] = [];
-  try {
-    const { process: server, port } = await ScaleProcess.start({ ...common, role: 'server', port: 0 });
-    started.push(server);
-    const { process: client } = await ScaleProcess.start({ ...common, role: 'client', port });
-    started.push(client);
-    return await measure(server, client, subject, connections, settings);
-  } finally {
-    await Promise.all(started.map((process) => process.leave()));
-  }
+  return ScaleProcess.withBoth({ kind: subject, host, device, certificates, most }, (server, client) =>
+    measure(server, client, subject, connections, settings),
+  );
 }
 
 async function measure(

@@ -2,7 +2,7 @@
  * What workers bring: round trips a second of one client process with a server that has none, one or two, with a handler that only
  * sends messages back, and with one that has something to do for each. The client takes a core of its own.
  */
-import type { ScalePeerConfig, ServedBy } from './peer-orders.js';
+import type { ServedBy } from './peer-orders.js';
 import type { ScaleSettings } from './scale.js';
 import { ScaleProcess } from './scale-process.js';
 
@@ -30,15 +30,16 @@ export async function measureWorkers(
 ): Promise<WorkerRate> {
   const { host, device, certificates, roundTrips, warmRoundTrips, tell } = settings;
   tell(`scale: ${workers} workers, ${handler}`);
-  const common: Omit<ScalePeerConfig, 'role' | 'port'> = {
-    ...{ kind: 'queuepair', host, device, certificates, most: CONNECTIONS, workers, handler },
-  };
-  const started: ScaleProcess[] = [];
-  try {
-    const { process: server, port } = await ScaleProcess.start({ ...common, role: 'server', port: 0 });
-    started.push(server);
-    const { process: client } = await ScaleProcess.start({ ...common, role: 'client', port });
-    started.push(client);
+  const common = {
+    kind: 'queuepair',
+    host,
+    device,
+    certificates,
+    most: CONNECTIONS,
+    workers,
+    handler,
+  } as const;
+  return ScaleProcess.withBoth(common, async (server, client) => {
     await client.open(CONNECTIONS, TOGETHER);
     await client.exchange(CONNECTIONS, warmRoundTrips, TOGETHER);
     const began = await server.time();
@@ -53,7 +54,5 @@ export async function measureWorkers(
       perServerCoreSecond: Math.round(roundTrips / coreSeconds),
       serverCores: Number((coreSeconds / seconds).toFixed(2)),
     };
-  } finally {
-    await Promise.all(started.map((process) => process.leave()));
-  }
+  });
 }
