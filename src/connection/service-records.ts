@@ -30,8 +30,8 @@ export async function lookUpService(
     service,
     () => own?.cancel(),
   );
-  // The root as target says that there is decidedly no such service.
-  const servers = records.filter(({ name }) => name !== '' && name !== '.');
+  // The root as target says that there is decidedly no such service. At port 0 nobody can be reached.
+  const servers = records.filter(({ name, port }) => name !== '' && name !== '.' && port > 0);
   if (servers.length > 0) return servers.map(({ name: host, ...rest }) => ({ host, ...rest }));
   throw new RdmaError(
     'ERR_RDMA_NO_SERVER',
@@ -52,8 +52,9 @@ export const lookupBy =
     void addressesOf(resolver, name, family).then(
       (found) => {
         const [first] = found;
-        if (all === true) done(null, found);
-        else done(null, first?.address ?? '', first?.family ?? 0);
+        if (first === undefined) done(noAddress(name), []);
+        else if (all === true) done(null, found);
+        else done(null, first.address, first.family);
       },
       (error: NodeJS.ErrnoException) => done(error, []),
     );
@@ -74,6 +75,12 @@ async function addressesOf(
   const found = [four, six].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   if (found.length === 0 && four.status === 'rejected') throw four.reason;
   return found;
+}
+
+/** What Node's sockets take for an answer without addresses. */
+function noAddress(name: string): NodeJS.ErrnoException {
+  const message = `${name} has no address`;
+  return Object.assign(new Error(message), { code: 'ENODATA', syscall: 'lookup', hostname: name });
 }
 
 async function abortable<T>(

@@ -36,7 +36,8 @@ export interface TlsClientOptions extends ClientCredentials {
  * it shows in the channel's first `receive()`.
  *
  * @throws RdmaError ERR_RDMA_TLS, ERR_RDMA_TIMEOUT, ERR_RDMA_CONNECTION_LOST (also when nothing listens),
- *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_ABORTED.
+ *   ERR_RDMA_CERTIFICATE if our own certificate or authority is unusable, ERR_RDMA_LIMIT for want of descriptors,
+ *   ERR_RDMA_INVALID_ARGUMENT, ERR_RDMA_ABORTED.
  */
 export async function connectTls(options: TlsClientOptions): Promise<ControlChannel> {
   const target = `the server ${hostPort(options.host, options.port)}`;

@@ -80,9 +80,21 @@ const SOCKET_FAULTS: Readonly<Record<string, string>> = {
   EPIPE: 'dropped the connection',
   ETIMEDOUT: 'stopped answering',
   EHOSTUNREACH: 'cannot be reached: no route to its host',
+  EHOSTDOWN: 'cannot be reached: its host is down',
   ENETUNREACH: 'cannot be reached: no route to its network',
+  ENETDOWN: 'cannot be reached: the network of this machine is down',
+  EADDRNOTAVAIL: 'cannot be reached: this machine has no address, or no port left, to connect from',
   ENOTFOUND: 'cannot be found: its name does not resolve',
+  ENODATA: 'cannot be found: its name has no address',
   EAI_AGAIN: 'cannot be found: its name does not resolve now',
+};
+
+/** What this side lacks, whoever the peer is. */
+const OWN_FAULTS: Readonly<Record<string, string>> = {
+  EMFILE: 'this process has no file descriptor left (ulimit -n)',
+  ENFILE: 'this machine has no file descriptor left',
+  ENOBUFS: 'this machine has no memory for another socket',
+  ENOMEM: 'this machine has no memory for another socket',
 };
 
 /**
@@ -94,6 +106,14 @@ export function explainTlsError(error: Error, peerName: string): RdmaError {
   const socketFault = SOCKET_FAULTS[code];
   if (socketFault !== undefined) {
     return new RdmaError('ERR_RDMA_CONNECTION_LOST', `${peerName} ${socketFault}`, { cause: error });
+  }
+  const ownFault = OWN_FAULTS[code];
+  if (ownFault !== undefined) {
+    return new RdmaError('ERR_RDMA_LIMIT', `cannot connect to ${peerName}: ${ownFault}`, { cause: error });
+  }
+  if (isOfSystem(error)) {
+    const sentence = `${peerName} cannot be reached: ${cleanText(error.message, 256)}`;
+    return new RdmaError('ERR_RDMA_CONNECTION_LOST', sentence, { cause: error });
   }
   const { kind, sentence } = tlsFault(error, code, peerName);
   return new RdmaError('ERR_RDMA_TLS', sentence, { cause: error, refusal: kind });
@@ -146,6 +166,9 @@ const certificateFault = (peerName: string, code: string): TlsFault => ({
   kind: 'certificate',
   sentence: `the certificate of ${peerName} ${CERTIFICATE_FAULTS[code] ?? `cannot be verified (${code})`}`,
 });
+
+/** The operating system says so, or a name server (`queryA`): TLS has not failed. */
+const isOfSystem = (error: Error): boolean => typeof (error as NodeJS.ErrnoException).syscall === 'string';
 
 /** Newer OpenSSL says `SSL/TLS alert` where older ones said `sslv3 alert`. */
 function errorCode(error: Error): string {

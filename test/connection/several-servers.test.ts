@@ -1,5 +1,6 @@
 /** A client of several servers: which one it gets, what it hears when there is none, and that a connection stays where it is. */
 import assert from 'node:assert/strict';
+import type { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -212,6 +213,38 @@ test('a service that DNS does not know, does not offer or does not tell is one s
   names.isSilent = true;
   const signal = AbortSignal.timeout(50);
   await assert.rejects(connect({ ...options, signal }), { code: 'ERR_RDMA_ABORTED', message: /looking up/ });
+});
+
+test('records that lead nowhere are passed over: no port, no name, no address', async () => {
+  await using names = await NameServer.start();
+  await using one = await start('one');
+  names.a.set('a.fleet.test', '127.0.0.1');
+  // It exists, and has no address.
+  names.srv.set('bare.fleet.test', []);
+  names.srv.set(SERVICE, [
+    { target: 'a.fleet.test', port: 0, priority: 0 },
+    { target: 'nobody.fleet.test', port: 4433, priority: 1 },
+    { target: 'bare.fleet.test', port: 4433, priority: 2 },
+    { target: 'a.fleet.test', port: one.address.port, priority: 3 },
+  ]);
+  const { resolver } = names;
+  assert.equal(await nameOf({ srv: SERVICE, resolver }), 'one');
+  names.srv.set(SERVICE, [{ target: 'a.fleet.test', port: 0 }]);
+  await assert.rejects(connect({ ...CLIENT, srv: SERVICE, resolver }), { code: 'ERR_RDMA_NO_SERVER' });
+});
+
+test('a resolver that answers with no addresses at all is one more server that cannot be found', async () => {
+  const record = { name: 'a.fleet.test', port: 4433, priority: 0, weight: 0 };
+  const resolver = {
+    resolveSrv: async () => [record],
+    resolve4: async () => [],
+    resolve6: async () => [],
+  } as unknown as Resolver;
+  await assert.rejects(connect({ ...CLIENT, srv: SERVICE, resolver }), {
+    code: 'ERR_RDMA_CONNECTION_LOST',
+    message: /its name has no address/,
+    retryable: true,
+  });
 });
 
 test('a connection recovers to the address where it is, whatever DNS says by then', async () => {

@@ -26,6 +26,32 @@ test('failures of the network are told from failures of TLS', () => {
   assert.equal(explainTlsError(failure('ERR_SSL_WRONG_VERSION_NUMBER'), SERVER).code, 'ERR_RDMA_TLS');
 });
 
+test('what the system or a name server says is no failure of TLS, and what this side lacks is not the network’s', () => {
+  const said = (code: string, syscall: string): Error =>
+    Object.assign(new Error(`${syscall} ${code} a.test`), { code, syscall });
+  for (const [code, syscall] of [
+    ['ESERVFAIL', 'queryA'],
+    ['ETIMEOUT', 'queryAaaa'],
+    ['ENODATA', 'queryA'],
+    ['EAI_FAIL', 'getaddrinfo'],
+    ['EHOSTDOWN', 'connect'],
+    ['EADDRNOTAVAIL', 'connect'],
+    ['EINVAL', 'connect'],
+  ] as const) {
+    const error = explainTlsError(said(code, syscall), SERVER);
+    assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST', code);
+    assert.equal(error.retryable, true, code);
+    assert.doesNotMatch(error.message, /TLS/);
+  }
+  const lacking = explainTlsError(said('EMFILE', 'connect'), SERVER);
+  assert.equal(lacking.code, 'ERR_RDMA_LIMIT');
+  assert.equal(lacking.fault, 'device');
+  assert.equal(
+    lacking.message,
+    `cannot connect to ${SERVER}: this process has no file descriptor left (ulimit -n)`,
+  );
+});
+
 test('a failure that has no sentence keeps its reason, as clean text, and its cause', () => {
   const unknown = failure('ERR_SSL_SOMETHING_NEW', '80CC41A6:error:0A:', 'something\u001b[2J new\n');
   const error = explainTlsError(unknown, SERVER);
