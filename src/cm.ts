@@ -24,6 +24,7 @@ export type {
   CmDatagramListenOptions,
   CmDatagramRejectOptions,
   CmDepthOptions,
+  CmDisconnectOptions,
   CmListenOptions,
   CmNextOptions,
   CmPortSpace,

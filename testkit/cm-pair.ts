@@ -18,8 +18,9 @@ export const CLIENT_HOST = '127.0.0.2';
 export const SERVER_HOST = '127.0.0.3';
 
 export interface CmPairOptions {
-  readonly clientDevice?: string;
-  readonly serverDevice?: string;
+  /** A name, or a device that is open; the pair closes it. */
+  readonly clientDevice?: string | Device;
+  readonly serverDevice?: string | Device;
   readonly listen?: CmListenOptions;
   readonly endpoint?: EndpointOptions;
 }
@@ -33,8 +34,8 @@ export class CmPair implements AsyncDisposable {
   readonly #endpoint: EndpointOptions;
 
   static async open(options: CmPairOptions = {}): Promise<CmPair> {
-    const client = await openDevice(options.clientDevice ?? `soft:${CLIENT_HOST}`);
-    const server = await openDevice(options.serverDevice ?? `soft:${SERVER_HOST}`);
+    const client = await opened(options.clientDevice ?? `soft:${CLIENT_HOST}`);
+    const server = await opened(options.serverDevice ?? `soft:${SERVER_HOST}`);
     const listener = await listen(server, options.listen);
     const { udpPort } = await server.queryPort();
     return new CmPair(client, server, listener, udpPort, options.endpoint ?? { memory: 4096 });
@@ -89,6 +90,9 @@ export interface MetPair {
   readonly clientEnd: Endpoint;
   readonly serverEnd: Endpoint;
 }
+
+const opened = async (device: string | Device): Promise<Device> =>
+  typeof device === 'string' ? openDevice(device) : device;
 
 /** Sends `bytes` and returns what the other end got into its memory. */
 export async function exchange(from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Uint8Array> {

@@ -14,8 +14,10 @@ import type {
 } from '../verbs/connection-manager.js';
 import { asRdmaError } from '../verbs/errors.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
+import { checkDisconnect } from './cm-rules.js';
 import type { Mailbox } from './mailbox.js';
 import { type CmDepths, takeDown } from './meeting-queue-pair.js';
+import type { CmDisconnectOptions } from './options.js';
 import { rejectReasonName } from './reject-reasons.js';
 
 /** Why a connection ended, as plain data. */
@@ -80,13 +82,18 @@ export class CmConnection implements AsyncDisposable {
 
   /**
    * Asks the peer for the end (`rdma_disconnect`). The queue pair goes to ERR first, so that what is posted flushes: wait
-   * for your completions before. Resolves as `ended` does, at the latest after 10 seconds. Idempotent.
+   * for your completions before. Resolves as `ended` does, at the latest after `timeoutMillis`.
+   * Idempotent: the options of the first call count.
+   *
+   * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for options that cannot be; then nothing has happened.
    */
-  async disconnect(): Promise<CmEnding> {
+  async disconnect(options: CmDisconnectOptions = {}): Promise<CmEnding> {
+    checkDisconnect(options);
     if (!this.#isAsked && !this.#isEnding) {
       this.#isAsked = true;
       await takeDown(this.qp);
-      const timer = setTimeout(() => this.#end(UNANSWERED), DISCONNECT_MILLIS);
+      const { timeoutMillis = DISCONNECT_MILLIS } = options;
+      const timer = setTimeout(() => this.#end(UNANSWERED), timeoutMillis);
       this.ended.then(() => clearTimeout(timer));
       this.#id.disconnect().catch((error: unknown) => this.#end(failed(error)));
     }

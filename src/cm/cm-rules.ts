@@ -21,6 +21,7 @@ import type {
   CmDatagramAcceptOptions,
   CmDatagramListenOptions,
   CmDatagramRejectOptions,
+  CmDisconnectOptions,
   CmListenOptions,
   CmNextOptions,
   CmRejectOptions,
@@ -88,6 +89,7 @@ const ACCEPT: Rules<CmAcceptOptions> = {
 const REJECT: Rules<CmRejectOptions> = { reason: integer(1, 0xffff), privateData: bytes };
 const DATAGRAM_REJECT: Rules<CmDatagramRejectOptions> = { privateData: bytes };
 const NEXT: Rules<CmNextOptions> = { signal };
+const DISCONNECT: Rules<CmDisconnectOptions> = { timeoutMillis };
 
 const LISTEN_UD: Rules<CmDatagramListenOptions> = {
   host: address,
@@ -173,6 +175,10 @@ export function checkDatagramReject(options: unknown): asserts options is CmData
 
 export function checkNext(options: unknown): asserts options is CmNextOptions {
   checkOptions('next', options, NEXT);
+}
+
+export function checkDisconnect(options: unknown): asserts options is CmDisconnectOptions {
+  checkOptions('disconnect', options, DISCONNECT);
 }
 
 function checkDevice(what: string, device: unknown): void {

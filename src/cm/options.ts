@@ -79,6 +79,11 @@ export interface CmRejectOptions {
   readonly privateData?: Uint8Array;
 }
 
+export interface CmDisconnectOptions {
+  /** How long the peer has to answer before this end forgets it. Default 10,000. */
+  readonly timeoutMillis?: number;
+}
+
 export interface CmNextOptions {
   /** Gives up the wait: the next request goes to somebody else. */
   readonly signal?: AbortSignal;

@@ -67,7 +67,7 @@ const FACES: readonly Face[] = [
     `,
     types: `
       CmAcceptOptions CmAddress CmConnectOptions CmDatagramAcceptOptions CmDatagramListenOptions CmDatagramRejectOptions CmDatagramService
-      CmDepthOptions CmDepths CmEnding CmListenOptions CmNextOptions CmParameters CmPortSpace CmQueuePair CmRejectOptions
+      CmDepthOptions CmDepths CmDisconnectOptions CmEnding CmListenOptions CmNextOptions CmParameters CmPortSpace CmQueuePair CmRejectOptions
       CmResolveOptions CmServiceOptions ConnectedEndpoint EndpointConnectOptions Rejection
     `,
   },

@@ -13,6 +13,7 @@ import { tell } from '../../verbs/listeners.js';
 import { WcOpcode, type WorkCompletion } from '../../verbs/work-completion.js';
 import type { FaultCounts } from './fault-counts.js';
 import { PostWriter } from './post-writer.js';
+import { RsocketFault } from './rsocket-fault.js';
 import { RsocketIomap } from './rsocket-iomap.js';
 import type { RsocketMachine } from './rsocket-machine.js';
 import type { RsocketMemory } from './rsocket-memory.js';
@@ -27,6 +28,12 @@ const LEAVING_MILLIS = 10_000;
 const LAST_WORD_MILLIS = 1000;
 /** What was written before the program closed has this long to arrive. */
 const LINGER_MILLIS = 30_000;
+/** What waits for the peer to give room has nothing under way that would tell that the peer is gone: so often something is. */
+const PROBE_MILLIS = 2000;
+/** When the queue pair has failed, rdma_cm has this long to say why before the program is told. */
+const REASON_MILLIS = 1000;
+/** A peer whose device has not answered a write will hardly answer DREQ. */
+const GONE_MILLIS = 3000;
 /** At most so much at a time goes to the program. */
 const MAX_CHUNK_BYTES = 64 * 1024;
 
@@ -60,6 +67,7 @@ export class RsocketChannel implements ByteChannel {
   #isLeaving = false;
   #lastWordTimer: NodeJS.Timeout | undefined;
   #keepAliveTimer: NodeJS.Timeout | undefined;
+  #probeTimer: NodeJS.Timeout | undefined;
   #tellClosed: () => void = () => {};
   /** From `close` on: the peer is to hear of it. */
   readonly #hold = new ProcessHold(false);
@@ -133,10 +141,12 @@ export class RsocketChannel implements ByteChannel {
   setKeepAlive(isOn: boolean, everyMillis: number): void {
     clearInterval(this.#keepAliveTimer);
     if (!isOn || this.#isDown || this.#isClosed) return;
-    this.#keepAliveTimer = setInterval(() => {
-      this.#machine.keepAlive();
-      this.#post();
-    }, everyMillis).unref();
+    this.#keepAliveTimer = setInterval(() => this.#lookForPeer(), everyMillis).unref();
+  }
+
+  #lookForPeer(): void {
+    this.#machine.keepAlive();
+    this.#post();
   }
 
   async #run(): Promise<void> {
@@ -179,9 +189,29 @@ export class RsocketChannel implements ByteChannel {
   #advance(): void {
     do this.#post();
     while (this.#fillSendRing());
-    if (!this.#wantsEnd || this.#writes.length > 0) return;
-    this.#machine.endWriting();
-    this.#post();
+    if (this.#wantsEnd && this.#writes.length === 0) {
+      this.#machine.endWriting();
+      this.#post();
+    }
+    if (this.#probeTimer === undefined && this.#isStuck) this.#probe();
+  }
+
+  /** Something waits to leave, and nothing is under way. */
+  get #isStuck(): boolean {
+    if (this.#isDown || this.#isLeaving || this.#machine.unacknowledgedPosts > 0) return false;
+    return this.#writes.length > 0 || this.#machine.outgoing.waiting > 0;
+  }
+
+  /** As long as nothing moves. */
+  #probe(): void {
+    this.#probeTimer = setInterval(() => {
+      if (this.#isStuck) {
+        this.#lookForPeer();
+        return;
+      }
+      clearInterval(this.#probeTimer);
+      this.#probeTimer = undefined;
+    }, PROBE_MILLIS).unref();
   }
 
   #post(): void {
@@ -284,36 +314,60 @@ export class RsocketChannel implements ByteChannel {
     void this.connection.disconnect();
   }
 
+  /** The program learns at once what the queue pair itself tells of the peer, and soon what rdma_cm would have to say. */
   async #afterEnd(failure: RdmaError): Promise<void> {
     clearTimeout(this.#lastWordTimer);
     clearInterval(this.#keepAliveTimer);
+    clearInterval(this.#probeTimer);
     if (this.#machine.isPeerDone) this.#tellReadable();
     this.#tellWriter();
     const { fault } = this.#machine;
     const { host } = this.connection.remote;
     if (fault !== undefined) this.#tellReset(this.#faults.count(fault, host));
-    const isWhole = this.#machine.isPeerDone && this.#isAllTaken;
+    const hasRefused = fault === undefined && REFUSED.includes(failure.status);
+    if (hasRefused) this.#faults.add(RsocketFault.REFUSED_WRITE);
     this.#isLeaving = true;
-    const ending = await this.connection.disconnect();
-    this.iomap.fail(lost(host, ending, failure));
-    if (!isWhole && fault === undefined) this.#tellClosedOnce(lost(host, ending, failure));
+    const isGone = failure.status === RETRY_EXC_ERR;
+    const leaving = this.connection.disconnect(isGone ? { timeoutMillis: GONE_MILLIS } : {});
+    const ending = hasRefused || isGone ? null : await this.#reason(leaving);
+    const error = lost(host, hasRefused ? WRITE_REFUSED : whyLost(ending), failure);
+    this.iomap.fail(error);
+    const isWhole = this.#machine.isPeerDone && this.#isAllTaken;
+    if (!isWhole && fault === undefined) this.#tellClosedOnce(error);
+    await leaving;
     await this.#memory.endpoint.close().catch(() => {});
     this.#hold.end();
     this.#tellClosed();
   }
+
+  /** `null`: rdma_cm says nothing. */
+  async #reason(leaving: Promise<CmEnding>): Promise<CmEnding | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const silence = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), REASON_MILLIS);
+    });
+    const ending = await Promise.race([leaving, silence]);
+    clearTimeout(timer);
+    return ending;
+  }
 }
+
+const RETRY_EXC_ERR = 'RETRY_EXC_ERR';
+/** What completions say of writes that the peer's device has refused. */
+const REFUSED: readonly (string | undefined)[] = ['REM_ACCESS_ERR', 'REM_INV_REQ_ERR', 'REM_OP_ERR'];
+const WRITE_REFUSED = 'takes no write any more into the memory that it has announced';
 
 const peerLeft = (host: string): RdmaError =>
   new RdmaError('ERR_RDMA_CONNECTION_LOST', `the program at ${host} has closed and takes no more data`);
 
-function lost(host: string, ending: CmEnding, cause: RdmaError): RdmaError {
-  return new RdmaError('ERR_RDMA_CONNECTION_LOST', whyLost(host, ending), { cause });
+/** `why`: what the program of the peer has done; `null` where nobody knows. */
+function lost(host: string, why: string | null, cause: RdmaError): RdmaError {
+  const message = why === null ? `the way to ${host} is lost` : `the program at ${host} ${why}`;
+  return new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { cause });
 }
 
-function whyLost(host: string, ending: CmEnding): string {
-  if (ending.type === 'disconnected' && ending.byPeer)
-    return `the program at ${host} has given the connection up`;
-  if (ending.type === 'rejected')
-    return `the program at ${host} has given the connection up while it began (${ending.name})`;
-  return `the way to ${host} is lost`;
+function whyLost(ending: CmEnding | null): string | null {
+  if (ending?.type === 'disconnected' && ending.byPeer) return 'has given the connection up';
+  if (ending?.type === 'rejected') return `has given the connection up while it began (${ending.name})`;
+  return null;
 }

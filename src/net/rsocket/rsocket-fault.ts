@@ -32,5 +32,7 @@ export const RsocketFault = {
   EARLY_ANNOUNCEMENT: 'early_announcement',
   IOMAP_INDEX: 'iomap_index',
   BAD_IOMAP_ENTRY: 'bad_iomap_entry',
+  /** Its device refuses writes into memory that it has announced. Programs see a connection that is lost. */
+  REFUSED_WRITE: 'refused_write',
 } as const;
 export type RsocketFault = (typeof RsocketFault)[keyof typeof RsocketFault];

@@ -14,8 +14,9 @@ import type { RsocketOptions } from '../../../src/net/rsocket/rsocket-options.js
 import { writePrivateData } from '../../../src/net/rsocket/wire/private-data.js';
 import type { RKey } from '../../../src/verbs/brands.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { CmPair } from '../../../testkit/cm-pair.js';
+import { CmPair, SERVER_HOST } from '../../../testkit/cm-pair.js';
 import { pattern } from '../../../testkit/craft-packet.js';
+import { FragileDevice } from '../../../testkit/fragile-device.js';
 import { within } from '../../../testkit/within.js';
 
 /** librdmacm's queue pairs ask for an acknowledgement again after 2.3 s. */
@@ -182,6 +183,35 @@ test('what was written and ended before a channel is closed arrives, though the 
   for await (const chunk of reader) chunks.push(chunk as Buffer);
   assert.deepEqual(Buffer.concat(chunks), Buffer.from(bytes));
   await Promise.all([client.closed, server.closed]);
+});
+
+test('a peer whose device vanishes while bytes wait for room at it ends a closed channel, and does not use up its patience', async () => {
+  const vanishing = await FragileDevice.open(`soft:${SERVER_HOST}`);
+  await using pair = await CmPair.open({ serverDevice: vanishing.device });
+  const { client, server } = await meet(pair, { receiveBufferBytes: 4096, sendBufferBytes: 100_000 });
+  streamOf(server).on('error', () => {});
+  client.write(pattern(50_000), () => {});
+  client.end(() => {});
+  // Nobody reads: the rest waits, and nothing is under way.
+  while (client.piecesArrived < 2) await delay(5);
+  await delay(50);
+  vanishing.isDark = true;
+  client.close(null);
+  await within(client.closed, 25_000);
+});
+
+test('a writer that waits for room learns that the device of its peer has vanished', async () => {
+  const vanishing = await FragileDevice.open(`soft:${SERVER_HOST}`);
+  await using pair = await CmPair.open({ serverDevice: vanishing.device });
+  const { client, server } = await meet(pair, { receiveBufferBytes: 4096, sendBufferBytes: 3000 });
+  streamOf(server).on('error', () => {});
+  const writer = streamOf(client);
+  writer.write(pattern(50_000));
+  while (client.piecesArrived < 2) await delay(5);
+  await delay(50);
+  vanishing.isDark = true;
+  const [error] = (await within(once(writer, 'error'), 25_000)) as [Error];
+  assert.match(error.message, /the way to 127\.0\.0\.3 is lost/);
 });
 
 test('a peer that has said DISCONNECT has longer than a repetition takes to ask whether that was heard', async () => {

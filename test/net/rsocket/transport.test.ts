@@ -9,11 +9,15 @@ import { RsocketTransport } from '../../../src/net/rsocket/rsocket-transport.js'
 import { readPrivateData } from '../../../src/net/rsocket/wire/private-data.js';
 import type { ListeningTransport, TransportStream } from '../../../src/net/transport.js';
 import * as net from '../../../src/net.js';
+import { CmAttribute } from '../../../src/roce/cm/wire/attributes.js';
+import { AccessFlags } from '../../../src/verbs/access-flags.js';
 import type { RKey } from '../../../src/verbs/brands.js';
 import { type CmEvent, type CmId, PortSpace } from '../../../src/verbs/connection-manager.js';
+import type { Device } from '../../../src/verbs/device.js';
 import type { RdmaError } from '../../../src/verbs/errors.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
-import { CmPair } from '../../../testkit/cm-pair.js';
+import { CLIENT_HOST, CmPair } from '../../../testkit/cm-pair.js';
+import { openLosingDevice } from '../../../testkit/gmp-sieve.js';
 import { CURL } from '../../../testkit/rsocket-captured.js';
 import { within } from '../../../testkit/within.js';
 
@@ -24,8 +28,8 @@ class Served implements AsyncDisposable {
   readonly streams: ByteStream[] = [];
   onStream = (_stream: ByteStream): void => {};
 
-  static async open(): Promise<Served> {
-    const pair = await CmPair.open();
+  static async open(clientDevice?: Device): Promise<Served> {
+    const pair = await CmPair.open(clientDevice === undefined ? {} : { clientDevice });
     const transport = new RsocketTransport(pair.server);
     const served: { it?: Served } = {};
     const listening = await transport.listen(
@@ -136,6 +140,33 @@ test('a client that says more than was written ends alone, and is counted', asyn
   honest.resume();
   await once(honest, 'close');
 });
+
+for (const [why, access, status] of [
+  ['rights of its queue pair', 0, 'REM_INV_REQ_ERR'],
+  ['key of its memory', AccessFlags.REMOTE_WRITE, 'REM_ACCESS_ERR'],
+] as const) {
+  test(`a client whose device refuses writes for the ${why} is a lost connection at once, though DREQ has no answer, and is counted`, async () => {
+    const client = await openLosingDevice(
+      `soft:${CLIENT_HOST}`,
+      (attribute) => attribute === CmAttribute.DREQ,
+    );
+    await using served = await Served.open(client);
+    const accepted = new Promise<ByteStream>((resolve) => {
+      served.onStream = resolve;
+    });
+    const endpoint = await openEndpoint(client, { access });
+    for (let i = 0; i < 16; i++) endpoint.qp.postRecv({ wrId: i });
+    // It names memory that there is not.
+    const privateData = Buffer.from(CURL.request, 'hex');
+    await connect(client, { ...served.to, qp: endpoint, privateData });
+    const [error] = (await within(once(await accepted, 'error'), 5000)) as [RdmaError];
+    assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+    assert.match(error.message, /takes no write any more/);
+    assert.equal((error.cause as RdmaError).status, status);
+    assert.deepEqual(served.transport.faults(), { refused_write: 1 });
+    await endpoint.close();
+  });
+}
 
 /** Clients that ask, and say nothing to the answer. */
 class SilentClients implements AsyncDisposable {
