@@ -11,8 +11,9 @@ import type { RdmaError } from '../verbs/errors.js';
 import { millisArgument, millisOrNeverArgument, portArgument } from './arguments.js';
 import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
 import { withClientCredentials } from './client-credentials.js';
-import { CopyClient, type CopyListener, sharePath } from './copy/copy-client.js';
+import { CopyClient, type CopyListener } from './copy/copy-client.js';
 import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
+import { type CopyPlan, planOf } from './copy/copy-plan.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis, plural } from './format.js';
 import { createOutput, type Output } from './output.js';
@@ -28,19 +29,21 @@ const PROGRESS_MILLIS = 1000;
 const DEFAULT_RETRY_MILLIS = 60_000;
 
 const EXAMPLES = `
-PATH is inside of the directory that the server shares. A copy becomes what the last PATH names; it goes into a directory when PATH
-ends with / or is none, when there are several sources, or when the source is a file and PATH a directory. So a copy that is repeated
-goes to the same place. What a copy that was cut off has left
-is checked and used by the next one. Each file takes its place when it is whole and its SHA-256 is right. Symbolic links are left out.
+PATH is inside of the directory that the server shares; write ./4500:x for one that begins with a number and a colon.
+A copy becomes what the last PATH names; it goes into a directory when PATH ends with / or is none, when there are several
+sources, or when the source is a file and PATH a directory. So a copy that is repeated goes to the same place. What a copy
+that was cut off has left is checked and used by the next one. Each file takes its place when it is whole and its SHA-256 is
+right. Symbolic links are left out.
 
 Examples:
   $ queuepair serve --share /srv/data --share-writable          the other end
   $ queuepair cp model.bin checkpoints 192.0.2.7:               into the shared directory
   $ queuepair cp 192.0.2.7:checkpoints/last.pt .                and back
-  $ queuepair cp --port 4500 '[2001:db8::7]:' mirror            all of it`;
+  $ queuepair cp 192.0.2.7:4500:last.pt .                       from the server at another port
+  $ queuepair cp '[2001:db8::7]:4500:' mirror                   all of it`;
 
 interface CopyFlags extends ClientCertificateFlags, PathFlags {
-  readonly port: number;
+  readonly port?: number;
   readonly device: string;
   readonly servername?: string;
   readonly timeout: number;
@@ -53,8 +56,8 @@ interface CopyFlags extends ClientCertificateFlags, PathFlags {
 export function cpCommand(): Command {
   const command = new Command('cp')
     .description('copy files and trees to and from a server with --share')
-    .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR')
-    .option('--port <number>', 'TCP port of the server', portArgument, DEFAULT_PORT);
+    .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR; HOST:PORT:PATH for another port')
+    .option('--port <number>', `TCP port of the server (default: ${DEFAULT_PORT})`, portArgument);
   return withClientCredentials(command)
     .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
     .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
@@ -77,53 +80,11 @@ export function cpCommand(): Command {
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
     .action(async (paths: string[], flags: CopyFlags) => {
-      process.exitCode = await copy(planOf(paths), flags, createOutput(flags.json === true));
+      const plan = planOf(paths);
+      if (plan.port !== undefined && flags.port !== undefined && plan.port !== flags.port)
+        throw new WrongArguments(`--port ${flags.port} and port ${plan.port} of the path are two ports`);
+      process.exitCode = await copy(plan, flags, createOutput(flags.json === true));
     });
-}
-
-interface CopyPlan {
-  readonly host: string;
-  readonly isUpload: boolean;
-  /** Of this machine, or of the share. */
-  readonly sources: readonly string[];
-  readonly target: string;
-  readonly intoDirectory: boolean;
-}
-
-/** `HOST:PATH`, `[::1]:PATH`; `undefined` for a path of this machine: one with a `/` before the first colon. */
-function remoteOf(text: string): { readonly host: string; readonly path: string } | undefined {
-  const [, bracketed, plain, path = ''] = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(.*)$/s.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  return host === undefined ? undefined : { host, path };
-}
-
-function planOf(paths: readonly string[]): CopyPlan {
-  const last = paths.at(-1) ?? '';
-  const sources = paths.slice(0, -1);
-  if (sources.length === 0)
-    throw new WrongArguments('name what to copy, and where to: FILE… HOST:PATH, or HOST:PATH… DIR');
-  const target = remoteOf(last);
-  const remotes = sources.map(remoteOf);
-  const isMany = sources.length > 1 || /(^|[:/])\.{0,2}\/?$/.test(last);
-  if (target !== undefined) {
-    if (remotes.some((one) => one !== undefined))
-      throw new WrongArguments('one side is this machine: write ./NAME for a file with a colon in its name');
-    return {
-      host: target.host,
-      isUpload: true,
-      sources,
-      target: sharePath(target.path),
-      intoDirectory: isMany,
-    };
-  }
-  const [first] = remotes;
-  if (first === undefined)
-    throw new WrongArguments('neither side is HOST:PATH; for copies on this machine there is cp');
-  const shared = remotes.map((one) => {
-    if (one?.host !== first.host) throw new WrongArguments('all sources are on one HOST');
-    return sharePath(one.path);
-  });
-  return { host: first.host, isUpload: false, sources: shared, target: last, intoDirectory: isMany };
 }
 
 async function copy(plan: CopyPlan, flags: CopyFlags, output: Output): Promise<number> {
@@ -131,7 +92,7 @@ async function copy(plan: CopyPlan, flags: CopyFlags, output: Output): Promise<n
   const story = new CopyStory(output);
   const done = await untilSignal(signalled, async (signal) => {
     const client = new CopyClient({
-      connect: () => open(plan.host, flags, signal),
+      connect: () => open(plan, flags, signal),
       listener: story,
       retryMillis: flags.retry,
       signal,
@@ -153,11 +114,11 @@ async function copy(plan: CopyPlan, flags: CopyFlags, output: Output): Promise<n
   return story.end();
 }
 
-async function open(host: string, flags: CopyFlags, signal: AbortSignal) {
+async function open({ host, port }: CopyPlan, flags: CopyFlags, signal: AbortSignal) {
   const { devDir: _, ...certificates } = await clientCertificates(flags);
   const connection = await connect({
     host,
-    port: flags.port,
+    port: port ?? flags.port ?? DEFAULT_PORT,
     ...certificates,
     ...(flags.servername === undefined ? {} : { servername: flags.servername }),
     device: flags.device,

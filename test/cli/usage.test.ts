@@ -44,6 +44,7 @@ const WRONG_TOGETHER: readonly [string[], RegExp][] = [
   [['serve', '--control'], /--control needs --metrics PORT/],
   [['cp', 'here', 'there'], /neither side is HOST:PATH/],
   [['cp', 'x:one', 'y:two', 'here'], /all sources are on one HOST/],
+  [['cp', '--port', '1', 'file', 'x:2:'], /--port 1 and port 2 of the path are two ports/],
   [['cp', 'x:../up', 'here'], /it has a part "\.\."/],
   [['nvme', 'serve'], /name a file, or say how much --memory to serve/],
 ];
