@@ -110,7 +110,10 @@ export class SendMemory {
     const { current } = this;
     if (this.#isGrowing || this.#isExhausted || current.bytes >= mostBytes) return;
     this.#isGrowing = true;
-    const wanted = Math.min(mostBytes, 2 * Math.max(current.bytes, bytes));
+    // Twice as much, however often: memory of few sizes is memory that others can use again.
+    let wanted = current.bytes;
+    while (wanted < 2 * bytes || wanted === current.bytes) wanted *= 2;
+    wanted = Math.min(mostBytes, wanted);
     const grown = (mr: MemoryRegion): void => {
       this.#isGrowing = false;
       const before = this.current;

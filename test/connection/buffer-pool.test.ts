@@ -22,3 +22,22 @@ test('no more is kept than allowed', () => {
   for (const buffer of buffers) pool.giveBack(buffer);
   assert.equal(pool.keptBytes, 100);
 });
+
+test('sizes that nobody asks for any more make room, and nothing is left of them', () => {
+  const pool = new BufferPool(1000);
+  const usual = [pool.take(100), pool.take(100)];
+  for (const buffer of usual) pool.giveBack(buffer);
+  for (let bytes = 101; bytes < 400; bytes++) {
+    const buffer = pool.take(100);
+    pool.giveBack(pool.take(bytes));
+    pool.giveBack(buffer);
+    assert.ok(pool.keptBytes <= 1000);
+  }
+  assert.ok(usual.includes(pool.take(100)), 'the size that is asked for is there');
+  assert.ok(pool.sizes <= 10, `${pool.sizes} sizes`);
+  pool.giveBack(pool.take(1000));
+  assert.equal(pool.sizes, 1);
+  assert.equal(pool.keptBytes, 1000);
+  pool.giveBack(new Uint8Array(1001));
+  assert.equal(pool.keptBytes, 1000, 'what never fits drives nothing out');
+});

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { Connection } from '../../src/connection/connection.js';
 import { insidesOf } from '../../src/connection/insides.js';
 import { Receives } from '../../src/connection/receives.js';
+import { SendMemory } from '../../src/connection/send-memory.js';
 import { openDevice } from '../../src/open-device.js';
 import { Random } from '../../testkit/random.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
@@ -78,6 +79,28 @@ test('memory grows with a long message, and goes when both ends have been idle',
   }
   await client.close();
   await server.close();
+});
+
+test('send memory comes in few sizes, whatever the lengths of the messages are', async () => {
+  const sizes = new Set<number>();
+  for (let length = 4000; length < 30_000; length += 501) {
+    const memory = new SendMemory({
+      mr: new WatchedMemory(4136),
+      firstBytes: 4136,
+      mostBytes: 512 * KIB,
+      allocate: async (bytes) => {
+        assert.ok(bytes >= 2 * length || bytes === 2 * 4136, `${bytes} bytes for a fragment of ${length}`);
+        sizes.add(bytes);
+        return new WatchedMemory(bytes);
+      },
+      release() {},
+      onGrown() {},
+    });
+    while (memory.placeFor(length) >= 0) memory.take(memory.placeFor(length), length);
+    await nextTurn();
+    assert.ok(memory.hasGrown && memory.placeFor(length) >= 0);
+  }
+  assert.ok(sizes.size <= 4, [...sizes].join());
 });
 
 test('a receive that was not needed any more is used again before there is new memory, and its block goes with the last', () => {

@@ -51,11 +51,20 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     judges: ['test/connection/buffer-pool'],
   },
   {
+    id: 'pool-of-old-sizes',
+    wrong: 'The pool fills with sizes that nobody asks for, and takes no others.',
+    file: 'connection/buffer-pool',
+    find: `    this.#makeRoom(bytes);
+`,
+    replace: '',
+    judges: ['test/connection/buffer-pool'],
+  },
+  {
     id: 'pool-given-twice',
     wrong: 'A buffer of the pool is given to two.',
     file: 'connection/buffer-pool',
-    find: 'this.#kept.get(bytes)?.pop()',
-    replace: 'this.#kept.get(bytes)?.at(-1)',
+    find: 'kept?.pop()',
+    replace: 'kept?.at(-1)',
     judges: ['test/connection/buffer-pool'],
   },
   {
