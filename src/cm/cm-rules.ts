@@ -13,6 +13,7 @@ import {
   nameOf,
   type Rule,
   type Rules,
+  signal,
 } from '../verbs/option-check.js';
 import { PORT_SPACES } from './cm-service.js';
 import type {
@@ -30,7 +31,6 @@ import type {
   EndpointConnectOptions,
 } from './options.js';
 
-export const signal: Rule = (value) => (value instanceof AbortSignal ? undefined : 'an AbortSignal');
 const bytes: Rule = (value) => (value instanceof Uint8Array ? undefined : 'a Uint8Array');
 const address: Rule = (value) =>
   typeof value === 'string' && parseGid(withoutZone(value)) !== undefined

@@ -1,11 +1,18 @@
 /** What the options of a connection's functions may be, checked before a call changes anything. */
 import { RdmaError, usageError } from '../verbs/errors.js';
-import { checkOptions, integer, MAX_MILLIS, nameOf, type Rules, truth } from '../verbs/option-check.js';
+import {
+  checkOptions,
+  integer,
+  MAX_MILLIS,
+  nameOf,
+  type Rules,
+  signal,
+  truth,
+} from '../verbs/option-check.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import type { OpenStreamOptions } from './connection-stream.js';
 import type { GrantOptions } from './grant.js';
 import { RemoteBuffer } from './remote-buffer.js';
-import { signal } from './signal-rule.js';
 
 const WAIT: Rules<CallOptions> = { signal, timeoutMillis: integer(0, MAX_MILLIS) };
 

@@ -20,6 +20,7 @@ import {
   nameOf,
   type Rule,
   type Rules,
+  signal,
   truth,
 } from '../verbs/option-check.js';
 import type { ClientTerms } from './client-terms.js';
@@ -30,7 +31,6 @@ import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
 import { MAX_PRIORITY, MAX_WEIGHT, readServerAddress, type ServerAddress } from './server-address.js';
 import { isServiceName } from './service-records.js';
-import { signal } from './signal-rule.js';
 
 const pem =
   (block: 'CERTIFICATE' | 'PRIVATE KEY'): Rule =>

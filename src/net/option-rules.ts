@@ -4,7 +4,6 @@
  */
 import { BlockList } from 'node:net';
 import { CONNECT, LISTEN } from '../connection/option-rules.js';
-import { signal } from '../connection/signal-rule.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import {
   callback,
@@ -16,6 +15,7 @@ import {
   MAX_MILLIS,
   nameOf,
   type Rule,
+  signal,
   truth,
 } from '../verbs/option-check.js';
 import { nodeError, notOffered } from './net-errors.js';

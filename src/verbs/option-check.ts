@@ -23,6 +23,9 @@ export const atLeastOne: Rule = (value) =>
   Number.isInteger(value) && (value as number) >= 1 ? undefined : 'an integer of 1 or more';
 export const truth: Rule = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
 export const callback: Rule = (value) => (typeof value === 'function' ? undefined : 'a function');
+/** By its name, as this room knows no class of hosts; one of another realm is a signal as well. */
+export const signal: Rule = (value) =>
+  Object.prototype.toString.call(value) === '[object AbortSignal]' ? undefined : 'an AbortSignal';
 export const filled: Rule = (value) =>
   typeof value === 'string' && value.trim() !== '' ? undefined : 'a text that is not empty';
 export const inside =

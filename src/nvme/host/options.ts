@@ -1,6 +1,5 @@
 /** What a program may choose as a host, checked before anything is opened. */
 import { randomUUID } from 'node:crypto';
-import { signal } from '../../cm/cm-rules.js';
 import type { Device } from '../../verbs/device.js';
 import { usageError } from '../../verbs/errors.js';
 import {
@@ -13,6 +12,7 @@ import {
   MAX_MILLIS,
   type Rule,
   type Rules,
+  signal,
   truth,
 } from '../../verbs/option-check.js';
 import { isNqn } from '../wire/text.js';
