@@ -1,4 +1,4 @@
-/** A soft device whose faults are made on purpose: its network goes dark, its queue pairs fail. */
+/** A soft device whose faults are made on purpose: its network goes dark, its queue pairs fail or refuse what is asked of them. */
 import { Icrc } from '../src/roce/wire/icrc.js';
 import { openPort } from '../src/soft/open-port.js';
 import { SoftDevice } from '../src/soft/soft-device.js';
@@ -7,12 +7,16 @@ import { fastCrc32 } from '../src/soft/zlib-crc.js';
 import type { ProtectionDomain } from '../src/verbs/device.js';
 import { QpState } from '../src/verbs/qp-state.js';
 import type { QueuePair } from '../src/verbs/queue-pair.js';
+import type { ReceiveWorkRequest, SendWorkRequest } from '../src/verbs/work-request.js';
 import { SwitchedPort } from './switched-port.js';
 
 export class FragileDevice {
   readonly device: SoftDevice;
   readonly #port: SwitchedPort;
   readonly #qps = new Set<QueuePair>();
+  /** Why its queue pairs refuse a send, or a receive. */
+  refusalOfSend: (request: SendWorkRequest) => Error | undefined = () => undefined;
+  refusalOfReceive: (request: ReceiveWorkRequest) => Error | undefined = () => undefined;
 
   /** @throws RdmaError as `openDevice`. */
   static async open(name: string, seed = 1): Promise<FragileDevice> {
@@ -61,6 +65,18 @@ export class FragileDevice {
     pd.createQp = async (options) => {
       const qp = await createQp(options);
       this.#qps.add(qp);
+      const postSend = qp.postSend.bind(qp);
+      qp.postSend = (request) => {
+        const refusal = this.refusalOfSend(request);
+        if (refusal !== undefined) throw refusal;
+        postSend(request);
+      };
+      const postRecv = qp.postRecv.bind(qp);
+      qp.postRecv = (request) => {
+        const refusal = this.refusalOfReceive(request);
+        if (refusal !== undefined) throw refusal;
+        postRecv(request);
+      };
       return qp;
     };
     return pd;

@@ -137,6 +137,7 @@ export class DataPath implements DataPlane, ProgramPlane {
       onQuit: () => this.listener?.onQuit(),
       allocate: (bytes) => this.resources.takeBuffer(bytes, AccessFlags.LOCAL_WRITE),
       release: (mr) => this.#resources?.freeBuffer(mr),
+      onRefused: (error) => this.#link?.onBroken(error),
       onSealedMemory: (kind, data) => this.#onSealedMemory(kind, Buffer.from(data.buffer, 0, data.length)),
     });
   }

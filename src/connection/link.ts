@@ -5,7 +5,7 @@
  * Invariant: what the device has received before the end is handed out, also after a failure: the peer's device has
  * acknowledged it, so the peer will not send it again.
  */
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asOwnFault, asRdmaError, RdmaError } from '../verbs/errors.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair, QueuePairEvent } from '../verbs/queue-pair.js';
 import { WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
@@ -46,7 +46,7 @@ export class Link implements CompletionHandler {
   /** The queue pair of `resources` must be in RTS. */
   constructor(resources: ConnectionResources, listener: LinkListener) {
     this.qp = resources.qp;
-    this.tracker = new WorkTracker(resources.qp);
+    this.tracker = new WorkTracker(resources.qp, (error) => this.#fail(error));
     this.#completions = resources.completions;
     this.#listener = listener;
     this.#stopEvents = resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
@@ -94,7 +94,7 @@ export class Link implements CompletionHandler {
     try {
       this.#listener.onFragment(wrId, byteLen);
     } catch (error) {
-      this.#violation = asRdmaError(error, 'the connection failed');
+      this.#violation = asOwnFault(error, 'the connection failed');
       this.#fail(this.#violation);
     }
   }

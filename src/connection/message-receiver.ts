@@ -6,7 +6,7 @@
  * It outlives links: fragments are numbered over the life of the connection, and the peer is told, before a link begins,
  * which one comes next. A message that was half received goes on there.
  */
-import type { RdmaError } from '../verbs/errors.js';
+import { asOwnFault, type RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import {
@@ -54,6 +54,8 @@ export interface ReceiverOptions {
   /** Memory for more receives, or an error where there is none; and memory of it that is no longer needed. */
   readonly allocate?: (bytes: number) => Promise<MemoryRegion>;
   readonly release?: (mr: MemoryRegion) => void;
+  /** The device has refused a receive of that memory, which the peer must not be told of: the link cannot go on. */
+  readonly onRefused: (error: RdmaError) => void;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
 }
@@ -186,7 +188,12 @@ export class MessageReceiver {
         release?.(mr);
         return;
       }
-      this.#receives.add(mr);
+      try {
+        this.#receives.add(mr);
+      } catch (error) {
+        this.#options.onRefused(asOwnFault(error, 'the device refused a receive'));
+        return;
+      }
       this.#widen(wanted - there);
       this.#options.onReceiveGiven();
     };

@@ -205,8 +205,7 @@ export class MessageSender {
     const cut = this.#limitCut;
     cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
     cut.sequence = this.#nextSequence;
-    this.#post(link, place, cut, false);
-    return true;
+    return this.#post(link, place, cut, false);
   }
 
   /** Sends what can be sent now. */
@@ -339,8 +338,8 @@ export class MessageSender {
     return memory.fragments === slots ? -1 : memory.placeFor(bytes);
   }
 
-  /** Posts what was cut to `place`. */
-  #post(link: SenderLink, place: number, cut: Cut, isNumbered: boolean): void {
+  /** Posts what was cut to `place`; returns whether the device took it. One that it refuses is the last of this link. */
+  #post(link: SenderLink, place: number, cut: Cut, isNumbered: boolean): boolean {
     const { memory, window } = this.#options;
     const buffer = memory.current;
     const { mr } = buffer;
@@ -355,7 +354,7 @@ export class MessageSender {
       link.sealer.seal(mr.bytes.subarray(place, body), plain, mr.bytes.subarray(body, place + bytes));
     }
     memory.take(place, bytes);
-    link.tracker.send(mr, place, bytes, (error) => {
+    const isSent = link.tracker.send(mr, place, bytes, (error) => {
       // What a link that is over did not answer, the next one tells.
       if (error !== undefined || link !== this.#link) return;
       memory.giveBack(buffer);
@@ -367,6 +366,8 @@ export class MessageSender {
       this.pump();
       this.advertise();
     });
+    if (!isSent) this.detach();
+    return isSent;
   }
 
   #arrived(cut: Cut): void {

@@ -1,8 +1,10 @@
 /**
  * The requests that a connection has in the send queue of one link: gives each a number and calls back when it
  * completes. All of it ends exactly once: with its completion, or with the error that ended the link.
+ *
+ * Fragments leave in their order and none is left out: when the device refuses one, no other follows it, and the link ends.
  */
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asOwnFault, asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
@@ -15,14 +17,18 @@ export type Work = Omit<SendWorkRequest, 'wrId'>;
 
 export class WorkTracker {
   readonly #qp: QueuePair;
+  readonly #onRefused: (error: RdmaError) => void;
   readonly #open = new Map<number, WorkDone>();
   #nextId = 1;
   readonly #waiting: (() => void)[] = [];
   #isRetired = false;
+  #hasRefused = false;
   #failure: RdmaError | undefined;
 
-  constructor(qp: QueuePair) {
+  /** `onRefused`: the device has refused a fragment, and the link cannot go on. Never called from inside. */
+  constructor(qp: QueuePair, onRefused: (error: RdmaError) => void) {
     this.#qp = qp;
+    this.#onRefused = onRefused;
   }
 
   /** Requests that have not ended. */
@@ -52,11 +58,24 @@ export class WorkTracker {
     this.#post({ ...work, wrId, flags: (work.flags ?? 0) | SendFlags.SIGNALED }, done);
   }
 
-  /** As `post`: a SEND of memory of `mr`. Always of one shape, as the data path makes it for every fragment. */
-  send(mr: MemoryRegion, offset: number, length: number, done: WorkDone): void {
+  /**
+   * A SEND of memory of `mr`, which is a fragment. Always of one shape, as the data path makes it for every one of them. Returns
+   * whether the device took it; if not, the link is over, and `done` is not called.
+   */
+  send(mr: MemoryRegion, offset: number, length: number, done: WorkDone): boolean {
+    if (this.#failure !== undefined || this.#hasRefused) return false;
     const wrId = this.#nextId++;
     const sges = [{ mr, offset, length }];
-    this.#post({ wrId, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges }, done);
+    try {
+      this.#submit({ wrId, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges }, done);
+      return true;
+    } catch (error) {
+      this.#hasRefused = true;
+      this.retire();
+      const refusal = asOwnFault(error, 'the device refused to send a message');
+      queueMicrotask(() => this.#onRefused(refusal));
+      return false;
+    }
   }
 
   #post(request: SendWorkRequest, done: WorkDone): void {
@@ -65,12 +84,20 @@ export class WorkTracker {
       queueMicrotask(() => done(failure));
       return;
     }
+    try {
+      this.#submit(request, done);
+    } catch (error) {
+      queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));
+    }
+  }
+
+  #submit(request: SendWorkRequest, done: WorkDone): void {
     this.#open.set(request.wrId, done);
     try {
       this.#qp.postSend(request);
     } catch (error) {
       this.#open.delete(request.wrId);
-      queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));
+      throw error;
     }
   }
 

@@ -237,6 +237,15 @@ export const internalError = (message: string, cause?: unknown): RdmaError =>
 export const asRdmaError = (error: unknown, what: string): RdmaError =>
   error instanceof RdmaError ? error : internalError(what, error);
 
+/**
+ * As `asRdmaError`, for what this package itself asked of a device: no program can have asked wrongly, so that a sentence for one that
+ * has is only the cause. A program may have closed the device.
+ */
+export const asOwnFault = (error: unknown, what: string): RdmaError =>
+  error instanceof RdmaError && (error.fault !== 'usage' || error.code === 'ERR_RDMA_CLOSED')
+    ? error
+    : internalError(what, error);
+
 /** The object was closed before the call. */
 /** Somebody else has the port. The cause says so as the operating system does, for programs that try another one. */
 export const takenError = (message: string): RdmaError =>

@@ -36,6 +36,8 @@ export class End {
   readonly readable: StreamId[] = [];
   readonly resets: [StreamId, number][] = [];
   onEnd: StreamEvents['onEnd'] = () => {};
+  /** Why the link cannot go on. */
+  readonly refusals: RdmaError[] = [];
   done = 0;
   quits = 0;
   qp: WatchedQp;
@@ -53,7 +55,7 @@ export class End {
   constructor(mostSlots: number) {
     this.#mostSlots = mostSlots;
     this.qp = this.#newQp();
-    this.tracker = new WorkTracker(this.qp);
+    this.tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
     const outbox = new Outbox();
     this.streams = new StreamTable({
       outbox,
@@ -95,6 +97,7 @@ export class End {
       onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.quits++,
       onSealedMemory: () => assert.fail('nothing is sealed'),
+      onRefused: (error) => this.refusals.push(error),
       firstSequence: START,
     });
     this.sender = new MessageSender({
@@ -118,7 +121,7 @@ export class End {
 
   listen(): void {
     this.qp = this.#newQp();
-    this.tracker = new WorkTracker(this.qp);
+    this.tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
     this.qp.onSend = ({ wrId }, { mr, offset = 0, length = 0 }) => {
       assert.ok(mr === this.sendMr || this.more.has(mr), 'nothing is sent from memory that is gone');
       this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId });

@@ -249,6 +249,26 @@ test('streams pass a data plane behind a port, both ways, with resets, and survi
   assert.equal(text, 'last words');
 });
 
+test('a beat sends something where nothing is under way, and nothing amid work, whose answers say as much', async () => {
+  await using rig = await startRig({ keepAliveMillis: 0 });
+  const { client, device, port } = rig;
+  const sentByBeat = async (): Promise<number> => {
+    const sent = async (): Promise<number> => (await client.queryProgress())?.sent ?? assert.fail();
+    const before = await sent();
+    await port.plane.beat();
+    return (await sent()) - before;
+  };
+  await client.send('before');
+  await port.plane.answered();
+  assert.equal(await sentByBeat(), 1);
+  await port.plane.answered();
+  device.isDark = true;
+  const sent = client.send('amid');
+  assert.equal(await sentByBeat(), 0);
+  device.isDark = false;
+  await sent;
+});
+
 test('errors cross the port with code, status and cause', async () => {
   await using rig = await startRig();
   const { client, served, device } = rig;

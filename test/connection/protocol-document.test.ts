@@ -281,6 +281,7 @@ function receiver(): (fragment: Uint8Array) => void {
     onReceiveGiven() {},
     onQuit() {},
     onSealedMemory: () => assert.fail('nothing is sealed'),
+    onRefused: assert.ifError,
   });
   const sender = new MessageSender({
     memory: sendMemoryOf(new WatchedMemory(SLOTS * SLOT_BYTES)),
@@ -293,7 +294,7 @@ function receiver(): (fragment: Uint8Array) => void {
   const slots = SLOTS + LIMIT_RECEIVES;
   const qp = new WatchedQp(slots, SLOT_BYTES);
   const mr = new WatchedMemory(slots * SLOT_BYTES);
-  const tracker = new WorkTracker(qp);
+  const tracker = new WorkTracker(qp, assert.ifError);
   const peer = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived: 0, terms: TERMS, sealer: null };
   end.attach(qp, mr, null);
   sender.attach({ tracker, ...peer });

@@ -12,7 +12,8 @@ const WORK = { opcode: WrOpcode.SEND, sges: [{ mr: new WatchedMemory(8) }] } as 
 
 class Rig {
   readonly qp = new WatchedQp(1, 8);
-  readonly tracker = new WorkTracker(this.qp);
+  readonly refusals: RdmaError[] = [];
+  readonly tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
   /** How requests ended, in that order. */
   readonly ended: string[] = [];
 
@@ -61,6 +62,28 @@ test('what is posted after the link has ended, or cannot be posted, ends soon, b
   assert.deepEqual(rig.ended, []);
   await Promise.resolve();
   assert.deepEqual(rig.ended, ['full: ERR_RDMA_QUEUE_FULL', 'late: ERR_RDMA_CONNECTION_LOST']);
+  assert.equal(rig.tracker.pending, 0);
+});
+
+test('a fragment that the device refuses is told soon, once, and no later one overtakes it', async () => {
+  const rig = new Rig();
+  const mr = new WatchedMemory(8);
+  const send = (name: string): boolean => rig.tracker.send(mr, 0, 8, () => rig.ended.push(name));
+  assert.equal(send('one'), true);
+  const cause = new RdmaError('ERR_RDMA_QUEUE_FULL', 'the send queue is full');
+  rig.qp.onSend = () => {
+    throw cause;
+  };
+  assert.equal(send('two'), false);
+  rig.qp.onSend = () => {};
+  assert.equal(send('three'), false);
+  assert.equal(rig.tracker.isUsable, false);
+  assert.deepEqual(rig.refusals, []);
+  await Promise.resolve();
+  const told = rig.refusals.map(({ code, cause }) => ({ code, cause }));
+  assert.deepEqual(told, [{ code: 'ERR_RDMA_INTERNAL', cause }]);
+  rig.complete(0);
+  assert.deepEqual(rig.ended, ['one']);
   assert.equal(rig.tracker.pending, 0);
 });
 

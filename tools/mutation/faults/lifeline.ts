@@ -133,6 +133,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/data-path',
       find: 'if (this.#link?.tracker.pending === 0) this.#isBeating',
       replace: 'this.#isBeating',
+      judges: ['test/connection/plane-port'],
     },
     {
       id: 'sign-of-life-is-progress',

@@ -79,6 +79,12 @@ export class MessageWorld {
   #peerOpener: Opener | null = null;
   readonly #earlier: Uint8Array[] = [];
 
+  /** The queue pair of this world refuses nothing that is right. */
+  #refusal: RdmaError | undefined;
+  readonly #onRefused = (error: RdmaError): void => {
+    this.#refusal ??= error;
+  };
+
   constructor(plan: WorldPlan) {
     const { slots, slotBytes, maxMessageBytes } = plan;
     this.counter = new SendQueueCounter({
@@ -118,6 +124,7 @@ export class MessageWorld {
       onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.#quits++,
       onSealedMemory: () => this.#sealedMessages++,
+      onRefused: this.#onRefused,
     });
     this.sender = new MessageSender({
       memory: sendMemoryOf(this.#sendMr),
@@ -128,14 +135,14 @@ export class MessageWorld {
       streams: this.streams,
     });
     this.qp = this.#newQp();
-    this.#tracker = new WorkTracker(this.qp);
+    this.#tracker = new WorkTracker(this.qp, this.#onRefused);
   }
 
   /** A link comes up, with a peer that says what it has. */
   attach(peerReceived: number): void {
     this.#link++;
     this.qp = this.#newQp();
-    this.#tracker = new WorkTracker(this.qp);
+    this.#tracker = new WorkTracker(this.qp, this.#onRefused);
     const { peerSlots, peerSlotBytes, encrypted, slots } = this.plan;
     const [own, peer] = ['own', 'peer'].map((name) => keysOf(`${name} ${this.#link}`)) as [Keys, Keys];
     this.#peerSealer = encrypted ? new Sealer(peer, PIECES_PER_KEY) : null;
@@ -297,6 +304,7 @@ export class MessageWorld {
   }
 
   check(): void {
+    this.#checkTaken();
     this.#receiveMr.check('a receiver');
     this.#sendMr.check('a sender');
     if (this.failure !== undefined) return;
@@ -321,6 +329,7 @@ export class MessageWorld {
 
   /** Messages that the program has, against those that came. Call when promises have settled. */
   checkDelivered(): void {
+    this.#checkTaken();
     for (const [i, message] of this.#delivered.entries()) {
       const expected = this.model.messages[i];
       must(expected !== undefined, 'a message that nobody sent was received');
@@ -367,6 +376,10 @@ export class MessageWorld {
     must(!isBusy(), 'a peer that takes everything gets everything');
     for (const [id, out] of this.sent.streams)
       must(out.reset || out.arrived === out.written.length, `all bytes of stream ${id} arrive`);
+  }
+
+  #checkTaken(): void {
+    if (this.#refusal !== undefined) throw this.#refusal.cause;
   }
 
   #raiseLimits(): void {
