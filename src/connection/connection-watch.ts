@@ -5,6 +5,7 @@
  * throws comes between.
  */
 import type { RdmaError } from '../verbs/errors.js';
+import { tell as tellOne } from '../verbs/listeners.js';
 import type { Grant } from './grant.js';
 
 export interface ConnectionWatch {
@@ -12,21 +13,23 @@ export interface ConnectionWatch {
   onReconnected?(): void;
   onGranted?(grant: Grant): void;
   onRevoked?(grant: Grant, reason: string): void;
+  /** It has ended and everything is freed; without an error after an orderly end. */
+  onClosed?(error: RdmaError | undefined): void;
 }
 
 /** A connection: which one it is, is all that counts here. */
 type Watched = object;
 
-const watches = new WeakMap<Watched, ConnectionWatch[]>();
+const watches = new WeakMap<Watched, readonly ConnectionWatch[]>();
 
 /** From now on, for the rest of its life. */
 export function watchConnection(connection: Watched, watch: ConnectionWatch): void {
   const known = watches.get(connection);
-  if (known === undefined) watches.set(connection, [watch]);
-  else known.push(watch);
+  // Not `push`, which makes room for sixteen more: thousands of connections have one or two.
+  watches.set(connection, known === undefined ? [watch] : [...known, watch]);
 }
 
 /** Of a connection, to all who watch it. */
 export function tellWatches(connection: Watched, tell: (watch: ConnectionWatch) => void): void {
-  for (const watch of watches.get(connection) ?? []) tell(watch);
+  for (const watch of watches.get(connection) ?? []) tellOne(tell, watch);
 }

@@ -22,6 +22,7 @@ import { GrantAccess } from './grant-access.js';
 import type { Memory } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
+import { MessageLoop } from './message-loop.js';
 import {
   areOperationsWatched,
   type ConnectionNote,
@@ -154,6 +155,7 @@ export class Connection
     };
     void lifeline.closed.then((error) => {
       hold.end();
+      tellWatches(this, (watch) => watch.onClosed?.(error));
       this.emit('closed', error);
     });
   }
@@ -246,17 +248,12 @@ export class Connection
    * @throws RdmaError why the connection was lost; ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT: then it has taken none.
    */
   receive(options: CallOptions = {}): Promise<Message | undefined> {
-    return this.#told(this.#messages.receive(options));
+    return this.#messages.receive(options);
   }
 
   /** Messages until the peer quits; throws when the connection is lost. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
-    const messages = this.#takeAll();
-    return {
-      next: () => this.#told(messages.next()),
-      return: () => messages.return(undefined),
-      [Symbol.asyncIterator]: () => this[Symbol.asyncIterator](),
-    };
+    return new MessageLoop(this.#messages);
   }
 
   /**
@@ -375,13 +372,6 @@ export class Connection
       });
     });
     return promise;
-  }
-
-  async *#takeAll(): AsyncGenerator<Message, undefined, undefined> {
-    for (let message = await this.receive(); message !== undefined; message = await this.receive()) {
-      yield message;
-    }
-    return undefined;
   }
 }
 

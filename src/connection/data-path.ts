@@ -31,7 +31,7 @@ import { IdleWatch } from './idle-watch.js';
 import { Link } from './link.js';
 import { LinkProof } from './link-proof.js';
 import { MessageFault, type MessageKind, violation } from './message-header.js';
-import { type Message, MessageInbox } from './message-inbox.js';
+import { MessageInbox, type Waiter } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
@@ -395,8 +395,8 @@ export class DataPath implements DataPlane, ProgramPlane {
     return this.sender.withdraw(request);
   }
 
-  receive(request: number): Promise<Message | undefined> {
-    return new Promise((resolve, reject) => this.receiver.inbox.wait({ request, resolve, reject }));
+  receive(waiter: Waiter): void {
+    this.receiver.inbox.wait(waiter);
   }
 
   async forget(request: number): Promise<boolean> {

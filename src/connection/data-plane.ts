@@ -17,7 +17,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { GrantTerms } from './grants.js';
-import type { Message } from './message-inbox.js';
+import type { Waiter } from './message-inbox.js';
 import type { MemoryRange } from './remote-buffer.js';
 import type { StreamListener, StreamPlane } from './stream-outlet.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
@@ -106,9 +106,9 @@ export interface ProgramPlane extends StreamPlane {
    * `false`: then all of it leaves, and its memory is free.
    */
   withdraw(request: number): Promise<boolean>;
-  /** The next message of the peer; `undefined` when no more will come. */
-  receive(request: number): Promise<Message | undefined>;
-  /** Takes a receive back. Resolves with whether it was in time: then `receive` is never answered, and no message is lost. */
+  /** Gives `waiter` the next message of the peer, or `undefined` when no more will come. */
+  receive(waiter: Waiter): void;
+  /** Takes a receive back. Resolves with whether it was in time: then its waiter is never called, and no message is lost. */
   forget(request: number): Promise<boolean>;
   /**
    * Writes or reads memory of the peer. Resolves when that has been carried out, and settles when nothing of it is under way

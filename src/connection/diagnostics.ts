@@ -13,7 +13,7 @@ import { type RdmaError, thrownText } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { Connection, ConnectionStatistics } from './connection.js';
-import { watchConnection } from './connection-watch.js';
+import { type ConnectionWatch, watchConnection } from './connection-watch.js';
 import type { Logger } from './logger.js';
 import { type ConnectionNote, type ErrorNote, errorNote, noteText } from './operation-watch.js';
 import type { WorkerLoss } from './serving-host.js';
@@ -159,29 +159,21 @@ export class Diagnostics {
 
   /** Tells of recoveries and of the end. */
   follow(connection: Connection): void {
-    const { id } = connection;
-    const openedAt = performance.now();
-    let beganAt = openedAt;
     // Not by its events: programs may remove every listener.
-    watchConnection(connection, {
-      onReconnecting: (cause) => {
-        beganAt = performance.now();
-        this.#recovery('warn', id, 'began', 0, errorNote(cause));
-      },
-      onReconnected: () => this.#recovery('info', id, 'ended', performance.now() - beganAt, null),
-    });
-    void connection.closed.then((error) => {
-      const text = error === undefined ? `connection ${id} ended in order` : `connection ${id} was lost`;
-      this.#tell(error === undefined ? 'info' : 'warn', channels.closed, text, () => ({
-        ...this.note(id),
-        error: error === undefined ? null : errorNote(error),
-        openMillis: performance.now() - openedAt,
-        statistics: connection.statistics,
-      }));
-    });
+    watchConnection(connection, new Followed(this, connection));
   }
 
-  #recovery(
+  closed({ id, statistics }: Connection, error: RdmaError | undefined, openMillis: number): void {
+    const text = error === undefined ? `connection ${id} ended in order` : `connection ${id} was lost`;
+    this.#tell(error === undefined ? 'info' : 'warn', channels.closed, text, () => ({
+      ...this.note(id),
+      error: error === undefined ? null : errorNote(error),
+      openMillis,
+      statistics,
+    }));
+  }
+
+  recovery(
     level: Level,
     id: number,
     phase: RecoveryNote['phase'],
@@ -208,6 +200,33 @@ export class Diagnostics {
         throw error;
       });
     }
+  }
+}
+
+/** One connection, from when it was up. */
+class Followed implements ConnectionWatch {
+  readonly #diagnostics: Diagnostics;
+  readonly #connection: Connection;
+  readonly #openedAt = performance.now();
+  #beganAt = 0;
+
+  constructor(diagnostics: Diagnostics, connection: Connection) {
+    this.#diagnostics = diagnostics;
+    this.#connection = connection;
+  }
+
+  onReconnecting(cause: RdmaError): void {
+    this.#beganAt = performance.now();
+    this.#diagnostics.recovery('warn', this.#connection.id, 'began', 0, errorNote(cause));
+  }
+
+  onReconnected(): void {
+    const durationMillis = performance.now() - this.#beganAt;
+    this.#diagnostics.recovery('info', this.#connection.id, 'ended', durationMillis, null);
+  }
+
+  onClosed(error: RdmaError | undefined): void {
+    this.#diagnostics.closed(this.#connection, error, performance.now() - this.#openedAt);
   }
 }
 

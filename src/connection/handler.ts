@@ -5,6 +5,7 @@
 import { RdmaError, thrownText, usageError } from '../verbs/errors.js';
 import { nameOf } from '../verbs/option-check.js';
 import type { Connection } from './connection.js';
+import { type ConnectionWatch, watchConnection } from './connection-watch.js';
 
 /**
  * Serves one client, usually as an async function. When it returns or what it returned resolves, the connection is closed; when
@@ -35,34 +36,56 @@ export async function loadHandler(address: string): Promise<ConnectionHandler> {
   );
 }
 
+/** Gets what a handler threw, unless that was the connection's own failure. */
+export type OnMistake = (connection: Connection, error: unknown) => void;
+
 /**
- * Has `handler` serve `connection`, and ends that as the handler ends. Resolves then, or when the connection has ended: a
- * handler that ignores the end of its connection must not keep the slot. `onMistake` gets what the handler threw, unless
- * that was the connection's own failure.
+ * Has `handler` serve `connection`, and ends that as the handler ends. Nobody waits for the handler: one that ignores the end of
+ * its connection keeps nothing.
  */
-export async function serveBy(
-  handler: ConnectionHandler,
-  connection: Connection,
-  onMistake: (error: unknown) => void,
-): Promise<void> {
-  let ended = false;
-  void connection.closed.then(() => {
-    ended = true;
-  });
-  // A handler that throws at once is one that rejects.
-  const serve = async (): Promise<unknown> => handler(connection);
-  const handled = serve().then(
-    () => connection.close(),
-    (error: unknown) => {
-      // What a handler gets from a connection that is gone is no fault of the handler.
-      const ownFailure = ended || (error instanceof RdmaError && !isMisuse(error));
-      if (!ownFailure) onMistake(error);
-      const failure =
-        error instanceof RdmaError ? error : new RdmaError('ERR_RDMA_ABORTED', 'the handler failed');
-      connection.abort(failure);
-    },
+export function serveBy(handler: ConnectionHandler, connection: Connection, onMistake: OnMistake): void {
+  const serving = new Serving(connection, onMistake);
+  watchConnection(connection, serving);
+  let served: unknown;
+  try {
+    served = handler(connection);
+  } catch (error) {
+    // Later, as that of a handler that rejects.
+    served = Promise.reject(error);
+  }
+  Promise.resolve(served).then(
+    () => serving.onReturned(),
+    (error: unknown) => serving.onThrown(error),
   );
-  await Promise.race([handled, connection.closed]);
+}
+
+/** A handler at work. */
+class Serving implements ConnectionWatch {
+  readonly #connection: Connection;
+  readonly #onMistake: OnMistake;
+  #hasEnded = false;
+
+  constructor(connection: Connection, onMistake: OnMistake) {
+    this.#connection = connection;
+    this.#onMistake = onMistake;
+  }
+
+  onClosed(): void {
+    this.#hasEnded = true;
+  }
+
+  onReturned(): void {
+    void this.#connection.close();
+  }
+
+  onThrown(error: unknown): void {
+    // What a handler gets from a connection that is gone is no fault of the handler.
+    const ownFailure = this.#hasEnded || (error instanceof RdmaError && !isMisuse(error));
+    if (!ownFailure) this.#onMistake(this.#connection, error);
+    const failure =
+      error instanceof RdmaError ? error : new RdmaError('ERR_RDMA_ABORTED', 'the handler failed');
+    this.#connection.abort(failure);
+  }
 }
 
 /** The handler called something wrongly: its own bug, although the error is ours. */

@@ -16,11 +16,11 @@ import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
 import type { ConnectionLife, LifelineListener } from './connection-life.js';
-import type { DataPlane, QueuePairStatus } from './data-plane.js';
+import type { DataPlane, DataPlaneListener, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
 import { LifelineMachine } from './lifeline-machine.js';
 import type { RecoveryLimits } from './options.js';
-import type { Rendezvous } from './rendezvous.js';
+import type { Rendezvous, RendezvousListener } from './rendezvous.js';
 import { StepName, type StepReporter } from './steps.js';
 
 export interface LifelineOptions {
@@ -36,7 +36,8 @@ export interface LifelineOptions {
   readonly random?: () => number;
 }
 
-export class Lifeline implements ConnectionLife {
+/** Its methods `on…` are for its data plane and its rendezvous: objects for each would be as large as all the rest of it. */
+export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousListener {
   listener: LifelineListener | null = null;
   /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
   readonly closed: Promise<RdmaError | undefined>;
@@ -61,7 +62,7 @@ export class Lifeline implements ConnectionLife {
   #attempt = new AbortController();
   readonly #afterEnd: (() => Promise<void>)[] = [];
   #rendezvous: Rendezvous;
-  #stopWatch: (() => void) | undefined;
+  #isWatching = false;
   /** Of the attempt that is proving its path. */
   #onProofSeen: ((seen: ProofSeen) => void) | undefined;
   #first: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -76,17 +77,7 @@ export class Lifeline implements ConnectionLife {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    options.dataPath.listener = {
-      onLinkFailure: (error) => this.#input({ type: 'link-failed', error }),
-      onProgress: () => this.#machine.progress(),
-      onSignOfLife: () => this.#machine.signOfLife(),
-      onProofSeen: (seen) => this.#onProofSeen?.(seen),
-      onQuit: () => this.#input({ type: 'peer-quit' }),
-      onQuitDone: () => this.#input({ type: 'quit-done' }),
-      onQueuePair: (queuePair) => {
-        this.queuePair = queuePair;
-      },
-    };
+    options.dataPath.listener = this;
   }
 
   /** The present one. */
@@ -141,6 +132,54 @@ export class Lifeline implements ConnectionLife {
   /** Ends the connection at once because of `error`. Idempotent. */
   abort(error: RdmaError): void {
     this.#input({ type: 'abort', error });
+  }
+
+  // --- what the data plane tells ------------------------------------------------------------------------------------
+
+  onLinkFailure(error: RdmaError): void {
+    this.#input({ type: 'link-failed', error });
+  }
+
+  onProgress(): void {
+    this.#machine.progress();
+  }
+
+  onSignOfLife(): void {
+    this.#machine.signOfLife();
+  }
+
+  onProofSeen(seen: ProofSeen): void {
+    this.#onProofSeen?.(seen);
+  }
+
+  onQuit(): void {
+    this.#input({ type: 'peer-quit' });
+  }
+
+  onQuitDone(): void {
+    this.#input({ type: 'quit-done' });
+  }
+
+  onQueuePair(queuePair: QueuePairStatus | null): void {
+    this.queuePair = queuePair;
+  }
+
+  // --- what the rendezvous tells ------------------------------------------------------------------------------------
+
+  onHeard(): void {
+    this.#input({ type: 'heard' });
+  }
+
+  onRestart(): void {
+    this.#input({ type: 'peer-restarted' });
+  }
+
+  onLeft(): void {
+    this.#input({ type: 'peer-left' });
+  }
+
+  onEnded(error: RdmaError): void {
+    this.#input({ type: 'rendezvous-ended', error });
   }
 
   get #rendezvousState(): RendezvousState {
@@ -297,17 +336,14 @@ export class Lifeline implements ConnectionLife {
   }
 
   #watch(): void {
-    this.#stopWatch = this.#rendezvous.watch({
-      onHeard: () => this.#input({ type: 'heard' }),
-      onRestart: () => this.#input({ type: 'peer-restarted' }),
-      onLeft: () => this.#input({ type: 'peer-left' }),
-      onEnded: (error) => this.#input({ type: 'rendezvous-ended', error }),
-    });
+    this.#isWatching = true;
+    this.#rendezvous.watch(this);
   }
 
   #stopWatching(): void {
-    this.#stopWatch?.();
-    this.#stopWatch = undefined;
+    if (!this.#isWatching) return;
+    this.#isWatching = false;
+    this.#rendezvous.unwatch();
   }
 
   async #finish(error: RdmaError | undefined): Promise<void> {

@@ -11,7 +11,9 @@ import { checkReceive, checkSend } from './call-rules.js';
 import type { ProgramPlane } from './data-plane.js';
 import { bytesOf, mayShrink } from './memory-argument.js';
 import type { Message } from './message-inbox.js';
-import { checkPatience, patiently } from './patience.js';
+import type { MessageLoop, MessageSource } from './message-loop.js';
+import { checkPatience, mayGiveUp, patiently } from './patience.js';
+import { type Answers, Receiving, type ReceivingOwner } from './receiving.js';
 import { type SendLimits, type SendQueue, SendQueueCounter } from './send-queue.js';
 
 export interface MessageAccessOptions {
@@ -21,7 +23,7 @@ export interface MessageAccessOptions {
   readonly limits: SendLimits;
 }
 
-export class MessageAccess {
+export class MessageAccess implements MessageSource, ReceivingOwner {
   messagesSent = 0;
   messagesReceived = 0;
   bytesSent = 0;
@@ -64,21 +66,43 @@ export class MessageAccess {
   }
 
   /** @throws RdmaError as `Connection.receive`. */
-  async receive(options: CallOptions): Promise<Message | undefined> {
-    checkReceive(options);
-    checkPatience(options, 'receive');
-    const { plane } = this.#options;
-    const request = ++this.#lastRequest;
-    const message = await patiently(plane.receive(request), options, 'receive', async (why) =>
-      (await plane.forget(request)) ? why : undefined,
-    );
-    if (message !== undefined) {
-      this.messagesReceived++;
-      this.bytesReceived += message.data.length;
+  receive(options: CallOptions): Promise<Message | undefined> {
+    try {
+      checkReceive(options);
+      checkPatience(options, 'receive');
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return message;
+    const receiving = new Receiving(++this.#lastRequest, this, AS_IT_IS);
+    if (mayGiveUp(options)) receiving.watch(options, this.#options.plane);
+    return this.#wait(receiving);
+  }
+
+  step(loop: MessageLoop): Promise<IteratorResult<Message, undefined>> {
+    return this.#wait(new Receiving(++this.#lastRequest, this, loop));
+  }
+
+  // --- for those who wait for a message -------------------------------------------------------------------------------
+
+  get isEnding(): boolean {
+    return this.#options.isEnding();
+  }
+
+  onTaken({ data }: Message): void {
+    this.messagesReceived++;
+    this.bytesReceived += data.length;
+  }
+
+  #wait<Answer>(receiving: Receiving<Answer>): Promise<Answer> {
+    this.#options.plane.receive(receiving);
+    return receiving.promise;
   }
 }
+
+const AS_IT_IS: Answers<Message | undefined> = {
+  ofMessage: (message) => message,
+  ofFailure: () => undefined,
+};
 
 /** A message that may change its length is copied. */
 function messageBytes(data: unknown): Uint8Array {

@@ -65,8 +65,9 @@ export interface Rendezvous extends RendezvousPeer {
    *   after the last another attempt may be made.
    */
   meet(steps: MeetingSteps): Promise<Terms>;
-  /** Tells of the peer from now on, until the next meeting or until what it returns is called. */
-  watch(listener: RendezvousListener): () => void;
+  /** Tells of the peer from now on, until the next meeting or until `unwatch`. */
+  watch(listener: RendezvousListener): void;
+  unwatch(): void;
   /** Asks a silent peer for a sign of life. A rendezvous that learns by other means that the peer lives says so at once. */
   ask(): void;
   /** Ends it because of `error`; the peer is told `told` and of what kind the error is. Idempotent. */

@@ -21,8 +21,10 @@ import { asRdmaError, RdmaError, thrownText } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
+import { Attendance } from './attendance.js';
 import { Audit } from './audit.js';
 import type { Connection } from './connection.js';
+import { watchConnection } from './connection-watch.js';
 import { Diagnostics } from './diagnostics.js';
 import type { ConnectionHandler } from './handler.js';
 import { Lifeline } from './lifeline.js';
@@ -32,10 +34,11 @@ import { checkCertificates, checkListen } from './option-rules.js';
 import { DEFAULT_HOST, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
 import type { Rendezvous, RendezvousPeer } from './rendezvous.js';
-import { type ResumePoint, Resumptions } from './resumption.js';
+import { Resumptions } from './resumption.js';
+import { ServedClient } from './served-client.js';
 import type { Place, PlaceOrder, ServingHost, WorkerLoss } from './serving-host.js';
 import { Slots, type SlotUse } from './slots.js';
-import { StepName, StepReporter } from './steps.js';
+import { type ConnectionStep, StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
 import type { WorkerStatus } from './workers/worker-status.js';
 
@@ -77,12 +80,13 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #host: ServingHost;
   readonly #tls: TlsServer;
   readonly #connections = new Set<Connection>();
-  /** One promise for each session; that of a client with a slot resolves when the slot is free again. */
-  readonly #clients = new Set<Promise<void>>();
+  /** Sessions; that of a client with a slot counts until the slot is free again. */
+  readonly #clients = new Attendance();
   readonly #resumptions = new Resumptions();
   readonly #admission: Admission;
   readonly #audit: Audit;
   readonly #diagnostics: Diagnostics;
+  readonly #onStep: (step: ConnectionStep) => void;
   /** From `listen` on. */
   readonly #hold = new ProcessHold(false);
   #address = { host: '', port: 0 };
@@ -113,6 +117,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#audit = new Audit(options.onAudit);
     const server = (): string => hostPort(this.#address.host, this.#address.port);
     this.#diagnostics = new Diagnostics({ side: 'server', server, logger: options.logger });
+    this.#onStep = this.#diagnostics.steps(options.onStep);
     this.#admission = new Admission({
       slots,
       resumptions: this.#resumptions,
@@ -261,7 +266,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     }, graceMillis);
     await Promise.all([...this.#connections].map(({ closed }) => closed));
     await this.#tls.close('the server is closing');
-    await Promise.all(this.#clients);
+    await this.#clients.none();
     clearTimeout(late);
     clearTimeout(tooLate);
     try {
@@ -273,21 +278,25 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   #onChannel(channel: ControlChannel): void {
     channel.unref();
-    const client = this.#receive(channel).finally(() => this.#clients.delete(client));
-    this.#clients.add(client);
+    this.#clients.enter();
+    void this.#receive(channel).then((client) => {
+      if (client === undefined) this.#clients.leave();
+      else void this.#serve(client);
+    });
   }
 
-  /** The first frame tells whether a client is new or comes back. */
-  async #receive(channel: ControlChannel): Promise<void> {
+  /** The first frame tells whether a client is new or comes back. Returns one that is new and may come in. */
+  async #receive(channel: ControlChannel): Promise<ServedClient | undefined> {
     let first: Frame;
     try {
       first = await channel.peek();
     } catch (error) {
       this.#report(channel, asRdmaError(error, 'the first frame was not read'));
-      return;
+      return undefined;
     }
-    if (first.type === 'resume') this.#resume(channel, first.token);
-    else await this.#admit(channel);
+    if (first.type !== 'resume') return this.#admit(channel);
+    this.#resume(channel, first.token);
+    return undefined;
   }
 
   #resume(channel: ControlChannel, token: string): void {
@@ -299,16 +308,18 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#refuse(channel, new Refused('resumption', message));
   }
 
-  async #admit(channel: ControlChannel): Promise<void> {
+  async #admit(channel: ControlChannel): Promise<ServedClient | undefined> {
     let admitted: Admitted;
     try {
       admitted = await this.#admission.admit(channel);
     } catch (error) {
       const refused = error instanceof Refused ? error : internalRefusal(error);
       this.#refuse(channel, refused);
-      return;
+      return undefined;
     }
-    await this.#serve(new TlsRendezvous(channel), admitted);
+    const reporter = new StepReporter(++this.#lastId, this.#onStep);
+    const rendezvous = new TlsRendezvous(channel);
+    return new ServedClient(this.#onClosed, rendezvous, admitted, reporter, this.#resumptions.create());
   }
 
   #refuse(channel: ControlChannel, refused: Refused): void {
@@ -329,30 +340,25 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     );
   }
 
-  async #serve(rendezvous: Rendezvous, admitted: Admitted): Promise<void> {
-    const reporter = new StepReporter(++this.#lastId, this.#diagnostics.steps(this.#options.onStep));
+  /** Ends when the connection is up; `#onClosed` has the rest. */
+  async #serve(client: ServedClient): Promise<void> {
+    const { reporter, rendezvous, admitted } = client;
     reporter.report(StepName.TLS, { peer: rendezvous.remoteAddress, slot: admitted.slot });
-    const point = this.#resumptions.create();
     try {
-      await this.#serveConnection(rendezvous, admitted, reporter, point);
-    } finally {
-      this.#resumptions.delete(point);
-      // The rendezvous goes before the slot, as the last thing that a client holds.
-      await rendezvous.close();
-      this.#admission.release(admitted);
-      reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });
+      if (await this.#bringUp(client)) return;
+    } catch (error) {
+      await this.#release(client);
+      throw error;
     }
+    await this.#release(client);
   }
 
-  async #serveConnection(
-    rendezvous: Rendezvous,
-    admitted: Admitted,
-    reporter: StepReporter,
-    point: ResumePoint,
-  ): Promise<void> {
+  /** Returns whether there is a connection now. */
+  async #bringUp(client: ServedClient): Promise<boolean> {
+    const { reporter, rendezvous, admitted, point } = client;
     const id = reporter.connection;
     const place = await this.#place(rendezvous, { id, limits: admitted.limits, reporter });
-    if (place === undefined) return;
+    if (place === undefined) return false;
     const lifeline = new Lifeline(rendezvous, {
       dataPath: place.plane,
       reporter,
@@ -366,19 +372,46 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       await lifeline.establish();
     } catch (error) {
       this.#report(rendezvous, asRdmaError(error, 'the session was not established'));
-      return;
+      return false;
     }
     const owner = { hold: new ProcessHold(), note: this.#diagnostics.note(id) };
     const connection = place.connection(lifeline, owner);
+    client.connection = connection;
     this.#audit.follow(connection, admitted);
     this.#diagnostics.admitted(connection);
     this.#diagnostics.follow(connection);
+    watchConnection(connection, client);
     this.#connections.add(connection);
     this.emit('connection', connection);
-    await place.serve(connection, (mistake) => this.#tellHandlerError(connection, mistake));
-    const error = await connection.closed;
+    place.serve(connection, this.#onMistake);
+    return true;
+  }
+
+  readonly #onClosed = async (
+    client: ServedClient,
+    connection: Connection,
+    error: RdmaError | undefined,
+  ): Promise<void> => {
+    // The program hears of the connection itself first.
+    await null;
     this.#connections.delete(connection);
-    this.emit('disconnection', connection, error);
+    try {
+      this.emit('disconnection', connection, error);
+    } finally {
+      await this.#release(client);
+    }
+  };
+
+  /** The rendezvous goes before the slot, as the last thing that a client holds. Idempotent. */
+  async #release(client: ServedClient): Promise<void> {
+    if (client.isReleased) return;
+    client.isReleased = true;
+    const { point, rendezvous, admitted, reporter } = client;
+    this.#resumptions.delete(point);
+    await rendezvous.close();
+    this.#admission.release(admitted);
+    reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });
+    this.#clients.leave();
   }
 
   /** `undefined` when there is none: the client has been told. */
@@ -404,7 +437,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     });
   }
 
-  #tellHandlerError(connection: Connection, error: unknown): void {
+  readonly #onMistake = (connection: Connection, error: unknown): void => {
     this.#diagnostics.handlerFailed(connection, error);
     if (this.emit('handlerError', connection, error)) return;
     const detail = error instanceof Error ? (error.stack ?? error.message) : thrownText(error);
@@ -413,7 +446,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       code: 'RDMA_HANDLER_ERROR',
       detail: 'listen to handlerError of the server to deal with this',
     });
-  }
+  };
 }
 
 function certificatesOf({ cert, key, clientCa, pfx, passphrase }: ServerCertificates): TlsCertificates {

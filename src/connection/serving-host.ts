@@ -7,7 +7,7 @@ import type { RdmaError } from '../verbs/errors.js';
 import { Connection, type ConnectionOwner } from './connection.js';
 import { DataPath } from './data-path.js';
 import type { DataPlane } from './data-plane.js';
-import { type ConnectionHandler, serveBy } from './handler.js';
+import { type ConnectionHandler, type OnMistake, serveBy } from './handler.js';
 import { withInsides } from './insides.js';
 import type { Lifeline } from './lifeline.js';
 import type { DataPathLimits } from './options.js';
@@ -29,8 +29,8 @@ export interface Place {
   bind(lifeline: Lifeline): void;
   /** The lifeline is up. */
   connection(lifeline: Lifeline, owner: ConnectionOwner): Connection;
-  /** Has the handler serve the connection; resolves when that is over. `onMistake` gets what the handler threw. */
-  serve(connection: Connection, onMistake: (error: unknown) => void): Promise<void>;
+  /** Has the handler serve the connection, which ends as the handler does. */
+  serve(connection: Connection, onMistake: OnMistake): void;
 }
 
 export interface ServingHost {

@@ -6,7 +6,7 @@
  * for the meeting that begins with it. What the peer sends between two meetings is a sign of life, a new beginning, a
  * goodbye, or a breach that ends the channel.
  */
-import type { ControlChannel } from '../session/control-channel.js';
+import type { ControlChannel, FrameWatch } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
 import type { FrameType } from '../session/frames.js';
 import { PathProof } from '../session/path-proof.js';
@@ -20,10 +20,10 @@ import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from
 
 const FAILED = 'the session failed on an internal error';
 
-export class TlsRendezvous implements Rendezvous {
+export class TlsRendezvous implements Rendezvous, FrameWatch {
   readonly #channel: ControlChannel;
-  /** A new number whenever frames are read by another, so that the watch of before falls silent. */
-  #watches = 0;
+  /** Who is told of the peer between two meetings. */
+  #listener: RendezvousListener | null = null;
   readonly #proof: PathProof;
 
   constructor(channel: ControlChannel) {
@@ -60,7 +60,7 @@ export class TlsRendezvous implements Rendezvous {
   }
 
   async meet(steps: MeetingSteps): Promise<Terms> {
-    this.#watches++;
+    this.unwatch();
     const channel = this.#channel;
     const end = { role: channel.role, secret: endSecret(channel) };
     try {
@@ -78,12 +78,14 @@ export class TlsRendezvous implements Rendezvous {
     }
   }
 
-  watch(listener: RendezvousListener): () => void {
-    const watch = ++this.#watches;
-    void this.#read(listener, () => watch !== this.#watches);
-    return () => {
-      if (watch === this.#watches) this.#watches++;
-    };
+  watch(listener: RendezvousListener): void {
+    this.#listener = listener;
+    this.#channel.watch(this);
+  }
+
+  unwatch(): void {
+    this.#listener = null;
+    this.#channel.watch(null);
   }
 
   ask(): void {
@@ -103,40 +105,45 @@ export class TlsRendezvous implements Rendezvous {
     return this.#channel.close('quit');
   }
 
-  async #read(listener: RendezvousListener, isOver: () => boolean): Promise<void> {
-    const channel = this.#channel;
-    try {
-      while (!isOver()) {
-        const { type } = await channel.peek();
-        if (isOver()) return;
-        if (type === 'psn') {
-          listener.onRestart();
-          return;
-        }
-        await channel.receive();
-        if (type === 'bye') {
-          listener.onLeft();
-          return;
-        }
-        this.#heard(type);
-        listener.onHeard();
-      }
-    } catch (error) {
-      if (!isOver()) listener.onEnded(asRdmaError(error, FAILED));
+  // --- what the channel tells -----------------------------------------------------------------------------------------
+
+  takes(type: FrameType): boolean {
+    return type !== 'psn';
+  }
+
+  onFrame(type: FrameType): void {
+    const listener = this.#listener;
+    if (type === 'bye') {
+      this.unwatch();
+      listener?.onLeft();
+    } else if (this.#isExpected(type)) {
+      listener?.onHeard();
     }
   }
 
-  /** @throws RdmaError ERR_RDMA_PROTOCOL for a frame that does not belong here; the channel has ended then. */
-  #heard(type: FrameType): void {
+  onOther(): void {
+    const listener = this.#listener;
+    this.#listener = null;
+    listener?.onRestart();
+  }
+
+  onNoMore(error: RdmaError): void {
+    const listener = this.#listener;
+    this.#listener = null;
+    listener?.onEnded(error);
+  }
+
+  /** Ends the channel over a frame that does not belong here. */
+  #isExpected(type: FrameType): boolean {
     const channel = this.#channel;
     if (type === 'ping') {
       if (channel.end === undefined) channel.send({ type: 'pong' });
-    } else if (type !== 'pong') {
-      const message = `${channel.peerName} sent "${type}" after the session was established`;
-      const error = new RdmaError('ERR_RDMA_PROTOCOL', message);
-      channel.fail(error);
-      throw error;
+      return true;
     }
+    if (type === 'pong') return true;
+    const message = `${channel.peerName} sent "${type}" after the session was established`;
+    channel.fail(new RdmaError('ERR_RDMA_PROTOCOL', message));
+    return false;
   }
 }
 

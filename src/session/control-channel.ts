@@ -13,7 +13,15 @@ import { hostPort } from '../verbs/host-port.js';
 import { type RefusalKind, refusalKindOf, toldRefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { FrameDecoder } from './frame-decoder.js';
-import { byeFrame, type DecodedFrame, encodeFrame, errorFrame, type Frame, type FrameOf } from './frames.js';
+import {
+  byeFrame,
+  type DecodedFrame,
+  encodeFrame,
+  errorFrame,
+  type Frame,
+  type FrameOf,
+  type FrameType,
+} from './frames.js';
 import type { HandshakeDeadline } from './handshake-deadline.js';
 import { type PeerIdentity, peerIdentity } from './peer-identity.js';
 import type { SessionRole } from './session-data.js';
@@ -33,6 +41,8 @@ export interface ControlChannelOptions {
   readonly lingerMillis?: number;
   /** What it means that the peer ended the connection before it sent anything. */
   readonly silentEnd?: () => RdmaError;
+  /** Told once when the socket is gone and everything is freed. */
+  readonly onGone?: (channel: ControlChannel) => void;
 }
 
 /** How a channel ended: with `undefined` when either side said `bye`. */
@@ -47,6 +57,17 @@ interface Waiter {
   reject(error: RdmaError): void;
 }
 
+/** Gets the frames of a channel on which nobody waits for one. */
+export interface FrameWatch {
+  /** Whether frames of this type are for it. */
+  takes(type: FrameType): boolean;
+  onFrame(type: FrameType): void;
+  /** The next frame is not for it, but for `receive`. Nothing more is told. */
+  onOther(): void;
+  /** No more will come, for this reason. */
+  onNoMore(error: RdmaError): void;
+}
+
 export class ControlChannel implements AsyncDisposable {
   readonly role: SessionRole;
   /** Who the peer is; `null` when it showed no certificate (a server without mutual TLS). */
@@ -58,8 +79,8 @@ export class ControlChannel implements AsyncDisposable {
   /** Resolves when the socket is gone and everything is freed; never rejects. */
   readonly closed: Promise<ChannelEnd>;
 
-  /** What it means that the deadline of the handshake passes now. */
-  deadlineError: () => RdmaError = () => this.#tooSlow();
+  /** What it means that the deadline of the handshake passes now; `null`: that the peer is too slow. */
+  meaningOfDeadline: ((tooSlow: RdmaError) => RdmaError) | null = null;
 
   /** Told when `closed` resolves: for those who want to know only for a while, as promises keep who waits for them. */
   onClosed: ((end: ChannelEnd) => void) | null = null;
@@ -68,10 +89,13 @@ export class ControlChannel implements AsyncDisposable {
   readonly #deadline: HandshakeDeadline;
   readonly #lingerMillis: number;
   readonly #silentEnd: (() => RdmaError) | undefined;
+  readonly #onGone: ((channel: ControlChannel) => void) | undefined;
   readonly #decoder = new FrameDecoder();
   readonly #incoming: Frame[] = [];
   #undecoded: Generator<DecodedFrame, void, void> | undefined;
   #waiter: Waiter | undefined;
+  #watch: FrameWatch | null = null;
+  #isTelling = false;
   #peeked: Promise<Frame> | undefined;
   #end: ChannelEnd | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
@@ -89,14 +113,20 @@ export class ControlChannel implements AsyncDisposable {
     this.#deadline = options.deadline;
     this.#lingerMillis = options.lingerMillis ?? DEFAULT_LINGER_MILLIS;
     this.#silentEnd = options.silentEnd;
+    this.#onGone = options.onGone;
     this.closed = new Promise((resolve) => {
-      socket.once('close', () => {
+      // Not `once`, which makes three objects of it: a socket closes once.
+      socket.on('close', () => {
         const end = this.#closed();
         resolve(end);
         this.onClosed?.(end);
+        this.#onGone?.(this);
       });
     });
-    this.#deadline.onExpired = () => this.fail(this.deadlineError());
+    this.#deadline.onExpired = () => {
+      const tooSlow = this.#tooSlow();
+      this.fail(this.meaningOfDeadline?.(tooSlow) ?? tooSlow);
+    };
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MILLIS);
     socket.on('error', (error) => this.#onSocketError(error));
@@ -189,6 +219,40 @@ export class ControlChannel implements AsyncDisposable {
     });
   }
 
+  /**
+   * From now on `watch` gets what comes, and what is here; `null`: nobody does. It is told while nothing else is under way. A
+   * function that waits for the next frame would hold a KiB.
+   */
+  watch(watch: FrameWatch | null): void {
+    this.#watch = watch;
+    if (watch !== null) this.#tellSoon();
+  }
+
+  #tellSoon(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    queueMicrotask(() => {
+      this.#isTelling = false;
+      while (this.#watch !== null && this.#tell(this.#watch));
+    });
+  }
+
+  /** Returns whether there may be more to tell. */
+  #tell(watch: FrameWatch): boolean {
+    const [frame] = this.#incoming;
+    if (frame !== undefined && watch.takes(frame.type)) {
+      this.#incoming.shift();
+      this.#decode();
+      watch.onFrame(frame.type);
+      return true;
+    }
+    if (frame === undefined && this.#end === undefined) return false;
+    this.#watch = null;
+    if (frame === undefined) watch.onNoMore(this.#endError());
+    else watch.onOther();
+    return false;
+  }
+
   /** Says `bye`, ends TLS and waits until the socket is gone. Idempotent. */
   async close(reason?: string): Promise<void> {
     if (this.#end === undefined) {
@@ -261,8 +325,11 @@ export class ControlChannel implements AsyncDisposable {
     }
     const waiter = this.#waiter;
     this.#waiter = undefined;
-    if (waiter === undefined) this.#incoming.push(frame);
-    else waiter.resolve(frame);
+    if (waiter !== undefined) waiter.resolve(frame);
+    else {
+      this.#incoming.push(frame);
+      if (this.#watch !== null) this.#tellSoon();
+    }
     if (frame.type === 'bye') this.#finish(undefined);
   }
 
@@ -296,6 +363,7 @@ export class ControlChannel implements AsyncDisposable {
     }
     this.#waiter?.reject(this.#endError());
     this.#waiter = undefined;
+    if (this.#watch !== null) this.#tellSoon();
     if (this.#socket.destroyed) return;
     // Keep reading, into nothing: a socket closed over unread bytes is reset, which can cost the peer our last frame.
     this.#socket.resume();

@@ -15,8 +15,6 @@ export class PathProof {
 
   constructor(channel: ControlChannel) {
     this.#channel = channel;
-    const { deadlineError } = channel;
-    channel.deadlineError = () => this.meant(deadlineError());
   }
 
   get isUnderWay(): boolean {
@@ -27,6 +25,7 @@ export class PathProof {
   begin(met: SessionAttributes): (seen: ProofSeen) => void {
     const proving: Proving = { ...met, seen: { sent: 0, arrived: 0 } };
     this.#proving = proving;
+    this.#channel.meaningOfDeadline = (tooSlow) => this.meant(tooSlow);
     return (seen) => {
       proving.seen = seen;
     };
@@ -35,6 +34,7 @@ export class PathProof {
   /** The meeting is over. */
   end(): void {
     this.#proving = undefined;
+    this.#channel.meaningOfDeadline = null;
   }
 
   /** What it means that `error` ends the meeting, or the channel during it. */

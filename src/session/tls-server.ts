@@ -238,11 +238,13 @@ export class TlsServer implements AsyncDisposable {
       return;
     }
     this.#pending.delete(handshake);
-    const channel = new ControlChannel(socket, { role: 'server', deadline: handshake.deadline });
+    const { deadline } = handshake;
+    const channel = new ControlChannel(socket, { role: 'server', deadline, onGone: this.#onGone });
     this.#channels.add(channel);
-    void channel.closed.then(() => this.#channels.delete(channel));
     void this.#serve(channel);
   }
+
+  readonly #onGone = (channel: ControlChannel): void => void this.#channels.delete(channel);
 
   async #serve(channel: ControlChannel): Promise<void> {
     try {

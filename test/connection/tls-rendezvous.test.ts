@@ -63,15 +63,14 @@ async function watched(): Promise<{
   rendezvous: TlsRendezvous;
   served: ControlChannel;
   told: Told;
-  stop: () => void;
 }> {
   const client = await connectTls(clientOptions(shared.certificates, shared.port));
   const served = await shared.channel;
   for (const channel of [client, served]) channel.handshakeDone();
   const rendezvous = new TlsRendezvous(served);
   const told = new Told();
-  const stop = rendezvous.watch(told);
-  return { client, rendezvous, served, told, stop };
+  rendezvous.watch(told);
+  return { client, rendezvous, served, told };
 }
 
 const PSN: Frame = { type: 'psn', psn: toPsn(77) };
@@ -133,13 +132,12 @@ test('a ping just before the goodbye is a sign of life that needs no answer', as
 });
 
 test('whoever stops the watch, or begins another, leaves the frames to the next', async () => {
-  const { client, rendezvous, served, told, stop } = await watched();
-  stop();
+  const { client, rendezvous, served, told } = await watched();
+  rendezvous.unwatch();
   client.send({ type: 'pong' });
   assert.deepEqual(await served.receive(), { type: 'pong' });
   const next = new Told();
   rendezvous.watch(next);
-  stop();
   client.send({ type: 'pong' });
   await next.until('heard');
   await client.close();

@@ -114,7 +114,6 @@ export type FromWorker =
   | { readonly type: 'close'; readonly id: number }
   | { readonly type: 'abort'; readonly id: number; readonly error: PlainError }
   | { readonly type: 'mistake'; readonly id: number; readonly error: PlainError }
-  | { readonly type: 'handled'; readonly id: number }
   | { readonly type: 'counted'; readonly id: number; readonly counted: Counted }
   | {
       readonly type: 'report';

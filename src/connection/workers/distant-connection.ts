@@ -115,7 +115,7 @@ const distantPlane = (plane: WorkerPlane, tell: (what: Told) => void): ProgramPl
     revoke: refuse,
     send: refuse,
     withdraw: refuse,
-    receive: refuse,
+    receive: (waiter) => waiter.reject(elsewhere()),
     forget: refuse,
     transfer: refuse,
     cancel: refuse,

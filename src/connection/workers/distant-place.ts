@@ -2,6 +2,7 @@
 import { fromPlainError, RdmaError } from '../../verbs/errors.js';
 import type { Connection, ConnectionOwner } from '../connection.js';
 import type { SessionEnds } from '../connection-life.js';
+import type { OnMistake } from '../handler.js';
 import type { Lifeline } from '../lifeline.js';
 import type { Place, PlaceOrder } from '../serving-host.js';
 import type { Counted, FromWorker, ToWorker } from './contract.js';
@@ -15,8 +16,7 @@ export class DistantPlace implements Place {
   readonly #onFree: () => void;
   #lifeline: Lifeline | undefined;
   #connection: DistantConnection | undefined;
-  #onMistake: ((error: unknown) => void) | undefined;
-  #onHandled = (): void => {};
+  #onMistake: OnMistake | undefined;
   /** What diagnostics call the server. */
   #server = '';
 
@@ -66,22 +66,18 @@ export class DistantPlace implements Place {
     return connection;
   }
 
-  async serve(connection: Connection, onMistake: (error: unknown) => void): Promise<void> {
+  serve(connection: Connection, onMistake: OnMistake): void {
     this.#onMistake = onMistake;
     const lifeline = this.#lifeline;
     const terms = lifeline?.peerTerms;
     if (lifeline === undefined || terms === undefined) return;
     const { id } = this.#order;
     const { isEncrypted } = connection;
-    const handled = new Promise<void>((resolve) => {
-      this.#onHandled = resolve;
-    });
     this.#post({
       type: 'serve',
       id,
       served: { server: this.#server, ends: endsOf(lifeline), terms, isEncrypted },
     });
-    await Promise.race([handled, connection.closed]);
   }
 
   /** What the worker says of this connection. */
@@ -103,10 +99,8 @@ export class DistantPlace implements Place {
         this.#lifeline?.abort(RdmaError.fromJSON(message.error));
         break;
       case 'mistake':
-        this.#onMistake?.(fromPlainError(message.error));
-        break;
-      case 'handled':
-        this.#onHandled();
+        if (this.#connection !== undefined)
+          this.#onMistake?.(this.#connection, fromPlainError(message.error));
         break;
       case 'counted':
         this.count(message.counted);

@@ -74,7 +74,7 @@ export class WorkedConnection {
         this.#onTold(message.what);
         break;
       case 'serve':
-        void this.#serve(message.served);
+        this.#serve(message.served);
         break;
       case 'reconnecting':
         this.#life?.listener?.onReconnecting(RdmaError.fromJSON(message.cause));
@@ -168,7 +168,7 @@ export class WorkedConnection {
     life.listener?.onReconnected();
   }
 
-  async #serve(served: Served): Promise<void> {
+  #serve(served: Served): void {
     const { id, limits, handler } = this.#options;
     const post = (message: FromWorker): void => this.#post(message);
     const life = new WorkerLife({
@@ -185,8 +185,7 @@ export class WorkedConnection {
     const connection = new Connection(id, life, this.#dataPath, limits, owner);
     this.#connection = connection;
     this.#tellGrants(connection);
-    await serveBy(handler, connection, (error) => post({ type: 'mistake', id, error: plainMistake(error) }));
-    post({ type: 'handled', id });
+    serveBy(handler, connection, (_, error) => post({ type: 'mistake', id, error: plainMistake(error) }));
   }
 
   #tellGrants(connection: Connection): void {

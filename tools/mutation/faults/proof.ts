@@ -142,7 +142,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'deadline-is-not-unreachable',
       wrong: 'The deadline of the handshake is told, and not what did not come in time.',
       file: PATH_PROOF,
-      find: 'channel.deadlineError = () => this.meant(deadlineError());',
+      find: 'this.#channel.meaningOfDeadline = (tooSlow) => this.meant(tooSlow);',
       replace: '',
       judges: MEETING,
     },

@@ -88,15 +88,15 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'place-kept',
       wrong: 'The place of a client that has gone stays taken.',
       file: 'connection/server',
-      find: '      this.#admission.release(admitted);\n',
+      find: '    this.#admission.release(admitted);\n',
       replace: '',
     },
     {
       id: 'psn-swallowed',
       wrong: 'The PSN with which a peer starts over is taken away from the session.',
       file: 'connection/tls-rendezvous',
-      find: "if (type === 'psn') {",
-      replace: "if (type === 'psn') {\n          await channel.receive();",
+      find: 'listener?.onRestart();',
+      replace: 'void this.#channel.receive();\n    listener?.onRestart();',
     },
     {
       id: 'end-does-not-wait',

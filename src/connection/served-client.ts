@@ -1,0 +1,48 @@
+/**
+ * A client that was admitted, and what it holds until its connection has ended. It is all that a server keeps of a connection that
+ * is up: no function waits for the end, as thousands of them would take more memory than what they wait for.
+ */
+import type { RdmaError } from '../verbs/errors.js';
+import type { Admitted } from './admission.js';
+import type { Connection } from './connection.js';
+import type { ConnectionWatch } from './connection-watch.js';
+import type { Rendezvous } from './rendezvous.js';
+import type { ResumePoint } from './resumption.js';
+import type { StepReporter } from './steps.js';
+
+/** The connection of a client has ended, and everything of that is freed. */
+export type OnClientClosed = (
+  client: ServedClient,
+  connection: Connection,
+  error: RdmaError | undefined,
+) => unknown;
+
+export class ServedClient implements ConnectionWatch {
+  readonly rendezvous: Rendezvous;
+  readonly admitted: Admitted;
+  readonly reporter: StepReporter;
+  readonly point: ResumePoint;
+  /** `null` until it is up. */
+  connection: Connection | null = null;
+  /** It holds nothing any more. */
+  isReleased = false;
+  readonly #onClosed: OnClientClosed;
+
+  constructor(
+    onClosed: OnClientClosed,
+    rendezvous: Rendezvous,
+    admitted: Admitted,
+    reporter: StepReporter,
+    point: ResumePoint,
+  ) {
+    this.#onClosed = onClosed;
+    this.rendezvous = rendezvous;
+    this.admitted = admitted;
+    this.reporter = reporter;
+    this.point = point;
+  }
+
+  onClosed(error: RdmaError | undefined): void {
+    if (this.connection !== null) this.#onClosed(this, this.connection, error);
+  }
+}
