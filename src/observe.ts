@@ -9,6 +9,7 @@ export type {
   RecoveryNote,
   RefusedNote,
   StepNote,
+  ThrottledNote,
 } from './connection/diagnostics.js';
 export type {
   ConnectionNote,

@@ -8,6 +8,7 @@ import {
   DEFAULT_PORT,
   DEFAULT_RECOVERY_MILLIS,
 } from '../connection/options.js';
+import type { ClientRates } from '../connection/rates/client-rates.js';
 import { DEFAULT_SLOTS, type Server } from '../connection/server.js';
 import type { HttpObserver } from '../observe/http-observer.js';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../observe/log.js';
@@ -37,6 +38,7 @@ import { WrongArguments } from './wrong-arguments.js';
 
 const MAX_SLOTS = 65536;
 const MAX_WORKERS = 1024;
+const MAX_MESSAGE_RATE = 2 ** 30;
 const TOKEN_BYTES = 24;
 const DEFAULT_BUFFER_BYTES = 1024 * 1024;
 /** The process ends by then, whatever clients do. */
@@ -63,6 +65,8 @@ interface ServeFlags extends ServerCertificateFlags, PathFlags {
   readonly workers: number;
   readonly perAddress?: number;
   readonly perIdentity?: number;
+  readonly rate?: number;
+  readonly messageRate?: number;
   readonly handshakeTimeout: number;
   readonly buffer?: number;
   readonly share?: string;
@@ -96,6 +100,16 @@ export function serveCommand(): Command {
       '--per-identity <count>',
       'connections that one client certificate may have',
       countArgument(MAX_SLOTS),
+    )
+    .addOption(
+      new Option('--rate <bytes>', 'a second that one identity may send, and be sent, at most').argParser(
+        bytesArgument,
+      ),
+    )
+    .option(
+      '--message-rate <count>',
+      'messages a second that one identity may send, and be sent, at most',
+      countArgument(MAX_MESSAGE_RATE),
     )
     .option('--cert <file>', "the server's certificate, PEM (default: a development one)")
     .option('--key <file>', 'its private key, PEM')
@@ -179,6 +193,7 @@ async function serve(flags: ServeFlags): Promise<number> {
         ...(flags.perAddress === undefined ? {} : { maxPerAddress: flags.perAddress }),
         ...(flags.perIdentity === undefined ? {} : { maxPerIdentity: flags.perIdentity }),
       },
+      rates: ratesOf(flags),
       handshakeDeadlineMillis: flags.handshakeTimeout,
       bufferBytes: flags.buffer ?? (share === undefined ? DEFAULT_BUFFER_BYTES : COPY_BUFFER_BYTES),
       maxMessageBytes: flags.maxMessage,
@@ -212,6 +227,14 @@ async function serve(flags: ServeFlags): Promise<number> {
   const { leaked } = await stopService(server, emit);
   if (leaked > 0) return ExitCode.FAILED;
   return signal === 'SIGPIPE' ? signalExitCode(signal) : ExitCode.OK;
+}
+
+function ratesOf({ rate, messageRate }: ServeFlags): ClientRates {
+  const both = {
+    ...(rate === undefined ? {} : { bytesPerSecond: rate }),
+    ...(messageRate === undefined ? {} : { messagesPerSecond: messageRate }),
+  };
+  return { fromClient: both, toClient: both };
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT when it is no directory, or when anybody could come. */

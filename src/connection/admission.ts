@@ -10,6 +10,8 @@ import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { authorizeClient, IdentityCounts, limitsFor } from './authorization.js';
 import type { Authorize, ClientTerms } from './client-terms.js';
 import type { DataPathLimits } from './options.js';
+import type { ClientRates } from './rates/client-rates.js';
+import type { IdentityRates, RatePlace } from './rates/identity-rates.js';
 import type { RendezvousPeer } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';
@@ -31,6 +33,8 @@ export interface Admitted {
   /** What its connection gets. */
   readonly limits: DataPathLimits;
   readonly peer: PeerIdentity | null;
+  /** What bounds its traffic, if anything does. */
+  readonly rates: RatePlace | undefined;
 }
 
 export interface AdmissionOptions {
@@ -41,6 +45,9 @@ export interface AdmissionOptions {
   readonly limits: DataPathLimits;
   /** Connections of one certificate, where its terms say nothing about it. */
   readonly maxPerIdentity: number | undefined;
+  readonly identityRates: IdentityRates;
+  /** Of an identity, where its terms say nothing else. */
+  readonly rates: ClientRates | undefined;
 }
 
 export class Admission {
@@ -71,7 +78,14 @@ export class Admission {
       throw new Refused('quota', `this client has its ${max} connections already`);
     }
     const slot = await this.#takeSlot();
-    if (slot !== undefined && !this.#isClosed && !this.isDraining) return { slot, limits, peer };
+    if (slot !== undefined && !this.#isClosed && !this.isDraining) {
+      const rates = this.#options.identityRates.enter(
+        peer,
+        remoteAddress,
+        terms.rates ?? this.#options.rates,
+      );
+      return { slot, limits: rates === undefined ? limits : { ...limits, rates: rates.shared }, peer, rates };
+    }
     this.#identities.leave(peer);
     if (slot !== undefined) this.#options.slots.free(slot);
     this.#checkOpen();
@@ -79,8 +93,9 @@ export class Admission {
     throw new Refused('no-slot', `all ${total} slots of this server are in use; try again later`);
   }
 
-  release({ slot, peer }: Admitted): void {
+  release({ slot, peer, rates }: Admitted): void {
     this.#identities.leave(peer);
+    rates?.leave();
     this.#options.slots.free(slot);
   }
 

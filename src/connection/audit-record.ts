@@ -5,10 +5,11 @@
 import type { PeerIdentity } from '../session/peer-identity.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { MemoryRights } from './options.js';
+import type { Throttled } from './rates/identity-rates.js';
 
 /** Who a record is about. */
 export interface AuditSubject {
-  /** Number of the connection; `null` for a client that never had one. */
+  /** Number of the connection; `null` for a client that never had one, and for an identity with all its connections. */
   readonly connection: number | null;
   readonly address: string;
   /** `null` when the client showed no certificate, or none that was verified. */
@@ -31,6 +32,8 @@ export type AuditEvent =
       readonly rights: MemoryRights;
     }
   | { readonly event: 'revoked'; readonly grant: number; readonly reason: string }
+  /** The identity had to wait, because its `rates` were used up: how often and how long, since the record before. */
+  | ({ readonly event: 'throttled' } & Throttled)
   /** The connection failed and came up again. */
   | { readonly event: 'recovered' }
   | { readonly event: 'ended'; readonly code: string | null; readonly reason: string | null };

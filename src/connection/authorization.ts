@@ -40,7 +40,7 @@ export async function authorizeClient(
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT for terms that cannot be.
  */
 export function limitsFor(limits: DataPathLimits, terms: ClientTerms): DataPathLimits {
-  const { maxConnections: _, streams, ...own } = terms;
+  const { maxConnections: _, rates: __, streams, ...own } = terms;
   return checkLimits({ ...limits, ...own, streams: { ...limits.streams, ...streams } });
 }
 

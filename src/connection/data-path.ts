@@ -40,6 +40,8 @@ import { Outbox } from './outbox.js';
 import { messageWindow, type OwnEnd, ownParameters } from './own-parameters.js';
 import { PeerCheck } from './peer-check.js';
 import { postProof } from './proof-messages.js';
+import { receivesWithin } from './rates/client-rates.js';
+import { type Gates, joinGates } from './rates/shared-rates.js';
 import type { MemoryRange } from './remote-buffer.js';
 import { ConnectionResources, firstReceives } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
@@ -81,6 +83,7 @@ export class DataPath implements DataPlane, ProgramPlane {
   #sealedMemory: SealedMemory | undefined;
   readonly #peerCheck = new PeerCheck();
   readonly #idle: IdleWatch;
+  readonly #gates: Gates | null;
   #isDestroyed = false;
 
   constructor(
@@ -117,11 +120,14 @@ export class DataPath implements DataPlane, ProgramPlane {
       onIdle: () => this.#sender?.rest() ?? false,
     });
     this.#outlet = new StreamOutlet(this.streams, () => this.programListener);
-    const { maxMessageBytes } = limits;
+    const { maxMessageBytes, slotBytes, receiveSlots, rates } = limits;
+    const slots = firstReceives(limits);
+    this.#gates = rates === undefined ? null : joinGates(rates, clock);
     this.receiver = new MessageReceiver({
-      slots: firstReceives(limits),
-      mostSlots: limits.receiveSlots,
-      slotBytes: limits.slotBytes,
+      slots,
+      mostSlots: Math.max(slots, receivesWithin(rates?.fromClient ?? null, slotBytes, receiveSlots)),
+      slotBytes,
+      gate: this.#gates?.fromClient ?? null,
       maxMessageBytes,
       inbox: new MessageInbox({
         maxMessageBytes,
@@ -193,6 +199,7 @@ export class DataPath implements DataPlane, ProgramPlane {
         window: this.receiver.window,
         outbox: this.#outbox,
         streams: this.streams,
+        gate: this.#gates?.toClient ?? null,
         firstSequence: this.#first.fragment,
         messageStart: this.#first.messageCost,
       });
@@ -350,6 +357,7 @@ export class DataPath implements DataPlane, ProgramPlane {
   async destroy(error: RdmaError | undefined): Promise<void> {
     this.#isDestroyed = true;
     this.#idle.end();
+    this.#gates?.leave();
     const why = error ?? closedError('the connection');
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});

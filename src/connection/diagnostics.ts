@@ -16,6 +16,7 @@ import type { Connection, ConnectionStatistics } from './connection.js';
 import { type ConnectionWatch, watchConnection } from './connection-watch.js';
 import type { Logger } from './logger.js';
 import { type ConnectionNote, type ErrorNote, errorNote, noteText } from './operation-watch.js';
+import type { Throttled, ThrottledIdentity } from './rates/identity-rates.js';
 import type { WorkerLoss } from './serving-host.js';
 import type { ConnectionStep, StepName } from './steps.js';
 
@@ -42,6 +43,14 @@ export interface RefusedNote {
   readonly reason: string;
 }
 
+/** An identity had to wait, because its `rates` were used up. */
+export interface ThrottledNote extends Throttled {
+  readonly server: string;
+  readonly address: string;
+  /** Subject of its certificate. */
+  readonly peer: string | null;
+}
+
 export interface StepNote extends ConnectionNote {
   readonly step: StepName;
   /** Since the connection began. */
@@ -63,11 +72,12 @@ export interface ClosedNote extends ConnectionNote {
   readonly statistics: ConnectionStatistics;
 }
 
-/** Kept here: the registry of Node.js keeps channels only while somebody holds them. */
+/** Kept here: the registry of Node.js keeps channels only while somebody times them. */
 const channels = {
   connect: channel('queuepair:connect'),
   admitted: channel('queuepair:admitted'),
   refused: channel('queuepair:refused'),
+  throttled: channel('queuepair:throttled'),
   step: channel('queuepair:step'),
   recovery: channel('queuepair:recovery'),
   closed: channel('queuepair:closed'),
@@ -140,6 +150,17 @@ export class Diagnostics {
       remote: hostPort(address, port),
       kind,
       reason: noteText(reason),
+    }));
+  }
+
+  throttled({ address, peer, fromClient, toClient }: ThrottledIdentity): void {
+    const who = nameOf(peer) ?? address;
+    this.#tell('warn', channels.throttled, `${who} had to wait: its rates were used up`, () => ({
+      server: this.#options.server(),
+      address,
+      peer: nameOf(peer),
+      fromClient,
+      toClient,
     }));
   }
 

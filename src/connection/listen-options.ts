@@ -5,6 +5,7 @@ import type { Authorize } from './client-terms.js';
 import type { ConnectionHandler } from './handler.js';
 import type { CommonOptions } from './options.js';
 import type { PemSource } from './pem.js';
+import type { ClientRates } from './rates/client-rates.js';
 
 /** What `setCertificates` changes. */
 export type ServerCertificates = Pick<ListenOptions, 'cert' | 'key' | 'clientCa' | 'pfx' | 'passphrase'>;
@@ -43,4 +44,9 @@ export interface ListenOptions extends CommonOptions {
   readonly onAudit?: AuditListener;
   /** How many connections one address may have and make before anybody is authenticated. */
   readonly admission?: AdmissionLimits;
+  /**
+   * How much one identity may send and be sent, over all its connections and in all workers together: what its certificate stands for,
+   * its address where there is none. Default: no bounds. `authorize` may say otherwise for a client.
+   */
+  readonly rates?: ClientRates;
 }

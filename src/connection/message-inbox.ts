@@ -105,6 +105,11 @@ export class MessageInbox implements Control {
     return this.#readyBytes;
   }
 
+  /** A message has begun and is not whole. */
+  get hasBegun(): boolean {
+    return this.#assembler.partialBytes > 0;
+  }
+
   /** Those who wait for a message. */
   get waiters(): number {
     return this.#waiters.length;

@@ -20,10 +20,11 @@ import {
   violation,
 } from './message-header.js';
 import { MessageAssembler, type MessageInbox } from './message-inbox.js';
+import type { Held, RateGate } from './rates/rate-gate.js';
 import type { ReceiveWindow } from './receive-window.js';
 import { Receives } from './receives.js';
 import { integrityError, type Opener } from './sealing.js';
-import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
+import { mayAdvance, serialAdd, serialDifference, serialDistance } from './serial-number.js';
 import type { StreamTable } from './stream-table.js';
 
 /** Messages about sealed memory of this length are taken whatever the limit for the program's is. */
@@ -56,11 +57,13 @@ export interface ReceiverOptions {
   readonly release?: (mr: MemoryRegion) => void;
   /** The device has refused a receive of that memory, which the peer must not be told of: the link cannot go on. */
   readonly onRefused: (error: RdmaError) => void;
+  /** Bounds what the peer may send: while it is shut, no limit moves on. */
+  readonly gate?: RateGate | null;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
 }
 
-export class MessageReceiver {
+export class MessageReceiver implements Held {
   readonly window: ReceiveWindow;
   readonly #options: ReceiverOptions;
   readonly #sealed = new MessageAssembler();
@@ -108,6 +111,7 @@ export class MessageReceiver {
   /** The link is over, and everything that it had received was handed in. */
   detach(): void {
     this.#link++;
+    this.#options.gate?.forget(this);
     this.#receives.detach();
   }
 
@@ -124,7 +128,7 @@ export class MessageReceiver {
     if (header.sequence !== this.#nextSequence)
       throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
     const isLimit = header.kind === MessageKind.LIMIT;
-    if (!isLimit) this.#takeIn(header, payload);
+    if (!isLimit) this.#takeIn(header, payload, length);
     this.#receives.giveBack(wrId);
     this.#options.onPeerLimit(header.limit);
     this.#options.onReceiveGiven();
@@ -159,16 +163,40 @@ export class MessageReceiver {
     return plain;
   }
 
-  #takeIn(header: MessageHeader, payload: Uint8Array): void {
+  #takeIn(header: MessageHeader, payload: Uint8Array, length: number): void {
     const { window } = this;
     if (serialDistance(this.#nextSequence, window.told) === 0)
       throw violation(MessageFault.BEYOND_LIMIT, 'it sent more than there are receives');
+    this.#options.gate?.charge(length, this.#isMore(header.kind) ? 0 : 1);
     this.#dispatch(header, payload);
     this.#nextSequence = serialAdd(this.#nextSequence, 1);
-    window.limit = serialAdd(window.limit, 1);
     if (header.kind === MessageKind.YIELD) this.#narrow(header.value);
     // The peer may have used up all that it knew of.
     else if (window.slots < this.#mostSlots && mayAdvance(window.known, this.#nextSequence)) this.#grow();
+    this.#moveOn();
+  }
+
+  /** The peer may send as many fragments as there are receives, unless it has sent too much lately. */
+  #moveOn(): boolean {
+    const { window } = this;
+    const { gate = null } = this.#options;
+    const full = serialAdd(this.#nextSequence, window.slots);
+    // It goes back where receives are gone that the peer was never told of.
+    const isMore = serialDifference(window.limit, full) > 0;
+    if (isMore && gate !== null && !gate.admits(this)) return false;
+    window.limit = full;
+    return isMore;
+  }
+
+  /** The peer may send more. */
+  onOpen(): void {
+    if (this.#moveOn()) this.#options.onReceiveGiven();
+  }
+
+  /** Whether a message has begun of which the next fragment of `kind` is a part. */
+  #isMore(kind: MessageKind): boolean {
+    if (kind === MessageKind.DATA) return this.#options.inbox.hasBegun;
+    return isSealedMemory(kind) && this.#sealed.partialBytes > 0;
   }
 
   /** Twice the receives, or as many as there may be. */
@@ -178,7 +206,7 @@ export class MessageReceiver {
     const { allocate, release, slotBytes } = this.#options;
     const wanted = Math.min(window.slots, this.#mostSlots - window.slots);
     const there = this.#receives.reuse(wanted);
-    this.#widen(there);
+    window.slots += there;
     if (there === wanted || allocate === undefined) return;
     const link = this.#link;
     this.#isGrowing = true;
@@ -194,8 +222,8 @@ export class MessageReceiver {
         this.#options.onRefused(asOwnFault(error, 'the device refused a receive'));
         return;
       }
-      this.#widen(wanted - there);
-      this.#options.onReceiveGiven();
+      window.slots += wanted - there;
+      if (this.#moveOn()) this.#options.onReceiveGiven();
     };
     allocate((wanted - there) * slotBytes).then(grown, () => {
       this.#isGrowing = false;
@@ -211,13 +239,6 @@ export class MessageReceiver {
     const slots = Math.max(this.#options.slots, serialDistance(this.#nextSequence, window.told));
     this.#receives.retire(window.slots - slots);
     window.slots = slots;
-    window.limit = serialAdd(this.#nextSequence, slots);
-  }
-
-  #widen(slots: number): void {
-    const { window } = this;
-    window.slots += slots;
-    window.limit = serialAdd(window.limit, slots);
   }
 
   #dispatch(header: MessageHeader, payload: Uint8Array): void {

@@ -10,6 +10,7 @@ import { Deque } from './deque.js';
 import { HEADER_BYTES, MessageFault, MessageKind, violation, writeHeader } from './message-header.js';
 import { MessageQueue, type SendDone } from './message-queue.js';
 import { Cut, type FragmentSource, type Outbox } from './outbox.js';
+import type { Held, RateGate } from './rates/rate-gate.js';
 import { LIMIT_RECEIVES, type ReceiveWindow } from './receive-window.js';
 import { type Sealer, TAG_BYTES } from './sealing.js';
 import type { SendMemory } from './send-memory.js';
@@ -31,6 +32,8 @@ export interface SenderOptions {
   readonly window: ReceiveWindow;
   readonly outbox: Outbox;
   readonly streams: StreamTable;
+  /** Bounds what the peer may be sent: while it is shut, nothing leaves but what keeps flow control going. */
+  readonly gate?: RateGate | null;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
   /** Where the counting of messages' cost begins; other than 0 in tests only. */
@@ -61,7 +64,7 @@ export interface SenderLink {
   readonly sealer: Sealer | null;
 }
 
-export class MessageSender {
+export class MessageSender implements Held {
   readonly #options: SenderOptions;
   readonly #messages: MessageQueue;
   readonly #sealed = new MessageQueue(null);
@@ -131,6 +134,12 @@ export class MessageSender {
   detach(): void {
     this.#link = null;
     this.#earlyLimit = undefined;
+    this.#options.gate?.forget(this);
+  }
+
+  /** More may be sent. */
+  onOpen(): void {
+    this.pump();
   }
 
   /** Queues a message of the program, with its number for it. `data` must not change until `done` is called. */
@@ -210,11 +219,12 @@ export class MessageSender {
 
   /** Sends what can be sent now. */
   pump(): void {
-    const { outbox, memory } = this.#options;
+    const { outbox, memory, gate = null } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
       if (serialDistance(this.#nextSequence, this.#peerLimit) === 0) return;
       const wanted = outbox.nextBytes;
       if (wanted < 0 && !this.#mayQuit) return;
+      if (gate !== null && wanted >= 0 && !outbox.hasControl && !gate.admits(this)) return;
       const longestBytes = Math.min(this.#longestBytes, memory.longestBytes);
       const bytes = Math.min(longestBytes, Math.max(0, wanted) + this.#overheadBytes);
       const place = this.#placeFor(bytes);
@@ -226,6 +236,9 @@ export class MessageSender {
       cut.sequence = this.#nextSequence;
       this.#nextSequence = serialAdd(this.#nextSequence, 1);
       this.#unacknowledged.push(cut);
+      // Bytes of messages before it are counted in `offset`; streams count all that they ever sent.
+      const isMore = cut.offset > 0 && cut.kind !== MessageKind.STREAM;
+      gate?.charge(HEADER_BYTES + cut.length, isMore ? 0 : 1);
       this.#post(link, place, cut, true);
     }
   }

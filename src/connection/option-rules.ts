@@ -29,6 +29,8 @@ import type { ListenOptions, ServerCertificates } from './listen-options.js';
 import type { CommonOptions, MemoryRights, StreamOptions } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
+import type { ClientRates, TrafficRate } from './rates/client-rates.js';
+import { MOST_BURST } from './rates/token-bucket.js';
 import { MAX_PRIORITY, MAX_WEIGHT, readServerAddress, type ServerAddress } from './server-address.js';
 import { isServiceName } from './service-records.js';
 
@@ -90,6 +92,26 @@ const ADMISSION: Rules<AdmissionLimits> = {
   backlog: atLeastOne,
 };
 
+const RATE: Rules<TrafficRate> = {
+  bytesPerSecond: integer(1, 2 ** 40),
+  messagesPerSecond: integer(1, MOST_BURST),
+  burstBytes: integer(1, MOST_BURST),
+  burstMessages: integer(1, MOST_BURST),
+};
+const rate =
+  (name: string): Rule =>
+  (value) => {
+    const fault = inside(RATE, `rates.${name}`)(value);
+    const given = value as TrafficRate;
+    if (fault !== undefined) return fault;
+    if (given.burstBytes !== undefined && given.bytesPerSecond === undefined)
+      return 'a rate with bytesPerSecond where it has burstBytes';
+    if (given.burstMessages !== undefined && given.messagesPerSecond === undefined)
+      return 'a rate with messagesPerSecond where it has burstMessages';
+    return undefined;
+  };
+const RATES: Rules<ClientRates> = { fromClient: rate('fromClient'), toClient: rate('toClient') };
+
 const STREAMS: Rules<StreamOptions> = { open: integer(0, 2 ** 31 - 1), windowBytes: integer(1, 2 ** 30 - 1) };
 
 const RIGHTS: Rules<MemoryRights> = { read: truth, write: truth };
@@ -148,6 +170,7 @@ export const LISTEN: Rules<ListenOptions> = {
   authorize: callback,
   onAudit: callback,
   admission: inside(ADMISSION, 'admission'),
+  rates: inside(RATES, 'rates'),
 };
 
 export const CONNECT: Rules<ConnectOptions> = {
@@ -172,6 +195,7 @@ const TERMS: Rules<ClientTerms> = {
   maxConnections: integer(0, Number.MAX_SAFE_INTEGER),
   streams: inside(STREAMS, 'streams'),
   rights: inside(RIGHTS, 'rights'),
+  rates: inside(RATES, 'rates'),
   encryption,
 };
 

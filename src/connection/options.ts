@@ -4,6 +4,7 @@ import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
 import type { Logger } from './logger.js';
 import { type ConnectionPathOptions, type PathSettings, pathSettings, quitMillis } from './path-options.js';
+import type { SharedRates } from './rates/shared-rates.js';
 import type { ConnectionStep } from './steps.js';
 
 /** Where a server listens unless it is told. */
@@ -107,6 +108,8 @@ export interface DataPathLimits {
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
   readonly path: PathSettings;
+  /** Of the identity of the peer, over all its connections. */
+  readonly rates?: SharedRates;
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */

@@ -145,6 +145,11 @@ export class Outbox {
     return this.#next()?.nextBytes ?? -1;
   }
 
+  /** Whether what leaves next keeps flow control going. */
+  get hasControl(): boolean {
+    return this.#controls.isReady;
+  }
+
   /** Cuts the next fragment; returns whether there was one. */
   cut(cut: Cut, maxBytes: number): boolean {
     const source = this.#next();

@@ -23,6 +23,7 @@ import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Attendance } from './attendance.js';
 import { Audit } from './audit.js';
+import { systemClock } from './clock.js';
 import type { Connection } from './connection.js';
 import { watchConnection } from './connection-watch.js';
 import { Diagnostics } from './diagnostics.js';
@@ -33,6 +34,8 @@ import { LossTeller, openHost } from './open-host.js';
 import { checkCertificates, checkListen } from './option-rules.js';
 import { DEFAULT_HOST, DEFAULT_PORT, recoveryLimits, withDefaults } from './options.js';
 import { pemText } from './pem.js';
+import { IdentityRates, type RateStatistics } from './rates/identity-rates.js';
+import { ThrottledWatch } from './rates/throttled-watch.js';
 import type { Rendezvous, RendezvousPeer } from './rendezvous.js';
 import { Resumptions } from './resumption.js';
 import { ServedClient } from './served-client.js';
@@ -84,6 +87,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   readonly #clients = new Attendance();
   readonly #resumptions = new Resumptions();
   readonly #admission: Admission;
+  readonly #rates = new IdentityRates(systemClock);
+  readonly #throttled: ThrottledWatch;
   readonly #audit: Audit;
   readonly #diagnostics: Diagnostics;
   readonly #onStep: (step: ConnectionStep) => void;
@@ -118,12 +123,20 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const server = (): string => hostPort(this.#address.host, this.#address.port);
     this.#diagnostics = new Diagnostics({ side: 'server', server, logger: options.logger });
     this.#onStep = this.#diagnostics.steps(options.onStep);
+    this.#throttled = new ThrottledWatch(this.#rates, systemClock, (held) => {
+      const { address, peer, fromClient, toClient } = held;
+      this.#diagnostics.throttled(held);
+      const event = { event: 'throttled', fromClient, toClient } as const;
+      this.#audit.record({ connection: null, address, peer: shownIdentity(peer) }, event);
+    });
     this.#admission = new Admission({
       slots,
       resumptions: this.#resumptions,
       authorize: options.authorize,
       limits: withDefaults(options),
       maxPerIdentity: options.admission?.maxPerIdentity,
+      identityRates: this.#rates,
+      rates: options.rates,
     });
     const { handshakeDeadlineMillis, admission } = options;
     this.#tls = createTlsServer({
@@ -157,6 +170,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   /** What the device counts; with workers, what theirs do together. */
   counters(): Readonly<Record<string, number>> {
     return this.#host.counters();
+  }
+
+  /** How identities fare with their `rates`: all counts are of all of them together. */
+  get rates(): RateStatistics {
+    return this.#rates.statistics;
   }
 
   /** Where it listens. */
@@ -269,6 +287,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     await this.#clients.none();
     clearTimeout(late);
     clearTimeout(tooLate);
+    this.#throttled.end();
     try {
       await this.#host.close();
     } finally {
@@ -317,6 +336,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       this.#refuse(channel, refused);
       return undefined;
     }
+    if (admitted.rates !== undefined) this.#throttled.begin();
     const reporter = new StepReporter(++this.#lastId, this.#onStep);
     const rendezvous = new TlsRendezvous(channel);
     return new ServedClient(this.#onClosed, rendezvous, admitted, reporter, this.#resumptions.create());

@@ -6,6 +6,7 @@
  */
 import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Connection } from '../connection/connection.js';
+import type { ThrottledCounts } from '../connection/rates/shared-rates.js';
 import type { Server } from '../connection/server.js';
 import { hostPort } from '../verbs/host-port.js';
 import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
@@ -80,6 +81,7 @@ export class ServerMetrics {
     this.#registry = registry;
     this.#countEvents();
     this.#readClients();
+    this.#readRates();
     this.#readDevice();
     this.#stop = this.#timeOperations();
   }
@@ -140,6 +142,24 @@ export class ServerMetrics {
     }
     this.#counter('recoveries_total', 'Connections that came up again after a failure', [], (counter) =>
       counter.inc(this.#traffic().recoveries),
+    );
+  }
+
+  /** Never by identity: those are as many as there are clients. */
+  #readRates(): void {
+    const server = this.#server;
+    const waits: [string, string, (held: ThrottledCounts) => number][] = [
+      ['throttled_total', 'How often identities had to wait', ({ times }) => times],
+      ['throttled_seconds_total', 'How long identities had to wait', ({ millis }) => millis / 1000],
+    ];
+    for (const [name, help, of] of waits)
+      this.#counter(name, `${help}, because their rates were used up`, ['direction'], (counter) => {
+        const { fromClient, toClient } = server.rates;
+        counter.inc({ direction: 'in' }, of(fromClient));
+        counter.inc({ direction: 'out' }, of(toClient));
+      });
+    this.#gauge('rated_identities', 'Identities whose rates are counted', [], (gauge) =>
+      gauge.set(server.rates.identities),
     );
   }
 

@@ -7,6 +7,7 @@ import type {
   RecoveryNote,
   RefusedNote,
   StepNote,
+  ThrottledNote,
 } from '../connection/diagnostics.js';
 import type { OperationNote } from '../connection/operation-watch.js';
 import { usageError } from '../verbs/errors.js';
@@ -17,6 +18,7 @@ export interface DiagnosticsMessages {
   readonly 'queuepair:connect': ConnectNote;
   readonly 'queuepair:admitted': AdmittedNote;
   readonly 'queuepair:refused': RefusedNote;
+  readonly 'queuepair:throttled': ThrottledNote;
   readonly 'queuepair:step': StepNote;
   readonly 'queuepair:recovery': RecoveryNote;
   readonly 'queuepair:closed': ClosedNote;
@@ -28,6 +30,7 @@ const CHANNELS: Readonly<Record<keyof DiagnosticsMessages, true>> = {
   'queuepair:connect': true,
   'queuepair:admitted': true,
   'queuepair:refused': true,
+  'queuepair:throttled': true,
   'queuepair:step': true,
   'queuepair:recovery': true,
   'queuepair:closed': true,

@@ -50,6 +50,26 @@ test('serve caps what one certificate may have, and goes on with those that it h
   assert.equal((await stop(server)).code, 0);
 });
 
+test('serve bounds what one identity sends and is sent, and its metrics say how often that was', async () => {
+  const server = await serve('--rate', '1GB', '--message-rate', '20', '--metrics', '0');
+  const connection = await connectTo(server);
+  const client = new ServiceClient(connection);
+  await client.welcome();
+  const began = performance.now();
+  const COUNT = 60;
+  for (let i = 0; i < COUNT; i++) await client.echo(randomBytes(8));
+  // A second of them at once, the receives that it has, and what came meanwhile.
+  const seconds = (performance.now() - began + 1) / 1000;
+  assert.ok(COUNT <= 20 + 32 + 20 * seconds, `${COUNT} messages within ${seconds} s`);
+  const metrics = await metricsOf(server);
+  const throttled = (direction: string): number =>
+    metrics.get(`queuepair_throttled_total{direction="${direction}"}`) ?? assert.fail('no such metric');
+  assert.ok(throttled('in') + throttled('out') > 0);
+  assert.equal(metrics.get('queuepair_rated_identities'), 1);
+  await connection.close();
+  assert.equal((await stop(server)).code, 0);
+});
+
 test('30 clients in turn and 10 at once; the eleventh is told why it may not come; nothing is left', async () => {
   const server = await serve('--metrics', '0');
   const before = await census(server);

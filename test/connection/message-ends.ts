@@ -4,6 +4,7 @@ import { type Message, MessageInbox } from '../../src/connection/message-inbox.j
 import { MessageReceiver } from '../../src/connection/message-receiver.js';
 import { MessageSender } from '../../src/connection/message-sender.js';
 import { Outbox } from '../../src/connection/outbox.js';
+import type { RateGate } from '../../src/connection/rates/rate-gate.js';
 import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
 import { SendMemory } from '../../src/connection/send-memory.js';
 import { type StreamEvents, type StreamId, StreamTable } from '../../src/connection/stream-table.js';
@@ -22,6 +23,11 @@ export const TERMS = {
   streams: 2,
   streamWindowBytes: 100,
 } as const;
+
+export interface EndGates {
+  readonly in?: RateGate;
+  readonly out?: RateGate;
+}
 
 export class End {
   readonly messages: Message[] = [];
@@ -51,8 +57,8 @@ export class End {
   /** What was sent and has not arrived. */
   readonly wire: { readonly bytes: Uint8Array; readonly wrId: number }[] = [];
 
-  /** `mostSlots`: receives that there may be for fragments. */
-  constructor(mostSlots: number) {
+  /** `mostSlots`: receives that there may be for fragments. `gates`: what bounds its traffic. */
+  constructor(mostSlots: number, gates: EndGates = {}) {
     this.#mostSlots = mostSlots;
     this.qp = this.#newQp();
     this.tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
@@ -96,6 +102,7 @@ export class End {
       onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
       onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.quits++,
+      gate: gates.in ?? null,
       onSealedMemory: () => assert.fail('nothing is sealed'),
       onRefused: (error) => this.refusals.push(error),
       firstSequence: START,
@@ -112,6 +119,7 @@ export class End {
       slots: mostSlots,
       slotBytes: SLOT_BYTES,
       window: this.receiver.window,
+      gate: gates.out ?? null,
       outbox,
       streams: this.streams,
       firstSequence: START,
@@ -199,9 +207,9 @@ export class Pair {
   /** Completions that have not come. */
   readonly #acknowledgements: [End, number][] = [];
 
-  /** `isUp`: otherwise no end has begun. */
-  constructor(isUp = true, mostSlots: number = SLOTS) {
-    this.ends = [new End(mostSlots), new End(mostSlots)];
+  /** `isUp`: otherwise no end has begun. `gates`: those of the second end. */
+  constructor(isUp = true, mostSlots: number = SLOTS, gates: EndGates = {}) {
+    this.ends = [new End(mostSlots), new End(mostSlots, gates)];
     if (isUp) this.connect();
   }
 

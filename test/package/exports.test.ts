@@ -21,13 +21,13 @@ const FACES: readonly Face[] = [
       REFUSAL_KINDS RdmaError RemoteBuffer StepName connect listDevices listen openDevice reconnecting
     `,
     types: `
-      AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientTerms
+      AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientRates ClientTerms
       CommonOptions ConnectAttempt ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
       DeviceListEntry Grant GrantOptions ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
-      OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RdmaErrorCode
+      OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RateStatistics RdmaErrorCode
       RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerAddress ServerCensus ServerEvents ServiceResolver SlotUse
-      StreamOptions StreamReset TlsRefusal WorkerDevice WorkerLoss WorkerStatus
+      StreamOptions StreamReset Throttled ThrottledCounts TlsRefusal TrafficRate WorkerDevice WorkerLoss WorkerStatus
     `,
   },
   {
@@ -112,6 +112,7 @@ const FACES: readonly Face[] = [
     types: `
       AdmittedNote ClosedNote ConnectNote ConnectionNote Dashboard DashboardOptions DiagnosticsMessages ErrorNote LatencyHistograms LatencyOptions MetricsRegister
       OperationKind OperationNote RecoveryNote RefusedNote ServerMetrics ServerMetricsOptions StepNote
+      ThrottledNote
     `,
   },
   {

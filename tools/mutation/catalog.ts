@@ -14,6 +14,7 @@ import { NET_SOCKET_FAULTS } from './faults/net-sockets.js';
 import { NVME_FAULTS } from './faults/nvme.js';
 import { PROGRAM_STREAM_FAULTS } from './faults/program-streams.js';
 import { PROOF_FAULTS } from './faults/proof.js';
+import { RATE_FAULTS } from './faults/rates.js';
 import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
@@ -39,6 +40,7 @@ export const FAULTS: readonly Fault[] = [
   ...RING_FAULTS,
   ...RDMACM_FAULTS,
   ...CONNECTION_FAULTS,
+  ...RATE_FAULTS,
   ...MESSAGE_FAULTS,
   ...MEMORY_FAULTS,
   ...ADMISSION_FAULTS,

@@ -24,8 +24,8 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'admitted-while-closing',
     wrong: 'A client is admitted although the server began to close.',
     file: 'connection/admission',
-    find: 'if (slot !== undefined && !this.#isClosed && !this.isDraining) return',
-    replace: 'if (slot !== undefined) return',
+    find: 'if (slot !== undefined && !this.#isClosed && !this.isDraining) {',
+    replace: 'if (slot !== undefined) {',
     judges: ADMISSION_JUDGES,
   },
   {
@@ -69,9 +69,9 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'released-stays-counted',
     wrong: 'A client that has gone stays counted for its identity.',
     file: 'connection/admission',
-    find: `  release({ slot, peer }: Admitted): void {
+    find: `  release({ slot, peer, rates }: Admitted): void {
     this.#identities.leave(peer);`,
-    replace: '  release({ slot, peer }: Admitted): void {',
+    replace: '  release({ slot, peer, rates }: Admitted): void {',
     judges: ADMISSION_JUDGES,
   },
   {
