@@ -56,6 +56,7 @@ export class Turning {
   readonly #waiting: Waiting;
   readonly #maySpin: boolean;
   readonly #canLook: boolean;
+  readonly #now: () => number;
   readonly #wake = (): void => this.#onTimer();
   readonly #timeUp = (): void => this.#onTimeUp();
   readonly #spin = (): void => this.#onSpin();
@@ -73,10 +74,11 @@ export class Turning {
   #isTurning = false;
   #stopped = false;
 
-  /** `canLook`: looking may find something. */
-  constructor(waiting: Waiting, canLook: boolean) {
+  /** `canLook`: looking may find something. `now`: µs; other than the clock's in tests only. */
+  constructor(waiting: Waiting, canLook: boolean, now = nowMicros) {
     this.#waiting = waiting;
     this.#canLook = canLook;
+    this.#now = now;
     this.#maySpin = MAY_SPIN && canLook;
   }
 
@@ -101,7 +103,7 @@ export class Turning {
   }
 
   #keepSpinning(): void {
-    const now = nowMicros();
+    const now = this.#now();
     // Turning has found this, or would have.
     if (now - this.#activeAt < SPIN_MICROS) this.#inVain = 0;
     this.#activeAt = now;
@@ -122,7 +124,7 @@ export class Turning {
     if (this.#stopped) return;
     this.wakeUps++;
     const waiting = this.#waiting;
-    let now = nowMicros();
+    let now = this.#now();
     const endsAt = now + SPIN_TURN_MICROS;
     let hasReceived = false;
     while (now < endsAt) {
@@ -130,7 +132,7 @@ export class Turning {
       if (hasReceived) break;
       waiting.giveWay();
       const before = now;
-      now = nowMicros();
+      now = this.#now();
       if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
       if (waiting.nextDeadline() > now) continue;
       waiting.onDeadline(now);
@@ -154,7 +156,7 @@ export class Turning {
     this.#timerAt = NEVER;
     if (this.#stopped) return;
     this.wakeUps++;
-    this.#waiting.onDeadline(nowMicros());
+    this.#waiting.onDeadline(this.#now());
   }
 
   /** In a turn of the event loop timers come before sockets, which may have what is waited for. */
@@ -169,7 +171,7 @@ export class Turning {
     if (deadline >= this.#timerAt) return;
     this.#cancelTimer();
     this.#timerAt = deadline;
-    const waitMicros = deadline - nowMicros();
+    const waitMicros = deadline - this.#now();
     if (waitMicros < SHORT_WAIT_MICROS) this.#immediate = setImmediate(this.#wake);
     else this.#timer = setTimeout(this.#timeUp, Math.ceil(waitMicros / 1000));
   }

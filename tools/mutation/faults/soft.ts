@@ -248,7 +248,15 @@ export const SOFT_FAULTS = faultsOf(
       file: 'soft/turning',
       find: ' || this.#inVain >= MANY_IN_VAIN',
       replace: '',
-      judges: ['test/soft/event-loop'],
+      judges: ['test/soft/turning'],
+    },
+    {
+      id: 'turns-in-spite-of-others',
+      wrong: 'A device turns on where others want its processor.',
+      file: 'soft/turning',
+      find: 'if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;',
+      replace: '',
+      judges: ['test/soft/turning'],
     },
     {
       id: 'source-not-read',

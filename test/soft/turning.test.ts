@@ -1,0 +1,73 @@
+/** How a driver waits, in a time that passes only while it looks. */
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Turning } from '../../src/soft/turning.js';
+
+const LOOK_MICROS = 5;
+/** A look in which somebody else had the processor. */
+const LONG_LOOK_MICROS = 1000;
+/** Packets that are so far apart do not come close together, and any rest is over. */
+const APART_MICROS = 100_000;
+/** Turns of the event loop after which whoever still turned would have been seen. */
+const QUIET_TURNS = 5;
+
+const skip = availableParallelism() === 1 && 'one processor: it never turns';
+
+class Rig {
+  readonly turning: Turning;
+  lookMicros = LOOK_MICROS;
+  #looks = 0;
+  #now = 0;
+
+  constructor() {
+    const look = (): boolean => {
+      this.#looks++;
+      this.#now += this.lookMicros;
+      return false;
+    };
+    const waiting = {
+      look,
+      giveWay() {},
+      nextDeadline: () => Number.POSITIVE_INFINITY,
+      onDeadline() {},
+      setTurning() {},
+      setBusy() {},
+    };
+    this.turning = new Turning(waiting, true, () => this.#now);
+  }
+
+  /** Something is heard `afterMicros` after all that was before; returns how often it looked for more. */
+  async hear(afterMicros: number): Promise<number> {
+    this.#now += afterMicros;
+    const before = this.#looks;
+    this.turning.wait();
+    for (let turns = 0, seen = before; turns < QUIET_TURNS; turns = seen === this.#looks ? turns + 1 : 0) {
+      seen = this.#looks;
+      await nextTurn();
+    }
+    return this.#looks - before;
+  }
+}
+
+test('a device of which something is heard now and then does not turn for it, and turns again when packets come close together', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  const looks: boolean[] = [];
+  for (let i = 0; i < 6; i++) looks.push((await rig.hear(APART_MICROS)) > 0);
+  assert.deepEqual(looks, [true, true, true, true, false, false]);
+  assert.ok((await rig.hear(1)) > 0, 'two came close together');
+  rig.turning.stop();
+});
+
+test('a device whose look was interrupted leaves the processor to others for a while', { skip }, async () => {
+  const rig = new Rig();
+  rig.lookMicros = LONG_LOOK_MICROS;
+  assert.equal(await rig.hear(APART_MICROS), 1);
+  rig.lookMicros = LOOK_MICROS;
+  assert.equal(await rig.hear(1), 0);
+  assert.ok((await rig.hear(APART_MICROS)) > 0);
+  rig.turning.stop();
+});
