@@ -43,7 +43,7 @@ import { postProof } from './proof-messages.js';
 import { receivesWithin } from './rates/client-rates.js';
 import { type Gates, joinGates } from './rates/shared-rates.js';
 import type { MemoryRange } from './remote-buffer.js';
-import { ConnectionResources, firstReceives } from './resources.js';
+import { ConnectionResources, firstReceives, restBuffers } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { SendMemory } from './send-memory.js';
@@ -117,7 +117,10 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.#idle = new IdleWatch({
       clock,
       progress: () => this.receiver.received + (this.#sender?.sent ?? 0),
-      onIdle: () => this.#sender?.rest() ?? false,
+      onIdle: () => {
+        restBuffers();
+        return this.#sender?.rest() ?? false;
+      },
     });
     this.#outlet = new StreamOutlet(this.streams, () => this.programListener);
     const { maxMessageBytes, slotBytes, receiveSlots, rates } = limits;

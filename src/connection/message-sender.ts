@@ -20,6 +20,9 @@ import type { WorkTracker } from './work-tracker.js';
 
 /** Messages that use up receives, sent together. */
 const USED_UP_AT_ONCE = 16;
+/** Receives come because fragments used up those before: a peer has not more than so many for each, whatever limit it tells. */
+const RECEIVES_PER_FRAGMENT = 8;
+const MOST_RECEIVES = 65_536;
 
 export interface SenderOptions {
   /** Where fragments wait for their acknowledgement. */
@@ -82,6 +85,8 @@ export class MessageSender implements Held {
   #peerLimit = 0;
   /** LIMIT messages that use up receives of the peer which this side has given up. */
   #toUseUp = 0;
+  /** Fragments that left on this link. */
+  #sentOnLink = 0;
   /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
@@ -120,6 +125,7 @@ export class MessageSender implements Held {
     if (this.#terms === null) this.#takeTerms(link.terms);
     this.#options.memory.clear();
     this.#toUseUp = 0;
+    this.#sentOnLink = 0;
     this.#longestBytes = Math.min(link.peerSlotBytes, this.#options.slotBytes);
     this.#overheadBytes = overheadBytes;
     this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
@@ -235,6 +241,7 @@ export class MessageSender implements Held {
       else outbox.cut(cut, bytes - this.#overheadBytes);
       cut.sequence = this.#nextSequence;
       this.#nextSequence = serialAdd(this.#nextSequence, 1);
+      this.#sentOnLink++;
       this.#unacknowledged.push(cut);
       // Bytes of messages before it are counted in `offset`; streams count all that they ever sent.
       const isMore = cut.offset > 0 && cut.kind !== MessageKind.STREAM;
@@ -272,7 +279,9 @@ export class MessageSender implements Held {
     this.#post(link, place, cut, true);
     // All that it has posted, until those that it keeps are the only ones. Fewer than half may be there of which it has not told yet.
     // Those of a time before this one may be there as well.
-    this.#toUseUp += 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;
+    const most = Math.min(MOST_RECEIVES, RECEIVES_PER_FRAGMENT * (this.#sentOnLink + link.peerSlots));
+    const receives = Math.min(most, numbers + 1 + link.peerSlots);
+    this.#toUseUp = LIMIT_RECEIVES + Math.min(2 * most, this.#toUseUp + 2 * receives);
   }
 
   /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */

@@ -38,6 +38,9 @@ const MEMORY_RETRY_MILLIS = 50;
 /** What ten connections with buffers of the default size need. */
 const buffers = new BufferPool(16 * 1024 * 1024);
 
+/** A connection has nothing to do: what nobody has needed for a while goes. */
+export const restBuffers = (): void => buffers.rest();
+
 export class ConnectionResources {
   readonly pd: ProtectionDomain;
   readonly limits: DataPathLimits;

@@ -41,3 +41,26 @@ test('sizes that nobody asks for any more make room, and nothing is left of them
   pool.giveBack(new Uint8Array(1001));
   assert.equal(pool.keptBytes, 1000, 'what never fits drives nothing out');
 });
+
+test('what nobody has needed for ten seconds goes, and what is needed again and again stays', () => {
+  let now = 0;
+  const pool = new BufferPool(10_000, () => now);
+  const rush = Array.from({ length: 50 }, () => pool.take(100));
+  for (const buffer of rush) pool.giveBack(buffer);
+  assert.equal(pool.keptBytes, 5000);
+  for (let second = 0; second < 40; second++) {
+    // Three at a time come and go.
+    const three = [pool.take(100), pool.take(100), pool.take(100)];
+    for (const buffer of three) pool.giveBack(buffer);
+    now += 1000;
+    pool.rest();
+    if (second < 9) assert.equal(pool.keptBytes, 5000);
+  }
+  assert.equal(pool.keptBytes, 300);
+  now += 10_000;
+  pool.rest();
+  now += 10_000;
+  pool.rest();
+  assert.equal(pool.keptBytes, 0);
+  assert.equal(pool.sizes, 0);
+});

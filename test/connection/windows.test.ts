@@ -126,6 +126,29 @@ test('a receive that was not needed any more is used again before there is new m
   assert.equal(qp.receives.length, 2);
 });
 
+test('a peer that tells a limit far ahead is not sent limits for ever by an end that is idle', async () => {
+  const pair = new Pair(true, MOST_SLOTS);
+  const [end, peer] = pair.ends;
+  end.send(Uint8Array.of(1));
+  pair.settle(() => peer.take());
+  // It claims two thousand million receives, each time that it is heard of.
+  peer.receiver.window.limit = (peer.receiver.received + 2 ** 31 - 10) >>> 0;
+  assert.ok(peer.sender.tellLimit());
+  pair.settle();
+  let limits = 0;
+  for (let look = 0; look < 100; look++) {
+    const isMore = end.sender.rest();
+    // Whoever lies about receives does not have them.
+    for (const { wrId } of end.wire.splice(0)) {
+      end.acknowledge(wrId);
+      limits++;
+    }
+    if (!isMore) break;
+  }
+  assert.ok(limits <= 1 + 2 * 8 * (1 + SLOTS) + 4, `${limits} for one fragment that was sent`);
+  assert.equal(end.sender.rest(), false, 'it rests');
+});
+
 for (let seed = 1; seed <= 60; seed++) {
   test(`windows grow and shrink over links that fail, and lose nothing (seed ${seed})`, async () => {
     const random = new Random(seed);

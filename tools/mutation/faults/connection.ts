@@ -60,6 +60,22 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     judges: ['test/connection/buffer-pool'],
   },
   {
+    id: 'pool-never-rests',
+    wrong: 'Buffers that a rush needed once are kept for ever.',
+    file: 'connection/buffer-pool',
+    find: '    this.#shrinkTo(this.#keptBytes - this.#leastBytes, 0);\n',
+    replace: '',
+    judges: ['test/connection/buffer-pool'],
+  },
+  {
+    id: 'pool-forgets-what-is-needed',
+    wrong: 'Buffers that are needed again and again are let go of.',
+    file: 'connection/buffer-pool',
+    find: '    this.#leastBytes = Math.min(this.#leastBytes, this.#keptBytes);\n    this.#kept.delete(bytes);',
+    replace: '    this.#kept.delete(bytes);',
+    judges: ['test/connection/buffer-pool'],
+  },
+  {
     id: 'pool-given-twice',
     wrong: 'A buffer of the pool is given to two.',
     file: 'connection/buffer-pool',

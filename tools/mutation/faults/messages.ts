@@ -312,8 +312,16 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'yielded-receives-not-used-up',
     wrong: 'Nothing uses up the receives that were given up.',
     file: 'connection/message-sender',
-    find: '    this.#toUseUp += 2 * (numbers + 1 + link.peerSlots) + LIMIT_RECEIVES;\n',
+    find: '    this.#toUseUp = LIMIT_RECEIVES + Math.min(2 * most, this.#toUseUp + 2 * receives);\n',
     replace: '',
+    judges: ['test/connection/windows'],
+  },
+  {
+    id: 'told-receives-used-up-for-ever',
+    wrong: 'A peer that tells a limit far ahead is sent LIMIT messages for ever.',
+    file: 'connection/message-sender',
+    find: 'Math.min(most, numbers + 1 + link.peerSlots)',
+    replace: 'numbers + 1 + link.peerSlots',
     judges: ['test/connection/windows'],
   },
   {
