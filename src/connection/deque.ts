@@ -8,9 +8,12 @@ const FEWEST_PLACES = 4;
 /** An empty line keeps this many places for the next elements. */
 const MOST_KEPT_PLACES = 1024;
 
+/** Of all that never held anything: nothing is ever put into it. */
+const NO_PLACES: never[] = [];
+
 export class Deque<Item> {
   /** A ring; its length is 0 or a power of two. */
-  #places: (Item | undefined)[] = [];
+  #places: (Item | undefined)[] = NO_PLACES;
   #first = 0;
   #length = 0;
 
@@ -72,7 +75,7 @@ export class Deque<Item> {
   /** Takes all out, in their order. */
   takeAll(): Item[] {
     const all = Array.from({ length: this.#length }, (_, i) => this.#places[this.#place(i)] as Item);
-    this.#places = [];
+    this.#places = NO_PLACES;
     this.#first = 0;
     this.#length = 0;
     return all;
@@ -85,7 +88,7 @@ export class Deque<Item> {
   #shrinkTo(length: number): void {
     this.#length = length;
     if (length > 0 || this.#places.length <= MOST_KEPT_PLACES) return;
-    this.#places = [];
+    this.#places = NO_PLACES;
     this.#first = 0;
   }
 

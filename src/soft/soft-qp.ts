@@ -48,8 +48,10 @@ export class SoftQp implements QueuePair {
     this.srq = srq;
     this.#handles = pd.softDevice.handles;
     engine.context = this;
-    const queues = srq === null ? [sendCq, recvCq] : [sendCq, recvCq, srq];
-    this.#life = new ObjectLife('qps', pd.live, [pd.life, ...queues.map(({ life }) => life)]);
+    // Of their exact lengths: arrays that grow have room for sixteen more.
+    const needs =
+      srq === null ? [pd.life, sendCq.life, recvCq.life] : [pd.life, sendCq.life, recvCq.life, srq.life];
+    this.#life = new ObjectLife('qps', pd.live, needs);
     this.#life.owner = this;
   }
 

@@ -4,18 +4,20 @@
  * Invariant: a listener that throws takes nothing with it. What it threw is reported as an exception that nobody catches.
  */
 export class Listeners<Event> {
-  readonly #all = new Set<(event: Event) => void>();
+  /** Made with the first: most objects have none. */
+  #all: Set<(event: Event) => void> | null = null;
 
   /** Returns the function that removes the listener. */
   add(listener: (event: Event) => void): () => void {
     // A function of its own each time: who adds the same one twice can remove each of the two.
     const entry = (event: Event): void => listener(event);
+    this.#all ??= new Set();
     this.#all.add(entry);
-    return () => this.#all.delete(entry);
+    return () => this.#all?.delete(entry);
   }
 
   tell(event: Event): void {
-    for (const listener of this.#all) tell(listener, event);
+    if (this.#all !== null) for (const listener of this.#all) tell(listener, event);
   }
 }
 

@@ -28,10 +28,12 @@ import { isAtomic } from './request-opcodes.js';
 import type { Requester } from './requester.js';
 import type { SendWqe } from './send-queue.js';
 
+/** For all: copied on at once. */
+const atomicResult = new Uint8Array(8);
+
 export class Completer {
   readonly #qp: QpHost;
   readonly #requester: Requester;
-  readonly #atomicResult = new Uint8Array(8);
 
   constructor(qp: QpHost, requester: Requester) {
     this.#qp = qp;
@@ -167,14 +169,13 @@ export class Completer {
     const sges = this.#requester.queue.sges;
     if (isAtomic(wqe.opcode)) {
       const header = packet.at + ATOMIC_ACK_ETH_AT;
-      const result = this.#atomicResult;
       writeHostU64(
-        result,
+        atomicResult,
         0,
         atomicAckOriginalHi(packet.bytes, header),
         atomicAckOriginalLo(packet.bytes, header),
       );
-      sges.scatter(wqe.slot, 0, result, 0, result.length);
+      sges.scatter(wqe.slot, 0, atomicResult, 0, atomicResult.length);
     } else {
       const length = packet.payloadLength;
       if (length > 0) sges.scatter(wqe.slot, this.#offsetOf(packet, wqe), packet.payload(), 0, length);

@@ -9,85 +9,94 @@ import type { TransmitBatch } from '../transmit-batch.js';
 
 export class SgeTable {
   readonly maxSge: number;
+  /** Numbers of one slot. */
+  readonly #stride: number;
   // Plain arrays: typed ones take hundreds of bytes each before they hold anything, and there are thousands of tables.
   #regions: (Region | null)[] = [];
-  #offsets: number[] = [];
-  #lengths: number[] = [];
-  #counts: number[] = [];
+  /** Of each slot: how many pieces it has, then offset and length of each. */
+  #numbers: number[] = [];
 
   constructor(slots: number, maxSge: number) {
     this.maxSge = maxSge;
+    this.#stride = 1 + 2 * maxSge;
     this.grow(slots);
   }
 
   /** Adds slots, with empty lists, until there are so many. */
   grow(slots: number): void {
-    const pieces = slots * this.maxSge;
-    this.#regions = lengthened(this.#regions, pieces, null);
-    this.#offsets = lengthened(this.#offsets, pieces, 0);
-    this.#lengths = lengthened(this.#lengths, pieces, 0);
-    this.#counts = lengthened(this.#counts, slots, 0);
+    this.#regions = lengthened(this.#regions, slots * this.maxSge, null);
+    this.#numbers = lengthened(this.#numbers, slots * this.#stride, 0);
   }
 
   /** Empties the slot's list. */
   clear(slot: number): void {
-    const count = this.#counts[slot] as number;
+    const at = slot * this.#stride;
+    const count = this.#numbers[at] as number;
     if (count === 0) return;
     const base = slot * this.maxSge;
     for (let i = 0; i < count; i++) this.#regions[base + i] = null;
-    this.#counts[slot] = 0;
+    this.#numbers[at] = 0;
   }
 
   /** Appends a piece. The caller keeps to `maxSge`. */
   add(slot: number, region: Region, offset: number, length: number): void {
-    const count = this.#counts[slot] as number;
+    const numbers = this.#numbers;
+    const base = slot * this.#stride;
+    const count = numbers[base] as number;
     INVARIANT: invariant(count < this.maxSge, 'a list has no more than maxSge pieces');
-    const index = slot * this.maxSge + count;
-    this.#regions[index] = region;
-    this.#offsets[index] = offset;
-    this.#lengths[index] = length;
-    this.#counts[slot] = count + 1;
+    this.#regions[slot * this.maxSge + count] = region;
+    const at = base + 1 + 2 * count;
+    numbers[at] = offset;
+    numbers[at + 1] = length;
+    numbers[base] = count + 1;
   }
 
   /** Moves the slot's list to `targetSlot` of `target`, which allows as many pieces; returns their bytes in all. */
   moveTo(target: SgeTable, targetSlot: number, slot: number): number {
     target.clear(targetSlot);
-    const count = this.#counts[slot] as number;
+    const numbers = this.#numbers;
+    let from = slot * this.#stride;
+    let to = targetSlot * target.#stride;
+    const count = numbers[from] as number;
     INVARIANT: invariant(count <= target.maxSge, 'a list moves to a table that allows as many pieces');
-    let from = slot * this.maxSge;
-    let to = targetSlot * target.maxSge;
+    target.#numbers[to] = count;
+    numbers[from] = 0;
+    let piece = slot * this.maxSge;
+    let targetPiece = targetSlot * target.maxSge;
     let total = 0;
     for (let i = 0; i < count; i++) {
-      const length = this.#lengths[from] as number;
-      target.#regions[to] = this.#regions[from] as Region;
-      target.#offsets[to] = this.#offsets[from] as number;
-      target.#lengths[to] = length;
-      this.#regions[from] = null;
+      const length = numbers[from + 2] as number;
+      target.#regions[targetPiece] = this.#regions[piece] as Region;
+      target.#numbers[to + 1] = numbers[from + 1] as number;
+      target.#numbers[to + 2] = length;
+      this.#regions[piece] = null;
       total += length;
-      from++;
-      to++;
+      piece++;
+      targetPiece++;
+      from += 2;
+      to += 2;
     }
-    target.#counts[targetSlot] = count;
-    this.#counts[slot] = 0;
     return total;
   }
 
   totalLength(slot: number): number {
-    const base = slot * this.maxSge;
-    const count = this.#counts[slot] as number;
+    const at = slot * this.#stride;
+    const count = this.#numbers[at] as number;
     let total = 0;
-    for (let i = 0; i < count; i++) total += this.#lengths[base + i] as number;
+    for (let i = 1; i <= count; i++) total += this.#numbers[at + 2 * i] as number;
     return total;
   }
 
   /** Whether every piece is valid memory of domain `pd`, inside its region, and allows `access`. */
   allows(slot: number, pd: number, access: number): boolean {
+    const numbers = this.#numbers;
     const base = slot * this.maxSge;
-    const count = this.#counts[slot] as number;
-    for (let i = 0; i < count; i++) {
+    let at = slot * this.#stride;
+    const count = numbers[at] as number;
+    for (let i = 0; i < count; i++, at += 2) {
       const region = this.#regions[base + i] as Region;
-      const length = this.#lengths[base + i] as number;
-      const offset = this.#offsets[base + i] as number;
+      const offset = numbers[at + 1] as number;
+      const length = numbers[at + 2] as number;
       if (!region.usable || region.pd !== pd || (region.access & access) !== access) return false;
       if (offset < 0 || length < 0 || offset > region.bytes.length - length) return false;
     }
@@ -96,49 +105,55 @@ export class SgeTable {
 
   /** Adds the bytes [at, at + length) of the list to the packet that `batch` is building. */
   gather(slot: number, at: number, length: number, batch: TransmitBatch): void {
+    const numbers = this.#numbers;
     let index = slot * this.maxSge;
+    let piece = slot * this.#stride + 1;
     let skip = at;
     let left = length;
     while (left > 0) {
       INVARIANT: invariant(
-        index < slot * this.maxSge + (this.#counts[slot] as number),
+        index < slot * this.maxSge + (numbers[slot * this.#stride] as number),
         'what is gathered is listed',
       );
-      const pieceLength = this.#lengths[index] as number;
+      const pieceLength = numbers[piece + 1] as number;
       if (skip >= pieceLength) {
         skip -= pieceLength;
       } else {
         const taken = Math.min(left, pieceLength - skip);
-        batch.addSegment(this.#regions[index] as Region, (this.#offsets[index] as number) + skip, taken);
+        batch.addSegment(this.#regions[index] as Region, (numbers[piece] as number) + skip, taken);
         left -= taken;
         skip = 0;
       }
       index++;
+      piece += 2;
     }
   }
 
   /** Copies `length` bytes into the list, beginning `at` bytes into it. The caller has checked that they fit. */
   scatter(slot: number, at: number, source: Uint8Array, sourceAt: number, length: number): void {
+    const numbers = this.#numbers;
     let index = slot * this.maxSge;
+    let piece = slot * this.#stride + 1;
     let skip = at;
     let from = sourceAt;
     const end = sourceAt + length;
     while (from < end) {
       INVARIANT: invariant(
-        index < slot * this.maxSge + (this.#counts[slot] as number),
+        index < slot * this.maxSge + (numbers[slot * this.#stride] as number),
         'what arrives fits the list',
       );
-      const pieceLength = this.#lengths[index] as number;
+      const pieceLength = numbers[piece + 1] as number;
       if (skip >= pieceLength) {
         skip -= pieceLength;
       } else {
         const taken = Math.min(end - from, pieceLength - skip);
         const target = (this.#regions[index] as Region).bytes;
-        copyBytes(target, (this.#offsets[index] as number) + skip, source, from, taken);
+        copyBytes(target, (numbers[piece] as number) + skip, source, from, taken);
         from += taken;
         skip = 0;
       }
       index++;
+      piece += 2;
     }
   }
 }
