@@ -12,10 +12,12 @@ import type {
   ProgramListener,
   ProgramPlane,
 } from '../src/connection/data-plane.js';
+import type { Message, Waiter } from '../src/connection/message-inbox.js';
 import { type PlainError, RdmaError } from '../src/verbs/errors.js';
 
 type Planes = DataPlane & ProgramPlane;
 type Listeners = DataPlaneListener & ProgramListener;
+type Tellable = Partial<Record<string, (...values: unknown[]) => void>>;
 
 interface Call {
   readonly number: number;
@@ -77,24 +79,36 @@ export class PlanePort {
     this.#port.close();
   }
 
-  #caller(name: keyof Planes): (...values: unknown[]) => Promise<unknown> {
-    return (...values) => {
-      count(this.asked, name);
-      const number = ++this.#last;
-      return new Promise((resolve, reject) => {
-        const memory = CALLS_WITH_MEMORY.includes(name) ? this.#memory : null;
-        this.#port.postMessage({ number, name, values: pack(values, memory) } satisfies Call);
-        this.#waiting.set(number, { name, request: values[0], resolve, reject });
-      });
-    };
+  #caller(name: keyof Planes): (...values: unknown[]) => unknown {
+    // It has a waiter instead of a promise.
+    if (name === 'receive')
+      return (waiter) => {
+        const { request } = waiter as Waiter;
+        const received = this.#call(name, [request]) as Promise<Message | undefined>;
+        received.then(
+          (message) => (waiter as Waiter).resolve(message),
+          (error: RdmaError) => (waiter as Waiter).reject(error),
+        );
+      };
+    return (...values) => this.#call(name, values);
+  }
+
+  #call(name: keyof Planes, values: unknown[]): Promise<unknown> {
+    count(this.asked, name);
+    const number = ++this.#last;
+    return new Promise((resolve, reject) => {
+      const memory = CALLS_WITH_MEMORY.includes(name) ? this.#memory : null;
+      this.#port.postMessage({ number, name, values: pack(values, memory) } satisfies Call);
+      this.#waiting.set(number, { name, request: values[0], resolve, reject });
+    });
   }
 
   #onTold(told: Told): void {
     if ('event' in told) {
       count(this.told, told.event);
       const { listener, programListener } = this.#listeners;
-      const listeners = { ...listener, ...programListener } as Record<string, (...values: unknown[]) => void>;
-      listeners[told.event]?.(...(unpack(told.values, this.#memory) as unknown[]));
+      const values = unpack(told.values, this.#memory) as unknown[];
+      for (const one of [listener, programListener] as (Tellable | null)[]) one?.[told.event]?.(...values);
       return;
     }
     const waiting = this.#waiting.get(told.number);
@@ -120,7 +134,12 @@ function serve(planes: Planes, port: MessagePort, memory: Memory): void {
   const tell = (told: Told): void => port.postMessage(told);
   port.on('message', ({ number, name, values }: Call) => {
     const method = planes[name] as (...values: unknown[]) => unknown;
-    const run = async (): Promise<unknown> => method.apply(planes, unpack(values, memory) as unknown[]);
+    const run = async (): Promise<unknown> => {
+      const unpacked = unpack(values, memory) as unknown[];
+      if (name !== 'receive') return method.apply(planes, unpacked);
+      const [request] = unpacked as [number];
+      return new Promise((resolve, reject) => planes.receive({ request, resolve, reject }));
+    };
     run()
       .then((value) => pack(value, CALLS_WITH_MEMORY.includes(name) ? memory : null))
       .then(

@@ -1,6 +1,6 @@
 /**
- * What a connection asks of its data plane, and what it hears from it: calls with plain data that are answered later, and
- * events, so that a data plane can run elsewhere. Nothing of it is read: what others must know, it tells. Keys are derived
+ * What a connection asks of its data plane, and what it hears from it: calls with plain data that are answered later (by a promise;
+ * what thousands of programs wait for at any time, by a call to whoever waits), and events, so that a data plane can run elsewhere. Nothing of it is read: what others must know, it tells. Keys are derived
  * before and handed over as bytes; no call asks the session back.
  *
  *     prepare → connect → prove → open … disconnect → prepare → connect → prove → open … destroy
