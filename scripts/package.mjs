@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exitLike, run } from './child-process.mjs';
+import { manifest, missingForPublishing } from './package/manifest.mjs';
 import { root, setUp } from './setup.mjs';
 
 /** Beside the code: what a README in a registry or an installed package leads to, and what compiles the addon. */
@@ -25,18 +26,6 @@ const FILES = [
   'scripts/child-process.mjs',
   'scripts/install.mjs',
 ];
-const FIELDS = [
-  'name',
-  'version',
-  'description',
-  'keywords',
-  'license',
-  'type',
-  'engines',
-  'peerDependencies',
-  'peerDependenciesMeta',
-];
-
 const { values } = parseArgs({
   options: {
     addons: { type: 'string', default: 'all' },
@@ -80,26 +69,12 @@ async function makePackage(addons) {
     const { buildPrebuiltAddons } = await import('./package/prebuilt-addons.mjs');
     await buildPrebuiltAddons(join(PACKAGE, 'prebuilt'), addons === 'all' ? undefined : addons.split(','));
   }
+  const missing = missingForPublishing(own);
+  if (missing.length > 0)
+    process.stderr.write(
+      `npm will not publish it: package.json lacks ${missing.join(', ')} (docs/releasing.md says how to set them)\n`,
+    );
   return await pack(own);
-}
-
-/** No dependencies: they are in the bundles. What only some programs need is their own choice. */
-function manifest(own, entries) {
-  return {
-    ...Object.fromEntries(FIELDS.map((field) => [field, own[field]])),
-    bin: { queuepair: './dist/cli/main.js' },
-    exports: {
-      ...Object.fromEntries(
-        entries.map(({ name, source }) => [
-          name,
-          { types: `./dist/types/${source}.d.ts`, default: `./dist/${source}.js` },
-        ]),
-      ),
-      './package.json': './package.json',
-    },
-    sideEffects: false,
-    scripts: { install: 'node scripts/install.mjs' },
-  };
 }
 
 async function pack({ name, version }) {

@@ -21,7 +21,7 @@ const ZIG = {
     'sha512-vSvmVIT07AXIGsxn5e/iLJnHjfF26q2v9X4Q27HAnHLKzlVNhNUdXbi+Odz4OZ0gHTQFz8/wJMy9p6vuvKMwRQ==',
 };
 export const OLDEST_GLIBC = [2, 28];
-const TARGETS = {
+export const TARGETS = {
   'linux-x64-glibc': `x86_64-linux-gnu.${OLDEST_GLIBC.join('.')}`,
   'linux-arm64-glibc': `aarch64-linux-gnu.${OLDEST_GLIBC.join('.')}`,
   'linux-x64-musl': 'x86_64-linux-musl',
@@ -83,7 +83,8 @@ function sources() {
   );
 }
 
-async function findZig() {
+/** The compiler, which is fetched where it is not here. */
+export async function findZig() {
   const place = join(WORK, 'zig');
   const zig = join(place, 'node_modules', ZIG.name, 'zig');
   if (!existsSync(zig)) {
@@ -103,7 +104,7 @@ async function findZig() {
 }
 
 /** Those beside this Node.js: Node-API is the same for all that it is built for. */
-function nodeHeaders() {
+export function nodeHeaders() {
   const folder = join(dirname(dirname(realpathSync(process.execPath))), 'include', 'node');
   if (existsSync(join(folder, 'node_api.h'))) return folder;
   throw new Error(`the headers of Node.js are missing: there is no ${folder}`);

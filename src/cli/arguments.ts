@@ -28,23 +28,23 @@ export function readBytes(text: string): number | undefined {
 export function bytesArgument(text: string): number {
   const bytes = readBytes(text);
   if (bytes !== undefined) return bytes;
-  throw new InvalidArgumentError('Write a number of bytes such as 65536, 64KiB or 4MiB.');
+  throw new InvalidArgumentError('write a number of bytes such as 65536, 64KiB or 4MiB');
 }
 
 export const portArgument = (text: string): number =>
-  integer(text, 0, 65535, 'A port is 0 to 65535 (0 = any free one).');
+  integer(text, 0, 65535, 'a port is 0 to 65535 (0 = any free one)');
 
 /** A count of `min` to `max`. */
 export const countArgument =
   (max: number, min = 1) =>
   (text: string): number =>
-    integer(text, min, max, `Write a number from ${min} to ${max}.`);
+    integer(text, min, max, `write a number from ${min} to ${max}`);
 
 export const millisArgument = (text: string): number =>
-  integer(text, 1, 2 ** 31 - 1, 'Write milliseconds, 1 or more.');
+  integer(text, 1, 2 ** 31 - 1, 'write milliseconds, 1 or more');
 
 export const millisOrNeverArgument = (text: string): number =>
-  integer(text, 0, 2 ** 31 - 1, 'Write milliseconds; 0 = not at all.');
+  integer(text, 0, 2 ** 31 - 1, 'write milliseconds; 0 = not at all');
 
 function integer(text: string, min: number, max: number, advice: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
@@ -62,12 +62,12 @@ export function targetArgument(text: string, defaultPort: number): Target {
   const at = ambiguousPortAt(text);
   if (at !== undefined) {
     throw new InvalidArgumentError(
-      `Write [${text.slice(0, at)}]${text.slice(at)} for that port, or [${text}] for that address.`,
+      `write [${text.slice(0, at)}]${text.slice(at)} for that port, or [${text}] for that address`,
     );
   }
   const address = readServerAddress(text);
   if (address !== undefined) return { port: defaultPort, ...address };
-  throw new InvalidArgumentError('Write HOST or HOST:PORT; an IPv6 address with a port goes in brackets.');
+  throw new InvalidArgumentError('write HOST or HOST:PORT; an IPv6 address with a port goes in brackets');
 }
 
 /** Several of them with commas between. */

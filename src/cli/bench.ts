@@ -1,5 +1,5 @@
 /** `queuepair bench`: measures latency and bandwidth between two machines, with a server on one and a client on the other. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS } from '../connection/options.js';
 import { openDevice } from '../open-device.js';
 import type { ControlChannel } from '../session/control-channel.js';
@@ -24,6 +24,7 @@ import { clientCertificates, serverCertificates } from './certificates.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { ProgressLine } from './progress-line.js';
 import { firstSignal } from './shutdown.js';
 
@@ -66,7 +67,7 @@ interface BenchFlags {
 }
 
 export function benchCommand(): Command {
-  return new Command('bench')
+  return new ProgramCommand('bench')
     .description('measure latency and bandwidth between two machines, as perftest does')
     .argument('[target]', 'server to measure with, HOST or HOST:PORT (default: be the server)', benchTarget)
     .option('--host <address>', 'server: address to listen on', '127.0.0.1')
@@ -226,13 +227,13 @@ const benchTarget = (text: string): Target => targetArgument(text, DEFAULT_PORT)
 function sizeArgument(text: string): number {
   const size = bytesArgument(text);
   if (size >= 1 && size <= MAX_SIZE_BYTES) return size;
-  throw new InvalidArgumentError(`A message has 1 byte to ${formatBytes(MAX_SIZE_BYTES)}.`);
+  throw new InvalidArgumentError(`a message has 1 byte to ${formatBytes(MAX_SIZE_BYTES)}`);
 }
 
 function testsArgument(text: string): TestName[] {
   return text.split(',').map((name) => {
     const known = TEST_NAMES.find((test) => test === name.trim());
     if (known !== undefined) return known;
-    throw new InvalidArgumentError(`Measurements are ${TEST_NAMES.join(', ')}.`);
+    throw new InvalidArgumentError(`measurements are ${TEST_NAMES.join(', ')}`);
   });
 }

@@ -74,14 +74,14 @@ async function developmentCertificates(
   try {
     return await loadOrCreateDevCertificates(dir, names);
   } catch (error) {
-    throw withDirectoryFlag(error, '--dev-certs');
+    throw withDirectoryFlag(error);
   }
 }
 
 /** The library knows no flags. */
-export function withDirectoryFlag(error: unknown, flag: string): unknown {
+export function withDirectoryFlag(error: unknown): unknown {
   if (!(error instanceof RdmaError) || error.code !== 'ERR_RDMA_CERTIFICATE') return error;
-  return new RdmaError(error.code, `${error.message} (${flag} DIR says where they are kept)`, {
+  return new RdmaError(error.code, `${error.message} (--dev-certs DIR says where they are kept)`, {
     cause: error,
   });
 }

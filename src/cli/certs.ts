@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   type DevCertificates,
   defaultCertificateDir,
@@ -14,6 +14,7 @@ import { collect } from './arguments.js';
 import { withDirectoryFlag } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 
 const EXAMPLES = `
 They are for development on machines of one user: a private authority, a server and a client certificate. The server
@@ -31,16 +32,16 @@ const MEMBERS = [
 ] as const;
 
 interface CertsFlags {
-  readonly dir?: string;
+  readonly devCerts?: string;
   readonly name: readonly string[];
   readonly renew?: boolean;
   readonly json?: boolean;
 }
 
 export function certsCommand(): Command {
-  return new Command('certs')
+  return new ProgramCommand('certs')
     .description('make and show the development certificates')
-    .option('--dir <dir>', "where they are kept (default: this user's configuration directory)")
+    .option('--dev-certs <dir>', "where they are kept (default: this user's configuration directory)")
     .addOption(
       new Option(
         '--name <host>',
@@ -61,12 +62,12 @@ async function certs(flags: CertsFlags, output: Output): Promise<number> {
   try {
     return await makeAndShow(flags, output);
   } catch (error) {
-    throw withDirectoryFlag(error, '--dir');
+    throw withDirectoryFlag(error);
   }
 }
 
 async function makeAndShow(flags: CertsFlags, output: Output): Promise<number> {
-  const dir = flags.dir ?? defaultCertificateDir();
+  const dir = flags.devCerts ?? defaultCertificateDir();
   const found = await loadOrCreateDevCertificates(dir, flags.name);
   const renewal = flags.renew === true && !found.created ? await replaceAll(found, flags.name) : undefined;
   const set = renewal?.set ?? found;

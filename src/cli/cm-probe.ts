@@ -1,5 +1,5 @@
 /** `queuepair cm-probe`: who answers on a port of rdma_cm. */
-import { Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { openDevice } from '../open-device.js';
 import { NO_DATA, PrivateDataBytes } from '../verbs/connection-manager.js';
 import { countArgument, millisArgument, type Target, targetArgument } from './arguments.js';
@@ -8,6 +8,7 @@ import { describeAnswer, describePrivateData } from './cm-probe/probe-text.js';
 import { ExitCode } from './failure.js';
 import { nearOf } from './local-address.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { checkStockPort } from './stock-tool.js';
 
 const MAX_COUNT = 1000;
@@ -32,7 +33,7 @@ interface Flags {
 }
 
 export function cmProbeCommand(): Command {
-  return new Command('cm-probe')
+  return new ProgramCommand('cm-probe')
     .description('ask who answers on a port of rdma_cm: listener or not, round trip, private data')
     .argument('<host:port>', 'whom to ask', probeTarget)
     .option('-d, --device <name>', 'device to use', 'soft')
@@ -78,7 +79,7 @@ function tell(host: string, port: number, answer: ProbeAnswer, output: Output): 
 function probeTarget(text: string): Target {
   const target = targetArgument(text, ANY_PORT);
   if (targetArgument(text, ANY_PORT + 1).port === target.port) return target;
-  throw new InvalidArgumentError('Write HOST:PORT, with the port of rdma_cm that is to be asked.');
+  throw new InvalidArgumentError('write HOST:PORT, with the port of rdma_cm that is to be asked');
 }
 
 const ANY_PORT = 1;
@@ -86,11 +87,11 @@ const ANY_PORT = 1;
 function privateDataArgument(text: string): Uint8Array {
   const isHex = /^0x(?:[\da-f]{2})*$/i.test(text);
   if (text.startsWith('0x') && !isHex) {
-    throw new InvalidArgumentError('Write pairs of hexadecimal digits after 0x.');
+    throw new InvalidArgumentError('write pairs of hexadecimal digits after 0x');
   }
   const bytes = isHex ? Buffer.from(text.slice(2), 'hex') : Buffer.from(text);
   if (bytes.length <= PrivateDataBytes.REQUEST) return bytes;
   throw new InvalidArgumentError(
-    `A request has room for ${PrivateDataBytes.REQUEST} bytes, not ${bytes.length}.`,
+    `a request has room for ${PrivateDataBytes.REQUEST} bytes, not ${bytes.length}`,
   );
 }

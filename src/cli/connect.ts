@@ -1,5 +1,5 @@
 /** `queuepair connect`: a client of `queuepair serve`, for people and for scripts. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import type { ConnectOptions } from '../connection/connect-options.js';
 import type { Connection } from '../connection/connection.js';
@@ -21,10 +21,12 @@ import { ExitCode, reportFailure } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
+import { ProgramCommand } from './program-command.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
 import { firstSignal, signalExitCode, untilSignal } from './shutdown.js';
 import { describeStep, STEP_TITLE_CHARS, STEP_TITLES } from './step-text.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const MAX_WELCOME_CHARS = 500;
 /** For the orderly end after a signal. */
@@ -58,7 +60,7 @@ interface ConnectFlags extends ClientCertificateFlags, PathFlags {
 type Place = Pick<ConnectOptions, 'host' | 'port' | 'hosts' | 'srv'>;
 
 export function connectCommand(): Command {
-  const command = new Command('connect')
+  const command = new ProgramCommand('connect')
     .description('connect to a server and send, write and read')
     .argument(
       '[target]',
@@ -87,20 +89,21 @@ export function connectCommand(): Command {
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
     .action(async (targets: readonly Target[] | undefined, flags: ConnectFlags) => {
-      const place = placeOf(command, targets, flags.srv);
+      const place = placeOf(targets, flags.srv);
       process.exitCode = await runClient(place, flags, createOutput(flags.json === true));
     });
 }
 
 /** One server as such, so that its own error is told. */
-function placeOf(command: Command, targets: readonly Target[] | undefined, srv: string | undefined): Place {
+function placeOf(targets: readonly Target[] | undefined, srv: string | undefined): Place {
   if (srv !== undefined) {
-    if (targets !== undefined) command.error('error: give a target or --srv, not both');
+    if (targets !== undefined)
+      throw new WrongArguments('a target and --srv both say where the server is; give one of them');
     return { srv };
   }
   const [first] = targets ?? [];
   if (first === undefined || targets === undefined)
-    command.error("error: missing required argument 'target'");
+    throw new WrongArguments('connect needs a target, HOST or HOST:PORT, or --srv NAME');
   return targets.length === 1 ? first : { hosts: targets };
 }
 

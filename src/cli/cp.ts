@@ -1,5 +1,5 @@
 /** `queuepair cp`: copies files and trees to and from `queuepair serve --share`. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
@@ -18,6 +18,7 @@ import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis, plural } from './format.js';
 import { createOutput, type Output } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
+import { ProgramCommand } from './program-command.js';
 import { ProgressLine } from './progress-line.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
@@ -54,7 +55,7 @@ interface CopyFlags extends ClientCertificateFlags, PathFlags {
 }
 
 export function cpCommand(): Command {
-  const command = new Command('cp')
+  const command = new ProgramCommand('cp')
     .description('copy files and trees to and from a server with --share')
     .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR; HOST:PORT:PATH for another port')
     .option('--port <number>', `TCP port of the server (default: ${DEFAULT_PORT})`, portArgument);

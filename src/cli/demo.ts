@@ -1,11 +1,12 @@
 /** `queuepair demo`: a server and clients as processes of their own, and everything that happens between them, told. */
 import { resolve } from 'node:path';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { countArgument } from './arguments.js';
 import { DemoNarrator } from './demo/demo-narrator.js';
 import { type DemoOptions, runDemo } from './demo/demo-run.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 
 const DEFAULT_CLIENTS = 3;
@@ -30,7 +31,7 @@ interface DemoFlags {
 }
 
 export function demoCommand(): Command {
-  return new Command('demo')
+  return new ProgramCommand('demo')
     .description('see all of it at work: a server, clients, TLS, queue pairs, messages, RDMA, clean-up')
     .option('--clients <count>', 'how many', countArgument(MAX_CLIENTS), DEFAULT_CLIENTS)
     .option('--capture <file>', "write what the server's device sends and receives as pcapng, for Wireshark")

@@ -1,11 +1,12 @@
 /** `queuepair devices`: which devices this machine has and what they can do. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { type DeviceKind, lookAround, openDevice } from '../open-device.js';
 import type { DeviceAttributes, GidEntry, PortAttributes } from '../verbs/device.js';
 import { RdmaError } from '../verbs/errors.js';
 import { ExitCode, failureEvent, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 
 const EXAMPLES = `
 Examples:
@@ -28,7 +29,7 @@ interface DeviceReport {
 }
 
 export function devicesCommand(): Command {
-  return new Command('devices')
+  return new ProgramCommand('devices')
     .description('list the RDMA devices with their addresses and limits')
     .argument('[names...]', 'devices to look at (default: all that are found)')
     .option('--json', 'one JSON object a line on standard output')

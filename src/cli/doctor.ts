@@ -1,5 +1,5 @@
 /** `queuepair doctor`: finds out why RDMA does not work here, or towards a server, and says what to do. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { ConnectOptions } from '../connection/connect-options.js';
 import { DEFAULT_PORT } from '../connection/options.js';
 import { RdmaError } from '../verbs/errors.js';
@@ -14,6 +14,7 @@ import { ExitCode } from './failure.js';
 import { nearOf } from './local-address.js';
 import { createOutput, type Output } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
+import { ProgramCommand } from './program-command.js';
 
 const DEFAULT_TIMEOUT_MILLIS = 5000;
 const RNIC_KIND = 'ibverbs';
@@ -39,7 +40,7 @@ interface DoctorFlags extends ClientCertificateFlags, PathFlags {
 }
 
 export function doctorCommand(): Command {
-  const command = new Command('doctor')
+  const command = new ProgramCommand('doctor')
     .description('find out why RDMA does not work here, or towards a server')
     .argument('[target]', 'server to look at the way to, HOST or HOST:PORT', (text: string) =>
       targetArgument(text, DEFAULT_PORT),

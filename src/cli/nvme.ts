@@ -1,12 +1,13 @@
 /** `queuepair nvme`: disks over NVMe over Fabrics. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { nvmeBenchCommand } from './nvme/nvme-bench.js';
 import { nvmeReadCommand, nvmeWriteCommand } from './nvme/nvme-copy.js';
 import { nvmeDiscoverCommand } from './nvme/nvme-discover.js';
 import { nvmeServeCommand } from './nvme/nvme-serve.js';
+import { ProgramCommand } from './program-command.js';
 
 export function nvmeCommand(): Command {
-  const command = new Command('nvme').description(
+  const command = new ProgramCommand('nvme').description(
     'disks over NVMe over Fabrics: serve them, find them, copy them',
   );
   const commands = [

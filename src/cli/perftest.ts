@@ -1,5 +1,5 @@
 /** `queuepair perftest`: plays ib_send_lat and its relatives over any device, with the stock tool on the other side. */
-import { Argument, Command, InvalidArgumentError } from 'commander';
+import { Argument, type Command, InvalidArgumentError } from 'commander';
 import { openDevice } from '../open-device.js';
 import type { Device } from '../verbs/device.js';
 import type { PathMtu } from '../verbs/mtu.js';
@@ -22,6 +22,7 @@ import {
 import { PERFTEST_NAMES, PERFTEST_TRAITS, type PerftestName } from './perftest/perftest-tests.js';
 import type { BandwidthReport, PerftestRecord } from './perftest/perftest-wire.js';
 import { TcpPerftestMeeting } from './perftest/tcp-perftest-meeting.js';
+import { ProgramCommand } from './program-command.js';
 import { checkStockPort, gidIndexArgument, mtuArgument } from './stock-tool.js';
 import { WrongArguments } from './wrong-arguments.js';
 
@@ -61,7 +62,7 @@ interface Flags {
 }
 
 export function perftestCommand(): Command {
-  return new Command('perftest')
+  return new ProgramCommand('perftest')
     .description('measure with ib_send_lat, ib_send_bw, ib_write_bw or ib_read_lat on the other side')
     .addArgument(new Argument('<test>', 'what to measure').choices(PERFTEST_NAMES))
     .argument('[host]', 'server to measure with (default: be the server, for one client)')
@@ -247,5 +248,5 @@ const plain = ({ vaddr, ...record }: PerftestRecord): object => ({
 function sizeArgument(text: string): number {
   const size = bytesArgument(text);
   if (size >= 1 && size <= MAX_SIZE_BYTES) return size;
-  throw new InvalidArgumentError(`A message has 1 to ${MAX_SIZE_BYTES} bytes.`);
+  throw new InvalidArgumentError(`a message has 1 to ${MAX_SIZE_BYTES} bytes`);
 }

@@ -1,12 +1,14 @@
 /** `queuepair pingpong`: plays ibv_rc_pingpong over any device, with itself or with the stock tool on the other side. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { openDevice } from '../open-device.js';
 import type { PathMtu } from '../verbs/mtu.js';
 import { countArgument, millisArgument, portArgument } from './arguments.js';
 import { createOutput, type Output } from './output.js';
 import { AddressServer, exchangeAsClient, type PingpongAddress } from './pingpong/address-exchange.js';
 import { PingPongEnd } from './pingpong/ping-pong-end.js';
+import { ProgramCommand } from './program-command.js';
 import { checkStockPort, gidIndexArgument, mtuArgument } from './stock-tool.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const STANDARD_PORT = 18515;
 const MAX_ITERATIONS = 1_000_000_000;
@@ -38,7 +40,7 @@ interface Flags {
 }
 
 export function pingpongCommand(): Command {
-  return new Command('pingpong')
+  return new ProgramCommand('pingpong')
     .description('play ibv_rc_pingpong: messages to and fro, with their data checked')
     .argument('[host]', 'server to play with (default: be the server, for one client)')
     .option('-d, --device <name>', 'device to use', 'soft')
@@ -60,10 +62,10 @@ export function pingpongCommand(): Command {
     .option('--timeout <ms>', 'give up when nothing happens for so long', millisArgument, 10_000)
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
-    .action((host: string | undefined, flags: Flags, command: Command) => {
+    .action((host: string | undefined, flags: Flags) => {
       const { warmup, iters } = flags;
       if (warmup >= iters)
-        command.error(`error: --warmup ${warmup} leaves nothing of -n ${iters} to measure`);
+        throw new WrongArguments(`--warmup ${warmup} leaves nothing of -n ${iters} to measure`);
       return pingpong(host, flags, createOutput(flags.json === true));
     });
 }

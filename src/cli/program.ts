@@ -2,7 +2,7 @@
  * Puts the subcommands together and ends the process: 0 = all well, 1 = something failed and standard error says what
  * in one line, 2 = wrong usage, 128 + its number = a signal cut off the work.
  */
-import { Command, CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.js';
 import { certsCommand } from './certs.js';
 import { cmProbeCommand } from './cm-probe.js';
@@ -18,11 +18,13 @@ import { createOutput, type Output } from './output.js';
 import { packageVersion } from './package-root.js';
 import { perftestCommand } from './perftest.js';
 import { pingpongCommand } from './pingpong.js';
+import { ProgramCommand } from './program-command.js';
 import { proxyCommand } from './proxy.js';
 import { rpingCommand } from './rping.js';
 import { serveCommand } from './serve.js';
 import { onOutputError } from './shutdown.js';
 import { statsCommand } from './stats.js';
+import { WrongArguments } from './wrong-arguments.js';
 
 const EXAMPLES = `
 Examples:
@@ -38,18 +40,22 @@ Exit codes: 0 all well, 1 failed (standard error says why), 2 wrong usage,
 export async function run(args: readonly string[]): Promise<never> {
   process.stdout.on('error', onOutputError);
   process.exitCode = ExitCode.OK;
+  const program = createProgram();
+  let topic = program.topic;
+  program.hook('preAction', (_, command) => {
+    topic = (command as ProgramCommand).topic;
+  });
   try {
-    await createProgram().parseAsync(args, { from: 'user' });
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
-    const output = createOutput(wantsJson(args));
-    process.exitCode =
-      error instanceof CommanderError ? usageExitCode(error, output) : reportFailure(error, output);
+    process.exitCode = exitCodeOf(error, topic, createOutput(wantsJson(args)));
   }
   return await endProcess();
 }
 
-function createProgram(): Command {
-  const program = new Command('queuepair')
+/** All of its commands. */
+export function createProgram(): ProgramCommand {
+  const program = new ProgramCommand('queuepair')
     .description('Secure RDMA for Node.js: queue pairs over any UDP network, sessions over mutual TLS 1.3.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'explain the program, or a command after its name')
@@ -75,14 +81,14 @@ function createProgram(): Command {
   ]) {
     program.addCommand(command.helpOption('-h, --help', 'explain this command'));
   }
-  endByException(program, '');
+  endByException(program);
   return program;
 }
 
-/** Commander would end the process itself. `topic`: the names on the way to the command. */
-function endByException(command: Command, topic: string): void {
-  command.exitOverride().showHelpAfterError(`(try: queuepair ${topic}--help)`);
-  for (const below of command.commands) endByException(below, `${topic}${below.name()} `);
+/** Commander would end the process itself. */
+function endByException(command: Command): void {
+  command.exitOverride();
+  for (const below of command.commands) endByException(below);
 }
 
 /** Whether a program reads along: the command that would know has failed, or was never found. */
@@ -91,9 +97,9 @@ function wantsJson(args: readonly string[]): boolean {
   return args.slice(0, end < 0 ? args.length : end).includes('--json');
 }
 
-/** Help and version were asked for; the rest is wrong usage, which commander has explained on standard error. */
-function usageExitCode(error: CommanderError, output: Output): number {
-  if (error.exitCode === 0) return ExitCode.OK;
-  output.event({ event: 'error', code: 'ERR_USAGE', message: error.message.replace(/^error: /, '') });
-  return ExitCode.USAGE;
+/** `topic`: the command that ran, as it is typed. */
+function exitCodeOf(error: unknown, topic: string, output: Output): number {
+  // Help and version, and help instead of a command.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  return reportFailure(error instanceof WrongArguments ? error.in(topic) : error, output);
 }

@@ -1,11 +1,12 @@
 /** `queuepair proxy`: puts a TCP service on RDMA, and a TCP port before a service that is there. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { ServerOptions, SocketConnectOptions } from '../net/options.js';
 import { usageError } from '../verbs/errors.js';
 import { portArgument } from './arguments.js';
 import { clientCertificates, serverCertificates } from './certificates.js';
 import { ExitCode } from './failure.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { checkEnds, endText, type ProxyEnd, proxyEndArgument } from './proxy/proxy-end.js';
 import { type ProxyEvent, ProxyService } from './proxy/proxy-service.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
@@ -44,7 +45,7 @@ interface ProxyFlags {
 }
 
 export function proxyCommand(): Command {
-  return new Command('proxy')
+  return new ProgramCommand('proxy')
     .description('put a TCP service on RDMA, and back on TCP where its clients are')
     .requiredOption(
       '--listen <end>',

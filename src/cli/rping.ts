@@ -1,5 +1,5 @@
 /** `queuepair rping`: plays rping of rdma-core over any device, with itself or with the stock tool on the other side. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { CmConnection } from '../cm/cm-connection.js';
 import { type CmIncoming, type CmServer, listen } from '../cm/cm-server.js';
 import { connect } from '../cm/connect.js';
@@ -9,6 +9,7 @@ import { RdmaError } from '../verbs/errors.js';
 import { bytesArgument, countArgument, millisArgument, portArgument } from './arguments.js';
 import { nearOf } from './local-address.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { RpingEnd } from './rping/rping-end.js';
 import { type EndSignal, firstSignal, signalExitCode } from './shutdown.js';
 import { checkStockPort } from './stock-tool.js';
@@ -43,7 +44,7 @@ interface Flags {
 }
 
 export function rpingCommand(): Command {
-  return new Command('rping')
+  return new ProgramCommand('rping')
     .description('play rping: meet by rdma_cm, READ a ping from the client and WRITE it back')
     .argument('[host]', 'server to ping (default: be the server, for one client)')
     .option('-d, --device <name>', 'device to use', 'soft')

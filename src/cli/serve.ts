@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
   DEFAULT_PORT,
@@ -28,6 +28,7 @@ import { Share } from './copy/share.js';
 import { ExitCode } from './failure.js';
 import { createOutput } from './output.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
+import { ProgramCommand } from './program-command.js';
 import { ServeNarrator } from './serve-narrator.js';
 import { startService, stopService } from './service.js';
 import type { ServiceEvent } from './service-events.js';
@@ -83,7 +84,7 @@ interface ServeFlags extends ServerCertificateFlags, PathFlags {
 }
 
 export function serveCommand(): Command {
-  return new Command('serve')
+  return new ProgramCommand('serve')
     .description('run a server: welcome, echo, and a buffer that clients write and read')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <number>', 'TCP port; 0 = any free one', portArgument, DEFAULT_PORT)

@@ -1,11 +1,12 @@
 /** `queuepair stats`: reads the metrics of a running server, and shows what changes and how fast. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { cleanText } from '../session/clean-text.js';
 import { RdmaError } from '../verbs/errors.js';
 import { countArgument, millisArgument } from './arguments.js';
 import { ExitCode } from './failure.js';
 import { createOutput, type Output } from './output.js';
+import { ProgramCommand } from './program-command.js';
 import { firstSignal, signalExitCode } from './shutdown.js';
 import { compare, type Reading, readMetrics, type Sample } from './stats/metrics-text.js';
 
@@ -32,7 +33,7 @@ interface StatsFlags {
 }
 
 export function statsCommand(): Command {
-  return new Command('stats')
+  return new ProgramCommand('stats')
     .description('show the counters of a running server, and how fast they grow')
     .argument('<target>', 'PORT, HOST:PORT or URL of its metrics', urlArgument)
     .option('--interval <ms>', 'between two looks', millisArgument, 1000)
@@ -60,7 +61,7 @@ function urlArgument(text: string): URL {
     if (url.pathname === '/') url.pathname = '/metrics';
     return url;
   } catch {
-    throw new InvalidArgumentError('Write PORT, HOST:PORT or a URL.');
+    throw new InvalidArgumentError('write PORT, HOST:PORT or a URL');
   }
 }
 

@@ -33,10 +33,10 @@ export async function checkStockPort(device: Device, tool: string): Promise<Port
 export function mtuArgument(text: string): PathMtu {
   const mtu = PATH_MTUS.find((known) => String(known) === text);
   if (mtu !== undefined) return mtu;
-  throw new InvalidArgumentError(`A path MTU is one of ${PATH_MTUS.join(', ')}.`);
+  throw new InvalidArgumentError(`a path MTU is one of ${PATH_MTUS.join(', ')}`);
 }
 
 export function gidIndexArgument(text: string): number {
   if (/^\d{1,3}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('A GID index is a number from 0 up; see queuepair devices.');
+  throw new InvalidArgumentError('a GID index is a number from 0 up; queuepair devices shows them');
 }

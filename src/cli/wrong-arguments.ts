@@ -2,7 +2,17 @@
 import { RdmaError } from '../verbs/errors.js';
 
 export class WrongArguments extends RdmaError {
-  constructor(message: string) {
+  /** The command whose help says more, as it is typed. */
+  readonly topic: string | undefined;
+
+  constructor(message: string, topic?: string) {
     super('ERR_RDMA_INVALID_ARGUMENT', message);
+    this.topic = topic;
+  }
+
+  /** Where to read on is part of what is told. */
+  in(topic: string): WrongArguments {
+    const { message } = this;
+    return new WrongArguments(`${message} (see: ${this.topic ?? topic} --help)`, this.topic ?? topic);
   }
 }

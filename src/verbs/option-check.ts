@@ -5,6 +5,7 @@
  * Invariant: nothing but names, kinds and short numbers of what was given is repeated: it may be a key.
  */
 import { usageError } from './errors.js';
+import { nearestName } from './nearest-name.js';
 
 /** What the value must be, or `undefined` when it is that. */
 export type Rule = (value: unknown) => string | undefined;
@@ -60,26 +61,9 @@ export function checkEach(
 }
 
 function unknownOption(prefix: string, name: string, known: readonly string[]): string {
-  const nearest = known
-    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  const isNear = nearest !== undefined && nearest.distance <= Math.max(1, Math.floor(name.length / 3));
-  const hint = isNear ? `did you mean ${prefix}${nearest.candidate}?` : `there are: ${known.join(', ')}`;
+  const nearest = nearestName(name, known);
+  const hint = nearest === undefined ? `there are: ${known.join(', ')}` : `did you mean ${prefix}${nearest}?`;
   return `there is no option ${prefix}${name.slice(0, 40)}; ${hint}`;
-}
-
-/** Single characters to insert, delete or replace (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (const [i, char] of [...a.slice(0, 40)].entries()) {
-    const next = [i + 1];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (char === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 export const isPlain = (value: unknown): value is Record<string, unknown> =>

@@ -7,7 +7,7 @@ import { runProgram, testDir } from '../../testkit/program.js';
 
 test('development certificates are made once, for their owner alone, and renewed as a whole', async () => {
   const dir = join(testDir(), 'own-certs');
-  const flags = ['certs', '--json', '--dir', dir];
+  const flags = ['certs', '--json', '--dev-certs', dir];
   const made = await runProgram([...flags, '--name', 'storage-7.test']);
   assert.equal(made.code, 0, made.stderr);
   assert.deepEqual(

@@ -130,6 +130,6 @@ test('targets are hosts, with a port or without', () => {
     assert.deepEqual(targetArgument(text, 4433), { host, port });
   }
   for (const text of ['', ':99', 'host:', 'host:0', 'host:65536', '[::1', 'a:b', 'a:1:2']) {
-    assert.throws(() => targetArgument(text, 4433), /Write HOST or HOST:PORT/, text);
+    assert.throws(() => targetArgument(text, 4433), /write HOST or HOST:PORT/, text);
   }
 });

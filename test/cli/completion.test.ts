@@ -52,5 +52,5 @@ test('every command of the help is completed, in every shell', { skip: noBash },
 test('a shell that is not known is wrong usage', async () => {
   const { code, stderr } = await runProgram(['completion', 'csh']);
   assert.equal(code, 2);
-  assert.match(stderr, /Allowed choices are bash, zsh, fish/);
+  assert.match(stderr, /<shell> cannot be .csh.: it is one of bash, zsh, fish/);
 });

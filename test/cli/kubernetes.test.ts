@@ -99,7 +99,7 @@ test('what the pods run works from pod to pod, and the probe says ready', {
   );
   assert.ok(server !== undefined && client !== undefined);
   const certificates = join(testDir(), 'certs');
-  const made = await runProgram(['certs', '--dir', certificates, '--name', '10.77.1.1']);
+  const made = await runProgram(['certs', '--dev-certs', certificates, '--name', '10.77.1.1']);
   assert.equal(made.code, 0, made.stderr);
   const files = {
     server: { 'tls.crt': 'server.pem', 'tls.key': 'server-key.pem', 'ca.crt': 'ca.pem' },

@@ -89,7 +89,7 @@ test('systemd starts the server for its first client, sees it alive, restarts it
     'needs systemd, and root for a mount namespace',
 }, async (t) => {
   const [, certs = ''] = devCerts();
-  assert.equal((await runProgram(['certs', '--dir', certs])).code, 0);
+  assert.equal((await runProgram(['certs', '--dev-certs', certs])).code, 0);
   const port = String(20_000 + (process.pid % 10_000));
   const env = { ...process.env, NODE: process.execPath, MAIN, RECIPES, CERTS: certs, PORT: port, MANAGER };
   const { stdout, stderr } = spawnSync('unshare', ['-m', 'bash', '-c', SCRIPT], {

@@ -1,10 +1,11 @@
 /** `queuepair nvme bench`: operations a second and bandwidth of a disk, read at random. */
 import { randomInt } from 'node:crypto';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, countArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
+import { ProgramCommand } from '../program-command.js';
 import { ProgressLine } from '../progress-line.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
@@ -20,7 +21,7 @@ interface BenchFlags extends DiskFlags {
 }
 
 export const nvmeBenchCommand = (): Command =>
-  withDiskFlags(new Command('bench').description('measure random reads of a disk, or writes'))
+  withDiskFlags(new ProgramCommand('bench').description('measure random reads of a disk, or writes'))
     .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
     .argument('<nqn>', 'name of the subsystem')
     .option('--size <bytes>', 'bytes of an operation', bytesArgument, 4096)

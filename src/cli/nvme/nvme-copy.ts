@@ -1,10 +1,11 @@
 /** `queuepair nvme read` and `write`: copies between a disk and a file, with a line of progress on a terminal. */
 import { open } from 'node:fs/promises';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, type Target } from '../arguments.js';
 import { createOutput } from '../output.js';
+import { ProgramCommand } from '../program-command.js';
 import { ProgressLine } from '../progress-line.js';
 import { withFile } from './local-file.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
@@ -25,12 +26,12 @@ const withPlace = (command: Command): Command =>
     .option('--offset <bytes>', 'where on the disk to begin', bytesArgument, 0);
 
 export const nvmeReadCommand = (): Command =>
-  withPlace(new Command('read').description('copy a disk, or a part of it, into a file'))
+  withPlace(new ProgramCommand('read').description('copy a disk, or a part of it, into a file'))
     .option('--length <bytes>', 'how much (default: up to the end)', bytesArgument)
     .action((target: Target, nqn: string, file: string, flags: CopyFlags) => read(target, nqn, file, flags));
 
 export const nvmeWriteCommand = (): Command =>
-  withPlace(new Command('write').description('copy a file onto a disk, and flush')).action(
+  withPlace(new ProgramCommand('write').description('copy a file onto a disk, and flush')).action(
     (target: Target, nqn: string, file: string, flags: CopyFlags) => write(target, nqn, file, flags),
   );
 

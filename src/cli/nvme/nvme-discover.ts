@@ -1,13 +1,14 @@
 /** `queuepair nvme discover`: what a target serves to this host. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { discoverNvme } from '../../nvme/host/nvme-host.js';
 import { hostPort } from '../../verbs/host-port.js';
 import type { Target } from '../arguments.js';
 import { createOutput, type Output } from '../output.js';
+import { ProgramCommand } from '../program-command.js';
 import { nvmeTarget, type ReachFlags, reaching, withReach } from './reach.js';
 
 export const nvmeDiscoverCommand = (): Command =>
-  withReach(new Command('discover').description('ask a target what it serves'))
+  withReach(new ProgramCommand('discover').description('ask a target what it serves'))
     .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
     .action((target: Target, flags: ReachFlags) =>
       discover(target, flags, createOutput(flags.json === true)),

@@ -1,6 +1,6 @@
 /** `queuepair nvme serve`: serves a file, or memory, to NVMe hosts until it is told to end. */
 import { once } from 'node:events';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { NvmeBackend } from '../../nvme/backend.js';
 import { fileBackend } from '../../nvme/backends/file-backend.js';
 import { memoryBackend } from '../../nvme/backends/memory-backend.js';
@@ -10,6 +10,7 @@ import { RdmaError } from '../../verbs/errors.js';
 import { bytesArgument, collect, countArgument, portArgument } from '../arguments.js';
 import { nearOf } from '../local-address.js';
 import { createOutput, type Output } from '../output.js';
+import { ProgramCommand } from '../program-command.js';
 import { firstSignal, signalExitCode } from '../shutdown.js';
 import { checkStockPort } from '../stock-tool.js';
 import { WrongArguments } from '../wrong-arguments.js';
@@ -39,7 +40,7 @@ interface Flags {
 }
 
 export function nvmeServeCommand(): Command {
-  return new Command('serve')
+  return new ProgramCommand('serve')
     .description('serve a file or memory as a disk')
     .argument('[file]', 'the file with the blocks')
     .option('-d, --device <name>', 'device to use', 'soft')

@@ -10,7 +10,7 @@ export interface ProxyEnd {
   readonly port: number;
 }
 
-const ADVICE = 'Write tcp:HOST:PORT or rdma:HOST:PORT; an IPv6 address goes in brackets.';
+const ADVICE = 'write tcp:HOST:PORT or rdma:HOST:PORT; an IPv6 address goes in brackets';
 
 /** `mayBeAny`: port 0 means any free one. */
 export function proxyEndArgument(text: string, mayBeAny: boolean): ProxyEnd {

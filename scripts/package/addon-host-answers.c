@@ -1,0 +1,43 @@
+// What the addon takes from Node.js and libuv, and addon-host.c needs no more of than that it is there: each answers that it went well,
+// or that it failed, whatever it was given. Without the headers, whose arguments these have not.
+#define OK 0
+#define FAILED 9 /* napi_generic_failure; to libuv no 0 either */
+#define ANSWER(name, status) \
+  int name(void) { return status; }
+
+ANSWER(napi_add_env_cleanup_hook, OK)
+ANSWER(napi_close_handle_scope, OK)
+ANSWER(napi_delete_reference, OK)
+ANSWER(napi_open_handle_scope, OK)
+ANSWER(napi_remove_async_cleanup_hook, OK)
+ANSWER(napi_set_element, OK)
+ANSWER(napi_add_async_cleanup_hook, FAILED)
+ANSWER(napi_async_destroy, FAILED)
+ANSWER(napi_async_init, FAILED)
+ANSWER(napi_create_async_work, FAILED)
+ANSWER(napi_create_promise, FAILED)
+ANSWER(napi_delete_async_work, FAILED)
+ANSWER(napi_fatal_exception, FAILED)
+ANSWER(napi_get_and_clear_last_exception, FAILED)
+ANSWER(napi_get_global, FAILED)
+ANSWER(napi_get_null, FAILED)
+ANSWER(napi_get_undefined, FAILED)
+ANSWER(napi_get_uv_event_loop, FAILED)
+ANSWER(napi_make_callback, FAILED)
+ANSWER(napi_queue_async_work, FAILED)
+ANSWER(napi_resolve_deferred, FAILED)
+ANSWER(napi_typeof, FAILED)
+ANSWER(uv_backend_timeout, FAILED)
+ANSWER(uv_check_init, FAILED)
+ANSWER(uv_check_start, FAILED)
+ANSWER(uv_close, FAILED)
+ANSWER(uv_hrtime, FAILED)
+ANSWER(uv_idle_init, FAILED)
+ANSWER(uv_idle_start, FAILED)
+ANSWER(uv_idle_stop, FAILED)
+ANSWER(uv_poll_init, FAILED)
+ANSWER(uv_poll_start, FAILED)
+ANSWER(uv_poll_stop, FAILED)
+ANSWER(uv_prepare_init, FAILED)
+ANSWER(uv_prepare_start, FAILED)
+ANSWER(uv_unref, FAILED)
