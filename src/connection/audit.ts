@@ -1,6 +1,6 @@
 /** Makes the records of what a server has to answer for, and follows connections for them. */
-
 import type { RdmaError } from '../verbs/errors.js';
+import { tell } from '../verbs/listeners.js';
 import type { Admitted } from './admission.js';
 import type { AuditEvent, AuditListener, AuditSubject } from './audit-record.js';
 import type { Connection } from './connection.js';
@@ -15,7 +15,9 @@ export class Audit {
   }
 
   record(subject: AuditSubject, event: AuditEvent): void {
-    this.#listener?.({ time: new Date().toISOString(), ...subject, ...event });
+    // A file that is full must not keep a client's slot.
+    if (this.#listener !== undefined)
+      tell(this.#listener, { time: new Date().toISOString(), ...subject, ...event });
   }
 
   /** Records the life of a connection, from now on to its end. */

@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import type { ProcessHold } from '../process-hold.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
 import type { RdmaError } from '../verbs/errors.js';
+import { announce } from '../verbs/listeners.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkReason } from './call-rules.js';
@@ -124,29 +125,29 @@ export class Connection
       plane,
       onGranted: (grant) => {
         tellWatches(this, (watch) => watch.onGranted?.(grant));
-        this.emit('granted', grant);
+        announce(() => this.emit('granted', grant));
       },
       onEnded: (grant, reason) => {
         tellWatches(this, (watch) => watch.onRevoked?.(grant, reason));
-        this.emit('revoked', grant, reason);
+        announce(() => this.emit('revoked', grant, reason));
       },
     });
     this.#streams = new StreamAccess({
       isEnding,
       plane,
       last: lifeline.peerTerms?.streams.open ?? 0,
-      onStream: (stream) => this.emit('stream', stream),
+      onStream: (stream) => announce(() => this.emit('stream', stream)),
     });
     noteStreams(this, this.#streams);
     lifeline.listener = {
       onReconnecting: (cause) => {
         tellWatches(this, (watch) => watch.onReconnecting?.(cause));
-        this.emit('reconnecting', cause);
+        announce(() => this.emit('reconnecting', cause));
       },
       onReconnected: () => {
         this.#recoveries++;
         tellWatches(this, (watch) => watch.onReconnected?.());
-        this.emit('reconnected');
+        announce(() => this.emit('reconnected'));
       },
     };
     plane.programListener = {
@@ -156,7 +157,7 @@ export class Connection
     void lifeline.closed.then((error) => {
       hold.end();
       tellWatches(this, (watch) => watch.onClosed?.(error));
-      this.emit('closed', error);
+      announce(() => this.emit('closed', error));
     });
   }
 

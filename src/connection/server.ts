@@ -19,6 +19,7 @@ import {
 import type { Device, DeviceCensus } from '../verbs/device.js';
 import { asRdmaError, RdmaError, thrownText } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
+import { announce } from '../verbs/listeners.js';
 import { refusalKindOf } from '../verbs/refusal-kind.js';
 import { Admission, type Admitted, Refused } from './admission.js';
 import { Attendance } from './attendance.js';
@@ -147,7 +148,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
       onRefused: (refusal) => {
         const { address, port, kind, reason } = refusal;
         this.#diagnostics.refused(address, port, kind, reason);
-        this.emit('refused', refusal);
+        announce(() => this.emit('refused', refusal));
         this.#audit.record({ connection: null, address, peer: null }, { event: 'refused', kind, reason });
       },
     });
@@ -353,7 +354,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     const kind = isOurs ? 'closing' : refusalKindOf(error);
     const reason = error.message;
     this.#diagnostics.refused(address, port, kind, reason);
-    this.emit('refused', { address, port, kind, reason, cause: error });
+    announce(() => this.emit('refused', { address, port, kind, reason, cause: error }));
     this.#audit.record(
       { connection: null, address, peer: shownIdentity(peer) },
       { event: 'refused', kind, reason },
@@ -402,7 +403,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#diagnostics.follow(connection);
     watchConnection(connection, client);
     this.#connections.add(connection);
-    this.emit('connection', connection);
+    announce(() => this.emit('connection', connection));
     place.serve(connection, this.#onMistake);
     return true;
   }
@@ -415,11 +416,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     // The program hears of the connection itself first.
     await null;
     this.#connections.delete(connection);
-    try {
-      this.emit('disconnection', connection, error);
-    } finally {
-      await this.#release(client);
-    }
+    announce(() => this.emit('disconnection', connection, error));
+    await this.#release(client);
   };
 
   /** The rendezvous goes before the slot, as the last thing that a client holds. Idempotent. */
@@ -448,7 +446,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   #onWorkerLost(loss: WorkerLoss): void {
     this.#diagnostics.workerLost(loss);
-    if (this.emit('workerLost', loss)) return;
+    if (announce(() => this.emit('workerLost', loss))) return;
     const { error, connections } = loss;
     process.emitWarning(`${error.message}; ${connections} connections ended with it`, {
       type: 'RdmaWorkerWarning',
@@ -459,7 +457,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
 
   readonly #onMistake = (connection: Connection, error: unknown): void => {
     this.#diagnostics.handlerFailed(connection, error);
-    if (this.emit('handlerError', connection, error)) return;
+    if (announce(() => this.emit('handlerError', connection, error))) return;
     const detail = error instanceof Error ? (error.stack ?? error.message) : thrownText(error);
     process.emitWarning(`the handler of connection ${connection.id} failed: ${detail}`, {
       type: 'RdmaHandlerWarning',

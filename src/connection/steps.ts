@@ -1,4 +1,5 @@
 /** The steps of a connection's life, in their order, for those who want to watch. */
+import { tell } from '../verbs/listeners.js';
 
 export const StepName = {
   TLS: 'tls',
@@ -44,6 +45,7 @@ export class StepReporter {
 
   report(name: StepName, details: Readonly<Record<string, string | number>> = {}): void {
     const atMillis = performance.now() - this.#startedAt;
-    this.#listener?.({ connection: this.connection, name, atMillis, details });
+    if (this.#listener !== undefined)
+      tell(this.#listener, { connection: this.connection, name, atMillis, details });
   }
 }

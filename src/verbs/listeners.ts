@@ -21,6 +21,19 @@ export class Listeners<Event> {
   }
 }
 
+/**
+ * Has an emitter tell its listeners, and returns whether there were any. As above: what one of them throws reaches neither the caller
+ * nor anybody else whom it serves.
+ */
+export function announce(emit: () => boolean): boolean {
+  try {
+    return emit();
+  } catch (error) {
+    void Promise.reject(error);
+    return true;
+  }
+}
+
 /** Calls one listener; neither the caller nor the next event notices that it throws. */
 export function tell<Event>(listener: (event: Event) => void, event: Event): void {
   try {

@@ -3,6 +3,7 @@
  * handler does with a connection, its handler does in the worker.
  */
 import { RdmaError } from '../../verbs/errors.js';
+import { announce } from '../../verbs/listeners.js';
 import { Connection, type ConnectionOwner, type ConnectionStatistics } from '../connection.js';
 import { tellWatches } from '../connection-watch.js';
 import type { ProgramPlane } from '../data-plane.js';
@@ -77,7 +78,7 @@ export class DistantConnection extends Connection {
     });
     this.#grants.set(id, { grant, end });
     tellWatches(this, (watch) => watch.onGranted?.(grant));
-    this.emit('granted', grant);
+    announce(() => this.emit('granted', grant));
   }
 
   revokedInWorker(id: number, reason: string): void {
@@ -85,7 +86,7 @@ export class DistantConnection extends Connection {
     if (given === undefined) return;
     this.#grants.delete(id);
     tellWatches(this, (watch) => watch.onRevoked?.(given.grant, reason));
-    this.emit('revoked', given.grant, reason);
+    announce(() => this.emit('revoked', given.grant, reason));
     given.end(reason);
   }
 

@@ -53,6 +53,14 @@ export const WORKER_FAULTS = faultsOf(
       judges: ['test/connection/workers'],
     },
     {
+      id: 'worker-end-in-the-hands-of-a-listener',
+      wrong: 'A listener that throws keeps the other connections of a dead worker from their end.',
+      file: 'connection/workers/distant-connection',
+      find: "announce(() => this.emit('revoked', given.grant, reason));",
+      replace: "this.emit('revoked', given.grant, reason);",
+      judges: ['test/connection/throwing-listeners'],
+    },
+    {
       id: 'worker-grants-outlive-it',
       wrong: 'Grants of a dead worker seem to be open.',
       file: 'connection/workers/distant-place',
