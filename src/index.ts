@@ -9,10 +9,10 @@ export type { Authorize, ClientTerms } from './connection/client-terms.js';
 export type { ConnectOptions } from './connection/connect-options.js';
 export type {
   Connection,
-  ConnectionEvents,
   ConnectionQueuePair,
   ConnectionStatistics,
 } from './connection/connection.js';
+export type { ConnectionEvents } from './connection/connection-events.js';
 export type { ConnectionStream, OpenStreamOptions } from './connection/connection-stream.js';
 export type { Grant, GrantOptions } from './connection/grant.js';
 export type { ConnectionHandler } from './connection/handler.js';

@@ -14,12 +14,12 @@ import { announce } from '../verbs/listeners.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkReason } from './call-rules.js';
+import type { ConnectionEvents } from './connection-events.js';
 import type { ConnectionLife } from './connection-life.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import { tellWatches } from './connection-watch.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
 import type { Grant, GrantOptions } from './grant.js';
-import { GrantAccess } from './grant-access.js';
 import type { Memory } from './memory-argument.js';
 import { MessageAccess } from './message-access.js';
 import type { Message } from './message-inbox.js';
@@ -30,11 +30,10 @@ import {
   type OperationKind,
   watchOperation,
 } from './operation-watch.js';
+import { ProgramSide } from './program-side.js';
 import { isToldElsewhere } from './rejections.js';
-import { RemoteAccess } from './remote-access.js';
 import { RemoteBuffer } from './remote-buffer.js';
 import type { SendLimits, SendQueue } from './send-queue.js';
-import { StreamAccess } from './stream-access.js';
 import { noteStreams } from './stream-seats.js';
 
 export interface ConnectionStatistics {
@@ -46,21 +45,6 @@ export interface ConnectionStatistics {
   readonly reads: number;
   /** How often the connection came up again after a failure. */
   readonly recoveries: number;
-}
-
-export interface ConnectionEvents {
-  /** The connection has failed for this reason and tries to recover. */
-  reconnecting: [RdmaError];
-  /** It is up again; what was under way goes on. */
-  reconnected: [];
-  /** The peer has opened a stream. Listen in the tick in which you get the connection: nobody else takes it. */
-  stream: [ConnectionStream];
-  /** The peer may use a piece of our memory. */
-  granted: [Grant];
-  /** It may no longer, for this reason. */
-  revoked: [Grant, string];
-  /** It has ended and everything is freed; `undefined` after an orderly end. */
-  closed: [RdmaError | undefined];
 }
 
 /** `state`: `RTS`, `ERR`, … */
@@ -90,12 +74,9 @@ export class Connection
   readonly #lifeline: ConnectionLife;
   readonly #plane: ProgramPlane;
   readonly #messages: MessageAccess;
-  readonly #access: RemoteAccess;
-  readonly #grants: GrantAccess;
-  readonly #streams: StreamAccess;
+  readonly #side: ProgramSide;
   readonly #note: ConnectionNote | undefined;
   readonly #hold: ProcessHold;
-  #recoveries = 0;
 
   /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */
   constructor(
@@ -117,43 +98,12 @@ export class Connection
     const maxMessageBytes = lifeline.peerTerms?.messages.maxBytes ?? 0;
     this.maxMessageBytes = maxMessageBytes;
     this.#plane = plane;
-    const isEnding = (): boolean => lifeline.isEnding;
-    this.#messages = new MessageAccess({ isEnding, plane, limits: { sendQueueBytes, maxMessageBytes } });
-    this.#access = new RemoteAccess({ isEnding, plane });
-    this.#grants = new GrantAccess({
-      isEnding,
-      plane,
-      onGranted: (grant) => {
-        tellWatches(this, (watch) => watch.onGranted?.(grant));
-        announce(() => this.emit('granted', grant));
-      },
-      onEnded: (grant, reason) => {
-        tellWatches(this, (watch) => watch.onRevoked?.(grant, reason));
-        announce(() => this.emit('revoked', grant, reason));
-      },
-    });
-    this.#streams = new StreamAccess({
-      isEnding,
-      plane,
-      last: lifeline.peerTerms?.streams.open ?? 0,
-      onStream: (stream) => announce(() => this.emit('stream', stream)),
-    });
-    noteStreams(this, this.#streams);
-    lifeline.listener = {
-      onReconnecting: (cause) => {
-        tellWatches(this, (watch) => watch.onReconnecting?.(cause));
-        announce(() => this.emit('reconnecting', cause));
-      },
-      onReconnected: () => {
-        this.#recoveries++;
-        tellWatches(this, (watch) => watch.onReconnected?.());
-        announce(() => this.emit('reconnected'));
-      },
-    };
-    plane.programListener = {
-      onGrantEnded: (id, reason) => this.#grants.onEnded(id, reason),
-      ...this.#streams.listener,
-    };
+    this.#messages = new MessageAccess(lifeline, plane, { sendQueueBytes, maxMessageBytes });
+    const side = new ProgramSide(this, lifeline, plane);
+    this.#side = side;
+    noteStreams(this, side.streams);
+    lifeline.listener = side;
+    plane.programListener = side;
     void lifeline.closed.then((error) => {
       hold.end();
       tellWatches(this, (watch) => watch.onClosed?.(error));
@@ -198,8 +148,7 @@ export class Connection
 
   get statistics(): ConnectionStatistics {
     const { messagesSent, messagesReceived, bytesSent, bytesReceived } = this.#messages;
-    const { writes, reads } = this.#access;
-    const recoveries = this.#recoveries;
+    const { writes, reads, recoveries } = this.#side;
     return { messagesSent, messagesReceived, bytesSent, bytesReceived, writes, reads, recoveries };
   }
 
@@ -267,7 +216,7 @@ export class Connection
    * @throws RdmaError ERR_RDMA_CLOSED, ERR_RDMA_LIMIT when the peer takes no streams at all, ERR_RDMA_INVALID_ARGUMENT.
    */
   openStream(options: OpenStreamOptions = {}): ConnectionStream {
-    return this.#streams.open(options);
+    return this.#side.streams.open(options);
   }
 
   /**
@@ -279,7 +228,7 @@ export class Connection
    * ERR_RDMA_QUEUE_FULL when `maxOperations` are under way; ERR_RDMA_ABORTED, ERR_RDMA_TIMEOUT.
    */
   write(remote: RemoteBuffer, data: Memory, options: OneSidedOptions = {}): Promise<void> {
-    const running = this.#access.write(remote, data, options);
+    const running = this.#side.remote.write(remote, data, options);
     if (areOperationsWatched()) this.#watched('write', sizeOf(data), running);
     return this.#told(running);
   }
@@ -295,7 +244,7 @@ export class Connection
     length: number | undefined = remote?.length,
     options: OneSidedOptions = {},
   ): Promise<Uint8Array> {
-    const running = this.#access.read(remote, length, options);
+    const running = this.#side.remote.read(remote, length, options);
     if (areOperationsWatched()) this.#watched('read', length, running);
     return this.#told(running);
   }
@@ -309,7 +258,7 @@ export class Connection
    * ERR_RDMA_CLOSED, ERR_RDMA_CONNECTION_LOST while the connection recovers.
    */
   grant(buffer: Memory, options: GrantOptions): Promise<Grant> {
-    return this.#told(this.#grants.grant(buffer, options));
+    return this.#told(this.#side.grants.grant(buffer, options));
   }
 
   /**
@@ -317,7 +266,7 @@ export class Connection
    * the connection so comes to its end.
    */
   endReceiving(): void {
-    this.#streams.refuse();
+    this.#side.streams.refuse();
     this.#plane.endReceiving();
   }
 
@@ -328,7 +277,7 @@ export class Connection
    */
   close(): Promise<void> {
     this.#hold.ref();
-    if (!this.#lifeline.isEnding) this.#streams.close();
+    if (!this.#lifeline.isEnding) this.#side.streams.close();
     return this.#lifeline.close();
   }
 

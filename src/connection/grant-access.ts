@@ -11,12 +11,11 @@ import { Grant, type GrantOptions } from './grant.js';
 import { bytesOf, type Memory, mayShrink } from './memory-argument.js';
 import { RemoteBuffer } from './remote-buffer.js';
 
-export interface GrantAccessOptions {
+export interface GrantHost {
   /** Nothing new is begun any more. */
-  readonly isEnding: () => boolean;
-  readonly plane: Pick<ProgramPlane, 'grant' | 'revoke'>;
-  readonly onGranted: (grant: Grant) => void;
-  readonly onEnded: (grant: Grant, reason: string) => void;
+  readonly isEnding: boolean;
+  onGranted(grant: Grant): void;
+  onRevoked(grant: Grant, reason: string): void;
 }
 
 /** A grant that was asked for and is not over. */
@@ -29,12 +28,14 @@ interface Asked {
 }
 
 export class GrantAccess {
-  readonly #options: GrantAccessOptions;
+  readonly #host: GrantHost;
+  readonly #plane: Pick<ProgramPlane, 'grant' | 'revoke'>;
   readonly #asked = new Map<number, Asked>();
   #lastId = 0;
 
-  constructor(options: GrantAccessOptions) {
-    this.#options = options;
+  constructor(host: GrantHost, plane: Pick<ProgramPlane, 'grant' | 'revoke'>) {
+    this.#host = host;
+    this.#plane = plane;
   }
 
   /** @throws RdmaError as `Connection.grant`. */
@@ -43,8 +44,8 @@ export class GrantAccess {
     const bytes = bytesOf(memory, 'buffer');
     if (mayShrink(bytes))
       throw usageError('buffer must be memory of a fixed size: the peer may use all of it');
-    const { isEnding, plane, onGranted } = this.#options;
-    if (isEnding()) throw closedError('the connection');
+    const plane = this.#plane;
+    if (this.#host.isEnding) throw closedError('the connection');
     const { read = false, write = false, expires } = options;
     const id = ++this.#lastId;
     const asked: Asked = { grant: undefined, reason: undefined, resolveEnded: () => {} };
@@ -61,7 +62,7 @@ export class GrantAccess {
     const revoke = (reason: string): Promise<void> => plane.revoke(id, reason);
     const grant = new Grant({ id, rights: { read, write }, remote, expires, ended, revoke });
     asked.grant = grant;
-    onGranted(grant);
+    this.#host.onGranted(grant);
     if (asked.reason !== undefined) this.onEnded(id, asked.reason);
     return grant;
   }
@@ -75,7 +76,7 @@ export class GrantAccess {
       return;
     }
     this.#asked.delete(id);
-    this.#options.onEnded(asked.grant, reason);
+    this.#host.onRevoked(asked.grant, reason);
     asked.resolveEnded(reason);
   }
 }

@@ -16,25 +16,24 @@ import { checkPatience, mayGiveUp, patiently } from './patience.js';
 import { type Answers, Receiving, type ReceivingOwner } from './receiving.js';
 import { type SendLimits, type SendQueue, SendQueueCounter } from './send-queue.js';
 
-export interface MessageAccessOptions {
-  /** Nothing new is begun any more. */
-  readonly isEnding: () => boolean;
-  readonly plane: Pick<ProgramPlane, 'send' | 'withdraw' | 'receive' | 'forget'>;
-  readonly limits: SendLimits;
-}
+/** Nothing new is begun any more when it ends. */
+type Life = { readonly isEnding: boolean };
+type MessagePlane = Pick<ProgramPlane, 'send' | 'withdraw' | 'receive' | 'forget'>;
 
 export class MessageAccess implements MessageSource, ReceivingOwner {
   messagesSent = 0;
   messagesReceived = 0;
   bytesSent = 0;
   bytesReceived = 0;
-  readonly #options: MessageAccessOptions;
+  readonly #life: Life;
+  readonly #plane: MessagePlane;
   readonly #counter: SendQueueCounter;
   #lastRequest = 0;
 
-  constructor(options: MessageAccessOptions) {
-    this.#options = options;
-    this.#counter = new SendQueueCounter(options.limits);
+  constructor(life: Life, plane: MessagePlane, limits: SendLimits) {
+    this.#life = life;
+    this.#plane = plane;
+    this.#counter = new SendQueueCounter(limits);
   }
 
   get sendQueue(): SendQueue {
@@ -46,8 +45,8 @@ export class MessageAccess implements MessageSource, ReceivingOwner {
     checkSend(options);
     checkPatience(options, 'send');
     const bytes = messageBytes(data);
-    const { isEnding, plane } = this.#options;
-    if (isEnding()) throw closedError('the connection');
+    const plane = this.#plane;
+    if (this.#life.isEnding) throw closedError('the connection');
     const lengthBytes = bytes.length;
     this.#counter.enter(lengthBytes);
     this.messagesSent++;
@@ -74,7 +73,7 @@ export class MessageAccess implements MessageSource, ReceivingOwner {
       return Promise.reject(error);
     }
     const receiving = new Receiving(++this.#lastRequest, this, AS_IT_IS);
-    if (mayGiveUp(options)) receiving.watch(options, this.#options.plane);
+    if (mayGiveUp(options)) receiving.watch(options, this.#plane);
     return this.#wait(receiving);
   }
 
@@ -85,7 +84,7 @@ export class MessageAccess implements MessageSource, ReceivingOwner {
   // --- for those who wait for a message -------------------------------------------------------------------------------
 
   get isEnding(): boolean {
-    return this.#options.isEnding();
+    return this.#life.isEnding;
   }
 
   onTaken({ data }: Message): void {
@@ -94,7 +93,7 @@ export class MessageAccess implements MessageSource, ReceivingOwner {
   }
 
   #wait<Answer>(receiving: Receiving<Answer>): Promise<Answer> {
-    this.#options.plane.receive(receiving);
+    this.#plane.receive(receiving);
     return receiving.promise;
   }
 }

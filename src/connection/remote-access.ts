@@ -14,21 +14,20 @@ import { checkPatience, mayGiveUp, watchPatience } from './patience.js';
 import type { MemoryRange, RemoteBuffer } from './remote-buffer.js';
 import type { TransferOrder } from './transfer.js';
 
-export interface RemoteAccessOptions {
-  /** Nothing new is begun any more. */
-  readonly isEnding: () => boolean;
-  readonly plane: Pick<ProgramPlane, 'transfer' | 'cancel'>;
-}
+/** Nothing new is begun any more when it ends. */
+type Life = { readonly isEnding: boolean };
 
 export class RemoteAccess {
   /** How many were carried out. */
   writes = 0;
   reads = 0;
-  readonly #options: RemoteAccessOptions;
+  readonly #life: Life;
+  readonly #plane: Pick<ProgramPlane, 'transfer' | 'cancel'>;
   #lastRequest = 0;
 
-  constructor(options: RemoteAccessOptions) {
-    this.#options = options;
+  constructor(life: Life, plane: Pick<ProgramPlane, 'transfer' | 'cancel'>) {
+    this.#life = life;
+    this.#plane = plane;
   }
 
   /** @throws RdmaError as `Connection.write`. */
@@ -64,10 +63,9 @@ export class RemoteAccess {
   }
 
   async #run(order: TransferOrder, options: OneSidedOptions): Promise<void> {
-    const { isEnding, plane } = this.#options;
-    if (isEnding()) throw closedError('the connection');
+    if (this.#life.isEnding) throw closedError('the connection');
     const request = ++this.#lastRequest;
-    const running = plane.transfer(request, order);
+    const running = this.#plane.transfer(request, order);
     await (mayGiveUp(options) ? this.#wait(request, running, order.kind, options) : running);
   }
 
@@ -82,7 +80,7 @@ export class RemoteAccess {
       let hasTurnedAway = false;
       const stop = watchPatience(options, kind, (why) => {
         hasTurnedAway = true;
-        this.#options.plane.cancel(request).then((givenUp) => {
+        this.#plane.cancel(request).then((givenUp) => {
           if (givenUp === 'ended') running.then(resolve, reject);
           else reject(givenUp === 'begun' && kind === 'write' ? begun(why) : why);
         }, reject);

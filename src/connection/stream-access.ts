@@ -16,14 +16,11 @@ import { StreamChannel } from './stream-channel.js';
 import type { StreamListener, StreamPlane } from './stream-outlet.js';
 import type { StreamId } from './stream-table.js';
 
-export interface StreamAccessOptions {
-  readonly plane: StreamPlane;
+export interface StreamHost {
   /** Nothing new is begun any more. */
-  readonly isEnding: () => boolean;
-  /** The number of the last stream that the peer takes for now; 0: it takes none at all. */
-  readonly last: number;
+  readonly isEnding: boolean;
   /** Tells the program of a stream of the peer; returns whether it listens. */
-  readonly onStream: (stream: ConnectionStream) => boolean;
+  onStream(stream: ConnectionStream): boolean;
 }
 
 /** What has a stream for the program: a `ConnectionStream`, or another part of this package. */
@@ -44,18 +41,16 @@ interface Open {
   readonly channel: StreamChannel;
 }
 
-export class StreamAccess {
-  readonly listener: StreamListener = {
-    onStreamOpened: (id) => this.#onOpened(id),
-    onStreamBytes: (id, bytes, isLast) => this.#open.get(id)?.channel.onBytes(bytes, isLast),
-    onStreamReset: (id, code, isWhole) => this.#onReset(id, code, isWhole),
-    onStreamLimit: (last) => this.#onLimit(last),
-    onStreamsEnded: (error, isInOrder) => this.#onEnded(error, isInOrder),
-  };
-  readonly #options: StreamAccessOptions;
-  readonly #open = new Map<StreamId, Open>();
+const NONE_OPEN: ReadonlyMap<StreamId, Open> = new Map();
+const NONE_WAITING: ReadonlySet<StreamSeat> = new Set();
+
+export class StreamAccess implements StreamListener {
+  readonly #host: StreamHost;
+  readonly #plane: StreamPlane;
+  /** Made for the first stream, as most connections have none. */
+  #open: Map<StreamId, Open> | null = null;
   /** Streams that the peer does not take yet, in the order of the calls. */
-  readonly #waiting = new Set<StreamSeat>();
+  #waiting: Set<StreamSeat> | null = null;
   /** Streams that still have something to give before the connection may end. */
   #owing = 0;
   #isRefusing = false;
@@ -65,16 +60,18 @@ export class StreamAccess {
   #opened: number = FIXED_NUMBERS.first.stream;
   #last: number;
 
-  constructor(options: StreamAccessOptions) {
-    this.#options = options;
-    this.#last = options.last;
+  /** `last`: the number of the last stream that the peer takes for now; 0: it takes none at all. */
+  constructor(host: StreamHost, plane: StreamPlane, last: number) {
+    this.#host = host;
+    this.#plane = plane;
+    this.#last = last;
     // Whoever has just got the connection has time to listen.
-    process.nextTick(() => options.plane.listenToStreams());
+    process.nextTick(() => plane.listenToStreams());
   }
 
   /** Whether no stream can be opened any more. */
   get isEnding(): boolean {
-    return this.#options.isEnding();
+    return this.#host.isEnding;
   }
 
   /** @throws RdmaError as `Connection.openStream`. */
@@ -91,10 +88,12 @@ export class StreamAccess {
   seat(stream: StreamSeat): void {
     this.#checkOpen();
     if (stream.destroyed) return;
-    if (this.#waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
+    this.#waiting ??= new Set();
+    const waiting = this.#waiting;
+    if (waiting.size === 0 && this.#opened < this.#last) this.#openNow(stream);
     else {
-      this.#waiting.add(stream);
-      stream.noteWaiting(() => this.#waiting.delete(stream));
+      waiting.add(stream);
+      stream.noteWaiting(() => waiting.delete(stream));
     }
   }
 
@@ -110,16 +109,16 @@ export class StreamAccess {
 
   /** The connection is about to end in order: what was written until now shall reach the peer first. */
   close(): void {
-    const { plane } = this.#options;
     this.refuse();
-    for (const stream of this.#waiting) stream.destroy(closedError('the connection'));
-    for (const { stream, channel } of this.#open.values()) if (channel.seal(stream.owed)) this.#owing++;
-    if (this.#owing > 0) plane.holdQuit(true);
+    for (const stream of this.#waiting ?? NONE_WAITING) stream.destroy(closedError('the connection'));
+    for (const { stream, channel } of (this.#open ?? NONE_OPEN).values())
+      if (channel.seal(stream.owed)) this.#owing++;
+    if (this.#owing > 0) this.#plane.holdQuit(true);
   }
 
   // --- what the data plane tells ------------------------------------------------------------------------------------
 
-  #onOpened(id: StreamId): void {
+  onStreamOpened(id: StreamId): void {
     if (this.#makeSeat !== null && !this.#isRefusing) {
       this.#begin(this.#makeSeat(), id);
       return;
@@ -127,58 +126,62 @@ export class StreamAccess {
     const stream = new ConnectionStream({});
     const channel = this.#begin(stream, id);
     process.nextTick(() => {
-      if (stream.destroyed || (!this.#isRefusing && this.#options.onStream(stream))) return;
+      if (stream.destroyed || (!this.#isRefusing && this.#host.onStream(stream))) return;
       channel.refuse();
       stream.destroy();
     });
   }
 
-  #onReset(id: StreamId, code: number, isWhole: boolean): void {
-    const channel = this.#open.get(id)?.channel;
+  onStreamBytes(id: StreamId, bytes: Uint8Array, isLast: boolean): void {
+    this.#open?.get(id)?.channel.onBytes(bytes, isLast);
+  }
+
+  onStreamReset(id: StreamId, code: number, isWhole: boolean): void {
+    const channel = this.#open?.get(id)?.channel;
     const error = resetByPeer(code);
     if (isWhole) channel?.onResetBehindEnd(error);
     else channel?.onReset(error);
   }
 
-  #onLimit(last: number): void {
+  onStreamLimit(last: number): void {
     this.#last = Math.max(this.#last, last);
-    for (const stream of this.#waiting) {
+    for (const stream of this.#waiting ?? NONE_WAITING) {
       if (this.#opened >= this.#last) return;
-      this.#waiting.delete(stream);
+      this.#waiting?.delete(stream);
       if (!stream.destroyed) this.#openNow(stream);
     }
   }
 
-  #onEnded(error: RdmaError, isInOrder: boolean): void {
-    for (const { channel } of [...this.#open.values()]) {
+  onStreamsEnded(error: RdmaError, isInOrder: boolean): void {
+    for (const { channel } of [...(this.#open ?? NONE_OPEN).values()]) {
       if (isInOrder) channel.onClosed(error);
       else channel.onReset(error);
     }
-    for (const stream of [...this.#waiting]) stream.destroy(error);
+    for (const stream of [...(this.#waiting ?? NONE_WAITING)]) stream.destroy(error);
   }
 
   #checkOpen(): void {
-    const { isEnding } = this.#options;
-    if (isEnding()) throw closedError('the connection');
+    if (this.#host.isEnding) throw closedError('the connection');
     if (this.#last === 0)
       throw new RdmaError('ERR_RDMA_LIMIT', 'the peer takes no streams; it must allow them (streams.open)');
   }
 
   #openNow(stream: StreamSeat): void {
     const id = ++this.#opened;
-    this.#options.plane.openStream(id);
+    this.#plane.openStream(id);
     this.#begin(stream, id);
   }
 
   #begin(stream: StreamSeat, id: StreamId): StreamChannel {
-    const { plane } = this.#options;
+    this.#open ??= new Map();
+    const open = this.#open;
     const channel = new StreamChannel({
       id,
-      plane,
-      onOver: () => this.#open.delete(id),
+      plane: this.#plane,
+      onOver: () => open.delete(id),
       onSettled: () => this.#onSettled(),
     });
-    this.#open.set(id, { stream, channel });
+    open.set(id, { stream, channel });
     stream.noteOpen(id);
     stream.attach(channel);
     return channel;
@@ -186,6 +189,6 @@ export class StreamAccess {
 
   #onSettled(): void {
     this.#owing--;
-    if (this.#owing === 0) this.#options.plane.holdQuit(false);
+    if (this.#owing === 0) this.#plane.holdQuit(false);
   }
 }

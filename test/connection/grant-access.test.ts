@@ -11,12 +11,14 @@ const RANGE = { addr: 0x1000n, rkey: toRKey(7), length: 8 };
 /** `grant`: what the data plane does. */
 function accessTo(grant: ProgramPlane['grant']): { access: GrantAccess; told: string[] } {
   const told: string[] = [];
-  const access = new GrantAccess({
-    isEnding: () => false,
-    plane: { grant, revoke: async (id, reason) => access.onEnded(id, reason) },
-    onGranted: ({ id }) => told.push(`granted ${id}`),
-    onEnded: ({ id }, reason) => told.push(`${id} ${reason}`),
-  });
+  const access: GrantAccess = new GrantAccess(
+    {
+      isEnding: false,
+      onGranted: ({ id }) => told.push(`granted ${id}`),
+      onRevoked: ({ id }, reason) => told.push(`${id} ${reason}`),
+    },
+    { grant, revoke: async (id, reason) => access.onEnded(id, reason) },
+  );
   return { access, told };
 }
 

@@ -10,7 +10,7 @@ const REMOTE = new RemoteBuffer(0x1000n, 1, 64);
 /** Everything is carried out at once. */
 function accessTo(orders: TransferOrder[]): RemoteAccess {
   const transfer = async (_request: number, order: TransferOrder): Promise<void> => void orders.push(order);
-  return new RemoteAccess({ isEnding: () => false, plane: { transfer, cancel: async () => 'ended' } });
+  return new RemoteAccess({ isEnding: false }, { transfer, cancel: async () => 'ended' });
 }
 
 for (const [what, options] of [
@@ -90,5 +90,5 @@ function accessThatWaits(cancel: () => Promise<GivenUp>) {
       return cancel();
     },
   };
-  return { access: new RemoteAccess({ isEnding: () => false, plane }), asked, end };
+  return { access: new RemoteAccess({ isEnding: false }, plane), asked, end };
 }

@@ -28,13 +28,12 @@ function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[];
   const outbox = new Sent();
   const table = new StreamTable({ outbox, streams: STREAMS, windowBytes: 300_000 });
   const taken: ConnectionStream[] = [];
-  const outlet: StreamOutlet = new StreamOutlet(table, () => access.listener);
-  const access = new StreamAccess({
-    plane: outlet,
-    isEnding: () => false,
-    last: STREAMS,
-    onStream: (stream) => taken.push(stream.on('error', () => {})) > 0,
-  });
+  const outlet: StreamOutlet = new StreamOutlet(table, () => access);
+  const access: StreamAccess = new StreamAccess(
+    { isEnding: false, onStream: (stream) => taken.push(stream.on('error', () => {})) > 0 },
+    outlet,
+    STREAMS,
+  );
   table.takeTerms(STREAMS, 1000);
   return { table, outbox, taken, access };
 }

@@ -122,7 +122,7 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'owed-bytes-lost',
       wrong: 'A connection that closes does not wait for what its program had written before.',
       file: ACCESS,
-      find: '    if (this.#owing > 0) plane.holdQuit(true);\n',
+      find: '    if (this.#owing > 0) this.#plane.holdQuit(true);\n',
       replace: '',
     },
     {
