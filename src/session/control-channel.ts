@@ -96,7 +96,9 @@ export class ControlChannel implements AsyncDisposable {
   #waiter: Waiter | undefined;
   #watch: FrameWatch | null = null;
   #isTelling = false;
+  /** Somebody looks at the next frame and has not taken it; and what it is, when it is here. */
   #peeked: Promise<Frame> | undefined;
+  #seen: Frame | undefined;
   #end: ChannelEnd | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
   #heardFromPeer = false;
@@ -188,6 +190,7 @@ export class ControlChannel implements AsyncDisposable {
   receive(): Promise<Frame> {
     const next = this.peek();
     this.#peeked = undefined;
+    this.#seen = undefined;
     return next;
   }
 
@@ -210,6 +213,7 @@ export class ControlChannel implements AsyncDisposable {
   async #next(): Promise<Frame> {
     const frame = this.#incoming.shift();
     if (frame !== undefined) {
+      this.#seen = frame;
       this.#decode();
       return frame;
     }
@@ -221,11 +225,22 @@ export class ControlChannel implements AsyncDisposable {
 
   /**
    * From now on `watch` gets what comes, and what is here; `null`: nobody does. It is told while nothing else is under way. A
-   * function that waits for the next frame would hold a KiB.
+   * function that waits for the next frame would hold a KiB. Who still looks at the next frame hears no more of it.
    */
   watch(watch: FrameWatch | null): void {
     this.#watch = watch;
-    if (watch !== null) this.#tellSoon();
+    if (watch === null) return;
+    this.#leavePeeked();
+    this.#tellSoon();
+  }
+
+  /** The next frame is whoever's comes next. */
+  #leavePeeked(): void {
+    if (this.#peeked === undefined) return;
+    this.#peeked = undefined;
+    this.#waiter = undefined;
+    if (this.#seen !== undefined) this.#incoming.unshift(this.#seen);
+    this.#seen = undefined;
   }
 
   #tellSoon(): void {
@@ -325,8 +340,10 @@ export class ControlChannel implements AsyncDisposable {
     }
     const waiter = this.#waiter;
     this.#waiter = undefined;
-    if (waiter !== undefined) waiter.resolve(frame);
-    else {
+    if (waiter !== undefined) {
+      if (this.#peeked !== undefined) this.#seen = frame;
+      waiter.resolve(frame);
+    } else {
       this.#incoming.push(frame);
       if (this.#watch !== null) this.#tellSoon();
     }

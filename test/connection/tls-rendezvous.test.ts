@@ -1,6 +1,6 @@
 /** What a rendezvous over TLS tells of a peer between two meetings, and what it answers by itself. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import type { MeetingSteps, RendezvousListener } from '../../src/connection/rendezvous.js';
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
@@ -144,6 +144,56 @@ test('whoever stops the watch, or begins another, leaves the frames to the next'
   await next.until('left');
   assert.deepEqual(told.all, []);
 });
+
+test('the first frame after a meeting is told, also where the peer had its proof first', async () => {
+  const client = await connectTls(clientOptions(shared.certificates, shared.port));
+  const served = await shared.channel;
+  let isWordHere = (): void => {};
+  const own = new Promise<void>((resolve) => {
+    isWordHere = resolve;
+  });
+  const receive = served.receive.bind(served);
+  mock.method(served, 'receive', async () => {
+    const frame = await receive();
+    if (frame.type === 'proven') setImmediate(isWordHere);
+    return frame;
+  });
+  const steps = (prove: Promise<void>): MeetingSteps => ({
+    prepare: async () => PARAMETERS,
+    peerFault: async () => undefined,
+    connect: async () => {},
+    prove: () => prove,
+  });
+  const rendezvous = new TlsRendezvous(served);
+  const both = [rendezvous.meet(steps(own)), new TlsRendezvous(client).meet(steps(Promise.resolve()))];
+  await within(Promise.all(both));
+  const told = new Told();
+  rendezvous.watch(told);
+  client.send({ type: 'pong' });
+  await within(told.until('heard'));
+  rendezvous.unwatch();
+  client.send({ type: 'pong' });
+  assert.deepEqual(await within(served.receive()), { type: 'pong' });
+  await client.close();
+});
+
+for (const isHere of [false, true]) {
+  const what = isHere ? 'has seen and left' : 'waited for in vain';
+  test(`a frame that somebody ${what} is told to the watch`, async () => {
+    const client = await connectTls(clientOptions(shared.certificates, shared.port));
+    const served = await shared.channel;
+    for (const channel of [client, served]) channel.handshakeDone();
+    const seen = served.peek();
+    if (isHere) client.send(PSN);
+    if (isHere) assert.deepEqual(await within(seen), PSN);
+    const told = new Told();
+    new TlsRendezvous(served).watch(told);
+    if (!isHere) client.send(PSN);
+    await within(told.until('restart'));
+    assert.deepEqual(await within(served.receive()), PSN);
+    await client.close();
+  });
+}
 
 // --- what it means that nothing proved the path ---------------------------------------------------------------------------
 

@@ -31,6 +31,15 @@ export const PROOF_FAULTS = faultsOf(
       replace: '',
     },
     {
+      id: 'frame-behind-proof-unseen',
+      wrong:
+        'The first frame of a peer that had its proof first is told to nobody: its new beginning among them.',
+      file: 'session/control-channel',
+      find: '    this.#leavePeeked();\n',
+      replace: '',
+      judges: MEETING,
+    },
+    {
       id: 'proof-unhandled',
       wrong: 'A link that ends before anybody waits for its proof ends the process.',
       file: PROOF,
