@@ -143,7 +143,7 @@ class CopyStory implements CopyListener {
   #files = 0;
   #storedBytes = 0;
   #movedBytes = 0;
-  #failed = 0;
+  readonly #failed = new Set<string>();
   #retries = 0;
   /** Of the source under way. */
   #doneBytes = 0;
@@ -172,11 +172,14 @@ class CopyStory implements CopyListener {
   onStored(path: string, bytes: number): void {
     this.#files++;
     this.#storedBytes += bytes;
+    // Over another connection.
+    this.#failed.delete(path);
     this.#output.event({ event: 'stored', path, bytes });
   }
 
   onFailed(path: string, reason: string): void {
-    this.#failed++;
+    if (this.#failed.has(path)) return;
+    this.#failed.add(path);
     this.#output.event({ event: 'failed', path, reason });
     this.#warn(`${shown(path)} ${cleanText(reason, MAX_PATH_CHARS)}`);
   }
@@ -210,7 +213,7 @@ class CopyStory implements CopyListener {
   end(): number {
     const millis = performance.now() - this.#beganAt;
     const [files, bytes, movedBytes] = [this.#files, this.#storedBytes, this.#movedBytes];
-    const [failed, skipped, retries] = [this.#failed, this.#skipped.size, this.#retries];
+    const [failed, skipped, retries] = [this.#failed.size, this.#skipped.size, this.#retries];
     this.#output.event({
       event: 'summary',
       files,

@@ -5,7 +5,7 @@
  * Invariants: a file that the server has stored is not sent again by the same client; whatever cuts the copy, a later one goes on.
  */
 import { type FileHandle, lstat, realpath } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Connection } from '../../connection/connection.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { WrongArguments } from '../wrong-arguments.js';
@@ -64,7 +64,10 @@ export class CopyClient {
       throw usageError(`${source} ${why(error)}`);
     });
     const place = await Place.at(dirname(real));
-    const name = basename(real);
+    // A link that was typed names what it leads to.
+    const name = basename(resolve(source));
+    const fault = pathFault(name);
+    if (fault !== undefined) throw usageError(`${source}: ${fault}`);
     const stored = new Set<string>();
     await this.#persist(async (link) => {
       const opened = await this.#open(link, 'put', path);
@@ -73,21 +76,21 @@ export class CopyClient {
       const isInside = intoDirectory || (opened.found === 'directory' && !isDirectory);
       if (opened.found === 'file' && isDirectory)
         throw usageError(`${path} is a file there, and ${source} a directory here`);
+      const base = isInside ? name : '';
       const entries = async function* (): AsyncGenerator<Walked, void, void> {
-        for await (const one of place.walk(name)) {
-          const path = isInside ? joinPath(name, one.path) : one.path;
-          if (!stored.has(path)) yield { ...one, path };
+        for await (const one of place.walk(basename(real))) {
+          const path = joinPath(base, one.path);
+          const fault = pathFault(path);
+          if (one.kind !== 'skipped' && fault !== undefined) yield { kind: 'skipped', path, reason: fault };
+          else if (!stored.has(path)) yield { ...one, path };
         }
       };
       const total = await totalOf(entries());
       this.#listener.onTotal?.(total.files, total.bytes);
-      const onStored = (told: string, bytes: number): void => {
-        stored.add(told);
-        this.#listener.onStored?.(told, bytes);
-      };
       const open = (path: string): Promise<FileHandle> =>
-        place.open(joinPath(name, isInside ? path.slice(name.length + 1) : path));
-      await sendTree(link, opened, { entries: entries(), open }, changed(this.#listener, { onStored }));
+        place.open(joinPath(basename(real), isInside ? path.slice(name.length + 1) : path));
+      const listener = named(this.#listener, isInside ? '' : name, stored);
+      await sendTree(link, opened, { entries: entries(), open }, listener);
     });
   }
 
@@ -104,13 +107,8 @@ export class CopyClient {
       const { found } = await this.#open(link, 'get', path);
       const isInside = intoDirectory || (isDirectory && found === 'file');
       const base = isInside ? basename(path) : isDirectory ? '' : basename(target);
-      const onStored = (told: string, bytes: number): void => {
-        // A copy that begins anew finds what it had stored before.
-        if (!stored.has(told)) this.#listener.onStored?.(told, bytes);
-        stored.add(told);
-      };
       const plan = slotsOf(connection.buffer.length);
-      await receiveTree(link, plan, place, base, changed(this.#listener, { onStored }));
+      await receiveTree(link, plan, place, base, named(this.#listener, basename(path), stored));
     });
   }
 
@@ -180,6 +178,20 @@ const changed = (listener: CopyListener, changes: ReceiveListener): ReceiveListe
   onSkipped: (path, reason) => listener.onSkipped?.(path, reason),
   ...changes,
 });
+
+/**
+ * Tells what it hears of files below `base`, so that what several sources have in common keeps apart. A file is told to be stored once:
+ * a copy that begins anew finds what it had stored before.
+ */
+const named = (listener: CopyListener, base: string, stored: Set<string>): CopyListener =>
+  changed(listener, {
+    onStored: (path, bytes) => {
+      if (!stored.has(path)) listener.onStored?.(joinPath(base, path), bytes);
+      stored.add(path);
+    },
+    onFailed: (path, reason) => listener.onFailed?.(joinPath(base, path), reason),
+    onSkipped: (path, reason) => listener.onSkipped?.(joinPath(base, path), reason),
+  });
 
 const LOSSES: readonly string[] = [
   'ERR_RDMA_CONNECTION_LOST',

@@ -9,23 +9,22 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm, unlink } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partNames, uniqueName } from './copy-path.js';
 import type { CopyEntry } from './copy-wire.js';
+import { type GoOn, hashFile, hashZeros, type Stretch, writeSparse } from './file-bytes.js';
 import type { Folder } from './folder.js';
 import { type Checkpoint, checkpointLine, type Journal, putJournal, takeJournal } from './part-journal.js';
 import { hasEnded, isSelf, type PartOwner, thisProcess } from './part-owner.js';
 import { PlaceError } from './place-error.js';
-import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
 const OWNER_ONLY = 0o600;
 const MIN_CHECKPOINT_BYTES = 8 * 1024 * 1024;
 const MAX_CHECKPOINTS = 1024;
-const READ_BYTES = 1024 * 1024;
 /** Of zeros, before other work has its turn: they cost the peer nothing, and hashing them here does. */
-const HOLE_STEP_BYTES = 4 * READ_BYTES;
+const HOLE_STEP_BYTES = 4 * 1024 * 1024;
 export const TAKEN_OVER = 'is being written by another copy, which has taken over';
 
 export interface Target {
@@ -33,9 +32,6 @@ export interface Target {
   readonly folder: Folder;
   readonly name: string;
 }
-
-/** Called amid long work; what it throws ends that. */
-type GoOn = () => void;
 
 export type Version = Pick<CopyEntry, 'size' | 'mtimeMillis' | 'mode'>;
 
@@ -55,6 +51,10 @@ export class PartialFile {
   #hash: Hash = createHash('sha256');
   #bytes = 0;
   #checkpointAt = 0;
+  /** Bytes that are hashed and not written, in order. */
+  readonly #waiting: (Stretch | Checkpoint)[] = [];
+  /** Why nothing more can be written. */
+  #broken: unknown;
   /** What is in the file counts no more. */
   #isStale = false;
   /** Work on the files, one after the other. */
@@ -82,9 +82,15 @@ export class PartialFile {
     return this.#hash.copy().digest('hex');
   }
 
+  /** A file without them needs no journal: nothing could be resumed. */
+  get #hasCheckpoints(): boolean {
+    return this.#version.size >= this.#checkpointBytes;
+  }
+
   /** Takes up what an earlier copy has left, if it was of the same version, up to where its hash is right. */
   resume(goOn: GoOn = () => {}): Promise<void> {
     return this.#inTurn(async () => {
+      if (!this.#hasCheckpoints) return;
       const left = await takeJournal(this.#journal);
       if (left === undefined || !this.#isOfVersion(left) || left.checkpoints.length === 0) return;
       const file = await open(this.#part, O_RDWR | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
@@ -107,21 +113,23 @@ export class PartialFile {
   restart(): void {
     this.#hash = createHash('sha256');
     this.#bytes = 0;
+    this.#checkpointAt = 0;
     this.#isStale = true;
   }
 
-  /** The next bytes. */
+  /**
+   * The next bytes, which are hashed at once; resolves when they are written. More may follow before that: they go to the disk
+   * together.
+   */
   write(bytes: Uint8Array): Promise<void> {
-    return this.#inTurn(async () => {
-      const file = await this.#opened();
-      this.#hash.update(bytes);
-      await writeSparse(file, bytes, this.#bytes);
-      this.#bytes += bytes.length;
-      await this.#checkpoint();
-    });
+    this.#hash.update(bytes);
+    this.#waiting.push({ at: this.#bytes, bytes });
+    this.#bytes += bytes.length;
+    this.#noteCheckpoint();
+    return this.#inTurn(() => this.#writeWaiting());
   }
 
-  /** Zeros. */
+  /** Zeros. Nothing may follow before that resolves. */
   skip(length: number, goOn: GoOn = () => {}): Promise<void> {
     return this.#inTurn(async () => {
       await this.#opened();
@@ -129,7 +137,8 @@ export class PartialFile {
         const step = Math.min(left, HOLE_STEP_BYTES);
         hashZeros(this.#hash, step);
         this.#bytes += step;
-        await this.#checkpoint();
+        this.#noteCheckpoint();
+        await this.#writeWaiting();
         if (step === left) return;
         await nextTurn();
         this.#checkKept();
@@ -144,9 +153,8 @@ export class PartialFile {
       const { size, mode, mtimeMillis } = this.#version;
       const file = await this.#opened();
       if (this.sha256 !== sha256 || this.#bytes !== size) {
-        await this.#checkOwn();
+        await this.#removeOwn();
         await this.#close();
-        await this.#remove();
         throw new PlaceError('came with other bytes than its hash says; nothing was stored');
       }
       await file.truncate(size);
@@ -154,15 +162,17 @@ export class PartialFile {
       await file.utimes(mtimeMillis / 1000, mtimeMillis / 1000);
       await this.#place();
       await this.#close();
-      await rm(this.#journal, { force: true });
+      if (this.#hasCheckpoints) await rm(this.#journal, { force: true });
       await this.#target.folder.close();
     });
   }
 
-  /** Closes it and leaves what is here to a later copy. Whoever still writes hears `reason`. */
+  /** Closes it and leaves what is here to a later copy, unless the disk is full. Whoever still writes hears `reason`. */
   async keep(reason: string): Promise<void> {
     this.#lostBy ??= reason;
     await this.#busy.catch(() => {});
+    // What is behind needs the space.
+    if (isFull(this.#broken)) await this.#removeOwn().catch(() => {});
     await this.#close();
     await this.#target.folder.close();
   }
@@ -223,7 +233,6 @@ export class PartialFile {
     if (this.#file !== undefined && !this.#isStale) return this.#file;
     await this.#close();
     this.#isStale = false;
-    this.#checkpointAt = 0;
     const name = uniqueName(this.#part);
     const file = await open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
     try {
@@ -242,6 +251,11 @@ export class PartialFile {
   async #begin(file: FileHandle, checkpoints: readonly Checkpoint[]): Promise<void> {
     const [stats, owner] = await Promise.all([file.stat(), thisProcess()]);
     this.#own(file, stats);
+    if (!this.#hasCheckpoints) {
+      // That of a larger file of this name.
+      await unlink(this.#journal).catch(() => {});
+      return;
+    }
     const { size, mtimeMillis } = this.#version;
     const source = { name: this.#target.name, size, mtimeMillis };
     this.#log = await putJournal(this.#journal, { source, inode: stats.ino, owner, checkpoints });
@@ -253,13 +267,37 @@ export class PartialFile {
     written.add(numberOf(stats));
   }
 
-  async #checkpoint(): Promise<void> {
+  #noteCheckpoint(): void {
     if (this.#bytes - this.#checkpointAt < this.#checkpointBytes) return;
+    this.#checkpointAt = this.#bytes;
+    this.#waiting.push({ at: this.#bytes, sha256: this.sha256 });
+  }
+
+  /** All that waits, each checkpoint behind its bytes. */
+  async #writeWaiting(): Promise<void> {
+    if (this.#waiting.length === 0) return;
+    try {
+      const file = await this.#opened();
+      const stretches: Stretch[] = [];
+      for (const next of this.#waiting.splice(0)) {
+        if ('bytes' in next) stretches.push(next);
+        else {
+          await writeSparse(file, stretches.splice(0));
+          await this.#checkpoint(file, next);
+        }
+      }
+      await writeSparse(file, stretches);
+    } catch (error) {
+      this.#broken = error;
+      throw error;
+    }
+  }
+
+  async #checkpoint(file: FileHandle, checkpoint: Checkpoint): Promise<void> {
     await this.#checkOwn();
     // A hole at the end is not in the file yet.
-    await this.#file?.truncate(this.#bytes);
-    await this.#log?.appendFile(checkpointLine({ at: this.#bytes, sha256: this.sha256 }));
-    this.#checkpointAt = this.#bytes;
+    await file.truncate(checkpoint.at);
+    await this.#log?.appendFile(checkpointLine(checkpoint));
   }
 
   /** @throws PlaceError when another program has begun the same file anew. */
@@ -300,13 +338,15 @@ export class PartialFile {
     this.#stats = undefined;
   }
 
-  async #remove(): Promise<void> {
+  async #removeOwn(): Promise<void> {
+    await this.#checkOwn();
     await rm(this.#part, { force: true });
     await rm(this.#journal, { force: true });
   }
 
   #checkKept(): void {
     if (this.#lostBy !== undefined) throw new PlaceError(this.#lostBy);
+    if (this.#broken !== undefined) throw this.#broken;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -321,57 +361,14 @@ export class PartialFile {
   }
 }
 
+const isFull = (error: unknown): boolean => {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+};
+
 /** Nobody writes in it any more. */
 const isAbandoned = async (owner: PartOwner, stats: Stats): Promise<boolean> =>
   (await isSelf(owner)) ? !written.has(numberOf(stats)) : hasEnded(owner);
 
 const isSame = (one: Stats | undefined, other: Stats | undefined): boolean =>
   one !== undefined && one.ino === other?.ino && one.dev === other.dev;
-
-/** Adds bytes `from` up to `to` of the file, which go into `copy` as well; whether there were so many. */
-export async function hashFile(
-  file: FileHandle,
-  hash: Hash,
-  from: number,
-  to: number,
-  goOn: GoOn,
-  copy?: FileHandle,
-): Promise<boolean> {
-  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(1, to - from)));
-  for (let at = from; at < to; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
-    goOn();
-    if (bytesRead === 0) return false;
-    const bytes = buffer.subarray(0, bytesRead);
-    hash.update(bytes);
-    if (copy !== undefined) await writeSparse(copy, bytes, at);
-    at += bytesRead;
-  }
-  return true;
-}
-
-const ZEROS = new Uint8Array(READ_BYTES);
-
-export function hashZeros(hash: Hash, length: number): void {
-  for (let left = length; left > 0; left -= ZEROS.length) hash.update(ZEROS.subarray(0, left));
-}
-
-/** Blocks of zeros are left out. */
-async function writeSparse(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  let at = 0;
-  while (at < bytes.length) {
-    let end = at;
-    while (end < bytes.length && isZero(bytes, end)) end += ZERO_BLOCK_BYTES;
-    at = end;
-    while (end < bytes.length && !isZero(bytes, end)) end += ZERO_BLOCK_BYTES;
-    if (at < bytes.length) await writeAll(file, bytes.subarray(at, end), position + at);
-    at = end;
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
-}

@@ -19,6 +19,8 @@ const WORDS: Readonly<Record<string, string>> = {
   EISDIR: 'is a directory',
   ENOSPC: 'does not fit: no space is left on its disk',
   EDQUOT: 'does not fit: the quota of its owner is used up',
+  EFBIG: 'is larger than files may be there',
+  EIO: 'cannot be read or written: its disk reports an error',
   EROFS: 'is on a disk that is read-only',
   ENAMETOOLONG: 'has a name that is too long there',
   EMFILE: 'cannot be opened: this program has too many files open',

@@ -5,7 +5,8 @@
  * Invariants: no symbolic link below the root is followed, also where somebody on this machine puts one there in the meantime (as far as
  * `Folder` goes); files are ordinary files, opened without following and without waiting.
  */
-import { constants, type Stats } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { constants, type OpenDirOptions, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
 import { isOwnName, joinPath, pathFault } from './copy-path.js';
 import { Folder } from './folder.js';
@@ -26,6 +27,12 @@ export type Walked =
       readonly mtimeMillis: number;
     }
   | { readonly kind: 'skipped'; readonly path: string; readonly reason: string };
+
+/** A name in a directory. */
+export interface Located {
+  readonly folder: Folder;
+  readonly name: string;
+}
 
 /** What writes a file of the place, and can be told to stop. */
 export interface Writing {
@@ -51,7 +58,7 @@ export class Place {
   }
 
   /** The directory that holds what `path` names, which the caller closes, and the name. @throws PlaceError */
-  async locate(path: string): Promise<{ readonly folder: Folder; readonly name: string }> {
+  async locate(path: string): Promise<Located> {
     const fault = pathFault(path);
     if (fault !== undefined) throw new PlaceError(`${path}: ${fault}`);
     const names = path.split('/');
@@ -62,14 +69,7 @@ export class Place {
   /** What is there; `undefined` when nothing is. @throws PlaceError */
   async look(path: string): Promise<Stats | undefined> {
     const { folder, name } = await this.locate(path);
-    try {
-      return await lstat(folder.at(name));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new PlaceError(`${path} ${why(error)}`);
-    } finally {
-      await folder.close();
-    }
+    return lookIn(folder, name, path).finally(() => folder.close());
   }
 
   /** Opens an ordinary file to read. @throws PlaceError */
@@ -144,9 +144,12 @@ export class Place {
   async *#walkInside(met: Met): AsyncGenerator<Walked, void, void> {
     const folder = await met.enter();
     try {
-      for await (const { name } of await opendir(folder.at())) {
+      for await (const entry of await opendir(folder.at(), AS_BYTES_HERE)) {
+        const name = String(entry.name);
         if (isOwnName(name)) continue;
-        const stats = await lstat(folder.at(name)).catch((error: unknown) => why(error));
+        const stats = isText(entry.name)
+          ? await lstat(folder.at(name)).catch((error: unknown) => why(error))
+          : NO_TEXT;
         yield* this.#walkAt({ ...below(met, name), stats, enter: () => folder.enter(name) });
       }
     } finally {
@@ -157,16 +160,26 @@ export class Place {
   /** Holds nothing open meanwhile. */
   async *#walkDeep(met: Met): AsyncGenerator<Walked, void, void> {
     const folder = await met.enter();
-    const names = await readdir(folder.at()).finally(() => folder.close());
-    for (const name of names) {
+    const names = await readdir(folder.at(), AS_BYTES).finally(() => folder.close());
+    for (const bytes of names) {
+      const name = String(bytes);
       if (isOwnName(name)) continue;
       const next = below(met, name);
-      const stats = await this.look(next.full).catch((error: unknown) => why(error));
+      const stats = isText(bytes)
+        ? await this.look(next.full).catch((error: unknown) => why(error))
+        : NO_TEXT;
       const enter = (): Promise<Folder> => this.#enter(namesOf(next.full), next.full);
       yield* this.#walkAt({ ...next, stats: stats ?? 'does not exist', enter });
     }
   }
 }
+
+/** Names that are no text would come out as other ones. */
+const AS_BYTES = { encoding: 'buffer' } as const;
+/** The types of Node.js do not name what `opendir` takes as `readdir` does. */
+const AS_BYTES_HERE = AS_BYTES as unknown as OpenDirOptions;
+const NO_TEXT = 'has a name that is no Unicode text';
+const isText = (name: string | Uint8Array): boolean => typeof name === 'string' || isUtf8(name);
 
 /** What a walk has come to. */
 interface Met {
@@ -197,6 +210,16 @@ const numberFault = ({ size, mtimeMs }: Stats): string | undefined =>
 
 export const specialKind = (stats: Stats): string =>
   stats.isSymbolicLink() ? 'is a symbolic link, which is not followed' : 'is neither a file nor a directory';
+
+/** What is there; `undefined` when nothing is. `told`: for what is told of a failure. @throws PlaceError */
+export async function lookIn(folder: Folder, name: string, told: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(folder.at(name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new PlaceError(`${told} ${why(error)}`);
+  }
+}
 
 /** Opens an ordinary file to read. @throws PlaceError */
 export async function openOrdinary(absolute: string): Promise<FileHandle> {

@@ -1,8 +1,9 @@
 /**
- * Takes files and directories from the sender at the other end, message by message: the next is looked at when the one before is
- * done, so that a disk that is slow slows the sender.
+ * Takes files and directories from the sender at the other end: bytes are hashed as they come, while the disk works on those before
+ * them and on the files around them. A disk that is slow slows the sender, which gets its slots back when they are written.
  *
- * Invariants: whatever ends a copy, partial files are closed and kept for the next one; what fails of one file hurts no other.
+ * Invariants: whatever ends a copy, partial files are closed and kept for the next one; what fails of one file hurts no other; nothing
+ * works on when the copy has ended.
  */
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
@@ -10,8 +11,9 @@ import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { joinPath } from './copy-path.js';
 import { type CopyEntry, shortReason } from './copy-wire.js';
-import { hashFile, PartialFile, TAKEN_OVER } from './partial-file.js';
-import type { Place, Writing } from './place.js';
+import { hashFile } from './file-bytes.js';
+import { PartialFile, TAKEN_OVER } from './partial-file.js';
+import { type Located, lookIn, openOrdinary, type Place, type Writing } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
 
@@ -29,6 +31,8 @@ export interface ReceiveListener {
   onFailed?(path: string, reason: string): void;
   onSkipped?(path: string, reason: string): void;
 }
+
+type WorkOrder = Exclude<ReceiverOrder, { do: 'end' | 'note' }>;
 
 interface ArrivingNew {
   readonly kind: 'new';
@@ -63,6 +67,12 @@ class TreeReceiver {
   /** Made or met, by their paths from the root. */
   readonly #directories: { readonly path: string; readonly entry: CopyEntry }[] = [];
   #directoryChars = 0;
+  /** Those that are being looked at, and not answered yet. */
+  readonly #preparing = new Map<number, Promise<unknown>>();
+  /** What is there of files is hashed one file after the other. */
+  #hashing: Promise<unknown> = Promise.resolve();
+  /** Work beside what comes next. */
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(link: CopyLink, plan: SlotPlan, place: Place, base: string, listener: ReceiveListener) {
     this.#link = link;
@@ -81,10 +91,14 @@ class TreeReceiver {
         if (order.do === 'end') break;
         await this.#carryOut(order);
       }
+      await Promise.all(this.#underWay);
       await this.#dateDirectories();
       await this.#link.send({ type: 'ended' });
     } finally {
-      for (const arriving of this.#arriving.values()) await this.#leave(arriving);
+      await this.#leaveAll();
+      await Promise.all(this.#underWay);
+      // What was being looked at meanwhile.
+      await this.#leaveAll();
     }
   }
 
@@ -95,38 +109,35 @@ class TreeReceiver {
       else this.#listener.onSkipped?.(message.path, message.reason);
       return;
     }
-    try {
-      await this.#work(order);
-    } catch (error) {
-      if (error instanceof RdmaError) throw error;
-      await this.#fail(order.entry, error);
-      // The sender says no more of it.
-      if (order.do === 'finish') this.#arriving.delete(order.entry.id);
+    const { id } = order.entry;
+    if (order.do === 'prepare') {
+      const ready = this.#attempt(order.entry, () => this.#prepare(order.entry));
+      this.#preparing.set(id, ready);
+      this.#beside(ready.finally(() => this.#preparing.delete(id)));
+      return;
     }
-    if (order.do !== 'take') return;
-    this.#machine.released(order.slot);
-    void this.#link.send({ type: 'taken', slot: order.slot });
+    // A sender that waits for the answer finds it here.
+    await this.#preparing.get(id);
+    await this.#work(order);
   }
 
-  async #work(order: Exclude<ReceiverOrder, { do: 'end' | 'note' }>): Promise<void> {
+  async #work(order: Exclude<WorkOrder, { do: 'prepare' }>): Promise<void> {
     const { entry } = order;
     switch (order.do) {
-      case 'prepare':
-        return this.#prepare(entry);
       case 'make-directory':
-        return this.#makeDirectory(entry);
-      case 'take': {
-        const partial = await this.#partialAt(entry, order.offset);
-        await partial?.write(this.#slot(order.slot, order.length));
-        this.#listener.onBytes?.(order.length, true);
+        await this.#attempt(entry, () => this.#makeDirectory(entry));
         return;
-      }
+      case 'take':
+        return this.#take(order);
       case 'skip':
-        await (await this.#partialAt(entry, order.offset))?.skip(order.length, this.#goOn);
-        this.#listener.onBytes?.(order.length, false);
+        await this.#attempt(entry, async () => {
+          await (await this.#partialAt(entry, order.offset))?.skip(order.length, this.#goOn);
+          this.#listener.onBytes?.(order.length, false);
+        });
         return;
       case 'finish':
-        return this.#finish(entry, order.sha256);
+        this.#beside(this.#settle(entry, order.sha256));
+        return;
       case 'drop': {
         const arriving = this.#arriving.get(entry.id);
         this.#arriving.delete(entry.id);
@@ -135,6 +146,46 @@ class TreeReceiver {
         this.#listener.onFailed?.(entry.path, order.reason);
       }
     }
+  }
+
+  /** Returns when the bytes are hashed and on their way to the disk. */
+  async #take({ entry, offset, slot, length }: Extract<WorkOrder, { do: 'take' }>): Promise<void> {
+    const bytes = this.#slot(slot, length);
+    let partial: PartialFile | undefined;
+    await this.#attempt(entry, async () => {
+      partial = await this.#partialAt(entry, offset);
+    });
+    const written = this.#attempt(entry, async () => {
+      await partial?.write(bytes);
+      this.#listener.onBytes?.(length, true);
+    });
+    const given = written.then(() => {
+      this.#machine.released(slot);
+      void this.#link.send({ type: 'taken', slot });
+    });
+    this.#beside(given);
+  }
+
+  /** Whether it worked; what fails of a file, the sender is told. @throws RdmaError when the connection has ended. */
+  async #attempt(entry: CopyEntry, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (error instanceof RdmaError) throw error;
+      await this.#fail(entry, error);
+      return false;
+    }
+  }
+
+  /** The next message is looked at meanwhile. */
+  #beside(work: Promise<unknown>): void {
+    const done = work.then(
+      () => {},
+      (error: unknown) => this.#link.giveUp(error),
+    );
+    this.#underWay.add(done);
+    void done.then(() => this.#underWay.delete(done));
   }
 
   /** @throws RdmaError when the connection has ended: nobody waits any more for what is being hashed. */
@@ -154,32 +205,46 @@ class TreeReceiver {
   async #prepare(entry: CopyEntry): Promise<void> {
     const path = joinPath(this.#base, entry.path);
     if (path === '') throw new PlaceError('is the shared directory itself');
-    const found = await this.#place.look(path);
-    if (found?.isDirectory() === true) throw new PlaceError('is a directory there');
+    const target = await this.#place.locate(path);
     let arriving: Exclude<Arriving, { kind: 'failed' }> | undefined;
-    if (
-      found?.isFile() === true &&
-      entry.size > 0 &&
-      found.size === entry.size &&
-      Math.round(found.mtimeMs) === entry.mtimeMillis
-    ) {
-      const sha256 = await this.#hashOf(path, entry.size);
-      if (sha256 !== undefined) arriving = { kind: 'same', sha256 };
-    }
-    if (arriving === undefined) {
-      arriving = await this.#begin(path, entry);
-      await arriving.partial.resume(this.#goOn);
+    try {
+      const sha256 = await this.#hashOfSame(target, entry);
+      arriving = sha256 === undefined ? this.#begin(path, entry, target) : { kind: 'same', sha256 };
+    } finally {
+      // Otherwise it has become that of the partial file.
+      if (arriving?.kind !== 'new') await target.folder.close();
     }
     this.#arriving.set(entry.id, arriving);
+    if (arriving.kind === 'new') {
+      const { partial } = arriving;
+      await this.#inTurn(() => partial.resume(this.#goOn));
+    }
     const { bytes, sha256 } = arriving.kind === 'new' ? arriving.partial : { ...arriving, bytes: entry.size };
     this.#machine.prepared(entry.id, bytes);
     if (bytes > 0) this.#listener.onBytes?.(bytes, false);
     void this.#link.send({ type: 'have', id: entry.id, bytes, sha256 });
   }
 
+  /** Of what is at its place, if it is as large and as old as the sender's. */
+  async #hashOfSame(target: Located, entry: CopyEntry): Promise<string | undefined> {
+    const found = await lookIn(target.folder, target.name, entry.path);
+    if (found?.isDirectory() === true) throw new PlaceError('is a directory there');
+    const isSame =
+      found?.isFile() === true &&
+      entry.size > 0 &&
+      found.size === entry.size &&
+      Math.round(found.mtimeMs) === entry.mtimeMillis;
+    return isSame ? this.#inTurn(() => this.#hashOf(target, entry.size)) : undefined;
+  }
+
+  #inTurn<T>(hash: () => Promise<T>): Promise<T> {
+    const done = this.#hashing.then(hash);
+    this.#hashing = done.catch(() => {});
+    return done;
+  }
+
   /** At any moment one copy writes a file: this one waits until the one before has let go, and that one hears of it. */
-  async #begin(path: string, entry: CopyEntry): Promise<ArrivingNew> {
-    const target = await this.#place.locate(path);
+  #begin(path: string, entry: CopyEntry, target: Located): ArrivingNew {
     const { partials } = this.#place;
     const partial = new PartialFile(target, entry, partials.get(path)?.keep(TAKEN_OVER));
     partials.set(path, partial);
@@ -188,8 +253,8 @@ class TreeReceiver {
     return arriving;
   }
 
-  async #hashOf(path: string, size: number): Promise<string | undefined> {
-    const file = await this.#place.open(path);
+  async #hashOf({ folder, name }: Located, size: number): Promise<string | undefined> {
+    const file = await openOrdinary(folder.at(name));
     try {
       const hash = createHash('sha256');
       return (await hashFile(file, hash, 0, size, this.#goOn)) ? hash.digest('hex') : undefined;
@@ -218,7 +283,8 @@ class TreeReceiver {
     if (arriving === undefined || arriving.kind === 'failed') return undefined;
     if (arriving.kind === 'same') {
       // The sender's has other bytes all the same.
-      arriving = await this.#begin(joinPath(this.#base, entry.path), entry);
+      const path = joinPath(this.#base, entry.path);
+      arriving = this.#begin(path, entry, await this.#place.locate(path));
     }
     if (offset === 0 && arriving.partial.bytes > 0) {
       this.#listener.onBytes?.(-arriving.partial.bytes, false);
@@ -227,31 +293,41 @@ class TreeReceiver {
     return arriving.partial;
   }
 
-  async #finish(entry: CopyEntry, sha256: string): Promise<void> {
+  async #settle(entry: CopyEntry, sha256: string): Promise<void> {
     const arriving = this.#arriving.get(entry.id);
-    if (arriving === undefined) return;
-    if (arriving.kind === 'new') {
+    const isWhole = await this.#attempt(entry, () => this.#finish(entry, arriving, sha256));
+    this.#arriving.delete(entry.id);
+    this.#machine.settled();
+    if (arriving === undefined || arriving.kind === 'failed' || !isWhole) return;
+    this.#listener.onStored?.(entry.path, entry.size);
+    void this.#link.send({ type: 'stored', id: entry.id });
+  }
+
+  async #finish(entry: CopyEntry, arriving: Arriving | undefined, sha256: string): Promise<void> {
+    if (arriving?.kind === 'new') {
       await arriving.partial.finish(sha256);
       this.#release(arriving.key, arriving.partial);
-    } else if (arriving.kind === 'same') {
+    } else if (arriving?.kind === 'same') {
       if (arriving.sha256 !== sha256) throw new PlaceError('came with other bytes than its hash says');
       await using file = await this.#place.open(joinPath(this.#base, entry.path));
       if ((await file.stat()).size !== entry.size) throw new PlaceError('was changed while it was copied');
       await file.chmod(entry.mode);
     }
-    this.#arriving.delete(entry.id);
-    if (arriving.kind === 'failed') return;
-    this.#listener.onStored?.(entry.path, entry.size);
-    void this.#link.send({ type: 'stored', id: entry.id });
   }
 
+  /** Once for each file, however much of it fails. */
   async #fail(entry: CopyEntry, error: unknown): Promise<void> {
     const arriving = this.#arriving.get(entry.id);
-    if (arriving !== undefined) await this.#leave(arriving);
+    if (arriving?.kind === 'failed') return;
     if (entry.kind === 'file') this.#arriving.set(entry.id, { kind: 'failed' });
+    if (arriving !== undefined) await this.#leave(arriving);
     const reason = why(error);
     this.#listener.onFailed?.(entry.path, reason);
     void this.#link.send({ type: 'failed', id: entry.id, reason: shortReason(reason) });
+  }
+
+  async #leaveAll(): Promise<void> {
+    for (const arriving of this.#arriving.values()) await this.#leave(arriving);
   }
 
   async #leave(arriving: Arriving): Promise<void> {

@@ -42,6 +42,8 @@ export class ReceiverMachine {
   readonly #announced: Announced[] = [];
   readonly #busy: boolean[];
   readonly #slotBytes: number;
+  /** All bytes of so many have come, and they are not settled. */
+  #finishing = 0;
   #lastId = 0;
   #hasTotal = false;
   #state: 'open' | 'ended' | 'faulty' = 'open';
@@ -53,7 +55,7 @@ export class ReceiverMachine {
 
   /** Files that were announced and are not settled. */
   get unsettled(): number {
-    return this.#announced.length;
+    return this.#announced.length + this.#finishing;
   }
 
   receive(message: CopyMessage): ReceiverOrder | CopyFault {
@@ -68,6 +70,11 @@ export class ReceiverMachine {
     if (announced === undefined) return;
     announced.offset = bytes;
     announced.had = bytes;
+  }
+
+  /** A file all of whose bytes have come is at its place, or has failed. */
+  settled(): void {
+    this.#finishing--;
   }
 
   /** The bytes in the slot are not needed any more. */
@@ -98,7 +105,7 @@ export class ReceiverMachine {
       case 'skipped':
         return { do: 'note', message };
       case 'end':
-        if (this.#announced.length > 0) return CopyFault.INCOMPLETE;
+        if (this.unsettled > 0) return CopyFault.INCOMPLETE;
         this.#state = 'ended';
         return { do: 'end' };
       default:
@@ -111,7 +118,7 @@ export class ReceiverMachine {
     if (pathFault(entry.path) !== undefined) return CopyFault.WRONG_PATH;
     this.#lastId = entry.id;
     if (entry.kind === 'directory') return { do: 'make-directory', entry };
-    if (this.#announced.length >= MAX_UNSETTLED) return CopyFault.TOO_MANY_ENTRIES;
+    if (this.unsettled >= MAX_UNSETTLED) return CopyFault.TOO_MANY_ENTRIES;
     this.#announced.push({ entry, offset: undefined, had: 0 });
     return { do: 'prepare', entry };
   }
@@ -148,6 +155,7 @@ export class ReceiverMachine {
     if (typeof head === 'string') return head;
     if (head.offset !== head.entry.size) return CopyFault.INCOMPLETE;
     this.#announced.shift();
+    this.#finishing++;
     return { do: 'finish', entry: head.entry, sha256 };
   }
 

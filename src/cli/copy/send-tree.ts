@@ -10,14 +10,17 @@ import type { RemoteBuffer } from '../../connection/remote-buffer.js';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { type CopyMessageOf, MAX_PATH_BYTES, shortReason } from './copy-wire.js';
-import { hashFile, hashZeros } from './partial-file.js';
+import { hashFile, hashZeros } from './file-bytes.js';
 import type { Walked } from './place.js';
 import { PlaceError, why } from './place-error.js';
+import { ReadAhead, type Slots } from './read-ahead.js';
 import { SenderMachine } from './sender-machine.js';
 import { isAllZero } from './zeros.js';
 
 const MAX_PIECE_BYTES = 1024 * 1024;
 const MAX_MEMORY_BYTES = 16 * MAX_PIECE_BYTES;
+/** Files that are opened while those before them are sent. */
+const FILES_AHEAD = 8;
 /** Whose names are remembered, in case the receiver fails on one. */
 const MAX_DIRECTORIES = 100_000;
 
@@ -44,6 +47,15 @@ interface Announced {
   readonly answer: Promise<Answer>;
 }
 
+interface Source {
+  readonly file: FileHandle;
+  readonly have: NonNullable<Answer>;
+}
+
+interface Opened extends Announced {
+  readonly source: Promise<Source>;
+}
+
 /** @throws RdmaError when the connection ends, or the receiver breaks the protocol. */
 export const sendTree = (
   link: CopyLink,
@@ -60,7 +72,7 @@ class TreeSender {
   readonly #pieceBytes: number;
   readonly #listener: SendListener;
   readonly #machine: SenderMachine;
-  readonly #memory: Uint8Array;
+  readonly #slots: Slots;
   readonly #answers = new Map<number, (answer: Answer) => void>();
   readonly #paths = new Map<number, WalkedFile>();
   /** Directories are not acknowledged: the receiver tells only when it fails. */
@@ -88,8 +100,21 @@ class TreeSender {
     this.#pieceBytes = Math.min(plan.slotBytes, MAX_PIECE_BYTES);
     const slots = Math.min(plan.slots, Math.floor(MAX_MEMORY_BYTES / this.#pieceBytes));
     this.#machine = new SenderMachine(slots);
-    this.#memory = new Uint8Array(slots * this.#pieceBytes);
+    this.#slots = this.#slotsOf(new Uint8Array(slots * this.#pieceBytes));
     this.#renew();
+  }
+
+  #slotsOf(memory: Uint8Array): Slots {
+    const bytes = this.#pieceBytes;
+    return {
+      bytes,
+      take: (most) => this.#takeSlots(most),
+      putBack: (slot) => {
+        this.#machine.putBack(slot);
+        this.#wake();
+      },
+      memory: (slot) => memory.subarray(slot * bytes, (slot + 1) * bytes),
+    };
   }
 
   async run(): Promise<void> {
@@ -175,23 +200,45 @@ class TreeSender {
   }
 
   async #sendAll(): Promise<void> {
-    for (;;) {
-      await this.#until(() => this.#queue.length > 0 || this.#allAnnounced);
-      const next = this.#queue.shift();
-      if (next === undefined) return;
-      const have = await next.answer;
-      if (this.#failure !== undefined) throw this.#failure;
-      this.#answers.delete(next.id);
-      await this.#sendFile(next, have);
+    const opened: Opened[] = [];
+    try {
+      for (;;) {
+        await this.#until(() => opened.length + this.#queue.length > 0 || this.#allAnnounced);
+        while (opened.length < FILES_AHEAD) {
+          const next = this.#queue.shift();
+          if (next === undefined) break;
+          opened.push({ ...next, source: this.#open(next) });
+        }
+        const next = opened.shift();
+        if (next === undefined) return;
+        await this.#sendFile(next);
+      }
+    } finally {
+      for (const { source } of opened) await source.then(({ file }) => file.close()).catch(() => {});
     }
   }
 
+  /** Beside the file that is being sent. */
+  #open({ id, file, answer }: Announced): Promise<Source> {
+    const opening = async (): Promise<Source> => {
+      const have = await answer;
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#answers.delete(id);
+      if (have === undefined) throw new PlaceError('the receiver has failed');
+      return { file: await this.#tree.open(file.path), have };
+    };
+    const opened = opening();
+    // Whoever sends the file hears of it.
+    opened.catch(() => {});
+    return opened;
+  }
+
   /** Ends with `done` or `gone`, whatever happens to the file. */
-  async #sendFile({ id, file }: Announced, have: Answer): Promise<void> {
+  async #sendFile({ id, file, source: opening }: Opened): Promise<void> {
     let source: FileHandle | undefined;
     try {
-      if (have === undefined) throw new PlaceError('the receiver has failed');
-      source = await this.#tree.open(file.path);
+      const { file: opened, have } = await opening;
+      source = opened;
       await checkUnchanged(source, file);
       const hash = await this.#sendBytes(id, source, file, have);
       await checkUnchanged(source, file);
@@ -225,17 +272,30 @@ class TreeSender {
       else hash = createHash('sha256');
     }
     this.#listener.onBytes?.(at, false);
-    let zeros = 0;
+    const ahead = new ReadAhead(source, this.#slots, at, file.size);
+    try {
+      await this.#sendPieces(id, ahead, hash, at);
+    } finally {
+      await ahead.end();
+    }
+    if (!this.#machine.isOpen(id)) throw new PlaceError('the receiver has failed');
+    return hash;
+  }
+
+  /** Until the end, or until nobody wants them. */
+  async #sendPieces(id: number, ahead: ReadAhead, hash: Hash, from: number): Promise<void> {
+    let [at, zeros] = [from, 0];
     const sendZeros = (): void => {
       if (zeros > 0) this.#then({ type: 'hole', id, offset: at - zeros, length: zeros });
       zeros = 0;
     };
-    let slot: number | undefined;
-    while (at < file.size) {
-      slot ??= await this.#slot();
-      const bytes = await this.#readInto(slot, source, at, file.size);
-      if (!this.#machine.isOpen(id)) break;
-      if (isAllZero(bytes)) {
+    for (let filled = await ahead.next(); filled !== undefined; filled = await ahead.next()) {
+      const { slot, bytes } = filled;
+      const isOpen = this.#machine.isOpen(id);
+      const isHole = isOpen && isAllZero(bytes);
+      if (!isOpen || isHole) this.#slots.putBack(slot);
+      if (!isOpen) return;
+      if (isHole) {
         hashZeros(hash, bytes.length);
         zeros += bytes.length;
         at += bytes.length;
@@ -246,12 +306,8 @@ class TreeSender {
       hash.update(bytes);
       this.#sendPiece(id, at, bytes, slot);
       at += bytes.length;
-      slot = undefined;
     }
     sendZeros();
-    if (slot !== undefined) this.#machine.putBack(slot);
-    if (!this.#machine.isOpen(id)) throw new PlaceError('the receiver has failed');
-    return hash;
   }
 
   #sendPiece(id: number, offset: number, bytes: Uint8Array, slot: number): void {
@@ -280,35 +336,17 @@ class TreeSender {
     });
   }
 
-  async #slot(): Promise<number> {
-    let slot: number | undefined;
+  async #takeSlots(most: number): Promise<readonly number[]> {
+    const slots: number[] = [];
     await this.#until(() => {
-      slot = this.#machine.takeSlot();
-      return slot !== undefined;
+      while (slots.length < most) {
+        const slot = this.#machine.takeSlot();
+        if (slot === undefined) break;
+        slots.push(slot);
+      }
+      return slots.length > 0;
     });
-    return slot as unknown as number;
-  }
-
-  /** Where it fails, the slot is free again. */
-  async #readInto(slot: number, source: FileHandle, at: number, size: number): Promise<Uint8Array> {
-    try {
-      return await this.#read(slot, source, at, size);
-    } catch (error) {
-      this.#machine.putBack(slot);
-      throw error;
-    }
-  }
-
-  async #read(slot: number, source: FileHandle, at: number, size: number): Promise<Uint8Array> {
-    const wanted = Math.min(this.#pieceBytes, size - at);
-    const begin = slot * this.#pieceBytes;
-    const memory = this.#memory.subarray(begin, begin + wanted);
-    for (let done = 0; done < wanted; ) {
-      const { bytesRead } = await source.read(memory, done, wanted - done, at + done);
-      if (bytesRead === 0) throw new PlaceError('became shorter while it was read');
-      done += bytesRead;
-    }
-    return memory;
+    return slots;
   }
 
   /** @throws what ended the copy. */

@@ -51,7 +51,26 @@ test('a file comes in pieces that follow each other, and ends at its size', () =
     entry: entry(1),
     sha256: HASH,
   });
+  machine.settled();
   assert.deepEqual(machine.receive({ type: 'end' }), { do: 'end' });
+});
+
+test('a file whose bytes have all come counts until it is at its place', () => {
+  const machine = receiver();
+  for (let id = 1; id <= MAX_UNSETTLED; id++) {
+    machine.receive(entry(id, 0));
+    machine.prepared(id, 0);
+    machine.receive({ type: 'done', id, sha256: HASH });
+  }
+  assert.equal(machine.unsettled, MAX_UNSETTLED);
+  machine.settled();
+  assert.equal(typeof machine.receive(entry(MAX_UNSETTLED + 1)), 'object');
+  assert.equal(machine.receive(entry(MAX_UNSETTLED + 2)), CopyFault.TOO_MANY_ENTRIES);
+  const early = receiver();
+  early.receive(entry(1, 0));
+  early.prepared(1, 0);
+  early.receive({ type: 'done', id: 1, sha256: HASH });
+  assert.equal(early.receive({ type: 'end' }), CopyFault.INCOMPLETE);
 });
 
 const BREACHES: readonly [string, CopyFault, ReceiverMachine, CopyMessage][] = [

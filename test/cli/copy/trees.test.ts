@@ -1,6 +1,14 @@
 /** Copies of trees between processes: where they go, what is kept, and holes. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cp, listing, makeTree, newDir, sharing, summary } from '../../../testkit/copying.js';
@@ -71,5 +79,25 @@ test('holes stay holes, and their zeros do not travel', async () => {
     assert(there.blocks * 512 < 1024 * 1024, `${there.blocks} blocks`);
     assert.equal(readFileSync(join(root, 'sparse')).subarray(0, 5).toString('latin1'), 'head\0');
     assert(Number(summary(ending)?.['movedBytes']) <= 1024 * 1024);
+  });
+});
+
+test('what several sources have in common is told of each, and a link that was typed gives its own name', async () => {
+  await sharing(['--share-writable'], async (server, root) => {
+    for (const name of ['one', 'two']) {
+      mkdirSync(join(root, name));
+      symlinkSync('nowhere', join(root, name, 'link'));
+    }
+    const target = newDir('target');
+    const both = await cp(server, '127.0.0.1:one', '127.0.0.1:two', target);
+    const skipped = both.events.filter(({ event }) => event === 'skipped').map(({ path }) => path);
+    assert.deepEqual(skipped, ['one/link', 'two/link']);
+    assert.equal(summary(both)?.['skipped'], 2);
+    writeFileSync(join(target, 'version-3'), 'bytes');
+    symlinkSync('version-3', join(target, 'latest'));
+    const typed = await cp(server, join(target, 'latest'), '127.0.0.1:');
+    assert.equal(typed.code, 0, typed.stderr);
+    assert.deepEqual(typed.events.find(({ event }) => event === 'stored')?.['path'], 'latest');
+    assert.equal(readFileSync(join(root, 'latest'), 'utf8'), 'bytes');
   });
 });

@@ -135,6 +135,7 @@ class CopyWorld {
       }
       case 'finish':
         must(this.#arrived.get(order.entry.id) === order.entry.size, 'a file that is done is whole');
+        if (!choices.oneIn(5)) this.#receiver.settled();
     }
   }
 
