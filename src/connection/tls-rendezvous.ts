@@ -69,6 +69,7 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
         transition: (met) => steps.connect(withKeys(channel, met)),
         prove: (met) => steps.prove(met.terms, this.#proof.begin(met)),
+        peerHas: (messages) => this.#proof.peerHas(messages),
       });
       return terms;
     } catch (error) {

@@ -24,6 +24,8 @@ export interface SessionSteps {
    * stays open when it rejects, because another attempt may begin over it.
    */
   prove?(attributes: SessionAttributes): Promise<void>;
+  /** During the proof: so many messages of this side's are there, says the peer. */
+  peerHas?(messages: number): void;
 }
 
 /**
@@ -81,7 +83,7 @@ async function runSteps(
       step = handshake.setReady();
     } else if (event.type === 'established' && attributes !== undefined) {
       channel.sessionMet();
-      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
+      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes), steps.peerHas);
       channel.handshakeDone();
       return attributes;
     } else {

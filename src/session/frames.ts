@@ -14,7 +14,7 @@ import { PATH_MTUS } from '../verbs/mtu.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { cleanText } from './clean-text.js';
 import { integer, TOKEN_RULE, text } from './schema-rules.js';
-import type { ToldPath } from './session-data.js';
+import { PROOF_MESSAGES, type ToldPath } from './session-data.js';
 import { addressesAsHex, termsSchema } from './terms.js';
 import { hasUniqueKeys } from './unique-keys.js';
 
@@ -61,6 +61,8 @@ const FRAME_SCHEMAS = {
   ready: v.strictObject({ type: v.literal('ready') }),
   /** A small and a full packet of the sender's queue pair came through, and so did their acknowledgements. */
   proven: v.strictObject({ type: v.literal('proven') }),
+  /** During a proof that takes its time: so many of the peer's messages of it are here. */
+  arrived: v.strictObject({ type: v.literal('arrived'), messages: integer(0, PROOF_MESSAGES) }),
   /** Client only, before its PSN: this session takes up a connection whose own session was lost. */
   resume: v.strictObject({
     type: v.literal('resume'),

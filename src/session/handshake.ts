@@ -113,6 +113,7 @@ export class Handshake {
         return NOTHING;
       // Of the session before, when this side started over at once.
       case 'proven':
+      case 'arrived':
         return this.#isAgain && this.#state === HandshakeState.PSN ? NOTHING : this.#refuse(frame);
       case 'resume':
         return this.#refuse(frame);

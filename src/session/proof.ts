@@ -5,6 +5,7 @@
  * both sizes pass in one direction, and acknowledgements, which are small, in the other. It says so by `proven`. An end goes
  * on when it has its own proof and the peer's word, and only then do messages of both sizes pass in both directions. An
  * end that waits is not up: what the peer sends before the word of this end is the course of the proof and nothing else.
+ * The course may tell by `arrived` what the peer has got of this end's messages (path-proof.ts).
  */
 import { RdmaError } from '../verbs/errors.js';
 import type { ControlChannel } from './control-channel.js';
@@ -17,8 +18,12 @@ import { UNEXPECTED_FRAME } from './handshake.js';
  * @throws RdmaError what `own` rejects with, why the channel ended, ERR_RDMA_CONNECTION_LOST when the peer starts over or
  *   leaves.
  */
-export async function untilProven(channel: ControlChannel, own: Promise<void>): Promise<void> {
-  const course = new ProofCourse(channel);
+export async function untilProven(
+  channel: ControlChannel,
+  own: Promise<void>,
+  onPeerHas: (messages: number) => void = nobody,
+): Promise<void> {
+  const course = new ProofCourse(channel, onPeerHas);
   const ended = course.read();
   // Whichever comes second is no news any more.
   ended.catch(() => {});
@@ -30,6 +35,8 @@ export async function untilProven(channel: ControlChannel, own: Promise<void>): 
     course.isOver = true;
   }
 }
+
+const nobody = (): void => {};
 
 /** Not ended by either side: the network has taken it. */
 const isLost = ({ end }: ControlChannel): boolean =>
@@ -43,11 +50,13 @@ class ProofCourse {
   /** The peer was told, unless it is gone. */
   hasOwn = false;
   readonly #channel: ControlChannel;
-  #onWord: () => void = () => {};
+  readonly #onPeerHas: (messages: number) => void;
+  #onWord: () => void = nobody;
   #hasWord = false;
 
-  constructor(channel: ControlChannel) {
+  constructor(channel: ControlChannel, onPeerHas: (messages: number) => void) {
     this.#channel = channel;
+    this.#onPeerHas = onPeerHas;
     this.word = new Promise((resolve) => {
       this.#onWord = resolve;
     });
@@ -63,16 +72,19 @@ class ProofCourse {
   async read(): Promise<void> {
     const channel = this.#channel;
     while (!this.isOver) {
-      const { type } = await channel.peek();
+      const frame = await channel.peek();
       if (this.isOver) return;
+      const { type } = frame;
       if (type === 'psn' || type === 'bye') {
         const what = type === 'psn' ? 'starts over' : 'said bye';
         const message = `${channel.peerName} ${what} before packets of both sizes came through in both directions`;
         throw new RdmaError('ERR_RDMA_CONNECTION_LOST', message);
       }
       const isWord = type === 'proven' && !this.#hasWord;
-      if (!isWord && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);
+      const isCourse = type === 'arrived' && !this.#hasWord;
+      if (!isWord && !isCourse && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);
       await channel.receive();
+      if (isCourse) this.#onPeerHas(frame.messages);
       if (type === 'ping') channel.send({ type: 'pong' });
       if (isWord) this.#heardWord();
     }

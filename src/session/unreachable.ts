@@ -12,6 +12,8 @@ import { PROOF_MESSAGES, type ProofSeen, type SessionAttributes } from './sessio
 /** A link that is being proven. */
 export interface Proving extends Pick<SessionAttributes, 'own' | 'peer'> {
   seen: ProofSeen;
+  /** Messages of this end that the peer says it has; `undefined` as long as it has not said. */
+  peerHas: number | undefined;
 }
 
 type Channel = Pick<ControlChannel, 'role' | 'remoteAddress' | 'remotePort' | 'end'>;
@@ -38,7 +40,7 @@ function toldUnreachable(channel: Channel, proving: Proving | undefined, cause: 
 
 function unreachable(
   { role, remoteAddress, remotePort }: Channel,
-  { own, peer, seen: { sent, arrived } }: Proving,
+  { own, peer, seen: { sent, arrived }, peerHas = 0 }: Proving,
   options: RdmaErrorOptions,
 ): RdmaError {
   const where = `TCP ${role === 'client' ? 'to' : 'from'} ${hostPort(remoteAddress, remotePort)} works`;
@@ -61,10 +63,9 @@ function unreachable(
   const ports = isOne
     ? `UDP port ${own.udpPort} does`
     : `UDP ports ${own.udpPort} here and ${peer.udpPort} there do`;
-  const [lost, direction, way] =
-    arrived > 0
-      ? (['all-to-peer', ` to the ${other}`, 'that direction'] as const)
-      : (['all', '', 'both directions'] as const);
+  let [lost, direction, way]: [LostPackets, string, string] = ['all', '', 'both directions'];
+  if (arrived > 0) [lost, direction, way] = ['all-to-peer', ` to the ${other}`, 'that direction'];
+  else if (peerHas > 0) [lost, direction, way] = ['all-from-peer', ` from the ${other}`, 'that direction'];
   return fault(
     lost,
     `${where}, but ${ports} not come through${direction}: open ${isOne ? 'it' : 'them'} in ${way}`,

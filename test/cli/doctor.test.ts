@@ -266,6 +266,9 @@ async function betweenNetworks(
 after(() => link?.remove());
 
 const THERE = HOSTS[1];
+/** Also what leaves. */
+const BOTH_WAYS =
+  'udp dport 4791 drop; add chain inet t o { type filter hook output priority 0; }; add rule inet t o udp dport 4791 drop';
 const NETWORK_TROUBLES: readonly [
   string,
   'client' | 'server',
@@ -274,8 +277,21 @@ const NETWORK_TROUBLES: readonly [
   readonly string[],
 ][] = [
   ['no trouble', 'server', undefined, THERE, []],
-  ['a firewall that drops UDP on the way there', 'server', 'udp dport 4791 drop', THERE, ['udp-blocked']],
-  ['a firewall that drops UDP on the way back', 'client', 'udp dport 4791 drop', THERE, ['udp-blocked']],
+  [
+    'a firewall that drops UDP on the way there',
+    'server',
+    'udp dport 4791 drop',
+    THERE,
+    ['udp-blocked-to-peer'],
+  ],
+  [
+    'a firewall that drops UDP on the way back',
+    'client',
+    'udp dport 4791 drop',
+    THERE,
+    ['udp-blocked-from-peer'],
+  ],
+  ['a firewall that drops UDP both ways', 'client', BOTH_WAYS, THERE, ['udp-blocked']],
   ['a path that carries small packets only', 'server', 'udp length > 600 drop', THERE, ['mtu-too-large']],
   ['a firewall that drops TCP', 'server', 'tcp dport 4433 drop', THERE, ['tcp-filtered']],
   ['no route', 'server', undefined, '203.0.113.1', ['no-route']],

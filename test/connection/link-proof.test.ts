@@ -20,7 +20,7 @@ const HASTY = { timeout: 10, retryCount: 7 } as const;
 /** Longer than any deadline of a handshake. */
 const PATIENT = { timeout: 20, retryCount: 7 } as const;
 const SENTENCE =
-  /^TCP (to|from) 127\.0\.0\.1:\d+ works, but UDP ports? \d+.* not come through( to the (server|client))?: open (it|them) in (both directions|that direction)$/;
+  /^TCP (to|from) 127\.0\.0\.1:\d+ works, but UDP ports? \d+.* not come through( (to|from) the (server|client))?: open (it|them) in (both directions|that direction)$/;
 
 interface Rig extends AsyncDisposable {
   readonly server: Server;

@@ -84,7 +84,7 @@ test('session frames are encoded and decoded as the document has them', () => {
     assert.equal(encodeFrame(result.frame).toString(), bytes.toString());
     return result.frame.type;
   });
-  assert.deepEqual(types, ['psn', 'parameters', 'ready', 'proven', 'resume', 'error', 'bye']);
+  assert.deepEqual(types, ['psn', 'parameters', 'ready', 'proven', 'arrived', 'resume', 'error', 'bye']);
 });
 
 test('session frames that the document refuses are refused by that name', () => {

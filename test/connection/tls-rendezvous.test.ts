@@ -5,7 +5,8 @@ import type { MeetingSteps, RendezvousListener } from '../../src/connection/rend
 import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
-import type { ProofSeen } from '../../src/session/session-data.js';
+import { PathProof } from '../../src/session/path-proof.js';
+import type { ProofSeen, SessionAttributes } from '../../src/session/session-data.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -394,6 +395,59 @@ test('a proof that does not come before the deadline of the handshake means the 
     assert.equal(code, 'ERR_RDMA_UNREACHABLE');
     assert.match(message, /UDP port 4791 does not come through/);
   }
+});
+
+test('an end that hears nothing learns from the other one that it was heard, and both name the direction that is closed', async () => {
+  const own = arrival();
+  await using brief = await startServer(shared.certificates, {
+    onChannel: own.arrive,
+    handshakeDeadlineMillis: 600,
+  });
+  const proofs = {
+    server: NEVER,
+    client: NEVER,
+    seen: { server: { sent: 0, arrived: 1 }, client: { sent: 0, arrived: 0 } },
+  };
+  const { ofServer, ofClient } = await meetings(proofs, ONE_PORT, { port: brief.port, channel: own.channel });
+  const [ofOne, ofOther] = await within(Promise.all([ofServer, ofClient]));
+  assert.equal(ofOne.lost, 'all-to-peer');
+  assert.match(ofOne.message, /does not come through to the client: open it in that direction$/);
+  assert.equal(ofOther.lost, 'all-from-peer');
+  assert.match(ofOther.message, /does not come through from the server: open it in that direction$/);
+});
+
+test('what has arrived is told when a proof takes its time, whenever it is more, and never after the own proof', async () => {
+  const peer = await connectRaw(shared.port, shared.certificates);
+  const channel = await shared.channel;
+  const proof = new PathProof(channel);
+  const onSeen = proof.begin({} as SessionAttributes);
+  onSeen({ sent: 0, arrived: 1 });
+  await within(new Promise((resolve) => peer.socket.once('data', resolve)));
+  onSeen({ sent: 1, arrived: 1 });
+  onSeen({ sent: 1, arrived: 2 });
+  onSeen({ sent: 2, arrived: 2 });
+  proof.end();
+  await channel.close();
+  const told = (await within(peer.frames)).filter(({ type }) => type === 'arrived');
+  assert.deepEqual(told, [
+    { type: 'arrived', messages: 1 },
+    { type: 'arrived', messages: 2 },
+  ]);
+});
+
+test('a proof of which all comes through at once tells nothing of its course', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const sent: Frame[] = [];
+  const channel = { end: undefined, send: (frame: Frame) => sent.push(frame) } as unknown as ControlChannel;
+  const proof = new PathProof(channel);
+  const onSeen = proof.begin({} as SessionAttributes);
+  onSeen({ sent: 1, arrived: 0 });
+  onSeen({ sent: 2, arrived: 0 });
+  t.mock.timers.tick(10_000);
+  proof.begin({} as SessionAttributes);
+  proof.end();
+  t.mock.timers.tick(10_000);
+  assert.deepEqual(sent, []);
 });
 
 test('a proof that fails for another reason keeps that one', async () => {

@@ -57,6 +57,7 @@ test('every frame type comes back from its bytes as it was', () => {
     },
     { type: 'ready' },
     { type: 'proven' },
+    { type: 'arrived', messages: 2 },
     { type: 'resume', token: TOKEN },
     { type: 'ping' },
     { type: 'pong' },

@@ -12,6 +12,7 @@ const FRAMES: Readonly<Record<FrameType, Frame>> = {
   parameters: { type: 'parameters', ...PARAMETERS },
   ready: { type: 'ready' },
   proven: { type: 'proven' },
+  arrived: { type: 'arrived', messages: 1 },
   resume: { type: 'resume', token: 'ab'.repeat(32) },
   ping: { type: 'ping' },
   pong: { type: 'pong' },
@@ -110,7 +111,7 @@ test('the steps come in the order of the design, each with what it needs', () =>
 for (const { name, state, moves, accepts } of SITUATIONS) {
   test(`${name}: a frame out of order is a violation with a clear reason, and ends the session`, () => {
     assert.equal(inSituation(moves).state, state);
-    for (const type of ['psn', 'parameters', 'ready', 'proven', 'resume'] as const) {
+    for (const type of ['psn', 'parameters', 'ready', 'proven', 'arrived', 'resume'] as const) {
       const handshake = inSituation(moves);
       const { send, event } = handshake.receive(FRAMES[type]);
       if (accepts.includes(type)) {

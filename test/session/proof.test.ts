@@ -128,6 +128,19 @@ test('any other frame before the proof is a breach of the protocol, and the peer
   assert.deepEqual(await typesOf(peer), ['error']);
 });
 
+test('what the peer has of the proof is passed on until its word, and is a breach behind it', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  const heard: number[] = [];
+  say(peer, { type: 'arrived', messages: 0 }, { type: 'arrived', messages: 2 }, WORD, {
+    type: 'arrived',
+    messages: 2,
+  });
+  const error = await within(rdmaError(untilProven(channel, NEVER, (messages) => heard.push(messages))));
+  assert.deepEqual(heard, [0, 2]);
+  assert.equal(error.code, 'ERR_RDMA_PROTOCOL');
+  assert.match(error.message, /it sent "arrived" before the link was proven/);
+});
+
 test('a peer that was proven and fails before its word is read has been proven', async () => {
   const { channel, peer } = await channelToRawPeer();
   say(peer, WORD, { type: 'error', code: 'internal', message: 'out of memory' });

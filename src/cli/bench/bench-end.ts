@@ -81,6 +81,7 @@ export class BenchEnd {
       async prove(met: SessionAttributes) {
         await exchangeProofs(endpoint as unknown as Endpoint, met, proof.begin(met));
       },
+      peerHas: (messages: number) => proof.peerHas(messages),
     };
     try {
       const { terms } = await establishSession(channel, steps, psn);

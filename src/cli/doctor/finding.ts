@@ -34,6 +34,8 @@ export const FINDING_CODES = [
   'own-certificate-refused',
   'refused',
   'udp-blocked',
+  'udp-blocked-to-peer',
+  'udp-blocked-from-peer',
   'mtu-too-large',
   'failed',
 ] as const;

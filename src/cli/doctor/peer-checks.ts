@@ -190,12 +190,24 @@ function udpProblem({ lost, message }: RdmaError): Finding {
       message,
       'lower it with --path-mtu, or raise the MTU of all links between the two',
     );
+  if (lost === 'all-to-peer')
+    return problem(
+      'udp',
+      'udp-blocked-to-peer',
+      message,
+      'packets from there arrive here, and ours do not arrive there: look at the firewall of the server first (nft list ruleset), then between the two',
+    );
+  if (lost === 'all-from-peer')
+    return problem(
+      'udp',
+      'udp-blocked-from-peer',
+      message,
+      'our packets arrive there, and none comes back: look at the firewall of this machine first (nft list ruleset), then between the two',
+    );
   return problem(
     'udp',
     'udp-blocked',
     message,
-    lost === 'all-to-peer'
-      ? 'packets from there arrive here, and ours do not arrive there: look at the firewall of the server first (nft list ruleset)'
-      : 'nothing arrives here: look at the firewalls of both machines and between them; doctor on the other machine tells the direction',
+    'nothing arrives at either end: look at the firewalls of both machines (nft list ruleset) and between them',
   );
 }

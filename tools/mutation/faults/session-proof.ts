@@ -137,7 +137,7 @@ export const SESSION_PROOF_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'any-frame-before-proof',
     wrong: 'Any frame may come before the proof.',
     file: 'session/proof',
-    find: "      if (!isWord && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);\n",
+    find: "      if (!isWord && !isCourse && type !== 'ping' && type !== 'pong') throw unexpected(channel, type);\n",
     replace: '',
     judges: PROOF,
   },

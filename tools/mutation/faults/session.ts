@@ -193,9 +193,9 @@ export const SESSION_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'proof-not-asked-for',
     wrong: 'A session is established before its link is proven.',
     file: 'session/establish-session',
-    find: `      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes));
+    find: `      if (steps.prove !== undefined) await untilProven(channel, steps.prove(attributes), steps.peerHas);
 `,
-    replace: `      if (steps.prove !== undefined) void untilProven(channel, steps.prove(attributes)).catch(() => {});
+    replace: `      if (steps.prove !== undefined) void untilProven(channel, steps.prove(attributes), steps.peerHas).catch(() => {});
 `,
     judges: ['test/session/establish-session', 'test/connection/link-proof'],
   },

@@ -178,6 +178,7 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
   },
   ready: {},
   proven: {},
+  arrived: { messages: integer(0, 2, 1) },
   resume: { token: TOKEN },
   ping: {},
   pong: {},
