@@ -156,6 +156,20 @@ test('queues have room for all that their connections may have under way, and go
   assert.equal(connections.size, 2, 'as few as there may be');
   const { cqs, channels } = device.census();
   assert.deepEqual([cqs, channels], [4, 2]);
+  for (const needs of [
+    { sends: 100, receives: 1 },
+    { sends: 1, receives: 100 },
+  ]) {
+    const more = await Promise.all(Array.from({ length: 100 }, () => hub.take(needs)));
+    for (const seat of more) {
+      const { sendCq, recvCq } = seat.group;
+      const here = more.filter(({ group }) => group === seat.group).length;
+      const before = connections.get(seat.group) ?? 0;
+      assert.ok(sendCq.capacity >= before * 100 + here * needs.sends, 'sends');
+      assert.ok(recvCq.capacity >= before * 7 + here * needs.receives, 'receives');
+    }
+    for (const seat of more) await seat.release();
+  }
   await seats[0]?.release();
   await seats[0]?.release();
   const again = await hub.take(needs);

@@ -187,6 +187,8 @@ export class End {
 
   #release(mr: MemoryRegion): void {
     assert.ok(this.more.delete(mr), 'memory is given back once');
+    const isUsed = this.qp.sends.some(({ sges }) => sges?.[0]?.mr === mr);
+    assert.ok(!isUsed, 'memory is given back when no fragment in it is under way');
     // Whoever uses it all the same is seen.
     mr.bytes.fill(0xdd);
   }

@@ -116,3 +116,22 @@ test('a reset from inside of a write that is done ends those behind it, once', (
   stream.rewind(cut);
   assert.equal(stream.hasUnsent, false);
 });
+
+test('no fragment carries more than the peer takes, whatever it has room for, and the end waits behind the bytes', () => {
+  const writer = new Writer();
+  writer.stream.limit = START + 4;
+  writer.write(10);
+  writer.stream.end(() => {});
+  const { cut, payload } = writer.cut(100);
+  assert.deepEqual([payload, cut.flags & MessageFlag.FIN], [upTo(0, 4), 0]);
+  assert.equal(writer.stream.isReady, false);
+});
+
+test('the end of a stream that was reset is told once, also when the connection ends behind it', () => {
+  const writer = new Writer();
+  const told: (string | undefined)[] = [];
+  writer.stream.end((error) => told.push(error?.message));
+  for (const why of ['reset', 'the connection has ended'])
+    writer.stream.reset(new RdmaError('ERR_RDMA_ABORTED', why));
+  assert.deepEqual(told, ['reset']);
+});

@@ -54,12 +54,16 @@ test('one that is stopped is not called, also by another of its tick; an empty t
   stopLater = wheel.set(100, () => called.push('stopped by the first'));
   wheel.set(100, () => called.push('last'));
   const stop = wheel.set(500, () => called.push('stopped'));
+  const stopOne = wheel.set(300, () => called.push('stopped, and not the other'));
+  wheel.set(300, () => called.push('the other'));
+  assert.equal(wheel.ticks, 3);
+  stopOne();
+  assert.equal(wheel.ticks, 3);
+  stop();
+  stop();
   assert.equal(wheel.ticks, 2);
-  stop();
-  stop();
-  assert.equal(wheel.ticks, 1);
   pass(1000);
-  assert.deepEqual(called, ['first', 'last']);
+  assert.deepEqual(called, ['first', 'last', 'the other']);
   // What was called cannot be stopped any more, and stopping it stops nobody else.
   stopLater();
   assert.equal(wheel.ticks, 0);

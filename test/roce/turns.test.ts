@@ -133,6 +133,15 @@ test('who had nothing to send has no turns saved up, and who had a long one pays
   for (const { credit } of senders.qps) assert.ok(Math.abs(credit) < TURN_COST, `${credit}`);
 });
 
+test('who sends little at a time saves nothing up of its turns', () => {
+  const senders = new Senders([4096, 64]);
+  senders.run(50 * TURN_COST, [0], () => {
+    if (senders.waiting(1) === 0) senders.post(1);
+  });
+  const credit = senders.qps[1]?.credit ?? assert.fail();
+  assert.ok(credit <= 0, `${credit}`);
+});
+
 test('a sender whose turns cost too much has fewer of them', () => {
   const turns = new Turns();
   const batch = new TransmitBatch(BATCH_PACKETS);

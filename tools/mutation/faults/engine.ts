@@ -470,6 +470,7 @@ export const ENGINE_FAULTS = faultsOf(
       file: 'roce/turns',
       find: 'Math.min(0, left)',
       replace: 'left',
+      judges: ['test/roce/turns'],
     },
     {
       id: 'long-turn-for-nothing',

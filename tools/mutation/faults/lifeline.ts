@@ -158,6 +158,7 @@ export const LIFELINE_FAULTS = faultsOf(
       file: 'connection/timer-wheel',
       find: 'if (!tick.due.delete(due) || tick.due.size > 0) return;',
       replace: 'if (!tick.due.delete(due)) return;',
+      judges: ['test/connection/timer-wheel'],
     },
     {
       id: 'pong-to-lost',

@@ -68,6 +68,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     file: 'connection/message-header',
     find: 'if (payloadBytes > 0 && !shape.hasPayload)',
     replace: 'if (false)',
+    judges: ['test/connection/protocol-document'],
   },
   {
     id: 'message-version-any',

@@ -69,6 +69,7 @@ export const RECOVERY_FAULTS = faultsOf(
       file: 'connection/message-sender',
       find: 'return isLast && this.#quit.isReady',
       replace: 'return this.#quit.isReady',
+      judges: ['test/connection/message-pair'],
     },
     {
       id: 'work-left-hanging',

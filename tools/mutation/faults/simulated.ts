@@ -34,6 +34,7 @@ export const SIMULATED_FAULTS = faultsOf(
       file: 'connection/outgoing-stream',
       find: '    this.#end = null;\n',
       replace: '',
+      judges: ['test/connection/outgoing-stream'],
     },
     {
       id: 'stream-reset-unheard',
