@@ -13,6 +13,7 @@ import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { WcStatus, type WorkCompletion } from '../../src/verbs/work-completion.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
 
 interface Entry {
   readonly qpn: number;
@@ -207,7 +208,7 @@ test('connections whose queues are lost recover with others, and new ones do not
   for (let wrId = 0; wrId <= recvCq.capacity; wrId++) flood.postRecv({ wrId, sges: [] });
   const recovered = once(client, 'reconnected');
   await flood.modify({ state: QpState.ERR });
-  await recovered;
+  await within(recovered, 8000);
   const sent = client.send(Buffer.from('on other queues'));
   for (const connection of server.connections)
     assert.equal(Buffer.from((await connection.receive())?.data ?? []).toString(), 'on other queues');

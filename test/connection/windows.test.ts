@@ -15,6 +15,7 @@ import { Pair, SLOT_BYTES, SLOTS } from './message-ends.js';
 
 const MOST_SLOTS = 12;
 const KIB = 1024;
+const PATIENCE_MILLIS = 8000;
 
 const nextTurn = (): Promise<void> => new Promise(setImmediate);
 const dataPathOf = (connection: Connection) => insidesOf(connection).dataPath;
@@ -66,7 +67,7 @@ test('memory grows with a long message, and goes when both ends have been idle',
     const grow = async (): Promise<void> => {
       while (!hasGrown()) await echo();
     };
-    await within(grow(), 20_000);
+    await within(grow(), PATIENCE_MILLIS);
     // What the clock does after a while.
     const rest = async (): Promise<void> => {
       while (bufferBytesOf(client) !== clientBytes || bufferBytesOf(peer) !== serverBytes) {
@@ -75,7 +76,7 @@ test('memory grows with a long message, and goes when both ends have been idle',
         await nextTurn();
       }
     };
-    await within(rest(), 20_000);
+    await within(rest(), PATIENCE_MILLIS);
   }
   await client.close();
   await server.close();
