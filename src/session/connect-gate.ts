@@ -6,6 +6,7 @@
  * known; IPv6 counts by /64, because that is what one host can have.
  */
 import { usageError } from '../verbs/errors.js';
+import { networkOf } from './network-of.js';
 
 export interface AdmissionLimits {
   /** TCP connections of one address at a time, in TLS or established. Default 128. */
@@ -106,17 +107,4 @@ export class ConnectGate {
       this.#visitors.delete(network);
     }
   }
-}
-
-/** What counts as one address. */
-export function networkOf(address: string): string {
-  const mapped = address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, '');
-  if (!mapped.includes(':')) return mapped;
-  const [head = '', tail] = (mapped.split('%')[0] as string).split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = new Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0');
-  const groups = tail === undefined ? left : [...left, ...zeros, ...right];
-  const network = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${network.join(':')}::/64`;
 }

@@ -1,7 +1,8 @@
 /** Who may begin a handshake, and who is forgotten. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { admissionLimits, ConnectGate, networkOf } from '../../src/session/connect-gate.js';
+import { admissionLimits, ConnectGate } from '../../src/session/connect-gate.js';
+import { networkOf } from '../../src/session/network-of.js';
 
 function makeGate(limits = {}) {
   const clock = { now: 0 };

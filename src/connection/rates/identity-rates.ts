@@ -4,6 +4,7 @@
  *
  * Invariant: what an identity has used counts until it has come in again, whether it stays connected or not; then nothing of it is kept.
  */
+import { networkOf } from '../../session/network-of.js';
 import type { PeerIdentity } from '../../session/peer-identity.js';
 import type { Clock } from '../clock.js';
 import { type ClientRates, fullRate } from './client-rates.js';
@@ -72,13 +73,16 @@ export class IdentityRates {
     this.#clock = clock;
   }
 
-  /** A connection of the identity comes: of its certificate, or of its address where there is none. `undefined`: it has no bounds. */
+  /**
+   * A connection of the identity comes: of its certificate, or of its address where there is none; of IPv6 a host may have all of a /64.
+   * `undefined`: it has no bounds.
+   */
   enter(peer: PeerIdentity | null, address: string, rates: ClientRates | undefined): RatePlace | undefined {
     this.#forgetSome();
     const fromClient = fullRate(rates?.fromClient);
     const toClient = fullRate(rates?.toClient);
     if (fromClient === null && toClient === null) return undefined;
-    const key = `${peer?.fingerprint256 ?? address} ${JSON.stringify([fromClient, toClient])}`;
+    const key = `${peer?.fingerprint256 ?? networkOf(address)} ${JSON.stringify([fromClient, toClient])}`;
     const entry = this.#here.get(key) ??
       this.#left.get(key) ?? {
         key,

@@ -110,8 +110,15 @@ test('connections of one certificate share one rate, and others have their own',
   const nameless = rates.enter(null, '192.0.2.1', RATES)?.shared;
   assert.equal(rates.enter(null, '192.0.2.1', RATES)?.shared, nameless);
   assert.notEqual(rates.enter(null, '192.0.2.2', RATES)?.shared, nameless);
+  const ofHost = rates.enter(null, '2001:db8:1:2::3', RATES)?.shared;
+  assert.equal(
+    rates.enter(null, '2001:db8:1:2:ffff::4', RATES)?.shared,
+    ofHost,
+    'one host may have them all',
+  );
+  assert.notEqual(rates.enter(null, '2001:db8:1:3::3', RATES)?.shared, ofHost);
   assert.equal(rates.enter(a, '192.0.2.1', {}), undefined, 'no bounds');
-  assert.equal(rates.statistics.identities, 4);
+  assert.equal(rates.statistics.identities, 6);
   // What one thread's gates hand out is one pair for all.
   const [x, y] = [joinGates(first.shared, clock), joinGates(second.shared, clock)];
   assert.equal(x.fromClient, y.fromClient);

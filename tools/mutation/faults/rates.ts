@@ -135,7 +135,7 @@ export const RATE_FAULTS = faultsOf(
       id: 'rates-of-addresses-shared',
       wrong: 'Clients without certificates have one rate, wherever they are.',
       file: 'connection/rates/identity-rates',
-      find: 'peer?.fingerprint256 ?? address',
+      find: 'peer?.fingerprint256 ?? networkOf(address)',
       replace: "peer?.fingerprint256 ?? ''",
       judges: ['test/connection/rates/rate-gate'],
     },

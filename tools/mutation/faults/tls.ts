@@ -36,14 +36,14 @@ export const TLS_FAULTS = faultsOf('session', SESSION_JUDGES, [
   {
     id: 'gate-ipv6-each',
     wrong: 'Each IPv6 address counts for itself.',
-    file: 'session/connect-gate',
+    file: 'session/network-of',
     find: 'groups.slice(0, 4)',
     replace: 'groups.slice(0, 8)',
   },
   {
     id: 'gate-mapped',
     wrong: 'An IPv4 address counts twice, mapped and plain.',
-    file: 'session/connect-gate',
+    file: 'session/network-of',
     find: ".replace(/^::ffff:(?=\\d+\\.)/, '')",
     replace: '',
   },
