@@ -1,22 +1,26 @@
 /** The server that `serve` and the demo run: the message service, with everything that happens told as an event. */
 
+import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
+import { BroadcastChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { ListenOptions } from '../connection/listen-options.js';
 import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { RdmaError, thrownText } from '../verbs/errors.js';
 import { messageService, SERVICE_MODULE, type ServiceOptions } from './service/message-service.js';
-import { serviceTagName } from './service/service-tags.js';
+import { type Emit, EVENTS, tellingHooks } from './service/telling.js';
 import { type CensusEvent, censusEvent, type ServiceEvent } from './service-events.js';
 
 /** What the service lends each client unless it is told otherwise. */
 const BUFFER_BYTES = 1024 * 1024;
 
-export type Emit = (event: ServiceEvent) => void;
 export type MessageHooks = Pick<ServiceOptions, 'onMessage' | 'onWrite' | 'share'>;
 
+/** Of servers with workers: where those tell their events. */
+const channels = new WeakMap<Server, BroadcastChannel>();
+
 /**
- * With workers (`options.workers`) nobody is told of messages and writes, and nothing is shared: hooks stay unused.
+ * With workers (`options.workers`) events of messages and writes come from their threads, and nothing is shared: hooks stay unused.
  *
  * @throws RdmaError of `listen`.
  */
@@ -25,15 +29,15 @@ export async function startService(
   emit: Emit,
   hooks: MessageHooks = {},
 ): Promise<Server> {
+  const telling = tellingHooks(emit);
   const handler = messageService({
     ...(hooks.share === undefined ? {} : { share: hooks.share }),
     onMessage(connection, message) {
-      const type = serviceTagName(message.tag);
-      emit({ event: 'message', client: connection.id, type, bytes: message.data.length });
+      telling.onMessage(connection, message);
       hooks.onMessage?.(connection, message);
     },
     onWrite(connection, bytes, acknowledgement) {
-      emit({ event: 'write', client: connection.id, ...acknowledgement });
+      telling.onWrite(connection, bytes, acknowledgement);
       hooks.onWrite?.(connection, bytes, acknowledgement);
     },
   });
@@ -42,11 +46,39 @@ export async function startService(
   const all = { ...options, bufferBytes: options.bufferBytes ?? BUFFER_BYTES };
   const inWorkers = (options.workers ?? 0) > 0;
   const server = inWorkers
-    ? await listen({ ...all, onStep, handler: SERVICE_MODULE })
+    ? await listenInWorkers({ ...all, onStep }, emit)
     : await listen({ ...all, onStep }, handler);
   tellEvents(server, emit);
   emit(await listeningEvent(server, all));
   return server;
+}
+
+/** Workers are asked by the address of their module to tell their events on a channel of this service alone. */
+async function listenInWorkers(options: ListenOptions, emit: Emit): Promise<Server> {
+  const channel = new BroadcastChannel(`queuepair service ${randomUUID()}`);
+  channel.unref();
+  channel.onmessage = ({ data }) => emit(data as ServiceEvent);
+  const handler = new URL(SERVICE_MODULE);
+  handler.searchParams.set(EVENTS, channel.name);
+  try {
+    const server = await listen({ ...options, handler });
+    channels.set(server, channel);
+    return server;
+  } catch (error) {
+    channel.close();
+    throw error;
+  }
+}
+
+/** What was told before is told. */
+function endChannel(server: Server, emit: Emit): void {
+  const channel = channels.get(server);
+  if (channel === undefined) return;
+  for (let last = receiveMessageOnPort(channel as unknown as MessagePort); last !== undefined; ) {
+    emit(last.message as ServiceEvent);
+    last = receiveMessageOnPort(channel as unknown as MessagePort);
+  }
+  channel.close();
 }
 
 /**
@@ -60,6 +92,7 @@ export async function stopService(
 ): Promise<CensusEvent> {
   try {
     await server.close();
+    endChannel(server, emit);
     await closeDevice();
   } catch (error) {
     const message = error instanceof RdmaError ? error.message : String(error);

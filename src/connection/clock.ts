@@ -8,6 +8,9 @@ export interface Clock {
   setTimer(delayMillis: number, expired: () => void): () => void;
 }
 
+/** The clocks of threads begin with their threads: when this one's did, by the clock of the machine. Milliseconds. */
+export const threadBeganAt = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 /** Timers of a second and more may be a little late: those of all connections share few timers of Node. */
 const COARSE_MILLIS = 1000;
 const wheel = new TimerWheel(200);

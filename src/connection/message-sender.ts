@@ -280,8 +280,8 @@ export class MessageSender implements Held {
     // All that it has posted, until those that it keeps are the only ones. Fewer than half may be there of which it has not told yet.
     // Those of a time before this one may be there as well.
     const most = Math.min(MOST_RECEIVES, RECEIVES_PER_FRAGMENT * (this.#sentOnLink + link.peerSlots));
-    const receives = Math.min(most, numbers + 1 + link.peerSlots);
-    this.#toUseUp = LIMIT_RECEIVES + Math.min(2 * most, this.#toUseUp + 2 * receives);
+    const told = this.#toUseUp + 2 * (numbers + 1 + link.peerSlots);
+    this.#toUseUp = Math.min(2 * most, told) + LIMIT_RECEIVES;
   }
 
   /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */

@@ -22,7 +22,8 @@ export interface ConnectionNote {
   readonly connection: number;
 }
 
-export type OperationKind = 'send' | 'read' | 'write';
+export const OPERATION_KINDS = ['send', 'read', 'write'] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 export interface OperationNote extends ConnectionNote {
   readonly kind: OperationKind;
@@ -38,6 +39,9 @@ const operations = channel('queuepair:operation');
 
 /** Whether anybody wants to know of operations. */
 export const areOperationsWatched = (): boolean => operations.hasSubscribers;
+
+/** Of an operation of another thread. */
+export const publishOperation = (note: OperationNote): void => operations.publish(note);
 
 /** Tells of an operation when it has ended. Its message is published in the context of who began it. */
 export function watchOperation(

@@ -24,6 +24,12 @@ test('serve --workers welcomes, echoes and hashes, says which devices there are,
     [null, null, null],
   );
   await stop(server);
+  const heard = server.program.events.filter(({ event }) => event === 'message' || event === 'write');
+  const seen = heard.map(({ client, event, type = '' }) => `${client} ${event} ${type}`);
+  assert.deepEqual(
+    seen.sort(),
+    [1, 2, 3].flatMap((client) => [`${client} message data`, `${client} message write`, `${client} write `]),
+  );
 });
 
 test('serve --share is not for workers, and says so', async () => {

@@ -3,14 +3,17 @@
  * nothing of it, until a worker dies.
  */
 import assert from 'node:assert/strict';
+import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { Connection } from '../../src/connection/connection.js';
 import type { Grant } from '../../src/connection/grant.js';
 import type { ListenOptions } from '../../src/connection/listen-options.js';
+import type { OperationNote } from '../../src/connection/operation-watch.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import type { Server, ServerEvents } from '../../src/connection/server.js';
+import { watch } from '../../src/observe/watching.js';
 import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FREE_DEVICE, serverIsEmpty } from '../../testkit/session-pair.js';
@@ -304,4 +307,34 @@ test('a handler module that cannot serve is refused before anything listens', as
   // One that keeps its thread busy as well.
   const module = new URL("data:text/javascript,setInterval(() => {}, 1000); export default 'no function'");
   await refused(module, /must export a function as its default, not this text/);
+});
+
+test('operations of handlers in workers are told in the main thread while somebody asks there, by its clock', async () => {
+  const server = await startWorkers(2, { bufferBytes: 64 });
+  const { host, port } = server.address;
+  const clients = [await join(server), await join(server)];
+  // Nobody asks yet.
+  for (const client of clients) assert.equal(await ask(client, 'before'), 'before');
+  const told: OperationNote[] = [];
+  const stop = watch('queuepair:operation', (note) => told.push(note));
+  const began = performance.now();
+  const mine = (): OperationNote[] => told.filter(({ side }) => side === 'server');
+  // From the next report of each worker on.
+  const hasAll = (): boolean => new Set(mine().map(({ connection }) => connection)).size === 2;
+  while (!hasAll()) for (const client of clients) await ask(client, 'more');
+  assert.equal(await ask(clients[0] as Connection, 'write to me'), 'done');
+  while (!mine().some(({ kind }) => kind === 'write')) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const { server: where, kind, bytes, startedAtMillis, durationMillis, error } of mine()) {
+    assert.equal(where, `${host}:${port}`);
+    assert.ok(kind === 'send' || kind === 'write');
+    assert.equal(bytes, kind === 'write' ? 'from the worker'.length : bytes);
+    assert.equal(error, null);
+    assert.ok(startedAtMillis >= began - 1000 && startedAtMillis + durationMillis <= performance.now() + 1);
+  }
+  stop();
+  // The workers learn of it with what they tell next; then nothing is told any more.
+  for (const client of clients) await client.close();
+  await serverIsEmpty(server);
+  await server.close();
+  assert.equal(channel('queuepair:operation').hasSubscribers, false);
 });

@@ -4,7 +4,7 @@
  *
  * Invariant: a thread has one pair of gates for an identity, as long as one of its connections is there.
  */
-import type { Clock } from '../clock.js';
+import { type Clock, threadBeganAt } from '../clock.js';
 import type { FullRate } from './client-rates.js';
 import { GATE_COUNTERS, RateGate } from './rate-gate.js';
 import { BUCKET_WORDS, TokenBucket } from './token-bucket.js';
@@ -23,9 +23,6 @@ export interface SharedRates {
 /** A direction has two buckets and the counters of its gate. */
 const DIRECTION_WORDS = 2 * BUCKET_WORDS + GATE_COUNTERS;
 const COUNTERS_AT = 2 * BUCKET_WORDS;
-
-/** The clocks of threads begin with their threads; this one is the machine's. Milliseconds. */
-const threadBeganAt = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 
 /** How often an identity had to wait, and for how long. */
 export interface ThrottledCounts {

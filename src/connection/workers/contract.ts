@@ -17,6 +17,7 @@ import type { LinkFacts, LinkTerms, Prepared, PrepareOptions, QueuePairStatus } 
 import type { DataPathLimits, MemoryRights } from '../options.js';
 import type { MemoryRange } from '../remote-buffer.js';
 import type { StepName } from '../steps.js';
+import type { OperationBatch } from './operation-relay.js';
 import type { WorkerDevice } from './worker-status.js';
 
 /** What a worker begins with. */
@@ -80,6 +81,8 @@ export type ToWorker =
   | { readonly type: 'reconnected'; readonly id: number; readonly ends: SessionEnds }
   /** Everything of the connection is freed. */
   | { readonly type: 'ended'; readonly id: number; readonly error: PlainError | undefined }
+  /** Whether anybody in the main thread wants to know of operations; `beganAt`: when its clock began. */
+  | { readonly type: 'operations'; readonly on: boolean; readonly beganAt: number }
   | { readonly type: 'close' };
 
 export interface GrantNote {
@@ -98,6 +101,7 @@ export type FromWorker =
   | { readonly type: 'refusal'; readonly id: number; readonly call: number; readonly error: PlainError }
   /** Of connections: there was progress, or a sign of life at least. */
   | { readonly type: 'alive'; readonly progressed: readonly number[]; readonly heard: readonly number[] }
+  | { readonly type: 'operations'; readonly batch: OperationBatch }
   | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
   | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }
   | { readonly type: 'quit' | 'quit-done'; readonly id: number }

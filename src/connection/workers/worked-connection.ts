@@ -65,7 +65,7 @@ export class WorkedConnection {
     return counted;
   }
 
-  onMessage(message: Exclude<ToWorker, { type: 'begin' | 'close' }>): void {
+  onMessage(message: Exclude<ToWorker, { type: 'begin' | 'close' | 'operations' }>): void {
     switch (message.type) {
       case 'ask':
         this.#answer(message.call, message.name, message.value);

@@ -10,6 +10,7 @@ import type { Device } from '../../verbs/device.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { type ConnectionHandler, loadHandler } from '../handler.js';
 import type { Counted, FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
+import { OperationRelay } from './operation-relay.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { WorkedConnection } from './worked-connection.js';
 import type { WorkerDevice } from './worker-status.js';
@@ -26,6 +27,7 @@ class WorkerMain {
   readonly #revealPsns: boolean;
   readonly #signs = new SignsOfLife(post);
   readonly #connections = new Map<number, WorkedConnection>();
+  readonly #operations = new OperationRelay((batch) => post({ type: 'operations', batch }));
   #isChanged = false;
   #reporting: NodeJS.Immediate | undefined;
 
@@ -39,6 +41,10 @@ class WorkerMain {
   onMessage(message: ToWorker): void {
     if (message.type === 'close') {
       void this.#close();
+      return;
+    }
+    if (message.type === 'operations') {
+      this.#operations.set(message.on, message.beganAt);
       return;
     }
     const { id } = message;
@@ -57,6 +63,7 @@ class WorkerMain {
   }
 
   #report(): void {
+    this.#operations.flush();
     const active = this.#signs.takeActive();
     if (active.length === 0 && !this.#isChanged) return;
     this.#isChanged = false;

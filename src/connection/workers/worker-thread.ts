@@ -7,9 +7,12 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { DeviceCensus } from '../../verbs/device.js';
 import { fromPlainError, RdmaError, thrownText } from '../../verbs/errors.js';
+import { threadBeganAt } from '../clock.js';
+import { areOperationsWatched } from '../operation-watch.js';
 import type { PlaceOrder } from '../serving-host.js';
 import type { FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { DistantPlace } from './distant-place.js';
+import { publishOperations } from './operation-relay.js';
 import type { WorkerDevice } from './worker-status.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);
@@ -41,6 +44,7 @@ export class WorkerThread {
   readonly #exited: Promise<void>;
   /** What it died of, as far as it is known. */
   #cause: unknown;
+  #asksForOperations = false;
   #isClosing = false;
   #isGone = false;
   #settleStart: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -106,6 +110,7 @@ export class WorkerThread {
   }
 
   place(order: PlaceOrder): DistantPlace {
+    this.#askForOperations();
     const { id } = order;
     const place = new DistantPlace(
       order,
@@ -155,6 +160,11 @@ export class WorkerThread {
         break;
       case 'report':
         this.#onReport(message);
+        this.#askForOperations();
+        break;
+      case 'operations':
+        publishOperations(message.batch);
+        this.#askForOperations();
         break;
       case 'closed':
         void this.#worker.terminate();
@@ -162,6 +172,14 @@ export class WorkerThread {
       default:
         this.#places.get(message.id)?.onMessage(message);
     }
+  }
+
+  /** As soon as somebody wants to know, and no longer. */
+  #askForOperations(): void {
+    const on = areOperationsWatched();
+    if (on === this.#asksForOperations) return;
+    this.#asksForOperations = on;
+    this.#post({ type: 'operations', on, beganAt: threadBeganAt });
   }
 
   #onReport({ census, counters, statistics }: Extract<FromWorker, { type: 'report' }>): void {

@@ -80,6 +80,28 @@ test('a debt has an end that a word holds', () => {
   assert.equal(bucket.balance, -MOST_BURST);
 });
 
+test('time that another thread has counted meanwhile is not counted again', (t) => {
+  const words = new Int32Array(BUCKET_WORDS);
+  const rate = { perSecond: 1000, burst: 1000 };
+  const [bucket, other] = [new TokenBucket(words, 0, rate), new TokenBucket(words, 0, rate)];
+  bucket.fill(0);
+  bucket.take(1000, 0);
+  const load = Atomics.load;
+  let isFirst = true;
+  t.mock.method(Atomics, 'load', (from: Int32Array, at: number): number => {
+    const value = load(from, at);
+    // Between this look at the time and what comes of it.
+    if (isFirst && at === 1) {
+      isFirst = false;
+      other.refill(100);
+    }
+    return value;
+  });
+  bucket.refill(100);
+  assert.equal(isFirst, false);
+  assert.equal(bucket.balance, 100);
+});
+
 test('threads that share a bucket take each token once, and count time once', async () => {
   const words = new Int32Array(new SharedArrayBuffer(BUCKET_WORDS * 4));
   const rate = { perSecond: 1_000_000, burst: 1_000_000 };

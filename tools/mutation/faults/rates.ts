@@ -54,11 +54,11 @@ export const RATE_FAULTS = faultsOf(
       replace: 'millis > 0',
     },
     {
-      id: 'gate-first-again',
-      wrong: 'One connection of an identity keeps the others waiting.',
+      id: 'gate-forgets-who-waits-again',
+      wrong: 'Who went on once and has to wait again is not called any more.',
       file: 'connection/rates/rate-gate',
-      find: '      this.#held.delete(first);\n',
-      replace: '',
+      find: '      first.onOpen();\n',
+      replace: '      first.onOpen();\n      this.#held.delete(first);\n',
       judges: ['test/connection/rates/rate-gate'],
     },
     {
