@@ -3,13 +3,13 @@
  * sends a wrong thing. Arguments: the directory for certificates, and `vanish`, `lose`, `give-up` or `mistake`. Nothing of
  * node:test may be loaded here: it takes unhandled rejections.
  */
-import { once } from 'node:events';
 import { loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
 import { connect } from '../src/connection/client.js';
 import type { Connection } from '../src/connection/connection.js';
 import { RemoteBuffer } from '../src/connection/remote-buffer.js';
 import { listen } from '../src/connection/server.js';
 import { RdmaError } from '../src/verbs/errors.js';
+import { recoveryOf } from './recovery-of.js';
 
 const [, , directory = '', what] = process.argv;
 const { caPem, server: own } = await loadOrCreateDevCertificates(directory);
@@ -57,7 +57,7 @@ async function loseLink(connection: Connection): Promise<void> {
     process.stdout.write(`reconnecting: ${code}\n`);
     void connection.grant(new Uint8Array(8), { read: true });
   });
-  const reconnected = once(connection, 'reconnected');
+  const reconnected = recoveryOf(connection);
   // The client refuses it, and its queue pair fails: what is behind it has no answer.
   connection.write(new RemoteBuffer(0n, 1, 8), new Uint8Array(8)).catch(() => {});
   let unknown = 0;

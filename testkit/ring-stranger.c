@@ -5,6 +5,7 @@
  *
  * It prints one word a line, and ends when its standard input does:
  *   welcome | refused | nobody          what became of its hello
+ *   unanswered | kept                   nothing became of it for some seconds
  *   woke | awake                        'writer': whether the port slept when the packet was written
  *   silent | heard                      'squatter': whether who connected said something
  *   kept                                'sleeper': who connected has said hello, and nobody listens
@@ -24,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -198,6 +200,12 @@ static void wait_for_end(void) {
   while (read(0, &byte, 1) > 0) continue;
 }
 
+/* A port that neither answers nor goes shall be seen, and not waited for. */
+static void be_patient(int connection) {
+  const struct timeval patience = {.tv_sec = 5};
+  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
 /* Has the name that a port of ours would have, as another user or not. */
 static void squat(int udp) {
   struct sockaddr_un name;
@@ -219,7 +227,9 @@ static void squat(int udp) {
   if (!is("pretender")) return;
   struct welcome welcome = {.magic = "qp-ring-ok\n"};
   send(connection, &welcome, sizeof(welcome), MSG_NOSIGNAL);
-  say(recv(connection, &byte, 1, 0) > 0 ? "believed" : "refused");
+  be_patient(connection);
+  const ssize_t heard = recv(connection, &byte, 1, 0);
+  say(heard > 0 ? "believed" : heard == 0 ? "refused" : "kept");
 }
 
 int main(int count, char **arguments) {
@@ -257,8 +267,10 @@ int main(int count, char **arguments) {
   const int is_hello = !is("empty") && !is("generous") && !is("half") && !is("stranger-words") && !is("other-user");
   if (is_hello && !is("mute")) send_proof(udp, &hello, answer);
   if (is("mute") || is("guesser")) say("waits");
-  if (recv(connection, &welcome, sizeof(welcome), 0) <= 0) {
-    say("refused");
+  be_patient(connection);
+  const ssize_t answered = recv(connection, &welcome, sizeof(welcome), 0);
+  if (answered <= 0) {
+    say(answered < 0 && errno == EAGAIN ? "unanswered" : "refused");
     return 0;
   }
   say(memcmp(welcome.answer, answer, sizeof(answer)) == 0 ? "welcome" : "nonsense");

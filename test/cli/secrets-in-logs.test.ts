@@ -13,6 +13,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { createLogger } from '../../src/observe/log.js';
 import { openChannel } from '../../testkit/raw-client.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, testCertificates } from '../../testkit/session-pair.js';
 
 const PAYLOAD = 'correct horse battery staple';
@@ -79,7 +80,7 @@ test('no PSN, key, token or payload is in anything that a server says', async ()
   await lost.closed;
 
   // A refused access makes both sides recover with new PSNs, and ends in the log of the server.
-  const recovered = Promise.all([once(client, 'reconnected'), once(served, 'reconnected')]);
+  const recovered = Promise.all([recoveryOf(client), recoveryOf(served)]);
   const guessed = randomInt(1_000_000, 2 ** 32);
   secrets.push(guessed);
   await client.write(new RemoteBuffer(addr, guessed, 8), new Uint8Array(8)).catch(() => {});

@@ -5,6 +5,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
 import { connect } from '../../src/connection/client.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import {
   connectTo,
   FREE_DEVICE,
@@ -141,7 +142,7 @@ test('a drained server keeps its clients, also one whose session is cut, and tak
   const inside = await connect({ host: '127.0.0.1', port: tcp.port, ca: caPem, device: FREE_DEVICE });
   server.drain();
   assert.equal(server.isDraining, true);
-  const recovered = once(inside, 'reconnected');
+  const recovered = recoveryOf(inside);
   tcp.cut();
   await recovered;
   await assert.rejects(connectTo(server), { refusal: 'draining', retryable: true });

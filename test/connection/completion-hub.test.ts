@@ -1,6 +1,5 @@
 /** Completions of many connections in few queues: who gets what, who has room, and who waits for whom. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { test } from 'node:test';
 import {
   CompletionGroup,
@@ -12,6 +11,7 @@ import type { CompletionChannel, CompletionQueue } from '../../src/verbs/complet
 import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { WcStatus, type WorkCompletion } from '../../src/verbs/work-completion.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
 
@@ -198,7 +198,7 @@ test('connections of a device share two completion queues and a channel', async 
 test('connections whose queues are lost recover with others, and new ones do not get the lost ones', async () => {
   const device = await openDevice(FREE_DEVICE);
   const server = await startServer(async (connection) => void (await connection.closed), { device });
-  const client = await connectTo(server, { device });
+  const client = await connectTo(server, { device, recoveryMillis: 5_000 });
   const seat = await CompletionHub.of(device).take({ sends: 1, receives: 1 });
   const { sendCq, recvCq } = seat.group;
   const pd = await device.allocPd();
@@ -206,7 +206,7 @@ test('connections whose queues are lost recover with others, and new ones do not
   const flood = await pd.createQp({ sendCq, recvCq, capacity });
   await flood.modify({ state: QpState.INIT, port: 1, pkeyIndex: 0, accessFlags: 0 });
   for (let wrId = 0; wrId <= recvCq.capacity; wrId++) flood.postRecv({ wrId, sges: [] });
-  const recovered = once(client, 'reconnected');
+  const recovered = recoveryOf(client);
   await flood.modify({ state: QpState.ERR });
   await within(recovered, 8000);
   const sent = client.send(Buffer.from('on other queues'));

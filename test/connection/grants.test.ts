@@ -13,6 +13,7 @@ import type { ConnectionResources } from '../../src/connection/resources.js';
 import type { Server } from '../../src/connection/server.js';
 import type { WorkTracker } from '../../src/connection/work-tracker.js';
 import { toRKey } from '../../src/verbs/brands.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
 
@@ -135,7 +136,7 @@ test('windows are over when the connection recovers, and can be granted again', 
   const both = await pair();
   const { served, client } = both;
   const grant = await served.grant(new Uint8Array(64), { read: true });
-  const recovered = once(served, 'reconnected');
+  const recovered = recoveryOf(served);
   await refused(client.read(new RemoteBuffer(grant.remote.addr, (grant.remote.rkey ^ 1) >>> 0, 64)));
   assert.equal(await within(grant.ended), 'the connection failed');
   await recovered;

@@ -7,6 +7,7 @@ import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import type { Connection } from '../../src/connection/connection.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 test('a receive that is given up loses no message, and leaves nothing at its signal', async () => {
@@ -187,7 +188,7 @@ test('a repeatable write that waits for its repetition is not repeated when it i
   const rig = await darkRig();
   const { fragile, client, served, remote } = rig;
   const reconnecting = once(client, 'reconnecting');
-  const reconnected = once(client, 'reconnected');
+  const reconnected = recoveryOf(client);
   fragile.isDark = true;
   const abort = new AbortController();
   const options = { repeatable: true, signal: abort.signal };

@@ -20,6 +20,7 @@ import { connectTls } from '../../src/session/tls-client.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { PlanePort } from '../../testkit/plane-port.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { FREE_DEVICE, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
@@ -195,7 +196,7 @@ test('a connection recovers with its data plane behind a port: queue pair, sessi
       return device.failQueuePairs();
     },
   ].entries()) {
-    const recovered = once(client, 'reconnected');
+    const recovered = recoveryOf(client);
     const reconnecting = once(client, 'reconnecting');
     const sent = [client.send(`before ${round}`), fault(), client.send(`after ${round}`)];
     const [cause] = (await reconnecting) as [{ code: string; stack: string }];
@@ -280,7 +281,7 @@ test('errors cross the port with code, status and cause', async () => {
   device.isDark = true;
   const written = client.write(remote, new Uint8Array(8));
   while ((await sent()) === before);
-  const recovered = once(client, 'reconnected');
+  const recovered = recoveryOf(client);
   await device.failQueuePairs();
   device.isDark = false;
   await assert.rejects(written, ({ code, cause }) => {

@@ -17,6 +17,7 @@ import type { Server } from '../../src/connection/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { type ClientIdentity, openChannel, RawClient } from '../../testkit/raw-client.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
@@ -70,7 +71,7 @@ async function echoThroughFaults(rig: Rig, fault: (rig: Rig) => Promise<unknown>
       assert.equal(Buffer.from(message?.data ?? []).readUInt32BE(0), i, 'echoes come in order, once');
       if (i % FAULT_EVERY !== FAULT_EVERY - 1) continue;
       // The next fault shall meet a connection that is up: one amid a recovery makes no further recovery.
-      const recovered = once(rig.client, 'reconnected');
+      const recovered = recoveryOf(rig.client);
       await fault(rig);
       await recovered;
     }
@@ -97,7 +98,7 @@ const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
     'the session is cut',
     async ({ tcp, client }) => {
       // The link goes on while the cut is not noticed: all messages may pass before the next one.
-      const isBack = once(client, 'reconnected');
+      const isBack = recoveryOf(client);
       tcp.cut();
       await isBack;
     },
@@ -131,7 +132,7 @@ test('a grant that a failure of its link forestalls leaves nothing behind', asyn
   await new ServiceClient(rig.client).welcome();
   const { device } = rig.clientDevice;
   const before = device.census();
-  const reconnected = once(rig.client, 'reconnected');
+  const reconnected = recoveryOf(rig.client);
   const refused = assert.rejects(rig.client.grant(new Uint8Array(100), { read: true }), {
     code: 'ERR_RDMA_CONNECTION_LOST',
   });
@@ -202,7 +203,7 @@ test('messages that neither program takes do not pile up over recoveries, and al
   const remote = rig.client.remoteBuffer as RemoteBuffer;
   const sent = ends.flatMap(sendAll);
   for (let recovery = 0; recovery < 20; recovery++) {
-    const reconnected = once(rig.client, 'reconnected');
+    const reconnected = recoveryOf(rig.client);
     await rig.clientDevice.failQueuePairs();
     await reconnected;
     // What may be sent now is sent before this write.
@@ -277,7 +278,7 @@ test('the one-sided operation that the retries ended with is as unknown as those
   const bytes = randomBytes(100);
   for (const repeatable of [true, false]) {
     const reconnecting = once(rig.client, 'reconnecting');
-    const reconnected = once(rig.client, 'reconnected');
+    const reconnected = recoveryOf(rig.client);
     rig.clientDevice.isDark = true;
     const outcome = rig.client.write(remote, bytes, { repeatable }).then(
       () => 'carried out',

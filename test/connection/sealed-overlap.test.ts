@@ -9,6 +9,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import type { RemoteBuffer } from '../../src/connection/remote-buffer.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { Random } from '../../testkit/random.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, startServer } from '../../testkit/session-pair.js';
 
 const ON = { encryption: 'aes-256-gcm', bufferBytes: 64 * 1024 } as const;
@@ -57,7 +58,7 @@ for (const faults of ['no faults', 'lost packets and failing queue pairs']) {
     });
     const failing = (async () => {
       for (let i = 0; isFaulty && i < 3 && !isOver; i++) {
-        const recovered = once(client, 'reconnected');
+        const recovered = recoveryOf(client);
         await fragile.failQueuePairs();
         await Promise.race([recovered, running]);
       }

@@ -8,6 +8,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import type { ConnectionStream } from '../../src/connection/connection-stream.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { Random } from '../../testkit/random.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
@@ -92,7 +93,7 @@ for (const encryption of [undefined, 'aes-256-gcm'] as const) {
     for (; struck < FAULTS && !isOver; struck++) {
       const until = ((struck + 1) * STREAMS * BYTES) / (FAULTS + 2);
       while (bytes < until && !isOver) await turn();
-      const recovered = once(client, 'reconnected');
+      const recovered = recoveryOf(client);
       await strike[struck % strike.length]?.();
       await recovered;
     }

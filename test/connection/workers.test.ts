@@ -16,6 +16,7 @@ import type { Server, ServerEvents } from '../../src/connection/server.js';
 import { watch } from '../../src/observe/watching.js';
 import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { FREE_DEVICE, serverIsEmpty } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 import { join, startWorkerServer } from '../../testkit/worker-server.js';
@@ -238,7 +239,7 @@ test('a connection recovers in its worker: nothing is lost or doubled, whatever 
   connection?.on('reconnected', () => notes.push('reconnected'));
   const stream = client.openStream();
   for (const round of [1, 2, 3]) {
-    const recovered = once(client, 'reconnected');
+    const recovered = recoveryOf(client);
     stream.write(`round ${round} `);
     const sends = Array.from({ length: 20 }, (_, i) => client.send(`${round}:${i}`));
     tcp.cut();

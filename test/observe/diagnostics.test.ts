@@ -10,6 +10,7 @@ import { latencyHistograms } from '../../src/observe/latency-histograms.js';
 import { createLogger } from '../../src/observe/log.js';
 import { type DiagnosticsMessages, watch } from '../../src/observe/watching.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 type Told = {
@@ -99,7 +100,7 @@ test('a recovery is told when it begins and when it ends, to a program that has 
   const client = await connectTo(server, { device: fragile.device.device });
   using all = watchAll();
   client.removeAllListeners();
-  const recovered = once(client, 'reconnected');
+  const recovered = recoveryOf(client);
   await fragile.device.failQueuePairs();
   await recovered;
   const phases = all.told.flatMap(([name, message]) =>

@@ -2,12 +2,12 @@
  * An authenticated client goes for memory that is not its own: it guesses keys, uses those of another client, and those
  * that it had once. A miss costs it its queue pair, and so a recovery.
  */
-import { once } from 'node:events';
 import type { Connection } from '../../../src/connection/connection.js';
 import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import { craftPacket } from '../../../testkit/craft-packet.js';
+import { recoveryOf } from '../../../testkit/recovery-of.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { fire } from '../barrage.js';
 import { Injector } from '../injector.js';
@@ -26,7 +26,7 @@ type Access = (connection: Connection) => Promise<unknown>;
 
 /** `undefined` when the access got a remote access error and the connection recovered; else what happened instead. */
 async function refusal(connection: Connection, access: Access): Promise<string | undefined> {
-  const recovered = once(connection, 'reconnected');
+  const recovered = recoveryOf(connection);
   // When the connection ends instead, nobody waits for this.
   recovered.catch(() => {});
   try {
