@@ -8,6 +8,9 @@ const LOOK_MILLIS = 50;
 /** A client that a fault met while it came up is waited for as long. */
 const MOST_LOOKS = (RECOVERY_MILLIS + 5000) / LOOK_MILLIS;
 
+/** Nobody is left to ask for anything. */
+const orphaned = (): void => process.exit(1);
+
 const [certificates = '', sealed] = process.argv.slice(2);
 const { server } = await loadOrCreateDevCertificates(certificates);
 const service = await listen(
@@ -39,7 +42,9 @@ process.on('message', async (order: string) => {
     process.send?.({ open: Object.values(service.census()).reduce((sum, count) => sum + count, 0) });
   } else {
     await service.close();
+    process.off('disconnect', orphaned);
     process.disconnect();
   }
 });
+process.on('disconnect', orphaned);
 process.send?.({ port: service.address.port });

@@ -15,6 +15,7 @@ import { openDevice } from '../../src/open-device.js';
 import type { Device } from '../../src/verbs/device.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { Random } from '../../testkit/random.js';
+import { recoveryOf } from '../../testkit/recovery-of.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
 
 const MIB = 1024 * 1024;
@@ -155,10 +156,8 @@ class Load {
   async #echo(connection: Connection, middle: number): Promise<void> {
     const data = this.#bytes(LONGEST_MESSAGE);
     const startedAt = performance.now();
-    const answer = connection.receive({ timeoutMillis: LATE_MILLIS });
-    await connection.send(data);
-    const echoed = (await answer)?.data ?? new Uint8Array();
-    if (!data.equals(echoed)) throw new Error(`a message of ${data.length} bytes came back as another`);
+    if (!data.equals(await echoOf(connection, data)))
+      throw new Error(`a message of ${data.length} bytes came back as another`);
     this.messages++;
     const now = performance.now();
     (now < middle ? this.#first : this.#second).add(now - startedAt);
@@ -184,25 +183,24 @@ class Load {
       return;
     }
     const data = this.#bytes(LONGEST_MESSAGE);
-    const answer = connection.receive({ timeoutMillis: LATE_MILLIS });
-    await connection.send(data);
-    if (!data.equals((await answer)?.data ?? new Uint8Array())) throw new Error('a comer got other bytes');
+    if (!data.equals(await echoOf(connection, data))) throw new Error('a comer got other bytes');
     await connection.close();
     this.#comers++;
   }
 
+  /** A fault comes when all that the last one met are back: faster ones would show how fast this machine recovers. */
   async #break(isOn: () => boolean, lasting: readonly Connection[]): Promise<void> {
     for (; isOn(); await sleep(FAULT_MILLIS)) {
       this.#faults++;
-      if (this.#random.int(0, 1) === 0) {
-        this.#tcp.cut();
-        continue;
-      }
-      const { dataPath } = insidesOf(this.#random.pick(lasting));
-      // While it recovers there is none to break.
-      await Promise.resolve()
-        .then(() => dataPath.resources.qp.modify({ state: QpState.ERR }))
-        .catch(() => undefined);
+      const isCut = this.#random.int(0, 1) === 0;
+      const met = isCut ? lasting : [this.#random.pick(lasting)];
+      const back = Promise.all(met.map(recoveryOf)).catch((error: Error) => {
+        this.lost++;
+        process.stderr.write(`lost: ${error.message}\n`);
+      });
+      if (isCut) this.#tcp.cut();
+      else for (const connection of met) await breakQp(connection);
+      await Promise.race([back, sleep(LATE_MILLIS, undefined, { ref: false })]);
     }
   }
 
@@ -210,6 +208,17 @@ class Load {
     const length = this.#random.int(1, longest);
     return Buffer.alloc(length, this.#random.int(0, 255)).fill(this.#random.int(0, 255), length >> 1);
   }
+}
+
+/** What the mirror sends back for `data`. */
+async function echoOf(connection: Connection, data: Uint8Array): Promise<Uint8Array> {
+  const answer = connection.receive({ timeoutMillis: LATE_MILLIS });
+  const [message] = await Promise.all([answer, connection.send(data)]);
+  return message?.data ?? new Uint8Array();
+}
+
+async function breakQp(connection: Connection): Promise<void> {
+  await insidesOf(connection).dataPath.resources.qp.modify({ state: QpState.ERR });
 }
 
 class Mirror {
