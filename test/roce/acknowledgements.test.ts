@@ -6,6 +6,7 @@ import { bthAckReq } from '../../src/roce/wire/bth.js';
 import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
 import { type InFlight, NicPair, type PairOptions } from '../../testkit/nic-pair.js';
 
 const DELAY_MICROS = 5;
@@ -40,19 +41,19 @@ function openFlow(options: PairOptions = {}): Flow {
 const isMessage = ({ packet }: InFlight): boolean => packet.opcode === Opcode.RC_SEND_ONLY;
 const isAcknowledgement = ({ packet }: InFlight): boolean => packet.opcode === Opcode.RC_ACKNOWLEDGE;
 
-test('in a flow that goes on, unsignaled messages ask once in four, and the peer acknowledges the last by itself', () => {
+test('in a flow that goes on, unsignaled messages ask once in half a window, and the peer acknowledges the last by itself', () => {
   const { pair, send, asking } = openFlow();
   const [a, b] = pair.sides;
   for (let i = 0; i < 11; i++) send();
-  const isAsking = [true, false, false, false, true, false, false, false, true, false, false];
+  const isAsking = [true, false, false, false, false, false, false, false, true, false, false];
   assert.deepEqual(asking(), isAsking);
-  assert.equal(pair.sent.filter(isAcknowledgement).length, 3);
+  assert.equal(pair.sent.filter(isAcknowledgement).length, 2);
   const lastAt = pair.now;
   pair.run(() => a.qp.requester.idle);
   assert.equal(a.qp.requester.idle, true);
   assert.ok(pair.now - lastAt <= 2 * QUIET_MICROS, `${pair.now - lastAt} µs`);
   pair.run();
-  assert.equal(pair.sent.filter(isAcknowledgement).length, 4);
+  assert.equal(pair.sent.filter(isAcknowledgement).length, 3);
   assert.equal(a.nic.counters.retransmittedPackets, 0);
   assert.equal(a.nic.counters.probes, 0);
   assert.equal(b.statuses('recv').length, 11);
@@ -66,6 +67,16 @@ test('an acknowledgement that was asked for settles what the peer owes', () => {
   pair.run();
   assert.deepEqual(asking(), [true, false, true]);
   assert.equal(pair.sent.filter(isAcknowledgement).length, 2);
+});
+
+test('an acknowledgement that has not left covers what came since it was asked for', () => {
+  const peer = new HandPeer({ mtu: 256 });
+  for (let id = 0; id < 4; id++) peer.side.postRecv(id, peer.side.region(8).region);
+  for (let psn = 0; psn < 3; psn++)
+    assert.equal(peer.give({ opcode: Opcode.RC_SEND_ONLY, psn, ackReq: psn === 0 }), '');
+  assert.deepEqual(peer.take(), ['ACK 2 msn 3']);
+  assert.equal(peer.give({ opcode: Opcode.RC_SEND_ONLY, psn: 3, ackReq: false }), '');
+  assert.deepEqual(peer.take(), []);
 });
 
 test('a message asks when its completion is awaited, and when the flow had paused', () => {

@@ -139,6 +139,20 @@ test('without notifications the window comes back from the floor', () => {
   assert.equal(congestion.window > 100, true, `${congestion.window}`);
 });
 
+test('a flow that never fills its window keeps it when its first round trips were held up', () => {
+  const congestion = new Congestion();
+  let now = 0;
+  for (const micros of [300, 10, 4000, 12, 900]) {
+    now += micros;
+    congestion.onProgress(1, now);
+    congestion.onRoundTrip(micros, true, now);
+  }
+  assert.equal(congestion.window, 16);
+  congestion.onLimit();
+  congestion.onRoundTrip(900, true, now);
+  assert.equal(congestion.window < 16, true, `${congestion.window}`);
+});
+
 test('the window never grows beyond what duplicates can be told from new packets by', () => {
   const { congestion } = onPath(1000);
   assert.equal(congestion.window, MAX_WINDOW);

@@ -6,12 +6,14 @@
  * with the queue pair until then. The last of such a flow is acknowledged by the peer of its own accord, as ours does
  * (owed-acknowledgement.ts). A peer that does not is asked by a probe, and with every request for a while after it.
  *
- * Invariant: no more than `MAX_DISTANCE` packets leave between two that ask, so that what has arrived and is not
- * acknowledged never fills the window.
+ * Invariant: no more than `MAX_DISTANCE` packets, and half of the window, leave between two that ask, so that what has
+ * arrived and is not acknowledged never fills the window.
  */
 import { psnAdd, psnDiff } from '../psn.js';
 
-const MAX_DISTANCE = 4;
+const MAX_DISTANCE = 16;
+/** And where packets were lost lately: what an answer tells is wanted soon. */
+const WARY_DISTANCE = 4;
 /** A flow whose last packet left longer ago than this has paused. */
 const PAUSE_MICROS = 1000;
 /** Requests that ask after a probe had to: so probes are one packet of as many at most. */
@@ -32,15 +34,15 @@ export class AckRequests {
 
   /**
    * Whether the packet that leaves next has to ask; `isLast` of its request, which is `isAwaited` or not, while `window`
-   * packets may be in flight. Call it once a packet.
+   * packets may be in flight; `isLossNear`: an answer must not take its time. Call it once a packet.
    */
-  mustAsk(isLast: boolean, isAwaited: boolean, window: number, now: number): boolean {
+  mustAsk(isLast: boolean, isAwaited: boolean, isLossNear: boolean, window: number, now: number): boolean {
     const hasPaused = now - this.#leftAt > PAUSE_MICROS;
     this.#leftAt = now;
     this.#distance++;
-    if (this.#distance >= MAX_DISTANCE) return true;
-    if (!isLast) return this.#distance >= window >> 2;
-    if (isAwaited || hasPaused) return true;
+    if (this.#distance >= (isLossNear ? WARY_DISTANCE : MAX_DISTANCE) || this.#distance >= window >> 1) return true;
+    if (!isLast) return false;
+    if (isAwaited || isLossNear || hasPaused) return true;
     if (this.#insistent === 0) return false;
     this.#insistent--;
     return true;

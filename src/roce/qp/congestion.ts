@@ -202,7 +202,8 @@ export class Congestion {
     if (this.shortestMicros === 0) return;
     this.#last = micros;
     if (micros < this.#low) this.#low = micros;
-    if (this.#isStarting && this.#queue() > this.#queueLimit / 2) this.#drainQueue(now);
+    // Who does not fill the window makes no queue: a round trip that takes long was held up in a busy process.
+    if (this.#isStarting && this.#wasLimit && this.#queue() > this.#queueLimit / 2) this.#drainQueue(now);
     if (now >= this.#roundEnd) this.#beginRound(now);
   }
 

@@ -256,7 +256,8 @@ export class Responder implements ResponderHalf {
       this.#msn = psnAdd(this.#msn, 1);
       this.#message.finish(packet);
     }
-    if (packet.ackReq !== 0) this.#acknowledge();
+    // An answer that has not left says the same of what came since it was asked for.
+    if (packet.ackReq !== 0 || this.responses.endsWithAcknowledgement) this.#acknowledge();
     else if ((flags & END) !== 0 && this.#owed.owe(now)) this.#qp.armTimer(this.#owed.wakeAt);
     return NEXT;
   }
