@@ -109,6 +109,8 @@ class MessageBuilder {
   const HandleTable<Flow>& flows_;
   Counters* const counters_;
   const Batch* batch_ = nullptr;
+  // Payload of the batch up to this length is copied.
+  int32_t copy_bytes_ = 0;
   std::vector<Message> messages_;
   std::vector<mmsghdr> headers_;
   std::vector<Control> controls_;

@@ -8,10 +8,11 @@
 
 namespace queuepair {
 
-// recvmsg, recvmmsg, sendto, sendmmsg; -1 and errno when they fail.
+// recvmsg, recvmmsg, sendto, sendmsg, sendmmsg; -1 and errno when they fail.
 ssize_t ReceiveMessage(int fd, msghdr* header);
 int ReceiveMessages(int fd, mmsghdr* headers, size_t count);
 ssize_t SendBytes(int fd, const void* bytes, size_t length, const void* to, socklen_t to_length);
+ssize_t SendMessage(int fd, const msghdr* header);
 int SendMessages(int fd, mmsghdr* headers, size_t count);
 
 }  // namespace queuepair

@@ -151,9 +151,9 @@ void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) 
 // Sends the first `count` messages that were built; returns how many left, or -1.
 int Transmitter::SendBuilt(size_t count) {
   const msghdr& header = builder_.headers()[0].msg_hdr;
-  // Most are alone and in one piece. The kernel needs fewer descriptions of such.
-  if (count > 1 || header.msg_iovlen != 1 || header.msg_controllen != 0)
-    return SendMessages(fd_, builder_.headers(), count);
+  // Most are alone and in one piece. The kernel takes longer to read more descriptions.
+  if (count > 1) return SendMessages(fd_, builder_.headers(), count);
+  if (header.msg_iovlen != 1 || header.msg_controllen != 0) return SendMessage(fd_, &header) < 0 ? -1 : 1;
   const iovec& piece = header.msg_iov[0];
   return SendBytes(fd_, piece.iov_base, piece.iov_len, header.msg_name, header.msg_namelen) < 0 ? -1 : 1;
 }
