@@ -20,6 +20,7 @@
         'identification.cc',
         'link_binding.cc',
         'message_builder.cc',
+        'peer_socket.cc',
         'receive_ring.cc',
         'ring.cc',
         'ring_hub.cc',

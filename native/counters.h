@@ -10,6 +10,8 @@ struct Counters {
   // System calls that sent something, and the packets in them.
   uint64_t sends = 0;
   uint64_t sent_packets = 0;
+  // Of them, calls on the socket that is connected to one peer.
+  uint64_t connected_sends = 0;
   // Sends that the kernel splits into packets.
   uint64_t segmented_sends = 0;
   // Sends that waited until the socket had room again.

@@ -35,6 +35,32 @@ constexpr Corrections BuildCorrections() {
 
 constexpr Corrections kCorrections = BuildCorrections();
 
+// By what each byte of the IPv4 identification changes the register before the BTH: everything here is linear.
+struct IdentificationEffects {
+  std::array<uint32_t, 256> high;
+  std::array<uint32_t, 256> low;
+};
+
+constexpr IdentificationEffects BuildIdentificationEffects() {
+  // From behind the identification to the end of the UDP header.
+  constexpr size_t kBytesBehind = kIpv4Bytes - 6 + kUdpBytes;
+  IdentificationEffects effects{};
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    uint32_t reg = byte;
+    for (size_t bit = 0; bit < 8 * (kBytesBehind + 1); bit++) reg = TimesX(reg);
+    effects.low[byte] = reg;
+    for (size_t bit = 0; bit < 8; bit++) reg = TimesX(reg);
+    effects.high[byte] = reg;
+  }
+  return effects;
+}
+
+constexpr IdentificationEffects kIdentificationEffects = BuildIdentificationEffects();
+
+uint32_t EffectOf(uint16_t identification) {
+  return kIdentificationEffects.high[identification >> 8] ^ kIdentificationEffects.low[identification & 255];
+}
+
 void Store16(uint8_t* at, size_t value) {
   at[0] = static_cast<uint8_t>(value >> 8);
   at[1] = static_cast<uint8_t>(value);
@@ -75,19 +101,19 @@ PseudoHeader::PseudoHeader(const Address& source, const Address& destination)
 }
 
 uint32_t PseudoHeader::Start(const uint8_t* bth, size_t length, uint16_t identification) {
-  const uint32_t wanted = static_cast<uint32_t>(length) << 16 | identification;
   Known& known = known_[length / 4 % kKnown];
-  if (known.length_and_identification != wanted) known = {wanted, Compute(length, identification)};
-  return known.running ^ kCorrections[bth[kMaskedByte] ^ 0xff];
+  if (known.length != length) known = {static_cast<uint32_t>(length), Compute(length)};
+  const uint32_t effect = is_ipv4_ ? EffectOf(identification) : 0;
+  return known.running ^ effect ^ kCorrections[bth[kMaskedByte] ^ 0xff];
 }
 
-uint32_t PseudoHeader::Compute(size_t length, uint16_t identification) const {
+uint32_t PseudoHeader::Compute(size_t length) const {
   uint8_t headers[sizeof(bytes_)];
   const size_t udp_length = kUdpBytes + length + kIcrcBytes;
   std::memcpy(headers, bytes_, sizeof(bytes_));
   if (is_ipv4_) {
     Store16(headers + 2, kIpv4Bytes + udp_length);
-    Store16(headers + 4, identification);
+    Store16(headers + 4, 0);
   } else {
     Store16(headers + 4, udp_length);
   }
@@ -95,7 +121,7 @@ uint32_t PseudoHeader::Compute(size_t length, uint16_t identification) const {
   return Crc32(kStart, headers, ip_length_ + kUdpBytes);
 }
 
-Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely) {
+Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely, uint16_t* solved) {
   if (length < kBthBytes + kIcrcBytes) return Verdict::kWrong;
   const size_t covered = length - kIcrcBytes;
   const uint32_t found = LoadIcrc(bytes + covered);
@@ -103,7 +129,10 @@ Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, ui
   if (found == computed) return Verdict::kExpected;
   if (!pseudo.is_ipv4()) return Verdict::kWrong;
   // What is solved for is the exclusive or of `likely` and the real one, since everything here is linear.
-  return SolveIdentification(found ^ computed, covered) < 0 ? Verdict::kWrong : Verdict::kSolved;
+  const int32_t difference = SolveIdentification(found ^ computed, covered);
+  if (difference < 0) return Verdict::kWrong;
+  *solved = static_cast<uint16_t>(likely ^ difference);
+  return Verdict::kSolved;
 }
 
 }  // namespace queuepair

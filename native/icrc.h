@@ -17,6 +17,10 @@ struct Address {
   uint16_t port;
 
   bool IsIpv4() const { return words[0] == 0 && words[1] == 0 && words[2] == 0xffff; }
+  bool Is(const Address& other) const {
+    return port == other.port && words[0] == other.words[0] && words[1] == other.words[1] &&
+           words[2] == other.words[2] && words[3] == other.words[3];
+  }
 };
 
 // The IP and UDP headers between two addresses as the CRC sees them, all but the lengths and the identification.
@@ -32,14 +36,14 @@ class PseudoHeader {
   bool is_ipv4() const { return is_ipv4_; }
 
  private:
-  // The register after the headers of packets that are alike in this.
+  // The register after the headers of packets of one length, with identification 0.
   struct Known {
-    uint32_t length_and_identification;
+    uint32_t length;
     uint32_t running;
   };
   static constexpr size_t kKnown = 8;
 
-  uint32_t Compute(size_t length, uint16_t identification) const;
+  uint32_t Compute(size_t length) const;
 
   bool is_ipv4_;
   uint8_t ip_length_;
@@ -60,8 +64,8 @@ inline void StoreIcrc(uint8_t* at, uint32_t running) {
 enum class Verdict { kWrong, kExpected, kSolved };
 
 // Checks the packet [bytes, bytes + length), ICRC included. Over IPv4 the identification is not known: `likely` is tried
-// (0, or the place in a coalesced burst), and then the only one that would fit is computed.
-Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely);
+// first, and then the only one that would fit is computed, and written to `solved`.
+Verdict VerifyIcrc(PseudoHeader& pseudo, const uint8_t* bytes, size_t length, uint16_t likely, uint16_t* solved);
 
 // The identification of a packet of `length` bytes without ICRC whose ICRC differs by `difference` from the one that
 // identification 0 would have; -1 if there is none.

@@ -67,8 +67,9 @@ void Control::Fill(const Flow& flow, uint16_t segment_bytes) {
   }
 }
 
-size_t MessageBuilder::Build(const Batch& batch, uint32_t first, uint32_t end) {
+size_t MessageBuilder::Build(const Batch& batch, uint32_t first, uint32_t end, uint16_t identification) {
   batch_ = &batch;
+  identification_ = identification;
   Reserve(batch);
   message_count_ = 0;
   piece_count_ = 0;
@@ -78,6 +79,8 @@ size_t MessageBuilder::Build(const Batch& batch, uint32_t first, uint32_t end) {
   size_t bytes = 0;
   for (uint32_t index = first; index < end && bytes < kMaxBuiltBytes;) {
     const size_t before = message_count_;
+    const Flow* const flow = flows_.Find(batch.flow[index]);
+    if (before > 0 && flow != nullptr && flow->is_connected != messages_[0].flow->is_connected) break;
     index = AddMessage(index, end);
     if (message_count_ > before) bytes += messages_[before].bytes;
     built_to_ = index;
@@ -106,7 +109,8 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   const size_t first_piece = piece_count_;
   size_t bytes = packet_bytes;
   uint32_t packets = 1;
-  AddPacket(*flow, first, 0);
+  const uint16_t identification = flow->is_connected ? identification_++ : 0;
+  AddPacket(*flow, first, identification);
   uint32_t next = first + 1;
   const uint32_t limit = flow->may_segment ? std::min(end, first + kMaxSegments) : next;
   for (bool is_last = false; next < limit && !is_last; next++) {
@@ -115,7 +119,7 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
     if (bytes + next_bytes > kMaxMessageBytes || CheckPacket(*batch_, next) == nullptr) break;
     // Only the last packet may be shorter.
     is_last = next_bytes < packet_bytes;
-    AddPacket(*flow, next, static_cast<uint16_t>(packets));
+    AddPacket(*flow, next, static_cast<uint16_t>(identification + packets));
     bytes += next_bytes;
     packets++;
   }
@@ -125,8 +129,8 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   Control& control = controls_[message_count_];
   control.Fill(*flow, segment_bytes);
   msghdr& header = headers_[message_count_].msg_hdr;
-  header.msg_name = &flow->to;
-  header.msg_namelen = flow->to_length;
+  header.msg_name = flow->is_connected ? nullptr : &flow->to;
+  header.msg_namelen = flow->is_connected ? 0 : flow->to_length;
   header.msg_iov = &pieces_[first_piece];
   header.msg_iovlen = piece_count_ - first_piece;
   header.msg_control = control.length > 0 ? control.bytes : nullptr;

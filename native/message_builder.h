@@ -35,6 +35,8 @@ struct Flow {
   uint8_t hop_limit;
   // Whether packets may be joined into segmented sends.
   bool may_segment;
+  // Whether packets leave by the socket that is connected to the peer.
+  bool is_connected = false;
   // The way through memory, if the peer is on this host; UDP is taken while it is not up.
   std::shared_ptr<OutboundRing> ring;
   // Whether there may be such a way later: then it is asked for again, after longer and longer pauses.
@@ -82,8 +84,9 @@ class MessageBuilder {
   MessageBuilder(const HandleTable<Region>& regions, const HandleTable<Flow>& flows, Counters* counters)
       : regions_(regions), flows_(flows), counters_(counters) {}
 
-  // Makes messages of the packets [first, end), or of the first of them if they are many; returns how many messages.
-  size_t Build(const Batch& batch, uint32_t first, uint32_t end);
+  // Makes messages of the packets [first, end), or of the first of them if they are many; returns how many messages. They are for
+  // one socket; on a connected one the first has `identification`, and each the one after that.
+  size_t Build(const Batch& batch, uint32_t first, uint32_t end, uint16_t identification);
   // The packet behind those of the last `Build`.
   uint32_t built_to() const { return built_to_; }
 
@@ -118,6 +121,8 @@ class MessageBuilder {
   // Headers, trailers and copied payload, in the order of the wire.
   std::vector<uint8_t> staging_;
   uint32_t built_to_ = 0;
+  // Of the next message, on a connected socket.
+  uint16_t identification_ = 0;
   size_t message_count_ = 0;
   size_t piece_count_ = 0;
   // What is in staging and not yet a piece, and of that, from where on the CRC has not been taken.

@@ -21,10 +21,6 @@ constexpr size_t kRingPackets = 32;
 constexpr size_t kPlaceBytes = (kRingPacketBytes + 63) & ~size_t{63};
 static_assert(kRingPackets * kPlaceBytes <= kRingSlots * kSlotBytes && kRingPackets <= kMaxDatagramsPerSlot);
 
-bool IsSame(const Address& a, const Address& b) {
-  return a.port == b.port && std::memcmp(a.words, b.words, sizeof(a.words)) == 0;
-}
-
 int ReadInt(const cmsghdr* control) {
   // IP_TOS comes as one byte, the rest as int.
   if (control->cmsg_len < CMSG_LEN(sizeof(int))) return *CMSG_DATA(control);
@@ -70,7 +66,7 @@ int32_t ReceiveRing::Receive(int fd) {
   }
   if (received <= 0) {
     was_full_ = false;
-    if (received < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) counters_->receive_errors[errno]++;
+    if (received < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != ECONNREFUSED) counters_->receive_errors[errno]++;
     return 0;
   }
   used_ = static_cast<size_t>(received);
@@ -82,14 +78,15 @@ int32_t ReceiveRing::Receive(int fd) {
   return static_cast<int32_t>(records);
 }
 
-int32_t ReceiveRing::ReceiveFrom(RingHub& hub, int fd) {
+int32_t ReceiveRing::ReceiveFrom(RingHub& hub, int fd, int peer_fd) {
   const size_t rings = hub.inbound().size();
   for (size_t i = 0; i < rings; i++) {
     turn_ = turn_ + 1 < rings ? turn_ + 1 : 0;
     InboundRing& ring = *hub.inbound()[turn_];
     if (!ring.reader.HasNews()) continue;
     if (!ring.is_started) {
-      const int32_t count = Receive(fd);
+      int32_t count = Receive(fd);
+      if (count == 0 && peer_fd >= 0) count = Receive(peer_fd);
       if (count > 0) return count;
       ring.is_started = true;
     }
@@ -158,6 +155,7 @@ size_t ReceiveRing::Split(size_t index, size_t record) {
   ReadControl(header, &segment_bytes, &traffic_class, &hop_limit);
   if (segment_bytes == 0) segment_bytes = left;
   PseudoHeader& pseudo = PseudoHeaderFrom(source);
+  uint16_t first = next_identification_;
   size_t offset = index * kSlotBytes;
   for (uint16_t place = 0; place < kMaxDatagramsPerSlot; place++) {
     const size_t length = std::min(left, segment_bytes);
@@ -167,8 +165,13 @@ size_t ReceiveRing::Split(size_t index, size_t record) {
       if (left == 0) return record;
       continue;
     }
-    const Verdict verdict = VerifyIcrc(pseudo, bytes_ + offset, length, place);
-    if (verdict == Verdict::kSolved) counters_->solved_identifications++;
+    uint16_t solved;
+    const auto likely = static_cast<uint16_t>(first + place);
+    const Verdict verdict = VerifyIcrc(pseudo, bytes_ + offset, length, likely, &solved);
+    if (verdict == Verdict::kSolved) {
+      counters_->solved_identifications++;
+      first = static_cast<uint16_t>(solved - place);
+    }
     int32_t* const fields = records_ + record * kRecordInts;
     fields[kOffset] = static_cast<int32_t>(offset);
     fields[kLength] = static_cast<int32_t>(length);
@@ -181,8 +184,11 @@ size_t ReceiveRing::Split(size_t index, size_t record) {
     record++;
     left -= length;
     offset += length;
-    if (left == 0) return record;
+    if (left == 0) break;
   }
+  // A socket that is not connected gives each buffer the same, a connected one counts them.
+  next_identification_ = first == 0 ? first : static_cast<uint16_t>(first + 1);
+  if (left == 0) return record;
   counters_->ignored_datagrams++;
   return record;
 }
@@ -202,11 +208,12 @@ void ReceiveRing::ReadControl(const msghdr& header, size_t* segment_bytes, int* 
 }
 
 PseudoHeader& ReceiveRing::PseudoHeaderFrom(const Address& source) {
-  if (!IsSame(source, last_source_)) {
+  if (!source.Is(last_source_)) {
     last_source_ = source;
     // Anyone may send as many of them as they like.
     source_number_ = source_number_ == INT32_MAX ? 1 : source_number_ + 1;
     pseudo_ = PseudoHeader(source, own_);
+    next_identification_ = 0;
   }
   return pseudo_;
 }

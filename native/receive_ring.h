@@ -49,9 +49,9 @@ class ReceiveRing {
   int32_t Receive(int fd);
   // From now on datagrams that prove who sends are the hub's.
   void UseRings(RingHub* hub) { hub_ = hub; }
-  // As `Receive`, from the rings, which carry what their writers' addresses send. What the socket has from the time before
-  // a ring was there comes first.
-  int32_t ReceiveFrom(RingHub& hub, int fd);
+  // As `Receive`, from the rings, which carry what their writers' addresses send. What the sockets have from the time before
+  // a ring was there comes first; `peer_fd` -1 = there is one.
+  int32_t ReceiveFrom(RingHub& hub, int fd, int peer_fd);
   // Whether there may be more than `Receive` took.
   bool may_have_more() const { return used_ > 0 && used_ == asked_; }
 
@@ -78,6 +78,8 @@ class ReceiveRing {
   // Changes with `last_source_`.
   int32_t source_number_ = 1;
   PseudoHeader pseudo_;
+  // What the next buffer from `last_source_` is expected to begin with.
+  uint16_t next_identification_ = 0;
   std::vector<mmsghdr> headers_;
   std::vector<Slot> slots_;
   RingHub* hub_ = nullptr;

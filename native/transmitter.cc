@@ -16,6 +16,11 @@ constexpr uint32_t kPublishedPackets = 8;
 // Between the times that a peer is asked for a ring.
 constexpr uint64_t kFirstPauseMillis = 100;
 constexpr uint64_t kLastPauseMillis = 10'000;
+// Sends to one peer and no other that make it worth a socket, and sends to others after which it is not any more.
+constexpr uint32_t kBusySends = 1024;
+constexpr uint32_t kIdleSends = 4096;
+// After so many that the system refused, or that failed, none is asked for any more.
+constexpr int kMaxFailedPeerSockets = 3;
 
 // Cheap, and exact to some milliseconds.
 uint64_t NowMillis() {
@@ -36,6 +41,7 @@ int32_t Transmitter::AddBatch(const Batch& batch) { return batches_.Add(std::mak
 int32_t Transmitter::AddFlow(std::unique_ptr<Flow> flow) {
   flow->may_segment = flow->may_segment && can_segment_;
   if (hub_ != nullptr) AskFirst(*flow);
+  flow->is_connected = peer_socket_ != nullptr && FromSockaddr(flow->to).Is(peer_socket_->peer());
   return flows_.Add(std::move(flow));
 }
 
@@ -111,34 +117,45 @@ uint32_t Transmitter::SendByRing(const Batch& batch, uint32_t first, uint32_t en
 
 void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) {
   for (uint32_t next = first; next < count;) {
-    const size_t messages = builder_.Build(batch, next, count);
+    const uint16_t identification = peer_socket_ == nullptr ? 0 : peer_socket_->identification();
+    const size_t messages = builder_.Build(batch, next, count, identification);
     if (messages == 0) {
       next = builder_.built_to();
       continue;
     }
+    const bool is_connected = builder_.message(0).flow->is_connected;
     // Behind held packets everything waits, so that the order stays.
     int sent = -1;
     int error = EAGAIN;
     if (held_.empty()) {
-      sent = SendBuilt(messages);
+      sent = SendBuilt(messages, is_connected ? peer_socket_->fd() : fd_);
       error = sent < 0 ? errno : 0;
     }
     if (sent > 0) {
+      if (is_connected) peer_socket_->CountSends(static_cast<size_t>(sent));
       for (int i = 0; i < sent; i++) CountSent(builder_.message(static_cast<size_t>(i)));
       counters_->sends++;
+      NoteSent(*builder_.message(0).flow);
       const bool is_all = static_cast<size_t>(sent) == messages;
       // What stopped it is said when the rest is tried.
       next = is_all ? builder_.built_to() : builder_.message(static_cast<size_t>(sent)).first;
       continue;
     }
-    if (error == EINTR) continue;
+    // A connected socket tells that the peer was not there a while ago.
+    if (error == EINTR || (is_connected && error == ECONNREFUSED)) continue;
     if (IsFull(error)) {
+      if (is_connected) peer_socket_->CountSends(messages);
       for (size_t i = 0; i < messages; i++) Hold(i);
       next = builder_.built_to();
       continue;
     }
     const Message& failed = builder_.message(0);
     CountError(error);
+    if (is_connected) {
+      next = failed.first;
+      LosePeerSocket();
+      continue;
+    }
     if (failed.segment_bytes != 0 && IsSegmentationRefused(error)) {
       failed.flow->may_segment = false;
       next = failed.first;
@@ -149,19 +166,19 @@ void Transmitter::SendByUdp(const Batch& batch, uint32_t first, uint32_t count) 
 }
 
 // Sends the first `count` messages that were built; returns how many left, or -1.
-int Transmitter::SendBuilt(size_t count) {
+int Transmitter::SendBuilt(size_t count, int fd) {
   const msghdr& header = builder_.headers()[0].msg_hdr;
   // Most are alone and in one piece. The kernel takes longer to read more descriptions.
-  if (count > 1) return SendMessages(fd_, builder_.headers(), count);
-  if (header.msg_iovlen != 1 || header.msg_controllen != 0) return SendMessage(fd_, &header) < 0 ? -1 : 1;
+  if (count > 1) return SendMessages(fd, builder_.headers(), count);
+  if (header.msg_iovlen != 1 || header.msg_controllen != 0) return SendMessage(fd, &header) < 0 ? -1 : 1;
   const iovec& piece = header.msg_iov[0];
-  return SendBytes(fd_, piece.iov_base, piece.iov_len, header.msg_name, header.msg_namelen) < 0 ? -1 : 1;
+  return SendBytes(fd, piece.iov_base, piece.iov_len, header.msg_name, header.msg_namelen) < 0 ? -1 : 1;
 }
 
 void Transmitter::Hold(size_t index) {
   const msghdr& header = builder_.headers()[index].msg_hdr;
   const Message& message = builder_.message(index);
-  HeldMessage held{{}, message.flow->to, message.flow->to_length, {}, message};
+  HeldMessage held{{}, message.flow->to, message.flow->to_length, {}, message.flow->is_connected, message};
   held.bytes.reserve(message.bytes);
   for (size_t i = 0; i < header.msg_iovlen; i++) {
     const auto* bytes = static_cast<const uint8_t*>(header.msg_iov[i].iov_base);
@@ -177,21 +194,26 @@ void Transmitter::FlushHeld() {
     HeldMessage& held = held_.front();
     iovec piece{held.bytes.data(), held.bytes.size()};
     msghdr header{};
-    header.msg_name = &held.to;
-    header.msg_namelen = held.to_length;
+    header.msg_name = held.is_connected ? nullptr : &held.to;
+    header.msg_namelen = held.is_connected ? 0 : held.to_length;
     header.msg_iov = &piece;
     header.msg_iovlen = 1;
     header.msg_control = held.control.length > 0 ? held.control.bytes : nullptr;
     header.msg_controllen = held.control.length;
-    if (sendmsg(fd_, &header, MSG_DONTWAIT) >= 0) {
+    const bool is_connected = held.is_connected;
+    if (sendmsg(is_connected ? peer_socket_->fd() : fd_, &header, MSG_DONTWAIT) >= 0) {
       counters_->sends++;
       CountSent(held.message);
-    } else if (errno == EINTR) {
+    } else if (errno == EINTR || (is_connected && errno == ECONNREFUSED)) {
       continue;
     } else if (IsFull(errno)) {
       return;
     } else {
       CountError(errno);
+      if (is_connected) {
+        LosePeerSocket();
+        continue;
+      }
     }
     held_.pop_front();
   }
@@ -200,6 +222,41 @@ void Transmitter::FlushHeld() {
 void Transmitter::CountSent(const Message& message) {
   counters_->sent_packets += message.packets;
   if (message.segment_bytes != 0) counters_->segmented_sends++;
+}
+
+// Notes which peers sends are to.
+void Transmitter::NoteSent(const Flow& flow) {
+  if (flow.is_connected) {
+    counters_->connected_sends++;
+    sends_to_others_ = 0;
+    last_flow_ = nullptr;
+    return;
+  }
+  sends_to_others_++;
+  sends_in_row_ = &flow == last_flow_ ? sends_in_row_ + 1 : 1;
+  last_flow_ = &flow;
+  is_peer_busy_ = sends_in_row_ >= kBusySends && failed_peer_sockets_ < kMaxFailedPeerSockets;
+  if (is_peer_busy_) busy_peer_ = FromSockaddr(flow.to);
+  else if (peer_socket_ != nullptr && sends_to_others_ >= kIdleSends) UsePeerSocket(nullptr);
+}
+
+// Whether the kernel has used up an identification for what failed is not known.
+void Transmitter::LosePeerSocket() {
+  failed_peer_sockets_++;
+  UsePeerSocket(nullptr);
+}
+
+void Transmitter::UsePeerSocket(PeerSocket* socket) {
+  // What is held back for the socket before has no other way: its checksums have identifications of that. The protocol sends
+  // it again.
+  const auto goes = [](const HeldMessage& held) { return held.is_connected; };
+  held_.erase(std::remove_if(held_.begin(), held_.end(), goes), held_.end());
+  peer_socket_ = socket;
+  is_peer_busy_ = false;
+  sends_in_row_ = 0;
+  flows_.ForEach([socket](Flow& flow) {
+    flow.is_connected = socket != nullptr && FromSockaddr(flow.to).Is(socket->peer());
+  });
 }
 
 }  // namespace queuepair

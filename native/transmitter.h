@@ -9,6 +9,7 @@
 
 #include "counters.h"
 #include "message_builder.h"
+#include "peer_socket.h"
 
 namespace queuepair {
 
@@ -27,6 +28,15 @@ class Transmitter {
   // Tries again to send what was kept.
   void FlushHeld();
   bool has_held() const { return !held_.empty(); }
+  // The peer to which alone so much is sent that a socket of its own pays; nullptr if there is none, or it has one.
+  const Address* busy_peer() const { return is_peer_busy_ ? &busy_peer_ : nullptr; }
+  // Packets to the peer of `socket` leave by it; nullptr = by the port's, as all others. It is used until then.
+  void UsePeerSocket(PeerSocket* socket);
+  PeerSocket* peer_socket() const { return peer_socket_; }
+  // It failed, or could not be had.
+  void LosePeerSocket();
+  // Whether what is held back waits for the socket of the peer.
+  bool holds_for_peer() const { return !held_.empty() && held_.front().is_connected; }
   // From now on flows may have rings.
   void UseRings(RingHub* hub) { hub_ = hub; }
 
@@ -36,6 +46,7 @@ class Transmitter {
     sockaddr_storage to;
     socklen_t to_length;
     Control control;
+    bool is_connected;
     Message message;
   };
 
@@ -44,7 +55,8 @@ class Transmitter {
   void AskAgain(Flow& flow);
   uint32_t SendByRing(const Batch& batch, uint32_t first, uint32_t end, OutboundRing& ring);
   void SendByUdp(const Batch& batch, uint32_t first, uint32_t end);
-  int SendBuilt(size_t count);
+  int SendBuilt(size_t count, int fd);
+  void NoteSent(const Flow& flow);
   void Hold(size_t index);
   void CountSent(const Message& message);
   void CountError(int error) { counters_->send_errors[error]++; }
@@ -58,6 +70,15 @@ class Transmitter {
   HandleTable<Batch> batches_;
   MessageBuilder builder_;
   std::deque<HeldMessage> held_;
+  PeerSocket* peer_socket_ = nullptr;
+  // The flow of the last send by the port's socket, only compared, and the sends in a row that were all of it.
+  const Flow* last_flow_ = nullptr;
+  uint32_t sends_in_row_ = 0;
+  // Sends by the port's socket since the last by the peer's.
+  uint32_t sends_to_others_ = 0;
+  Address busy_peer_{};
+  bool is_peer_busy_ = false;
+  int failed_peer_sockets_ = 0;
 };
 
 }  // namespace queuepair

@@ -273,6 +273,7 @@ napi_value GetCounters(napi_env env, napi_callback_info info) {
   const Counters& counters = port->counters();
   SetCount(env, object, "sends", counters.sends);
   SetCount(env, object, "sentPackets", counters.sent_packets);
+  SetCount(env, object, "connectedSends", counters.connected_sends);
   SetCount(env, object, "segmentedSends", counters.segmented_sends);
   SetCount(env, object, "heldSends", counters.held_sends);
   SetCount(env, object, "skippedPackets", counters.skipped_packets);

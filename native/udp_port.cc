@@ -9,6 +9,8 @@ namespace {
 // While packets come through rings, the socket is looked at once in so many looks, and who comes and goes in so many.
 constexpr uint32_t kLooksPerSocket = 16;
 constexpr uint32_t kLooksPerMaintenance = 1024;
+// Of the two sockets that a port may have, the one that had nothing last is looked at once in so many looks.
+constexpr uint32_t kLooksPerOther = 8;
 
 }  // namespace
 
@@ -62,7 +64,10 @@ void UdpPort::OfferRings() {
 }
 
 void UdpPort::Watch() {
-  const int wanted = (is_listening_ ? UV_READABLE : 0) | (transmitter_->has_held() ? UV_WRITABLE : 0);
+  const int readable = is_listening_ ? UV_READABLE : 0;
+  const bool holds_for_peer = transmitter_->holds_for_peer();
+  if (peer_socket_ != nullptr) peer_socket_->Watch(readable | (holds_for_peer ? UV_WRITABLE : 0));
+  const int wanted = readable | (transmitter_->has_held() && !holds_for_peer ? UV_WRITABLE : 0);
   if (is_closed_ || wanted == watched_) return;
   watched_ = wanted;
   if (wanted == 0) {
@@ -72,6 +77,7 @@ void UdpPort::Watch() {
   uv_poll_start(&poll_, wanted, [](uv_poll_t* poll, int status, int events) {
     auto* port = static_cast<UdpPort*>(poll->data);
     // An error of the socket is said by the next call on it.
+    port->prefers_peer_socket_ = false;
     port->OnReady(status < 0 ? UV_READABLE : events);
   });
 }
@@ -82,6 +88,7 @@ void UdpPort::OnReady(int events) {
   if (flags != 0) looks_ |= kLooksPerSocket - 1;
   if ((events & UV_WRITABLE) != 0 && transmitter_->has_held()) {
     transmitter_->FlushHeld();
+    FollowPeer();
     Watch();
     if (!transmitter_->has_held()) flags |= kWritable;
   }
@@ -113,12 +120,33 @@ void UdpPort::Keep(napi_value object) {
 
 void UdpPort::Send(int32_t batch, uint32_t count) {
   transmitter_->Send(batch, count);
+  FollowPeer();
   Watch();
 }
 
 void UdpPort::Flush() {
   transmitter_->FlushHeld();
+  FollowPeer();
   Watch();
+}
+
+void UdpPort::FollowPeer() {
+  const Address* const busy = transmitter_->busy_peer();
+  const bool wants_one = busy != nullptr && !transmitter_->has_held();
+  if (peer_socket_ != nullptr && (wants_one || transmitter_->peer_socket() == nullptr)) {
+    transmitter_->UsePeerSocket(nullptr);
+    peer_socket_->Stop();
+    peer_socket_ = nullptr;
+  }
+  if (!wants_one) return;
+  peer_socket_ = PeerSocket::Open(env_, socket_, *busy, [this](int events) {
+    prefers_peer_socket_ = true;
+    OnReady(events);
+  });
+  is_peer_socket_open_ = false;
+  prefers_peer_socket_ = true;
+  if (peer_socket_ == nullptr) transmitter_->LosePeerSocket();
+  else transmitter_->UsePeerSocket(peer_socket_);
 }
 
 int32_t UdpPort::AddFlow(const Address& source, const Address& destination, uint8_t traffic_class, uint8_t hop_limit) {
@@ -131,17 +159,28 @@ int32_t UdpPort::Receive(int32_t looks) {
   return count;
 }
 
+// What a peer sent before it had a socket of its own here comes first.
+int32_t UdpPort::ReceiveByUdp() {
+  if (peer_socket_ == nullptr) return ring_->Receive(socket_.fd());
+  const bool is_for_other = ++udp_looks_ % kLooksPerOther == 0;
+  const bool is_at_peer = is_peer_socket_open_ && prefers_peer_socket_ != is_for_other;
+  const int32_t count = ring_->Receive(is_at_peer ? peer_socket_->fd() : socket_.fd());
+  if (count > 0) prefers_peer_socket_ = is_at_peer;
+  else if (!is_at_peer) is_peer_socket_open_ = true;
+  return count;
+}
+
 int32_t UdpPort::ReceiveOnce() {
-  if (hub_ == nullptr) return ring_->Receive(socket_.fd());
+  if (hub_ == nullptr) return ReceiveByUdp();
   looks_++;
   if (looks_ % kLooksPerMaintenance == 0) hub_->Maintain();
   // Neither keeps the other from its turn.
   if (hub_->inbound().empty() || looks_ % kLooksPerSocket == 0) {
-    const int32_t count = ring_->Receive(socket_.fd());
+    const int32_t count = ReceiveByUdp();
     if (hub_->has_proofs()) hub_->Maintain();
     if (count > 0) return count;
   }
-  const int32_t count = ring_->ReceiveFrom(*hub_, socket_.fd());
+  const int32_t count = ring_->ReceiveFrom(*hub_, socket_.fd(), peer_socket_ == nullptr ? -1 : peer_socket_->fd());
   if (hub_->has_proofs()) hub_->Maintain();
   return count;
 }
@@ -167,6 +206,8 @@ void UdpPort::Close() {
 void UdpPort::Stop() {
   is_closed_ = true;
   if (waker_ != nullptr) waker_->Stop();
+  if (peer_socket_ != nullptr) peer_socket_->Stop();
+  peer_socket_ = nullptr;
   hub_.reset();
   uv_poll_stop(&poll_);
   socket_.Close();

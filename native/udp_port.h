@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "counters.h"
+#include "peer_socket.h"
 #include "receive_ring.h"
 #include "ring_hub.h"
 #include "ring_waker.h"
@@ -66,6 +67,9 @@ class UdpPort {
   int Start(const Address& address, const Memory& memory, napi_value on_ready);
   void OfferRings();
   int32_t ReceiveOnce();
+  int32_t ReceiveByUdp();
+  // After sends: opens and closes the socket of the busy peer.
+  void FollowPeer();
   void Stop();
   void Watch();
   void OnReady(int events);
@@ -81,6 +85,13 @@ class UdpPort {
   std::unique_ptr<RingHub> hub_;
   RingWaker* waker_ = nullptr;
   uint32_t looks_ = 0;
+  // The transmitter's, until it has no use for it.
+  PeerSocket* peer_socket_ = nullptr;
+  uint32_t udp_looks_ = 0;
+  // The port's own socket had nothing more from the time before the peer had its own.
+  bool is_peer_socket_open_ = false;
+  // Which of the two had something last.
+  bool prefers_peer_socket_ = false;
   std::vector<napi_ref> kept_;
   napi_ref on_ready_ = nullptr;
   napi_async_context context_ = nullptr;

@@ -1,6 +1,6 @@
 // Why the options are as they are:
 // - IP_MTU_DISCOVER = DO, and no connect: only then is the IPv4 identification that the kernel writes known, 0 (and k in
-//   segment k of a segmented send). IPv6 gets the same, so that packets are never fragmented there either.
+//   segment k of a segmented send). For a connected socket see peer_socket.h. IPv6 gets the same, so that packets are never fragmented there either.
 // - UDP_NO_CHECK6_RX: Linux rdma_rxe sends UDP checksum 0 over IPv6, which a socket drops unless told otherwise.
 // - UDP_GRO: bursts arrive as one buffer.
 // - The traffic class and hop limit of received packets are asked for: congestion marks, and the GRH of datagrams.
@@ -65,6 +65,27 @@ int UdpSocket::Open(const Address& address) {
   if (error == 0 && getsockname(fd_, reinterpret_cast<sockaddr*>(&name), &length) != 0) error = errno;
   if (error == 0) address_ = FromSockaddr(name);
   else Close();
+  return error;
+}
+
+int UdpSocket::OpenBeside(const UdpSocket& port, const Address& peer) {
+  const bool is_ipv4 = port.address_.IsIpv4();
+  if (peer.IsIpv4() != is_ipv4) return EAFNOSUPPORT;
+  fd_ = socket(is_ipv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) return errno;
+  address_ = port.address_;
+  int error = SetOptions();
+  sockaddr_storage name;
+  socklen_t length = sizeof(name);
+  if (error == 0 && getsockname(port.fd_, reinterpret_cast<sockaddr*>(&name), &length) != 0) error = errno;
+  // Both must allow it at this moment. Afterwards nobody else gets the port, as before.
+  if (error == 0 && (Set(fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0 || Set(port.fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0)) error = errno;
+  if (error == 0 && bind(fd_, reinterpret_cast<sockaddr*>(&name), length) != 0) error = errno;
+  Set(port.fd_, SOL_SOCKET, SO_REUSEPORT, 0);
+  Set(fd_, SOL_SOCKET, SO_REUSEPORT, 0);
+  length = ToSockaddr(peer, &name);
+  if (error == 0 && connect(fd_, reinterpret_cast<sockaddr*>(&name), length) != 0) error = errno;
+  if (error != 0) Close();
   return error;
 }
 

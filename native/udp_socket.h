@@ -1,4 +1,4 @@
-// The UDP socket of a port: bound to one address, never connected, with everything set that an exact ICRC and speed
+// The UDP socket of a port: bound to one address, with everything set that an exact ICRC and speed
 // need (see udp_socket.cc).
 #pragma once
 
@@ -17,6 +17,8 @@ class UdpSocket {
 
   // Binds `address`; port 0 = any free one. Returns 0 or an errno.
   int Open(const Address& address);
+  // Binds the address and port of `port` once more, connected to `peer`. Returns 0 or an errno.
+  int OpenBeside(const UdpSocket& port, const Address& peer);
   // Idempotent.
   void Close();
 

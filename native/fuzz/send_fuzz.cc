@@ -130,7 +130,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const uint64_t skipped_before = counters.skipped_packets;
     uint64_t packets = 0;
     for (uint32_t next = 0; next < kCapacity;) {
-      const size_t messages = builder.Build(batch, next, kCapacity);
+      const size_t messages = builder.Build(batch, next, kCapacity, 0);
       Must(builder.built_to() > next && builder.built_to() <= kCapacity, "each build takes packets of the batch");
       next = builder.built_to();
       for (size_t m = 0; m < messages; m++) {
@@ -157,7 +157,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             Must(std::memcmp(wire.data() + from, where->bytes + offset, length) == 0, "the payload is the payload");
             from += length;
           }
-          const Verdict verdict = VerifyIcrc(message.flow->pseudo, &wire[at], covered + kIcrcBytes, static_cast<uint16_t>(k));
+          uint16_t solved;
+          const Verdict verdict =
+              VerifyIcrc(message.flow->pseudo, &wire[at], covered + kIcrcBytes, static_cast<uint16_t>(k), &solved);
           Must(verdict == Verdict::kExpected, "the ICRC is right for the place of the packet");
           at += covered + kIcrcBytes;
           if (message.segment_bytes != 0 && k + 1 < message.packets)

@@ -76,6 +76,8 @@ export interface UdpCounters {
   /** System calls that sent something, and the packets in them. */
   readonly sends: number;
   readonly sentPackets: number;
+  /** Of those calls, the ones on the socket that is connected to one peer. */
+  readonly connectedSends: number;
   /** Sends that the kernel splits into packets. */
   readonly segmentedSends: number;
   /** Sends that waited until the socket had room. */

@@ -186,6 +186,7 @@ export class NativePort implements UdpPort {
       Object.values(byErrno).reduce((total, count) => total + count, 0);
     return {
       portSends: counters.sends,
+      portConnectedSends: counters.connectedSends,
       portSegmentedSends: counters.segmentedSends,
       portHeldSends: counters.heldSends,
       portSkippedPackets: counters.skippedPackets,

@@ -114,14 +114,23 @@ interface Crossing {
   readonly received: Report;
 }
 
-/** One short SEND and a long WRITE cross the link while it is captured where they arrive. */
-async function cross(addresses: readonly [string, string], interfaceSplits: boolean): Promise<Crossing> {
+/**
+ * One short SEND and a long WRITE cross the link while it is captured where they arrive; `isBusy`: after so many short ones that
+ * both sides have a socket for the other.
+ */
+async function cross(
+  addresses: readonly [string, string],
+  interfaceSplits: boolean,
+  isBusy = false,
+): Promise<Crossing> {
   const folder = mkdtempSync(join(tmpdir(), 'queuepair-exact-'));
   const file = join(folder, 'link.pcap');
   const link = new VethLink(addresses);
   const splits = interfaceSplits ? 'on' : 'off';
   for (const side of [0, 1] as const)
     link.inside(side, 'ethtool', '-K', 'qp0', 'tx-udp-segmentation', splits);
+  // By which a host sends packets to itself, to see what the kernel counts.
+  for (const side of [0, 1] as const) link.inside(side, 'ip', 'link', 'set', 'lo', 'up');
   const children: ChildProcess[] = [];
   try {
     const options = [
@@ -147,6 +156,7 @@ async function cross(addresses: readonly [string, string], interfaceSplits: bool
     const [helloA, helloB] = await Promise.all([hear<Hello>(a), hear<Hello>(b)]);
     await Promise.all([tell(a, { do: 'connect', peer: helloB }), tell(b, { do: 'connect', peer: helloA })]);
     await tell(a, { do: 'send' });
+    if (isBusy) await tell(a, { do: 'touch' });
     await tell(a, { do: 'write' });
     const [sent, received] = [
       await tell<Report>(a, { do: 'report' }),
@@ -210,6 +220,25 @@ test('an interface that splits by itself gets single packets, all with identific
   assert.equal(crossing.sent.counters['portSegmentedSends'], 0);
   assert.deepEqual(new Set(crossing.packets.map((packet) => packet.identification)), new Set([0]));
 });
+
+for (const [name, addresses] of [
+  ['IPv4', IPV4],
+  ['IPv6', IPV6],
+] as const) {
+  test(`ICRCs are exact by a socket that is connected to the peer as well, over ${name}`, {
+    skip,
+    timeout: TEST_MILLIS,
+  }, async () => {
+    const crossing = await cross(addresses, false, true);
+    checkAll(crossing);
+    for (const { counters } of [crossing.sent, crossing.received])
+      assert.equal((counters['portConnectedSends'] ?? 0) > 50, true);
+    assert.equal((crossing.sent.counters['portSegmentedSends'] ?? 0) > 0, true);
+    if (addresses === IPV4) {
+      assert.equal(new Set(crossing.packets.map(({ identification }) => identification)).size > 50, true);
+    }
+  });
+}
 
 test('segmented sends over IPv6 have exact ICRCs too', { skip, timeout: TEST_MILLIS }, async () => {
   const crossing = await cross(IPV6, false);

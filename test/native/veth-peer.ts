@@ -1,7 +1,7 @@
 /**
  * One end of a reliable queue pair, in a process that a test starts inside a network namespace. Speaks with the test
  * over the IPC channel: says hello with what the other end needs, takes the other end's hello, and then does what it is
- * told: `write` transfers its buffer, `send` one short message, `state` asks for the port's, `forget` begins its
+ * told: `write` transfers its buffer, `touch` a few bytes of it many times, `send` one short message, `state` asks for the port's, `forget` begins its
  * events anew.
  */
 import { createHash } from 'node:crypto';
@@ -23,7 +23,7 @@ export interface Hello {
 
 export type Order =
   | { readonly do: 'connect'; readonly peer: Hello }
-  | { readonly do: 'send' | 'write' | 'report' | 'state' | 'forget' | 'end' };
+  | { readonly do: 'send' | 'write' | 'touch' | 'report' | 'state' | 'forget' | 'end' };
 
 export interface Report {
   readonly sha256: string;
@@ -36,6 +36,7 @@ export const BUFFER_BYTES = 200_003;
 const PSN = toPsn(0xffffc0);
 const PATH_MTU = 1024;
 const ADDRESS_MILLIS = 3000;
+const TOUCHES = 1100;
 
 const address = process.argv[2] as string;
 const device = await openWhenUp(`soft:${address}?io=${process.argv[3] ?? 'native'}&port=4791`);
@@ -95,6 +96,29 @@ async function transfer(kind: 'send' | 'write'): Promise<void> {
   );
 }
 
+/** So many WRITEs that the peer gets a socket of its own. */
+async function touch(): Promise<void> {
+  const { addr, rkey } = peer as Hello;
+  let done = 0;
+  for (let posted = 0; posted < TOUCHES; ) {
+    const remote = { remoteAddr: BigInt(addr), rkey: toRKey(rkey) };
+    qp.postSend({
+      wrId: 2,
+      opcode: WrOpcode.RDMA_WRITE,
+      flags: SendFlags.SIGNALED,
+      sges: [{ mr, offset: 0, length: 5 }],
+      ...remote,
+    });
+    posted++;
+    await endpoint.until(
+      () => done === posted,
+      ({ wrId }) => {
+        if (wrId === 2) done++;
+      },
+    );
+  }
+}
+
 async function end(): Promise<void> {
   await endpoint.close();
   await device.close();
@@ -106,6 +130,7 @@ async function obey(order: Order): Promise<Report | string | null> {
   if (order.do === 'state') return (await device.queryPort()).state;
   if (order.do === 'connect') await connect(order.peer);
   else if (order.do === 'end') await end();
+  else if (order.do === 'touch') await touch();
   else if (order.do === 'send' || order.do === 'write') await transfer(order.do);
   if (order.do !== 'report') return null;
   const sha256 = createHash('sha256').update(buffer).digest('hex');

@@ -40,7 +40,8 @@ export class AckRequests {
     const hasPaused = now - this.#leftAt > PAUSE_MICROS;
     this.#leftAt = now;
     this.#distance++;
-    if (this.#distance >= (isLossNear ? WARY_DISTANCE : MAX_DISTANCE) || this.#distance >= window >> 1) return true;
+    if (this.#distance >= (isLossNear ? WARY_DISTANCE : MAX_DISTANCE) || this.#distance >= window >> 1)
+      return true;
     if (!isLast) return false;
     if (isAwaited || isLossNear || hasPaused) return true;
     if (this.#insistent === 0) return false;
