@@ -166,11 +166,12 @@ async function runClient(target: Target, flags: BenchFlags, output: Output): Pro
       });
       try {
         device ??= await openDevice(flags.device, { near: channel.localAddress });
+        const end = await BenchEnd.establish(channel, device);
         const hasLatency = isLatency(test);
         if (hasLatency !== hadLatency)
           output.line((hadLatency === undefined ? '' : '\n') + headOf(hasLatency));
         hadLatency = hasLatency;
-        await measure(channel, device, planOf(test, flags), output);
+        await measure(end, planOf(test, flags), output);
       } finally {
         await channel.close('measured');
       }
@@ -199,13 +200,7 @@ function planOf(test: TestName, { size, count, depth }: BenchFlags): Plan {
   };
 }
 
-async function measure(
-  channel: ControlChannel,
-  device: Device,
-  { warmup, ...plan }: Plan,
-  output: Output,
-): Promise<void> {
-  const end = await BenchEnd.establish(channel, device);
+async function measure(end: BenchEnd, { warmup, ...plan }: Plan, output: Output): Promise<void> {
   const progress = new ProgressLine(`${plan.test}, ${formatBytes(plan.size)}`, plan.total);
   try {
     const measured = await runBench(end, plan, warmup, (done) => progress.update(done));

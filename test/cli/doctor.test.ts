@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { issueCertificate, type KeyedCertificate } from '../../src/certificates/certificate-maker.js';
 import { FINDING_CODES } from '../../src/cli/doctor/finding.js';
+import { packageRoot } from '../../src/cli/package-root.js';
 import { listen, type Server } from '../../src/connection/server.js';
 import { FREE_DEVICE, type ProgramEvent, runProgram, testDir } from '../../testkit/program.js';
 import { UDP_ONLY } from '../../testkit/udp-only.js';
@@ -78,6 +79,11 @@ async function server(
   await use(`127.0.0.1:${running.address.port}`, running);
   await running.close();
 }
+
+test('the document names each code that it may tell', () => {
+  const text = readFileSync(join(packageRoot(), 'docs', 'command-line.md'), 'utf8');
+  for (const code of FINDING_CODES) assert(text.includes(`\`${code}\``), code);
+});
 
 test('where nothing is wrong it says so, and that UDP works both ways with full packets', async () => {
   await server(certificates.server, async (target) => {

@@ -4,12 +4,7 @@ import { test } from 'node:test';
 import { createProgram } from '../../src/cli/program.js';
 import type { ProgramCommand } from '../../src/cli/program-command.js';
 import { WrongArguments } from '../../src/cli/wrong-arguments.js';
-
-/** The names on the way to each command that does something. */
-function commandPaths(command: ProgramCommand, path: readonly string[] = []): (readonly string[])[] {
-  if (command.commands.length === 0) return [path];
-  return command.commands.flatMap((one) => commandPaths(one as ProgramCommand, [...path, one.name()]));
-}
+import { commandPaths } from '../../testkit/program-help.js';
 
 /** The program, with commands that must not run. */
 function harmless(): ProgramCommand {
@@ -47,7 +42,8 @@ async function sentence(args: readonly string[]): Promise<string> {
   return message;
 }
 
-const PATHS = commandPaths(createProgram());
+/** Those that do something. */
+const PATHS = commandPaths().filter((path) => commandAt(path).commands.length === 0);
 
 /** What the command needs to be complete, so that nothing else is wrong. */
 function completed(path: readonly string[]): string[] {

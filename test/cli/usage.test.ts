@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runProgram } from '../../testkit/program.js';
+import { commandPaths, helpOf } from '../../testkit/program-help.js';
 
 /** What is wrong, what to do about it, and where to read on. */
 const ONE_LINE = /^queuepair: [^\n]+ \(see: queuepair( \w+)* --help\)\n$/;
@@ -71,13 +72,16 @@ test('flags that do not go together are exit code 2 as well, and an event for pr
 });
 
 test('every command explains itself', async () => {
-  const commands = ['', 'demo', 'serve', 'connect', 'devices', 'certs', 'pingpong', 'bench'];
-  for (const command of commands) {
-    const { code, stdout, stderr } = await runProgram([...(command === '' ? [] : [command]), '--help']);
-    assert.equal(code, 0);
-    assert.equal(stderr, '');
-    assert.match(stdout, new RegExp(`^Usage: queuepair ${command}`));
-    assert.match(stdout, /Examples:\n {2}\$ queuepair /);
-    for (const other of commands) if (command === '') assert.match(stdout, new RegExp(`\\b${other}\\b`));
+  const paths = commandPaths();
+  assert(paths.length > 15);
+  for (const path of paths) {
+    const text = await helpOf(path);
+    assert.match(text, new RegExp(`^Usage: ${['queuepair', ...path].join(' ')} `));
+    assert.match(text, /Examples:\n(?: {2}[^\n]*\n)*? {2}\$ queuepair /, path.join(' '));
+    for (const line of text.split('\n')) assert(line.length <= 140, line);
   }
+  const all = await helpOf([]);
+  for (const [command = ''] of paths) assert.match(all, new RegExp(`\\b${command}\\b`));
+  const { code, stdout, stderr } = await runProgram(['serve', '--help']);
+  assert.deepEqual([code, stdout, stderr], [0, await helpOf(['serve']), '']);
 });

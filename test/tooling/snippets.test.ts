@@ -6,7 +6,7 @@
  * does not make are those of snippet-names.d.ts. Of `sh`, every command of ours is one that exists, with flags that it has.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   copyFileSync,
@@ -21,6 +21,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { helpOf } from '../../testkit/program-help.js';
 import { packageRoot } from './temporary-project.js';
 
 const LIMIT_MILLIS = 60_000;
@@ -173,22 +174,9 @@ test('fragments and TypeScript have the types that they should', async () => {
   assert.equal(compiled.code, 0, compiled.stdout);
 });
 
-test('the commands that are shown exist, with the flags that they are given', () => {
+test('the commands that are shown exist, with the flags that they are given', async () => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
-  };
-  const helps = new Map<string, string>();
-  const helpOf = (words: readonly string[]): string => {
-    const key = words.join(' ');
-    if (!helps.has(key)) {
-      const main = join(root, 'build', 'src', 'cli', 'main.js');
-      const { status, stdout } = spawnSync(process.execPath, [main, ...words, '--help'], {
-        encoding: 'utf8',
-      });
-      assert.equal(status, 0, key);
-      helps.set(key, stdout);
-    }
-    return helps.get(key) ?? '';
   };
   for (const { page, line, code } of snippets.filter(({ language }) => language === 'sh')) {
     for (const command of code.split('\n').map((text) => text.replace(/\s#.*$/, ''))) {
@@ -197,7 +185,7 @@ test('the commands that are shown exist, with the flags that they are given', ()
       if (script !== undefined) assert.ok(script in scripts, place);
       const ours = /^(?:npx )?queuepair ((?:nvme )?[a-z][\w-]*)(.*)$/.exec(command);
       if (ours === null) continue;
-      const help = helpOf((ours[1] ?? '').split(' '));
+      const help = await helpOf((ours[1] ?? '').split(' '));
       for (const [, flag = ''] of (ours[2] ?? '')
         .replace(/"[^"]*"/g, '')
         .matchAll(/\s(--?[a-zA-Z][\w-]*)/g)) {

@@ -20,6 +20,11 @@ interface BenchFlags extends DiskFlags {
   readonly write?: boolean;
 }
 
+const EXAMPLES = `
+Examples:
+  $ queuepair nvme bench 192.0.2.7 nqn.2026-01.queuepair:disk
+  $ queuepair nvme bench 192.0.2.7 nqn.2026-01.queuepair:disk --size 64KiB --depth 8 --write`;
+
 export const nvmeBenchCommand = (): Command =>
   withDiskFlags(new ProgramCommand('bench').description('measure random reads of a disk, or writes'))
     .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
@@ -28,6 +33,7 @@ export const nvmeBenchCommand = (): Command =>
     .option('--depth <count>', 'operations under way', countArgument(MAX_DEPTH), 32)
     .option('--seconds <seconds>', 'how long', countArgument(MAX_SECONDS), 3)
     .option('--write', 'write zeros: what is on the disk is lost')
+    .addHelpText('after', EXAMPLES)
     .action((target: Target, nqn: string, flags: BenchFlags) => bench(target, nqn, flags));
 
 const bench = (target: Target, nqn: string, flags: BenchFlags): Promise<void> =>

@@ -18,6 +18,16 @@ interface CopyFlags extends DiskFlags {
   readonly length?: number;
 }
 
+const READ_EXAMPLES = `
+Examples:
+  $ queuepair nvme read 192.0.2.7 nqn.2026-01.queuepair:disk copy.img
+  $ queuepair nvme read 192.0.2.7 nqn.2026-01.queuepair:disk part.img --offset 1GiB --length 256MiB`;
+
+const WRITE_EXAMPLES = `
+Examples:
+  $ queuepair nvme write 192.0.2.7 nqn.2026-01.queuepair:disk image.img
+  $ queuepair nvme write 192.0.2.7 nqn.2026-01.queuepair:disk part.img --offset 1GiB`;
+
 const withPlace = (command: Command): Command =>
   withDiskFlags(command)
     .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
@@ -28,12 +38,13 @@ const withPlace = (command: Command): Command =>
 export const nvmeReadCommand = (): Command =>
   withPlace(new ProgramCommand('read').description('copy a disk, or a part of it, into a file'))
     .option('--length <bytes>', 'how much (default: up to the end)', bytesArgument)
+    .addHelpText('after', READ_EXAMPLES)
     .action((target: Target, nqn: string, file: string, flags: CopyFlags) => read(target, nqn, file, flags));
 
 export const nvmeWriteCommand = (): Command =>
-  withPlace(new ProgramCommand('write').description('copy a file onto a disk, and flush')).action(
-    (target: Target, nqn: string, file: string, flags: CopyFlags) => write(target, nqn, file, flags),
-  );
+  withPlace(new ProgramCommand('write').description('copy a file onto a disk, and flush'))
+    .addHelpText('after', WRITE_EXAMPLES)
+    .action((target: Target, nqn: string, file: string, flags: CopyFlags) => write(target, nqn, file, flags));
 
 const read = (target: Target, nqn: string, path: string, flags: CopyFlags): Promise<void> =>
   usingDisk(target, nqn, flags, async (controller, signal) => {

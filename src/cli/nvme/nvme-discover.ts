@@ -7,9 +7,15 @@ import { createOutput, type Output } from '../output.js';
 import { ProgramCommand } from '../program-command.js';
 import { nvmeTarget, type ReachFlags, reaching, withReach } from './reach.js';
 
+const EXAMPLES = `
+Examples:
+  $ queuepair nvme discover 192.0.2.7
+  $ queuepair nvme discover 192.0.2.7:4420 --json`;
+
 export const nvmeDiscoverCommand = (): Command =>
   withReach(new ProgramCommand('discover').description('ask a target what it serves'))
     .argument('<host>', 'HOST or HOST:PORT of the target, the port of rdma_cm', nvmeTarget)
+    .addHelpText('after', EXAMPLES)
     .action((target: Target, flags: ReachFlags) =>
       discover(target, flags, createOutput(flags.json === true)),
     );
