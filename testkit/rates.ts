@@ -20,6 +20,11 @@ export class ManualClock implements Clock {
     return () => void this.#timers.delete(run);
   }
 
+  /** As for a thread that is busy: no timer is called. */
+  pass(millis: number): void {
+    this.#now += millis;
+  }
+
   /** Timers that are due meanwhile are called at their time. */
   advance(millis: number): void {
     const until = this.#now + millis;

@@ -81,8 +81,8 @@ export class BufferPool {
       const tooMany = Math.ceil((this.#keptBytes - mostBytes) / size);
       const gone = kept.splice(0, tooMany).length;
       this.#keptBytes -= gone * size;
+      this.#leastBytes = Math.min(this.#leastBytes, this.#keptBytes);
       if (kept.length === 0) this.#kept.delete(size);
     }
-    this.#leastBytes = Math.min(this.#leastBytes, this.#keptBytes);
   }
 }

@@ -365,8 +365,9 @@ export class StreamTable {
       (cut) => cut.describe(MessageKind.RESET, Math.abs(id), flags, 0, code),
       () => out.resetArrived(),
     );
-    this.#options.outbox.control(reset);
+    // Before the RESET leaves: whatever it wakes must find nothing to send behind it.
     out.reset(error);
+    this.#options.outbox.control(reset);
   }
 
   #removeIfOver(stream: Stream): void {

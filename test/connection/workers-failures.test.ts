@@ -168,12 +168,15 @@ test('a handler may throw anything', async () => {
 test('a server that closes replaces no worker, and nobody waits for one', async () => {
   const server = await startServer(`
     export default async function serve(connection) {
+      await connection.send('here');
       for await (const { data } of connection) {
         await new Promise((resolve) => setTimeout(resolve, 200));
         process.exit(data[0]);
       }
     }`);
   const client = await join(server);
+  // A server that closes before its handler runs has nothing for it.
+  assert.notEqual(await client.receive(), undefined);
   await client.send(new Uint8Array([5]));
   const lost = once(server, 'workerLost') as Promise<ServerEvents['workerLost']>;
   const closing = server.close();

@@ -115,6 +115,21 @@ test('what the peer is sent is bounded, and limits for what it sends leave all t
   assert.equal(server.done, 40);
 });
 
+test('nothing of a stream leaves behind its reset, though it might leave by then', () => {
+  const { clock, pair } = rig({}, { bytesPerSecond: 1000, burstBytes: 60 });
+  const [client, server] = pair.ends;
+  const id = client.streams.open();
+  takeAll(pair);
+  server.streams.write(-id, new Uint8Array(90), () => {});
+  takeAll(pair);
+  // What came meanwhile is enough for more, and nobody has looked yet.
+  clock.pass(1000);
+  server.streams.reset(-id, 7);
+  takeAll(pair);
+  assert.deepEqual(client.resets, [[id, 7]]);
+  assert.equal(client.streams.size + server.streams.size, 0);
+});
+
 test('a peer that gives up receives in a debt is not told of new ones', () => {
   const { clock, pair } = rig({ bytesPerSecond: 1000, burstBytes: 100 });
   const [client, server] = pair.ends;

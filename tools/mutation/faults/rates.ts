@@ -118,6 +118,14 @@ export const RATE_FAULTS = faultsOf(
       replace: 'wanted >= 0 && !gate',
     },
     {
+      id: 'bytes-behind-reset',
+      wrong: 'Bytes of a stream that waited for its rate leave behind its reset.',
+      file: 'connection/stream-table',
+      find: '    out.reset(error);\n    this.#options.outbox.control(reset);',
+      replace: '    this.#options.outbox.control(reset);\n    out.reset(error);',
+      judges: ['test/connection/rates/rated-messages'],
+    },
+    {
       id: 'rates-by-connection',
       wrong: 'Each connection of an identity has the whole rate.',
       file: 'connection/rates/identity-rates',

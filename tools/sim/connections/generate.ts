@@ -65,6 +65,7 @@ export function generateScenario(seed: number): Scenario {
     server: generateOptions(random, more),
     slots: random.chance(0.2) ? 1 : 4,
     streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096, 12_000]) },
+    rates: generateRates(new Random(seed + 2 * MORE)),
     first: more.chance(0.4) ? nearWraps(more) : FROM_ZERO,
     nearPsns: more.chance(0.3),
     plans,
@@ -81,6 +82,16 @@ export function generateScenario(seed: number): Scenario {
     verbMillis: random.pick([0, 0, 1, 20]),
     healAt: spanMillis + random.int(0, 3000),
   };
+}
+
+/** Low enough that programs wait, and high enough that none waits for longer than an orderly end may take. */
+function generateRates(random: Random): Scenario['rates'] {
+  if (random.chance(0.75)) return null;
+  const bounds = () => ({
+    bytesPerSecond: random.pick([20_000, 60_000, 400_000]),
+    burstBytes: random.pick([100, 1000, 10_000]),
+  });
+  return { fromClient: bounds(), toClient: bounds() };
 }
 
 function generateOptions(random: Random, more: Random): EndOptions {

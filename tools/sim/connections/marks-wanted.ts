@@ -75,6 +75,7 @@ export const WANTED: readonly string[] = [
   'neighbours of a stream that stands still went on',
   'all streams came to their end',
   ...WRAPS.map((what) => `wrap: ${what}`),
+  ...['fromClient', 'toClient'].map((direction) => `rates: ${direction} had to wait`),
   'revoked: revoked',
   'revoked: the connection failed',
 ];

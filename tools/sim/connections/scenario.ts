@@ -121,12 +121,19 @@ export interface Fault {
   what: FaultKind;
 }
 
+export interface Bounds {
+  bytesPerSecond: number;
+  burstBytes: number;
+}
+
 export interface Scenario {
   readonly seed: number;
   server: EndOptions;
   slots: number;
   /** Streams that each side may have open, and their windows. */
   streams: { open: number; windowBytes: number };
+  /** What one client may send and be sent; `null` = no bounds. */
+  rates: { fromClient: Bounds; toClient: Bounds } | null;
   /** Where counters begin. */
   first: FirstNumbers;
   /** UDP packets of this client host never pass in these directions: not from the beginning, and not after all is healed. */

@@ -30,6 +30,11 @@ function* changesOf({ plans, faults }: Scenario): Generator<Change> {
     return changed;
   };
   yield (s) => {
+    const changed = s.rates !== null;
+    s.rates = null;
+    return changed;
+  };
+  yield (s) => {
     const changed = s.blocked !== null;
     s.blocked = null;
     return changed;

@@ -10,6 +10,7 @@ import { LIMIT_RECEIVES } from '../../../src/connection/receive-window.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import type { EndOptions, Scenario } from './scenario.js';
+import { verifyRates } from './verify-rates.js';
 import type { Course, World } from './world.js';
 
 const SIDES = ['client', 'server'] as const;
@@ -24,8 +25,8 @@ const SEALED_MESSAGES = 8 + 16;
 const OWN_REGIONS = 12;
 /** Timers of a lifeline, its channels (one that ends beside one that begins), and a registration that is tried again. */
 const TIMERS_OF_AN_END = 8;
-/** Of the engine and the driver of a device, and of a server that closes. */
-const TIMERS_OF_A_HOST = 8;
+/** Of the engine and the driver of a device, of a server that closes or looks who had to wait, and of a client's rates. */
+const TIMERS_OF_A_HOST = 10;
 /** TCP connections of a client: that of before, the present one, and one that is refused. */
 const CHANNELS_OF_A_CLIENT = 4;
 
@@ -39,6 +40,7 @@ export function verifyBounds(world: World): void {
     }
   }
   verifyHosts(world);
+  verifyRates(world);
 }
 
 const optionsOf = ({ server }: Scenario, { plan }: Course, side: 'client' | 'server'): EndOptions =>

@@ -24,6 +24,7 @@ import { markWraps } from './mark-wraps.js';
 import type { Waited } from './records.js';
 import type { ConnectionPlan, EndOptions, Scenario, Side } from './scenario.js';
 import { verifyEnd, verifyStep, verifyTimers } from './verify.js';
+import { markRates } from './verify-rates.js';
 
 export const SERVER_IP = '10.0.0.1';
 export const SERVER_PORT = 4433;
@@ -60,6 +61,7 @@ export class World {
   readonly scenario: Scenario;
   readonly trace: (text: string) => void;
   readonly time = new VirtualTime();
+  readonly beganAt = this.time.now;
   readonly random: Random;
   readonly network: VirtualNetwork;
   readonly tls: VirtualTls;
@@ -118,6 +120,7 @@ export class World {
       await this.time.run(() => this.time.timers.length === 0 && this.tls.connections.size === 0);
       verifyEnd(this);
       markWraps(this);
+      markRates(this);
     } finally {
       for (const restore of this.#restores.reverse()) restore();
       process.off('unhandledRejection', onStray);
@@ -135,12 +138,13 @@ export class World {
 
   /** Another server in the place of the one that died, or the first. */
   async startServer(): Promise<void> {
-    const { server: options, slots, verbMillis } = this.scenario;
+    const { server: options, slots, verbMillis, rates } = this.scenario;
     const host = new Host(this.network, SERVER_IP, this.random.fork(), verbMillis);
     const server = await listen(
       {
         ...limitsOf(options),
         streams: this.scenario.streams,
+        ...(rates === null ? {} : { rates }),
         host: SERVER_IP,
         port: SERVER_PORT,
         device: host.device.device,
