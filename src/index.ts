@@ -28,13 +28,9 @@ export type { ThrottledCounts } from './connection/rates/shared-rates.js';
 export { reconnecting } from './connection/reconnecting.js';
 export { RemoteBuffer } from './connection/remote-buffer.js';
 export type { SendQueue } from './connection/send-queue.js';
-export {
-  listen,
-  type Server,
-  type ServerCensus,
-  type ServerEvents,
-} from './connection/server.js';
+export { listen, type Server, type ServerCensus } from './connection/server.js';
 export type { ServerAddress } from './connection/server-address.js';
+export type { ServerEvents } from './connection/server-events.js';
 export type { ServiceResolver } from './connection/service-records.js';
 export type { WorkerLoss } from './connection/serving-host.js';
 export type { SlotUse } from './connection/slots.js';
@@ -43,7 +39,7 @@ export type { WorkerDevice, WorkerStatus } from './connection/workers/worker-sta
 export { type DeviceListEntry, listDevices, openDevice } from './open-device.js';
 export type { AdmissionLimits } from './session/connect-gate.js';
 export type { PeerIdentity } from './session/peer-identity.js';
-export type { TlsRefusal } from './session/tls-server.js';
+export type { TlsRefusal } from './session/tls-refusal.js';
 export type { Device, DeviceCensus } from './verbs/device.js';
 export type { OpenDeviceOptions } from './verbs/device-provider.js';
 export {

@@ -27,6 +27,13 @@ export class Refused extends RdmaError {
   }
 }
 
+/** Why a client does not get in where this package has failed it. */
+export const internalRefusal = (error: unknown): Refused =>
+  new Refused('internal', `the client could not be admitted: ${String(error)}`, {
+    told: 'internal error of the server',
+    cause: error,
+  });
+
 /** What an admitted client has. */
 export interface Admitted {
   readonly slot: number;
@@ -64,6 +71,10 @@ export class Admission {
   /** Nobody gets in any more. */
   close(): void {
     this.#isClosed = true;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** @throws Refused. */

@@ -12,22 +12,12 @@ import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { internalError, RdmaError, usageError } from '../verbs/errors.js';
 import { hostPort } from '../verbs/host-port.js';
-import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
 import { refusalReason, type TlsFault } from './tls-errors.js';
 import { ALPN_PROTOCOL, requireExporter, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
-
-/** A peer that never became a channel. `address` is empty and `port` 0 where the system no longer knew them. */
-export interface TlsRefusal {
-  readonly address: string;
-  readonly port: number;
-  readonly kind: RefusalKind;
-  readonly reason: string;
-  /** What failed, where something did: an error of TLS, of the session or of `authorize`. */
-  readonly cause?: unknown;
-}
+import type { TlsRefusal } from './tls-refusal.js';
 
 export interface TlsCertificates {
   /** PEM: the server's certificate, with intermediates if there are any. */

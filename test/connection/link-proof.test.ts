@@ -8,7 +8,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import { LinkProof } from '../../src/connection/link-proof.js';
 import type { Server } from '../../src/connection/server.js';
 import { establishSession } from '../../src/session/establish-session.js';
-import type { TlsRefusal } from '../../src/session/tls-server.js';
+import type { TlsRefusal } from '../../src/session/tls-refusal.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { openChannel } from '../../testkit/raw-client.js';

@@ -10,7 +10,7 @@ import type { ListenOptions } from '../../src/connection/listen-options.js';
 import type { Server } from '../../src/connection/server.js';
 import { serverMetrics } from '../../src/observe/server-metrics.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
-import type { TlsRefusal } from '../../src/session/tls-server.js';
+import type { TlsRefusal } from '../../src/session/tls-refusal.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
 import type { RefusalKind } from '../../src/verbs/refusal-kind.js';
 import { openChannel } from '../../testkit/raw-client.js';

@@ -15,12 +15,8 @@ import type { Frame } from '../../src/session/frames.js';
 import type { SessionParameters } from '../../src/session/session-data.js';
 import type { TlsClientOptions } from '../../src/session/tls-client.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
-import {
-  createTlsServer,
-  type TlsRefusal,
-  type TlsServer,
-  type TlsServerOptions,
-} from '../../src/session/tls-server.js';
+import type { TlsRefusal } from '../../src/session/tls-refusal.js';
+import { createTlsServer, type TlsServer, type TlsServerOptions } from '../../src/session/tls-server.js';
 import { toPsn } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { sessionParameters } from '../../testkit/session-parameters.js';

@@ -7,7 +7,8 @@ import { createServer as createPlainTlsServer, type TlsOptions } from 'node:tls'
 import type { AdmissionLimits } from '../../src/session/connect-gate.js';
 import { connectTls } from '../../src/session/tls-client.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
-import { createTlsServer, type TlsRefusal } from '../../src/session/tls-server.js';
+import type { TlsRefusal } from '../../src/session/tls-refusal.js';
+import { createTlsServer } from '../../src/session/tls-server.js';
 import {
   clientOptions,
   noOpenSockets,

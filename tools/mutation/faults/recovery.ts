@@ -88,8 +88,8 @@ export const RECOVERY_FAULTS = faultsOf(
     {
       id: 'place-kept',
       wrong: 'The place of a client that has gone stays taken.',
-      file: 'connection/server',
-      find: '    this.#admission.release(admitted);\n',
+      file: 'connection/client-service',
+      find: '    admission.release(admitted);\n',
       replace: '',
     },
     {
