@@ -31,7 +31,14 @@ type Told =
   | { readonly event: keyof Listeners; readonly values: unknown };
 
 /** What both sides use: of these calls or of their answers bytes go by reference. */
-const CALLS_WITH_MEMORY: readonly (keyof Planes)[] = ['send', 'writeStream', 'grant', 'transfer', 'prepare'];
+const CALLS_WITH_MEMORY: readonly (keyof Planes)[] = [
+  'send',
+  'writeStream',
+  'grant',
+  'transfer',
+  'prepare',
+  'allocate',
+];
 
 /** Calls that take others back, and what they take back. */
 const TAKEN_BACK: Partial<Record<keyof Planes, keyof Planes>> = { withdraw: 'send', forget: 'receive' };

@@ -2,7 +2,7 @@
  * What carries the two directions of a byte stream, as the stream asks it: plain and synchronous, so that a stream of a
  * connection and a socket of another protocol can both be one (`ByteStream` is the Duplex on top).
  *
- * Invariants: `listener` is set before anything else is called; after `close` the channel calls nobody. Calls of the listener
+ * Invariants: `listener` is set before anything else is called; after `close` the channel calls nobody, but settles `released`. Calls of the listener
  * come from events of the carrier, never from inside a call of the channel; only `done` may be called at once.
  */
 export interface ByteChannelListener {
@@ -34,4 +34,9 @@ export interface ByteChannel {
    * sees a reset. `error`: why the program gave up, if it said so.
    */
   close(error: Error | null): void;
+  /**
+   * After `close`: resolves when no chunk is the channel's any more; `undefined` when none is. Not every carrier keeps chunks after
+   * that.
+   */
+  readonly released?: Promise<void> | undefined;
 }

@@ -186,9 +186,21 @@ export class ByteStream extends Duplex {
       channel.close(error);
     }
     // Node forgets the write that is under way; whoever waits for it would wait for ever. As sockets do, it is answered without
-    // an error when there is none: an error would count as one of the stream.
-    this.#answer(error);
+    // an error when there is none: an error would count as one of the stream. Not while the device may read its chunk.
+    const released = channel?.released;
+    if (released === undefined) this.#answer(error);
+    else {
+      const answer = this.#takeAnswer();
+      void released.then(() => answer?.(error));
+    }
     callback(error);
+  }
+
+  #takeAnswer(): Callback | null {
+    const callback = this.#pending;
+    this.#pending = null;
+    this.#pendingBytes = 0;
+    return callback;
   }
 
   #doneOf(life: number): () => void {
@@ -235,10 +247,7 @@ export class ByteStream extends Duplex {
   }
 
   #answer(error: Error | null): void {
-    const callback = this.#pending;
-    this.#pending = null;
-    this.#pendingBytes = 0;
-    callback?.(error);
+    this.#takeAnswer()?.(error);
   }
 
   /** Passes on what waits in the channel, as far as somebody wants it. */

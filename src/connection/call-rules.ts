@@ -22,6 +22,8 @@ const ONE_SIDED: Rules<OneSidedOptions> = { ...WAIT, repeatable: truth };
 
 const mark = integer(0, 2 ** 30);
 
+const MAX_ALLOCATED_BYTES = 2 ** 32;
+
 const OPEN_STREAM: Rules<OpenStreamOptions> = {
   signal,
   allowHalfOpen: truth,
@@ -57,6 +59,12 @@ export const checkOpenStream = (options: unknown): void => checkOptions('openStr
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export const checkGrant = (options: unknown): void => checkOptions('grant', options, GRANT);
+
+/** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
+export function checkAllocate(bytes: unknown): void {
+  if (Number.isInteger(bytes) && (bytes as number) > 0 && (bytes as number) <= MAX_ALLOCATED_BYTES) return;
+  throw usageError(`allocate(bytes): bytes must be an integer from 1 to 2^32, not ${nameOf(bytes)}`);
+}
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
 export function checkReason(error: unknown): void {

@@ -9,11 +9,11 @@
 import { EventEmitter } from 'node:events';
 import type { ProcessHold } from '../process-hold.js';
 import type { PeerIdentity } from '../session/peer-identity.js';
-import type { RdmaError } from '../verbs/errors.js';
+import { closedError, type RdmaError } from '../verbs/errors.js';
 import { announce } from '../verbs/listeners.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
-import { checkReason } from './call-rules.js';
+import { checkAllocate, checkReason } from './call-rules.js';
 import type { ConnectionEvents } from './connection-events.js';
 import type { ConnectionLife } from './connection-life.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
@@ -220,6 +220,16 @@ export class Connection
   }
 
   /**
+   * New memory of so many bytes, all zero, that is registered as long as the connection lives, and that the peer cannot reach. Long
+   * chunks in it, as in `connection.buffer`, are sent by streams from where they are, whatever the device.
+   *
+   * @throws RdmaError ERR_RDMA_CLOSED, ERR_RDMA_NO_MEMORY, ERR_RDMA_LIMIT, ERR_RDMA_INVALID_ARGUMENT.
+   */
+  allocate(bytes: number): Promise<Uint8Array> {
+    return this.#told(this.#allocate(bytes));
+  }
+
+  /**
    * RDMA WRITE: puts `data` into the peer's memory without involving its program. Resolves when it is there.
    *
    * `data` must not change until then.
@@ -308,6 +318,12 @@ export class Connection
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #allocate(bytes: number): Promise<Uint8Array> {
+    checkAllocate(bytes);
+    if (this.#lifeline.isEnding) throw closedError('the connection');
+    return this.#plane.allocate(bytes);
   }
 
   #watched(kind: OperationKind, bytes: number, running: Promise<unknown>): void {

@@ -48,6 +48,7 @@ import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { SendMemory } from './send-memory.js';
 import { StepName, type StepReporter } from './steps.js';
+import { StreamMemory } from './stream-memory.js';
 import { StreamOutlet } from './stream-outlet.js';
 import { type StreamId, StreamTable } from './stream-table.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
@@ -113,6 +114,11 @@ export class DataPath implements DataPlane, ProgramPlane {
       windowBytes: streams.windowBytes,
       start: first.streamByte,
       firstStream: first.stream,
+      memory: new StreamMemory({
+        isInstant: () => device.attributes.instantRegistration,
+        isSealed: () => this.isEncrypted,
+        registrar: () => this.#resources ?? null,
+      }),
     });
     this.#idle = new IdleWatch({
       clock,
@@ -420,6 +426,10 @@ export class DataPath implements DataPlane, ProgramPlane {
 
   async cancel(request: number): Promise<GivenUp> {
     return this.transfers.cancel(request);
+  }
+
+  async allocate(bytes: number): Promise<Uint8Array> {
+    return this.resources.allocate(bytes);
   }
 
   listenToStreams(): void {

@@ -117,6 +117,8 @@ export interface ProgramPlane extends StreamPlane {
   transfer(request: number, order: TransferOrder): Promise<void>;
   /** Gives a transfer up. Resolves at once with how far it had come. */
   cancel(request: number): Promise<GivenUp>;
+  /** New memory that stays registered as long as the connection lives. */
+  allocate(bytes: number): Promise<Uint8Array>;
   /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
   progress(): Promise<QueuePairProgress | null>;
   /** What the present queue pair counts; empty where there is none, or where the device counts for all alone. */

@@ -19,4 +19,6 @@ export const FIXED_NUMBERS = {
     /** Requests for sealed memory, modulo 2^32. */
     sealedRequest: 0,
   },
+  /** Shorter chunks of streams are not worth a registration of their own (docs/streams.md says what it costs). */
+  lentChunkBytes: 128 * 1024,
 };

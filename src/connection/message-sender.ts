@@ -1,6 +1,6 @@
 /**
  * Sends fragments: copies each with its header into the send buffer and posts it, as far as that has room and the peer's limit
- * allows. Which one comes next, the outbox says.
+ * allows. Which one comes next, the outbox says. Of a fragment that refers to memory of its source the header alone is copied.
  *
  * It outlives links. Fragments are numbered over the life of the connection; those that the peer did not get before a link
  * ended are cut anew on the next one, from the number on that the peer says comes next.
@@ -136,8 +136,16 @@ export class MessageSender implements Held {
     this.advertise();
   }
 
-  /** The link is over: what the peer does not have waits for the next one. */
+  /** The link is over, and the device reads nothing any more: what the peer does not have waits for the next one. */
   detach(): void {
+    this.#lose();
+    for (let i = 0; i < this.#unacknowledged.length; i++) {
+      const cut = this.#unacknowledged.at(i) as Cut;
+      cut.source?.released?.(cut);
+    }
+  }
+
+  #lose(): void {
     this.#link = null;
     this.#earlyLimit = undefined;
     this.#options.gate?.forget(this);
@@ -231,12 +239,14 @@ export class MessageSender implements Held {
       const wanted = outbox.nextBytes;
       if (wanted < 0 && !this.#mayQuit) return;
       if (gate !== null && wanted >= 0 && !outbox.hasControl && !gate.admits(this)) return;
-      const longestBytes = Math.min(this.#longestBytes, memory.longestBytes);
+      // Sealing makes the only copy, into the send buffer.
+      const isInPlace = link.sealer === null && outbox.isNextInPlace;
+      const longestBytes = isInPlace ? this.#longestBytes : Math.min(this.#longestBytes, memory.longestBytes);
       const bytes = Math.min(longestBytes, Math.max(0, wanted) + this.#overheadBytes);
-      const place = this.#placeFor(bytes);
+      const place = this.#placeFor(isInPlace ? HEADER_BYTES : bytes);
       if (place < 0) return;
       const cut = this.#spareCuts.pop() ?? new Cut();
-      cut.aim(memory.current.mr.bytes, place + HEADER_BYTES);
+      cut.aim(memory.current.mr.bytes, place + HEADER_BYTES, isInPlace);
       if (wanted < 0) this.#cutQuit(cut);
       else outbox.cut(cut, bytes - this.#overheadBytes);
       cut.sequence = this.#nextSequence;
@@ -370,13 +380,14 @@ export class MessageSender implements Held {
     cut.limit = limit;
     writeHeader(mr.bytes, place, cut);
     const body = place + HEADER_BYTES;
-    const bytes = HEADER_BYTES + cut.length + (link.sealer === null ? 0 : TAG_BYTES);
+    const payloadBytes = cut.mr === null ? cut.length : 0;
+    const bytes = HEADER_BYTES + payloadBytes + (link.sealer === null ? 0 : TAG_BYTES);
     if (link.sealer !== null) {
       const plain = mr.bytes.subarray(body, body + cut.length);
       link.sealer.seal(mr.bytes.subarray(place, body), plain, mr.bytes.subarray(body, place + bytes));
     }
     memory.take(place, bytes);
-    const isSent = link.tracker.send(mr, place, bytes, (error) => {
+    const done = (error: RdmaError | undefined): void => {
       // What a link that is over did not answer, the next one tells.
       if (error !== undefined || link !== this.#link) return;
       memory.giveBack(buffer);
@@ -387,8 +398,9 @@ export class MessageSender implements Held {
       }
       this.pump();
       this.advertise();
-    });
-    if (!isSent) this.detach();
+    };
+    const isSent = link.tracker.send(mr, place, bytes, done, cut.mr === null ? null : cut);
+    if (!isSent) this.#lose();
     return isSent;
   }
 

@@ -4,6 +4,7 @@
  *
  * Invariants: a source that may not send costs nothing; one that may is in the ring once.
  */
+import type { MemoryRegion } from '../verbs/memory-region.js';
 import { Deque } from './deque.js';
 import type { MessageHeader, MessageKind } from './message-header.js';
 
@@ -24,13 +25,19 @@ export class Cut implements MessageHeader {
   /** Bytes of the source before it, where the source counts them, and of its payload. */
   offset = 0;
   length = 0;
+  /** Where the payload leaves from, if that is memory of the source; `null`: it is where the cut was aimed. */
+  mr: MemoryRegion | null = null;
+  mrAt = 0;
+  /** Whether there is no room for a payload where it is aimed, so that it must leave from memory of the source. */
+  isInPlace = false;
   #memory: Uint8Array = NO_BYTES;
   #at = 0;
 
-  /** The payload goes to `memory`, from `at` on. */
-  aim(memory: Uint8Array, at: number): void {
+  /** The payload goes to `memory`, from `at` on; or, `isInPlace`, stays where it is. */
+  aim(memory: Uint8Array, at: number, isInPlace = false): void {
     this.#memory = memory;
     this.#at = at;
+    this.isInPlace = isInPlace;
   }
 
   /** Sets all that goes on the wire, without payload. */
@@ -44,6 +51,13 @@ export class Cut implements MessageHeader {
     this.length = 0;
   }
 
+  /** The payload is `length` bytes of `mr`, from `at` on, which must not change until it is released. */
+  refer(mr: MemoryRegion, at: number, length: number): void {
+    this.mr = mr;
+    this.mrAt = at;
+    this.length = length;
+  }
+
   /** Copies bytes of `data` behind the payload that is there. */
   put(data: Uint8Array, offset: number, length: number): void {
     const isWhole = length === data.length;
@@ -55,6 +69,7 @@ export class Cut implements MessageHeader {
   release(): void {
     this.source = null;
     this.from = null;
+    this.mr = null;
   }
 }
 
@@ -65,12 +80,16 @@ export interface FragmentSource {
   readonly isReady: boolean;
   /** Bytes that the next fragment would have, if fragments were of any length. */
   readonly nextBytes: number;
-  /** Cuts the next fragment, of `maxBytes` at most, and puts its payload where `cut` is aimed. */
+  /** Whether those could leave from memory of the source. */
+  readonly isNextInPlace?: boolean;
+  /** Cuts the next fragment, of `maxBytes` at most, and puts its payload where `cut` is aimed, or refers to it. */
   take(cut: Cut, maxBytes: number): void;
   /** The peer has it. */
   arrived(cut: Cut): void;
   /** The peer does not have it, nor any later one: those were rewound before. */
   rewind(cut: Cut): void;
+  /** The device reads memory of the source no longer for `cut`; `arrived` or `rewind` may come later. */
+  released?(cut: Cut): void;
 }
 
 /** A fragment without payload that says how things stand when it leaves. */
@@ -148,6 +167,11 @@ export class Outbox {
   /** Whether what leaves next keeps flow control going. */
   get hasControl(): boolean {
     return this.#controls.isReady;
+  }
+
+  /** Whether the next fragment could leave from memory of its source. */
+  get isNextInPlace(): boolean {
+    return this.#next()?.isNextInPlace ?? false;
   }
 
   /** Cuts the next fragment; returns whether there was one. */

@@ -21,6 +21,7 @@ import type { DataPathLimits, MemoryRights } from './options.js';
 import { LIMIT_RECEIVES } from './receive-window.js';
 import { TAG_BYTES } from './sealing.js';
 import { StepName, type StepReporter } from './steps.js';
+import type { Place } from './stream-memory.js';
 import { remoteAccess } from './transitions.js';
 
 /** Fragments under way, and how many of the longest there is room for at most. */
@@ -55,6 +56,8 @@ export class ConnectionResources {
   readonly #moreMrs: MemoryRegion[] = [];
   /** Regions of running one-sided operations and of the program. */
   readonly #extraMrs = new Set<MemoryRegion>();
+  /** Memory that stays registered as long as the connection lives, by its buffer, all of which it is. */
+  readonly #lasting = new Map<ArrayBufferLike, MemoryRegion>();
   /** Registrations, and what takes them back before the end. */
   readonly #underWay = new Set<Promise<unknown>>();
   #destroying: Promise<void> | undefined;
@@ -156,6 +159,23 @@ export class ConnectionResources {
     }
   }
 
+  /**
+   * New memory that is registered for as long as the connection lives.
+   *
+   * @throws RdmaError as `register`.
+   */
+  async allocate(bytes: number): Promise<Uint8Array> {
+    const memory = new Uint8Array(bytes);
+    this.#lasting.set(memory.buffer, await this.register(memory, AccessFlags.LOCAL_WRITE));
+    return memory;
+  }
+
+  /** Where `bytes` are in memory that stays registered; `null`: not there. */
+  find(bytes: Uint8Array): Place | null {
+    const mr = this.#lasting.get(bytes.buffer);
+    return mr === undefined ? null : { mr, at: bytes.byteOffset };
+  }
+
   async deregister(mr: MemoryRegion): Promise<void> {
     await mr.close();
     this.#extraMrs.delete(mr);
@@ -234,7 +254,9 @@ export class ConnectionResources {
     this.#recvMr = await registerPatiently(this.pd, buffers.take(firstBytes), LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
-      this.#bufferMr = await registerPatiently(this.pd, lentMemory(this.limits), access);
+      const memory = lentMemory(this.limits);
+      this.#bufferMr = await registerPatiently(this.pd, memory, access);
+      this.#lasting.set(memory.buffer, this.#bufferMr);
     }
   }
 
@@ -243,7 +265,8 @@ export class ConnectionResources {
     const capacity = {
       maxSendWr: MAX_SEND_WR,
       maxRecvWr,
-      maxSendSge: 1,
+      // A header, and a payload elsewhere.
+      maxSendSge: 2,
       maxRecvSge: 1,
       maxInlineData: 0,
     };
@@ -277,6 +300,7 @@ export class ConnectionResources {
     const all = [...this.#extraMrs, ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
     this.#extraMrs.clear();
     this.#moreMrs.length = 0;
+    this.#lasting.clear();
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;

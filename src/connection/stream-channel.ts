@@ -3,7 +3,8 @@
  * program is told in a tick of its own, where it may throw, write, and end streams.
  *
  * What a program writes is copied and done at once, as far as few bytes wait, or two writes in a row would take a round trip;
- * so are sockets of the operating system. Large chunks are not copied: they are done when the peer has them.
+ * so are sockets of the operating system. Large chunks are not copied: they are done when the peer has them, or, where the stream is
+ * reset, when the device has sent what it had of them.
  *
  * Invariants: writes are done in their order; a chunk is not touched after that; when the connection has ended, nothing is
  * asked of the data plane any more, but that bytes were read. A stream that the peer has ended and reset counts as open until its
@@ -61,6 +62,9 @@ export class StreamChannel implements ByteChannel {
   /** The program is done with it, and hears no more. */
   #isGivenUp = false;
   #isOver = false;
+  /** Chunks whose memory is the program's, and is still needed. */
+  #lent = 0;
+  #tellReleased: (() => void) | null = null;
   /** Copies that the peer does not have, and the sum of their lengths. */
   readonly #copies = new Deque<Buffer>();
   #copiedBytes = 0;
@@ -82,7 +86,13 @@ export class StreamChannel implements ByteChannel {
   #owed: Owed | null = null;
   #wasSettled = false;
 
+  readonly #onLentBack = (): void => {
+    this.#lent--;
+    if (this.#lent === 0) this.#tellReleased?.();
+  };
+
   readonly #onWritten = (): void => {
+    this.#onLentBack();
     this.#written++;
     this.#piecesArrived++;
     this.#schedule();
@@ -128,8 +138,11 @@ export class StreamChannel implements ByteChannel {
   write(data: Uint8Array, done: () => void): void {
     if (this.#isOver || !this.#pay(data.length)) return;
     if (data.length === 0) done();
-    else if (this.#held.length > 0 || !this.#hasRoom(data)) this.#held.push({ data, done });
-    else this.#give(data, done);
+    else {
+      this.#lent++;
+      if (this.#held.length > 0 || !this.#hasRoom(data)) this.#held.push({ data, done });
+      else this.#give(data, done);
+    }
     this.#tellSettled();
   }
 
@@ -151,6 +164,13 @@ export class StreamChannel implements ByteChannel {
 
   close(error: Error | null): void {
     this.#resetWith(error === null ? ResetCode.CANCELLED : ResetCode.FAILED);
+  }
+
+  get released(): Promise<void> | undefined {
+    if (this.#lent === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#tellReleased = resolve;
+    });
   }
 
   /** Nobody takes the stream that the peer has opened. */
@@ -213,7 +233,7 @@ export class StreamChannel implements ByteChannel {
     this.#isGivenUp = true;
     this.listener = null;
     this.#dones.takeAll();
-    this.#held.takeAll();
+    this.#dropHeld();
     this.#endDone = null;
     this.#fault = null;
     this.#unread.clear();
@@ -229,13 +249,14 @@ export class StreamChannel implements ByteChannel {
     const { id, plane } = this.#options;
     if (data.length > LONGEST_COPIED_BYTES) {
       this.#dones.push(done);
-      plane.writeStream(id, data).then(this.#onWritten, toldElsewhere);
+      plane.writeStream(id, data).then(this.#onWritten, this.#onLentBack);
       return;
     }
     const copy = this.#copyOf(data);
     this.#copies.push(copy);
     this.#copiedBytes += data.length;
     plane.writeStream(id, copy).then(this.#onCopyWritten, toldElsewhere);
+    this.#onLentBack();
     done();
   }
 
@@ -277,10 +298,14 @@ export class StreamChannel implements ByteChannel {
     this.#tellSettled();
   }
 
+  #dropHeld(): void {
+    for (let left = this.#held.takeAll().length; left > 0; left--) this.#onLentBack();
+  }
+
   #leave(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#held.takeAll();
+    this.#dropHeld();
     this.#options.onOver();
     if (this.#owed === null || this.#wasSettled) return;
     this.#wasSettled = true;

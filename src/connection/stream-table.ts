@@ -15,6 +15,7 @@ import type { SendDone } from './message-queue.js';
 import type { Control, Cut, Outbox } from './outbox.js';
 import { OutgoingStream } from './outgoing-stream.js';
 import { mayAdvance, serialAdd, serialDistance } from './serial-number.js';
+import type { ChunkMemory } from './stream-memory.js';
 
 /** Ours are 1, 2, 3 …, the peer's -1, -2, -3 … */
 export type StreamId = number;
@@ -52,6 +53,8 @@ export interface StreamTableOptions {
   readonly start?: number;
   /** The number below that of the first stream of each side; other than 0 in tests only. */
   readonly firstStream?: number;
+  /** Where chunks can leave from without a copy; `null`: nowhere. */
+  readonly memory?: ChunkMemory | null;
 }
 
 interface Stream {
@@ -332,14 +335,16 @@ export class StreamTable {
   }
 
   #add(id: StreamId): Stream {
-    const { windowBytes, start = 0 } = this.#options;
-    const out: OutgoingStream = new OutgoingStream(
-      Math.abs(id),
-      id < 0,
-      serialAdd(start, this.#peerWindowBytes),
+    const { outbox, windowBytes, start = 0, memory = null } = this.#options;
+    const out: OutgoingStream = new OutgoingStream({
+      stream: Math.abs(id),
+      isPeers: id < 0,
+      limit: serialAdd(start, this.#peerWindowBytes),
       start,
-      () => this.#removeIfOver(stream),
-    );
+      onOver: () => this.#removeIfOver(stream),
+      onReady: () => outbox.wake(out),
+      memory,
+    });
     const limit = new StreamControl((cut) => {
       const flags = id < 0 ? MessageFlag.YOURS : 0;
       cut.describe(MessageKind.STREAM_LIMIT, Math.abs(id), flags, 0, stream.in.tellLimit());

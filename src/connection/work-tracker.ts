@@ -9,11 +9,18 @@ import type { MemoryRegion } from '../verbs/memory-region.js';
 import { QpState } from '../verbs/qp-state.js';
 import type { QueuePair } from '../verbs/queue-pair.js';
 import { statusName, WcStatus, type WorkCompletion } from '../verbs/work-completion.js';
-import { SendFlags, type SendWorkRequest, WrOpcode } from '../verbs/work-request.js';
+import { SendFlags, type SendWorkRequest, type Sge, WrOpcode } from '../verbs/work-request.js';
 
 /** Called once, with `undefined` on success. */
 export type WorkDone = (error: RdmaError | undefined) => void;
 export type Work = Omit<SendWorkRequest, 'wrId'>;
+
+/** Bytes of registered memory. */
+interface Payload {
+  readonly mr: MemoryRegion | null;
+  readonly mrAt: number;
+  readonly length: number;
+}
 
 export class WorkTracker {
   readonly #qp: QueuePair;
@@ -59,13 +66,21 @@ export class WorkTracker {
   }
 
   /**
-   * A SEND of memory of `mr`, which is a fragment. Always of one shape, as the data path makes it for every one of them. Returns
-   * whether the device took it; if not, the link is over, and `done` is not called.
+   * A SEND of memory of `mr`, and of a payload elsewhere behind it, which is a fragment. Always of one shape, as the data path makes it
+   * for every one of them. Returns whether the device took it; if not, the link is over, and `done` is not called.
    */
-  send(mr: MemoryRegion, offset: number, length: number, done: WorkDone): boolean {
+  send(
+    mr: MemoryRegion,
+    offset: number,
+    length: number,
+    done: WorkDone,
+    payload: Payload | null = null,
+  ): boolean {
     if (this.#failure !== undefined || this.#hasRefused) return false;
     const wrId = this.#nextId++;
-    const sges = [{ mr, offset, length }];
+    const sges: Sge[] = [{ mr, offset, length }];
+    if (payload !== null)
+      sges.push({ mr: payload.mr as MemoryRegion, offset: payload.mrAt, length: payload.length });
     try {
       this.#submit({ wrId, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges }, done);
       return true;

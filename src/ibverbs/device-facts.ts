@@ -58,6 +58,7 @@ export async function queryFacts(addon: VerbsAddon, device: number, name: string
       maxQpInitRdAtom: count(initRdAtom),
       atomics: (atomicCap ?? 0) > 0,
       pollsPerTurn: POLLS_PER_TURN,
+      instantRegistration: false,
     },
     // 0 is said by drivers that make no difference.
     maxReadSge: count(maxSgeRd) || count(maxSge),

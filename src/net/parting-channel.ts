@@ -60,6 +60,11 @@ export class PartingChannel implements ByteChannel {
     });
   }
 
+  /** What it was given before it was closed still goes out. */
+  get released(): Promise<void> | undefined {
+    return this.#inner.released;
+  }
+
   get piecesArrived(): number | undefined {
     return this.#inner.piecesArrived;
   }

@@ -56,6 +56,7 @@ const ATTRIBUTES: DeviceAttributes = {
   atomics: true,
   // Over node:dgram nothing comes in without a turn of the event loop.
   pollsPerTurn: 200,
+  instantRegistration: true,
 };
 
 export class SoftDevice implements PdHost {

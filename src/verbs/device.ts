@@ -36,6 +36,8 @@ export interface DeviceAttributes {
    * without a turn wants few; for one that does not need the event loop, turns are there for signals and timers only.
    */
   readonly pollsPerTurn: number;
+  /** Whether memory is registered at once, for less than it takes to copy it, so that a program may do so for every use. */
+  readonly instantRegistration: boolean;
 }
 
 /** `ibv_port_attr`. */

@@ -5,14 +5,19 @@ import fc from 'fast-check';
 import { MessageFlag } from '../../src/connection/message-header.js';
 import { Cut } from '../../src/connection/outbox.js';
 import { OutgoingStream } from '../../src/connection/outgoing-stream.js';
+import type { ChunkMemory, Place } from '../../src/connection/stream-memory.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { WatchedMemory } from '../../tools/fuzz/targets/messages/watched-queues.js';
 
 const START = 0xfffffffe;
+
+const streamOf = (limit: number, start: number, onOver = (): void => {}): OutgoingStream =>
+  new OutgoingStream({ stream: 1, isPeers: false, limit, start, onOver, onReady() {}, memory: null });
 
 class Writer {
   readonly done: number[] = [];
   isOver = false;
-  readonly stream = new OutgoingStream(1, false, START + 1000, START, () => {
+  readonly stream = streamOf(START + 1000, START, () => {
     this.isOver = true;
   });
   #writes = 0;
@@ -33,6 +38,153 @@ class Writer {
     return { cut, payload: [...memory.subarray(0, cut.length)] };
   }
 }
+
+/** Memory that is registered, of which the number of regions in use is known. */
+class Registered implements ChunkMemory {
+  readonly mr = new WatchedMemory(100);
+  released = 0;
+  placed: Place | null | Promise<Place | null> = { mr: this.mr, at: 0 };
+
+  placeOf(chunk: Uint8Array): Place | null | Promise<Place | null> {
+    return chunk.length >= 10 ? this.placed : null;
+  }
+
+  release(): void {
+    this.released++;
+  }
+}
+
+interface Told {
+  readonly number: number;
+  readonly error: RdmaError | undefined;
+}
+
+function inPlace(): {
+  memory: Registered;
+  stream: OutgoingStream;
+  told: Told[];
+  ready: { count: number };
+  cut(): Cut;
+} {
+  const memory = new Registered();
+  const ready = { count: 0 };
+  const onReady = (): void => void ready.count++;
+  const stream = new OutgoingStream({
+    stream: 1,
+    isPeers: false,
+    limit: 1000,
+    start: 0,
+    onOver() {},
+    onReady,
+    memory,
+  });
+  const told: Told[] = [];
+  [10, 3, 12].forEach((length, number) => {
+    stream.write(new Uint8Array(length), (error) => told.push({ number, error }));
+  });
+  const cut = (): Cut => {
+    const next = new Cut();
+    next.aim(new Uint8Array(8), 0, stream.isNextInPlace);
+    stream.take(next, 8);
+    return next;
+  };
+  return { memory, stream, told, ready, cut };
+}
+
+test('fragments of registered chunks refer to them, and others are copied up to the next of those', () => {
+  const { memory, stream, told, cut } = inPlace();
+  stream.end(() => {});
+  const cuts = Array.from({ length: 5 }, cut);
+  assert.deepEqual(
+    cuts.map(({ mr, mrAt, length, flags }) => [mr === memory.mr, mrAt, length, flags]),
+    [
+      [true, 0, 8, 0],
+      [true, 8, 2, 0],
+      [false, 0, 3, 0],
+      [true, 0, 8, 0],
+      [true, 8, 4, MessageFlag.FIN],
+    ],
+  );
+  for (const next of cuts) stream.arrived(next);
+  assert.deepEqual(
+    told.map(({ number }) => number),
+    [0, 1, 2],
+  );
+  assert.equal(memory.released, 2);
+});
+
+test('a reset gives chunks back that the device does not read, and those that it reads when it is done', () => {
+  const { memory, stream, told, cut } = inPlace();
+  const [first, second] = [cut(), cut()];
+  const error = new RdmaError('ERR_RDMA_ABORTED', 'enough');
+  stream.reset(error);
+  assert.deepEqual(told, [
+    { number: 1, error },
+    { number: 2, error },
+  ]);
+  stream.arrived(first);
+  assert.equal(told.length, 2);
+  // The link has ended: whether it arrived is told later.
+  stream.released(second);
+  assert.deepEqual(told[2], { number: 0, error });
+  stream.rewind(second);
+  assert.equal(told.length, 3);
+  assert.equal(memory.released, 2);
+});
+
+test('a chunk that was lost leaves from its own memory again', () => {
+  const { stream, told, cut } = inPlace();
+  const [first, second] = [cut(), cut()];
+  stream.arrived(first);
+  stream.released(second);
+  stream.rewind(second);
+  const again = cut();
+  assert.deepEqual([again.mrAt, again.length], [8, 2]);
+  assert.equal(told.length, 0);
+  stream.arrived(again);
+  assert.equal(told.length, 1);
+});
+
+test('a chunk that is being registered waits with all behind it, and is copied where it cannot be registered', async () => {
+  for (const isRegistered of [true, false]) {
+    const { memory, ready, told } = inPlace();
+    let settle = (_: Place | null): void => {};
+    memory.placed = new Promise((resolve) => {
+      settle = resolve;
+    });
+    const onReady = (): void => void ready.count++;
+    const stream = new OutgoingStream({
+      stream: 1,
+      isPeers: false,
+      limit: 1000,
+      start: 0,
+      onOver() {},
+      onReady,
+      memory,
+    });
+    stream.write(new Uint8Array(10), (error) => told.push({ number: 0, error }));
+    assert.equal(stream.isReady, false);
+    settle(isRegistered ? { mr: memory.mr, at: 0 } : null);
+    await memory.placed;
+    await Promise.resolve();
+    assert.equal(ready.count, 1);
+    assert.deepEqual([stream.isReady, stream.isNextInPlace], [true, isRegistered]);
+    stream.reset(new RdmaError('ERR_RDMA_ABORTED', 'enough'));
+    assert.equal(memory.released, isRegistered ? 1 : 0);
+  }
+});
+
+test('a registration that comes after the reset is taken back', async () => {
+  const { memory, stream } = inPlace();
+  memory.placed = Promise.resolve({ mr: memory.mr, at: 0 });
+  stream.write(new Uint8Array(20), () => {});
+  const before = memory.released;
+  stream.reset(new RdmaError('ERR_RDMA_ABORTED', 'enough'));
+  const atReset = memory.released - before;
+  await memory.placed;
+  await Promise.resolve();
+  assert.deepEqual([atReset, memory.released - before], [2, 3]);
+});
 
 const upTo = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
@@ -103,7 +255,7 @@ test('fragments of several writes that were lost are cut anew, whatever was lost
 });
 
 test('a reset from inside of a write that is done ends those behind it, once', () => {
-  const stream = new OutgoingStream(1, false, 100, 0, () => {});
+  const stream = streamOf(100, 0);
   const error = new RdmaError('ERR_RDMA_ABORTED', 'reset');
   const outcomes: unknown[] = [];
   stream.write(new Uint8Array(2), () => stream.reset(error));

@@ -120,6 +120,7 @@ const distantPlane = (plane: WorkerPlane, tell: (what: Told) => void): ProgramPl
     forget: refuse,
     transfer: refuse,
     cancel: refuse,
+    allocate: refuse,
     progress: () => plane.ask('progress', null),
     counters: () => plane.ask('counters', null),
     endReceiving: () => tell('endProgramReceiving'),

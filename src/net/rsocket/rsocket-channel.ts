@@ -69,6 +69,7 @@ export class RsocketChannel implements ByteChannel {
   #keepAliveTimer: NodeJS.Timeout | undefined;
   #probeTimer: NodeJS.Timeout | undefined;
   #tellClosed: () => void = () => {};
+  #tellReleased: () => void = () => {};
   /** From `close` on: the peer is to hear of it. */
   readonly #hold = new ProcessHold(false);
 
@@ -128,6 +129,7 @@ export class RsocketChannel implements ByteChannel {
     this.listener = null;
     clearInterval(this.#keepAliveTimer);
     if ((error !== null || !this.#wantsEnd) && !this.#machine.isOver) {
+      this.#writes.length = 0;
       this.#leave();
       return;
     }
@@ -135,6 +137,13 @@ export class RsocketChannel implements ByteChannel {
     this.#advance();
     if (this.#isDown || this.#leaveWhenOver()) return;
     this.#lastWordTimer ??= setTimeout(() => this.#leave(), LINGER_MILLIS);
+  }
+
+  get released(): Promise<void> | undefined {
+    if (this.#writes.length === 0) return undefined;
+    return new Promise((resolve) => {
+      this.#tellReleased = resolve;
+    });
   }
 
   /** Has the device look every now and then whether the peer is there. */
@@ -244,6 +253,7 @@ export class RsocketChannel implements ByteChannel {
     if (bytes < rest) return bytes > 0;
     this.#writes.shift();
     this.#taken = 0;
+    if (this.#writes.length === 0) this.#tellReleased();
     tell(pending.done, undefined);
     return true;
   }
@@ -337,6 +347,7 @@ export class RsocketChannel implements ByteChannel {
     await leaving;
     await this.#memory.endpoint.close().catch(() => {});
     this.#hold.end();
+    this.#tellReleased();
     this.#tellClosed();
   }
 

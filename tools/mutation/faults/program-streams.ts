@@ -59,8 +59,8 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'duplex-write-forgotten',
       wrong: 'A write that waits when its stream is destroyed is never answered.',
       file: BYTES,
-      find: '    this.#answer(error);\n',
-      replace: '',
+      find: 'if (released === undefined) this.#answer(error);',
+      replace: 'if (released === undefined) return;',
     },
     {
       id: 'duplex-fault-before-bytes',
@@ -94,8 +94,8 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
       id: 'held-chunk-overtaken',
       wrong: 'A long chunk overtakes shorter ones that wait.',
       file: CHANNEL,
-      find: 'else if (this.#held.length > 0 || !this.#hasRoom(data))',
-      replace: 'else if (!this.#hasRoom(data))',
+      find: 'if (this.#held.length > 0 || !this.#hasRoom(data))',
+      replace: 'if (!this.#hasRoom(data))',
     },
     {
       id: 'chunk-done-but-used',

@@ -31,6 +31,7 @@ const STREAMS = [
   'reset by the peer',
   'ERR_RDMA_LIMIT',
   'all numbers are used up',
+  'written from registered memory',
 ];
 const WRAPS = [
   'PSN',

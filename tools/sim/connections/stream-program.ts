@@ -15,6 +15,11 @@ import type { StreamOperation, StreamPart } from './scenario.js';
 /** A program that may not open a stream tries again after this. */
 const RETRY_MILLIS = 20;
 const HIGHEST_STREAM = 2 ** 31 - 1;
+/** The longest write. */
+const OWN_BYTES = 5000;
+const OWN_PLACES = 4;
+/** What the program lays over memory that is its own again. */
+const NOT_WRITTEN = 0xee;
 /** An end that does nothing of itself: it reads what comes and ends its direction. */
 const PLAIN: StreamPart = { writes: [], gapMillis: 0, ending: 'end', readMillis: 0, stallMillis: 0, code: 0 };
 
@@ -44,11 +49,23 @@ export class StreamProgram implements StreamEvents {
   /** Parts of the streams that this end opened, for the other end: in the order of opening. */
   readonly #plans: StreamOperation[] = [];
   readonly #waitsForRelease = new Set<StreamEnd>();
+  /** Registered memory that no write uses. */
+  readonly #own: Uint8Array[] = [];
   #isFinishing = false;
 
   constructor(connection: Connection, options: StreamProgramOptions) {
     this.#options = options;
     this.#table = insidesOf(connection).dataPath.streams;
+    connection.allocate(OWN_PLACES * OWN_BYTES).then(
+      (memory) => {
+        for (let at = 0; at < memory.length; at += OWN_BYTES)
+          this.#own.push(memory.subarray(at, at + OWN_BYTES));
+      },
+      (error: unknown) =>
+        options.marks.hit(
+          `stream: no memory of its own (${error instanceof RdmaError ? error.code : 'unknown'})`,
+        ),
+    );
   }
 
   /** To be called when the other end can be asked as well. */
@@ -223,9 +240,21 @@ export class StreamProgram implements StreamEvents {
     else end.isLeft = true;
   }
 
+  /** Every other write is of registered memory, as long as there is some. What was written is the program's again once that is done. */
   #write(end: StreamEnd, bytes: number): void {
+    const { marks } = this.#options;
     end.outgoing.bytes += bytes;
-    this.#table.write(end.id, end.source.next(bytes), this.#call(end, 'write', bytes));
+    const own = end.calls.length % 2 === 0 && bytes <= OWN_BYTES ? this.#own.pop() : undefined;
+    const source = end.source.next(bytes);
+    own?.set(source);
+    const data = own?.subarray(0, bytes) ?? source;
+    if (own !== undefined && bytes > 0) marks.hit('stream: written from registered memory');
+    const tell = this.#call(end, 'write', bytes);
+    this.#table.write(end.id, data, (error) => {
+      tell(error);
+      data.fill(NOT_WRITTEN);
+      if (own !== undefined) this.#own.push(own);
+    });
   }
 
   #end(end: StreamEnd): void {

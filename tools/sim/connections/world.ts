@@ -5,6 +5,7 @@
  */
 import { connect } from '../../../src/connection/client.js';
 import type { Connection } from '../../../src/connection/connection.js';
+import { FIXED_NUMBERS } from '../../../src/connection/fixed-numbers.js';
 import { listen, type Server } from '../../../src/connection/server.js';
 import type { ConnectionStep } from '../../../src/connection/steps.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
@@ -12,6 +13,7 @@ import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import { installFirstNumbers, installNearPsns } from '../../../testkit/near-wraps.js';
 import { Random } from '../../../testkit/random.js';
+import { replace } from '../../../testkit/replace.js';
 import { VirtualNetwork } from '../../../testkit/virtual-network.js';
 import { VirtualTime } from '../../../testkit/virtual-time.js';
 import { hostCertificate, hostKey, VirtualTls } from '../../../testkit/virtual-tls.js';
@@ -56,6 +58,9 @@ export interface Course {
   connectError: RdmaError | undefined;
   isOver: boolean;
 }
+
+/** Of the lengths that streams write some are registered for themselves. */
+const LENT_CHUNK_BYTES = 900;
 
 export class World {
   readonly scenario: Scenario;
@@ -104,7 +109,10 @@ export class World {
     this.#restores.push(this.time.install(this.random.fork()), this.tls.install());
     const onStray = (error: unknown): void => this.time.fail(error);
     const { first, nearPsns } = this.scenario;
-    this.#restores.push(installFirstNumbers(first));
+    this.#restores.push(
+      installFirstNumbers(first),
+      replace(FIXED_NUMBERS, { lentChunkBytes: LENT_CHUNK_BYTES }),
+    );
     if (nearPsns) this.#restores.push(installNearPsns(new Random(this.scenario.seed)));
     process.on('unhandledRejection', onStray);
     process.on('uncaughtException', onStray);
