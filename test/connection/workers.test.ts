@@ -20,6 +20,7 @@ import { RdmaError } from '../../src/verbs/errors.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import { FREE_DEVICE, serverIsEmpty } from '../../testkit/session-pair.js';
 import { TcpCutter } from '../../testkit/tcp-cutter.js';
+import { within } from '../../testkit/within.js';
 import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
 const HANDLER = new URL('../../testkit/worker-handler.js', import.meta.url);
@@ -295,6 +296,32 @@ test('a worker that is stuck holds up its own connections, and a server that clo
   await closing;
   assert.notEqual(await stuck.closed, undefined);
   await free.closed;
+});
+
+test('a worker that is stuck gets no clients while another one turns', async (t) => {
+  const server = await startWorkers(2);
+  t.after(() => server.close(500));
+  server.on('workerLost', () => {});
+  const clients = [await join(server), await join(server), await join(server)];
+  const threads: (number | undefined)[] = [];
+  for (const client of clients) {
+    await client.send('hello');
+    threads.push((await client.receive())?.tag);
+  }
+  // It is alone in its worker, which has the fewest connections from now on.
+  const alone = clients.find((_, i) => threads.indexOf(threads[i]) === threads.lastIndexOf(threads[i]));
+  const worker = () => server.workers.find(({ connections }) => connections === 1);
+  assert.ok((worker()?.silentMillis ?? 0) < 2000);
+  await alone?.send('be busy for ever');
+  const isStuck = async (): Promise<void> => {
+    while ((worker()?.silentMillis ?? 0) < 2100) await new Promise((look) => setTimeout(look, 50));
+  };
+  await within(isStuck(), 20_000);
+  for (let i = 0; i < 3; i++) {
+    const next = await within(join(server), 20_000);
+    assert.equal(await ask(next, 'hello'), 'hello');
+  }
+  assert.notEqual(worker(), undefined, 'it has the one that it had');
 });
 
 test('a handler module that cannot serve is refused before anything listens', async () => {

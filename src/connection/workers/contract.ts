@@ -34,6 +34,8 @@ export interface WorkerOrder {
 export interface WorkerBeginning {
   readonly order: WorkerOrder;
   readonly port: MessagePort;
+  /** Of its `Pulse`. */
+  readonly pulse: SharedArrayBuffer;
 }
 
 /** Calls that are answered. */

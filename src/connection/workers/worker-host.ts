@@ -16,6 +16,8 @@ import { NO_OBJECTS, WorkerThread } from './worker-thread.js';
 /** How long a client waits for a worker when there is none at the moment. */
 const PATIENCE_MILLIS = 2000;
 const START_MILLIS = 30_000;
+/** A worker whose event loop has not turned for so long gets no client while another one can take him. */
+const STUCK_MILLIS = 2000;
 /** What a worker that is stuck gets, when its server has no more time. */
 const ABORT_MILLIS = 500;
 
@@ -90,6 +92,7 @@ export class WorkerHost implements ServingHost {
       number,
       threadId: thread?.threadId ?? null,
       device: thread?.device ?? null,
+      silentMillis: thread?.silentMillis ?? 0,
       connections: thread?.connections ?? 0,
       losses,
       counters: sum([counted, thread?.counters ?? {}]),
@@ -170,17 +173,11 @@ export class WorkerHost implements ServingHost {
     this.#options.onLost({ worker: number, error, connections, restartMillis });
   }
 
-  /** Of those with the fewest connections the one with the least traffic. */
+  /** Of those with the fewest connections the one with the least traffic; one that is stuck only where all are. */
   #leastLoaded(): WorkerThread | undefined {
     let best: WorkerThread | undefined;
-    for (const { thread } of this.#seats) {
-      if (thread?.isReady !== true) continue;
-      const isBetter =
-        best === undefined ||
-        thread.connections < best.connections ||
-        (thread.connections === best.connections && thread.traffic < best.traffic);
-      if (isBetter) best = thread;
-    }
+    for (const { thread } of this.#seats)
+      if (thread?.isReady === true && (best === undefined || isBetter(thread, best))) best = thread;
     return best;
   }
 
@@ -202,6 +199,16 @@ export class WorkerHost implements ServingHost {
       if (this.#isEnding) look();
     });
   }
+}
+
+const isStuck = ({ silentMillis }: WorkerThread): boolean => silentMillis >= STUCK_MILLIS;
+
+function isBetter(thread: WorkerThread, best: WorkerThread): boolean {
+  if (isStuck(thread) !== isStuck(best)) return isStuck(best);
+  return (
+    thread.connections < best.connections ||
+    (thread.connections === best.connections && thread.traffic < best.traffic)
+  );
 }
 
 const noWorker = (): Refused =>

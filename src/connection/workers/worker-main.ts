@@ -11,13 +11,13 @@ import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { type ConnectionHandler, loadHandler } from '../handler.js';
 import type { Counted, FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { OperationRelay } from './operation-relay.js';
+import { PULSE_MILLIS, Pulse } from './pulse.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { WorkedConnection } from './worked-connection.js';
 import type { WorkerDevice } from './worker-status.js';
 
-const REPORT_MILLIS = 500;
-
-const { order, port } = workerData as WorkerBeginning;
+const { order, port, pulse: memory } = workerData as WorkerBeginning;
+const pulse = new Pulse(memory);
 
 const post = (message: FromWorker): void => port.postMessage(message);
 
@@ -35,7 +35,11 @@ class WorkerMain {
     this.#device = device;
     this.#handler = handler;
     this.#revealPsns = revealPsns;
-    setInterval(() => this.#report(), REPORT_MILLIS).unref();
+    pulse.beat();
+    setInterval(() => {
+      pulse.beat();
+      this.#report();
+    }, PULSE_MILLIS).unref();
   }
 
   onMessage(message: ToWorker): void {

@@ -16,6 +16,8 @@ export interface WorkerStatus {
   /** Of node:worker_threads; `null` while there is none. */
   readonly threadId: number | null;
   readonly device: WorkerDevice | null;
+  /** How long its event loop has not turned, in milliseconds: less than 1000 of one that is well. 0 while there is none. */
+  readonly silentMillis: number;
   /** Connections that it serves. */
   readonly connections: number;
   /** How many of this number have died. */

@@ -13,6 +13,7 @@ import type { PlaceOrder } from '../serving-host.js';
 import type { FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { DistantPlace } from './distant-place.js';
 import { publishOperations } from './operation-relay.js';
+import { Pulse } from './pulse.js';
 import type { WorkerDevice } from './worker-status.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);
@@ -39,6 +40,7 @@ export class WorkerThread {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #late: NodeJS.Timeout;
+  readonly #pulse = new Pulse();
   readonly #places = new Map<number, DistantPlace>();
   readonly #started: Promise<void>;
   readonly #exited: Promise<void>;
@@ -62,7 +64,7 @@ export class WorkerThread {
     // Whoever starts it waits for it or hears of its loss.
     this.#started.catch(() => {});
     const { port1: port, port2 } = new MessageChannel();
-    const workerData: WorkerBeginning = { order, port: port2 };
+    const workerData: WorkerBeginning = { order, port: port2, pulse: this.#pulse.memory };
     this.#worker = new Worker(ENTRY, { workerData, transferList: [port2], name: `queuepair ${number}` });
     this.#port = port;
     this.threadId = this.#worker.threadId;
@@ -89,6 +91,11 @@ export class WorkerThread {
   /** It takes connections. */
   get isReady(): boolean {
     return this.device !== null && !this.#isGone && !this.#isClosing;
+  }
+
+  /** How long its event loop has not turned; less than a second of one that is well. */
+  get silentMillis(): number {
+    return this.isReady ? this.#pulse.silentMillis : 0;
   }
 
   get connections(): number {

@@ -63,8 +63,16 @@ export const WORKER_FAULTS = faultsOf(
       id: 'worker-all-in-one',
       wrong: 'All connections go to the last worker.',
       file: 'connection/workers/worker-host',
-      find: 'thread.connections < best.connections ||',
-      replace: 'thread.connections >= best.connections ||',
+      find: '    thread.connections < best.connections ||',
+      replace: '    thread.connections >= best.connections ||',
+      judges: ['test/connection/workers'],
+    },
+    {
+      id: 'worker-that-is-stuck-chosen',
+      wrong: 'Clients go to a worker whose event loop does not turn.',
+      file: 'connection/workers/worker-host',
+      find: '  if (isStuck(thread) !== isStuck(best)) return isStuck(best);\n',
+      replace: '',
       judges: ['test/connection/workers'],
     },
     {
