@@ -5,11 +5,14 @@
  */
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
 const READ_BYTES = 1024 * 1024;
 /** IOV_MAX of the systems there are is 1024. */
 const MAX_VECTORS = 512;
+/** Hashed in some 60 µs, as long as a window of packets takes. */
+const SLICE_BYTES = 128 * 1024;
 const ZEROS = new Uint8Array(READ_BYTES);
 
 /** Called amid long work; what it throws ends that. */
@@ -41,6 +44,17 @@ export async function hashFile(
     at += bytesRead;
   }
   return true;
+}
+
+/**
+ * Adds bytes that stay as they are meanwhile, a slice in a turn of the event loop: what a device answers late looks to its peer like
+ * a path with a queue, and the peer sends slower.
+ */
+export async function hashInSlices(hash: Hash, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+    if (at > 0) await nextTurn();
+    hash.update(bytes.subarray(at, at + SLICE_BYTES));
+  }
 }
 
 export function hashZeros(hash: Hash, length: number): void {

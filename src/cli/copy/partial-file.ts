@@ -13,7 +13,7 @@ import { type FileHandle, lstat, open, rename, rm, unlink } from 'node:fs/promis
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partNames, uniqueName } from './copy-path.js';
 import type { CopyEntry } from './copy-wire.js';
-import { type GoOn, hashFile, hashZeros, type Stretch, writeSparse } from './file-bytes.js';
+import { type GoOn, hashFile, hashInSlices, hashZeros, type Stretch, writeSparse } from './file-bytes.js';
 import type { Folder } from './folder.js';
 import { type Checkpoint, checkpointLine, type Journal, putJournal, takeJournal } from './part-journal.js';
 import { hasEnded, isSelf, type PartOwner, thisProcess } from './part-owner.js';
@@ -31,6 +31,12 @@ export interface Target {
   /** Becomes the partial file's, which closes it. */
   readonly folder: Folder;
   readonly name: string;
+}
+
+/** Bytes on their way. */
+export interface Writing {
+  readonly hashed: Promise<void>;
+  readonly written: Promise<void>;
 }
 
 export type Version = Pick<CopyEntry, 'size' | 'mtimeMillis' | 'mode'>;
@@ -117,16 +123,14 @@ export class PartialFile {
     this.#isStale = true;
   }
 
-  /**
-   * The next bytes, which are hashed at once; resolves when they are written. More may follow before that: they go to the disk
-   * together.
-   */
-  write(bytes: Uint8Array): Promise<void> {
-    this.#hash.update(bytes);
-    this.#waiting.push({ at: this.#bytes, bytes });
-    this.#bytes += bytes.length;
-    this.#noteCheckpoint();
-    return this.#inTurn(() => this.#writeWaiting());
+  /** The next bytes. More may follow as soon as these are hashed: they go to the disk together. */
+  write(bytes: Uint8Array): Writing {
+    const hashed = hashInSlices(this.#hash, bytes).then(() => {
+      this.#waiting.push({ at: this.#bytes, bytes });
+      this.#bytes += bytes.length;
+      this.#noteCheckpoint();
+    });
+    return { hashed, written: hashed.then(() => this.#inTurn(() => this.#writeWaiting())) };
   }
 
   /** Zeros. Nothing may follow before that resolves. */

@@ -35,14 +35,14 @@ export interface Located {
 }
 
 /** What writes a file of the place, and can be told to stop. */
-export interface Writing {
+export interface Writer {
   keep(reason: string): Promise<void>;
 }
 
 export class Place {
   readonly root: string;
   /** Partial files that are written now, by the path of what they become. */
-  readonly partials = new Map<string, Writing>();
+  readonly partials = new Map<string, Writer>();
 
   /** @throws PlaceError when it is no directory. */
   static async at(directory: string): Promise<Place> {

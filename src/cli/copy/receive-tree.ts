@@ -12,8 +12,8 @@ import type { CopyLink, SlotPlan } from './copy-link.js';
 import { joinPath } from './copy-path.js';
 import { type CopyEntry, shortReason } from './copy-wire.js';
 import { hashFile } from './file-bytes.js';
-import { PartialFile, TAKEN_OVER } from './partial-file.js';
-import { type Located, lookIn, openOrdinary, type Place, type Writing } from './place.js';
+import { PartialFile, TAKEN_OVER, type Writing } from './partial-file.js';
+import { type Located, lookIn, openOrdinary, type Place, type Writer } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { ReceiverMachine, type ReceiverOrder } from './receiver-machine.js';
 
@@ -151,12 +151,12 @@ class TreeReceiver {
   /** Returns when the bytes are hashed and on their way to the disk. */
   async #take({ entry, offset, slot, length }: Extract<WorkOrder, { do: 'take' }>): Promise<void> {
     const bytes = this.#slot(slot, length);
-    let partial: PartialFile | undefined;
+    let writing: Writing | undefined;
     await this.#attempt(entry, async () => {
-      partial = await this.#partialAt(entry, offset);
+      writing = (await this.#partialAt(entry, offset))?.write(bytes);
     });
     const written = this.#attempt(entry, async () => {
-      await partial?.write(bytes);
+      await writing?.written;
       this.#listener.onBytes?.(length, true);
     });
     const given = written.then(() => {
@@ -164,6 +164,7 @@ class TreeReceiver {
       void this.#link.send({ type: 'taken', slot });
     });
     this.#beside(given);
+    await writing?.hashed;
   }
 
   /** Whether it worked; what fails of a file, the sender is told. @throws RdmaError when the connection has ended. */
@@ -336,7 +337,7 @@ class TreeReceiver {
     this.#release(arriving.key, arriving.partial);
   }
 
-  #release(key: string, partial: Writing): void {
+  #release(key: string, partial: Writer): void {
     if (this.#place.partials.get(key) === partial) this.#place.partials.delete(key);
   }
 

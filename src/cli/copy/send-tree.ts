@@ -10,7 +10,7 @@ import type { RemoteBuffer } from '../../connection/remote-buffer.js';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { type CopyMessageOf, MAX_PATH_BYTES, shortReason } from './copy-wire.js';
-import { hashFile, hashZeros } from './file-bytes.js';
+import { hashFile, hashInSlices, hashZeros } from './file-bytes.js';
 import type { Walked } from './place.js';
 import { PlaceError, why } from './place-error.js';
 import { ReadAhead, type Slots } from './read-ahead.js';
@@ -303,7 +303,7 @@ class TreeSender {
         continue;
       }
       sendZeros();
-      hash.update(bytes);
+      await hashInSlices(hash, bytes);
       this.#sendPiece(id, at, bytes, slot);
       at += bytes.length;
     }

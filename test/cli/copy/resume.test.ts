@@ -53,7 +53,8 @@ async function leavePart(root: string, source: string, bytes: Uint8Array, isDama
   const version = { size, mtimeMillis: Math.round(mtimeMs), mode: mode & 0o777 };
   const partial = new PartialFile({ folder: await Folder.root(root), name: 'file' }, version);
   const piece = 1024 * 1024;
-  for (let at = 0; at < bytes.length; at += piece) await partial.write(bytes.subarray(at, at + piece));
+  for (let at = 0; at < bytes.length; at += piece)
+    await partial.write(bytes.subarray(at, at + piece)).written;
   await partial.keep('killed');
   if (!isDamaged) return;
   const part = join(root, partNames('file').part);
