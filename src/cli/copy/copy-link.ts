@@ -66,7 +66,8 @@ export interface SlotPlan {
   readonly slotBytes: number;
 }
 
-const SLOT_BYTES = 512 * 1024;
+/** Each costs messages and calls at both ends, however long it is. */
+const SLOT_BYTES = 1024 * 1024;
 const MIN_SLOTS = 4;
 
 export function slotsOf(bytes: number): SlotPlan {
@@ -75,4 +76,4 @@ export function slotsOf(bytes: number): SlotPlan {
 }
 
 /** What a client and a server with `--share` lend unless they are told otherwise. */
-export const COPY_BUFFER_BYTES = 16 * SLOT_BYTES;
+export const COPY_BUFFER_BYTES = 8 * SLOT_BYTES;

@@ -18,8 +18,10 @@ import type { Folder } from './folder.js';
 import { type Checkpoint, checkpointLine, type Journal, putJournal, takeJournal } from './part-journal.js';
 import { hasEnded, isSelf, type PartOwner, thisProcess } from './part-owner.js';
 import { PlaceError } from './place-error.js';
+import { isZero, ZERO_BLOCK_BYTES } from './zeros.js';
 
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+const NEW_FILE = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
 const OWNER_ONLY = 0o600;
 const MIN_CHECKPOINT_BYTES = 8 * 1024 * 1024;
 const MAX_CHECKPOINTS = 1024;
@@ -56,6 +58,8 @@ export class PartialFile {
   #log: FileHandle | undefined;
   #hash: Hash = createHash('sha256');
   #bytes = 0;
+  /** The last of them are zeros, and not in the file. */
+  #endsInHole = false;
   #checkpointAt = 0;
   /** Bytes that are hashed and not written, in order. */
   readonly #waiting: (Stretch | Checkpoint)[] = [];
@@ -128,6 +132,7 @@ export class PartialFile {
     const hashed = hashInSlices(this.#hash, bytes).then(() => {
       this.#waiting.push({ at: this.#bytes, bytes });
       this.#bytes += bytes.length;
+      this.#endsInHole = isZero(bytes, bytes.length - 1 - ((bytes.length - 1) % ZERO_BLOCK_BYTES));
       this.#noteCheckpoint();
     });
     return { hashed, written: hashed.then(() => this.#inTurn(() => this.#writeWaiting())) };
@@ -141,6 +146,7 @@ export class PartialFile {
         const step = Math.min(left, HOLE_STEP_BYTES);
         hashZeros(this.#hash, step);
         this.#bytes += step;
+        this.#endsInHole = true;
         this.#noteCheckpoint();
         await this.#writeWaiting();
         if (step === left) return;
@@ -161,7 +167,7 @@ export class PartialFile {
         await this.#close();
         throw new PlaceError('came with other bytes than its hash says; nothing was stored');
       }
-      await file.truncate(size);
+      if (this.#endsInHole) await file.truncate(size);
       await file.chmod(mode);
       await file.utimes(mtimeMillis / 1000, mtimeMillis / 1000);
       await this.#place();
@@ -196,7 +202,7 @@ export class PartialFile {
   /** Somebody may write on in the file: what it has so far goes into one of our own, in its place. */
   async #copyOf(file: FileHandle, left: Journal, goOn: GoOn): Promise<void> {
     const name = uniqueName(this.#part);
-    const own = await open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+    const own = await open(name, NEW_FILE, OWNER_ONLY);
     try {
       const checkpoints = await this.#verify(file, left.checkpoints, goOn, own);
       await rename(name, this.#part);
@@ -237,8 +243,25 @@ export class PartialFile {
     if (this.#file !== undefined && !this.#isStale) return this.#file;
     await this.#close();
     this.#isStale = false;
+    return (await this.#openedFirst()) ?? this.#openedInstead();
+  }
+
+  /** Where no copy of the file is under way, nor has left anything. */
+  async #openedFirst(): Promise<FileHandle | undefined> {
+    // What has checkpoints may find the journal of another one.
+    if (this.#hasCheckpoints) return undefined;
+    const file = await open(this.#part, NEW_FILE, OWNER_ONLY).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return undefined;
+      throw error;
+    });
+    if (file !== undefined) this.#own(file, await file.stat());
+    return file;
+  }
+
+  /** In the place of one that is there. */
+  async #openedInstead(): Promise<FileHandle> {
     const name = uniqueName(this.#part);
-    const file = await open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, OWNER_ONLY);
+    const file = await open(name, NEW_FILE, OWNER_ONLY);
     try {
       // Whoever still writes the old one goes on in that, and finds that this one is in its place.
       await rename(name, this.#part);
@@ -318,12 +341,11 @@ export class PartialFile {
     });
     try {
       await this.#checkOwn(own);
-      const there = await lstat(folder.at(name)).catch(() => undefined);
-      if (there?.isDirectory() === true) throw new PlaceError('is a directory there');
       await rename(own, folder.at(name));
     } catch (error) {
       await rename(own, this.#part).catch(() => {});
-      throw error;
+      const there = await lstat(folder.at(name)).catch(() => undefined);
+      throw there?.isDirectory() === true ? new PlaceError('is a directory there') : error;
     }
   }
 

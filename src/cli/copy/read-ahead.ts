@@ -7,8 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { behind } from './file-bytes.js';
 import { PlaceError } from './place-error.js';
 
-/** Of one read: a slow disk, or a thread that is woken late, costs less so. */
-const MAX_SLOTS = 4;
+/** Of one read, unless a slot is longer: a slow disk, or a thread that is woken late, costs less so. */
+const READ_BYTES = 2 * 1024 * 1024;
 
 export interface Slots {
   /** Of each. */
@@ -70,8 +70,8 @@ export class ReadAhead {
 
   async #read(): Promise<FilledSlot[]> {
     const { bytes: slotBytes } = this.#slots;
-    const wanted = Math.min(MAX_SLOTS, Math.ceil((this.#size - this.#at) / slotBytes));
-    const slots = await this.#slots.take(wanted);
+    const left = Math.min(READ_BYTES, this.#size - this.#at);
+    const slots = await this.#slots.take(Math.ceil(left / slotBytes));
     const begin = this.#at;
     const filled = slots.map((slot, i) => {
       const length = Math.min(slotBytes, this.#size - begin - i * slotBytes);

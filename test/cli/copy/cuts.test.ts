@@ -1,7 +1,7 @@
 /** Copies whose connection is cut. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bytesBelow, cp, listing, makeTree, newDir, sharing, summary } from '../../../testkit/copying.js';
@@ -35,6 +35,7 @@ for (const [way, recovery] of [
       if (recovery === '0')
         assert(Number(retries) >= 1 && Number(retries) <= CUTS, `${String(retries)} new connections`);
       else assert.equal(retries, 0, 'the connection itself recovers');
+      for (const directory of [source, watched]) rmSync(directory, { recursive: true });
     });
   });
 }

@@ -1,7 +1,7 @@
 /** What a copy does on the disk when a peer, another program or another user makes it hard. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   chmodSync,
   linkSync,
@@ -51,6 +51,34 @@ test('a hole of 2^53 bytes lets other work go on, and ends with its copy', async
   await nextTurn();
   await other.keep('taken over');
   await skipped;
+});
+
+test('bytes that come are hashed in slices between which other work has its turn, and go to the disk together', async () => {
+  const version = { size: 4 * MIB, mtimeMillis: 0, mode: 0o600 };
+  const directory = newDir();
+  const partial = await partialIn(directory, version);
+  const bytes = randomBytes(version.size);
+  let turns = 0;
+  const hashed = { isDone: false };
+  const counting = (async () => {
+    while (!hashed.isDone) {
+      await nextTurn();
+      turns++;
+    }
+  })();
+  const pieces = [bytes.subarray(0, MIB), bytes.subarray(MIB, 3 * MIB), bytes.subarray(3 * MIB)];
+  const written: Promise<void>[] = [];
+  for (const piece of pieces) {
+    const writing = partial.write(piece);
+    written.push(writing.written);
+    await writing.hashed;
+  }
+  hashed.isDone = true;
+  await counting;
+  assert(turns >= 16, `${turns} turns`);
+  await Promise.all(written);
+  await partial.finish(sha256(bytes));
+  assert(readFileSync(join(directory, 'a')).equals(bytes));
 });
 
 test('of two programs that write the same file one fails, and what the other has stored stays as it was', async () => {
