@@ -24,6 +24,8 @@ class PeerSocket {
   // UV_READABLE, UV_WRITABLE, both or 0.
   void Watch(int events);
 
+  void ReadHopLimits() { socket_.ReadHopLimits(); }
+
   int fd() const { return socket_.fd(); }
   const Address& peer() const { return peer_; }
   // Of the next packet, or of the first of the next segmented send; IPv6 has none.

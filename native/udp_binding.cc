@@ -233,6 +233,13 @@ napi_value SetListening(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value ReadHopLimits(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  UdpPort* const port = PortOf(arguments);
+  if (port != nullptr) port->ReadHopLimits();
+  return nullptr;
+}
+
 napi_value SetTurning(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   UdpPort* const port = PortOf(arguments);
@@ -325,6 +332,7 @@ void RegisterUdp(napi_env env, napi_value exports) {
   SetFunction(env, exports, "receive", Receive, ports);
   SetFunction(env, exports, "alignClock", AlignClock, ports);
   SetFunction(env, exports, "setListening", SetListening, ports);
+  SetFunction(env, exports, "readHopLimits", ReadHopLimits, ports);
   SetFunction(env, exports, "setTurning", SetTurning, ports);
   SetFunction(env, exports, "flush", Flush, ports);
   SetFunction(env, exports, "giveWay", GiveWay, ports);

@@ -191,6 +191,11 @@ void UdpPort::SetListening(bool is_listening) {
   Watch();
 }
 
+void UdpPort::ReadHopLimits() {
+  socket_.ReadHopLimits();
+  if (peer_socket_ != nullptr) peer_socket_->ReadHopLimits();
+}
+
 void UdpPort::SetTurning(bool is_turning) {
   if (waker_ != nullptr) waker_->SetTurning(is_turning);
 }

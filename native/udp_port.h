@@ -51,6 +51,8 @@ class UdpPort {
   void Flush();
   // Whether the event loop is to say when datagrams are there.
   void SetListening(bool is_listening);
+  // From now on records have the hop limit of their packets.
+  void ReadHopLimits();
   // Whether the owner looks in the next turn of the event loop by itself.
   void SetTurning(bool is_turning);
   bool IsBlocked() const { return transmitter_->has_held(); }

@@ -3,7 +3,8 @@
 //   segment k of a segmented send). For a connected socket see peer_socket.h. IPv6 gets the same, so that packets are never fragmented there either.
 // - UDP_NO_CHECK6_RX: Linux rdma_rxe sends UDP checksum 0 over IPv6, which a socket drops unless told otherwise.
 // - UDP_GRO: bursts arrive as one buffer.
-// - The traffic class and hop limit of received packets are asked for: congestion marks, and the GRH of datagrams.
+// - The traffic class of received packets is asked for, for congestion marks; the hop limit when somebody reads it (the GRH of
+//   datagrams, captures).
 // Options that a kernel does not know only cost speed or such details, except the first.
 #include "udp_socket.h"
 
@@ -75,6 +76,7 @@ int UdpSocket::OpenBeside(const UdpSocket& port, const Address& peer) {
   if (fd_ < 0) return errno;
   address_ = port.address_;
   int error = SetOptions();
+  if (port.reads_hop_limits_) ReadHopLimits();
   sockaddr_storage name;
   socklen_t length = sizeof(name);
   if (error == 0 && getsockname(port.fd_, reinterpret_cast<sockaddr*>(&name), &length) != 0) error = errno;
@@ -96,16 +98,20 @@ int UdpSocket::SetOptions() {
   Set(fd_, IPPROTO_UDP, kUdpGro, 1);
   if (address_.IsIpv4()) {
     Set(fd_, IPPROTO_IP, IP_RECVTOS, 1);
-    Set(fd_, IPPROTO_IP, IP_RECVTTL, 1);
     Set(fd_, IPPROTO_IP, IP_TTL, kHopLimit);
     return Set(fd_, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) == 0 ? 0 : errno;
   }
   Set(fd_, IPPROTO_UDP, kUdpNoCheck6Rx, 1);
   Set(fd_, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-  Set(fd_, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
   Set(fd_, IPPROTO_IPV6, IPV6_UNICAST_HOPS, kHopLimit);
   Set(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
   return Set(fd_, IPPROTO_IPV6, IPV6_V6ONLY, 1) == 0 ? 0 : errno;
+}
+
+void UdpSocket::ReadHopLimits() {
+  reads_hop_limits_ = true;
+  if (address_.IsIpv4()) Set(fd_, IPPROTO_IP, IP_RECVTTL, 1);
+  else Set(fd_, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
 }
 
 void UdpSocket::Close() {

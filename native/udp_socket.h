@@ -19,6 +19,8 @@ class UdpSocket {
   int Open(const Address& address);
   // Binds the address and port of `port` once more, connected to `peer`. Returns 0 or an errno.
   int OpenBeside(const UdpSocket& port, const Address& peer);
+  // From now on each packet comes with its hop limit.
+  void ReadHopLimits();
   // Idempotent.
   void Close();
 
@@ -33,6 +35,7 @@ class UdpSocket {
   int fd_ = -1;
   Address address_{};
   bool can_segment_ = false;
+  bool reads_hop_limits_ = false;
 };
 
 // Returns the length in use.

@@ -56,6 +56,8 @@ export interface UdpAddon {
   alignClock(now: number): void;
   /** 0: the event loop no longer says when something is there, which makes every packet that comes cheaper. */
   setListening(port: number, isListening: number): void;
+  /** From now on HOP_LIMIT is read from every packet, which costs 5 % of a look that finds one; it is 64 before. */
+  readHopLimits(port: number): void;
   /** 1: the owner looks in the next turn of the event loop, which does not wait: nobody has to wake it. */
   setTurning(port: number, isTurning: number): void;
   /** Tries to send what is held back. 1: the port still holds packets. */

@@ -46,6 +46,7 @@ export class CapturingPort extends PortAround {
 
   private constructor(inner: UdpPort, file: WriteStream, icrc: Icrc) {
     super(inner);
+    inner.readHopLimits?.();
     this.#icrc = icrc;
     this.#file = file;
     file.on('error', () => this.#leftOut++);

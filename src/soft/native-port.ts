@@ -176,6 +176,10 @@ export class NativePort implements UdpPort {
     if (this.kind === 'shm' && !this.#closed) this.#addon.setTurning(this.#port, isTurning ? 1 : 0);
   }
 
+  readHopLimits(): void {
+    if (!this.#closed) this.#addon.readHopLimits(this.#port);
+  }
+
   annotate(): void {}
 
   counters(): Readonly<Record<string, number>> {

@@ -83,6 +83,10 @@ export class PortAround implements UdpPort, PortListener {
     this.inner.wakeOnArrival(isOn);
   }
 
+  readHopLimits(): void {
+    this.inner.readHopLimits?.();
+  }
+
   setTurning(isTurning: boolean): void {
     this.inner.setTurning?.(isTurning);
   }

@@ -177,6 +177,11 @@ export class SoftDevice implements PdHost {
     return this;
   }
 
+  /** Programs get to see headers of packets from now on. */
+  readHopLimits(): void {
+    this.#port.readHopLimits?.();
+  }
+
   annotate(text: string): void {
     this.#port.annotate(text);
   }

@@ -30,6 +30,8 @@ export interface PdHost extends Device {
   afterPost(): void;
   /** What a queue pair that is about to be destroyed owes. */
   sendNow(): void;
+  /** Programs get to see headers of packets from now on. */
+  readHopLimits(): void;
   /** @throws RdmaError ERR_RDMA_LIMIT when as many are `used`. */
   checkLimit(name: LimitName, used: number): void;
 }
@@ -98,6 +100,8 @@ export class SoftPd implements ProtectionDomain, QpOwner {
       },
       nowMicros(),
     );
+    // A datagram comes with the header that it had.
+    if (engine.type === QpType.UD) this.softDevice.readHopLimits();
     return new SoftQp(this, engine, sendCq, recvCq, srq);
   }
 

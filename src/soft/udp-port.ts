@@ -69,6 +69,8 @@ export interface UdpPort {
   wakeOnArrival(isOn: boolean): void;
   /** `true`: the owner looks in every turn of the event loop from now on, and the loop does not wait. Initially `false`. */
   setTurning?(isTurning: boolean): void;
+  /** From now on `Datagram.hopLimit` is that of the packet; until then it may be 64. */
+  readHopLimits?(): void;
   /** A comment for the capture, if one is written. */
   annotate(text: string): void;
   /** What happened in the port, by name; all of it grows only. */

@@ -121,6 +121,29 @@ test('a long batch leaves a burst at a time, each when its checksums are made, a
   await crowd.close();
 });
 
+for (const address of ['127.0.0.1', '::1']) {
+  test(`the hop limit of packets is read from when somebody wants it on (${address})`, { skip }, async () => {
+    const [from, to] = [openNativePort(address), openNativePort(address)];
+    const limits: number[] = [];
+    const ear = new PortEar(to, ({ hopLimit }) => limits.push(hopLimit));
+    const flow = flowBetween(from, to);
+    flow.hopLimit = 9;
+    const batch = new TransmitBatch(4);
+    const send = (): void => {
+      batch.headers.fill(0, batch.begin(), HEADER_BYTES);
+      batch.commit(flow, HEADER_BYTES, 0);
+      from.send(batch);
+      batch.reset();
+      while (!ear.poll());
+    };
+    send();
+    to.readHopLimits();
+    send();
+    assert.deepEqual(limits, [64, 9]);
+    await Promise.all([from.close(), to.close()]);
+  });
+}
+
 test('the event loop delivers all of a burst of single datagrams', { skip }, async () => {
   const crowd = new Crowd(4, '127.0.0.1');
   for (let i = 0; i < 100; i++) crowd.send(i % 4, [100]);
