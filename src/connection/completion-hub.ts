@@ -64,12 +64,13 @@ export class CompletionGroup {
     return this.#isBroken;
   }
 
-  /** From now on `handler` gets what comes for this queue pair, until the function that this returns is called. */
-  listen(qpn: number, handler: CompletionHandler): () => void {
+  /** From now on `handler` gets what comes for this queue pair, until it is told not to. */
+  listen(qpn: number, handler: CompletionHandler): void {
     this.#handlers.set(qpn, handler);
-    return () => {
-      if (this.#handlers.get(qpn) === handler) this.#handlers.delete(qpn);
-    };
+  }
+
+  unlisten(qpn: number, handler: CompletionHandler): void {
+    if (this.#handlers.get(qpn) === handler) this.#handlers.delete(qpn);
   }
 
   /** Hands out all that has come by now, and from the first call on also what comes later. Does nothing from inside of a handler. */
@@ -158,14 +159,42 @@ export class CompletionGroup {
 }
 
 /** Room for the completions of one connection. */
-export interface CompletionSeat {
-  readonly group: CompletionGroup;
+export class CompletionSeat {
+  readonly #at: Group;
+  readonly #needs: CompletionNeeds;
+  readonly #groups: Set<Group>;
+  #isReleased = false;
+
+  constructor(at: Group, needs: CompletionNeeds, groups: Set<Group>) {
+    this.#at = at;
+    this.#needs = needs;
+    this.#groups = groups;
+    at.sendsLeft -= needs.sends;
+    at.receivesLeft -= needs.receives;
+    at.connections++;
+  }
+
+  get group(): CompletionGroup {
+    return this.#at.group;
+  }
+
   /**
    * Its queue pair is gone. Idempotent.
    *
    * @throws RdmaError of the verb that failed first, where the group goes with it.
    */
-  release(): Promise<void>;
+  async release(): Promise<void> {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    const at = this.#at;
+    // What it has left behind takes the place of others.
+    at.group.drain();
+    at.sendsLeft += this.#needs.sends;
+    at.receivesLeft += this.#needs.receives;
+    if (--at.connections > 0) return;
+    this.#groups.delete(at);
+    await at.group.close();
+  }
 }
 
 interface Group {
@@ -200,34 +229,13 @@ export class CompletionHub {
     for (;;) {
       for (const group of this.#groups)
         if (!group.group.isBroken && group.sendsLeft >= needs.sends && group.receivesLeft >= needs.receives)
-          return this.#sit(group, needs);
+          return new CompletionSeat(group, needs, this.#groups);
       // One is made for all that wait; it may be too small for some.
       this.#creating ??= this.#create(needs).finally(() => {
         this.#creating = null;
       });
       await this.#creating;
     }
-  }
-
-  #sit(group: Group, { sends, receives }: CompletionNeeds): CompletionSeat {
-    group.sendsLeft -= sends;
-    group.receivesLeft -= receives;
-    group.connections++;
-    let isReleased = false;
-    return {
-      group: group.group,
-      release: async () => {
-        if (isReleased) return;
-        isReleased = true;
-        // What it has left behind takes the place of others.
-        group.group.drain();
-        group.sendsLeft += sends;
-        group.receivesLeft += receives;
-        if (--group.connections > 0) return;
-        this.#groups.delete(group);
-        await group.group.close();
-      },
-    };
   }
 
   async #create({ sends, receives }: CompletionNeeds): Promise<void> {

@@ -6,7 +6,6 @@
  */
 import type { PeerFault } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
-import { AccessFlags } from '../verbs/access-flags.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { closedError, type RdmaError } from '../verbs/errors.js';
 import type { PeerPath } from '../verbs/peer-path.js';
@@ -15,6 +14,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
 import type { DataPathCensus } from './data-path-census.js';
+import { type DataPathParts, IdleEnd, ReceiverEnd, SendMemoryEnd } from './data-path-ends.js';
 import type {
   DataPlane,
   DataPlaneListener,
@@ -28,22 +28,21 @@ import type {
 import { FIXED_NUMBERS } from './fixed-numbers.js';
 import { cannotGrantNow, Grants, type GrantTerms } from './grants.js';
 import { IdleWatch } from './idle-watch.js';
-import { Link } from './link.js';
+import { Link, type LinkListener } from './link.js';
 import { LinkProof } from './link-proof.js';
-import { MessageFault, type MessageKind, violation } from './message-header.js';
-import { MessageInbox, type Waiter } from './message-inbox.js';
+import { MessageFault, violation } from './message-header.js';
+import type { Waiter } from './message-inbox.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import { OneSidedOperations, outcomeUnknown } from './one-sided.js';
 import type { DataPathLimits } from './options.js';
 import { Outbox } from './outbox.js';
-import { messageWindow, type OwnEnd, ownParameters } from './own-parameters.js';
+import { type OwnEnd, ownParameters } from './own-parameters.js';
 import { PeerCheck } from './peer-check.js';
 import { postProof } from './proof-messages.js';
-import { receivesWithin } from './rates/client-rates.js';
 import { type Gates, joinGates } from './rates/shared-rates.js';
 import type { MemoryRange } from './remote-buffer.js';
-import { ConnectionResources, firstReceives, restBuffers } from './resources.js';
+import { ConnectionResources, firstReceives } from './resources.js';
 import { SealedMemory } from './sealed-memory.js';
 import { Opener, PIECES_PER_KEY, Sealer } from './sealing.js';
 import { SendMemory } from './send-memory.js';
@@ -54,23 +53,27 @@ import { type StreamId, StreamTable } from './stream-table.js';
 import type { GivenUp, TransferOrder } from './transfer.js';
 import { Transfers } from './transfers.js';
 import { bringUp } from './transitions.js';
+import type { WorkTracker } from './work-tracker.js';
 
-export class DataPath implements DataPlane, ProgramPlane {
-  readonly receiver: MessageReceiver;
+interface OneSided {
+  readonly operations: OneSidedOperations;
   readonly transfers: Transfers;
-  readonly grants: Grants;
+}
+
+const NO_MEMORY = new Uint8Array(0);
+
+export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkListener {
+  readonly receiver: MessageReceiver;
+  readonly outbox = new Outbox();
   readonly streams: StreamTable;
   listener: DataPlaneListener | null = null;
   programListener: ProgramListener | null = null;
-  readonly #operations = new OneSidedOperations();
   readonly #outlet: StreamOutlet;
-  readonly #outbox = new Outbox();
   readonly #first: typeof FIXED_NUMBERS.first;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
   readonly #reporter: StepReporter;
   readonly #revealPsns: boolean;
-  #port: PortAttributes | undefined;
   #resources: ConnectionResources | undefined;
   #sender: MessageSender | undefined;
   #link: Link | undefined;
@@ -85,6 +88,13 @@ export class DataPath implements DataPlane, ProgramPlane {
   readonly #peerCheck = new PeerCheck();
   readonly #idle: IdleWatch;
   readonly #gates: Gates | null;
+  /** Reads, writes and grants of the program: made for the first of them. */
+  #oneSided: OneSided | undefined;
+  #grants: Grants | undefined;
+  /** Of the link that is open. */
+  #openTracker: WorkTracker | null = null;
+  /** Why it was destroyed. */
+  #failure: RdmaError | undefined;
   #isDestroyed = false;
 
   constructor(
@@ -98,18 +108,11 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.#limits = limits;
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
-    this.grants = new Grants(limits.rights, (id, reason) => this.programListener?.onGrantEnded(id, reason));
-    this.transfers = new Transfers({
-      maxOperations: limits.maxOperations,
-      operations: this.#operations,
-      resources: () => this.resources,
-    });
-    const outbox = this.#outbox;
     const { first } = FIXED_NUMBERS;
     const { streams } = limits;
     this.#first = first;
     this.streams = new StreamTable({
-      outbox,
+      outbox: this.outbox,
       streams: streams.open,
       windowBytes: streams.windowBytes,
       start: first.streamByte,
@@ -120,41 +123,11 @@ export class DataPath implements DataPlane, ProgramPlane {
         registrar: () => this.#resources ?? null,
       }),
     });
-    this.#idle = new IdleWatch({
-      clock,
-      progress: () => this.receiver.received + (this.#sender?.sent ?? 0),
-      onIdle: () => {
-        restBuffers();
-        return this.#sender?.rest() ?? false;
-      },
-    });
-    this.#outlet = new StreamOutlet(this.streams, () => this.programListener);
-    const { maxMessageBytes, slotBytes, receiveSlots, rates } = limits;
-    const slots = firstReceives(limits);
+    this.#idle = new IdleWatch(new IdleEnd(this, clock));
+    this.#outlet = new StreamOutlet(this.streams, this);
+    const { rates } = limits;
     this.#gates = rates === undefined ? null : joinGates(rates, clock);
-    this.receiver = new MessageReceiver({
-      slots,
-      mostSlots: Math.max(slots, receivesWithin(rates?.fromClient ?? null, slotBytes, receiveSlots)),
-      slotBytes,
-      gate: this.#gates?.fromClient ?? null,
-      maxMessageBytes,
-      inbox: new MessageInbox({
-        maxMessageBytes,
-        windowBytes: messageWindow(limits),
-        tell: (control) => outbox.control(control),
-        start: first.messageCost,
-      }),
-      streams: this.streams,
-      firstSequence: first.fragment,
-      onPeerLimit: (limit) => this.#sender?.onPeerLimit(limit),
-      onMessageLimit: (limit) => this.#sender?.onMessageLimit(limit),
-      onReceiveGiven: () => this.#sender?.advertise(),
-      onQuit: () => this.listener?.onQuit(),
-      allocate: (bytes) => this.resources.takeBuffer(bytes, AccessFlags.LOCAL_WRITE),
-      release: (mr) => this.#resources?.freeBuffer(mr),
-      onRefused: (error) => this.#link?.onBroken(error),
-      onSealedMemory: (kind, data) => this.#onSealedMemory(kind, Buffer.from(data.buffer, 0, data.length)),
-    });
+    this.receiver = new MessageReceiver(new ReceiverEnd(this, limits, this.#gates?.fromClient ?? null));
   }
 
   /** @throws RdmaError ERR_RDMA_CLOSED before the objects exist and after they are gone. */
@@ -175,10 +148,10 @@ export class DataPath implements DataPlane, ProgramPlane {
       unreadBytes: inbox.unreadBytes,
       receivers: inbox.waiters,
       streams: this.streams.size,
-      operations: this.#operations.pending,
-      transfers: this.transfers.open,
+      operations: this.#oneSided?.operations.pending ?? 0,
+      transfers: this.#oneSided?.transfers.open ?? 0,
       claims: this.#sealedMemory?.claims ?? 0,
-      grants: this.grants.size,
+      grants: this.#grants?.size ?? 0,
       bufferBytes: this.#resources?.bufferBytes ?? 0,
     };
   }
@@ -197,16 +170,16 @@ export class DataPath implements DataPlane, ProgramPlane {
    */
   async prepare({ reachedAt, end }: PrepareOptions): Promise<Prepared> {
     const { port } = this.#limits.path;
-    this.#port ??= await this.#device.queryPort(port);
+    const attributes = await this.#device.queryPort(port);
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
       const { sendSlots } = this.#resources;
       this.#sender = new MessageSender({
-        memory: this.#sendMemory(this.#resources),
+        memory: new SendMemory(new SendMemoryEnd(this, this.#resources)),
         slots: sendSlots,
         slotBytes: this.#limits.slotBytes,
         window: this.receiver.window,
-        outbox: this.#outbox,
+        outbox: this.outbox,
         streams: this.streams,
         gate: this.#gates?.toClient ?? null,
         firstSequence: this.#first.fragment,
@@ -216,11 +189,11 @@ export class DataPath implements DataPlane, ProgramPlane {
       await this.#resources.renewQp();
     }
     this.#reporter.report(StepName.OBJECTS_CREATED, { qpn: this.#resources.qp.qpn });
-    const parameters = await ownParameters(this.#ownEnd(this.#resources, this.#port), reachedAt);
+    const parameters = await ownParameters(this.#ownEnd(this.#resources, attributes), reachedAt);
     const gids = (await this.#device.queryGids(port)).map(({ gid }) => gid);
-    this.#peerCheck.note({ path: parameters.path, gids, isExclusive: this.#port.isExclusive }, end);
+    this.#peerCheck.note({ path: parameters.path, gids, isExclusive: attributes.isExclusive }, end);
     this.#tellQueuePair();
-    return { ...parameters, memory: this.#resources.bufferMr?.bytes ?? new Uint8Array(0) };
+    return { ...parameters, memory: this.#resources.bufferMr?.bytes ?? NO_MEMORY };
   }
 
   /** What the peer may not tell of its queue pair. `sessionAddress`: of its end of the session. */
@@ -245,39 +218,10 @@ export class DataPath implements DataPlane, ProgramPlane {
     const { rights, path } = this.#limits;
     const options = { path, rights, revealPsns: this.#revealPsns };
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
-    const proof = new LinkProof();
-    this.#proof = proof;
+    this.#proof = new LinkProof();
     this.#isBeating = false;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
-    this.#link = new Link(resources, {
-      onFragment: (slot, length) => {
-        const isLimit = this.receiver.onFragment(slot, length);
-        // The proof is no progress: a connection that has nothing else would recover for ever.
-        if (!proof.onArrived()) return;
-        if (isLimit) {
-          this.listener?.onSignOfLife();
-          return;
-        }
-        this.#idle.note();
-        this.listener?.onProgress();
-      },
-      onProgress: () => {
-        if (!proof.isProven) return;
-        // Requests are answered in their order, and nothing was under way before it.
-        if (this.#isBeating) {
-          this.#isBeating = false;
-          this.listener?.onSignOfLife();
-          return;
-        }
-        this.#idle.note();
-        this.listener?.onProgress();
-      },
-      onFailure: (error) => {
-        proof.fail(error);
-        this.#tellQueuePair();
-        this.listener?.onLinkFailure(error);
-      },
-    });
+    this.#link = new Link(resources, this);
     this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
     this.#link.take();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: firstReceives(this.#limits) });
@@ -322,7 +266,8 @@ export class DataPath implements DataPlane, ProgramPlane {
       },
       sealer: this.#sealer,
     });
-    this.#operations.attach(link.tracker);
+    this.#openTracker = link.tracker;
+    this.#oneSided?.operations.attach(link.tracker);
   }
 
   /**
@@ -340,9 +285,10 @@ export class DataPath implements DataPlane, ProgramPlane {
     } finally {
       this.#sender?.detach();
       this.receiver.detach();
-      this.#operations.detach();
+      this.#openTracker = null;
+      this.#oneSided?.operations.detach();
       this.#tellQueuePair();
-      await this.grants.endWindows('the connection failed');
+      await this.#grants?.endWindows('the connection failed');
     }
   }
 
@@ -371,13 +317,14 @@ export class DataPath implements DataPlane, ProgramPlane {
     // What arrives now breaks no rule that anybody could still be told of.
     await this.disconnect(why).catch(() => {});
     this.#sender?.fail(why, error === undefined);
-    this.#operations.fail(why);
+    this.#failure = why;
+    this.#oneSided?.operations.fail(why);
     this.#sealedMemory?.fail(why);
     if (error === undefined) this.receiver.end();
     else this.receiver.fail(error);
     this.#peerCheck.release();
     const cleanup = new Cleanup();
-    await cleanup.step(() => this.grants.endAll('the connection has ended'));
+    await cleanup.step(() => this.#grants?.endAll('the connection has ended'));
     await cleanup.step(() => this.#resources?.destroy());
     this.listener?.onQueuePair(null);
     cleanup.finish();
@@ -390,15 +337,15 @@ export class DataPath implements DataPlane, ProgramPlane {
     const link = this.#link;
     if (link === undefined) throw cannotGrantNow(this.#isDestroyed);
     const request = { ...terms, id, bytes };
-    const range = await this.grants.create(this.resources, link.tracker, request, this.isEncrypted);
+    const range = await this.#theGrants.create(this.resources, link.tracker, request, this.isEncrypted);
     if (link === this.#link) return range;
     // The link ended between the window and here.
-    await this.grants.revoke(id, 'the connection failed');
+    await this.#theGrants.revoke(id, 'the connection failed');
     throw cannotGrantNow(this.#isDestroyed);
   }
 
-  revoke(id: number, reason: string): Promise<void> {
-    return this.grants.revoke(id, reason);
+  async revoke(id: number, reason: string): Promise<void> {
+    await this.#grants?.revoke(id, reason);
   }
 
   send(request: number, tag: number, data: Uint8Array): Promise<void> {
@@ -421,11 +368,11 @@ export class DataPath implements DataPlane, ProgramPlane {
   }
 
   transfer(request: number, order: TransferOrder): Promise<void> {
-    return this.transfers.run(request, order);
+    return this.#transfers.run(request, order);
   }
 
   async cancel(request: number): Promise<GivenUp> {
-    return this.transfers.cancel(request);
+    return this.#transfers.cancel(request);
   }
 
   async allocate(bytes: number): Promise<Uint8Array> {
@@ -474,6 +421,76 @@ export class DataPath implements DataPlane, ProgramPlane {
     this.listener?.onQueuePair(status);
   }
 
+  /** What a transfer needs, also of a connection that has ended meanwhile. */
+  get #transfers(): Transfers {
+    if (this.#oneSided !== undefined) return this.#oneSided.transfers;
+    const operations = new OneSidedOperations();
+    const { maxOperations } = this.#limits;
+    const transfers = new Transfers({ maxOperations, operations, resources: () => this.resources });
+    transfers.sealed = this.#sealedMemory ?? null;
+    if (this.#openTracker !== null) operations.attach(this.#openTracker);
+    if (this.#failure !== undefined) operations.fail(this.#failure);
+    this.#oneSided = { operations, transfers };
+    return transfers;
+  }
+
+  get #theGrants(): Grants {
+    this.#grants ??= new Grants(this.#limits.rights, (id, reason) =>
+      this.programListener?.onGrantEnded(id, reason),
+    );
+    return this.#grants;
+  }
+
+  // --- what its parts need --------------------------------------------------------------------------------------------
+
+  get currentSender(): MessageSender | undefined {
+    return this.#sender;
+  }
+
+  get currentResources(): ConnectionResources | undefined {
+    return this.#resources;
+  }
+
+  get currentSealedMemory(): SealedMemory | undefined {
+    return this.#sealedMemory;
+  }
+
+  breakLink(error: RdmaError): void {
+    this.#link?.onBroken(error);
+  }
+
+  // --- what its link tells --------------------------------------------------------------------------------------------
+
+  onFragment(slot: number, length: number): void {
+    const isLimit = this.receiver.onFragment(slot, length);
+    // The proof is no progress: a connection that has nothing else would recover for ever.
+    if (!this.#proof.onArrived()) return;
+    if (isLimit) {
+      this.listener?.onSignOfLife();
+      return;
+    }
+    this.#idle.note();
+    this.listener?.onProgress();
+  }
+
+  onProgress(): void {
+    if (!this.#proof.isProven) return;
+    // Requests are answered in their order, and nothing was under way before it.
+    if (this.#isBeating) {
+      this.#isBeating = false;
+      this.listener?.onSignOfLife();
+      return;
+    }
+    this.#idle.note();
+    this.listener?.onProgress();
+  }
+
+  onFailure(error: RdmaError): void {
+    this.#proof.fail(error);
+    this.#tellQueuePair();
+    this.listener?.onLinkFailure(error);
+  }
+
   /** Keys for a new link; returns who opens what the peer sends on it, `null` when nothing is sealed. */
   #useKeys(link: LinkTerms): Opener | null {
     const { terms } = link;
@@ -490,34 +507,18 @@ export class DataPath implements DataPlane, ProgramPlane {
       maxMessageBytes: this.#limits.maxMessageBytes,
       peerMaxMessageBytes: terms.messages.maxBytes,
       send: (kind, data) => this.sender.sendSealed(kind, data),
-      write: (transfer, sealed) => this.transfers.move(transfer, sealed),
+      write: (transfer, sealed) => this.#transfers.move(transfer, sealed),
       find: (addr, length, right) =>
-        this.resources.reachable(addr, length, right) ?? this.grants.reachable(addr, length, right),
+        this.resources.reachable(addr, length, right) ?? this.#grants?.reachable(addr, length, right),
     });
-    this.transfers.sealed = this.#sealedMemory;
+    if (this.#oneSided !== undefined) this.#oneSided.transfers.sealed = this.#sealedMemory;
     return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
-  }
-
-  #sendMemory(resources: ConnectionResources): SendMemory {
-    const { sendMr, mostSendBytes } = resources;
-    return new SendMemory({
-      mr: sendMr,
-      firstBytes: sendMr.length,
-      mostBytes: mostSendBytes,
-      allocate: (bytes) => resources.takeBuffer(bytes, 0),
-      release: (mr) => resources.freeBuffer(mr),
-      onGrown: () => this.#sender?.pump(),
-    });
   }
 
   #ownEnd(resources: ConnectionResources, port: PortAttributes): OwnEnd {
     const { receiver, streams } = this;
     const counts = { received: receiver.received, openStreams: streams.openLimit };
     return { device: this.#device, port, limits: this.#limits, resources, ...counts };
-  }
-
-  #onSealedMemory(kind: MessageKind, data: Buffer): void {
-    this.#sealedMemory?.onMessage(kind, data);
   }
 }
 

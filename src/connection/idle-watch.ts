@@ -37,15 +37,13 @@ export class IdleWatch {
   }
 
   #begin(): void {
-    const { clock, progress } = this.#options;
-    this.#seen = progress();
-    this.#stop = clock.setTimer(IDLE_MILLIS, () => this.#look());
+    this.#seen = this.#options.progress();
+    this.#stop = this.#options.clock.setTimer(IDLE_MILLIS, () => this.#look());
   }
 
   #look(): void {
     this.#stop = null;
-    const { progress, onIdle } = this.#options;
-    const isIdle = progress() === this.#seen;
-    if ((!isIdle || onIdle()) && !this.#isOver) this.#begin();
+    const isIdle = this.#options.progress() === this.#seen;
+    if ((!isIdle || this.#options.onIdle()) && !this.#isOver) this.#begin();
   }
 }

@@ -200,6 +200,8 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#isCarryingOut = true;
     try {
       for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) this.#do(next);
+      // Gives its places back.
+      this.#outputs.length = 0;
     } finally {
       this.#isCarryingOut = false;
     }
@@ -300,7 +302,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   #report(step: 'ready' | 'recovered' | 'quit'): void {
     const names = { ready: StepName.READY, recovered: StepName.RECOVERED, quit: StepName.QUIT } as const;
     this.#options.reporter.report(names[step]);
-    if (step === 'ready') this.#first?.resolve();
+    if (step !== 'ready') return;
+    this.#first?.resolve();
+    this.#first = undefined;
   }
 
   async #meet(): Promise<void> {

@@ -12,23 +12,15 @@ import type { RdmaError } from '../verbs/errors.js';
 const nobody = (): void => {};
 
 export class LinkProof {
-  readonly #proven: Promise<void>;
-  #resolve: () => void = () => {};
-  #reject: (error: RdmaError) => void = () => {};
+  #failure: RdmaError | null = null;
+  /** Whoever waits for the outcome. */
+  #resolve: (() => void) | null = null;
+  #reject: ((error: RdmaError) => void) | null = null;
   #onSeen: (seen: ProofSeen) => void = nobody;
   /** Messages of ours that the peer's device has: requests are answered in their order. */
   #sent = 0;
   /** Messages of the peer that are here, as far as they are its part of the proof. */
   #arrived = 0;
-
-  constructor() {
-    this.#proven = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // A link may end before anybody waits.
-    this.#proven.catch(() => {});
-  }
 
   get isProven(): boolean {
     return this.#sent === PROOF_MESSAGES;
@@ -55,7 +47,10 @@ export class LinkProof {
     }
     this.#sent++;
     this.#tell();
-    if (this.isProven) this.#resolve();
+    if (this.isProven) {
+      this.#resolve?.();
+      this.#forget();
+    }
   }
 
   /**
@@ -66,11 +61,26 @@ export class LinkProof {
   done(onSeen: (seen: ProofSeen) => void): Promise<void> {
     this.#onSeen = onSeen;
     this.#tell();
-    return this.#proven;
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    if (this.isProven) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
+  /** Idempotent; nothing is changed for one that is proven. */
   fail(error: RdmaError): void {
-    this.#reject(error);
+    if (this.isProven || this.#failure !== null) return;
+    this.#failure = error;
+    this.#reject?.(error);
+    this.#forget();
+  }
+
+  /** It lasts as long as its link. */
+  #forget(): void {
+    this.#resolve = null;
+    this.#reject = null;
   }
 
   #tell(): void {

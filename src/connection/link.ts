@@ -35,7 +35,6 @@ export class Link implements CompletionHandler {
   readonly #completions: CompletionGroup;
   readonly #listener: LinkListener;
   readonly #stopEvents: () => void;
-  readonly #stopCompletions: () => void;
   #over = false;
   #isFlushed = false;
   /** The first failure that was not just a consequence. */
@@ -50,7 +49,7 @@ export class Link implements CompletionHandler {
     this.#completions = resources.completions;
     this.#listener = listener;
     this.#stopEvents = resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
-    this.#stopCompletions = this.#completions.listen(resources.qp.qpn, this);
+    this.#completions.listen(resources.qp.qpn, this);
   }
 
   /** Takes what has arrived by now, and from the first call on also what arrives later. */
@@ -73,7 +72,7 @@ export class Link implements CompletionHandler {
       await this.#completions.settled();
       this.#completions.drain();
     } finally {
-      this.#stopCompletions();
+      this.#completions.unlisten(this.qp.qpn, this);
       this.tracker.fail(error);
     }
     // What was broken before has ended the link.

@@ -82,7 +82,7 @@ export class MessageReceiver implements Held {
     const limit = serialAdd(this.#nextSequence, slots);
     this.window = { slots, limit, told: limit, known: limit };
     this.#mostSlots = options.mostSlots ?? slots;
-    this.#receives = new Receives(options.slotBytes, (mr) => options.release?.(mr));
+    this.#receives = new Receives(options.slotBytes, options);
   }
 
   /** Number of the fragment that comes next, which is how many came, modulo 2^32. The peer must be told. */
@@ -203,17 +203,17 @@ export class MessageReceiver implements Held {
   #grow(): void {
     if (this.#isGrowing) return;
     const { window } = this;
-    const { allocate, release, slotBytes } = this.#options;
+    const options = this.#options;
     const wanted = Math.min(window.slots, this.#mostSlots - window.slots);
     const there = this.#receives.reuse(wanted);
     window.slots += there;
-    if (there === wanted || allocate === undefined) return;
+    if (there === wanted || options.allocate === undefined) return;
     const link = this.#link;
     this.#isGrowing = true;
     const grown = (mr: MemoryRegion): void => {
       this.#isGrowing = false;
       if (link !== this.#link) {
-        release?.(mr);
+        options.release?.(mr);
         return;
       }
       try {
@@ -225,7 +225,7 @@ export class MessageReceiver implements Held {
       window.slots += wanted - there;
       if (this.#moveOn()) this.#options.onReceiveGiven();
     };
-    allocate((wanted - there) * slotBytes).then(grown, () => {
+    options.allocate((wanted - there) * options.slotBytes).then(grown, () => {
       this.#isGrowing = false;
       // For this link: it goes on with those that there are.
       if (link === this.#link) this.#mostSlots = this.window.slots;

@@ -67,15 +67,18 @@ export interface SenderLink {
   readonly sealer: Sealer | null;
 }
 
+/** For all, as it is filled and sent at once. */
+const limitCut = new Cut();
+
 export class MessageSender implements Held {
   readonly #options: SenderOptions;
   readonly #messages: MessageQueue;
-  readonly #sealed = new MessageQueue(null);
+  /** Of encrypted connections. */
+  #sealed: MessageQueue | null = null;
   /** Fragments that the peer may not have, in their order. */
   readonly #unacknowledged = new Deque<Cut>();
   readonly #spareCuts: Cut[] = [];
   readonly #quit = new QuitSource();
-  readonly #limitCut = new Cut();
   #link: SenderLink | null = null;
   #terms: PeerMessageTerms | null = null;
   /** Bytes of the longest fragment, and of a header and a tag. */
@@ -96,7 +99,7 @@ export class MessageSender implements Held {
     this.#nextSequence = options.firstSequence ?? 0;
     const start = options.messageStart ?? 0;
     this.#messages = new MessageQueue(start, start);
-    options.outbox.onReady = () => this.pump();
+    options.outbox.sender = this;
   }
 
   /** Number of the fragment that leaves next, which is how many left, modulo 2^32. */
@@ -106,7 +109,7 @@ export class MessageSender implements Held {
 
   /** Messages that are not done. */
   get pending(): number {
-    return this.#messages.pending + this.#sealed.pending;
+    return this.#messages.pending + (this.#sealed?.pending ?? 0);
   }
 
   /**
@@ -164,6 +167,7 @@ export class MessageSender implements Held {
   /** Sends a message about sealed memory; resolves when the peer has it. */
   sendSealed(kind: MessageKind, data: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
+      this.#sealed ??= new MessageQueue(null);
       this.#add(this.#sealed, kind, 0, data, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
@@ -225,7 +229,7 @@ export class MessageSender implements Held {
     if (link === null) return false;
     const place = this.#placeFor(this.#overheadBytes);
     if (place < 0) return false;
-    const cut = this.#limitCut;
+    const cut = limitCut;
     cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
     cut.sequence = this.#nextSequence;
     return this.#post(link, place, cut, false);
@@ -301,7 +305,7 @@ export class MessageSender implements Held {
     this.detach();
     for (const cut of this.#unacknowledged.takeAll()) cut.release();
     this.#messages.fail(error);
-    this.#sealed.fail(error);
+    this.#sealed?.fail(error);
     this.#options.streams.fail(error, isInOrder);
     this.#quit.fail(error);
   }
@@ -355,7 +359,7 @@ export class MessageSender implements Held {
 
   /** QUIT leaves when nothing else waits, also nothing that the peer does not take yet. */
   get #mayQuit(): boolean {
-    const isLast = this.#messages.waiting === 0 && this.#sealed.waiting === 0;
+    const isLast = this.#messages.waiting === 0 && (this.#sealed?.waiting ?? 0) === 0;
     return isLast && this.#quit.isReady && !this.#options.streams.hasUnsent;
   }
 

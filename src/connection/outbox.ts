@@ -137,10 +137,15 @@ class Controls implements FragmentSource {
 }
 
 export class Outbox {
-  /** Something may leave. */
-  onReady: () => void = () => {};
+  /** Sends what may leave. */
+  sender: { pump(): void } | null = null;
   readonly #controls = new Controls();
   readonly #ring = new Deque<FragmentSource>();
+
+  /** Something may leave. */
+  onReady(): void {
+    this.sender?.pump();
+  }
 
   /** Has `control` leave soon; once, however often it is asked for meanwhile. */
   control(control: Control): void {

@@ -22,10 +22,22 @@ interface LocalEnd {
   /** All addresses of its port. */
   readonly gids: ReadonlySet<string>;
   readonly end: SessionEnd;
+  /** Another of the same number, on another device. */
+  next: LocalEnd | null;
 }
 
-/** By queue pair number. */
-const localEnds = new Map<number, Set<LocalEnd>>();
+/** By queue pair number: thousands of them, each of which is almost always the only one. */
+const localEnds = new Map<number, LocalEnd>();
+
+/** The addresses that were noted last: those of one port are the same for all of its connections. */
+let lastGids: ReadonlySet<string> = new Set();
+
+function sharedGids(gids: readonly string[]): ReadonlySet<string> {
+  const all = new Set(gids.map(canonical));
+  const isSame = all.size === lastGids.size && [...all].every((gid) => lastGids.has(gid));
+  if (!isSame) lastGids = all;
+  return lastGids;
+}
 
 export interface OwnEnd {
   readonly path: Told;
@@ -47,13 +59,11 @@ export class PeerCheck {
   /** Call it before the path is told: the peer may be here, too. */
   note(own: OwnEnd, end: SessionEnd): void {
     this.release();
-    const gids = new Set(own.gids.map(canonical));
-    this.#end = { own: own.path, gids, end };
+    const { qpn, udpPort } = own.path;
+    const next = localEnds.get(qpn) ?? null;
+    this.#end = { own: { qpn, udpPort }, gids: sharedGids(own.gids), end, next };
     this.#isExclusive = own.isExclusive;
-    const { qpn } = own.path;
-    const ends = localEnds.get(qpn);
-    if (ends === undefined) localEnds.set(qpn, new Set([this.#end]));
-    else ends.add(this.#end);
+    localEnds.set(qpn, this.#end);
   }
 
   /** `sessionAddress`: where the peer's end of the session is; `null` when its device may be elsewhere. */
@@ -64,9 +74,9 @@ export class PeerCheck {
     if (!isUnicast(gid)) return fault('impossible_gid', 'the GID is not the address of one machine');
     const end = this.#end;
     if (end !== undefined && peer.udpPort === end.own.udpPort && end.gids.has(gid)) {
-      const ends = localEnds.get(peer.qpn) ?? new Set();
+      const ends = endsOf(peer.qpn);
       for (const other of ends) if (isOtherEnd(end, other, gid)) return undefined;
-      const isOurs = [...ends].some(({ gids }) => gids.has(gid));
+      const isOurs = ends.some(({ gids }) => gids.has(gid));
       if (isOurs || this.#isExclusive)
         return fault('own_queue_pair', 'the queue pair belongs to the side that was told of it');
     }
@@ -81,10 +91,20 @@ export class PeerCheck {
     const end = this.#end;
     if (end === undefined) return;
     this.#end = undefined;
-    const ends = localEnds.get(end.own.qpn);
-    ends?.delete(end);
-    if (ends?.size === 0) localEnds.delete(end.own.qpn);
+    const { qpn } = end.own;
+    const first = localEnds.get(qpn);
+    if (first !== end) {
+      for (let other = first ?? null; other !== null; other = other.next)
+        if (other.next === end) other.next = end.next;
+    } else if (end.next === null) localEnds.delete(qpn);
+    else localEnds.set(qpn, end.next);
   }
+}
+
+function endsOf(qpn: number): LocalEnd[] {
+  const ends: LocalEnd[] = [];
+  for (let end = localEnds.get(qpn) ?? null; end !== null; end = end.next) ends.push(end);
+  return ends;
 }
 
 const isOtherEnd = (end: LocalEnd, other: LocalEnd, gid: string): boolean =>

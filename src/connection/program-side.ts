@@ -70,7 +70,8 @@ export class ProgramSide implements LifelineListener, ProgramListener, StreamHos
   }
 
   onStream(stream: ConnectionStream): boolean {
-    return announce(() => this.#connection.emit('stream', stream));
+    // It is told in a tick of its own, so that what a listener throws stops nothing.
+    return this.#connection.emit('stream', stream);
   }
 
   // --- what the lifeline tells ----------------------------------------------------------------------------------------

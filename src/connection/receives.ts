@@ -30,24 +30,28 @@ interface Block {
   free: number[] | null;
 }
 
+export interface ReceivesOwner {
+  /** Memory of a block that is gone. */
+  release?(mr: MemoryRegion): void;
+}
+
 export class Receives {
   readonly #slotBytes: number;
-  readonly #release: (mr: MemoryRegion) => void;
+  readonly #owner: ReceivesOwner;
   /** The first one stays; others leave holes. */
   readonly #blocks: (Block | null)[] = [];
   #qp: QueuePair | null = null;
   /** Receives that the device has and that are not needed. */
   #surplus = 0;
 
-  /** `release`: memory of a block that is gone. */
-  constructor(slotBytes: number, release: (mr: MemoryRegion) => void) {
+  constructor(slotBytes: number, owner: ReceivesOwner) {
     this.#slotBytes = slotBytes;
-    this.#release = release;
+    this.#owner = owner;
   }
 
   /** A link is coming up: posts all receives of `mr`; those of the link before are gone, and the device uses them no more. */
   attach(qp: QueuePair, mr: MemoryRegion): void {
-    for (const block of this.#blocks.splice(0).slice(1)) if (block !== null) this.#release(block.mr);
+    for (const block of this.#blocks.splice(0).slice(1)) if (block !== null) this.#owner.release?.(block.mr);
     this.#qp = qp;
     this.#surplus = 0;
     this.add(mr);
@@ -88,7 +92,7 @@ export class Receives {
     block.free.push(wrId);
     if (block.posted === 0) {
       this.#blocks[Math.floor(wrId / PLACES_OF_A_BLOCK)] = null;
-      this.#release(block.mr);
+      this.#owner.release?.(block.mr);
     }
   }
 

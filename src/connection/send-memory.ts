@@ -106,7 +106,8 @@ export class SendMemory {
   }
 
   #grow(bytes: number): void {
-    const { mostBytes, allocate, release, onGrown } = this.#options;
+    const options = this.#options;
+    const { mostBytes } = options;
     const { current } = this;
     if (this.#isGrowing || this.#isExhausted || current.bytes >= mostBytes) return;
     this.#isGrowing = true;
@@ -120,14 +121,14 @@ export class SendMemory {
       this.current = bufferOf(mr, wanted);
       if (before !== this.#first) {
         if (before.ring.fragments > 0) this.#leaving.push(before);
-        else release(before.mr);
+        else options.release(before.mr);
       }
-      onGrown();
+      options.onGrown();
     };
-    allocate(wanted).then(grown, () => {
+    options.allocate(wanted).then(grown, () => {
       this.#isGrowing = false;
       this.#isExhausted = true;
-      onGrown();
+      options.onGrown();
     });
   }
 }

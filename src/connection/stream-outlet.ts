@@ -37,11 +37,15 @@ export interface StreamPlane {
 
 export class StreamOutlet implements StreamPlane, StreamEvents {
   readonly #table: StreamTable;
-  readonly #listener: () => StreamListener | null;
+  readonly #program: { readonly programListener: StreamListener | null };
 
-  constructor(table: StreamTable, listener: () => StreamListener | null) {
+  constructor(table: StreamTable, program: { readonly programListener: StreamListener | null }) {
     this.#table = table;
-    this.#listener = listener;
+    this.#program = program;
+  }
+
+  get #listener(): StreamListener | null {
+    return this.#program.programListener;
   }
 
   listenToStreams(): void {
@@ -82,12 +86,12 @@ export class StreamOutlet implements StreamPlane, StreamEvents {
   // --- what the table tells -----------------------------------------------------------------------------------------
 
   onOpened(id: StreamId): void {
-    this.#listener()?.onStreamOpened(id);
+    this.#listener?.onStreamOpened(id);
   }
 
   onReadable(id: StreamId): void {
     const table = this.#table;
-    const listener = this.#listener();
+    const listener = this.#listener;
     const hasEnded = table.hasEnded(id);
     let bytes = table.take(id) ?? NO_BYTES;
     for (let next = table.take(id); next !== undefined; next = table.take(id)) {
@@ -98,15 +102,15 @@ export class StreamOutlet implements StreamPlane, StreamEvents {
   }
 
   onReset(id: StreamId, code: number, isWhole: boolean): void {
-    this.#listener()?.onStreamReset(id, code, isWhole);
+    this.#listener?.onStreamReset(id, code, isWhole);
   }
 
   onOpenLimit(last: number): void {
-    this.#listener()?.onStreamLimit(last);
+    this.#listener?.onStreamLimit(last);
   }
 
   onEnd(error: RdmaError, isInOrder: boolean): void {
-    this.#listener()?.onStreamsEnded(error, isInOrder);
+    this.#listener?.onStreamsEnded(error, isInOrder);
   }
 }
 

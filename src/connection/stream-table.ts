@@ -66,10 +66,14 @@ interface Stream {
   resetCode: number | null;
 }
 
+/** Nothing is ever put into it. */
+const NO_STREAMS = new Map<StreamId, Stream>();
+
 export class StreamTable {
   readonly #options: StreamTableOptions;
-  readonly #streams = new Map<StreamId, Stream>();
-  readonly #openLimit: StreamControl;
+  /** A map of its own with the first stream: most connections have none. */
+  #streams: Map<StreamId, Stream> = NO_STREAMS;
+  #openLimit: StreamControl | null = null;
   #events: StreamEvents;
   #isListened = false;
   #isHeld = false;
@@ -90,10 +94,6 @@ export class StreamTable {
     this.#openedByPeer = firstStream;
     this.#peerMayOpen = Math.min(HIGHEST_STREAM, firstStream + streams);
     this.#toldOpen = this.#peerMayOpen;
-    this.#openLimit = new StreamControl((cut) => {
-      this.#toldOpen = this.#peerMayOpen;
-      cut.describe(MessageKind.OPEN_LIMIT, 0, 0, 0, this.#toldOpen);
-    });
   }
 
   /** From now on `events` learn what happens; at once, which streams of the peer are there and can be read. */
@@ -350,6 +350,7 @@ export class StreamTable {
       cut.describe(MessageKind.STREAM_LIMIT, Math.abs(id), flags, 0, stream.in.tellLimit());
     });
     const stream: Stream = { id, out, in: new IncomingStream(windowBytes, start), limit, resetCode: null };
+    if (this.#streams === NO_STREAMS) this.#streams = new Map();
     this.#streams.set(id, stream);
     return stream;
   }
@@ -382,7 +383,15 @@ export class StreamTable {
     const gained = serialDistance(this.#toldOpen, this.#peerMayOpen);
     // The last numbers are told at once: no half of them may be left.
     const isLast = this.#peerMayOpen === HIGHEST_STREAM && gained > 0;
-    if (isLast || gained * 2 >= this.#options.streams) this.#options.outbox.control(this.#openLimit);
+    if (isLast || gained * 2 >= this.#options.streams) this.#tellOpenLimit();
+  }
+
+  #tellOpenLimit(): void {
+    this.#openLimit ??= new StreamControl((cut) => {
+      this.#toldOpen = this.#peerMayOpen;
+      cut.describe(MessageKind.OPEN_LIMIT, 0, 0, 0, this.#toldOpen);
+    });
+    this.#options.outbox.control(this.#openLimit);
   }
 }
 

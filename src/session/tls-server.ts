@@ -188,7 +188,6 @@ export class TlsServer implements AsyncDisposable {
     const address = raw.remoteAddress ?? '';
     const refusal = this.#gate.enter(address);
     if (!this.#isReferenced) raw.unref();
-    raw.once('close', () => this.#gate.leave(address));
     if (refusal === undefined) this.#makeRoom();
     const totalMillis = this.#options.handshakeDeadlineMillis ?? DEFAULT_HANDSHAKE_DEADLINE_MILLIS;
     const deadline = new HandshakeDeadline(totalMillis, () =>
@@ -200,7 +199,11 @@ export class TlsServer implements AsyncDisposable {
     const handshake: PendingHandshake = { raw, address, port: raw.remotePort ?? 0, deadline };
     this.#pending.add(handshake);
     this.#pendingByRaw.set(raw, handshake);
-    raw.once('close', () => this.#leave(handshake));
+    // Not `once`, which makes three objects of it: a socket closes once.
+    raw.on('close', () => {
+      this.#gate.leave(address);
+      this.#leave(handshake);
+    });
     if (this.#closing !== undefined) this.#drop(handshake, CLOSING);
     else if (refusal !== undefined) this.#drop(handshake, { kind: 'overload', sentence: refusal });
   }

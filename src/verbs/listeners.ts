@@ -4,21 +4,46 @@
  * Invariant: a listener that throws takes nothing with it. What it threw is reported as an exception that nobody catches.
  */
 export class Listeners<Event> {
-  /** Made with the first: most objects have none. */
-  #all: Set<(event: Event) => void> | null = null;
+  /** A chain in the order in which they came: most objects have one or none, for which a set is large. */
+  #first: Entry<Event> | null = null;
 
   /** Returns the function that removes the listener. */
   add(listener: (event: Event) => void): () => void {
-    // A function of its own each time: who adds the same one twice can remove each of the two.
-    const entry = (event: Event): void => listener(event);
-    this.#all ??= new Set();
-    this.#all.add(entry);
-    return () => this.#all?.delete(entry);
+    // One each time: who adds the same listener twice can remove each of the two.
+    const entry: Entry<Event> = { listener, next: null };
+    const last = this.#last;
+    if (last === null) this.#first = entry;
+    else last.next = entry;
+    return () => this.#remove(entry);
   }
 
   tell(event: Event): void {
-    if (this.#all !== null) for (const listener of this.#all) tell(listener, event);
+    for (let entry = this.#first; entry !== null; entry = entry.next)
+      if (entry.listener !== null) tell(entry.listener, event);
   }
+
+  get #last(): Entry<Event> | null {
+    let last = this.#first;
+    while (last !== null && last.next !== null) last = last.next;
+    return last;
+  }
+
+  /** Whoever is at it while an event is told goes on behind it. */
+  #remove(entry: Entry<Event>): void {
+    entry.listener = null;
+    if (this.#first === entry) {
+      this.#first = entry.next;
+      return;
+    }
+    for (let before = this.#first; before !== null; before = before.next)
+      if (before.next === entry) before.next = entry.next;
+  }
+}
+
+interface Entry<Event> {
+  /** `null`: it was removed. */
+  listener: ((event: Event) => void) | null;
+  next: Entry<Event> | null;
 }
 
 /**

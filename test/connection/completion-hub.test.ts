@@ -75,7 +75,8 @@ class Rig {
       onDrained: () => note('drained'),
       onBroken: ({ code }) => note(code),
     };
-    return this.group.listen(qpn, handler);
+    this.group.listen(qpn, handler);
+    return () => this.group.unlisten(qpn, handler);
   }
 }
 

@@ -28,7 +28,11 @@ function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[];
   const outbox = new Sent();
   const table = new StreamTable({ outbox, streams: STREAMS, windowBytes: 300_000 });
   const taken: ConnectionStream[] = [];
-  const outlet: StreamOutlet = new StreamOutlet(table, () => access);
+  const outlet: StreamOutlet = new StreamOutlet(table, {
+    get programListener() {
+      return access;
+    },
+  });
   const access: StreamAccess = new StreamAccess(
     { isEnding: false, onStream: (stream) => taken.push(stream.on('error', () => {})) > 0 },
     outlet,

@@ -106,7 +106,7 @@ test('send memory comes in few sizes, whatever the lengths of the messages are',
 
 test('a receive that was not needed any more is used again before there is new memory, and its block goes with the last', () => {
   const gone: unknown[] = [];
-  const receives = new Receives(SLOT_BYTES, (mr) => gone.push(mr));
+  const receives = new Receives(SLOT_BYTES, { release: (mr) => void gone.push(mr) });
   const qp = new WatchedQp(2 + 6, SLOT_BYTES);
   const use = (count: number): void => {
     for (let i = 0; i < count; i++)

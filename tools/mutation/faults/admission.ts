@@ -219,18 +219,11 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'local-end-kept',
     wrong: 'The queue pair of a connection that ended counts as one that is there.',
     file: 'connection/peer-check',
-    find: '    ends?.delete(end);\n',
-    replace: '',
-    judges: ['test/connection/peer-path', 'test/connection/connection'],
-  },
-  {
-    id: 'local-number-kept',
-    wrong: 'The number of a queue pair that is gone stays noted.',
-    file: 'connection/peer-check',
-    find: `    if (ends?.size === 0) localEnds.delete(end.own.qpn);
+    find: `    } else if (end.next === null) localEnds.delete(qpn);
+    else localEnds.set(qpn, end.next);
 `,
-    replace: '',
-    judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
+    replace: '    }\n',
+    judges: ['test/connection/peer-path', 'test/connection/connection'],
   },
   {
     id: 'unknown-outcome-unhandled',

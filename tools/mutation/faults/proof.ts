@@ -27,7 +27,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'proof-never-failed',
       wrong: 'Whoever waits for the proof of a link that ended waits for ever.',
       file: PROOF,
-      find: '    this.#reject(error);\n',
+      find: '    this.#reject?.(error);\n',
       replace: '',
     },
     {
@@ -40,10 +40,10 @@ export const PROOF_FAULTS = faultsOf(
       judges: MEETING,
     },
     {
-      id: 'proof-unhandled',
-      wrong: 'A link that ends before anybody waits for its proof ends the process.',
+      id: 'failed-proof-forgotten',
+      wrong: 'Whoever waits for the proof of a link that had failed before waits for ever.',
       file: PROOF,
-      find: 'this.#proven.catch(() => {});',
+      find: '    this.#failure = error;\n',
       replace: '',
     },
     {
@@ -85,8 +85,10 @@ export const PROOF_FAULTS = faultsOf(
       id: 'full-proof-not-awaited',
       wrong: 'A link counts as proven when small packets come through.',
       file: PROOF,
-      find: 'if (this.isProven) this.#resolve();',
-      replace: 'this.#resolve();',
+      find: `    if (this.isProven) {
+      this.#resolve?.();`,
+      replace: `    if (this.#sent > 0) {
+      this.#resolve?.();`,
     },
     {
       id: 'full-proof-small',
@@ -99,7 +101,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'proof-of-lost-link-kept',
       wrong: 'A link that fails does not end the wait for its proof.',
       file: PATH,
-      find: '        proof.fail(error);\n',
+      find: '    this.#proof.fail(error);\n',
       replace: '',
     },
     {
@@ -114,7 +116,7 @@ export const PROOF_FAULTS = faultsOf(
       id: 'proof-is-progress',
       wrong: 'The answer to the proof is progress.',
       file: PATH,
-      find: 'if (!proof.isProven) return;',
+      find: 'if (!this.#proof.isProven) return;',
       replace: '',
     },
     {

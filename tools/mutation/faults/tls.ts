@@ -51,10 +51,8 @@ export const TLS_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'gate-leave-forgotten',
     wrong: 'A refused connection stays counted for its address.',
     file: 'session/tls-server',
-    find: `    raw.once('close', () => this.#gate.leave(address));
-`,
-    replace: `    if (refusal === undefined) raw.once('close', () => this.#gate.leave(address));
-`,
+    find: '      this.#gate.leave(address);\n',
+    replace: '      if (refusal === undefined) this.#gate.leave(address);\n',
   },
   {
     id: 'handshakes-unbounded',
