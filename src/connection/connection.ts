@@ -157,14 +157,18 @@ export class Connection
     return this.#lifeline.queuePair;
   }
 
-  /** How far the present queue pair has come; `null` where there is none, or where the device cannot tell. */
+  /**
+   * How far the present queue pair has come; `null` where there is none, where the device cannot tell, or where its worker does not
+   * answer within a second.
+   */
   queryProgress(): Promise<QueuePairProgress | null> {
     return this.#plane.progress();
   }
 
   /**
    * What the present queue pair counts, by name: packets, retransmissions, NAKs, drops by reason. It begins at 0 with each
-   * recovery; empty where there is none, or where the device counts for all queue pairs together (`device.counters()`).
+   * recovery; empty where there is none, where the device counts for all queue pairs together (`device.counters()`), or where its
+   * worker does not answer within a second.
    */
   queryCounters(): Promise<Readonly<Record<string, number>>> {
     return this.#plane.counters();

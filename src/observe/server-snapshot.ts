@@ -69,8 +69,7 @@ async function connectionSnapshot(
   connection: Connection,
   watched: WatchedServer,
 ): Promise<ConnectionSnapshot | undefined> {
-  const progress = await connection.queryProgress();
-  const counters = await connection.queryCounters();
+  const [progress, counters] = await Promise.all([connection.queryProgress(), connection.queryCounters()]);
   const { queuePair } = connection;
   if (queuePair === null) return undefined;
   const { messagesReceived, messagesSent, bytesReceived, bytesSent, recoveries } = connection.statistics;

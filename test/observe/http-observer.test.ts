@@ -12,6 +12,8 @@ import { dashboard } from '../../src/observe/dashboard/dashboard.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';
 import type { ServerSnapshot } from '../../src/observe/server-snapshot.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
+import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
 const TOKEN = 'a token of many characters'.replaceAll(' ', '-');
 
@@ -147,6 +149,29 @@ test('metrics and snapshots say what clients did, and no PSN', async () => {
 
 const serverQpn = (steps: readonly ConnectionStep[]): unknown =>
   steps.find(({ name }) => name === 'objects-created')?.details['qpn'];
+
+test('a worker that is stuck does not keep the dashboard from telling of the others', async () => {
+  const server = await startWorkerServer(new URL('../../testkit/worker-handler.js', import.meta.url), 2);
+  server.on('workerLost', () => {});
+  const observer = await HttpObserver.start(server, 0);
+  const [stuck, free] = [await join(server), await join(server)];
+  await stuck.send('be busy for ever');
+  await free.send('hello');
+  await free.receive();
+  let snapshots = 0;
+  const seen = watch<ServerSnapshot>(observer.url, 'snapshot', ({ connections }) => {
+    const isFreeShown = connections.some(({ progress }) => (progress?.sent ?? 0) > 0);
+    if (isFreeShown && connections.length === 2) snapshots++;
+    return snapshots === 3;
+  });
+  const { connections } = await within(seen, 30_000);
+  assert.ok(
+    connections.some(({ progress, counters }) => progress === null && Object.keys(counters).length === 0),
+  );
+  await observer.close();
+  await server.close(500);
+  await Promise.all([stuck.closed, free.closed]);
+});
 
 test('a few may watch at a time, and closing ends them all', async () => {
   const server = await startServer();

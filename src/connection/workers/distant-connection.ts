@@ -4,6 +4,7 @@
  */
 import { RdmaError } from '../../verbs/errors.js';
 import { announce } from '../../verbs/listeners.js';
+import type { QueuePairProgress } from '../../verbs/queue-pair.js';
 import { Connection, type ConnectionOwner, type ConnectionStatistics } from '../connection.js';
 import { tellWatches } from '../connection-watch.js';
 import type { ProgramPlane } from '../data-plane.js';
@@ -12,6 +13,7 @@ import type { Lifeline } from '../lifeline.js';
 import type { DataPathLimits } from '../options.js';
 import { RemoteBuffer } from '../remote-buffer.js';
 import type { Counted, GrantNote, Told } from './contract.js';
+import { Question } from './question.js';
 import type { WorkerPlane } from './worker-plane.js';
 
 export interface DistantConnectionOptions {
@@ -110,6 +112,8 @@ const distantPlane = (plane: WorkerPlane, tell: (what: Told) => void): ProgramPl
   const refuseNow = (): never => {
     throw elsewhere();
   };
+  const progress = new Question<QueuePairProgress | null>(() => plane.ask('progress', null), null);
+  const counters = new Question<Readonly<Record<string, number>>>(() => plane.ask('counters', null), {});
   return {
     programListener: null,
     grant: refuse,
@@ -121,8 +125,8 @@ const distantPlane = (plane: WorkerPlane, tell: (what: Told) => void): ProgramPl
     transfer: refuse,
     cancel: refuse,
     allocate: refuse,
-    progress: () => plane.ask('progress', null),
-    counters: () => plane.ask('counters', null),
+    progress: () => progress.answer(),
+    counters: () => counters.answer(),
     endReceiving: () => tell('endProgramReceiving'),
     listenToStreams() {},
     openStream: refuseNow,

@@ -30,6 +30,7 @@ export class EventStream {
   readonly #watchers = new Set<ServerResponse>();
   #news: News[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #isLooking = false;
 
   constructor(server: Server, canControl: boolean) {
     this.#watched = new WatchedServer(server);
@@ -75,8 +76,15 @@ export class EventStream {
     this.#send('news', [news]);
   }
 
+  /** One after the other: a worker that is slow to answer makes them rare, and no line of them. */
   async #sendSnapshot(): Promise<void> {
-    this.#send('snapshot', await snapshotOf(this.#watched, this.#canControl));
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      this.#send('snapshot', await snapshotOf(this.#watched, this.#canControl));
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   #watch(connection: Connection): void {
