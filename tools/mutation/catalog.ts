@@ -12,6 +12,7 @@ import { MEMORY_FAULTS } from './faults/memory.js';
 import { MESSAGE_FAULTS } from './faults/messages.js';
 import { NET_SOCKET_FAULTS } from './faults/net-sockets.js';
 import { NVME_FAULTS } from './faults/nvme.js';
+import { OTHER_SERVICE_FAULTS } from './faults/other-services.js';
 import { PROGRAM_STREAM_FAULTS } from './faults/program-streams.js';
 import { PROOF_FAULTS } from './faults/proof.js';
 import { RATE_FAULTS } from './faults/rates.js';
@@ -19,6 +20,7 @@ import { RDMACM_FAULTS } from './faults/rdmacm.js';
 import { RECOVERY_FAULTS } from './faults/recovery.js';
 import { REQUESTER_FAULTS } from './faults/requester.js';
 import { RESPONDER_FAULTS } from './faults/responder.js';
+import { RESPONDER_MEMORY_FAULTS } from './faults/responder-memory.js';
 import { RING_FAULTS } from './faults/rings.js';
 import { RSOCKET_FAULTS } from './faults/rsocket.js';
 import { SEALING_FAULTS } from './faults/sealing.js';
@@ -33,6 +35,8 @@ import { WORKER_FAULTS } from './faults/workers.js';
 export const FAULTS: readonly Fault[] = [
   ...REQUESTER_FAULTS,
   ...RESPONDER_FAULTS,
+  ...RESPONDER_MEMORY_FAULTS,
+  ...OTHER_SERVICE_FAULTS,
   ...ENGINE_FAULTS,
   ...CM_FAULTS,
   ...MEETING_FAULTS,

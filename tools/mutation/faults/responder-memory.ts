@@ -1,0 +1,145 @@
+/** Faults of what requests do to memory: lengths, ranges, rights. */
+import { faultsOf } from '../fault-list.js';
+
+export const RESPONDER_MEMORY_FAULTS = faultsOf(
+  'engine',
+  ['test/roce/rules', 'sim:1..40', 'test/roce'],
+  [
+    {
+      id: 'atomic-right-unchecked',
+      wrong: 'An atomic needs no right in the memory.',
+      file: 'roce/qp/responder',
+      find: '|| !grant.allows(this.#qp.pd, this.#qp.qpn, REMOTE_ATOMIC, va, 8)',
+      replace: '',
+    },
+    {
+      id: 'revoked-memory-read',
+      wrong: 'READ data leaves from memory that was deregistered.',
+      file: 'roce/qp/response-sender',
+      find: 'if (response.length > 0 && grant?.usable !== true) {',
+      replace: 'if (false) {',
+    },
+    {
+      id: 'write-of-2-31',
+      wrong: 'A WRITE of 2^31 bytes is refused.',
+      file: 'roce/qp/incoming-message',
+      find: 'const MAX_RETH_LENGTH = 2 ** 31;',
+      replace: 'const MAX_RETH_LENGTH = 2 ** 31 - 1;',
+    },
+    {
+      id: 'write-above-2-31',
+      wrong: 'A WRITE of more than 2^31 bytes is taken.',
+      file: 'roce/qp/incoming-message',
+      find: 'const MAX_RETH_LENGTH = 2 ** 31;',
+      replace: 'const MAX_RETH_LENGTH = 2 ** 32;',
+    },
+    {
+      id: 'receive-memory-checked-once',
+      wrong: 'Memory of a receive is checked before the first packet only.',
+      file: 'roce/qp/incoming-message',
+      find: '} else if ((flags & SEND) !== 0 && packet.payloadLength > 0) {',
+      replace: '} else if ((flags & SEND) !== 0 && packet.payloadLength > 0 && this.#receivedBytes === 0) {',
+    },
+    {
+      id: 'write-memory-checked-once',
+      wrong: 'A WRITE goes on after its window was revoked.',
+      file: 'roce/qp/incoming-message',
+      find: 'if (this.grant?.usable !== true)',
+      replace: 'if (false)',
+    },
+    {
+      id: 'short-middle-taken',
+      wrong: 'A packet in the middle of a message may be short.',
+      file: 'roce/qp/incoming-message',
+      find: 'wellFormed = length === mtu;',
+      replace: 'wellFormed = length <= mtu;',
+    },
+    {
+      id: 'write-longer-than-said',
+      wrong: 'A WRITE may carry more than its header says.',
+      file: 'roce/qp/incoming-message',
+      find: 'length === remaining : length < remaining',
+      replace: 'length >= remaining : true',
+    },
+    {
+      id: 'write-shorter-than-said',
+      wrong: 'A WRITE may carry less than its header says.',
+      file: 'roce/qp/incoming-message',
+      find: 'length === remaining : length < remaining',
+      replace: 'length <= remaining : length < remaining',
+    },
+    {
+      id: 'empty-last-taken',
+      wrong: 'The last packet of a message may be empty.',
+      file: 'roce/qp/incoming-message',
+      find: 'wellFormed = length >= 1 && length <= mtu;',
+      replace: 'wellFormed = length <= mtu;',
+    },
+    {
+      id: 'receive-cut',
+      wrong: 'A message longer than its receive is cut off in silence.',
+      file: 'roce/qp/incoming-message',
+      find: `      return RECEIVE_TOO_SMALL;
+`,
+      replace: `      return NEXT;
+`,
+    },
+    {
+      id: 'receive-one-more',
+      wrong: 'A receive takes one byte more than it has room for.',
+      file: 'roce/qp/incoming-message',
+      find: 'this.#receivedBytes + length > this.#receive.capacity)',
+      replace: 'this.#receivedBytes + length > this.#receive.capacity + 1)',
+    },
+    {
+      id: 'receive-one-less',
+      wrong: 'A receive reports one byte too few.',
+      file: 'roce/qp/incoming-message',
+      find: 'isSend ? this.#receivedBytes : this.length;',
+      replace: 'isSend ? Math.max(0, this.#receivedBytes - 1) : this.length;',
+    },
+    {
+      id: 'write-imm-no-length',
+      wrong: 'A WRITE with immediate reports the length of its last packet.',
+      file: 'roce/qp/incoming-message',
+      find: 'isSend ? this.#receivedBytes : this.length;',
+      replace: 'isSend ? this.#receivedBytes : packet.payloadLength;',
+    },
+    {
+      id: 'write-second-packet-off',
+      wrong: 'The second packet of a WRITE lands one byte off.',
+      file: 'roce/qp/incoming-message',
+      find: 'grant.offsetOf(this.va) + this.#written;',
+      replace: 'grant.offsetOf(this.va) + this.#written + (this.#written > 0 ? 1 : 0);',
+    },
+    {
+      id: 'receive-count-carried-over',
+      wrong: 'The bytes of one message count for the next.',
+      file: 'roce/qp/incoming-message',
+      find: `    this.#progress = Progress.NONE;
+    this.#receivedBytes = 0;`,
+      replace: '    this.#progress = Progress.NONE;',
+    },
+    {
+      id: 'qp-rights-unchecked',
+      wrong: 'Rights of the queue pair are not checked.',
+      file: 'roce/qp/incoming-message',
+      find: 'if ((this.#qp.accessFlags & right) !== right)',
+      replace: 'if (false)',
+    },
+    {
+      id: 'invalidate-foreign-window',
+      wrong: 'A peer may invalidate any window.',
+      file: 'roce/qp/qp',
+      find: 'if (grant === null || grant.qpn !== this.qpn)',
+      replace: 'if (grant === null)',
+    },
+    {
+      id: 'invalidated-stays-open',
+      wrong: 'An invalidated window stays open.',
+      file: 'roce/qp/qp',
+      find: 'this.nic.regions.revoke(grant);',
+      replace: '',
+    },
+  ],
+);
