@@ -1,181 +1,22 @@
-/** The machine of a connection's life: each state with what may happen in it, the rules of recovery, and random lives. */
+/** The machine of a connection's life: its end, the rules of recovery, and signs of life. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LifelineInput, RendezvousState } from '../../src/connection/lifeline-events.js';
-import { LAST_ANSWER_MILLIS, LifelineMachine } from '../../src/connection/lifeline-machine.js';
-import { RdmaError, type RdmaErrorCode } from '../../src/verbs/errors.js';
-import type { RefusalKind } from '../../src/verbs/refusal-kind.js';
-import { Random } from '../../testkit/random.js';
-
-const RECOVERY_MILLIS = 1000;
-const KEEP_ALIVE_MILLIS = 100;
-const QUIT_MILLIS = 700;
-const fail = (code: RdmaErrorCode = 'ERR_RDMA_COMPLETION', message = 'it broke'): RdmaError =>
-  new RdmaError(code, message);
-
-const noRendezvous = (code: RdmaErrorCode, refusal: RefusalKind): LifelineInput => ({
-  type: 'no-rendezvous',
-  error: new RdmaError(code, 'it was refused', { refusal }),
-});
-
-/** A machine with its clock and its rendezvous; `does` gives the names of what it wants done. */
-class Life {
-  now = 0;
-  rendezvous: RendezvousState = 'open';
-  readonly machine: LifelineMachine;
-
-  constructor(recoveryMillis = RECOVERY_MILLIS) {
-    const limits = { recoveryMillis, keepAliveMillis: KEEP_ALIVE_MILLIS, quitMillis: QUIT_MILLIS };
-    this.machine = new LifelineMachine({ limits, random: () => 1 });
-  }
-
-  does(input: LifelineInput | LifelineInput['type']): string {
-    const given = typeof input === 'string' ? ({ type: input } as LifelineInput) : input;
-    return names(this.machine.handle(given, this.now, this.rendezvous));
-  }
-
-  /** Lets time pass; returns what the machine does meanwhile. */
-  passes(millis: number): string {
-    const until = this.now + millis;
-    const done: string[] = [];
-    while (this.machine.nextDeadline <= until) {
-      this.now = this.machine.nextDeadline;
-      done.push(names(this.machine.handleTimeout(this.now, this.rendezvous)));
-    }
-    this.now = until;
-    return done.join(' ').trim();
-  }
-
-  where(): string {
-    const { state } = this.machine;
-    return state.name === 'down' ? `down ${state.phase}` : state.name;
-  }
-}
-
-const names = (outputs: readonly { type: string }[]): string => outputs.map(({ type }) => type).join(' ');
-
-const linkFailed = (error = fail()): LifelineInput => ({ type: 'link-failed', error });
-const notMet = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
-  type: 'not-met',
-  error,
-});
-const rendezvousEnded = (error = fail('ERR_RDMA_CONNECTION_LOST')): LifelineInput => ({
-  type: 'rendezvous-ended',
-  error,
-});
-const ABORT: LifelineInput = { type: 'abort', error: fail('ERR_RDMA_ABORTED') };
-
-/** A life in each state. */
-const SITUATIONS: Readonly<Record<string, () => Life>> = {
-  establishing: () => after(new Life(), 'start'),
-  up: () => after(new Life(), 'start', 'met'),
-  'up, before the last answers': () => after(SITUATIONS['up']?.() as Life, rendezvousEnded()),
-  'down disconnecting': () => after(SITUATIONS['up']?.() as Life, linkFailed()),
-  'down meeting': () => after(SITUATIONS['down disconnecting']?.() as Life, 'disconnected'),
-  'down pausing': () => after(SITUATIONS['down meeting']?.() as Life, notMet(), 'disconnected'),
-  'down rendezvous': () => {
-    const life = SITUATIONS['down disconnecting']?.() as Life;
-    life.rendezvous = 'lost';
-    return after(life, 'disconnected');
-  },
-  ending: () => after(SITUATIONS['up']?.() as Life, ABORT),
-  ended: () => after(SITUATIONS['ending']?.() as Life, 'destroyed', 'finished'),
-};
-
-function after(life: Life, ...inputs: readonly (LifelineInput | LifelineInput['type'])[]): Life {
-  for (const input of inputs) life.does(input);
-  return life;
-}
-
-/** For each state: input, what is done, where it leads. */
-const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['type'], string, string][]>> = {
-  establishing: [
-    ['met', 'report watch', 'up'],
-    [notMet(), 'destroy', 'ending'],
-    [linkFailed(), '', 'establishing'],
-    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
-    ['close', 'stop-attempt fail-rendezvous', 'ending'],
-  ],
-  up: [
-    ['heard', '', 'up'],
-    ['peer-restarted', 'await-answers', 'up'],
-    ['peer-left', 'report destroy', 'ending'],
-    ['answered', '', 'up'],
-    [rendezvousEnded(), 'await-answers', 'up'],
-    [linkFailed(), 'reconnecting disconnect', 'down disconnecting'],
-    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
-    [linkFailed(fail('ERR_RDMA_INTEGRITY')), 'fail-rendezvous destroy', 'ending'],
-    ['peer-quit', 'report end-receiving', 'up'],
-    ['close', 'send-quit', 'up'],
-    ['quit-done', '', 'up'],
-    [ABORT, 'fail-rendezvous destroy', 'ending'],
-  ],
-  'up, before the last answers': [
-    ['answered', 'reconnecting disconnect', 'down disconnecting'],
-    ['peer-restarted', '', 'up'],
-    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
-    ['peer-left', 'report destroy', 'ending'],
-  ],
-  'down disconnecting': [
-    ['disconnected', 'meet', 'down meeting'],
-    [{ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }, 'fail-rendezvous destroy', 'ending'],
-    [linkFailed(), '', 'down disconnecting'],
-    ['peer-left', '', 'down disconnecting'],
-    ['answered', '', 'down disconnecting'],
-    ['close', 'send-quit', 'down disconnecting'],
-    ['peer-quit', 'report end-receiving', 'down disconnecting'],
-    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
-  ],
-  'down meeting': [
-    ['met', 'report watch reconnected', 'up'],
-    [notMet(), 'disconnect', 'down disconnecting'],
-    [notMet(fail('ERR_RDMA_REFUSED')), 'fail-rendezvous destroy', 'ending'],
-    [linkFailed(), '', 'down meeting'],
-    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
-  ],
-  'down pausing': [
-    [linkFailed(), '', 'down pausing'],
-    ['close', 'send-quit', 'down pausing'],
-    [ABORT, 'fail-rendezvous destroy', 'ending'],
-  ],
-  'down rendezvous': [
-    ['new-rendezvous', 'meet', 'down meeting'],
-    [{ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
-    [{ type: 'no-rendezvous', error: fail('ERR_RDMA_REFUSED') }, 'fail-rendezvous destroy', 'ending'],
-    // The server takes no more connections now, or TLS broke on its way: that may pass.
-    [noRendezvous('ERR_RDMA_CONNECTION_LOST', 'before-tls'), 'disconnect', 'down disconnecting'],
-    [noRendezvous('ERR_RDMA_TLS', 'tls-broken'), 'disconnect', 'down disconnecting'],
-    [noRendezvous('ERR_RDMA_TLS', 'certificate'), 'fail-rendezvous destroy', 'ending'],
-    [noRendezvous('ERR_RDMA_TLS', 'tls'), 'fail-rendezvous destroy', 'ending'],
-    [noRendezvous('ERR_RDMA_UNREACHABLE', 'unreachable'), 'fail-rendezvous destroy', 'ending'],
-    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
-  ],
-  ending: [
-    ['destroyed', 'fail-rendezvous finish', 'ending'],
-    [linkFailed(), '', 'ending'],
-    ['peer-left', '', 'ending'],
-    ['close', '', 'ending'],
-    ['quit-done', '', 'ending'],
-    [ABORT, '', 'ending'],
-  ],
-  ended: [
-    [linkFailed(), '', 'ended'],
-    ['close', '', 'ended'],
-    [ABORT, '', 'ended'],
-  ],
-};
-
-for (const [name, rows] of Object.entries(TABLE)) {
-  test(`${name}: each input does what it must and leads where it must`, () => {
-    for (const [input, does, leadsTo] of rows) {
-      const life = SITUATIONS[name]?.() as Life;
-      assert.equal(life.where(), name.replace(/,.*/, ''));
-      const what = JSON.stringify(input);
-      assert.equal(life.does(input), does, what);
-      assert.equal(life.where(), leadsTo, what);
-    }
-  });
-}
+import { LAST_ANSWER_MILLIS } from '../../../src/connection/lifeline-machine.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
+import {
+  ABORT,
+  after,
+  fail,
+  KEEP_ALIVE_MILLIS,
+  Life,
+  linkFailed,
+  names,
+  notMet,
+  QUIT_MILLIS,
+  RECOVERY_MILLIS,
+  rendezvousEnded,
+  SITUATIONS,
+} from './life.js';
 
 test('the end waits for what is under way, and then goes on with it alone', () => {
   for (const [name, settles] of [
@@ -447,70 +288,4 @@ test('a connection that ends can no longer be taken up, one that closes can', ()
   assert.equal(SITUATIONS['ending']?.().machine.isOver, true);
   assert.equal(SITUATIONS['ended']?.().machine.isOver, true);
   assert.equal(after(SITUATIONS['up']?.() as Life, 'close').machine.isOver, false);
-});
-
-/** What is asked for and answered once, with its answers. */
-const ANSWERS: Readonly<Record<string, readonly (() => LifelineInput)[]>> = {
-  meet: [() => ({ type: 'met' }), () => notMet(), () => notMet(fail('ERR_RDMA_PROTOCOL'))],
-  'next-rendezvous': [
-    () => ({ type: 'new-rendezvous' }),
-    () => ({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }),
-  ],
-  disconnect: [
-    () => ({ type: 'disconnected' }),
-    () => ({ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }),
-  ],
-  destroy: [() => ({ type: 'destroyed' })],
-  finish: [() => ({ type: 'finished' })],
-};
-
-const SURPRISES: readonly (() => LifelineInput)[] = [
-  () => linkFailed(),
-  () => linkFailed(),
-  () => ({ type: 'heard' }),
-  () => ({ type: 'peer-restarted' }),
-  () => rendezvousEnded(),
-  () => ({ type: 'answered' }),
-  () => ({ type: 'peer-quit' }),
-  () => ({ type: 'close' }),
-];
-
-test('random lives: one thing at a time, freed once and last, and over in bounded time after an abort', () => {
-  const seed = Number(process.env['SEED'] ?? 1);
-  for (let i = 0; i < 3000; i++) {
-    const random = new Random(seed + i);
-    const pick = <T>(values: readonly T[]): T => values[random.int(0, values.length - 1)] as T;
-    const life = new Life();
-    const running = new Set<string>();
-    const counts: Record<string, number> = {};
-    const take = (does: string): void => {
-      for (const name of does.split(' ').filter((word) => word in ANSWERS)) {
-        assert.equal(running.size, 0, `seed ${seed + i}: ${name} beside ${[...running]}`);
-        running.add(name);
-        counts[name] = (counts[name] ?? 0) + 1;
-      }
-    };
-    const settle = (isLast: boolean): void => {
-      const [name] = running;
-      if (name === undefined) return;
-      running.delete(name);
-      const answers = ANSWERS[name] as readonly (() => LifelineInput)[];
-      const answer = (isLast ? answers.at(-1) : pick(answers))?.() as LifelineInput;
-      if (answer.type === 'new-rendezvous') life.rendezvous = 'open';
-      take(life.does(answer));
-    };
-    take(life.does('start'));
-    for (let step = 0; step < 60; step++) {
-      if (random.int(0, 9) === 0) life.rendezvous = pick(['open', 'lost', 'lost', 'left']);
-      if (random.int(0, 3) === 0) life.machine.progress();
-      const what = random.int(0, 2);
-      if (what === 0) settle(false);
-      else if (what === 1) take(life.does(pick(SURPRISES)()));
-      else take(life.passes(random.int(0, 100)));
-    }
-    take(life.does(ABORT));
-    for (let step = 0; step < 4; step++) settle(true);
-    assert.equal(life.where(), 'ended', `seed ${seed + i}`);
-    assert.deepEqual([counts['destroy'], counts['finish']], [1, 1], `seed ${seed + i}`);
-  }
 });
