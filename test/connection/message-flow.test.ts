@@ -10,7 +10,8 @@ import {
 } from '../../src/connection/message-header.js';
 import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { MessageWorld, settle, type WorldPlan } from '../../tools/fuzz/targets/messages/message-world.js';
+import { MessageWorld, settle } from '../../tools/fuzz/targets/messages/message-world.js';
+import type { WorldPlan } from '../../tools/fuzz/targets/messages/world-plan.js';
 
 const PLAN: WorldPlan = {
   slots: 4,

@@ -2,49 +2,30 @@
  * Sender, receiver and streams of one connection, between a program that sends and takes messages and bytes, and a queue
  * pair that the fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
-import { createHash } from 'node:crypto';
-import { HEADER_BYTES, MessageKind, readHeader } from '../../../../src/connection/message-header.js';
+import { HEADER_BYTES, MessageKind } from '../../../../src/connection/message-header.js';
 import { type Message, MessageInbox } from '../../../../src/connection/message-inbox.js';
 import { MessageReceiver } from '../../../../src/connection/message-receiver.js';
 import { MessageSender } from '../../../../src/connection/message-sender.js';
 import { Outbox } from '../../../../src/connection/outbox.js';
 import { LIMIT_RECEIVES } from '../../../../src/connection/receive-window.js';
-import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { SendQueueCounter } from '../../../../src/connection/send-queue.js';
 import { StreamTable } from '../../../../src/connection/stream-table.js';
 import { WorkTracker } from '../../../../src/connection/work-tracker.js';
-import type { DirectionKeys as Keys } from '../../../../src/session/session-data.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
 import { QpState } from '../../../../src/verbs/qp-state.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';
 import type { Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
+import { Departures } from './departures.js';
+import { PeerSeals } from './peer-seals.js';
 import { ReceiverModel } from './receiver-model.js';
 import { type Outgoing, SentModel } from './sent-model.js';
 import { sendMemoryOf, WatchedMemory, WatchedQp } from './watched-queues.js';
-
-export interface WorldPlan {
-  readonly slots: number;
-  readonly slotBytes: number;
-  readonly maxMessageBytes: number;
-  readonly messageWindowBytes: number;
-  readonly streams: number;
-  readonly streamWindowBytes: number;
-  readonly peerSlots: number;
-  readonly peerSlotBytes: number;
-  readonly peerMaxMessageBytes: number;
-  readonly peerMessageWindowBytes: number;
-  readonly peerStreams: number;
-  readonly peerStreamWindowBytes: number;
-  /** Fragments are sealed, by both sides. */
-  readonly encrypted: boolean;
-}
+import type { WorldPlan } from './world-plan.js';
 
 /** What a third party does to a sealed fragment on its way. */
 export type Tamper = (sealed: Uint8Array, earlier: readonly Uint8Array[]) => Uint8Array;
 
-/** So few that keys are renewed in the middle of an input. */
-const PIECES_PER_KEY = 5;
 const MAX_QUEUED_BYTES = 10_000;
 
 const distance = (from: number, to: number): number => (to - from) >>> 0;
@@ -74,11 +55,9 @@ export class MessageWorld {
   #sealedMessages = 0;
   #writes = 0;
   #writesDone = 0;
-  /** The peer's ends of the link. */
-  #peerSealer: Sealer | null = null;
-  #peerOpener: Opener | null = null;
+  readonly #seals: PeerSeals;
+  readonly #departures: Departures;
   readonly #earlier: Uint8Array[] = [];
-
   /** The queue pair of this world refuses nothing that is right. */
   #refusal: RdmaError | undefined;
   readonly #onRefused = (error: RdmaError): void => {
@@ -134,6 +113,10 @@ export class MessageWorld {
       outbox,
       streams: this.streams,
     });
+    this.#seals = new PeerSeals(plan.encrypted);
+    const { model, sent } = this;
+    const received = (): number => this.receiver.received;
+    this.#departures = new Departures({ plan, model, sent, seals: this.#seals, mr: this.#sendMr, received });
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp, this.#onRefused);
   }
@@ -143,12 +126,9 @@ export class MessageWorld {
     this.#link++;
     this.qp = this.#newQp();
     this.#tracker = new WorkTracker(this.qp, this.#onRefused);
-    const { peerSlots, peerSlotBytes, encrypted, slots } = this.plan;
-    const [own, peer] = ['own', 'peer'].map((name) => keysOf(`${name} ${this.#link}`)) as [Keys, Keys];
-    this.#peerSealer = encrypted ? new Sealer(peer, PIECES_PER_KEY) : null;
-    this.#peerOpener = encrypted ? new Opener(own, PIECES_PER_KEY) : null;
-    const sealer = encrypted ? new Sealer(own, PIECES_PER_KEY) : null;
-    this.receiver.attach(this.qp, this.#receiveMr, encrypted ? new Opener(peer, PIECES_PER_KEY) : null);
+    const { peerSlots, peerSlotBytes, slots } = this.plan;
+    const { sealer, opener } = this.#seals.renew(this.#link);
+    this.receiver.attach(this.qp, this.#receiveMr, opener);
     this.model.told = (this.model.sequence + slots) >>> 0;
     this.model.peerLimit = (peerReceived + peerSlots) >>> 0;
     const isPossible = distance(this.sent.received, peerReceived) <= this.sent.underWay.length;
@@ -165,7 +145,7 @@ export class MessageWorld {
     const outcome = this.#attempt(() =>
       this.sender.attach({ tracker: this.#tracker, peerSlots, peerSlotBytes, peerReceived, terms, sealer }),
     );
-    const isWrong = !isPossible || peerSlotBytes <= this.#overheadBytes;
+    const isWrong = !isPossible || peerSlotBytes <= this.#seals.overheadBytes;
     must(outcome === (isWrong ? 'ERR_RDMA_PROTOCOL' : null), 'a peer that claims what cannot be is refused');
     this.check();
   }
@@ -184,7 +164,7 @@ export class MessageWorld {
   deliver(plain: Uint8Array, tamper: Tamper | null = null): boolean {
     const slot = this.qp.receives.shift();
     if (slot === undefined) return false;
-    const sealed = this.#seal(plain);
+    const sealed = this.#seals.seal(plain);
     const bytes = tamper === null ? sealed : tamper(sealed, this.#earlier);
     const isForged = tamper !== null && Buffer.compare(bytes, sealed) !== 0;
     this.#earlier.push(sealed);
@@ -446,20 +426,6 @@ export class MessageWorld {
     return verdict === 'refused' ? 'ERR_RDMA_PROTOCOL' : null;
   }
 
-  /** As the peer seals a fragment; one that is too short for a header goes as it is. */
-  #seal(plain: Uint8Array): Uint8Array {
-    if (this.#peerSealer === null || plain.length < HEADER_BYTES) return plain;
-    const sealed = new Uint8Array(plain.length + TAG_BYTES);
-    const header = plain.subarray(0, HEADER_BYTES);
-    sealed.set(header);
-    this.#peerSealer.seal(header, plain.subarray(HEADER_BYTES), sealed.subarray(HEADER_BYTES));
-    return sealed;
-  }
-
-  get #overheadBytes(): number {
-    return HEADER_BYTES + (this.plan.encrypted ? TAG_BYTES : 0);
-  }
-
   /** Returns the code of the error with which the peer was refused, which ends the connection; `null` if it was not. */
   #attempt(action: () => void): string | null {
     try {
@@ -475,66 +441,10 @@ export class MessageWorld {
   #newQp(): WatchedQp {
     const { slots, slotBytes } = this.plan;
     const qp = new WatchedQp(slots + LIMIT_RECEIVES, slotBytes);
-    qp.onSend = (_, sge) => this.#onSend(qp, sge);
+    qp.onSend = (_, sge) => this.#departures.check(qp, sge);
     return qp;
   }
-
-  /** What leaves must be a fragment that the peer takes, where no other is under way. */
-  #onSend(qp: WatchedQp, sge: Sge): void {
-    const { slots, slotBytes, peerSlotBytes } = this.plan;
-    const at = sge.offset ?? 0;
-    const length = sge.length ?? 0;
-    must(at >= 0 && at + length <= slots * slotBytes, 'a fragment lies in the send buffer');
-    must(length <= slotBytes, 'a fragment is no longer than is agreed');
-    must(qp.sends.length < slots, 'no more fragments are under way than there are places');
-    must(length <= peerSlotBytes, 'a fragment fits into the receives of the peer');
-    must(!qp.sends.some(({ sges }) => overlaps(sges?.[0], at, length)), 'memory under way is not used again');
-    this.#sendMr.accept(at, length);
-    const header = readHeader(this.#sendMr.bytes, at, length - this.#overheadBytes);
-    const payload = this.#openSent(this.#sendMr.bytes.subarray(at, at + length));
-    must(distance(this.model.told, header.limit) < 2 ** 31, 'a limit does not go back');
-    must(distance(this.receiver.received, header.limit) <= slots, 'a limit is what there are receives for');
-    this.model.told = header.limit;
-    const next = (this.sent.received + this.sent.underWay.length) >>> 0;
-    must(header.sequence === next, 'fragments are numbered without a gap');
-    if (header.kind === MessageKind.LIMIT) return;
-    const { peerLimit } = this.model;
-    must(distance(header.sequence, peerLimit) - 1 < 2 ** 31, 'no more is sent than the peer takes');
-    this.sent.underWay.push({ header, payload: payload.slice() });
-    this.#noteTold(header.kind, header.flags, header.stream, header.value);
-  }
-
-  /** Limits that the peer is told. */
-  #noteTold(kind: MessageKind, flags: number, number: number, value: number): void {
-    if (kind === MessageKind.OPEN_LIMIT) {
-      must(value >= this.model.openTold, 'a limit does not go back');
-      this.model.openTold = value;
-    }
-    if (kind !== MessageKind.STREAM_LIMIT) return;
-    if (number === 0) {
-      must(distance(this.model.messageTold, value) < 2 ** 31, 'a limit does not go back');
-      this.model.messageTold = value;
-      return;
-    }
-    const stream = this.model.streams.get((flags & 2) !== 0 ? -number : number);
-    must(stream !== undefined && distance(stream.told, value) < 2 ** 31, 'a limit does not go back');
-    stream.told = value;
-  }
-
-  /** The payload of what our side sends, as its peer reads it. */
-  #openSent(fragment: Uint8Array): Uint8Array {
-    const payload = fragment.subarray(HEADER_BYTES);
-    if (this.#peerOpener === null) return payload;
-    const plain = this.#peerOpener.open(fragment.subarray(0, HEADER_BYTES), payload);
-    must(plain !== undefined, 'what is sent can be opened, in the order of sending');
-    return plain;
-  }
 }
-
-const keysOf = (name: string): Keys => {
-  const bytes = createHash('sha512').update(name).digest();
-  return { key: bytes.subarray(0, 32), iv: bytes.subarray(32, 44) };
-};
 
 /** Lets promises settle. */
 export async function settle(): Promise<void> {
@@ -549,10 +459,4 @@ function refusalOf(action: () => void): string | null {
   } catch (error) {
     return error instanceof RdmaError ? error.code : String(error);
   }
-}
-
-function overlaps(sge: Sge | undefined, at: number, length: number): boolean {
-  if (sge === undefined) return false;
-  const { offset = 0, length: taken = 0 } = sge;
-  return offset < at + length && at < offset + taken;
 }

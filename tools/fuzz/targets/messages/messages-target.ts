@@ -12,7 +12,8 @@ import { TAG_BYTES } from '../../../../src/connection/sealing.js';
 import { Choices } from '../../choices.js';
 import { must, type Target } from '../../target.js';
 import { FragmentCrafter } from './fragment-crafter.js';
-import { MessageWorld, settle, type Tamper, type WorldPlan } from './message-world.js';
+import { MessageWorld, settle, type Tamper } from './message-world.js';
+import type { WorldPlan } from './world-plan.js';
 
 const STEP_BYTES = 32;
 const MAX_STEPS = 96;
