@@ -44,6 +44,8 @@ export interface Admitted {
   readonly rates: RatePlace | undefined;
 }
 
+type WhileHere = <Result>(running: Promise<Result>) => Promise<Result>;
+
 export interface AdmissionOptions {
   readonly slots: Slots;
   readonly resumptions: Resumptions;
@@ -77,11 +79,19 @@ export class Admission {
     return this.#isClosed;
   }
 
-  /** @throws Refused. */
-  async admit({ peer, remoteAddress }: RendezvousPeer): Promise<Admitted> {
+  /**
+   * `whileHere`: ends the wait for a decision about a client that is gone, as the program may never decide.
+   *
+   * @throws Refused, or what `whileHere` throws.
+   */
+  async admit(
+    { peer, remoteAddress }: RendezvousPeer,
+    whileHere: WhileHere = (running) => running,
+  ): Promise<Admitted> {
     this.#checkOpen();
     checkNames(peer);
-    const { terms, limits } = await this.#decide(peer, remoteAddress);
+    const { terms, limits } = await whileHere(this.#decide(peer, remoteAddress));
+    this.#checkOpen();
     // Without a certificate clients cannot be told apart: only explicit terms count them.
     const usual = peer === null ? undefined : this.#options.maxPerIdentity;
     const max = terms.maxConnections ?? usual ?? Number.POSITIVE_INFINITY;

@@ -6,7 +6,7 @@
  */
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
-import { asRdmaError } from '../verbs/errors.js';
+import { asRdmaError, closedError } from '../verbs/errors.js';
 import { type Admission, type Admitted, internalRefusal, Refused } from './admission.js';
 import type { Rendezvous } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
@@ -56,10 +56,12 @@ export class Reception {
 
   async #admit(channel: ControlChannel): Promise<Arrival | undefined> {
     try {
-      const admitted = await this.#admission.admit(channel);
+      const admitted = await this.#admission.admit(channel, (running) => untilGone(channel, running));
       return { rendezvous: new TlsRendezvous(channel), admitted };
     } catch (error) {
-      this.#refuse(channel, error instanceof Refused ? error : internalRefusal(error));
+      if (error instanceof Refused) this.#refuse(channel, error);
+      else if (channel.end !== undefined) this.#turnAway(channel, asRdmaError(error, 'the client was gone'));
+      else this.#refuse(channel, internalRefusal(error));
       return undefined;
     }
   }
@@ -72,4 +74,18 @@ export class Reception {
   #turnAway(channel: ControlChannel, error: Parameters<ServerNews['turnedAway']>[1]): void {
     this.#news.turnedAway(channel, error, this.#admission.isClosed);
   }
+}
+
+/** @throws RdmaError why the channel has ended meanwhile: nobody waits for what is `running` then. */
+function untilGone<Result>(channel: ControlChannel, running: Promise<Result>): Promise<Result> {
+  return new Promise<Result>((resolve, reject) => {
+    const gone = (): void =>
+      reject(channel.end?.error ?? closedError(`the session with ${channel.peerName}`));
+    channel.onClosed = gone;
+    // One that is closed already tells nobody so again.
+    if (channel.end !== undefined) gone();
+    running.then(resolve, reject);
+  }).finally(() => {
+    channel.onClosed = null;
+  });
 }

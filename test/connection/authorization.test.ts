@@ -11,6 +11,7 @@ import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { AuditRecord } from '../../src/connection/audit-record.js';
 import type { ConnectOptions } from '../../src/connection/connect-options.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
+import { within } from '../../testkit/within.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 const authority = await makeAuthority('clients of the test', validity);
@@ -86,6 +87,40 @@ test('a decision that fails refuses, and tells the log but not the client', asyn
   assert.match(reasons[0] ?? '', /ldap\.internal is down/);
   await serverIsEmpty(server);
   await server.close();
+});
+
+test('a client whose decision never comes is refused at its deadline, and keeps no server from its end', async () => {
+  let decide = (_terms: boolean): void => {};
+  let asked = 0;
+  const kinds: string[] = [];
+  const server = await startServer(undefined, {
+    handshakeDeadlineMillis: 500,
+    slots: 1,
+    authorize: () => {
+      asked++;
+      return new Promise<boolean>((resolve) => {
+        decide = resolve;
+      });
+    },
+  });
+  server.on('refused', ({ kind }) => kinds.push(kind));
+  await assert.rejects(connectTo(server), { code: 'ERR_RDMA_REFUSED', refusal: 'timeout' });
+  while (kinds.length === 0) await new Promise(setImmediate);
+  assert.deepEqual(kinds, ['timeout']);
+  // It comes too late for the first, who holds nothing, and in time for the second.
+  decide(true);
+  const second = connectTo(server, { handshakeDeadlineMillis: 10_000 });
+  while (asked < 2) await new Promise(setImmediate);
+  assert.equal(server.slots.used, 0);
+  decide(true);
+  const connection = await second;
+  assert.match(await new ServiceClient(connection).welcome(), /welcome/);
+  await connection.close();
+  const third = assert.rejects(connectTo(server));
+  while (asked < 3) await new Promise(setImmediate);
+  await within(server.close(500), 10_000);
+  await third;
+  assert.deepEqual(kinds, ['timeout', 'closing']);
 });
 
 test('options and terms that cannot be are refused by name', async () => {
