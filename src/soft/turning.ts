@@ -23,8 +23,13 @@ const SPIN_TURN_MICROS = 25;
 const MANY_IN_VAIN = 4;
 /** A look for packets that takes so long was interrupted: others want this processor, perhaps the peer itself. */
 const INTERRUPTED_MICROS = 300;
-/** How long the driver sleeps between packets after that, instead of turning. */
-const REST_MICROS = 20_000;
+/**
+ * How long the driver sleeps between packets after that, instead of turning: twice as long each time that it is interrupted again before it has
+ * turned for as long as it slept. Whoever wanted the processor once is mostly done soon; and two processes that wake each
+ * other stay on one processor, where those that turn are moved apart.
+ */
+const FIRST_REST_MICROS = 2000;
+const LAST_REST_MICROS = 20_000;
 /** With one processor, turning would take it from the peer that is waited for. */
 const MAY_SPIN = availableParallelism() > 1;
 /** After so many turns in a row in which something came, the port need not tell. */
@@ -63,6 +68,7 @@ export class Turning {
   #spinning: NodeJS.Immediate | null = null;
   #spinUntil = Number.NEGATIVE_INFINITY;
   #restUntil = Number.NEGATIVE_INFINITY;
+  #restMicros = FIRST_REST_MICROS;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #timerAt = NEVER;
@@ -133,7 +139,7 @@ export class Turning {
       waiting.giveWay();
       const before = now;
       now = this.#now();
-      if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;
+      if (now - before > INTERRUPTED_MICROS) this.#rest(now);
       if (waiting.nextDeadline() > now) continue;
       waiting.onDeadline(now);
       break;
@@ -148,6 +154,12 @@ export class Turning {
       this.#setTurning(this.#spinning !== null);
       this.#armTimer();
     }
+  }
+
+  #rest(now: number): void {
+    const isAgain = now - this.#restUntil < this.#restMicros;
+    this.#restMicros = isAgain ? Math.min(2 * this.#restMicros, LAST_REST_MICROS) : FIRST_REST_MICROS;
+    this.#restUntil = now + this.#restMicros;
   }
 
   #onTimer(): void {

@@ -71,3 +71,23 @@ test('a device whose look was interrupted leaves the processor to others for a w
   assert.ok((await rig.hear(APART_MICROS)) > 0);
   rig.turning.stop();
 });
+
+test('that while is 2 ms, and twice as long when others want the processor again at once', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  rig.lookMicros = LONG_LOOK_MICROS;
+  assert.equal(await rig.hear(APART_MICROS), 1);
+  assert.equal(await rig.hear(1900), 0);
+  assert.equal(await rig.hear(200), 1);
+  rig.lookMicros = LOOK_MICROS;
+  assert.equal(await rig.hear(3900), 0);
+  assert.ok((await rig.hear(200)) > 0);
+  rig.lookMicros = LONG_LOOK_MICROS;
+  assert.equal(await rig.hear(APART_MICROS), 1);
+  rig.lookMicros = LOOK_MICROS;
+  // Which may be in vain once too often; the next comes close behind.
+  await rig.hear(2100);
+  assert.ok((await rig.hear(1)) > 0, 'it is short again');
+  rig.turning.stop();
+});

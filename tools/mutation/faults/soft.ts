@@ -254,7 +254,7 @@ export const SOFT_FAULTS = faultsOf(
       id: 'turns-in-spite-of-others',
       wrong: 'A device turns on where others want its processor.',
       file: 'soft/turning',
-      find: 'if (now - before > INTERRUPTED_MICROS) this.#restUntil = now + REST_MICROS;',
+      find: 'if (now - before > INTERRUPTED_MICROS) this.#rest(now);',
       replace: '',
       judges: ['test/soft/turning'],
     },
