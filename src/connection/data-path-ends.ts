@@ -21,6 +21,7 @@ import type { RateGate } from './rates/rate-gate.js';
 import { type ConnectionResources, firstReceives, restBuffers } from './resources.js';
 import type { SealedMemory } from './sealed-memory.js';
 import type { SendMemoryOptions } from './send-memory.js';
+import type { StreamMemoryOptions } from './stream-memory.js';
 import type { StreamTable } from './stream-table.js';
 
 /** What there is of a data path at the moment. */
@@ -142,6 +143,27 @@ export class SendMemoryEnd implements SendMemoryOptions {
 
   onGrown(): void {
     this.#path.currentSender?.pump();
+  }
+}
+
+/** Of what streams send from. */
+export class StreamMemoryEnd implements StreamMemoryOptions {
+  readonly #path: DataPathParts;
+
+  constructor(path: DataPathParts) {
+    this.#path = path;
+  }
+
+  isInstant(): boolean {
+    return this.#path.currentResources?.pd.device.attributes.instantRegistration ?? false;
+  }
+
+  isSealed(): boolean {
+    return this.#path.currentSealedMemory !== undefined;
+  }
+
+  registrar(): ConnectionResources | null {
+    return this.#path.currentResources ?? null;
   }
 }
 

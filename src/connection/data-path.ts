@@ -14,7 +14,13 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
 import type { DataPathCensus } from './data-path-census.js';
-import { type DataPathParts, IdleEnd, ReceiverEnd, SendMemoryEnd } from './data-path-ends.js';
+import {
+  type DataPathParts,
+  IdleEnd,
+  ReceiverEnd,
+  SendMemoryEnd,
+  StreamMemoryEnd,
+} from './data-path-ends.js';
 import type {
   DataPlane,
   DataPlaneListener,
@@ -117,11 +123,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
       windowBytes: streams.windowBytes,
       start: first.streamByte,
       firstStream: first.stream,
-      memory: new StreamMemory({
-        isInstant: () => device.attributes.instantRegistration,
-        isSealed: () => this.isEncrypted,
-        registrar: () => this.#resources ?? null,
-      }),
+      memory: new StreamMemory(new StreamMemoryEnd(this)),
     });
     this.#idle = new IdleWatch(new IdleEnd(this, clock));
     this.#outlet = new StreamOutlet(this.streams, this);

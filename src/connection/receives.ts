@@ -39,7 +39,7 @@ export class Receives {
   readonly #slotBytes: number;
   readonly #owner: ReceivesOwner;
   /** The first one stays; others leave holes. */
-  readonly #blocks: (Block | null)[] = [];
+  #blocks: (Block | null)[] = [];
   #qp: QueuePair | null = null;
   /** Receives that the device has and that are not needed. */
   #surplus = 0;
@@ -51,7 +51,8 @@ export class Receives {
 
   /** A link is coming up: posts all receives of `mr`; those of the link before are gone, and the device uses them no more. */
   attach(qp: QueuePair, mr: MemoryRegion): void {
-    for (const block of this.#blocks.splice(0).slice(1)) if (block !== null) this.#owner.release?.(block.mr);
+    for (const block of this.#blocks.slice(1)) if (block !== null) this.#owner.release?.(block.mr);
+    this.#blocks = [];
     this.#qp = qp;
     this.#surplus = 0;
     this.add(mr);
@@ -68,7 +69,9 @@ export class Receives {
     const block: Block = { mr, places, posted: 0, free: null };
     const hole = this.#blocks.indexOf(null);
     const index = hole < 0 ? this.#blocks.length : hole;
-    this.#blocks[index] = block;
+    // An array that grows by itself has room for sixteen more.
+    if (hole < 0) this.#blocks = [...this.#blocks, block];
+    else this.#blocks[hole] = block;
     for (let place = 0; place < places; place++) this.#post(block, index * PLACES_OF_A_BLOCK + place);
   }
 

@@ -55,11 +55,11 @@ export class ConnectionResources {
   /** What was needed beyond the first send and receive buffer. */
   readonly #moreMrs: MemoryRegion[] = [];
   /** Regions of running one-sided operations and of the program. */
-  readonly #extraMrs = new Set<MemoryRegion>();
+  #extraMrs: Set<MemoryRegion> | null = null;
   /** Memory that stays registered as long as the connection lives, by its buffer, all of which it is. */
-  readonly #lasting = new Map<ArrayBufferLike, MemoryRegion>();
+  #lasting: Map<ArrayBufferLike, MemoryRegion> | null = null;
   /** Registrations, and what takes them back before the end. */
-  readonly #underWay = new Set<Promise<unknown>>();
+  #underWay: Set<Promise<unknown>> | null = null;
   #destroying: Promise<void> | undefined;
 
   /** @throws RdmaError of the verbs; what was made until then is freed. */
@@ -151,11 +151,12 @@ export class ConnectionResources {
   async register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
     if (this.#destroying !== undefined) throw closedError('the connection');
     const registering = this.#register(bytes, access);
+    this.#underWay ??= new Set();
     this.#underWay.add(registering);
     try {
       return await registering;
     } finally {
-      this.#underWay.delete(registering);
+      this.#underWay?.delete(registering);
     }
   }
 
@@ -166,23 +167,26 @@ export class ConnectionResources {
    */
   async allocate(bytes: number): Promise<Uint8Array> {
     const memory = new Uint8Array(bytes);
-    this.#lasting.set(memory.buffer, await this.register(memory, AccessFlags.LOCAL_WRITE));
+    const mr = await this.register(memory, AccessFlags.LOCAL_WRITE);
+    this.#lasting ??= new Map();
+    this.#lasting.set(memory.buffer, mr);
     return memory;
   }
 
   /** Where `bytes` are in memory that stays registered; `null`: not there. */
   find(bytes: Uint8Array): Place | null {
-    const mr = this.#lasting.get(bytes.buffer);
+    const mr = this.#lasting?.get(bytes.buffer);
     return mr === undefined ? null : { mr, at: bytes.byteOffset };
   }
 
   async deregister(mr: MemoryRegion): Promise<void> {
     await mr.close();
-    this.#extraMrs.delete(mr);
+    this.#extraMrs?.delete(mr);
   }
 
   async #register(bytes: Uint8Array, access: number): Promise<MemoryRegion> {
     const mr = await registerPatiently(this.pd, bytes, access);
+    this.#extraMrs ??= new Set();
     this.#extraMrs.add(mr);
     return mr;
   }
@@ -194,7 +198,7 @@ export class ConnectionResources {
    */
   async takeBuffer(bytes: number, access: number): Promise<MemoryRegion> {
     const mr = await this.register(buffers.take(bytes), access);
-    this.#extraMrs.delete(mr);
+    this.#extraMrs?.delete(mr);
     this.#moreMrs.push(mr);
     return mr;
   }
@@ -209,8 +213,9 @@ export class ConnectionResources {
       // It goes with everything else, and whoever ends the connection is told why it cannot.
       () => void this.#moreMrs.push(mr),
     );
+    this.#underWay ??= new Set();
     this.#underWay.add(closing);
-    void closing.then(() => this.#underWay.delete(closing));
+    void closing.then(() => this.#underWay?.delete(closing));
   }
 
   /** A new queue pair in place of the one that failed. Its completions must have been taken before. */
@@ -256,7 +261,7 @@ export class ConnectionResources {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
       const memory = lentMemory(this.limits);
       this.#bufferMr = await registerPatiently(this.pd, memory, access);
-      this.#lasting.set(memory.buffer, this.#bufferMr);
+      this.#lasting = new Map([[memory.buffer, this.#bufferMr]]);
     }
   }
 
@@ -280,7 +285,7 @@ export class ConnectionResources {
     if (qp !== undefined && qp.state !== QpState.RESET)
       await cleanup.step(() => qp.modify({ state: QpState.ERR }));
     // What is being registered can only be freed when it exists, and its domain when it is gone.
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#underWay ?? []);
     const own = [this.#sendMr, this.#recvMr, ...this.#moreMrs];
     const isFree = await this.#deregisterAll(cleanup);
     // What the device may still use is for nobody else.
@@ -297,10 +302,10 @@ export class ConnectionResources {
 
   /** Returns whether the device uses none of it any more. */
   async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
-    const all = [...this.#extraMrs, ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
-    this.#extraMrs.clear();
+    const all = [...(this.#extraMrs ?? []), ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
+    this.#extraMrs = null;
     this.#moreMrs.length = 0;
-    this.#lasting.clear();
+    this.#lasting = null;
     this.#sendMr = undefined;
     this.#recvMr = undefined;
     this.#bufferMr = undefined;

@@ -33,10 +33,10 @@ export interface ChunkRegistrar {
 
 export interface StreamMemoryOptions {
   /** Whether memory is registered at once. */
-  readonly isInstant: () => boolean;
-  readonly isSealed: () => boolean;
+  isInstant(): boolean;
+  isSealed(): boolean;
   /** `null`: there is none. */
-  readonly registrar: () => ChunkRegistrar | null;
+  registrar(): ChunkRegistrar | null;
 }
 
 /** Others copy: a device has room for so many regions, and other connections need some as well. */
@@ -45,7 +45,7 @@ const MOST_LENT = 64;
 export class StreamMemory implements ChunkMemory {
   readonly #options: StreamMemoryOptions;
   /** Registered for one chunk each. */
-  readonly #lent = new Set<MemoryRegion>();
+  #lent: Set<MemoryRegion> | null = null;
   #registering = 0;
 
   constructor(options: StreamMemoryOptions) {
@@ -53,17 +53,17 @@ export class StreamMemory implements ChunkMemory {
   }
 
   placeOf(chunk: Uint8Array): Place | null | Promise<Place | null> {
-    const { isInstant, isSealed, registrar } = this.#options;
-    const owner = registrar();
-    if (owner === null || isSealed()) return null;
+    const options = this.#options;
+    const owner = options.registrar();
+    if (owner === null || options.isSealed()) return null;
     const found = owner.find(chunk);
     if (found !== null) return found;
-    if (chunk.length < FIXED_NUMBERS.lentChunkBytes || !isInstant() || mayShrink(chunk)) return null;
-    return this.#lent.size + this.#registering < MOST_LENT ? this.#lend(owner, chunk) : null;
+    if (chunk.length < FIXED_NUMBERS.lentChunkBytes || !options.isInstant() || mayShrink(chunk)) return null;
+    return (this.#lent?.size ?? 0) + this.#registering < MOST_LENT ? this.#lend(owner, chunk) : null;
   }
 
   release({ mr }: Place): void {
-    if (!this.#lent.delete(mr)) return;
+    if (this.#lent?.delete(mr) !== true) return;
     // A region that cannot be deregistered goes with everything else, and whoever ends the connection is told why it cannot.
     void this.#options
       .registrar()
@@ -75,6 +75,7 @@ export class StreamMemory implements ChunkMemory {
     this.#registering++;
     try {
       const mr = await owner.register(chunk, 0);
+      this.#lent ??= new Set();
       this.#lent.add(mr);
       return { mr, at: 0 };
     } catch {

@@ -117,7 +117,7 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'registering-not-awaited',
       wrong: 'Memory that is being registered is forgotten by the end.',
       file: 'connection/resources',
-      find: '    await Promise.allSettled(this.#underWay);\n',
+      find: '    await Promise.allSettled(this.#underWay ?? []);\n',
       replace: '',
       judges: ['test/connection/resources'],
     },
