@@ -14,6 +14,7 @@ import type { FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contr
 import { DistantPlace } from './distant-place.js';
 import { publishOperations } from './operation-relay.js';
 import { Pulse } from './pulse.js';
+import { TurningTimeout } from './turning-timeout.js';
 import type { WorkerDevice } from './worker-status.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);
@@ -39,7 +40,7 @@ export class WorkerThread {
   readonly #options: WorkerThreadOptions;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #late: NodeJS.Timeout;
+  readonly #late: TurningTimeout;
   readonly #pulse = new Pulse();
   readonly #places = new Map<number, DistantPlace>();
   readonly #started: Promise<void>;
@@ -71,12 +72,12 @@ export class WorkerThread {
     port.on('message', (message: FromWorker) => this.#onMessage(message));
     // The worker keeps the process, as long as anything does.
     port.unref();
-    this.#late = setTimeout(() => {
+    this.#late = new TurningTimeout(startMillis, () => {
       const seconds = startMillis / 1000;
       this.terminate(
         `its module ${order.handler} was not loaded within ${seconds} s; let nothing there wait for long`,
       );
-    }, startMillis);
+    });
     this.#worker.on('error', (error) => {
       this.#cause ??= error;
     });
@@ -151,7 +152,7 @@ export class WorkerThread {
   #onMessage(message: FromWorker): void {
     switch (message.type) {
       case 'ready':
-        clearTimeout(this.#late);
+        this.#late.stop();
         this.device = message.device;
         this.#worker.unref();
         this.#settleStart?.resolve();
@@ -198,7 +199,7 @@ export class WorkerThread {
   }
 
   #onExit(code: number): void {
-    clearTimeout(this.#late);
+    this.#late.stop();
     // It said this before.
     for (let last = receiveMessageOnPort(this.#port); last !== undefined; ) {
       this.#onMessage(last.message as FromWorker);

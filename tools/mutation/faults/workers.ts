@@ -48,8 +48,8 @@ export const WORKER_FAULTS = faultsOf(
       id: 'worker-start-unbounded',
       wrong: 'A module that is never loaded holds up the start for ever.',
       file: 'connection/workers/worker-thread',
-      find: '}, startMillis);',
-      replace: '}, startMillis * 1e6);',
+      find: 'new TurningTimeout(startMillis, ',
+      replace: 'new TurningTimeout(startMillis * 1e6, ',
       judges: ['test/connection/workers-failures'],
     },
     {
