@@ -12,6 +12,7 @@ import type { Scenario } from './scenario.js';
 import { boot } from './scenarios/boot.js';
 import { cm } from './scenarios/cm.js';
 import { conformance } from './scenarios/conformance.js';
+import { doctor } from './scenarios/doctor.js';
 import { errors } from './scenarios/errors.js';
 import { interop } from './scenarios/interop.js';
 import { nvme } from './scenarios/nvme.js';
@@ -25,6 +26,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   boot,
   conformance,
   session,
+  doctor,
   pingpong,
   perftest,
   overhead,

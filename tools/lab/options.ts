@@ -6,6 +6,7 @@ export const SCENARIO_NAMES = [
   'boot',
   'conformance',
   'session',
+  'doctor',
   'pingpong',
   'perftest',
   'overhead',
@@ -35,6 +36,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   boot         the machine alone: rxe0 is there and ibv_rc_pingpong runs over it
   conformance  the device suite over rxe0 through libibverbs, in the machine
   session      queuepair serve and queuepair connect, one on rxe0 and one on soft, and both on rxe0
+  doctor       queuepair doctor on rxe0 and on soft: nothing wrong, then four planted troubles
   pingpong     queuepair pingpong and the stock ibv_rc_pingpong, each as server and as client
   perftest     queuepair perftest and the stock tools of perftest, each as server and as client
   overhead     what JavaScript adds to a round trip: our ping-pong and send latency over rxe0 against the stock tools

@@ -43,14 +43,25 @@ export interface Running {
   kill(): Promise<void>;
 }
 
-/** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. */
-export const startQueuepair = (args: ProgramArguments, timeoutMillis = TIMEOUT_MILLIS): Running =>
-  start(QUEUEPAIR, args, timeoutMillis);
+const GOOD_ENDINGS: readonly number[] = [0];
+
+/** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. `endings`: exit codes of one that ended well. */
+export const startQueuepair = (
+  args: ProgramArguments,
+  timeoutMillis = TIMEOUT_MILLIS,
+  endings = GOOD_ENDINGS,
+): Running => start(QUEUEPAIR, args, timeoutMillis, endings);
 
 /** As {@link startQueuepair}, what plays another program (players/main.ts). */
-export const startPlayer = (args: ProgramArguments): Running => start(PLAYER, args, TIMEOUT_MILLIS);
+export const startPlayer = (args: ProgramArguments): Running =>
+  start(PLAYER, args, TIMEOUT_MILLIS, GOOD_ENDINGS);
 
-function start(script: Script, args: ProgramArguments, timeoutMillis: number): Running {
+function start(
+  script: Script,
+  args: ProgramArguments,
+  timeoutMillis: number,
+  endings: readonly number[],
+): Running {
   const child = spawnBound(process.execPath, [script.path, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
@@ -65,7 +76,7 @@ function start(script: Script, args: ProgramArguments, timeoutMillis: number): R
   const closed = once(child, 'close');
   const events = closed.then(([code]) => {
     clearTimeout(timer);
-    if (code !== 0) throw failure(script, args, code as number | null, errors);
+    if (!endings.includes(code as number)) throw failure(script, args, code as number | null, errors);
     return lines.events;
   });
   return running(lines, events, {
@@ -84,17 +95,21 @@ export const startQueuepairThere = (
   machine: Machine,
   args: ProgramArguments,
   prefix: readonly string[] = [],
-): Running => startThere(machine, QUEUEPAIR, args, prefix);
+  endings = GOOD_ENDINGS,
+  timeoutMillis = TIMEOUT_MILLIS,
+): Running => startThere(machine, QUEUEPAIR, args, prefix, endings, timeoutMillis);
 
 /** As {@link startPlayer}, in the machine. */
 export const startPlayerThere = (machine: Machine, args: ProgramArguments): Running =>
-  startThere(machine, PLAYER, args, []);
+  startThere(machine, PLAYER, args, [], GOOD_ENDINGS, TIMEOUT_MILLIS);
 
 function startThere(
   machine: Machine,
   script: Script,
   args: ProgramArguments,
   prefix: readonly string[],
+  endings: readonly number[],
+  timeoutMillis: number,
 ): Running {
   const files = `/tmp/queuepair-${++lastNumber}`;
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
@@ -104,11 +119,12 @@ function startThere(
   const lines = new EventLines();
   const ended = machine.run(
     `echo $$ > ${files}.pid; exec ${command} 2> ${files}.err`,
-    TIMEOUT_MILLIS,
+    timeoutMillis,
     (piece) => lines.add(piece),
   );
   const events = ended.then(async ({ code }) => {
-    if (code !== 0) throw failure(script, args, code, await machine.runOrThrow(`cat ${files}.err`));
+    if (!endings.includes(code))
+      throw failure(script, args, code, await machine.runOrThrow(`cat ${files}.err`));
     return lines.events;
   });
   const signal = (name: string): Promise<string> => machine.runOrThrow(`kill -${name} $(cat ${files}.pid)`);
