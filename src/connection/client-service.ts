@@ -66,6 +66,7 @@ export class ClientService {
       limits,
       resumeToken: point.token,
       nextRendezvous: (signal) => point.next(signal),
+      ...(admitted.rates === undefined ? {} : { turn: admitted.rates.turn }),
     });
     point.lifeline = lifeline;
     place.bind(lifeline);

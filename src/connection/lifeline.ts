@@ -31,6 +31,8 @@ export interface LifelineOptions {
   readonly resumeToken?: string;
   /** Finds the peer again after the first rendezvous was lost. Rejects when the signal aborts. */
   readonly nextRendezvous: (signal: AbortSignal) => Promise<Rendezvous>;
+  /** Server: resolves when the peer may have another link; rejects when the signal aborts. */
+  readonly turn?: (signal: AbortSignal) => Promise<void>;
   readonly clock?: Clock;
   /** From 0 to 1, for pauses. Default `Math.random`. */
   readonly random?: () => number;
@@ -310,8 +312,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   async #meet(): Promise<void> {
     const { dataPath, reporter, resumeToken } = this.#options;
     const terms = await this.#rendezvous.meet({
-      prepare: async (options) => {
+      prepare: async (options, signal) => {
         reporter.report(StepName.PSN_EXCHANGED);
+        if (signal !== undefined) await this.#options.turn?.(signal);
         const { path, terms, memory } = await dataPath.prepare(options);
         this.lentMemory = memory;
         return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };

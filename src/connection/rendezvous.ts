@@ -16,7 +16,7 @@ import type { DataPlane, LinkTerms, PrepareOptions } from './data-plane.js';
 /** How an attempt is carried out, step by step. What they throw ends the attempt, and `meet` throws it. */
 export interface MeetingSteps extends Pick<DataPlane, 'peerFault'> {
   /** The peer is there: makes the objects, and says what it must know. Nothing is made before. */
-  prepare(options: PrepareOptions): Promise<SessionParameters>;
+  prepare(options: PrepareOptions, signal?: AbortSignal): Promise<SessionParameters>;
   /** Ties the queue pair to the peer's: the peer may send. */
   connect(link: LinkTerms): Promise<void>;
   /** Proves the path; `onSeen` is told what has come through, of either side's messages, whenever it is more. */

@@ -65,7 +65,7 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     const end = { role: channel.role, secret: endSecret(channel) };
     try {
       const { terms } = await establishSession(channel, {
-        createObjects: () => steps.prepare({ reachedAt: channel.localAddress, end }),
+        createObjects: (signal) => steps.prepare({ reachedAt: channel.localAddress, end }, signal),
         checkPeer: ({ peer }) => steps.peerFault(peer, channel.remoteAddress),
         transition: (met) => steps.connect(withKeys(channel, met)),
         prove: (met) => steps.prove(met.terms, this.#proof.begin(met)),

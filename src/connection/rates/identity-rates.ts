@@ -6,10 +6,13 @@
  */
 import { networkOf } from '../../session/network-of.js';
 import type { PeerIdentity } from '../../session/peer-identity.js';
+import { RdmaError } from '../../verbs/errors.js';
 import type { Clock } from '../clock.js';
 import { type ClientRates, fullRate } from './client-rates.js';
+import type { RateGate } from './rate-gate.js';
 import {
   areFull,
+  joinGates,
   makeSharedRates,
   type SharedRates,
   type ThrottledCounts,
@@ -52,6 +55,12 @@ export interface ThrottledIdentity extends Throttled {
 /** The place of one connection. */
 export interface RatePlace {
   readonly shared: SharedRates;
+  /**
+   * Resolves when the identity owes nothing of what it has sent: each link begins with receives that the peer may fill.
+   *
+   * @throws RdmaError ERR_RDMA_ABORTED when the signal aborts before.
+   */
+  turn(this: void, signal: AbortSignal): Promise<void>;
   leave(): void;
 }
 
@@ -96,7 +105,8 @@ export class IdentityRates {
     this.#left.delete(key);
     this.#here.set(key, entry);
     entry.connections++;
-    return { shared: entry.shared, leave: () => this.#leave(entry) };
+    const { shared } = entry;
+    return { shared, turn: (signal) => this.#turn(shared, signal), leave: () => this.#leave(entry) };
   }
 
   get statistics(): RateStatistics {
@@ -123,6 +133,15 @@ export class IdentityRates {
     yield* this.#left.values();
   }
 
+  async #turn(shared: SharedRates, signal: AbortSignal): Promise<void> {
+    const gates = joinGates(shared, this.#clock);
+    try {
+      if (gates.fromClient !== null) await untilOpen(gates.fromClient, signal);
+    } finally {
+      gates.leave();
+    }
+  }
+
   #leave(entry: Entry): void {
     if (--entry.connections > 0) return;
     this.#here.delete(entry.key);
@@ -145,6 +164,25 @@ export class IdentityRates {
   #forget({ shared }: Entry): void {
     this.#forgotten = sumOf(this.#forgotten, throttledOf(shared));
   }
+}
+
+function untilOpen(gate: RateGate, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const held = {
+      onOpen: (): void => {
+        signal.removeEventListener('abort', stop);
+        resolve();
+      },
+    };
+    const stop = (): void => {
+      gate.forget(held);
+      const message = 'the session ended before the client had waited for what it has sent too much';
+      reject(new RdmaError('ERR_RDMA_ABORTED', message));
+    };
+    if (signal.aborted) stop();
+    else if (gate.admits(held)) resolve();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
 }
 
 const throttledOf = (shared: SharedRates): Throttled => ({

@@ -97,6 +97,32 @@ test('a gate without bounds of its own lets all through, and messages are bounde
 
 const RATES = { fromClient: { bytesPerSecond: 1000, burstBytes: 100 } };
 
+test('an identity that owes waits for its next link, and no longer than its session lasts', async () => {
+  const clock = new ManualClock();
+  const rates = new IdentityRates(clock);
+  const place = rates.enter(certificateOf('a'), '', RATES);
+  assert.ok(place !== undefined);
+  const { signal } = new AbortController();
+  await place.turn(signal);
+  const gates = joinGates(place.shared, clock);
+  gates.fromClient?.charge(3000, 0);
+  let isItsTurn = false;
+  const turn = place.turn(signal).then(() => {
+    isItsTurn = true;
+  });
+  await new Promise(setImmediate);
+  assert.equal(isItsTurn, false);
+  const session = new AbortController();
+  const given = assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_ABORTED' });
+  session.abort();
+  await given;
+  await assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_ABORTED' });
+  clock.advance(60_000);
+  await turn;
+  assert.equal(clock.timers, 0);
+  gates.leave();
+});
+
 test('connections of one certificate share one rate, and others have their own', () => {
   const clock = new ManualClock();
   const rates = new IdentityRates(clock);

@@ -5,11 +5,15 @@ import { test } from 'node:test';
 import { issueCertificate, makeAuthority } from '../../../src/certificates/certificate-maker.js';
 import type { AuditRecord } from '../../../src/connection/audit-record.js';
 import type { Connection } from '../../../src/connection/connection.js';
+import { insidesOf } from '../../../src/connection/insides.js';
 import type { ListenOptions } from '../../../src/connection/listen-options.js';
 import type { ClientRates } from '../../../src/connection/rates/client-rates.js';
 import type { Server } from '../../../src/connection/server.js';
 import { watch } from '../../../src/observe/watching.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
+import { QpState } from '../../../src/verbs/qp-state.js';
 import { connectTo, serverIsEmpty, startServer } from '../../../testkit/session-pair.js';
+import { within } from '../../../testkit/within.js';
 import { join, startWorkerServer } from '../../../testkit/worker-server.js';
 
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
@@ -59,6 +63,39 @@ class Account {
     assert.ok(this.bytes <= most, `${this.bytes} bytes within ${seconds} s, ${most} at most`);
   }
 }
+
+test('a client that starts over again and again sends no more for that', async () => {
+  const perSecond = 10_000;
+  const takeAll = async (connection: Connection): Promise<void> => {
+    for await (const _ of connection);
+  };
+  const rates = { fromClient: { bytesPerSecond: perSecond } };
+  const server = await startServer(takeAll, { rates, slotBytes: SLOT_BYTES, receiveSlots: RECEIVE_SLOTS });
+  const began = performance.now();
+  const arrived = once(server, 'connection') as Promise<[Connection]>;
+  const client = await connectTo(server);
+  const { receiver } = insidesOf((await arrived)[0]).dataPath;
+  const sending = Array.from({ length: 200 }, () => client.send(Buffer.alloc(MESSAGE_BYTES)).catch(() => {}));
+  for (let recovery = 0; recovery < 8; recovery++) {
+    // All that the link has room for.
+    const fill = async (): Promise<void> => {
+      while (receiver.received < 2 * (recovery + 1)) await new Promise(setImmediate);
+    };
+    await within(fill(), 20_000);
+    const isUp = once(client, 'reconnected');
+    await insidesOf(client).dataPath.resources.qp.modify({ state: QpState.ERR });
+    await within(isUp, 20_000);
+  }
+  const bytes = receiver.received * SLOT_BYTES;
+  const seconds = (performance.now() - began + 1) / 1000;
+  // The burst, and the receives of two links. The last fragment of a message is shorter than counted here.
+  const most = perSecond + seconds * perSecond + 4 * SLOT_BYTES;
+  assert.ok(bytes <= most, `${bytes} bytes within ${seconds} s, ${most} at most`);
+  client.abort(new RdmaError('ERR_RDMA_ABORTED', 'the test is over'));
+  await Promise.all(sending);
+  await serverIsEmpty(server);
+  await server.close();
+});
 
 /** Sends `count` messages as fast as they go, and takes the echoes. */
 async function exchange(

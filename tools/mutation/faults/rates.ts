@@ -133,6 +133,14 @@ export const RATE_FAULTS = faultsOf(
       replace: '',
     },
     {
+      id: 'rates-begin-with-each-link',
+      wrong: 'A client in debt gets the receives of another link by starting over.',
+      file: 'connection/rates/identity-rates',
+      find: '    else if (gate.admits(held)) resolve();\n',
+      replace: '    else if (gate.admits(held) || held !== null) resolve();\n',
+      judges: ['test/connection/rates/rate-gate'],
+    },
+    {
       id: 'rates-forgotten-in-debt',
       wrong: 'A client that comes again owes nothing.',
       file: 'connection/rates/identity-rates',
