@@ -6,7 +6,7 @@
  */
 import { networkOf } from '../../session/network-of.js';
 import type { PeerIdentity } from '../../session/peer-identity.js';
-import { RdmaError } from '../../verbs/errors.js';
+import { closedError, RdmaError } from '../../verbs/errors.js';
 import type { Clock } from '../clock.js';
 import { type ClientRates, fullRate } from './client-rates.js';
 import type { RateGate } from './rate-gate.js';
@@ -58,7 +58,7 @@ export interface RatePlace {
   /**
    * Resolves when the identity owes nothing of what it has sent: each link begins with receives that the peer may fill.
    *
-   * @throws RdmaError ERR_RDMA_ABORTED when the signal aborts before.
+   * @throws RdmaError why the signal aborted before; ERR_RDMA_CLOSED where it does not say so.
    */
   turn(this: void, signal: AbortSignal): Promise<void>;
   leave(): void;
@@ -176,8 +176,7 @@ function untilOpen(gate: RateGate, signal: AbortSignal): Promise<void> {
     };
     const stop = (): void => {
       gate.forget(held);
-      const message = 'the session ended before the client had waited for what it has sent too much';
-      reject(new RdmaError('ERR_RDMA_ABORTED', message));
+      reject(signal.reason instanceof RdmaError ? signal.reason : closedError('the session'));
     };
     if (signal.aborted) stop();
     else if (gate.admits(held)) resolve();

@@ -5,6 +5,7 @@ import { IdentityRates } from '../../../src/connection/rates/identity-rates.js';
 import { type Held, RateGate } from '../../../src/connection/rates/rate-gate.js';
 import { joinGates } from '../../../src/connection/rates/shared-rates.js';
 import { BUCKET_WORDS, TokenBucket } from '../../../src/connection/rates/token-bucket.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
 import { certificateOf, ManualClock } from '../../../testkit/rates.js';
 
 interface Rig {
@@ -113,10 +114,12 @@ test('an identity that owes waits for its next link, and no longer than its sess
   await new Promise(setImmediate);
   assert.equal(isItsTurn, false);
   const session = new AbortController();
-  const given = assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_ABORTED' });
+  const given = assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_CLOSED' });
   session.abort();
   await given;
-  await assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_ABORTED' });
+  await assert.rejects(place.turn(session.signal), { code: 'ERR_RDMA_CLOSED' });
+  const why = new RdmaError('ERR_RDMA_TIMEOUT', 'too slow');
+  await assert.rejects(place.turn(AbortSignal.abort(why)), why);
   clock.advance(60_000);
   await turn;
   assert.equal(clock.timers, 0);
