@@ -10,7 +10,7 @@ import { deviceName, End, ownGid, withDevice } from './harness.js';
 test('the attributes are whole numbers that a program can plan with', () =>
   withDevice(async (device) => {
     for (const [name, value] of Object.entries(device.attributes)) {
-      if (name === 'atomics') assert.equal(typeof value, 'boolean');
+      if (name === 'atomics' || name === 'instantRegistration') assert.equal(typeof value, 'boolean');
       else assert.ok(Number.isSafeInteger(value) && value >= 0, `${name} is ${value}`);
     }
     const { maxQps, maxQpWr, maxSge, maxCqs, maxCqe, maxMrs, maxMrBytes, maxPds } = device.attributes;
