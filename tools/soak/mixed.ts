@@ -13,6 +13,7 @@ import type { Connection } from '../../src/connection/connection.js';
 import { insidesOf } from '../../src/connection/insides.js';
 import { openDevice } from '../../src/open-device.js';
 import type { Device } from '../../src/verbs/device.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { QpState } from '../../src/verbs/qp-state.js';
 import { Random } from '../../testkit/random.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
@@ -45,6 +46,8 @@ export interface MixedResult {
   readonly messages: number;
   readonly streams: number;
   readonly comers: number;
+  /** Comers that a fault met before both ends were up. */
+  readonly turnedAway: number;
   readonly faults: number;
   readonly recoveries: number;
   /** Of messages' echoes, before and after the middle. */
@@ -86,6 +89,7 @@ class Load {
   lost = 0;
   #streams = 0;
   #comers = 0;
+  #turnedAway = 0;
   #faults = 0;
   #recoveries = 0;
   readonly #first = new DurationSample();
@@ -107,13 +111,14 @@ class Load {
       first: Number(this.#first.p99Millis.toFixed(1)),
       second: Number(this.#second.p99Millis.toFixed(1)),
     };
-    const [streams, comers, faults, recoveries] = [
+    const [streams, comers, turnedAway, faults, recoveries] = [
       this.#streams,
       this.#comers,
+      this.#turnedAway,
       this.#faults,
       this.#recoveries,
     ];
-    return { messages: this.messages, streams, comers, faults, recoveries, p99Millis };
+    return { messages: this.messages, streams, comers, turnedAway, faults, recoveries, p99Millis };
   }
 
   /** Resolves when all connections are closed. */
@@ -173,15 +178,22 @@ class Load {
     this.#streams++;
   }
 
-  /** One that a fault meets before it is up does not come; that is no loss. */
+  /**
+   * One that a fault meets before both ends are up does not come, and is told so: its server has nothing to resume. That is
+   * no loss, but is counted.
+   */
   async #comeAndGo(): Promise<void> {
     await sleep(50);
-    let connection: Connection;
+    const connection = await this.#connect().catch(() => undefined);
     try {
-      connection = await this.#connect();
-    } catch {
-      return;
+      if (connection !== undefined) return await this.#comer(connection);
+    } catch (error) {
+      if (!(error instanceof RdmaError) || error.refusal !== 'resumption') throw error;
     }
+    this.#turnedAway++;
+  }
+
+  async #comer(connection: Connection): Promise<void> {
     const data = this.#bytes(LONGEST_MESSAGE);
     if (!data.equals(await echoOf(connection, data))) throw new Error('a comer got other bytes');
     await connection.close();
