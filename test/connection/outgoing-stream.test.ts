@@ -59,6 +59,18 @@ interface Told {
   readonly error: RdmaError | undefined;
 }
 
+function streamFrom(memory: ChunkMemory, ready: { count: number }): OutgoingStream {
+  return new OutgoingStream({
+    stream: 1,
+    isPeers: false,
+    limit: 1000,
+    start: 0,
+    onOver() {},
+    onReady: () => void ready.count++,
+    memory,
+  });
+}
+
 function inPlace(): {
   memory: Registered;
   stream: OutgoingStream;
@@ -68,16 +80,7 @@ function inPlace(): {
 } {
   const memory = new Registered();
   const ready = { count: 0 };
-  const onReady = (): void => void ready.count++;
-  const stream = new OutgoingStream({
-    stream: 1,
-    isPeers: false,
-    limit: 1000,
-    start: 0,
-    onOver() {},
-    onReady,
-    memory,
-  });
+  const stream = streamFrom(memory, ready);
   const told: Told[] = [];
   [10, 3, 12].forEach((length, number) => {
     stream.write(new Uint8Array(length), (error) => told.push({ number, error }));
@@ -152,16 +155,7 @@ test('a chunk that is being registered waits with all behind it, and is copied w
     memory.placed = new Promise((resolve) => {
       settle = resolve;
     });
-    const onReady = (): void => void ready.count++;
-    const stream = new OutgoingStream({
-      stream: 1,
-      isPeers: false,
-      limit: 1000,
-      start: 0,
-      onOver() {},
-      onReady,
-      memory,
-    });
+    const stream = streamFrom(memory, ready);
     stream.write(new Uint8Array(10), (error) => told.push({ number: 0, error }));
     assert.equal(stream.isReady, false);
     settle(isRegistered ? { mr: memory.mr, at: 0 } : null);
