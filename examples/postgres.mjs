@@ -52,7 +52,7 @@ const {
 console.log('a value of 5 MB came back', big.equals(value) ? 'equal' : 'different');
 
 await pool.end();
-relay.close();
+await once(relay.close(), 'close'); // pg says goodbye on each connection before PostgreSQL is stopped
 database.kill('SIGINT');
 await once(database, 'close');
 rmSync(folder, { recursive: true });

@@ -52,7 +52,7 @@ await redis.set('big', big);
 console.log('a value of 5 MB came back', big.equals(await redis.getBuffer('big')) ? 'equal' : 'different');
 
 await redis.quit();
-relay.close();
+await once(relay.close(), 'close');
 database.kill();
 await once(database, 'close');
 await rm(folder, { recursive: true });
