@@ -5,6 +5,7 @@
  * Invariant: nothing but names, kinds and short numbers of what was given is repeated: it may be a key.
  */
 import type { AdmissionLimits } from '../session/connect-gate.js';
+import { MOST_BURST } from '../session/token-bucket.js';
 import { usageError } from '../verbs/errors.js';
 import { PATH_MTUS } from '../verbs/mtu.js';
 import {
@@ -30,7 +31,6 @@ import type { CommonOptions, MemoryRights, StreamOptions } from './options.js';
 import type { ConnectionPathOptions } from './path-options.js';
 import { pemFault } from './pem.js';
 import type { ClientRates, TrafficRate } from './rates/client-rates.js';
-import { MOST_BURST } from './rates/token-bucket.js';
 import { MAX_PRIORITY, MAX_WEIGHT, readServerAddress, type ServerAddress } from './server-address.js';
 import { isServiceName } from './service-records.js';
 

@@ -2,11 +2,12 @@
  * Who may begin a TLS handshake: so many connections of one address at a time, and so many new ones a second. The limits
  * are those of a neighbour who behaves; a flood of one address then costs that address its places, and nobody else's.
  *
- * Invariants: an address that holds nothing and has not come lately is forgotten, and never more than `MAX_KNOWN` are
- * known; IPv6 counts by /64, because that is what one host can have.
+ * Invariants: an address that holds nothing and has not come lately is forgotten, whoever else stays; never more than `MAX_KNOWN` are
+ * known, and one that holds something is forgotten last; IPv6 counts by /64, because that is what one host can have.
  */
 import { usageError } from '../verbs/errors.js';
 import { networkOf } from './network-of.js';
+import { BUCKET_WORDS, MOST_BURST, TokenBucket } from './token-bucket.js';
 
 export interface AdmissionLimits {
   /** TCP connections of one address at a time, in TLS or established. Default 128. */
@@ -47,16 +48,17 @@ export function admissionLimits(limits: AdmissionLimits = {}): Required<Admissio
 
 interface Visitor {
   open: number;
-  /** Connects that it may make at `at`; grows with time, up to the burst. */
-  tokens: number;
-  atMillis: number;
+  /** Connects that it may make. */
+  readonly bucket: TokenBucket;
 }
 
 export class ConnectGate {
   readonly #limits: Required<AdmissionLimits>;
   readonly #now: () => number;
-  /** In the order of their last visit. */
-  readonly #visitors = new Map<string, Visitor>();
+  /** Those with connections, in the order of their last visit. */
+  readonly #present = new Map<string, Visitor>();
+  /** Those without, in the order in which they left: one that stays keeps none of them from being forgotten. */
+  readonly #gone = new Map<string, Visitor>();
 
   constructor(limits: Required<AdmissionLimits>, now: () => number = () => performance.now()) {
     this.#limits = limits;
@@ -65,46 +67,59 @@ export class ConnectGate {
 
   /** Addresses that are remembered. */
   get known(): number {
-    return this.#visitors.size;
+    return this.#present.size + this.#gone.size;
   }
 
   /** Counts a connection in; returns why it may not stay, or `undefined`. Either way `leave` must follow its end. */
   enter(address: string): string | undefined {
     const { maxPerAddress, connectsPerSecond } = this.#limits;
-    const visitor = this.#visit(networkOf(address));
+    const now = this.#now();
+    const visitor = this.#visit(networkOf(address), now);
     visitor.open++;
-    if (visitor.tokens < 1) return `more than ${connectsPerSecond} connections a second from this address`;
-    visitor.tokens--;
+    if (!visitor.bucket.refill(now))
+      return `more than ${connectsPerSecond} connections a second from this address`;
+    visitor.bucket.take(1, now);
     if (visitor.open > maxPerAddress)
       return `more than ${maxPerAddress} connections at once from this address`;
     return undefined;
   }
 
   leave(address: string): void {
-    const visitor = this.#visitors.get(networkOf(address));
-    if (visitor !== undefined && visitor.open > 0) visitor.open--;
+    const network = networkOf(address);
+    const visitor = this.#present.get(network);
+    if (visitor === undefined || --visitor.open > 0) return;
+    this.#present.delete(network);
+    this.#gone.set(network, visitor);
   }
 
-  #visit(network: string): Visitor {
-    const { connectsPerSecond, burst } = this.#limits;
-    const now = this.#now();
-    const known = this.#visitors.get(network) ?? { open: 0, tokens: burst, atMillis: now };
-    known.tokens = Math.min(burst, known.tokens + ((now - known.atMillis) / 1000) * connectsPerSecond);
-    known.atMillis = now;
-    this.#visitors.delete(network);
+  #visit(network: string, now: number): Visitor {
+    const visitor = this.#present.get(network) ?? this.#gone.get(network) ?? this.#stranger(now);
+    this.#present.delete(network);
+    this.#gone.delete(network);
     this.#forget(now);
-    this.#visitors.set(network, known);
-    return known;
+    this.#present.set(network, visitor);
+    return visitor;
   }
 
-  /** Those who would be treated as new ones anyway; and, if there are too many, whoever came longest ago. */
+  #stranger(now: number): Visitor {
+    const { connectsPerSecond: perSecond, burst } = this.#limits;
+    const rate = { perSecond, burst: Math.min(burst, MOST_BURST) };
+    const bucket = new TokenBucket(new Int32Array(BUCKET_WORDS), 0, rate);
+    bucket.fill(now);
+    return { open: 0, bucket };
+  }
+
+  /** Those who would be treated as new ones anyway; and, if there are too many, whoever left, or else came, longest ago. */
   #forget(now: number): void {
-    const { connectsPerSecond, burst } = this.#limits;
-    const forgottenMillis = (burst / connectsPerSecond) * 1000;
-    for (const [network, visitor] of this.#visitors) {
-      const isStranger = visitor.open === 0 && now - visitor.atMillis >= forgottenMillis;
-      if (!isStranger && this.#visitors.size < MAX_KNOWN) return;
-      this.#visitors.delete(network);
+    for (const [network, { bucket }] of this.#gone) {
+      bucket.refill(now);
+      if (!bucket.isFull && this.known < MAX_KNOWN) return;
+      this.#gone.delete(network);
+    }
+    if (this.known < MAX_KNOWN) return;
+    for (const network of this.#present.keys()) {
+      this.#present.delete(network);
+      return;
     }
   }
 }

@@ -1,5 +1,5 @@
 /** How much one identity may send and be sent, as programs say it. */
-import { MOST_BURST } from './token-bucket.js';
+import { MOST_BURST } from '../../session/token-bucket.js';
 
 /** So much a second over all connections of an identity; what is left out is not bounded. */
 export interface TrafficRate {

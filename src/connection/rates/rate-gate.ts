@@ -5,8 +5,9 @@
  * Invariants: who waits is called when the buckets owe nothing, one after the other, as far as those before leave something; who is called
  * and must wait again waits behind the others. Nobody is called who has been forgotten.
  */
+
+import type { TokenBucket } from '../../session/token-bucket.js';
 import type { Clock } from '../clock.js';
-import type { TokenBucket } from './token-bucket.js';
 
 /** Somebody who may have to wait. */
 export interface Held {

@@ -4,10 +4,11 @@
  *
  * Invariant: a thread has one pair of gates for an identity, as long as one of its connections is there.
  */
+
+import { BUCKET_WORDS, TokenBucket } from '../../session/token-bucket.js';
 import { type Clock, threadBeganAt } from '../clock.js';
 import type { FullRate } from './client-rates.js';
 import { GATE_COUNTERS, RateGate } from './rate-gate.js';
-import { BUCKET_WORDS, TokenBucket } from './token-bucket.js';
 
 /** Plain data, and memory that is shared where it is sent to another thread. */
 export interface SharedRates {

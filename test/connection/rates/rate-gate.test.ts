@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { IdentityRates } from '../../../src/connection/rates/identity-rates.js';
 import { type Held, RateGate } from '../../../src/connection/rates/rate-gate.js';
 import { joinGates } from '../../../src/connection/rates/shared-rates.js';
-import { BUCKET_WORDS, TokenBucket } from '../../../src/connection/rates/token-bucket.js';
+import { BUCKET_WORDS, TokenBucket } from '../../../src/session/token-bucket.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import { certificateOf, ManualClock } from '../../../testkit/rates.js';
 

@@ -11,27 +11,27 @@ export const TLS_FAULTS = faultsOf('session', SESSION_JUDGES, [
     replace: 'if (visitor.open > maxPerAddress + 1)',
   },
   {
-    id: 'gate-tokens-unlimited',
-    wrong: 'Tokens of an address grow beyond its burst.',
+    id: 'gate-connects-cost-nothing',
+    wrong: 'A connect takes no token.',
     file: 'session/connect-gate',
-    find: 'Math.min(burst, known.tokens + ((now - known.atMillis) / 1000) * connectsPerSecond)',
-    replace: 'known.tokens + ((now - known.atMillis) / 1000) * connectsPerSecond',
+    find: '    visitor.bucket.take(1, now);\n',
+    replace: '',
   },
   {
     id: 'gate-refused-costs-nothing',
     wrong: 'A connection that is refused does not count as open.',
     file: 'session/connect-gate',
     find: `    visitor.open++;
-    if (visitor.tokens < 1)`,
-    replace: `    if (visitor.tokens >= 1) visitor.open++;
-    if (visitor.tokens < 1)`,
+    if (!`,
+    replace: `    if (visitor.bucket.refill(now)) visitor.open++;
+    if (!`,
   },
   {
     id: 'gate-open-forgotten',
     wrong: 'An address with open connections is forgotten.',
     file: 'session/connect-gate',
-    find: 'visitor.open === 0 && now',
-    replace: 'now',
+    find: '--visitor.open > 0',
+    replace: '--visitor.open > Number.MAX_VALUE',
   },
   {
     id: 'gate-ipv6-each',

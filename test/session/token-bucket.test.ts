@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { BUCKET_WORDS, MOST_BURST, TokenBucket } from '../../../src/connection/rates/token-bucket.js';
-import { Random } from '../../../testkit/random.js';
+import { BUCKET_WORDS, MOST_BURST, TokenBucket } from '../../src/session/token-bucket.js';
+import { Random } from '../../testkit/random.js';
 
 function filled(perSecond: number, burst: number, now = 0): TokenBucket {
   const bucket = new TokenBucket(new Int32Array(BUCKET_WORDS), 0, { perSecond, burst });
@@ -118,7 +118,7 @@ test('threads that share a bucket take each token once, and count time once', as
         for (let i = 0; i < 100; i++) bucket.take(3, now);
       }
     });`;
-  const module = new URL('../../../src/connection/rates/token-bucket.js', import.meta.url).href;
+  const module = new URL('../../src/session/token-bucket.js', import.meta.url).href;
   const ends = Array.from({ length: 2 }, () => {
     const worker = new Worker(source, { eval: true, workerData: { words, rate, module } });
     return new Promise<void>((resolve, reject) => {
