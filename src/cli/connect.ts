@@ -3,24 +3,19 @@ import type { Command } from 'commander';
 import { connect } from '../connection/client.js';
 import type { ConnectOptions } from '../connection/connect-options.js';
 import type { Connection } from '../connection/connection.js';
-import {
-  DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
-  DEFAULT_PORT,
-  DEFAULT_RECOVERY_MILLIS,
-} from '../connection/options.js';
+import { DEFAULT_PORT } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
 import { shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
-import { millisArgument, millisOrNeverArgument, type Target, targetsArgument } from './arguments.js';
-import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
+import { type Target, targetsArgument } from './arguments.js';
+import { clientCertificates } from './certificates.js';
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
 import { CLIENT_HELP, parseCommand } from './client/commands.js';
-import { withClientCredentials } from './client-credentials.js';
+import { type ConnectionFlags, connectionOptionsOf, withConnectionFlags } from './connection-flags.js';
 import { ExitCode, reportFailure } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
 import { createOutput, type Output } from './output.js';
-import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ProgramCommand } from './program-command.js';
 import { ServiceClient } from './service/message-service.js';
 import { rounded } from './service.js';
@@ -45,16 +40,11 @@ Examples:
   $ queuepair connect --srv _queuepair._tcp.example.com
   $ echo "write @photo.jpg; read > copy.jpg" | queuepair connect storage-7:4433 --ca ca.pem`;
 
-interface ConnectFlags extends ClientCertificateFlags, PathFlags {
-  readonly device: string;
-  readonly servername?: string;
+interface ConnectFlags extends ConnectionFlags {
   readonly srv?: string;
   readonly exec?: string;
   readonly json?: boolean;
-  readonly recovery: number;
-  readonly encrypt?: boolean;
   readonly showPsn?: boolean;
-  readonly timeout: number;
 }
 
 type Place = Pick<ConnectOptions, 'host' | 'port' | 'hosts' | 'srv'>;
@@ -71,20 +61,8 @@ export function connectCommand(): Command {
       '--srv <name>',
       'in place of a target: the service whose servers DNS names, _queuepair._tcp.DOMAIN',
     );
-  return withClientCredentials(command)
-    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
-    .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
+  return withConnectionFlags(command, 'messages and memory')
     .option('--exec <commands>', 'carry these commands out, with ; between them, instead of reading them')
-    .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)
-    .option(
-      '--recovery <ms>',
-      'how long a connection that failed tries to come back; 0 = not at all',
-      millisOrNeverArgument,
-      DEFAULT_RECOVERY_MILLIS,
-    )
-    .option('--encrypt', 'seal messages and memory (AES-256-GCM), whatever the server asks for')
-    .addOption(peerAddressOption())
-    .addOption(pathMtuOption())
     .option('--show-psn', 'show packet sequence numbers; they are secrets, so never in production')
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
@@ -157,12 +135,7 @@ async function open(
     return await connect({
       ...place,
       ...certificates,
-      ...(flags.servername === undefined ? {} : { servername: flags.servername }),
-      device: flags.device,
-      handshakeDeadlineMillis: flags.timeout,
-      recoveryMillis: flags.recovery,
-      path: pathOptionsOf(flags),
-      ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' } : {}),
+      ...connectionOptionsOf(flags),
       revealPsns: flags.showPsn === true,
       // The service never writes into its clients.
       bufferBytes: 0,

@@ -1,23 +1,18 @@
 /** `queuepair cp`: copies files and trees to and from `queuepair serve --share`. */
 import type { Command } from 'commander';
 import { connect } from '../connection/client.js';
-import {
-  DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
-  DEFAULT_PORT,
-  DEFAULT_RECOVERY_MILLIS,
-} from '../connection/options.js';
+import { DEFAULT_PORT } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
 import type { RdmaError } from '../verbs/errors.js';
-import { millisArgument, millisOrNeverArgument, portArgument } from './arguments.js';
-import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
-import { withClientCredentials } from './client-credentials.js';
+import { millisOrNeverArgument, portArgument } from './arguments.js';
+import { clientCertificates } from './certificates.js';
+import { type ConnectionFlags, connectionOptionsOf, withConnectionFlags } from './connection-flags.js';
 import { CopyClient, type CopyListener } from './copy/copy-client.js';
 import { COPY_BUFFER_BYTES } from './copy/copy-link.js';
 import { type CopyPlan, planOf } from './copy/copy-plan.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes, formatMillis, plural } from './format.js';
 import { createOutput, type Output } from './output.js';
-import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ProgramCommand } from './program-command.js';
 import { ProgressLine } from './progress-line.js';
 import { ServiceClient } from './service/message-service.js';
@@ -43,14 +38,9 @@ Examples:
   $ queuepair cp 192.0.2.7:4500:last.pt .                       from the server at another port
   $ queuepair cp '[2001:db8::7]:4500:' mirror                   all of it`;
 
-interface CopyFlags extends ClientCertificateFlags, PathFlags {
+interface CopyFlags extends ConnectionFlags {
   readonly port?: number;
-  readonly device: string;
-  readonly servername?: string;
-  readonly timeout: number;
-  readonly recovery: number;
   readonly retry: number;
-  readonly encrypt?: boolean;
   readonly json?: boolean;
 }
 
@@ -59,25 +49,13 @@ export function cpCommand(): Command {
     .description('copy files and trees to and from a server with --share')
     .argument('<paths...>', 'FILE… HOST:PATH, or HOST:PATH… DIR; HOST:PORT:PATH for another port')
     .option('--port <number>', `TCP port of the server (default: ${DEFAULT_PORT})`, portArgument);
-  return withClientCredentials(command)
-    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft')
-    .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
-    .option('--timeout <ms>', 'to connect', millisArgument, DEFAULT_HANDSHAKE_DEADLINE_MILLIS)
-    .option(
-      '--recovery <ms>',
-      'how long a connection that failed tries to come back; 0 = not at all',
-      millisOrNeverArgument,
-      DEFAULT_RECOVERY_MILLIS,
-    )
+  return withConnectionFlags(command, 'what travels')
     .option(
       '--retry <ms>',
       'how long new connections are tried after one was lost; 0 = not at all',
       millisOrNeverArgument,
       DEFAULT_RETRY_MILLIS,
     )
-    .option('--encrypt', 'seal what travels (AES-256-GCM)')
-    .addOption(peerAddressOption())
-    .addOption(pathMtuOption())
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
     .action(async (paths: string[], flags: CopyFlags) => {
@@ -121,12 +99,7 @@ async function open({ host, port }: CopyPlan, flags: CopyFlags, signal: AbortSig
     host,
     port: port ?? flags.port ?? DEFAULT_PORT,
     ...certificates,
-    ...(flags.servername === undefined ? {} : { servername: flags.servername }),
-    device: flags.device,
-    handshakeDeadlineMillis: flags.timeout,
-    recoveryMillis: flags.recovery,
-    path: pathOptionsOf(flags),
-    ...(flags.encrypt === true ? { encryption: 'aes-256-gcm' as const } : {}),
+    ...connectionOptionsOf(flags),
     bufferBytes: COPY_BUFFER_BYTES,
     signal,
   });

@@ -1,11 +1,11 @@
 /** `queuepair doctor`: finds out why RDMA does not work here, or towards a server, and says what to do. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { ConnectOptions } from '../connection/connect-options.js';
 import { DEFAULT_PORT } from '../connection/options.js';
 import { RdmaError } from '../verbs/errors.js';
 import { millisArgument, type Target, targetArgument } from './arguments.js';
-import { type ClientCertificateFlags, clientCertificates } from './certificates.js';
-import { withClientCredentials } from './client-credentials.js';
+import { clientCertificates } from './certificates.js';
+import { type ReachServerFlags, reachOptionsOf, withReachServerFlags } from './connection-flags.js';
 import { checkCertificates, checkClock } from './doctor/certificate-checks.js';
 import { type Finding, problem } from './doctor/finding.js';
 import { checkAddon, checkDevice, checkLibrary, checkMemlock, kindsHere } from './doctor/machine-checks.js';
@@ -13,7 +13,6 @@ import { checkPeer } from './doctor/peer-checks.js';
 import { ExitCode } from './failure.js';
 import { nearOf } from './local-address.js';
 import { createOutput, type Output } from './output.js';
-import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';
 import { ProgramCommand } from './program-command.js';
 
 const DEFAULT_TIMEOUT_MILLIS = 5000;
@@ -32,10 +31,7 @@ Examples:
 
 Exit codes: 0 nothing is wrong (there may be warnings), 1 something is.`;
 
-interface DoctorFlags extends ClientCertificateFlags, PathFlags {
-  readonly device: string;
-  readonly servername?: string;
-  readonly timeout: number;
+interface DoctorFlags extends ReachServerFlags {
   readonly json?: boolean;
 }
 
@@ -44,18 +40,11 @@ export function doctorCommand(): Command {
     .description('find out why RDMA does not work here, or towards a server')
     .argument('[target]', 'server to look at the way to, HOST or HOST:PORT', (text: string) =>
       targetArgument(text, DEFAULT_PORT),
-    )
-    .option('--device <name>', 'RDMA device (see: queuepair devices)', 'soft');
-  return withClientCredentials(command)
-    .option('--servername <name>', 'name that the certificate of the server must hold, if it is not HOST')
-    .option(
-      '--timeout <ms>',
-      'for each step of the way to the server',
-      millisArgument,
-      DEFAULT_TIMEOUT_MILLIS,
-    )
-    .addOption(peerAddressOption())
-    .addOption(pathMtuOption())
+    );
+  const timeout = new Option('--timeout <ms>', 'for each step of the way to the server')
+    .argParser(millisArgument)
+    .default(DEFAULT_TIMEOUT_MILLIS);
+  return withReachServerFlags(command, timeout)
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', EXAMPLES)
     .action(async (target: Target | undefined, flags: DoctorFlags) => {
@@ -92,14 +81,7 @@ async function towards(target: Target, flags: DoctorFlags): Promise<Finding[]> {
   let options: ConnectOptions;
   try {
     const { devDir: _, ...certificates } = await clientCertificates(flags);
-    options = {
-      ...certificates,
-      ...(flags.servername === undefined ? {} : { servername: flags.servername }),
-      device: flags.device,
-      handshakeDeadlineMillis: flags.timeout,
-      recoveryMillis: 0,
-      path: pathOptionsOf(flags),
-    };
+    options = { ...certificates, ...reachOptionsOf(flags), recoveryMillis: 0 };
   } catch (error) {
     if (!(error instanceof RdmaError)) throw error;
     // What is wrong with the files was told; the network can be looked at all the same.

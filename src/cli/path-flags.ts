@@ -1,4 +1,4 @@
-/** Flags of `serve` and `connect` about the way that packets take. */
+/** Flags of commands about the way that packets take. */
 import { Option } from 'commander';
 import type { ConnectionPathOptions } from '../connection/path-options.js';
 import { PATH_MTUS, type PathMtu } from '../verbs/mtu.js';
