@@ -6,33 +6,15 @@
  */
 import { hiddenName, type PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
-import type { RefusalKind } from '../verbs/refusal-kind.js';
 import { authorizeClient, IdentityCounts, limitsFor } from './authorization.js';
 import type { Authorize, ClientTerms } from './client-terms.js';
 import type { DataPathLimits } from './options.js';
 import type { ClientRates } from './rates/client-rates.js';
 import type { IdentityRates, RatePlace } from './rates/identity-rates.js';
+import { Refused } from './refused.js';
 import type { RendezvousPeer } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
 import type { Slots } from './slots.js';
-
-/** Why a client does not get in; the message is for our log, kind and answer for the client. */
-export class Refused extends RdmaError {
-  declare readonly refusal: RefusalKind;
-  readonly answer: string;
-
-  constructor(refusal: RefusalKind, message: string, options: { told?: string; cause?: unknown } = {}) {
-    super('ERR_RDMA_REFUSED', message, { refusal, cause: options.cause });
-    this.answer = options.told ?? message;
-  }
-}
-
-/** Why a client does not get in where this package has failed it. */
-export const internalRefusal = (error: unknown): Refused =>
-  new Refused('internal', `the client could not be admitted: ${String(error)}`, {
-    told: 'internal error of the server',
-    cause: error,
-  });
 
 /** What an admitted client has. */
 export interface Admitted {

@@ -7,13 +7,14 @@
  */
 import { ProcessHold } from '../process-hold.js';
 import { asRdmaError, type RdmaError } from '../verbs/errors.js';
-import { type Admission, internalRefusal, Refused } from './admission.js';
+import type { Admission } from './admission.js';
 import { Attendance } from './attendance.js';
 import type { Connection } from './connection.js';
 import { watchConnection } from './connection-watch.js';
 import { Lifeline } from './lifeline.js';
 import type { RecoveryLimits } from './options.js';
 import type { Arrival } from './reception.js';
+import { internalRefusal, Refused } from './refused.js';
 import type { Resumptions } from './resumption.js';
 import { ServedClient } from './served-client.js';
 import type { ServerNews } from './server-news.js';

@@ -7,7 +7,8 @@
 import type { ControlChannel } from '../session/control-channel.js';
 import type { Frame } from '../session/frames.js';
 import { asRdmaError, closedError } from '../verbs/errors.js';
-import { type Admission, type Admitted, internalRefusal, Refused } from './admission.js';
+import type { Admission, Admitted } from './admission.js';
+import { internalRefusal, Refused } from './refused.js';
 import type { Rendezvous } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
 import type { ServerNews } from './server-news.js';

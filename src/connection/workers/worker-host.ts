@@ -6,7 +6,7 @@
  */
 import type { Device, DeviceCensus } from '../../verbs/device.js';
 import { RdmaError, thrownText } from '../../verbs/errors.js';
-import { Refused } from '../admission.js';
+import { Refused } from '../refused.js';
 import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../serving-host.js';
 import type { WorkerOrder } from './contract.js';
 import { RestartPause } from './restart-pause.js';
