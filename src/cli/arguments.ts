@@ -14,6 +14,9 @@ const UNITS: Readonly<Record<string, number>> = {
   g: 1024 ** 3,
   gib: 1024 ** 3,
   gb: 1000 ** 3,
+  t: 1024 ** 4,
+  tib: 1024 ** 4,
+  tb: 1000 ** 4,
 };
 
 /** `4MiB`, `64k`, `1000`; `undefined` when it is no number of bytes. */
@@ -67,6 +70,9 @@ export function targetArgument(text: string, defaultPort: number): Target {
   }
   const address = readServerAddress(text);
   if (address !== undefined) return { port: defaultPort, ...address };
+  const bare = readServerAddress(text.replace(/:\d+$/, ''));
+  if (bare !== undefined && bare.port === undefined)
+    throw new InvalidArgumentError('the port of a server is 1 to 65535');
   throw new InvalidArgumentError('write HOST or HOST:PORT; an IPv6 address with a port goes in brackets');
 }
 

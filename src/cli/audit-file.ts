@@ -5,6 +5,7 @@
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import type { AuditListener } from '../connection/audit-record.js';
 import { usageError } from '../verbs/errors.js';
+import { why } from './copy/place-error.js';
 
 const OWNER_ONLY = 0o600;
 
@@ -13,7 +14,7 @@ export function auditTo(path: string): AuditListener {
   try {
     closeSync(openSync(path, 'a', OWNER_ONLY));
   } catch (error) {
-    throw usageError(`cannot write the audit to ${path}: ${(error as Error).message}`);
+    throw usageError(`cannot write the audit: the file ${path} ${why(error)}`);
   }
   return (record) => appendFileSync(path, `${JSON.stringify(record)}\n`, { mode: OWNER_ONLY });
 }

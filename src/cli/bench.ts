@@ -20,6 +20,7 @@ import {
 } from './bench/bench-plan.js';
 import { headOf, lineOf, resultOf } from './bench/bench-report.js';
 import { runBench, serveBench } from './bench/workloads.js';
+import { withCertificateAdvice } from './certificate-advice.js';
 import { clientCertificates, serverCertificates } from './certificates.js';
 import { ExitCode, failureLine } from './failure.js';
 import { formatBytes } from './format.js';
@@ -153,17 +154,16 @@ async function serveOne(channel: ControlChannel, device: Device, output: Output)
 // --- client -----------------------------------------------------------------------------------------------------------
 
 async function runClient(target: Target, flags: BenchFlags, output: Output): Promise<number> {
-  const { devDir: _, ...certificates } = await clientCertificates(flags);
+  const { devDir, ...certificates } = await clientCertificates(flags);
   const { servername } = flags;
   const tls = { ...target, ...certificates, ...(servername === undefined ? {} : { servername }) };
   let device: Device | undefined;
   let hadLatency: boolean | undefined;
   try {
     for (const test of flags.test) {
-      const channel = await connectTls({
-        ...tls,
-        handshakeDeadlineMillis: DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
-      });
+      const channel = await withCertificateAdvice(devDir, () =>
+        connectTls({ ...tls, handshakeDeadlineMillis: DEFAULT_HANDSHAKE_DEADLINE_MILLIS }),
+      );
       try {
         device ??= await openDevice(flags.device, { near: channel.localAddress });
         const end = await BenchEnd.establish(channel, device);

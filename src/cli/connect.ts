@@ -8,10 +8,11 @@ import { cleanText } from '../session/clean-text.js';
 import { shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { type Target, targetsArgument } from './arguments.js';
+import { withCertificateAdvice } from './certificate-advice.js';
 import { clientCertificates } from './certificates.js';
 import { ClientShell } from './client/client-shell.js';
 import { type CommandSource, fixedCommands, typedCommands } from './client/command-source.js';
-import { CLIENT_HELP, parseCommand } from './client/commands.js';
+import { CLIENT_HELP, checkCommands, parseCommand } from './client/commands.js';
 import { type ConnectionFlags, connectionOptionsOf, withConnectionFlags } from './connection-flags.js';
 import { ExitCode, reportFailure } from './failure.js';
 import { formatBytes, formatMillis } from './format.js';
@@ -31,7 +32,7 @@ const EXAMPLES = `
 Commands, typed at the prompt, piped in, or given with --exec:
 ${CLIENT_HELP.replace(/^/gm, '  ')}
 
-From --exec or a pipe the first command that fails ends the program with exit code 1.
+The commands of --exec are read before it connects. From --exec or a pipe the first command that fails ends the program with exit code 1.
 
 Examples:
   $ queuepair connect 127.0.0.1
@@ -68,6 +69,7 @@ export function connectCommand(): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (targets: readonly Target[] | undefined, flags: ConnectFlags) => {
       const place = placeOf(targets, flags.srv);
+      if (flags.exec !== undefined) checkCommands(flags.exec);
       process.exitCode = await runClient(place, flags, createOutput(flags.json === true));
     });
 }
@@ -131,8 +133,8 @@ async function open(
 ): Promise<Connection> {
   const { devDir, ...certificates } = await clientCertificates(flags);
   const { style } = output;
-  try {
-    return await connect({
+  return await withCertificateAdvice(devDir, () =>
+    connect({
       ...place,
       ...certificates,
       ...connectionOptionsOf(flags),
@@ -147,17 +149,8 @@ async function open(
           style.dim(`${`+${formatMillis(atMillis)}`.padStart(9)}  ${title}  ${describeStep(name, details)}`),
         );
       },
-    });
-  } catch (error) {
-    throw withAdvice(error, devDir);
-  }
-}
-
-/** Two machines, or two directories, have two development authorities: the most likely reason for a refusal. */
-function withAdvice(error: unknown, devDir: string | undefined): unknown {
-  if (!(error instanceof RdmaError) || error.code !== 'ERR_RDMA_TLS' || devDir === undefined) return error;
-  const advice = `(trusted here: the development authority in ${devDir}; --ca FILE or --dev-certs DIR names another)`;
-  return new RdmaError(error.code, `${error.message} ${advice}`, { cause: error });
+    }),
+  );
 }
 
 /** Welcome, then command after command; returns the exit code. */

@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from '../connection/options.js';
 import { cleanText } from '../session/clean-text.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { millisOrNeverArgument, portArgument } from './arguments.js';
+import { withCertificateAdvice } from './certificate-advice.js';
 import { clientCertificates } from './certificates.js';
 import { type ConnectionFlags, connectionOptionsOf, withConnectionFlags } from './connection-flags.js';
 import { CopyClient, type CopyListener } from './copy/copy-client.js';
@@ -94,15 +95,17 @@ async function copy(plan: CopyPlan, flags: CopyFlags, output: Output): Promise<n
 }
 
 async function open({ host, port }: CopyPlan, flags: CopyFlags, signal: AbortSignal) {
-  const { devDir: _, ...certificates } = await clientCertificates(flags);
-  const connection = await connect({
-    host,
-    port: port ?? flags.port ?? DEFAULT_PORT,
-    ...certificates,
-    ...connectionOptionsOf(flags),
-    bufferBytes: COPY_BUFFER_BYTES,
-    signal,
-  });
+  const { devDir, ...certificates } = await clientCertificates(flags);
+  const connection = await withCertificateAdvice(devDir, () =>
+    connect({
+      host,
+      port: port ?? flags.port ?? DEFAULT_PORT,
+      ...certificates,
+      ...connectionOptionsOf(flags),
+      bufferBytes: COPY_BUFFER_BYTES,
+      signal,
+    }),
+  );
   await new ServiceClient(connection).welcome();
   return connection;
 }

@@ -1,10 +1,12 @@
 /** `queuepair proxy`: puts a TCP service on RDMA, and a TCP port before a service that is there. */
 import type { Command } from 'commander';
 import type { ServerOptions, SocketConnectOptions } from '../net/options.js';
+import { listenFault } from '../session/listen-fault.js';
 import { usageError } from '../verbs/errors.js';
 import { portArgument } from './arguments.js';
 import { clientCertificates, serverCertificates } from './certificates.js';
 import { ExitCode } from './failure.js';
+import { plural } from './format.js';
 import { createOutput, type Output } from './output.js';
 import { ProgramCommand } from './program-command.js';
 import { checkEnds, endText, type ProxyEnd, proxyEndArgument } from './proxy/proxy-end.js';
@@ -90,7 +92,7 @@ async function runProxy(flags: ProxyFlags, output: Output): Promise<number> {
   const signalled = firstSignal();
   const rdma = await rdmaOptions(flags);
   const proxy = new ProxyService({ listen, to, rdma, emit: (event) => tell(output, event) });
-  const listening = await started(proxy);
+  const listening = await started(proxy, endText(listen));
   output.event({ event: 'listening', listen: endText(listening), port: listening.port, to: endText(to) });
   output.line(`listening on ${endText(listening)}, for ${endText(to)}`);
   const signal = await signalled;
@@ -98,17 +100,19 @@ async function runProxy(flags: ProxyFlags, output: Output): Promise<number> {
   await proxy.close(GRACE_MILLIS);
   const { connections, failed, bytesThere, bytesBack } = proxy.counts;
   output.event({ event: 'summary', connections, failed, bytesThere, bytesBack });
-  output.line(`${connections} sockets, ${failed} failed; ${bytesThere} bytes there, ${bytesBack} bytes back`);
+  output.line(
+    `${plural(connections, 'socket')}, ${failed} failed; ${bytesThere} bytes there, ${bytesBack} bytes back`,
+  );
   return signal === 'SIGPIPE' ? signalExitCode(signal) : ExitCode.OK;
 }
 
 /** What keeps it from listening is told as one sentence, whoever found out. */
-async function started(proxy: ProxyService): Promise<ProxyEnd> {
+async function started(proxy: ProxyService, where: string): Promise<ProxyEnd> {
   try {
     return await proxy.start();
   } catch (error) {
-    const { cause, message } = error as Error;
-    throw cause instanceof Error ? cause : usageError(`cannot listen: ${message}`);
+    const { cause } = error as Error;
+    throw cause instanceof Error ? cause : usageError(`cannot listen on ${where}: ${listenFault(error)}`);
   }
 }
 

@@ -286,7 +286,7 @@ function controlToken({ control, metrics }: ServeFlags): ControlToken | undefine
   try {
     return { token: readFileSync(control, 'utf8').trim(), isMade: false };
   } catch (cause) {
-    throw usageError(`--control ${control}: the token cannot be read: ${(cause as Error).message}`);
+    throw usageError(`cannot read the token of --control: the file ${control} ${why(cause)}`);
   }
 }
 

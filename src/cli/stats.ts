@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { cleanText } from '../session/clean-text.js';
+import { socketFault } from '../session/tls-errors.js';
 import { RdmaError } from '../verbs/errors.js';
 import { countArgument, millisArgument } from './arguments.js';
 import { ExitCode } from './failure.js';
@@ -50,19 +51,20 @@ export function statsCommand(): Command {
     });
 }
 
+/** A host alone would be asked at the port of the web, where no server shows its metrics. */
+const PLACES: readonly (readonly [RegExp, string])[] = [
+  [/^\d+$/, 'http://127.0.0.1:'],
+  [/^https?:\/\//, ''],
+  [/^[^/]+:\d+(\/|$)/, 'http://'],
+];
+
 function urlArgument(text: string): URL {
-  const full = /^\d+$/.test(text)
-    ? `http://127.0.0.1:${text}`
-    : /^https?:/.test(text)
-      ? text
-      : `http://${text}`;
-  try {
-    const url = new URL(full);
-    if (url.pathname === '/') url.pathname = '/metrics';
-    return url;
-  } catch {
+  const [, before] = PLACES.find(([place]) => place.test(text)) ?? [];
+  if (before === undefined || !URL.canParse(before + text))
     throw new InvalidArgumentError('write PORT, HOST:PORT or a URL');
-  }
+  const url = new URL(before + text);
+  if (url.pathname === '/') url.pathname = '/metrics';
+  return url;
 }
 
 async function watch(url: URL, flags: StatsFlags, output: Output): Promise<number> {
@@ -106,7 +108,9 @@ async function fetchMetrics(url: URL, signal: AbortSignal): Promise<Map<string, 
     return samples;
   } catch (error) {
     const { cause, message } = error as Error;
-    const why = cause instanceof Error ? cause.message : message;
+    const isOfSocket = cause instanceof Error;
+    const fault = isOfSocket ? socketFault(cause) : undefined;
+    const why = fault === undefined ? (isOfSocket ? cause.message : message) : `its server ${fault}`;
     throw new RdmaError(
       'ERR_RDMA_CONNECTION_LOST',
       `cannot read ${url.href}: ${why}; a server shows its metrics with: queuepair serve --metrics ${url.port || '9100'}`,

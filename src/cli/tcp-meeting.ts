@@ -1,7 +1,10 @@
 /** The TCP connection over which programs of RDMA tell each other where their queue pairs are. */
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { listenFault } from '../session/listen-fault.js';
+import { socketFault } from '../session/tls-errors.js';
 import { RdmaError } from '../verbs/errors.js';
+import { hostPort } from '../verbs/host-port.js';
 
 /** @throws RdmaError ERR_RDMA_ADDRESS when the port cannot be bound. */
 export async function listenTcp(host: string | undefined, port: number): Promise<Server> {
@@ -10,10 +13,22 @@ export async function listenTcp(host: string | undefined, port: number): Promise
   try {
     await once(server, 'listening');
   } catch (cause) {
-    const message = `cannot listen on TCP port ${port}: ${(cause as Error).message}`;
+    const message = `cannot listen on TCP port ${port}: ${listenFault(cause)}`;
     throw new RdmaError('ERR_RDMA_ADDRESS', message, { cause });
   }
   return server;
+}
+
+/** @throws RdmaError ERR_RDMA_CONNECTION_LOST that says why nobody is there. */
+export async function connectTcp(socket: Socket, host: string, port: number): Promise<void> {
+  try {
+    await once(socket, 'connect');
+  } catch (cause) {
+    if (cause instanceof RdmaError) throw cause;
+    const fault = socketFault(cause as Error) ?? `cannot be reached: ${(cause as Error).message}`;
+    const message = `the server ${hostPort(host, port)} ${fault}`;
+    throw new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { cause });
+  }
 }
 
 export function portOf(server: Server): number {

@@ -11,6 +11,7 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Server } from '../connection/server.js';
+import { listenFault } from '../session/listen-fault.js';
 import { RdmaError } from '../verbs/errors.js';
 import { type Dashboard, type DashboardOptions, dashboard, plain } from './dashboard/dashboard.js';
 import { type ServerMetrics, serverMetrics } from './server-metrics.js';
@@ -31,13 +32,10 @@ export class HttpObserver implements AsyncDisposable {
     const shown = dashboard(server, { ...options, hosts: OWN_HOSTS });
     const observer = new HttpObserver(await serverMetrics(server), shown);
     await new Promise<void>((resolve, reject) => {
-      observer.#http.once('error', (cause: NodeJS.ErrnoException) => {
+      observer.#http.once('error', (cause) => {
         observer.#stop();
-        const why =
-          cause.code === 'EADDRINUSE' ? 'another program uses that port; choose another' : cause.message;
-        reject(
-          new RdmaError('ERR_RDMA_ADDRESS', `cannot show metrics on ${HOST}:${port}: ${why}`, { cause }),
-        );
+        const message = `cannot show metrics on ${HOST}:${port}: ${listenFault(cause)}`;
+        reject(new RdmaError('ERR_RDMA_ADDRESS', message, { cause }));
       });
       observer.#http.listen(port, HOST, resolve);
     });

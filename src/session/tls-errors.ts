@@ -89,6 +89,9 @@ const SOCKET_FAULTS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'cannot be found: its name does not resolve now',
 };
 
+/** What goes behind the name of a peer, for a failure that any use of TCP may meet. */
+export const socketFault = (error: Error): string | undefined => SOCKET_FAULTS[errorCode(error)];
+
 /** What this side lacks, whoever the peer is. */
 const OWN_FAULTS: Readonly<Record<string, string>> = {
   EMFILE: 'this process has no file descriptor left (ulimit -n)',
@@ -103,9 +106,9 @@ const OWN_FAULTS: Readonly<Record<string, string>> = {
  */
 export function explainTlsError(error: Error, peerName: string): RdmaError {
   const code = errorCode(error);
-  const socketFault = SOCKET_FAULTS[code];
-  if (socketFault !== undefined) {
-    return new RdmaError('ERR_RDMA_CONNECTION_LOST', `${peerName} ${socketFault}`, { cause: error });
+  const fault = socketFault(error);
+  if (fault !== undefined) {
+    return new RdmaError('ERR_RDMA_CONNECTION_LOST', `${peerName} ${fault}`, { cause: error });
   }
   const ownFault = OWN_FAULTS[code];
   if (ownFault !== undefined) {
@@ -138,8 +141,8 @@ export function refusalReason(error: Error, verifyCode: string | undefined): Tls
   if (code === 'ECONNRESET') {
     return { kind: 'left', sentence: 'the client hung up during TLS; it may not accept our certificate' };
   }
-  const socketFault = SOCKET_FAULTS[code];
-  if (socketFault !== undefined) return { kind: 'left', sentence: `the client ${socketFault}` };
+  const fault = socketFault(error);
+  if (fault !== undefined) return { kind: 'left', sentence: `the client ${fault}` };
   return tlsFault(error, code, 'the client');
 }
 

@@ -15,6 +15,7 @@ import { hostPort } from '../verbs/host-port.js';
 import { type AdmissionLimits, admissionLimits, ConnectGate } from './connect-gate.js';
 import { ControlChannel } from './control-channel.js';
 import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, HandshakeDeadline } from './handshake-deadline.js';
+import { listenFault } from './listen-fault.js';
 import { refusalReason, type TlsFault } from './tls-errors.js';
 import { ALPN_PROTOCOL, requireExporter, speaksOurProtocol, TLS_LIMITS } from './tls-protocol.js';
 import type { TlsRefusal } from './tls-refusal.js';
@@ -347,13 +348,8 @@ function unusable(cause: unknown): RdmaError {
 
 /** Why `address` cannot be listened on. */
 export function cannotListen(address: TlsListenAddress, cause: Error): RdmaError {
-  const { code } = cause as NodeJS.ErrnoException;
-  const why =
-    code === 'EADDRINUSE'
-      ? 'another program uses that port; choose another port or stop that program'
-      : cause.message;
   const where = 'fd' in address ? `descriptor ${address.fd}` : hostPort(address.host, address.port);
-  return new RdmaError('ERR_RDMA_ADDRESS', `cannot listen on ${where}: ${why}`, { cause });
+  return new RdmaError('ERR_RDMA_ADDRESS', `cannot listen on ${where}: ${listenFault(cause)}`, { cause });
 }
 
 /** A device is at one address, and was chosen by `host`: a socket that listens elsewhere brings clients that cannot reach it. */

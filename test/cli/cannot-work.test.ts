@@ -19,15 +19,32 @@ test('what cannot work is exit code 1 and one line that says what to do', async 
       /another program uses that port; choose another/,
     ],
     [['serve', ...devCerts(), '--port', '0', '--device', 'soft:203.0.113.9'], /203\.0\.113\.9/],
+    [
+      ['serve', ...devCerts(), '--port', '0', '--host', '203.0.113.9'],
+      /cannot listen on 203\.0\.113\.9:0: no network interface of this machine has that address/,
+    ],
+    [
+      ['serve', ...devCerts(), '--port', '0', '--host', 'no-such-host.invalid'],
+      /cannot listen on no-such-host\.invalid:0: that name does not resolve/,
+    ],
+    [
+      ['proxy', '--listen', `tcp:127.0.0.1:${port}`, '--to', 'rdma:127.0.0.1:1', ...devCerts()],
+      /cannot listen on tcp:127\.0\.0\.1:\d+: another program uses that port; choose another/,
+    ],
     [['serve', ...devCerts(), '--port', '0', '--device', 'nosuch0'], NO_SUCH_DEVICE],
     [['serve', '--cert', missing, '--key', missing], /missing\.pem does not exist/],
     [
       ['serve', ...devCerts(), ...FREE_DEVICE, '--port', '0', '--metrics', String(port)],
-      /cannot show metrics on 127\.0\.0\.1:/,
+      /cannot show metrics on 127\.0\.0\.1:\d+: another program uses that port; choose another/,
     ],
     [
       ['connect', '127.0.0.1:1', ...devCerts()],
       /the server 127\.0\.0\.1:1 refused the connection: nothing listens there/,
+    ],
+    [['stats', '2'], /its server refused the connection: nothing listens there; a server shows/],
+    [
+      ['pingpong', '127.0.0.1', '-p', '1', '-d', 'soft:127.0.91.7'],
+      /the server 127\.0\.0\.1:1 refused the connection: nothing/,
     ],
     [['connect', 'no-such-host.invalid', ...devCerts()], /its name does not resolve/],
     [['connect', '127.0.0.1', '--ca', missing], /missing\.pem does not exist/],

@@ -88,7 +88,11 @@ test('a client refuses servers that it cannot verify, and says why', async () =>
   const ca = await authority('ca');
   const strangers = await authority('strangerCa');
   const cases: readonly [string[], string, RegExp][] = [
-    [await flagsOf('elsewhereServer'), ca, /does not name that host/],
+    [
+      await flagsOf('elsewhereServer'),
+      ca,
+      /does not name that host: .* \(--servername NAME says by which of its names/,
+    ],
     [await flagsOf('server'), strangers, /signed by an authority that is not trusted here/],
   ];
   for (const [flags, trusted, reason] of cases) {

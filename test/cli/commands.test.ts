@@ -44,8 +44,8 @@ test('commands are read as they are meant', () => {
 
 test('what cannot be meant is refused with how it is written', () => {
   for (const [line, advice] of [
-    ['', /type help/],
-    ['sned hi', /there is no command 'sned'/],
+    ['', /there are send, write, read, auto, stats, help, quit/],
+    ['sned hi', /there is no command 'sned'; did you mean send\?/],
     ['send', /^usage: send TEXT/],
     ['write', /write TEXT \[OFFSET\]/],
     ['write @', /write @FILE/],
@@ -129,7 +129,10 @@ test('targets are hosts, with a port or without', () => {
   ] as const) {
     assert.deepEqual(targetArgument(text, 4433), { host, port });
   }
-  for (const text of ['', ':99', 'host:', 'host:0', 'host:65536', '[::1', 'a:b', 'a:1:2']) {
+  for (const text of ['', ':99', 'host:', '[::1', 'a:b', 'a:1:2']) {
     assert.throws(() => targetArgument(text, 4433), /write HOST or HOST:PORT/, text);
+  }
+  for (const text of ['host:0', 'host:65536', 'host:123456', '[::1]:0']) {
+    assert.throws(() => targetArgument(text, 4433), /the port of a server is 1 to 65535/, text);
   }
 });

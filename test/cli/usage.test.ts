@@ -26,7 +26,9 @@ const WRONG_USAGE: readonly [string[], RegExp][] = [
     /a target and --srv both say where the server is; give one of them/,
   ],
   [['connect', 'a,,b'], /<target> cannot be 'a,,b': write HOST or HOST:PORT/],
-  [['connect', '127.0.0.1:0'], /write HOST or HOST:PORT; an IPv6 address with a port goes in brackets/],
+  [['connect', '127.0.0.1:0'], /the port of a server is 1 to 65535/],
+  [['connect', '[::1]:99999'], /the port of a server is 1 to 65535/],
+  [['stats', '127.0.0.1'], /write PORT, HOST:PORT or a URL/],
   [
     ['connect', '127.0.0.1', '--timeout', 'soon'],
     /--timeout cannot be 'soon': write milliseconds, 1 or more/,

@@ -4,6 +4,7 @@ import type { Connection } from '../../connection/connection.js';
 import { cleanText } from '../../session/clean-text.js';
 import { usageError } from '../../verbs/errors.js';
 import { formatBytes, formatHex24, formatMillis, plural, shortHash } from '../format.js';
+import { withFile } from '../local-file.js';
 import type { Output } from '../output.js';
 import { ProgressLine } from '../progress-line.js';
 import { type ServiceClient, sha256 } from '../service/message-service.js';
@@ -182,18 +183,7 @@ function preview(data: Buffer): string {
   return `${rows.map((row) => `  ${row.replace(/..(?=.)/g, '$& ')}`).join('\n')}${more}`;
 }
 
-async function readLocal(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw usageError(`cannot read the file ${path}: ${(cause as Error).message}`);
-  }
-}
+const readLocal = (path: string): Promise<Buffer> => withFile(path, () => readFile(path));
 
-async function writeLocal(path: string, data: Uint8Array): Promise<void> {
-  try {
-    await writeFile(path, data);
-  } catch (cause) {
-    throw usageError(`cannot write the file ${path}: ${(cause as Error).message}`);
-  }
-}
+const writeLocal = (path: string, data: Uint8Array): Promise<void> =>
+  withFile(path, () => writeFile(path, data));

@@ -1,7 +1,10 @@
 /** The commands of `queuepair connect`. */
-import { usageError } from '../../verbs/errors.js';
+import { cleanText } from '../../session/clean-text.js';
+import { RdmaError, usageError } from '../../verbs/errors.js';
+import { nearestName } from '../../verbs/nearest-name.js';
 import { readBytes } from '../arguments.js';
-import { splitWords, type Word } from './command-line.js';
+import { WrongArguments } from '../wrong-arguments.js';
+import { splitCommands, splitWords, type Word } from './command-line.js';
 
 export type ClientCommand =
   | { readonly name: 'send'; readonly text: string }
@@ -29,6 +32,8 @@ Several commands go on one line with ; between them. Text with a ; or with blank
 const WRONG_OFFSET = /^[-+]\d+\w*$/;
 const DEFAULT_AUTO = 30;
 const MAX_AUTO = 1_000_000;
+const MAX_NAME_CHARS = 80;
+const VERBS = ['send', 'write', 'read', 'auto', 'stats', 'help', 'quit'] as const;
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT that says how the command is written. */
 export function parseCommand(line: string): ClientCommand {
@@ -51,7 +56,24 @@ export function parseCommand(line: string): ClientCommand {
     case 'bye':
       return { name: 'quit' };
     default:
-      throw usageError(`there is no command '${verb?.text ?? ''}'; type help for those that there are`);
+      throw usageError(unknownCommand(verb?.text ?? ''));
+  }
+}
+
+function unknownCommand(name: string): string {
+  const meant = nearestName(name, VERBS);
+  const hint = meant === undefined ? `there are ${VERBS.join(', ')}` : `did you mean ${meant}?`;
+  return `there is no command '${cleanText(name, MAX_NAME_CHARS)}'; ${hint}`;
+}
+
+/** Before anything is done, and before there is a connection. @throws WrongArguments for a line of commands that cannot be read. */
+export function checkCommands(line: string): void {
+  for (const command of splitCommands(line)) {
+    try {
+      parseCommand(command);
+    } catch (error) {
+      throw error instanceof RdmaError ? new WrongArguments(`--exec: ${error.message}`) : error;
+    }
   }
 }
 

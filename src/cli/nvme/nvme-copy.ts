@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import type { NvmeNamespace } from '../../nvme/host/namespace.js';
 import { usageError } from '../../verbs/errors.js';
 import { bytesArgument, type Target } from '../arguments.js';
+import { withFile } from '../local-file.js';
 import { createOutput } from '../output.js';
 import { ProgramCommand } from '../program-command.js';
 import { ProgressLine } from '../progress-line.js';
-import { withFile } from './local-file.js';
 import { type DiskFlags, nvmeTarget, usingDisk, withDiskFlags } from './reach.js';
 
 /** Under way at a time. */

@@ -9,12 +9,12 @@ import { openDevice } from '../../open-device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { bytesArgument, collect, countArgument, portArgument } from '../arguments.js';
 import { nearOf } from '../local-address.js';
+import { withFile } from '../local-file.js';
 import { createOutput, type Output } from '../output.js';
 import { ProgramCommand } from '../program-command.js';
 import { firstSignal, signalExitCode } from '../shutdown.js';
 import { checkStockPort } from '../stock-tool.js';
 import { WrongArguments } from '../wrong-arguments.js';
-import { withFile } from './local-file.js';
 import { STANDARD_PORT } from './reach.js';
 
 const MAX_BLOCK_BYTES = 4096;

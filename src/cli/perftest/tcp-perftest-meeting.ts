@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { RdmaError } from '../../verbs/errors.js';
-import { listenTcp, portOf, SocketReader } from '../tcp-meeting.js';
+import { connectTcp, listenTcp, portOf, SocketReader } from '../tcp-meeting.js';
 import type { PerftestMeeting } from './perftest-meeting.js';
 import { DONE, formatRecord, parseRecord, RECORD_BYTES } from './perftest-wire.js';
 
@@ -21,12 +21,7 @@ export class TcpPerftestMeeting implements PerftestMeeting {
   static async connect(host: string, port: number, timeoutMillis: number): Promise<TcpPerftestMeeting> {
     const socket = connect({ host, port, noDelay: true });
     const meeting = new TcpPerftestMeeting(socket, false, timeoutMillis);
-    try {
-      await once(socket, 'connect');
-    } catch (cause) {
-      const message = `cannot reach ${host}, TCP port ${port}: ${(cause as Error).message}`;
-      throw new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { cause });
-    }
+    await connectTcp(socket, host, port);
     return meeting;
   }
 

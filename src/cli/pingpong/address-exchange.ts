@@ -9,7 +9,7 @@ import { connect, type Server, type Socket } from 'node:net';
 import { type Psn, type Qpn, toPsn, toQpn } from '../../verbs/brands.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { gidFromHex, gidToHex } from '../gid-hex.js';
-import { listenTcp, portOf, SocketReader } from '../tcp-meeting.js';
+import { connectTcp, listenTcp, portOf, SocketReader } from '../tcp-meeting.js';
 
 export interface PingpongAddress {
   readonly lid: number;
@@ -51,7 +51,7 @@ export async function exchangeAsClient(host: string, port: number, options: Exch
   const socket = connect({ host, port, noDelay: true });
   const reader = new SocketReader(socket, options.timeoutMillis);
   try {
-    await once(socket, 'connect');
+    await connectTcp(socket, host, port);
     socket.write(formatAddress(options.own));
     const remote = parseAddress(await reader.read(MESSAGE_BYTES));
     // The stock server fails unless `done` is there when it looks, so it goes out before anything else.
