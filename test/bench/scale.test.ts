@@ -36,6 +36,7 @@ const point = (subject: ScalePoint['subject'], residentBytes: number, rest: Part
       client: memory,
       idleServerCores: 0.02,
       idleClientCores: 0,
+      idleServerCollectedMillis: 0,
     },
     ...{ p50Micros: 90, p99Micros: 200, p50AloneMicros: 80, p99AloneMicros: 100 },
     ...rest,
@@ -52,29 +53,30 @@ test('too few descriptors are told in one sentence that says how many are needed
   assert.ok(openFilesLimit() > 0);
 });
 
-test('goals of scale are judged at the largest point, memory against bare TLS at the same one', () => {
+test('goals of scale are judged at the largest point, memory beside buffers, and that of bare TLS is told beside it', () => {
+  const BUFFERS = { bufferBytes: 29 * 1024, heapBytes: 1024 };
   const points = [
     point('queuepair', 400 * 1024, { connections: 10 }),
-    point('queuepair', 56 * 1024),
-    point('bare-tls', 40 * 1024),
+    point('queuepair', 0, { server: { residentBytes: 45 * 1024, ...BUFFERS } }),
+    point('bare-tls', 10 * 1024),
   ];
   assert.deepEqual(
     judgeScale(points).map(({ goal, met, detail }) => [goal, met, detail]),
     [
-      ['server memory beyond bare TLS ≤ 16 KiB at 1000', true, '16.0 KiB'],
+      ['server memory beside buffers ≤ 16 KiB at 1000', true, '16.0 KiB, 6.0 KiB more than bare TLS'],
       ['connections per server core second ≥ 300 at 1000', true, '300'],
       ['idle ≤ 0.02 of a core at 1000', true, '0.0200'],
       ['p99 beside silent ones ≤ 2 × without at 1000', true, '2.00 ×'],
     ],
   );
   const worse = [
-    point('queuepair', 56 * 1024 + 200, { perServerCoreSecond: 299, idleServerCores: 0.03, p99Micros: 201 }),
-    point('bare-tls', 40 * 1024),
+    point('queuepair', 16 * 1024 + 1, { perServerCoreSecond: 299, idleServerCores: 0.03, p99Micros: 201 }),
   ];
   assert.deepEqual(
     judgeScale(worse).map(({ met }) => met),
     [false, false, false, false],
   );
+  assert.equal(judgeScale(worse)[0]?.detail, '16.0 KiB');
   assert.deepEqual(judgeScale([point('bare-tls', 1)]), []);
 });
 

@@ -27,9 +27,11 @@ export interface MemoryUse {
   readonly open: number;
 }
 
-/** Processor time so far, and when that was. */
+/** Processor time so far, all threads, and when that was. */
 export interface TimeUse {
   readonly cpuMicros: number;
+  /** How long the main thread stood still while V8 collected garbage. */
+  readonly collectedMillis: number;
   readonly atMicros: number;
 }
 

@@ -1,4 +1,5 @@
 /** One of the two processes of the scale benchmark: does what it is ordered, and leaves when the orchestrator is gone. */
+import { PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DurationSample } from '../../../src/cli/bench/distribution.js';
 import {
@@ -24,9 +25,13 @@ const SETTLE_MILLIS = 100;
 const config = JSON.parse(process.argv[2] ?? '') as ScalePeerConfig;
 const isOurs = config.kind === 'queuepair';
 const clients: ScaleClient[] = [];
+let collectedMillis = 0;
 let server: ScaleServer | undefined;
 let connector: ScaleConnector | undefined;
 
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) collectedMillis += duration;
+}).observe({ entryTypes: ['gc'] });
 process.on('disconnect', () => process.exit(0));
 process.on('message', (order: ScaleOrder) => {
   obey(order).catch((error: unknown) => {
@@ -73,7 +78,7 @@ async function memory(): Promise<MemoryUse> {
 
 function time(): TimeUse {
   const { user, system } = process.cpuUsage();
-  return { cpuMicros: user + system, atMicros: performance.now() * 1000 };
+  return { cpuMicros: user + system, collectedMillis, atMicros: performance.now() * 1000 };
 }
 
 async function exchange(active: number, count: number, together: number): Promise<Exchanged> {

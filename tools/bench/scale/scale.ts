@@ -4,7 +4,8 @@
  * that is counted; bare TLS beside it says what of all that is the handshake's and the socket's.
  *
  * A point of N connections: the active ones come first and exchange messages alone; then N come that stay silent; then both
- * processes are left alone; then the active ones exchange messages again, beside the silent ones.
+ * processes are left alone until V8 has tidied up, and for a while that is measured; then the active ones exchange messages again,
+ * beside the silent ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MemoryUse, ScaleKind, TimeUse } from './peer-orders.js';
@@ -25,6 +26,8 @@ export interface ScalePoint {
   /** Of a core, while nobody does anything. */
   readonly idleServerCores: number;
   readonly idleClientCores: number;
+  /** How long V8 collected garbage on the server's main thread meanwhile. */
+  readonly idleServerCollectedMillis: number;
   /** Of a round trip of the active ones; `alone`: without the silent ones. */
   readonly p50Micros: number;
   readonly p99Micros: number;
@@ -44,6 +47,8 @@ export interface ScaleSettings {
   readonly certificates: string;
   /** Round trips of the active ones, each time. */
   readonly roundTrips: number;
+  /** Nobody does anything: how long before that counts, and how long it counts. */
+  readonly settleMillis: number;
   readonly idleMillis: number;
   /** For compilers and caches to warm up, before anything counts. */
   readonly warmConnections: number;
@@ -80,7 +85,7 @@ async function measure(
   client: ScaleProcess,
   subject: ScaleKind,
   connections: number,
-  { roundTrips, idleMillis, warmConnections, warmRoundTrips, tell }: ScaleSettings,
+  { roundTrips, settleMillis, idleMillis, warmConnections, warmRoundTrips, tell }: ScaleSettings,
 ): Promise<ScalePoint> {
   const active = activeOf(connections);
   const memory = () => Promise.all([server.memory(), client.memory()]);
@@ -98,7 +103,8 @@ async function measure(
   }
   const ended = await time();
   const full = await memory();
-  tell(`${name}: nobody does anything for ${idleMillis} ms`);
+  tell(`${name}: nobody does anything for ${settleMillis + idleMillis} ms`);
+  await sleep(settleMillis);
   const fellSilent = await time();
   await sleep(idleMillis);
   const rested = await time();
@@ -115,6 +121,7 @@ async function measure(
     client: perConnection(lean[1], full[1], connections),
     idleServerCores: cores(fellSilent[0], rested[0]),
     idleClientCores: cores(fellSilent[1], rested[1]),
+    idleServerCollectedMillis: rested[0].collectedMillis - fellSilent[0].collectedMillis,
     p50Micros: beside.p50Micros,
     p99Micros: beside.p99Micros,
     p50AloneMicros: alone.p50Micros,
