@@ -20,6 +20,11 @@ export class Deadlines<T extends Timed> {
     return this.#heap[0]?.heapKey ?? Number.POSITIVE_INFINITY;
   }
 
+  /** The one that is woken next; `null` when nothing is armed. */
+  get first(): T | null {
+    return this.#heap[0] ?? null;
+  }
+
   get size(): number {
     return this.#heap.length;
   }
@@ -44,6 +49,19 @@ export class Deadlines<T extends Timed> {
     this.remove(first);
     INVARIANT: invariant(this.next >= first.heapKey, 'the earliest deadline comes first');
     return first;
+  }
+
+  /** Wakes the first of them at `at` µs or earlier, which is later than it was to be; Infinity: not at all. */
+  postponeFirst(at: number): void {
+    const first = this.#heap[0];
+    if (first === undefined) return;
+    if (at === Number.POSITIVE_INFINITY) {
+      this.remove(first);
+      return;
+    }
+    INVARIANT: invariant(at >= first.heapKey, 'nothing that is postponed is due earlier');
+    first.heapKey = at;
+    this.#siftDown(0);
   }
 
   remove(item: T): void {

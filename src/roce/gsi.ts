@@ -64,6 +64,11 @@ export class Gsi implements Sender, Timed {
     this.#owner = owner;
   }
 
+  /** Its owner says it anew whenever it is called. */
+  get nextDeadline(): number {
+    return this.heapKey;
+  }
+
   /** The owner wants to be called then, µs; infinity for never. */
   armTimer(at: number): void {
     this.#host.armTimer(this, at);

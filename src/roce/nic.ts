@@ -143,6 +143,20 @@ export class Nic implements CqOwner, NicHost<Qp> {
     return this.#deadlines.next;
   }
 
+  /**
+   * When `handleTimeout` will find something to do, µs; Infinity = never. Costs more than `nextDeadline`, which still has the times of
+   * queue pairs whose answers have come: for an owner that goes to sleep.
+   */
+  nextWake(): number {
+    const deadlines = this.#deadlines;
+    for (let first = deadlines.first; first !== null; first = deadlines.first) {
+      const at = first.nextDeadline;
+      if (at <= first.heapKey) break;
+      deadlines.postponeFirst(at);
+    }
+    return deadlines.next;
+  }
+
   takeFiredCq(): Cq | undefined {
     return this.#firedCqs.shift();
   }

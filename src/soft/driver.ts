@@ -121,6 +121,10 @@ export class Driver implements PortListener, Waiting {
     return this.#nic.nextDeadline();
   }
 
+  nextWake(): number {
+    return this.#nic.nextWake();
+  }
+
   /**
    * What was due before the look for packets is woken behind it: this process may have been held up since the look
    * before, and what was waited for may be here. Answers to thousands of queue pairs are more than a few looks take in.

@@ -45,8 +45,10 @@ export interface Waiting {
   look(): boolean;
   /** Other work of this processor goes first. */
   giveWay(): void;
-  /** When it is due, µs; Infinity = never. */
+  /** When it is due, µs; Infinity = never. May be too early, never too late. */
   nextDeadline(): number;
+  /** The same, never too early. Costs more: for what goes to sleep. */
+  nextWake(): number;
   /** The deadline has passed. */
   onDeadline(now: number): void;
   /** Whether it is looked after in every turn of the event loop from now on. */
@@ -168,7 +170,10 @@ export class Turning {
     this.#timerAt = NEVER;
     if (this.#stopped) return;
     this.wakeUps++;
-    this.#waiting.onDeadline(this.#now());
+    const now = this.#now();
+    if (this.#waiting.nextWake() <= now) this.#waiting.onDeadline(now);
+    // What was waited for has come meanwhile.
+    else this.#armTimer();
   }
 
   /** In a turn of the event loop timers come before sockets, which may have what is waited for. */
@@ -179,7 +184,7 @@ export class Turning {
   }
 
   #armTimer(): void {
-    const deadline = this.#waiting.nextDeadline();
+    const deadline = this.#waiting.nextWake();
     if (deadline >= this.#timerAt) return;
     this.#cancelTimer();
     this.#timerAt = deadline;

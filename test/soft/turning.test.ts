@@ -17,6 +17,10 @@ const skip = availableParallelism() === 1 && 'one processor: it never turns';
 
 class Rig {
   readonly turning: Turning;
+  /** When something is due, and how often it was told so. */
+  deadline = Number.POSITIVE_INFINITY;
+  wake = Number.POSITIVE_INFINITY;
+  told = 0;
   lookMicros = LOOK_MICROS;
   #looks = 0;
   #now = 0;
@@ -30,12 +34,20 @@ class Rig {
     const waiting = {
       look,
       giveWay() {},
-      nextDeadline: () => Number.POSITIVE_INFINITY,
-      onDeadline() {},
+      nextDeadline: () => this.deadline,
+      nextWake: () => this.wake,
+      onDeadline: () => {
+        this.told++;
+        this.wake = Number.POSITIVE_INFINITY;
+      },
       setTurning() {},
       setBusy() {},
     };
     this.turning = new Turning(waiting, true, () => this.#now);
+  }
+
+  pass(micros: number): void {
+    this.#now += micros;
   }
 
   /** Something is heard `afterMicros` after all that was before; returns how often it looked for more. */
@@ -89,5 +101,31 @@ test('that while is 2 ms, and twice as long when others want the processor again
   // Which may be in vain once too often; the next comes close behind.
   await rig.hear(2100);
   assert.ok((await rig.hear(1)) > 0, 'it is short again');
+  rig.turning.stop();
+});
+
+test('a sleeping device is told of a deadline, and not of one that was put off meanwhile', async () => {
+  const rig = new Rig();
+  const due = new Promise<void>((resolve) => setTimeout(resolve, 20));
+  rig.wake = 5000;
+  rig.turning.rest();
+  // The answer has come, and another is waited for.
+  rig.wake = 8000;
+  rig.pass(6000);
+  await due;
+  assert.equal(rig.told, 0);
+  rig.pass(3000);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(rig.told, 1);
+  rig.turning.stop();
+});
+
+test('a device that sleeps has no timer for deadlines at which there would be nothing to do', async () => {
+  const rig = new Rig();
+  rig.deadline = 5000;
+  rig.turning.rest();
+  rig.pass(6000);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual([rig.told, rig.turning.wakeUps], [0, 0]);
   rig.turning.stop();
 });

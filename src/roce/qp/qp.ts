@@ -337,10 +337,15 @@ export class Qp implements Timed, Sender, QpHost {
     return hasRequests || responder.hasResponses;
   }
 
+  /** When `handleTimeout` will find something to do, µs; Infinity = never. */
+  get nextDeadline(): number {
+    return Math.min(this.requester.nextDeadline, this.responder.nextDeadline);
+  }
+
   handleTimeout(now: number): void {
     this.requester.handleTimeout(now);
     this.responder.handleTimeout(now);
-    this.nic.armTimer(this, Math.min(this.requester.nextDeadline, this.responder.nextDeadline));
+    this.nic.armTimer(this, this.nextDeadline);
   }
 
   // --- what requester and responder need ----------------------------------------------------------------------------

@@ -49,6 +49,22 @@ export const ENGINE_FAULTS = faultsOf(
       replace: '',
     },
     {
+      id: 'wakes-lose-deadlines',
+      wrong: 'A NIC that is asked when to wake forgets what is due later.',
+      file: 'roce/deadlines',
+      find: 'if (at === Number.POSITIVE_INFINITY) {\n      this.remove(first);',
+      replace: 'if (at > first.heapKey) {\n      this.remove(first);',
+      judges: ['test/roce/next-wake'],
+    },
+    {
+      id: 'wakes-stale',
+      wrong: 'A NIC wants to be woken for answers that have come.',
+      file: 'roce/nic',
+      find: 'if (at <= first.heapKey) break;',
+      replace: 'if (at > 0) break;',
+      judges: ['test/roce/next-wake'],
+    },
+    {
       id: 'psn-no-wrap',
       wrong: 'PSNs are compared as if they did not wrap.',
       file: 'roce/psn',

@@ -251,6 +251,14 @@ export const SOFT_FAULTS = faultsOf(
       judges: ['test/soft/turning'],
     },
     {
+      id: 'wakes-for-what-has-come',
+      wrong: 'A sleeping device works at each deadline, also of answers that have come.',
+      file: 'soft/turning',
+      find: 'if (this.#waiting.nextWake() <= now) this.#waiting.onDeadline(now);',
+      replace: 'if (now > 0) this.#waiting.onDeadline(now);',
+      judges: ['test/soft/turning'],
+    },
+    {
       id: 'turns-in-spite-of-others',
       wrong: 'A device turns on where others want its processor.',
       file: 'soft/turning',
