@@ -86,7 +86,10 @@ class SharedSession {
     this.#connecting = connectToOneOf(target, settings, this.#attempt.signal, this.#attempts);
     this.#connecting.then(
       (connection) => this.#onConnected(connection),
-      () => this.#end(),
+      () => {
+        this.#attempts.end();
+        this.#end();
+      },
     );
   }
 
@@ -121,6 +124,7 @@ class SharedSession {
 
   #onConnected(connection: Connection): void {
     this.#connection = connection;
+    this.#attempts.end();
     connection.on('reconnecting', () => {
       this.#isRecovering = true;
     });
@@ -155,13 +159,14 @@ class SharedSession {
   }
 }
 
-/** Those of a connection, for all sockets that wait for it; later ones hear of the last. */
+/** Those of a connection, for all sockets that wait for it; later ones hear of the last, and nothing is kept of them. */
 class Attempts implements AttemptWatcher {
   #watchers: AttemptWatcher[] = [];
   #address: string | undefined;
+  #isOver = false;
 
   showTo(watcher: AttemptWatcher): void {
-    this.#watchers.push(watcher);
+    if (!this.#isOver) this.#watchers.push(watcher);
     if (this.#address !== undefined) watcher.onAttempt(this.#address);
   }
 
@@ -176,6 +181,7 @@ class Attempts implements AttemptWatcher {
 
   /** Nothing more will be tried. */
   end(): void {
+    this.#isOver = true;
     this.#watchers = [];
   }
 }

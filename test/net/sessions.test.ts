@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Logger } from '../../src/connection/logger.js';
 import {
   connect,
@@ -95,6 +97,37 @@ test('a connection without sockets serves the next one, and is gone soon after t
   late.destroy();
   await closing(server);
 });
+
+test('a connection keeps nothing of the sockets that have closed', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const server = await listening();
+  const stays = dial(portOf(server));
+  await once(stays, 'connect');
+  const gone: WeakRef<Socket>[] = [];
+  for (let i = 0; i < 5; i++) gone.push(await comeAndGo(portOf(server), stays.localPort));
+  const deadline = Date.now() + 10_000;
+  while (gone.some((socket) => socket.deref() !== undefined) && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    collect();
+  }
+  assert.deepEqual(
+    gone.map((socket) => socket.deref() === undefined),
+    gone.map(() => true),
+  );
+  stays.destroy();
+  await closing(server);
+});
+
+/** A function of its own, so that nothing of the socket stays on the stack. */
+async function comeAndGo(port: number, localPort: number | undefined): Promise<WeakRef<Socket>> {
+  const socket = dial(port);
+  await once(socket, 'connect');
+  assert.equal(socket.localPort, localPort, 'the same connection');
+  socket.end().resume();
+  await once(socket, 'close');
+  return new WeakRef(socket);
+}
 
 test('a socket that ends and is destroyed at once holds its connection no longer than one that ended', async () => {
   const server = await listening({ allowHalfOpen: true });
