@@ -1,10 +1,13 @@
 /** A TCP proxy on loopback that can cut what goes through it, stall it, and refuse what is new. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { RecordGate } from './record-gate.js';
 
 export class TcpCutter implements AsyncDisposable {
   /** New connections are cut at once. */
   refuses = false;
+  /** Before the server, for what comes while it is here. */
+  gate: RecordGate | null = null;
   /** How many were. */
   refused = 0;
   readonly port: number;
@@ -55,7 +58,9 @@ export class TcpCutter implements AsyncDisposable {
     const pair = [near, far] as const;
     this.#pairs.add(pair);
     for (const [from, to] of [pair, [far, near] as const]) {
-      from.on('data', (data) => to.write(data));
+      from.on('data', (data: Buffer) =>
+        to.write(from === near && this.gate !== null ? this.gate.pass(data) : data),
+      );
       from.on('end', () => to.end());
       from.on('error', () => to.destroy());
       from.on('close', () => {

@@ -8,6 +8,7 @@ import { hiddenName, type PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import { authorizeClient, IdentityCounts, limitsFor } from './authorization.js';
 import type { Authorize, ClientTerms } from './client-terms.js';
+import type { Lifeline } from './lifeline.js';
 import type { DataPathLimits } from './options.js';
 import type { ClientRates } from './rates/client-rates.js';
 import type { IdentityRates, RatePlace } from './rates/identity-rates.js';
@@ -77,7 +78,7 @@ export class Admission {
     // Without a certificate clients cannot be told apart: only explicit terms count them.
     const usual = peer === null ? undefined : this.#options.maxPerIdentity;
     const max = terms.maxConnections ?? usual ?? Number.POSITIVE_INFINITY;
-    if (!this.#identities.enter(peer, max)) {
+    if (!(await this.#enter(peer, max))) {
       throw new Refused('quota', `this client has its ${max} connections already`);
     }
     const slot = await this.#takeSlot();
@@ -121,20 +122,32 @@ export class Admission {
     }
   }
 
+  /** One of its connections that never was up, because its meeting broke off, goes before one that it wants now. */
+  async #enter(peer: PeerIdentity | null, max: number): Promise<boolean> {
+    if (this.#identities.enter(peer, max)) return true;
+    const awaiting = this.#options.resumptions.awaiting(peer);
+    if (awaiting === undefined) return false;
+    await giveUp(awaiting, 'the client was lost, and wants another connection');
+    return this.#identities.enter(peer, max);
+  }
+
   /** When all slots are taken, a client that is here goes before one that is lost. */
   async #takeSlot(): Promise<number | undefined> {
     const { slots, resumptions } = this.#options;
     const slot = slots.take();
     const absentee = slot === undefined ? resumptions.absentee() : undefined;
     if (absentee === undefined) return slot;
-    absentee.abort(
-      new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client was lost, and another needs its slot'),
-    );
-    await absentee.closed;
-    // Its slot is freed by those who wait for the same promise.
-    await new Promise(setImmediate);
+    await giveUp(absentee, 'the client was lost, and another needs its slot');
     return slots.take();
   }
+}
+
+/** Resolves when what it held is free. */
+async function giveUp(lifeline: Lifeline, why: string): Promise<void> {
+  lifeline.abort(new RdmaError('ERR_RDMA_CONNECTION_LOST', why));
+  await lifeline.closed;
+  // It is freed by those who wait for the same promise.
+  await new Promise(setImmediate);
 }
 
 /** Two names that look the same to people must not be two clients. */

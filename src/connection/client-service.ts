@@ -6,7 +6,7 @@
  * connection that is up is a `ServedClient`, and no function that waits.
  */
 import { ProcessHold } from '../process-hold.js';
-import { asRdmaError, type RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import type { Admission } from './admission.js';
 import { Attendance } from './attendance.js';
 import type { Connection } from './connection.js';
@@ -53,6 +53,11 @@ export class ClientService {
       throw error;
     }
     await this.#release(client);
+  }
+
+  /** The server is closing: connections that never were up do not wait for their clients any more. */
+  giveUpAwaiting(): void {
+    this.#options.resumptions.close(new RdmaError('ERR_RDMA_CLOSED', 'the server is closing'));
   }
 
   /** Returns whether there is a connection now. */

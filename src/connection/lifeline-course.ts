@@ -8,6 +8,8 @@ import { LifelineTimers } from './lifeline-timers.js';
 export class LifelineCourse {
   readonly timers = new LifelineTimers();
   state: LifelineState = { name: 'establishing' };
+  /** The program may have it. */
+  hasBeenUp = false;
   now = 0;
   rendezvous: RendezvousState = 'open';
   outputs: LifelineOutput[] = [];

@@ -40,6 +40,11 @@ export class LifelineEnding {
 
   /** The peer said bye. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
   endByPeer(): void {
+    if (!this.#course.hasBeenUp) {
+      const message = 'the peer left before the connection was up';
+      this.end(new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'left' }));
+      return;
+    }
     this.#notePeerQuit();
     this.end(undefined);
   }
@@ -56,7 +61,7 @@ export class LifelineEnding {
 
   close(): void {
     if (this.hasBegun) return;
-    if (this.#course.state.name === 'establishing') {
+    if (!this.#course.hasBeenUp) {
       this.end(new RdmaError('ERR_RDMA_ABORTED', 'the connection was closed before it was up'));
       return;
     }

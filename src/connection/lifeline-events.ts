@@ -6,6 +6,8 @@ export type RendezvousState = 'open' | 'left' | 'lost';
 
 export type LifelineInput =
   | { readonly type: 'start' }
+  /** While establishing: what lets the peer go up leaves from now on, and the peer can come back to this side. */
+  | { readonly type: 'peer-may-be-up' }
   | { readonly type: 'met' }
   | { readonly type: 'not-met'; readonly error: RdmaError }
   /** While up: a sign of life of the peer. */

@@ -2,6 +2,7 @@
  * The life of a connection as a state machine without clock, timers, promises, sockets or randomness:
  *
  *     establishing → up ⇄ down → … → ending → ended
+ *            ↘ down (its peer may be up already)
  *
  * `handle` takes what happened and returns what to do, in that order. Time is an argument in milliseconds; the caller
  * sets one timer to `nextDeadline` and then calls `handleTimeout`. What takes time is asked for and answered once:
@@ -17,6 +18,10 @@
  * under way, and `destroy` waits for it: objects that are being made can only be freed when they exist. Failures that are
  * the peer's fault or a refusal end it; only the network's are recovered from, and only while the time for that lasts
  * (lifeline-recovery.ts). No failure is forgotten: one that comes before the connection is up counts as soon as it is.
+ *
+ * Of the two ends one is up first. Where that end can come back to this one, a first meeting that the network broke off is
+ * no end but a recovery: this side waits for its peer as long as it would if it had been up. Its program hears of nothing
+ * until it is up, and of nothing at all when the peer does not come.
  */
 import { RdmaError } from '../verbs/errors.js';
 import { invariant } from '../verbs/invariant.js';
@@ -24,7 +29,7 @@ import { KeepAlive } from './keep-alive.js';
 import { LifelineCourse } from './lifeline-course.js';
 import { LifelineEnding } from './lifeline-ending.js';
 import type { LifelineInput, LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
-import { isRecoverable, mayRepeat, Recovery, tooSlow } from './lifeline-recovery.js';
+import { isBrokenOff, isRecoverable, mayRepeat, Recovery, tooSlow } from './lifeline-recovery.js';
 import { LifelineTimer } from './lifeline-timers.js';
 import type { RecoveryLimits } from './options.js';
 
@@ -44,6 +49,7 @@ export class LifelineMachine {
   readonly #ending: LifelineEnding;
   /** A failure that came before the connection is up. */
   #failedEarly: RdmaError | undefined;
+  #peerMayBeUp = false;
   /** The peer, up before this side, has sent all it had: that counts when this side is up. */
   #quitEarly = false;
   /** What the last answers are waited for before. */
@@ -66,6 +72,11 @@ export class LifelineMachine {
 
   get isUp(): boolean {
     return this.#course.state.name === 'up';
+  }
+
+  /** It was up at some time: the program may have it. */
+  get hasBeenUp(): boolean {
+    return this.#course.hasBeenUp;
   }
 
   /** Nothing new is taken any more. */
@@ -137,6 +148,9 @@ export class LifelineMachine {
       case 'start':
         this.#course.do({ type: 'meet' });
         break;
+      case 'peer-may-be-up':
+        this.#peerMayBeUp = true;
+        break;
       case 'met':
         this.#onMet();
         break;
@@ -169,7 +183,7 @@ export class LifelineMachine {
         this.#onTrouble(input.error);
         break;
       case 'peer-quit':
-        if (this.#course.state.name === 'establishing') this.#quitEarly = true;
+        if (!this.#course.hasBeenUp) this.#quitEarly = true;
         else this.#ending.onPeerQuit();
         break;
       case 'quit-done':
@@ -222,16 +236,18 @@ export class LifelineMachine {
       this.#ending.settled(() => {});
       return;
     }
-    const isFirst = this.#course.state.name === 'establishing';
+    const wasDown = this.#course.state.name === 'down';
     this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
     const failure = this.#failedEarly;
     this.#failedEarly = undefined;
     // The new link is broken already, and this recovery is the one that goes on.
-    if (!isFirst && failure !== undefined) {
+    if (wasDown && failure !== undefined) {
       this.#course.state = { name: 'down', phase: 'pausing' };
       if (this.#mayRecoverFrom(failure)) this.#again(failure);
       return;
     }
+    const isFirst = !this.#course.hasBeenUp;
+    this.#course.hasBeenUp = true;
     this.#course.do({ type: 'report', step: isFirst ? 'ready' : 'recovered' });
     this.#course.state = { name: 'up', since: this.#course.now };
     this.#recovery.noteUp();
@@ -290,10 +306,13 @@ export class LifelineMachine {
     }
     const { since } = this.#course.state;
     this.#goDown();
-    if (!this.#mayRecoverFrom(error)) return;
-    this.#recovery.begin(this.#course.now, since, error);
-    this.#course.do({ type: 'reconnecting', cause: error });
-    this.#disconnect(error);
+    if (this.#mayRecoverFrom(error)) this.#recover(error, since);
+  }
+
+  #recover(cause: RdmaError, upSince: number): void {
+    this.#recovery.begin(this.#course.now, upSince, cause);
+    this.#course.do({ type: 'reconnecting', cause });
+    this.#disconnect(cause);
   }
 
   /** Ends the connection unless this is a failure that it recovers from. */
@@ -361,7 +380,8 @@ export class LifelineMachine {
 
   #onAttemptFailed(error: RdmaError): void {
     if (this.#course.state.name === 'establishing') {
-      this.#ending.failFirst(error);
+      if (this.#isAwaited(error)) this.#recover(error, this.#course.now);
+      else this.#ending.failFirst(error);
       return;
     }
     this.#recovery.noteFailure(error);
@@ -372,6 +392,12 @@ export class LifelineMachine {
       else if (mayRepeat(error)) this.#again(error);
       else this.#ending.end(this.#recovery.withCause(this.#hasTimeLeft ? error : tooSlow()));
     });
+  }
+
+  /** The first meeting failed: whether the peer may be up and come back. */
+  #isAwaited(error: RdmaError): boolean {
+    const isLost = this.#course.rendezvous === 'lost' && isBrokenOff(error);
+    return this.#peerMayBeUp && isLost && this.#options.limits.recoveryMillis > 0;
   }
 
   #again(failure: RdmaError): void {

@@ -44,6 +44,13 @@ export function mayRepeat({ code, refusal }: RdmaError): boolean {
   return RETRYABLE.includes(code) && (refusal === undefined || refusal === 'before-tls');
 }
 
+/**
+ * Whether the network broke a first meeting off, so that neither end could tell the other. One that took too long, or whose
+ * packets do not come through, was ended by an end that says so.
+ */
+export const isBrokenOff = (error: RdmaError): boolean =>
+  mayRepeat(error) && error.code !== 'ERR_RDMA_TIMEOUT' && error.code !== 'ERR_RDMA_UNREACHABLE';
+
 /** The time that recovery had, with its first failure. */
 interface Trouble {
   readonly since: number;

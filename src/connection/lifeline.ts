@@ -97,13 +97,18 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     return this.#machine.isOver;
   }
 
+  /** It was up at some time: the program may have it. */
+  get hasBeenUp(): boolean {
+    return this.#machine.hasBeenUp;
+  }
+
   /** The rendezvous is lost, and the peer has not come back yet. */
   get isAbsent(): boolean {
     return this.#machine.state.name === 'down' && this.#rendezvous.end !== undefined;
   }
 
   /**
-   * Brings the connection up for the first time.
+   * Brings the connection up for the first time. Where the peer may be up before this side, it can take a recovery.
    *
    * @throws RdmaError why it failed; everything is freed then, and the rendezvous has ended.
    */
@@ -323,6 +328,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
       connect: async (link) => {
         const { isEncrypted } = await dataPath.connect(link);
         this.isEncrypted = isEncrypted;
+        // A peer with a token comes back. Of a rendezvous that has ended it cannot have got what lets it go up.
+        const isTold = this.#rendezvous.end === undefined;
+        if (resumeToken !== undefined && isTold) this.#input({ type: 'peer-may-be-up' });
       },
       prove: (terms, onSeen) => {
         this.#onProofSeen = onSeen;

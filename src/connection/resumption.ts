@@ -3,6 +3,7 @@
  * the first one; the new session names it, and must show the same certificate.
  */
 import { randomBytes } from 'node:crypto';
+import type { PeerIdentity } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { Lifeline } from './lifeline.js';
 import type { Rendezvous } from './rendezvous.js';
@@ -89,6 +90,22 @@ export class Resumptions {
     if (lifeline.rendezvous.peer?.fingerprint256 !== rendezvous.peer?.fingerprint256) return false;
     point.offer(rendezvous);
     return true;
+  }
+
+  /** The connection that never was up, and waits in case that its client, who has this certificate, was. */
+  awaiting(peer: PeerIdentity | null): Lifeline | undefined {
+    for (const { lifeline } of this.#points.values()) {
+      if (lifeline === null || lifeline.hasBeenUp || !lifeline.isAbsent) continue;
+      if (lifeline.rendezvous.peer?.fingerprint256 === peer?.fingerprint256) return lifeline;
+    }
+    return undefined;
+  }
+
+  /** Nobody comes any more: connections that never were up are given up. */
+  close(error: RdmaError): void {
+    for (const { lifeline } of [...this.#points.values()]) {
+      if (lifeline?.hasBeenUp === false) lifeline.abort(error);
+    }
   }
 
   /** The oldest connection whose client is gone; its place may be given away. */

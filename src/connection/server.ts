@@ -245,6 +245,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     }, graceMillis);
     await Promise.all([...this.#service.connections].map(({ closed }) => closed));
     await this.#tls.close('the server is closing');
+    this.#service.giveUpAwaiting();
     await this.#service.attendance.none();
     clearTimeout(late);
     clearTimeout(tooLate);

@@ -13,7 +13,8 @@ import { UNEXPECTED_FRAME } from './handshake.js';
 
 /**
  * Resolves when `own` has and the peer says that it has its proof as well. A session that the network takes between the two
- * counts as proven: a peer that got our word is up, and can come back only to a connection that recovers.
+ * counts as proven for a client: its server may be up, and is there when the client comes back. A server is not up before it
+ * knows that its client is; it waits for the client meanwhile (lifeline-machine.ts).
  *
  * @throws RdmaError what `own` rejects with, why the channel ended, ERR_RDMA_CONNECTION_LOST when the peer starts over or
  *   leaves.
@@ -30,7 +31,7 @@ export async function untilProven(
   try {
     await Promise.race([ended, Promise.all([own.then(() => course.onOwn()), course.word])]);
   } catch (error) {
-    if (!course.hasOwn || !isLost(channel)) throw error;
+    if (channel.role === 'server' || !course.hasOwn || !isLost(channel)) throw error;
   } finally {
     course.isOver = true;
   }

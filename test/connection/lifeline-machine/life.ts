@@ -66,6 +66,19 @@ export const ABORT: LifelineInput = { type: 'abort', error: fail('ERR_RDMA_ABORT
 /** A life in each state. */
 export const SITUATIONS: Readonly<Record<string, () => Life>> = {
   establishing: () => after(new Life(), 'start'),
+  'establishing, its peer may be up': () => after(new Life(), 'start', 'peer-may-be-up'),
+  'down disconnecting, never up': () => {
+    const life = SITUATIONS['establishing, its peer may be up']?.() as Life;
+    life.rendezvous = 'lost';
+    return after(life, notMet());
+  },
+  'down rendezvous, never up': () =>
+    after(SITUATIONS['down disconnecting, never up']?.() as Life, 'disconnected'),
+  'down meeting, never up': () => {
+    const life = SITUATIONS['down rendezvous, never up']?.() as Life;
+    life.rendezvous = 'open';
+    return after(life, 'new-rendezvous');
+  },
   up: () => after(new Life(), 'start', 'met'),
   'up, before the last answers': () => after(SITUATIONS['up']?.() as Life, rendezvousEnded()),
   'down disconnecting': () => after(SITUATIONS['up']?.() as Life, linkFailed()),

@@ -24,6 +24,7 @@ const SURPRISES: readonly (() => LifelineInput)[] = [
   () => linkFailed(),
   () => linkFailed(),
   () => ({ type: 'heard' }),
+  () => ({ type: 'peer-may-be-up' }),
   () => ({ type: 'peer-restarted' }),
   () => rendezvousEnded(),
   () => ({ type: 'answered' }),

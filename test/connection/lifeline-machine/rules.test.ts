@@ -50,6 +50,54 @@ test('a failure before the connection first went up counts as soon as it is up',
   assert.equal(life.does('met'), 'report watch reconnecting disconnect');
 });
 
+test('a first meeting that the network broke off is recovered from where the peer may be up, and from no other failure', () => {
+  const lost = (recoveryMillis = RECOVERY_MILLIS): Life => {
+    const life = after(new Life(recoveryMillis), 'start', 'peer-may-be-up');
+    life.rendezvous = 'lost';
+    return life;
+  };
+  for (const code of ['ERR_RDMA_CONNECTION_LOST', 'ERR_RDMA_COMPLETION'] as const)
+    assert.equal(lost().does(notMet(fail(code))), 'reconnecting disconnect', code);
+  for (const code of ['ERR_RDMA_PROTOCOL', 'ERR_RDMA_TIMEOUT', 'ERR_RDMA_UNREACHABLE'] as const)
+    assert.equal(lost().does(notMet(fail(code))), 'destroy', code);
+  const told = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'it has failed', { refusal: 'left' });
+  assert.equal(lost().does(notMet(told)), 'destroy', 'the peer said that it goes');
+  assert.equal(lost(0).does(notMet()), 'destroy', 'nothing is recovered from');
+  const early = after(new Life(), 'start');
+  early.rendezvous = 'lost';
+  assert.equal(early.does(notMet()), 'destroy', 'the peer cannot be up');
+});
+
+test('a peer that was up and does not come back is waited for as long as a recovery takes', () => {
+  const life = SITUATIONS['down rendezvous, never up']?.() as Life;
+  assert.equal(life.passes(RECOVERY_MILLIS - 1), '');
+  assert.equal(life.passes(1), 'stop-attempt fail-rendezvous');
+  assert.equal(
+    life.does({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }),
+    'fail-rendezvous destroy',
+  );
+  assert.equal(life.machine.hasBeenUp, false);
+});
+
+test('the program hears of a connection once, when it is up first, and of what its peer said before', () => {
+  const life = after(SITUATIONS['down disconnecting, never up']?.() as Life, 'peer-quit', 'disconnected');
+  life.rendezvous = 'open';
+  assert.equal(life.machine.hasBeenUp, false);
+  life.does('new-rendezvous');
+  assert.equal(life.does('met'), 'report watch report end-receiving');
+  assert.equal(life.machine.hasBeenUp, true);
+  after(life, linkFailed(), 'disconnected');
+  assert.equal(life.does('met'), 'report watch reconnected');
+});
+
+test('a peer that comes back and leaves before this side is up has made no connection', () => {
+  const life = SITUATIONS['down meeting, never up']?.() as Life;
+  life.rendezvous = 'left';
+  assert.equal(life.does(notMet()), 'fail-rendezvous destroy');
+  const { state } = life.machine;
+  assert.equal(state.name === 'ending' && state.error?.refusal, 'left');
+});
+
 test('a link that fails before its recovery is done goes on with that recovery, or ends it', () => {
   const life = after(SITUATIONS['down meeting']?.() as Life, linkFailed());
   assert.equal(life.does('met'), 'disconnect');

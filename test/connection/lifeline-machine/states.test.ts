@@ -22,6 +22,32 @@ const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['ty
     [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
     ['close', 'stop-attempt fail-rendezvous', 'ending'],
   ],
+  'establishing, its peer may be up': [
+    ['met', 'report watch', 'up'],
+    // The rendezvous is still there: the peer is told.
+    [notMet(), 'destroy', 'ending'],
+    [notMet(fail('ERR_RDMA_COMPLETION')), 'destroy', 'ending'],
+    ['peer-quit', '', 'establishing'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
+  ],
+  'down disconnecting, never up': [
+    ['disconnected', 'next-rendezvous', 'down rendezvous'],
+    [{ type: 'disconnected', error: fail('ERR_RDMA_PROTOCOL') }, 'fail-rendezvous destroy', 'ending'],
+    ['peer-quit', '', 'down disconnecting'],
+    ['close', 'stop-attempt fail-rendezvous', 'ending'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
+  ],
+  'down rendezvous, never up': [
+    ['new-rendezvous', 'meet', 'down meeting'],
+    [{ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }, 'disconnect', 'down disconnecting'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
+  ],
+  'down meeting, never up': [
+    ['met', 'report watch', 'up'],
+    [notMet(), 'disconnect', 'down disconnecting'],
+    [notMet(fail('ERR_RDMA_REFUSED')), 'fail-rendezvous destroy', 'ending'],
+    [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
+  ],
   up: [
     ['heard', '', 'up'],
     ['peer-restarted', 'await-answers', 'up'],

@@ -32,6 +32,46 @@ export const LIFELINE_FAULTS = faultsOf(
       replace: '      return;',
     },
     {
+      id: 'early-client-not-awaited',
+      wrong: 'A server does not wait for a client that may have been up when their first meeting broke off.',
+      file: 'connection/lifeline-machine',
+      find: 'if (this.#isAwaited(error)) this.#recover',
+      replace: 'if (false) this.#recover',
+      judges: ['test/connection/lifeline-machine', 'connections:400..450', 'test/connection/client-up-first'],
+    },
+    {
+      id: 'early-client-untold',
+      wrong: 'The machine of a server is not told that its client may be up.',
+      file: 'connection/lifeline',
+      find: "if (resumeToken !== undefined && isTold) this.#input({ type: 'peer-may-be-up' });",
+      replace: '',
+      judges: ['test/connection/client-up-first'],
+    },
+    {
+      id: 'told-client-awaited',
+      wrong: 'A client that said that it goes is waited for.',
+      file: 'connection/lifeline-recovery',
+      find: '  mayRepeat(error) && error.code',
+      replace: '  error.code',
+      judges: ['test/connection/lifeline-machine'],
+    },
+    {
+      id: 'client-awaited-for-ever',
+      wrong: 'A closing server waits for a client that does not come back.',
+      file: 'connection/server',
+      find: '    this.#service.giveUpAwaiting();\n',
+      replace: '',
+      judges: ['test/connection/client-up-first'],
+    },
+    {
+      id: 'awaited-client-counts',
+      wrong: 'A connection that waits for a client that never was up keeps the same client out.',
+      file: 'connection/admission',
+      find: 'if (awaiting === undefined) return false;',
+      replace: 'if (awaiting !== null) return false;',
+      judges: ['test/connection/client-up-first'],
+    },
+    {
       id: 'old-failure-counts',
       wrong: 'A failure of the link that is gone counts for the next.',
       file: 'connection/lifeline-machine',
@@ -72,9 +112,9 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'recovery-timer-kept',
       wrong: 'The timer of an attempt runs on when it succeeded.',
       file: 'connection/lifeline-machine',
-      find: `    const isFirst = this.#course.state.name === 'establishing';
+      find: `    const wasDown = this.#course.state.name === 'down';
     this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);`,
-      replace: "    const isFirst = this.#course.state.name === 'establishing';",
+      replace: "    const wasDown = this.#course.state.name === 'down';",
     },
     {
       id: 'recovery-timer-kept-failed',

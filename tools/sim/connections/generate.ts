@@ -60,6 +60,7 @@ export function generateScenario(seed: number): Scenario {
   const faults = Array.from({ length: faultCount }, () => generateFault(random, plans.length, spanMillis));
   const delayMillis = random.pick([0.01, 0.05, 0.5, 5]);
   const lossy = random.chance(0.3);
+  const cut = generateCut(new Random(seed + 3 * MORE), delayMillis);
   return {
     seed,
     server: generateOptions(random, more),
@@ -70,7 +71,7 @@ export function generateScenario(seed: number): Scenario {
     nearPsns: more.chance(0.3),
     plans,
     // What a blocked path is told as must not depend on anything else.
-    faults: blocked === null ? faults : [],
+    faults: blocked === null ? (cut ?? faults) : [],
     blocked,
     path: {
       delayMillis,
@@ -82,6 +83,14 @@ export function generateScenario(seed: number): Scenario {
     verbMillis: random.pick([0, 0, 1, 20]),
     healAt: spanMillis + random.int(0, 3000),
   };
+}
+
+/** A session that is cut about the moment, which is short, in which one end is up and the other is not: nothing else fails. */
+function generateCut(random: Random, delayMillis: number): Fault[] | null {
+  if (random.chance(0.9)) return null;
+  const after = 2 * delayMillis + random.unit() * 0.4;
+  const trigger = { side: random.pick(SIDES), step: StepName.RECEIVES_POSTED, count: 1, after };
+  return [{ plan: 0, trigger, lasts: 1, what: { kind: 'reset', whoLearns: 'both' } }];
 }
 
 /** Low enough that programs wait, and high enough that none waits for longer than an orderly end may take. */

@@ -70,6 +70,7 @@ export const WANTED: readonly string[] = [
   'ghost: taken up',
   'ghost: told to go',
   'client was forgotten',
+  'client was up first and came back',
   ...bySide(['had more than one session in a recovery']),
   ...STREAMS.map((what) => `stream: ${what}`),
   ...['write', 'end'].map((what) => `stream ${what}: done`),

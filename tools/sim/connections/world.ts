@@ -311,12 +311,18 @@ export class World {
   }
 
   readonly #serverSteps = new Map<number, string>();
+  /** Their servers wait for clients that may be up. */
+  readonly #awaited = new Set<Course>();
 
   #onStep(course: Course, side: Side, { name, details }: ConnectionStep): void {
     course.lastStep[side] = name;
     this.marks.hit(`${side} step ${name}`);
     this.trace(`${side} ${course.number} ${name} ${JSON.stringify(details)}`);
     if (name === 'recovering') course.sessionsOfRecovery[side] = 0;
+    if (name === 'recovering' && side === 'server' && course.programs.server === null)
+      this.#awaited.add(course);
+    if (name === 'ready' && side === 'server' && this.#awaited.has(course))
+      this.marks.hit('client was up first and came back');
     if (name === 'tls' && ++course.sessionsOfRecovery[side] > 1)
       this.marks.hit(`${side} had more than one session in a recovery`);
     if (name === 'recovering') {
