@@ -49,6 +49,10 @@ interface Holding {
   readonly mw: MemoryWindow | null;
 }
 
+interface Remains extends Holding {
+  readonly resources: ConnectionResources;
+}
+
 interface LiveGrant {
   readonly request: GrantRequest;
   readonly range: MemoryRange;
@@ -67,7 +71,9 @@ export class Grants {
   readonly #live = new Map<number, LiveGrant>();
   /** Grants that are being made. */
   readonly #making = new Set<Promise<MemoryRange>>();
-  /** Of both, what was asked for. */
+  /** What the device did not free when a grant failed to be made. */
+  readonly #remains = new Set<Remains>();
+  /** Of grants that are there or being made, what was asked for. */
   readonly #requests = new Set<GrantRequest>();
   #binds = 0;
   /** Windows that wait for their turn to be bound. */
@@ -105,9 +111,9 @@ export class Grants {
     }
   }
 
-  /** Grants that are there, or being made. */
+  /** Grants that are there, or being made, or hold something though they were not made. */
   get size(): number {
-    return this.#live.size + this.#making.size;
+    return this.#live.size + this.#making.size + this.#remains.size;
   }
 
   /** Granted memory, for those who move its bytes in the peer's place. */
@@ -138,6 +144,8 @@ export class Grants {
     await Promise.allSettled(this.#making);
     const cleanup = new Cleanup();
     await Promise.all([...this.#live.values()].map((live) => this.#endForGood(live, reason, cleanup)));
+    await this.#freeRemains(cleanup);
+    this.#remains.clear();
     cleanup.finish();
   }
 
@@ -175,6 +183,7 @@ export class Grants {
     tracker: WorkTracker,
     request: GrantRequest,
   ): Promise<MemoryRange> {
+    if (this.#remains.size > 0) await this.#freeRemains(new Cleanup());
     const access = remoteAccess(request);
     const hasWindows = resources.pd.device.attributes.maxMws > 0;
     const mr = await resources.register(
@@ -188,8 +197,8 @@ export class Grants {
         await this.#bind(tracker, mw, mr, access);
       }
     } catch (error) {
-      await mw?.close();
-      await resources.deregister(mr);
+      // Why it was not made says more than why something of it cannot be freed yet.
+      await this.#free({ mr, mw, resources }, new Cleanup());
       throw error;
     }
     return this.#add({ mr, mw }, resources, request);
@@ -255,11 +264,19 @@ export class Grants {
     if (!(await cleanup.step(() => this.#end(live, reason)))) this.#forget(live, reason);
   }
 
-  /** The window goes first: a region may not go before what was bound over it. */
+  /** What cannot be freed now is kept. */
+  async #free(remains: Remains, cleanup: Cleanup): Promise<void> {
+    this.#remains.delete(remains);
+    if (!(await cleanup.step(() => release(remains, remains.resources)))) this.#remains.add(remains);
+  }
+
+  async #freeRemains(cleanup: Cleanup): Promise<void> {
+    await Promise.all([...this.#remains].map((remains) => this.#free(remains, cleanup)));
+  }
+
   async #release(live: LiveGrant, reason: string): Promise<void> {
     clearTimeout(live.timer);
-    await live.holding.mw?.close();
-    await live.resources.deregister(live.holding.mr);
+    await release(live.holding, live.resources);
     this.#forget(live, reason);
   }
 
@@ -270,6 +287,12 @@ export class Grants {
     this.#requests.delete(live.request);
     this.#onEnded(live.request.id, reason);
   }
+}
+
+/** The window goes first: a region may not go before what was bound over it. */
+async function release({ mr, mw }: Holding, resources: ConnectionResources): Promise<void> {
+  await mw?.close();
+  await resources.deregister(mr);
 }
 
 const overlap = (one: Uint8Array, other: Uint8Array): boolean =>

@@ -13,6 +13,7 @@ import type { ConnectionResources } from '../../src/connection/resources.js';
 import type { Server } from '../../src/connection/server.js';
 import type { WorkTracker } from '../../src/connection/work-tracker.js';
 import { toRKey } from '../../src/verbs/brands.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
@@ -360,6 +361,54 @@ test('an expired grant that the device does not close is closed later, or ends w
   await passes(2000);
   await assert.rejects(grants.endAll('the connection has ended'), /the device is busy/);
   assert.deepEqual(ended[1], [2, 'the connection has ended']);
+  assert.equal(grants.size, 0);
+});
+
+test('a grant that is not made leaves nothing behind, also where the device frees its window only later', async () => {
+  let failures = 1;
+  const open = new Set<string>();
+  const part = (name: string) => {
+    open.add(name);
+    return name;
+  };
+  const window = {
+    nextRkey: () => toRKey(2),
+    close: async () => {
+      if (failures-- > 0) throw new Error('the device is busy');
+      open.delete('window');
+    },
+  };
+  const resources = {
+    pd: {
+      device: { attributes: { maxMws: 1 } },
+      allocMw: async () => part('window') && window,
+    },
+    register: async () => part('region') && { addr: 0x1000n, rkey: toRKey(1), length: 64 },
+    deregister: async () => {
+      assert.ok(!open.has('window'), 'the region goes after the window that is over it');
+      open.delete('region');
+    },
+  } as unknown as ConnectionResources;
+  const broken = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the link has failed');
+  const tracker = { post: (_: unknown, done: (error: RdmaError) => void) => done(broken) } as WorkTracker;
+  const grants = new Grants({ read: true, write: true }, () => assert.fail('none was made'));
+  const create = (id: number) => {
+    const terms = { bytes: new Uint8Array(64), read: true, write: false, expiresAtMillis: null };
+    return grants.create(resources, tracker, { id, ...terms }, false);
+  };
+  const notMade = { code: 'ERR_RDMA_CONNECTION_LOST', message: /before the memory was granted/ };
+  await assert.rejects(create(1), notMade);
+  assert.deepEqual([...open], ['window', 'region'].reverse());
+  assert.equal(grants.size, 1, 'it counts as long as it holds something');
+  await assert.rejects(create(2), notMade);
+  assert.deepEqual([[...open], grants.size], [[], 0], 'the next one frees what that one left');
+  failures = 1;
+  await assert.rejects(create(3), notMade);
+  await grants.endAll('the connection has ended');
+  assert.deepEqual([[...open], grants.size], [[], 0]);
+  failures = Number.POSITIVE_INFINITY;
+  await assert.rejects(create(4), notMade);
+  await assert.rejects(grants.endAll('the connection has ended'), /the device is busy/);
   assert.equal(grants.size, 0);
 });
 

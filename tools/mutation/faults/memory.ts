@@ -71,7 +71,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'grant-window-kept',
     wrong: 'The window of a grant stays open.',
     file: 'connection/grants',
-    find: `    await live.holding.mw?.close();
+    find: `  await mw?.close();
 `,
     replace: '',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -80,7 +80,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'grant-region-kept',
     wrong: 'The region of a grant is not freed.',
     file: 'connection/grants',
-    find: `    await live.resources.deregister(live.holding.mr);
+    find: `  await resources.deregister(mr);
 `,
     replace: '',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -89,10 +89,17 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'grant-failed-leaks',
     wrong: 'A grant that was not made leaves its region.',
     file: 'connection/grants',
-    find: `      await mw?.close();
-      await resources.deregister(mr);`,
+    find: '      await this.#free({ mr, mw, resources }, new Cleanup());',
     replace: '      await mw?.close();',
-    judges: ['test/connection/recovery'],
+    judges: ['test/connection/recovery', 'test/connection/grants'],
+  },
+  {
+    id: 'grant-remains-forgotten',
+    wrong: 'What the device did not free when a grant failed is never freed.',
+    file: 'connection/grants',
+    find: '.step(() => release(remains, remains.resources)))) this.#remains.add(remains);',
+    replace: '.step(() => release(remains, remains.resources)))) return;',
+    judges: ['test/connection/grants'],
   },
   {
     id: 'grant-over-before-answered',
