@@ -85,6 +85,7 @@ export class StreamTable {
   #toldOpen: number;
   #peerWindowBytes = 0;
   #failure: RdmaError | undefined;
+  #hasEndedInOrder = false;
 
   constructor(options: StreamTableOptions) {
     const { events = NOBODY, streams, firstStream = 0 } = options;
@@ -112,7 +113,7 @@ export class StreamTable {
       if (code !== null) events.onReset(id, code, true);
     }
     events.onOpenLimit(this.#mayOpen);
-    if (this.#failure !== undefined) events.onEnd(this.#failure, false);
+    if (this.#failure !== undefined) this.#tellEnd(this.#failure);
   }
 
   get isListened(): boolean {
@@ -254,12 +255,17 @@ export class StreamTable {
     return this.#streams.get(id)?.in.unreadBytes ?? 0;
   }
 
-  /** The connection is over: all that waits to be sent ends with `error`. Who listens may read what is left. */
+  /** The connection is over: all that waits to be sent ends with `error`. Who listens, now or later, may read what is left. */
   fail(error: RdmaError, isInOrder = false): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    this.#hasEndedInOrder = isInOrder;
     for (const { out } of [...this.#streams.values()]) out.reset(error);
-    this.#events.onEnd(error, isInOrder);
+    if (this.#events !== NOBODY) this.#tellEnd(error);
+  }
+
+  #tellEnd(error: RdmaError): void {
+    this.#events.onEnd(error, this.#hasEndedInOrder);
     this.#streams.clear();
   }
 

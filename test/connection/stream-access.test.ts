@@ -8,6 +8,7 @@ import { type Control, Outbox } from '../../src/connection/outbox.js';
 import { StreamAccess } from '../../src/connection/stream-access.js';
 import { StreamOutlet } from '../../src/connection/stream-outlet.js';
 import { StreamTable } from '../../src/connection/stream-table.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 
 const STREAMS = 2;
 
@@ -158,3 +159,28 @@ test('a stream that is destroyed while it waits for a number is forgotten, thoug
   access.close();
   assert.equal(destroyed, 1, 'the end of the connection knows nothing of it');
 });
+
+for (const isInOrder of [true, false]) {
+  test(`streams that came before anybody listened are told though the connection has ended ${isInOrder ? 'in order' : 'by a failure'}`, async () => {
+    const { table, taken } = start();
+    const bytes = 1000;
+    send(table, 1, bytes);
+    table.onBytes(header(MessageKind.STREAM, 2, 0, 0), new Uint8Array(bytes));
+    const end = new RdmaError(isInOrder ? 'ERR_RDMA_CLOSED' : 'ERR_RDMA_CONNECTION_LOST', 'it is over');
+    table.fail(end, isInOrder);
+    await turn();
+    const [whole, part] = taken as [ConnectionStream, ConnectionStream];
+    const read = async (stream: ConnectionStream): Promise<{ length: number; error: unknown }> => {
+      let length = 0;
+      try {
+        for await (const chunk of stream) length += (chunk as Buffer).length;
+        return { length, error: null };
+      } catch (error) {
+        return { length, error };
+      }
+    };
+    assert.deepEqual(await read(whole), { length: isInOrder ? bytes : 0, error: isInOrder ? null : end });
+    assert.equal((await read(part)).error, end);
+    assert.equal(table.size, 0);
+  });
+}

@@ -21,6 +21,22 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
   ],
   [
     {
+      id: 'streams-before-listener-lost',
+      wrong: 'Streams that came before anybody listened are gone with the connection.',
+      file: TABLE,
+      find: 'if (this.#events !== NOBODY) this.#tellEnd(error);',
+      replace: 'this.#tellEnd(error);',
+      judges: ['test/connection/stream-access'],
+    },
+    {
+      id: 'order-of-end-forgotten',
+      wrong: 'Whoever listens after the end hears that something has failed.',
+      file: TABLE,
+      find: 'this.#events.onEnd(error, this.#hasEndedInOrder);',
+      replace: 'this.#events.onEnd(error, false);',
+      judges: ['test/connection/stream-access'],
+    },
+    {
       id: 'close-before-answers',
       wrong: 'A stream hears of the close of its connection before it hears that the peer has its end.',
       file: CHANNEL,
