@@ -18,6 +18,7 @@ import type { ConnectionNote } from './operation-watch.js';
 import type { ThrottledIdentity } from './rates/identity-rates.js';
 import type { RendezvousPeer } from './rendezvous.js';
 import type { ServerEvents } from './server-events.js';
+import { tellServerWatches } from './server-watch.js';
 import type { WorkerLoss } from './serving-host.js';
 import type { ConnectionStep } from './steps.js';
 
@@ -67,10 +68,12 @@ export class ServerNews {
 
   /** The program may have it now. */
   handedOut(connection: Connection): void {
+    tellServerWatches(this.#server, (watch) => watch.onConnection?.(connection));
     announce(() => this.#server.emit('connection', connection));
   }
 
   disconnected(connection: Connection, error: RdmaError | undefined): void {
+    tellServerWatches(this.#server, (watch) => watch.onDisconnection?.(connection, error));
     announce(() => this.#server.emit('disconnection', connection, error));
   }
 
@@ -94,6 +97,7 @@ export class ServerNews {
 
   readonly onMistake: OnMistake = (connection, error) => {
     this.#diagnostics.handlerFailed(connection, error);
+    tellServerWatches(this.#server, (watch) => watch.onHandlerError?.());
     if (announce(() => this.#server.emit('handlerError', connection, error))) return;
     const detail = error instanceof Error ? (error.stack ?? error.message) : thrownText(error);
     process.emitWarning(`the handler of connection ${connection.id} failed: ${detail}`, {
@@ -106,6 +110,7 @@ export class ServerNews {
   #refused(refusal: TlsRefusal, peer: RendezvousPeer | null): void {
     const { address, port, kind, reason } = refusal;
     this.#diagnostics.refused(address, port, kind, reason);
+    tellServerWatches(this.#server, (watch) => watch.onRefused?.(refusal));
     announce(() => this.#server.emit('refused', refusal));
     const subject = { connection: null, address, peer: peer && shownIdentity(peer.peer) };
     this.#audit.record(subject, { event: 'refused', kind, reason });

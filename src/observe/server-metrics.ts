@@ -8,6 +8,7 @@ import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Connection } from '../connection/connection.js';
 import type { ThrottledCounts } from '../connection/rates/shared-rates.js';
 import type { Server } from '../connection/server.js';
+import { watchServer } from '../connection/server-watch.js';
 import { hostPort } from '../verbs/host-port.js';
 import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
 import { optionalPackage } from './optional-package.js';
@@ -75,18 +76,26 @@ export class ServerMetrics {
   /** Of connections that have ended. */
   readonly #ended: Traffic = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, recoveries: 0 };
 
+  /** As of `stop`. */
+  #last: Traffic | undefined;
+
   constructor(server: Server, prom: PromClient, registry: Registry) {
     this.#server = server;
     this.#prom = prom;
     this.#registry = registry;
-    this.#countEvents();
+    const stopCounting = this.#countEvents();
     this.#readClients();
     this.#readRates();
     this.#readDevice();
-    this.#stop = this.#timeOperations();
+    const stopTiming = this.#timeOperations();
+    this.#stop = () => {
+      this.#last ??= this.#traffic();
+      stopCounting();
+      stopTiming();
+    };
   }
 
-  /** Times no more operations, which then cost nothing again; what was counted stays readable. */
+  /** Counts and times nothing more, and leaves nothing at the server; what was counted stays readable. */
   stop(): void {
     this.#stop();
   }
@@ -99,7 +108,7 @@ export class ServerMetrics {
     return this.#registry.metrics();
   }
 
-  #countEvents(): void {
+  #countEvents(): () => void {
     const accepted = this.#counter('connections_accepted_total', 'Clients that became connections');
     const ended = this.#counter(
       'connections_ended_total',
@@ -110,13 +119,15 @@ export class ServerMetrics {
     const failed = this.#counter('handler_errors_total', 'Handlers that threw');
     ended.inc({ outcome: 'orderly' }, 0);
     for (const kind of REFUSAL_KINDS) refused.inc({ kind }, 0);
-    this.#server.on('connection', () => accepted.inc());
-    this.#server.on('disconnection', (connection, error) => {
-      ended.inc({ outcome: error?.code ?? 'orderly' });
-      add(this.#ended, connection);
+    return watchServer(this.#server, {
+      onConnection: () => accepted.inc(),
+      onDisconnection: (connection, error) => {
+        ended.inc({ outcome: error?.code ?? 'orderly' });
+        add(this.#ended, connection);
+      },
+      onRefused: ({ kind }) => refused.inc({ kind }),
+      onHandlerError: () => failed.inc(),
     });
-    this.#server.on('refused', ({ kind }) => refused.inc({ kind }));
-    this.#server.on('handlerError', () => failed.inc());
   }
 
   #readClients(): void {
@@ -202,6 +213,7 @@ export class ServerMetrics {
   }
 
   #traffic(): Traffic {
+    if (this.#last !== undefined) return this.#last;
     const total = { ...this.#ended };
     for (const connection of this.#server.connections) add(total, connection);
     return total;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { hasSubscribers } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
@@ -10,6 +11,7 @@ import { ServiceClient } from '../../src/cli/service/message-service.js';
 import type { ConnectionStep } from '../../src/connection/steps.js';
 import { dashboard } from '../../src/observe/dashboard/dashboard.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';
+import { serverMetrics } from '../../src/observe/server-metrics.js';
 import type { ServerSnapshot } from '../../src/observe/server-snapshot.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
@@ -181,6 +183,55 @@ test('a few may watch at a time, and closing ends them all', async () => {
   const ends = watchers.map((response) => response.text().catch(() => ''));
   await observer.close();
   await Promise.all(ends);
+  await server.close();
+});
+
+test('whoever observes a server is none of its listeners: what its handlers throw is told where nobody listens', async () => {
+  const server = await startServer(async () => {
+    throw new Error('a mistake');
+  });
+  const names = server.eventNames();
+  await using observer = await HttpObserver.start(server, 0);
+  assert.deepEqual(server.eventNames(), names);
+  const warned = once(process, 'warning');
+  const client = await connectTo(server);
+  const [warning] = (await within(warned, 10_000)) as [Error & { code?: string }];
+  assert.equal(warning.code, 'RDMA_HANDLER_ERROR');
+  assert.match(warning.message, /a mistake/);
+  assert.match((await get(`${observer.url}/metrics`)).text, /^queuepair_handler_errors_total 1$/m);
+  await client.closed;
+  await server.close();
+});
+
+test('metrics that were stopped keep what they have counted, and count nothing more', async () => {
+  const server = await startServer();
+  const metrics = await serverMetrics(server);
+  const [first, second] = [await connectTo(server), await connectTo(server)];
+  for (const client of [first, second]) await new ServiceClient(client).welcome();
+  await first.close();
+  const lines = async (): Promise<string[]> =>
+    (await metrics.text())
+      .split('\n')
+      .filter((line) => /^queuepair_(connections_|messages_)\w*total/.test(line));
+  metrics.stop();
+  const before = await lines();
+  assert.ok(before.includes('queuepair_connections_accepted_total 2'), before.join('\n'));
+  await second.close();
+  await (await connectTo(server)).close();
+  await serverIsEmpty(server);
+  assert.deepEqual(await lines(), before);
+  await server.close();
+});
+
+test('a dashboard that was closed shows nobody what happens from then on', async () => {
+  const server = await startServer();
+  const shown = dashboard(server);
+  const http = createServer(shown);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  shown.close();
+  const { status, text } = await get(`http://127.0.0.1:${(http.address() as AddressInfo).port}/events`);
+  assert.deepEqual([status, text], [503, 'this dashboard was closed\n']);
+  http.close();
   await server.close();
 });
 

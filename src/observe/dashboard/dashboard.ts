@@ -125,8 +125,8 @@ class DashboardHandler {
       const { type, bytes } = this.#assets[name];
       response.writeHead(200, { ...HEADERS, 'content-type': type }).end(bytes);
     } else if (name === 'events') {
-      if (request.method !== 'GET' || !this.#events.add(response))
-        plain(response, 503, 'too many are watching already');
+      const refusal = request.method === 'GET' ? this.#events.add(response) : 'events are asked for by GET';
+      if (refusal !== undefined) plain(response, 503, refusal);
     } else {
       plain(response, 404, 'there is nothing here');
     }

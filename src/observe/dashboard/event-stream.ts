@@ -6,6 +6,7 @@ import type { ServerResponse } from 'node:http';
 import type { Connection } from '../../connection/connection.js';
 import { watchConnection } from '../../connection/connection-watch.js';
 import type { Server } from '../../connection/server.js';
+import { watchServer } from '../../connection/server-watch.js';
 import { cleanText } from '../../session/clean-text.js';
 import { shownName } from '../../session/peer-identity.js';
 import { snapshotOf } from '../server-snapshot.js';
@@ -31,22 +32,26 @@ export class EventStream {
   #news: News[] = [];
   #timer: NodeJS.Timeout | undefined;
   #isLooking = false;
+  readonly #stopWatching: () => void;
+  #isClosed = false;
 
   constructor(server: Server, canControl: boolean) {
     this.#watched = new WatchedServer(server);
     this.#canControl = canControl;
-    server.on('connection', (connection) => this.#watch(connection));
-    server.on('disconnection', ({ id }, error) =>
-      error === undefined
-        ? this.tell('plain', `client ${id} left in order`)
-        : this.tell('bad', `client ${id} was lost: ${error.message}`),
-    );
-    server.on('refused', ({ address, reason }) => this.tell('bad', `refused ${address}: ${reason}`));
+    this.#stopWatching = watchServer(server, {
+      onConnection: (connection) => this.#watch(connection),
+      onDisconnection: ({ id }, error) =>
+        error === undefined
+          ? this.tell('plain', `client ${id} left in order`)
+          : this.tell('bad', `client ${id} was lost: ${error.message}`),
+      onRefused: ({ address, reason }) => this.tell('bad', `refused ${address}: ${reason}`),
+    });
   }
 
-  /** Whether there is room for one more who watches. */
-  add(response: ServerResponse): boolean {
-    if (this.#watchers.size >= MAX_WATCHERS) return false;
+  /** Returns why nobody else may watch, where that is so. */
+  add(response: ServerResponse): string | undefined {
+    if (this.#isClosed) return 'this dashboard was closed';
+    if (this.#watchers.size >= MAX_WATCHERS) return 'too many are watching already';
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     this.#watchers.add(response);
     response.on('close', () => {
@@ -61,11 +66,13 @@ export class EventStream {
     if (this.#watchers.size === 1) {
       this.#timer = setInterval(() => void this.#sendSnapshot(), EVERY_MILLIS);
     }
-    return true;
+    return undefined;
   }
 
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
+    this.#stopWatching();
     this.#watched.close();
     for (const watcher of this.#watchers) watcher.end();
   }

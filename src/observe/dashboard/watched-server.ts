@@ -7,6 +7,7 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { StepNote } from '../../connection/diagnostics.js';
 import type { OperationNote } from '../../connection/operation-watch.js';
 import type { Server } from '../../connection/server.js';
+import { watchServer } from '../../connection/server-watch.js';
 import { hostPort } from '../../verbs/host-port.js';
 import { record } from '../latency-histograms.js';
 import { watch } from '../watching.js';
@@ -36,6 +37,7 @@ export class WatchedServer {
   readonly #refusals = new Map<string, number>();
   readonly #latencies = new Map<number, RecordableHistogram>();
   readonly #stopSteps: () => void;
+  readonly #stopWatching: () => void;
   #stopTiming: (() => void) | undefined;
 
   constructor(server: Server) {
@@ -43,8 +45,10 @@ export class WatchedServer {
     this.server = server;
     this.#name = hostPort(host, port);
     this.#stopSteps = watch('queuepair:step', (note) => this.#onStep(note));
-    server.on('refused', ({ kind }) => this.#refusals.set(kind, (this.#refusals.get(kind) ?? 0) + 1));
-    server.on('disconnection', ({ id }) => this.#latencies.delete(id));
+    this.#stopWatching = watchServer(server, {
+      onRefused: ({ kind }) => void this.#refusals.set(kind, (this.#refusals.get(kind) ?? 0) + 1),
+      onDisconnection: ({ id }) => void this.#latencies.delete(id),
+    });
   }
 
   get steps(): Readonly<Record<string, StepTotal>> {
@@ -77,6 +81,7 @@ export class WatchedServer {
 
   close(): void {
     this.#stopSteps();
+    this.#stopWatching();
     this.endTiming();
   }
 
