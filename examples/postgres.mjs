@@ -18,6 +18,7 @@ import rdma from 'queuepair/net';
 const certificates = await devCertificates();
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-postgres-'));
 const database = await startPostgres();
+process.once('exit', () => database.kill()); // whatever goes wrong below
 
 const relay = rdma.createServer({ ...certificates.server }, (socket) => {
   const local = tcp.connect(join(folder, '.s.PGSQL.5432'));

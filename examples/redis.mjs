@@ -19,6 +19,7 @@ const certificates = await devCertificates();
 const folder = await mkdtemp(join(tmpdir(), 'queuepair-redis-'));
 const path = join(folder, 'redis.sock');
 const database = await startRedis();
+process.once('exit', () => database.kill()); // whatever goes wrong below
 
 const relay = rdma.createServer({ ...certificates.server }, (socket) => {
   const local = tcp.connect(path);

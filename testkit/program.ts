@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,9 +44,12 @@ const running = new Set<ChildProcess>();
 let directory: string | undefined;
 
 // Here rather than where they are needed: a hook that is set inside of a test belongs to that test.
-after(() => {
+after(async () => {
+  const left = [...running].map((child) => once(child, 'exit'));
   for (const child of running) child.kill('SIGKILL');
-  if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+  // Until then they may write into the directory.
+  await Promise.all(left);
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
 });
 
 export class Program {

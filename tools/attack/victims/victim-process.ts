@@ -53,7 +53,8 @@ export class VictimProcess<Victim> implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, 'exit');
-    this.#child.disconnect();
+    // One that is just dying has no channel any more.
+    if (this.#child.connected) this.#child.disconnect();
     const late = setTimeout(() => this.#child.kill('SIGKILL'), 2000);
     await gone;
     clearTimeout(late);
