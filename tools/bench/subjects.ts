@@ -114,11 +114,12 @@ export function echoSubject(
   context: SuiteContext,
   name: string,
   work: Pick<EchoConfig, 'over' | 'bytes' | 'from' | 'to'>,
-  note: string,
+  extra: Pick<Subject, 'note' | 'skipped'>,
+  nodeFlags: readonly string[] = [],
 ): Subject {
   const { certificates } = context;
   const config = { ...work, certificates };
-  return { name, note, run: () => runPeers<EchoConfig>(context, 'echo-peer', config) };
+  return { name, ...extra, run: () => runPeers<EchoConfig>(context, 'echo-peer', config, nodeFlags) };
 }
 
 export function diskSubject(
@@ -198,11 +199,12 @@ function runPeers<Config extends PeerConfig>(
   context: SuiteContext,
   peer: string,
   config: Omit<Config, keyof PeerConfig | 'device'>,
+  nodeFlags: readonly string[] = [],
 ): Promise<PeerResult> {
   const path = fileURLToPath(new URL(`./peers/${peer}.js`, import.meta.url));
   const command = (role: 'server' | 'client'): Command => {
     const side = { role, ...context[role], deadlineMillis: DEADLINE_MILLIS };
-    return { file: process.execPath, args: [path, JSON.stringify({ ...config, ...side })] };
+    return { file: process.execPath, args: [...nodeFlags, path, JSON.stringify({ ...config, ...side })] };
   };
   return runPair(command('server'), command('client'), DEADLINE_MILLIS);
 }

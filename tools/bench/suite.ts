@@ -2,6 +2,7 @@
  * The benchmarks. Counts are chosen so that a round of one subject takes about half a second on a machine where a
  * loopback round trip takes 5 µs from C and 60 µs from node:net.
  */
+import { tierUpFlag } from '../../src/cli/tier-up.js';
 import type { Benchmark, Goal, Subject } from './benchmark.js';
 import { createSameHost } from './same-host.js';
 import {
@@ -160,16 +161,26 @@ function streamBandwidth(context: SuiteContext): Benchmark {
 /** The code of a fresh process runs in V8's interpreter first, and is compiled on the processors that both sides need. */
 function cold(context: SuiteContext): Benchmark {
   const fresh = { bytes: SMALL_BYTES, from: 200, to: 1500 };
+  const noteOf = ({ from, to }: typeof fresh): string => `messages ${from} to ${to}`;
   const subject = (name: string, over: 'connection' | 'net' | 'tls', part: typeof fresh): Subject =>
-    echoSubject(context, name, { over, ...part }, `messages ${part.from} to ${part.to}`);
+    echoSubject(context, name, { over, ...part }, { note: noteOf(part) });
+  const flag = tierUpFlag(process.versions.node);
+  const early = flag === undefined ? { skipped: 'V8 compiles soon by itself here' } : { note: flag };
   return {
     name: 'cold',
     title: `messages of ${SMALL_BYTES} bytes, echoed and awaited one by one, in fresh processes`,
     unit: 'µs',
     better: 'lower',
-    ours: ['queuepair'],
+    ours: ['queuepair', 'queuepair-early'],
     subjects: [
       subject('queuepair', 'connection', fresh),
+      echoSubject(
+        context,
+        'queuepair-early',
+        { over: 'connection', ...fresh },
+        early,
+        flag === undefined ? [] : [flag],
+      ),
       subject('queuepair-first', 'connection', { ...fresh, from: 0, to: fresh.from }),
       subject('queuepair-warm', 'connection', {
         ...fresh,
@@ -179,7 +190,10 @@ function cold(context: SuiteContext): Benchmark {
       subject('node-net', 'net', fresh),
       subject('node-tls', 'tls', fresh),
     ],
-    goals: [{ subject: 'queuepair', relation: '≤', factor: 2, other: 'queuepair-warm' }],
+    goals: [
+      { subject: 'queuepair', relation: '≤', factor: 2, other: 'queuepair-warm' },
+      { subject: 'queuepair-early', relation: '≤', factor: 2, other: 'queuepair-warm' },
+    ],
   };
 }
 
