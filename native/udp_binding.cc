@@ -27,9 +27,9 @@ struct Call {
   int32_t looks;
   int32_t result;
   int32_t may_have_more;
-  double received_at;
+  double looked_at;
 };
-static_assert(sizeof(Call) == 32 && offsetof(Call, received_at) == 24);
+static_assert(sizeof(Call) == 32 && offsetof(Call, looked_at) == 24);
 
 // The open ports of one environment. The table does not own the ports: each ends by itself.
 struct Ports {
@@ -201,9 +201,8 @@ napi_value Receive(napi_env env, napi_callback_info info) {
   call.result = 0;
   if (port == nullptr) return nullptr;
   call.result = port->Receive(call.looks);
-  if (call.result == 0) return nullptr;
-  call.may_have_more = port->MayHaveMore() ? 1 : 0;
-  call.received_at = static_cast<double>(static_cast<int64_t>(uv_hrtime()) - ports->clock_start) / 1000;
+  call.looked_at = static_cast<double>(static_cast<int64_t>(uv_hrtime()) - ports->clock_start) / 1000;
+  if (call.result != 0) call.may_have_more = port->MayHaveMore() ? 1 : 0;
   return nullptr;
 }
 

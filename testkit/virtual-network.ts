@@ -116,7 +116,7 @@ export class VirtualPort implements UdpPort {
   readonly joinsRuns = false;
   readonly canPoll = false;
   readonly mayHaveMore = false;
-  readonly arrivalMicros = Number.NEGATIVE_INFINITY;
+  readonly lookedMicros = Number.NEGATIVE_INFINITY;
   readonly exactIcrc = true;
   readonly link = null;
   readonly address: UdpAddress;

@@ -50,7 +50,7 @@ export interface UdpAddon {
   /** Lets other work of this processor go first. */
   readonly giveWay: () => void;
   /**
-   * `now` is `performance.now()`, read in the same expression. Of several calls the quickest decides what RECEIVED_AT
+   * `now` is `performance.now()`, read in the same expression. Of several calls the quickest decides what LOOKED_AT
    * counts from: it is never ahead of that clock, and behind by no more than this call took.
    */
   alignClock(now: number): void;
@@ -130,8 +130,8 @@ export const CallField = {
   RESULT: 4,
   /** Of a `receive` that found something: 1 if there may be more. */
   MAY_HAVE_MORE: 5,
-  /** Of the same: when that was, in µs of `performance.now()`. As a double, and counted in doubles. */
-  DOUBLE_RECEIVED_AT: 3,
+  /** When a `receive` had looked, in µs of `performance.now()`. As a double, and counted in doubles. */
+  DOUBLE_LOOKED_AT: 3,
 } as const;
 
 /** Fields of a record, one for each datagram that was received; the order is that of native/receive_ring.h. */

@@ -4,6 +4,8 @@
  */
 import { invariant } from '../verbs/invariant.js';
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 /** Something that can be woken. It keeps its place in the heap itself. */
 export interface Timed {
   /** Where it stands in the heap; -1 = it is not there. Kept by `Deadlines`. */
@@ -14,10 +16,12 @@ export interface Timed {
 
 export class Deadlines<T extends Timed> {
   readonly #heap: T[] = [];
+  /** One number, `next`: of an array, as reading it makes no garbage, which a number that a call returns may be. */
+  readonly earliest = new Float64Array([NEVER]);
 
   /** µs; Infinity when nothing is armed. */
   get next(): number {
-    return this.#heap[0]?.heapKey ?? Number.POSITIVE_INFINITY;
+    return this.earliest[0] as number;
   }
 
   /** The one that is woken next; `null` when nothing is armed. */
@@ -31,7 +35,7 @@ export class Deadlines<T extends Timed> {
 
   /** Wakes `item` at `at` µs or earlier. */
   arm(item: T, at: number): void {
-    if (at === Number.POSITIVE_INFINITY) return;
+    if (at === NEVER) return;
     if (item.heapIndex < 0) {
       item.heapIndex = this.#heap.length;
       this.#heap.push(item);
@@ -55,7 +59,7 @@ export class Deadlines<T extends Timed> {
   postponeFirst(at: number): void {
     const first = this.#heap[0];
     if (first === undefined) return;
-    if (at === Number.POSITIVE_INFINITY) {
+    if (at === NEVER) {
       this.remove(first);
       return;
     }
@@ -70,6 +74,7 @@ export class Deadlines<T extends Timed> {
     INVARIANT: invariant(this.#heap[index] === item, 'an item knows its place in the heap');
     item.heapIndex = -1;
     const last = this.#heap.pop() as T;
+    if (this.#heap.length === 0) this.earliest[0] = NEVER;
     if (last === item) return;
     this.#heap[index] = last;
     last.heapIndex = index;
@@ -109,6 +114,7 @@ export class Deadlines<T extends Timed> {
   #place(item: T, index: number): void {
     this.#heap[index] = item;
     item.heapIndex = index;
+    if (index === 0) this.earliest[0] = item.heapKey;
     INVARIANT: invariant(
       index === 0 || (this.#heap[(index - 1) >> 1] as T).heapKey <= item.heapKey,
       'nothing is due before its parent in the heap',

@@ -157,6 +157,11 @@ export class Nic implements CqOwner, NicHost<Qp> {
     return deadlines.next;
   }
 
+  /** What `nextDeadline` says, at index 0, for whom even the number that a call returns is too much garbage. */
+  get earliestDeadline(): Float64Array {
+    return this.#deadlines.earliest;
+  }
+
   takeFiredCq(): Cq | undefined {
     return this.#firedCqs.shift();
   }

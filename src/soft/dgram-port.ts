@@ -32,7 +32,7 @@ export class DgramPort implements UdpPort {
   readonly canPoll = false;
   readonly joinsRuns = false;
   readonly mayHaveMore = false;
-  readonly arrivalMicros = Number.NEGATIVE_INFINITY;
+  readonly lookedMicros = Number.NEGATIVE_INFINITY;
   readonly address: UdpAddress;
   readonly exactIcrc: boolean;
   readonly link: LinkWatch;

@@ -28,6 +28,7 @@ const HELD_UP_MICROS = 10_000;
 /** Looks in a row then: they take what a socket's buffer of 4 MiB holds. */
 const MAX_RECEIVES_HELD_UP = 256;
 const NEVER = Number.POSITIVE_INFINITY;
+const UNKNOWN = Number.NEGATIVE_INFINITY;
 
 export class Driver implements PortListener, Waiting {
   readonly #nic: Nic;
@@ -38,6 +39,8 @@ export class Driver implements PortListener, Waiting {
   readonly #order = new FlushOrder(() => this.#run());
   readonly #watch: ArrivalWatch;
   readonly #turning: Turning;
+  /** Read in place in every poll: a number that a call returns is garbage, and empty polls come a million times a second. */
+  readonly #earliest: Float64Array;
   #hasTaken = false;
   #receivedAt = Number.NEGATIVE_INFINITY;
   /** Packets came or left since the last wait. */
@@ -47,6 +50,7 @@ export class Driver implements PortListener, Waiting {
   /** `onProgress` is called after every piece of work, to deliver events; it returns whether there were any. */
   constructor(nic: Nic, port: UdpPort, onProgress: () => boolean) {
     this.#nic = nic;
+    this.#earliest = nic.earliestDeadline;
     this.#port = port;
     this.#onProgress = onProgress;
     this.#watch = new ArrivalWatch(port);
@@ -83,10 +87,11 @@ export class Driver implements PortListener, Waiting {
       if (nic.completions > 0) return;
     }
     if (nic.wantsTransmit) this.#transmit();
-    const hasReceived = this.#takeIn(this.#watch.notePoll());
-    const deadline = nic.nextDeadline();
-    if (deadline !== NEVER && deadline <= (hasReceived ? this.#receivedAt : nowMicros())) {
-      this.onDeadline(nowMicros());
+    this.#takeIn(this.#watch.notePoll());
+    const deadline = this.#earliest[0] as number;
+    if (deadline !== NEVER) {
+      const looked = this.#port.lookedMicros;
+      if (deadline <= (looked === UNKNOWN ? nowMicros() : looked)) this.onDeadline(nowMicros());
     }
     if (nic.wantsTransmit && cq.count === 0) this.#transmit();
   }
@@ -152,8 +157,8 @@ export class Driver implements PortListener, Waiting {
     const count = port.receive(looks);
     if (count === 0) return false;
     this.#isActive = true;
-    const arrival = port.arrivalMicros;
-    this.#receivedAt = arrival > this.#receivedAt ? arrival : nowMicros();
+    const looked = port.lookedMicros;
+    this.#receivedAt = looked > this.#receivedAt ? looked : nowMicros();
     port.read(count - 1, this.#datagram);
     if (count === 1) this.#nic.receive(this.#datagram, this.#receivedAt);
     else if (isAcknowledgement(this.#datagram)) this.#takeAnswersFirst(count);

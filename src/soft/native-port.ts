@@ -36,7 +36,7 @@ const CONGESTION_EXPERIENCED = 3;
 /** Times that the addon is told the time, so that once nothing comes between. */
 const ALIGNMENTS = 16;
 // As constants of this file, which compiled code has no need to look up for every packet.
-const { PORT, BATCH, COUNT, LOOKS, RESULT, MAY_HAVE_MORE, DOUBLE_RECEIVED_AT } = CallField;
+const { PORT, BATCH, COUNT, LOOKS, RESULT, MAY_HAVE_MORE, DOUBLE_LOOKED_AT } = CallField;
 const { OFFSET, LENGTH, IS_VERIFIED, TRAFFIC_CLASS, HOP_LIMIT, SOURCE_NUMBER, SOURCE, SOURCE_PORT, INTS } =
   RecordField;
 
@@ -49,7 +49,7 @@ export class NativePort implements UdpPort {
   readonly link: LinkWatch;
   listener: PortListener | null = null;
   // Never a small integer, so that its place never changes.
-  arrivalMicros = Number.NEGATIVE_INFINITY;
+  lookedMicros = Number.NEGATIVE_INFINITY;
   mayHaveMore = false;
   readonly #addon: UdpAddon;
   // The addon has so many functions that it is a dictionary, in which each use would look them up.
@@ -148,9 +148,9 @@ export class NativePort implements UdpPort {
     call[LOOKS] = looks;
     this.#receiveRecords();
     const count = call[RESULT] as number;
+    this.lookedMicros = this.#callDoubles[DOUBLE_LOOKED_AT] as number;
     if (count === 0) return 0;
     this.mayHaveMore = call[MAY_HAVE_MORE] === 1;
-    this.arrivalMicros = this.#callDoubles[DOUBLE_RECEIVED_AT] as number;
     return count;
   }
 

@@ -53,8 +53,8 @@ export class PortAround implements UdpPort, PortListener {
     return this.inner.mayHaveMore;
   }
 
-  get arrivalMicros(): number {
-    return this.inner.arrivalMicros;
+  get lookedMicros(): number {
+    return this.inner.lookedMicros;
   }
 
   receive(looks: number): number {

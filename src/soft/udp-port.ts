@@ -59,10 +59,10 @@ export interface UdpPort {
   /** Of the last `receive` that found something: whether the next may find more at once. */
   readonly mayHaveMore: boolean;
   /**
-   * When the datagrams of the last `receive` were there, in µs of `performance.now()`, never ahead of that clock.
-   * Negative infinity where the port takes no note of it.
+   * When the last `receive` had looked, in µs of `performance.now()`, never ahead of that clock. Negative infinity where the
+   * port takes no note of it.
    */
-  readonly arrivalMicros: number;
+  readonly lookedMicros: number;
   /** Whether `receive` can find anything that `onReadable` has not told of. */
   readonly canPoll: boolean;
   /** `false`: stop watching the socket, because the owner looks often by itself. Initially on. */

@@ -52,7 +52,7 @@ export const ENGINE_FAULTS = faultsOf(
       id: 'wakes-lose-deadlines',
       wrong: 'A NIC that is asked when to wake forgets what is due later.',
       file: 'roce/deadlines',
-      find: 'if (at === Number.POSITIVE_INFINITY) {\n      this.remove(first);',
+      find: 'if (at === NEVER) {\n      this.remove(first);',
       replace: 'if (at > first.heapKey) {\n      this.remove(first);',
       judges: ['test/roce/next-wake'],
     },
