@@ -13,13 +13,20 @@ export type {
   ConnectionStatistics,
 } from './connection/connection.js';
 export type { ConnectionEvents } from './connection/connection-events.js';
+export type { SessionState } from './connection/connection-life.js';
 export type { ConnectionStream, OpenStreamOptions } from './connection/connection-stream.js';
 export type { Grant, GrantOptions } from './connection/grant.js';
 export type { ConnectionHandler } from './connection/handler.js';
 export type { ListenOptions } from './connection/listen-options.js';
 export type { Logger } from './connection/logger.js';
 export type { Message } from './connection/message-inbox.js';
-export type { CommonOptions, DataPathOptions, MemoryRights, StreamOptions } from './connection/options.js';
+export type {
+  CommonOptions,
+  DataPathOptions,
+  LifelineKind,
+  MemoryRights,
+  StreamOptions,
+} from './connection/options.js';
 export type { ConnectionPathOptions } from './connection/path-options.js';
 export type { Pem, PemSource } from './connection/pem.js';
 export type { ClientRates, TrafficRate } from './connection/rates/client-rates.js';

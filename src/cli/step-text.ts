@@ -15,6 +15,7 @@ export const STEP_TITLES: Readonly<Record<StepName, string>> = {
   [StepName.RTS]: 'QP to RTS',
   [StepName.RECEIVES_POSTED]: 'receives',
   [StepName.READY]: 'ready',
+  [StepName.SESSION_LEFT]: 'session left',
   [StepName.RECOVERING]: 'recovering',
   [StepName.RECOVERED]: 'recovered',
   [StepName.QUIT]: 'quit',
@@ -48,6 +49,7 @@ const SENTENCES: Readonly<Record<StepName, (details: StepDetails) => string>> = 
   [StepName.RTS]: ({ sqPsn }) => `ready to send, from its own PSN on: ${secretPsn(sqPsn)}`,
   [StepName.RECEIVES_POSTED]: ({ receives }) => `${plural(Number(receives), 'receive')} posted`,
   [StepName.READY]: () => 'both sides are ready',
+  [StepName.SESSION_LEFT]: () => 'TLS ended as both sides wanted: the connection goes on without it',
   [StepName.RECOVERING]: ({ code, status }) =>
     `the connection failed (${status === '' ? code : status}): new PSNs, a new queue pair, then on with what was under way`,
   [StepName.RECOVERED]: () => 'up again: nothing was lost',

@@ -15,6 +15,7 @@ import { Lifeline } from './lifeline.js';
 import type { RecoveryLimits } from './options.js';
 import type { Arrival } from './reception.js';
 import { internalRefusal, Refused } from './refused.js';
+import type { Rendezvous } from './rendezvous.js';
 import type { Resumptions } from './resumption.js';
 import { ServedClient } from './served-client.js';
 import type { ServerNews } from './server-news.js';
@@ -47,7 +48,7 @@ export class ClientService {
     const client = new ServedClient(this.#onClosed, rendezvous, admitted, reporter, resumptions.create());
     reporter.report(StepName.TLS, { peer: rendezvous.remoteAddress, slot: admitted.slot });
     try {
-      if (await this.#bringUp(client)) return;
+      if (await this.#bringUp(client, rendezvous)) return;
     } catch (error) {
       await this.#release(client);
       throw error;
@@ -61,10 +62,10 @@ export class ClientService {
   }
 
   /** Returns whether there is a connection now. */
-  async #bringUp(client: ServedClient): Promise<boolean> {
+  async #bringUp(client: ServedClient, rendezvous: Rendezvous): Promise<boolean> {
     const { news, limits } = this.#options;
-    const { reporter, rendezvous, admitted, point } = client;
-    const place = await this.#place(client);
+    const { reporter, admitted, point } = client;
+    const place = await this.#place(client, rendezvous);
     if (place === undefined) return false;
     const lifeline = new Lifeline(rendezvous, {
       dataPath: place.plane,
@@ -79,12 +80,13 @@ export class ClientService {
     try {
       await lifeline.establish();
     } catch (error) {
-      this.#turnAway(client, asRdmaError(error, 'the session was not established'));
+      this.#turnAway(rendezvous, asRdmaError(error, 'the session was not established'));
       return false;
     }
     const owner = { hold: new ProcessHold(), note: news.note(reporter.connection) };
     const connection = place.connection(lifeline, owner);
     client.connection = connection;
+    client.rendezvous = null;
     news.connected(connection, admitted);
     watchConnection(connection, client);
     this.connections.add(connection);
@@ -94,20 +96,19 @@ export class ClientService {
   }
 
   /** `undefined` when there is none: the client has been told. */
-  async #place(client: ServedClient): Promise<Place | undefined> {
-    const { reporter, rendezvous, admitted } = client;
+  async #place({ reporter, admitted }: ServedClient, rendezvous: Rendezvous): Promise<Place | undefined> {
     try {
       const order = { id: reporter.connection, limits: admitted.limits, reporter };
       return await this.#options.host.place(order);
     } catch (error) {
       const refused = error instanceof Refused ? error : internalRefusal(error);
-      this.#turnAway(client, refused);
+      this.#turnAway(rendezvous, refused);
       rendezvous.fail(refused, refused.answer);
       return undefined;
     }
   }
 
-  #turnAway({ rendezvous }: ServedClient, error: RdmaError): void {
+  #turnAway(rendezvous: Rendezvous, error: RdmaError): void {
     const { news, admission } = this.#options;
     news.turnedAway(rendezvous, error, admission.isClosed);
   }
@@ -131,7 +132,7 @@ export class ClientService {
     const { resumptions, admission } = this.#options;
     const { point, rendezvous, admitted, reporter } = client;
     resumptions.delete(point);
-    await rendezvous.close();
+    await rendezvous?.close();
     admission.release(admitted);
     reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });
     this.attendance.leave();

@@ -1,6 +1,6 @@
 /** What a server grants one client, and the function of a program that decides it. */
 import type { PeerIdentity } from '../session/peer-identity.js';
-import type { MemoryRights, StreamOptions } from './options.js';
+import type { LifelineKind, MemoryRights, StreamOptions } from './options.js';
 import type { ClientRates } from './rates/client-rates.js';
 
 /** Terms for one client; what is left out is as the server's options say. */
@@ -17,6 +17,8 @@ export interface ClientTerms {
   readonly streams?: StreamOptions;
   /** How much this identity may send and be sent, in place of the server's `rates`: `{}` for no bounds. */
   readonly rates?: ClientRates;
+  /** Whether its TLS session may end once the path is proven. */
+  readonly lifeline?: LifelineKind;
   /** Insists on sealed messages and memory. */
   readonly encryption?: 'aes-256-gcm';
 }

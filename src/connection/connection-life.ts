@@ -10,7 +10,15 @@ import type { Rendezvous } from './rendezvous.js';
 export interface LifelineListener {
   onReconnecting(cause: RdmaError): void;
   onReconnected(): void;
+  /** Both ends do without the session. */
+  onParted?(): void;
 }
+
+/**
+ * `open`: TLS is there. `left`: the connection goes on without it, as both ends wanted it (`lifeline: 'brief'`). `lost`: there is none,
+ * because the connection recovers or has ended.
+ */
+export type SessionState = 'open' | 'left' | 'lost';
 
 /** Who is at the two ends of the session. */
 export type SessionEnds = Pick<
@@ -22,6 +30,7 @@ export interface ConnectionLife {
   listener: LifelineListener | null;
   /** The present one. */
   readonly rendezvous: SessionEnds;
+  readonly session: SessionState;
   /** What the peer promised last. */
   readonly peerTerms: Terms | undefined;
   /** The memory that is lent to the peer; empty when none is. */

@@ -15,7 +15,7 @@ import type { QueuePairProgress } from '../verbs/queue-pair.js';
 import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.js';
 import { checkAllocate, checkReason } from './call-rules.js';
 import type { ConnectionEvents } from './connection-events.js';
-import type { ConnectionLife } from './connection-life.js';
+import type { ConnectionLife, SessionState } from './connection-life.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import { tellWatches } from './connection-watch.js';
 import type { ProgramPlane, QueuePairStatus } from './data-plane.js';
@@ -139,6 +139,11 @@ export class Connection
   /** The memory that the peer may write and read; empty when it may not. */
   get buffer(): Uint8Array {
     return this.#lifeline.lentMemory;
+  }
+
+  /** Whether TLS is there, was left on purpose, or is lost. */
+  get session(): SessionState {
+    return this.#lifeline.session;
   }
 
   /** What `send` was given and the peer does not have yet. */

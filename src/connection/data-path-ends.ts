@@ -35,6 +35,8 @@ export interface DataPathParts {
   readonly currentSealedMemory: SealedMemory | undefined;
   /** @throws RdmaError ERR_RDMA_CLOSED when there are none. */
   readonly resources: ConnectionResources;
+  /** The peer wants to know whether this side is there. */
+  answer(): void;
   /** The device has refused a request: the link cannot go on. */
   breakLink(error: RdmaError): void;
 }
@@ -92,6 +94,14 @@ export class ReceiverEnd implements ReceiverOptions, InboxOptions {
 
   onQuit(): void {
     this.#path.listener?.onQuit();
+  }
+
+  onAsk(): void {
+    this.#path.answer();
+  }
+
+  onBye(): void {
+    this.#path.listener?.onBye();
   }
 
   allocate(bytes: number): Promise<MemoryRegion> {

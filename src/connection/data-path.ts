@@ -67,6 +67,8 @@ interface OneSided {
 }
 
 const NO_MEMORY = new Uint8Array(0);
+/** An RNIC acknowledges for a process that has stopped: so now and then the process itself must answer. */
+const BEATS_UNTIL_ASKED = 3;
 
 export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkListener {
   readonly receiver: MessageReceiver;
@@ -86,6 +88,12 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   #proof = new LinkProof();
   /** What `beat` sent is under way. */
   #isBeating = false;
+  /** What it sent asks the peer's program: that the peer's device has it, is no sign of life. */
+  #isAsking = false;
+  /** No session asks the peer whether it is there. */
+  #isBrief = false;
+  /** Since the last message of the peer. */
+  #beats = 0;
   /** Of the link, in bytes. */
   #pathMtu = 0;
   /** Of the link that is coming up, when the connection is encrypted. */
@@ -222,6 +230,8 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
     this.#proof = new LinkProof();
     this.#isBeating = false;
+    this.#isAsking = false;
+    this.#isBrief = this.#limits.lifeline === 'brief' && session.terms.brief !== undefined;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, this);
     this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
@@ -295,11 +305,24 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   }
 
   beat(): void {
-    if (this.#link?.tracker.pending === 0) this.#isBeating = this.#sender?.tellLimit() ?? false;
+    if (this.#link?.tracker.pending !== 0) return;
+    const asks = this.#isBrief && ++this.#beats % BEATS_UNTIL_ASKED === 0;
+    if (asks) this.#isAsking = this.#sender?.ask() ?? false;
+    else this.#isBeating = this.#sender?.tellLimit() ?? false;
+  }
+
+  answer(): void {
+    const isAlone = this.#link?.tracker.pending === 0;
+    const isSent = this.#sender?.tellLimit() ?? false;
+    if (isAlone) this.#isBeating = isSent;
   }
 
   quit(): void {
     this.#sender?.quit(() => this.listener?.onQuitDone());
+  }
+
+  bye(): void {
+    this.#sender?.bye(() => this.listener?.onByeDone());
   }
 
   endReceiving(): void {
@@ -465,6 +488,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
 
   onFragment(slot: number, length: number): void {
     const isLimit = this.receiver.onFragment(slot, length);
+    this.#beats = 0;
     // The proof is no progress: a connection that has nothing else would recover for ever.
     if (!this.#proof.onArrived()) return;
     if (isLimit) {
@@ -481,6 +505,10 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     if (this.#isBeating) {
       this.#isBeating = false;
       this.listener?.onSignOfLife();
+      return;
+    }
+    if (this.#isAsking) {
+      this.#isAsking = false;
       return;
     }
     this.#idle.note();

@@ -35,6 +35,10 @@ export interface DataPlaneListener {
   onQuit(): void;
   /** The peer has all that was sent until `quit`, and the word itself; or nothing will come of it any more. */
   onQuitDone(): void;
+  /** The peer has the acknowledgement of its last message, and leaves. */
+  onBye(): void;
+  /** The peer has heard that this side leaves. */
+  onByeDone(): void;
   /** Which queue pair there is now; `null` for none. */
   onQueuePair(queuePair: QueuePairStatus | null): void;
 }
@@ -156,6 +160,8 @@ export interface DataPlane {
   beat(): void;
   /** Tells the peer, after all that was sent before, that nothing more will come. */
   quit(): void;
+  /** Tells the peer that what it has acknowledged was all: it need not be there any longer. */
+  bye(): void;
   /** Nothing more is taken from the peer. */
   endReceiving(): void;
   /** Frees everything. What waits ends with `error`, or in order if there is none. */

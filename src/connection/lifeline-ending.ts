@@ -2,6 +2,10 @@
  * The end of a connection, as a part of its machine (lifeline-machine.ts): in order, when both ends have said all they had
  * to say, or at once, because of an error or because nothing moves any more.
  *
+ * A brief life says goodbye over the queue pair: QUIT, which the peer's device acknowledges, and then BYE, as the peer must be there
+ * to acknowledge again what got lost on its way. An end that has heard QUIT and no BYE waits for it. Whoever has the acknowledgement, or
+ * the peer's QUIT, has all: if nothing more comes through, it has come to its end in order.
+ *
  * Invariants: it ends once, for one reason. The peer is told first, and the rendezvous goes last. What is under way, objects
  * that are being made among it, settles before everything is freed.
  */
@@ -9,11 +13,19 @@ import { RdmaError } from '../verbs/errors.js';
 import type { LifelineCourse } from './lifeline-course.js';
 import { LifelineTimer } from './lifeline-timers.js';
 
+/** BYE is a courtesy: the peer would wait for it a little, and lose nothing. */
+export const BYE_MILLIS = 500;
+
 export class LifelineEnding {
+  /** Goodbye is said without the rendezvous. */
+  isBrief = false;
   readonly #course: LifelineCourse;
   readonly #quitMillis: number;
   #isClosing = false;
   #peerQuit = false;
+  #peerBye = false;
+  /** The peer has all that was sent, and the word that it was all. */
+  #hasQuit = false;
   /** There was a sign that the data path works since the last look. */
   #hasMoved = false;
 
@@ -30,6 +42,21 @@ export class LifelineEnding {
 
   noteProgress(): void {
     this.#hasMoved = true;
+  }
+
+  /** The peer has said goodbye over the queue pair. */
+  get isByPeer(): boolean {
+    return this.#peerBye;
+  }
+
+  /** Each side has what it must have of the other: what fails now is no failure. */
+  get isSettled(): boolean {
+    return this.#hasQuit || this.#peerBye;
+  }
+
+  /** What the peer had to say is here: when it cannot be found again, it has left. */
+  get mayBeByPeer(): boolean {
+    return this.isBrief && this.#peerQuit;
   }
 
   onPeerQuit(): void {
@@ -49,6 +76,11 @@ export class LifelineEnding {
     this.end(undefined);
   }
 
+  onPeerBye(): void {
+    this.#peerBye = true;
+    if (this.#course.state.name === 'up') this.endByPeer();
+  }
+
   /** A peer that only answers our own goodbye is no news. */
   #notePeerQuit(): void {
     if (!this.#peerQuit && !this.#isClosing) this.#course.do({ type: 'report', step: 'quit' });
@@ -56,7 +88,20 @@ export class LifelineEnding {
   }
 
   onQuitDone(): void {
-    if (this.#isClosing) this.end(undefined);
+    if (!this.#isClosing || this.#hasQuit) return;
+    // Where the ends meet, the rendezvous says it.
+    if (!this.isBrief || this.#course.state.name !== 'up') {
+      this.end(undefined);
+      return;
+    }
+    this.#hasQuit = true;
+    this.#course.do({ type: 'send-bye' });
+    this.#course.timers.set(LifelineTimer.QUIT, this.#course.now + BYE_MILLIS);
+  }
+
+  /** A peer that closes as well may still want the acknowledgement of its QUIT. */
+  onByeDone(): void {
+    if (this.#hasQuit && !this.#peerQuit) this.end(undefined);
   }
 
   close(): void {
@@ -66,11 +111,11 @@ export class LifelineEnding {
       return;
     }
     this.#isClosing = true;
-    if (this.#peerQuit) {
+    if (this.#peerQuit && !this.isBrief) {
       this.end(undefined);
       return;
     }
-    this.#course.do({ type: 'send-quit' });
+    if (!this.#peerQuit) this.#course.do({ type: 'send-quit' });
     this.#waitForQuit();
   }
 
@@ -81,7 +126,8 @@ export class LifelineEnding {
 
   /** Goes on until the peer has all that was sent, or until nothing moves any more. */
   onQuitPatience(): void {
-    if (this.#course.state.name === 'down' || this.#hasMoved) this.#waitForQuit();
+    const waits = this.#course.state.name === 'down' || (this.#hasMoved && !this.#hasQuit);
+    if (waits) this.#waitForQuit();
     else this.end(undefined);
   }
 

@@ -9,10 +9,13 @@
  *
  *     meet → met | not-met              next-rendezvous → new-rendezvous | no-rendezvous
  *     disconnect → disconnected         destroy → destroyed        finish → finished
- *     send-quit → quit-done             await-answers → answered
+ *     send-quit → quit-done             await-answers → answered        send-bye → bye-done
  *
  * While down, one thing after the other is done: `disconnecting`, `pausing`, then `rendezvous` when that is lost, then
  * `meeting`. Closing is no state of its own: a connection that closes may still recover, to bring it to its end.
+ *
+ * In a brief life both ends do without the rendezvous as soon as they have met (`part-rendezvous` → parted): signs of life are those
+ * of the link, whose failure alone brings it down, and each recovery needs another rendezvous.
  *
  * Invariants: it ends once, for one reason (lifeline-ending.ts). At most one of meet, next-rendezvous and disconnect is
  * under way, and `destroy` waits for it: objects that are being made can only be freed when they exist. Failures that are
@@ -28,7 +31,13 @@ import { invariant } from '../verbs/invariant.js';
 import { KeepAlive } from './keep-alive.js';
 import { LifelineCourse } from './lifeline-course.js';
 import { LifelineEnding } from './lifeline-ending.js';
-import type { LifelineInput, LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
+import type {
+  BriefLife,
+  LifelineInput,
+  LifelineOutput,
+  LifelineState,
+  RendezvousState,
+} from './lifeline-events.js';
 import { isBrokenOff, isRecoverable, mayRepeat, Recovery, tooSlow } from './lifeline-recovery.js';
 import { LifelineTimer } from './lifeline-timers.js';
 import type { RecoveryLimits } from './options.js';
@@ -152,7 +161,7 @@ export class LifelineMachine {
         this.#peerMayBeUp = true;
         break;
       case 'met':
-        this.#onMet();
+        this.#onMet(input.brief);
         break;
       case 'not-met':
       case 'no-rendezvous':
@@ -173,6 +182,9 @@ export class LifelineMachine {
       case 'peer-left':
         if (this.isUp) this.#ending.endByPeer();
         break;
+      case 'parted':
+        if (this.isUp) this.#course.do({ type: 'report', step: 'parted' });
+        break;
       case 'rendezvous-ended':
         this.#afterLastAnswers(input.error);
         break;
@@ -188,6 +200,12 @@ export class LifelineMachine {
         break;
       case 'quit-done':
         this.#ending.onQuitDone();
+        break;
+      case 'peer-bye':
+        this.#ending.onPeerBye();
+        break;
+      case 'bye-done':
+        this.#ending.onByeDone();
         break;
       case 'close':
         this.#ending.close();
@@ -231,7 +249,7 @@ export class LifelineMachine {
 
   // --- up -----------------------------------------------------------------------------------------------------------
 
-  #onMet(): void {
+  #onMet(brief: BriefLife | undefined): void {
     if (this.#course.state.name === 'ending') {
       this.#ending.settled(() => {});
       return;
@@ -243,6 +261,8 @@ export class LifelineMachine {
     // The new link is broken already, and this recovery is the one that goes on.
     if (wasDown && failure !== undefined) {
       this.#course.state = { name: 'down', phase: 'pausing' };
+      // The peer may be up.
+      if (brief !== undefined) this.#course.do({ type: 'part-rendezvous' });
       if (this.#mayRecoverFrom(failure)) this.#again(failure);
       return;
     }
@@ -250,12 +270,15 @@ export class LifelineMachine {
     this.#course.hasBeenUp = true;
     this.#course.do({ type: 'report', step: isFirst ? 'ready' : 'recovered' });
     this.#course.state = { name: 'up', since: this.#course.now };
-    this.#recovery.noteUp();
+    this.#recovery.noteUp(brief?.noticeMillis ?? 0);
+    this.#ending.isBrief = brief !== undefined;
     this.#keepAlive.begin(this.#course.now, this.#options.random());
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
+    if (brief !== undefined) this.#course.do({ type: 'part-rendezvous' });
     if (!isFirst) this.#course.do({ type: 'reconnected' });
     if (isFirst && this.#quitEarly) this.#ending.onPeerQuit();
+    if (this.#ending.isByPeer) this.#ending.endByPeer();
     if (failure !== undefined) this.#onTrouble(failure);
   }
 
@@ -276,10 +299,12 @@ export class LifelineMachine {
   }
 
   #look(): void {
-    if (!this.isUp || this.#course.rendezvous !== 'open') return;
-    const silentMillis = this.#keepAlive.look(this.#course.now);
+    const { rendezvous, now } = this.#course;
+    if (!this.isUp || (rendezvous !== 'open' && rendezvous !== 'parted')) return;
+    const silentMillis = this.#keepAlive.look(now);
     if (this.#keepAlive.isLost(silentMillis)) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
+      if (rendezvous === 'parted') this.#onTrouble(silent(silentMillis));
     } else {
       this.#sound();
       this.#setKeepAlive();
@@ -292,8 +317,8 @@ export class LifelineMachine {
    */
   #sound(): void {
     const { silentLooks } = this.#keepAlive;
-    if (silentLooks > 1) this.#course.do({ type: 'ask-peer' });
-    else if (silentLooks === 1) this.#course.do({ type: 'beat' });
+    if (silentLooks > 1 && this.#course.rendezvous === 'open') this.#course.do({ type: 'ask-peer' });
+    else if (silentLooks > 0) this.#course.do({ type: 'beat' });
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------
@@ -306,7 +331,8 @@ export class LifelineMachine {
     }
     const { since } = this.#course.state;
     this.#goDown();
-    if (this.#mayRecoverFrom(error)) this.#recover(error, since);
+    if (this.#ending.isSettled) this.#ending.end(undefined);
+    else if (this.#mayRecoverFrom(error)) this.#recover(error, since);
   }
 
   #recover(cause: RdmaError, upSince: number): void {
@@ -317,10 +343,22 @@ export class LifelineMachine {
 
   /** Ends the connection unless this is a failure that it recovers from. */
   #mayRecoverFrom(error: RdmaError): boolean {
-    if (this.#course.rendezvous === 'left') this.#ending.endByPeer();
-    else if (this.#options.limits.recoveryMillis === 0 || !isRecoverable(error)) this.#ending.end(error);
+    if (this.#hasPeerLeft) this.#ending.endByPeer();
+    else if (!isRecoverable(error)) this.#ending.end(error);
+    else if (this.#options.limits.recoveryMillis === 0) this.#giveUp(error);
     else return true;
     return false;
+  }
+
+  get #hasPeerLeft(): boolean {
+    return this.#course.rendezvous === 'left' || this.#ending.isByPeer;
+  }
+
+  /** Nothing brings the connection up again. */
+  #giveUp(error: RdmaError): void {
+    const isNobodyThere = isRecoverable(error) || error.code === 'ERR_RDMA_REFUSED';
+    if (this.#ending.mayBeByPeer && isNobodyThere) this.#ending.endByPeer();
+    else this.#ending.end(error);
   }
 
   #goDown(): void {
@@ -356,7 +394,7 @@ export class LifelineMachine {
 
   #attempt(): void {
     if (this.#course.state.name !== 'down') return;
-    if (this.#course.rendezvous === 'left') {
+    if (this.#hasPeerLeft) {
       this.#ending.endByPeer();
       return;
     }
@@ -388,9 +426,9 @@ export class LifelineMachine {
     this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
     this.#ending.settled(() => {
       this.#course.state = { name: 'down', phase: 'pausing' };
-      if (this.#course.rendezvous === 'left') this.#ending.endByPeer();
+      if (this.#hasPeerLeft) this.#ending.endByPeer();
       else if (mayRepeat(error)) this.#again(error);
-      else this.#ending.end(this.#recovery.withCause(this.#hasTimeLeft ? error : tooSlow()));
+      else this.#giveUp(this.#recovery.withCause(this.#hasTimeLeft ? error : tooSlow()));
     });
   }
 
@@ -406,10 +444,13 @@ export class LifelineMachine {
       return;
     }
     this.#course.state = { name: 'down', phase: 'pausing' };
-    this.#ending.end(this.#recovery.withCause(failure));
+    this.#giveUp(this.#recovery.withCause(failure));
   }
 
   get #hasTimeLeft(): boolean {
     return this.#recovery.leftMillis(this.#course.now) > 0;
   }
 }
+
+const silent = (silentMillis: number): RdmaError =>
+  new RdmaError('ERR_RDMA_TIMEOUT', `the peer has been silent for ${Math.round(silentMillis)} ms`);

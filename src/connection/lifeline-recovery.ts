@@ -59,6 +59,8 @@ interface Trouble {
 
 export class Recovery {
   readonly #recoveryMillis: number;
+  /** Beside that: until the peer knows that it is sought. */
+  #noticeMillis = 0;
   #trouble: Trouble | undefined;
   /** An attempt found that packets do not come through; says more than the end of the time for recovery. */
   #blocked: RdmaError | undefined;
@@ -101,12 +103,14 @@ export class Recovery {
     this.#isCrowded = error.refusal === 'before-tls';
   }
 
-  noteUp(): void {
+  /** `noticeMillis`: what the peer may take to notice the next failure. */
+  noteUp(noticeMillis: number): void {
     this.#blocked = undefined;
+    this.#noticeMillis = noticeMillis;
   }
 
   leftMillis(now: number): number {
-    return (this.#trouble?.since ?? now) + this.#recoveryMillis - now;
+    return (this.#trouble?.since ?? now) + this.#recoveryMillis + this.#noticeMillis - now;
   }
 
   /** None before the first attempt, then longer and longer, with jitter. */

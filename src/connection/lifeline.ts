@@ -4,7 +4,7 @@
  *
  * A failed queue pair is replaced over the rendezvous that is still there, with fresh PSNs and a fresh number; a lost
  * rendezvous by a new one, which the client seeks and in which the server recognises it by its token. Either side may
- * begin.
+ * begin. A brief life has no rendezvous while it is up, and of the last one the plain data alone (parted-rendezvous.ts).
  *
  * Invariants: outputs are carried out in the order in which the machine gave them, also when carrying out one leads to
  * more. After the end everything is freed, the rendezvous last. Time comes from the clock alone, so that a simulation can
@@ -15,11 +15,12 @@ import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { Cleanup } from './cleanup.js';
 import { type Clock, systemClock } from './clock.js';
-import type { ConnectionLife, LifelineListener } from './connection-life.js';
+import type { ConnectionLife, LifelineListener, SessionState } from './connection-life.js';
 import type { DataPlane, DataPlaneListener, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
 import { LifelineMachine } from './lifeline-machine.js';
 import type { RecoveryLimits } from './options.js';
+import { PartedRendezvous } from './parted-rendezvous.js';
 import type { Rendezvous, RendezvousListener } from './rendezvous.js';
 import { StepName, type StepReporter } from './steps.js';
 
@@ -87,6 +88,12 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     return this.#rendezvous;
   }
 
+  get session(): SessionState {
+    const { end, isParted } = this.#rendezvous;
+    if (end === undefined) return 'open';
+    return isParted && this.#machine.isUp ? 'left' : 'lost';
+  }
+
   /** Nothing new is taken any more. */
   get isEnding(): boolean {
     return this.#machine.isEnding;
@@ -121,8 +128,10 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
 
   /** The peer came back to a new rendezvous, which `nextRendezvous` will give: the present one is over. */
   supersede(): void {
-    const message = 'the peer came back over a new session';
-    this.#rendezvous.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', message));
+    const error = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer came back over a new session');
+    // Nobody would hear of the end of one that is left.
+    if (this.#rendezvous.isParted) this.#input({ type: 'rendezvous-ended', error });
+    this.#rendezvous.drop(error);
   }
 
   /** Adds something to be freed at the very end. */
@@ -167,6 +176,14 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#input({ type: 'quit-done' });
   }
 
+  onBye(): void {
+    this.#input({ type: 'peer-bye' });
+  }
+
+  onByeDone(): void {
+    this.#input({ type: 'bye-done' });
+  }
+
   onQueuePair(queuePair: QueuePairStatus | null): void {
     this.queuePair = queuePair;
   }
@@ -185,12 +202,19 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#input({ type: 'peer-left' });
   }
 
+  onParted(): void {
+    this.#isWatching = false;
+    this.#rendezvous = new PartedRendezvous(this.#rendezvous);
+    this.#input({ type: 'parted' });
+  }
+
   onEnded(error: RdmaError): void {
     this.#input({ type: 'rendezvous-ended', error });
   }
 
   get #rendezvousState(): RendezvousState {
-    const { end } = this.#rendezvous;
+    const { end, isParted } = this.#rendezvous;
+    if (isParted) return 'parted';
     if (end === undefined) return 'open';
     return end.error === undefined ? 'left' : 'lost';
   }
@@ -233,16 +257,16 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     const rendezvous = this.#rendezvous;
     switch (output.type) {
       case 'meet':
-        this.#answer(this.#meet(), { type: 'met' }, 'not-met');
+        this.#answer(this.#meet(), 'not-met');
         break;
       case 'next-rendezvous':
-        this.#answer(this.#replaceRendezvous(), { type: 'new-rendezvous' }, 'no-rendezvous');
+        this.#answer(this.#replaceRendezvous(), 'no-rendezvous');
         break;
       case 'stop-attempt':
         this.#attempt.abort();
         break;
       case 'disconnect':
-        this.#answer(dataPath.disconnect(output.cause), { type: 'disconnected' }, 'disconnected');
+        this.#answer(this.#disconnect(output.cause), 'disconnected');
         break;
       case 'await-answers':
         void dataPath.answered().then(() => this.#input({ type: 'answered' }));
@@ -264,6 +288,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         return;
       case 'send-quit':
         dataPath.quit();
+        break;
+      case 'send-bye':
+        dataPath.bye();
         break;
       case 'end-receiving':
         dataPath.endReceiving();
@@ -292,36 +319,37 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         break;
       case 'watch':
         if (this.#machine.isUp) this.#watch();
+        break;
+      case 'part-rendezvous':
+        rendezvous.part();
     }
   }
 
-  #answer(
-    running: Promise<void>,
-    done: LifelineInput,
-    failed: 'not-met' | 'no-rendezvous' | 'disconnected',
-  ): void {
+  #answer(running: Promise<LifelineInput>, failed: 'not-met' | 'no-rendezvous' | 'disconnected'): void {
     void running.then(
-      () => this.#input(done),
+      (done) => this.#input(done),
       (error: unknown) => this.#input({ type: failed, error: asRdmaError(error, FAILED) }),
     );
   }
 
-  #report(step: 'ready' | 'recovered' | 'quit'): void {
-    const names = { ready: StepName.READY, recovered: StepName.RECOVERED, quit: StepName.QUIT } as const;
-    this.#options.reporter.report(names[step]);
+  #report(step: keyof typeof REPORTED): void {
+    this.#options.reporter.report(REPORTED[step]);
+    if (step === 'parted') this.listener?.onParted?.();
     if (step !== 'ready') return;
     this.#first?.resolve();
     this.#first = undefined;
   }
 
-  async #meet(): Promise<void> {
+  async #meet(): Promise<LifelineInput> {
     const { dataPath, reporter, resumeToken } = this.#options;
+    let isWanted = false;
     const terms = await this.#rendezvous.meet({
       prepare: async (options, signal) => {
         reporter.report(StepName.PSN_EXCHANGED);
         if (signal !== undefined) await this.#options.turn?.(signal);
         const { path, terms, memory } = await dataPath.prepare(options);
         this.lentMemory = memory;
+        isWanted = terms.brief !== undefined;
         return { path, terms: resumeToken === undefined ? terms : { ...terms, resumeToken } };
       },
       peerFault: (peer, address) => dataPath.peerFault(peer, address),
@@ -341,13 +369,26 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#onProofSeen = undefined;
     this.peerTerms = terms;
     await dataPath.open(terms);
+    const { brief } = terms;
+    if (!isWanted || brief === undefined) return { type: 'met' };
+    // A client seeks its server, which can only wait until the client knows.
+    const noticeMillis = resumeToken === undefined ? 0 : brief.noticeMillis;
+    return { type: 'met', brief: { noticeMillis } };
   }
 
-  async #replaceRendezvous(): Promise<void> {
+  async #disconnect(cause: RdmaError): Promise<LifelineInput> {
+    await this.#options.dataPath.disconnect(cause);
+    return { type: 'disconnected' };
+  }
+
+  async #replaceRendezvous(): Promise<LifelineInput> {
+    const before = this.#rendezvous;
+    if (before.isParted) before.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'a new session is needed'));
     const attempt = new AbortController();
     this.#attempt = attempt;
     this.#rendezvous = await this.#options.nextRendezvous(attempt.signal);
     this.#options.reporter.report(StepName.TLS, { peer: this.#rendezvous.remoteAddress });
+    return { type: 'new-rendezvous' };
   }
 
   #watch(): void {
@@ -377,6 +418,12 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
 
 const NO_MEMORY = new Uint8Array(0);
 const FAILED = 'the connection failed on an internal error';
+const REPORTED = {
+  ready: StepName.READY,
+  recovered: StepName.RECOVERED,
+  parted: StepName.SESSION_LEFT,
+  quit: StepName.QUIT,
+} as const;
 
 const silent = (peerName: string, silentMillis: number): RdmaError =>
   new RdmaError('ERR_RDMA_TIMEOUT', `${peerName} has been silent for ${Math.round(silentMillis)} ms`);

@@ -42,6 +42,10 @@ export const MessageKind = {
   SEALED_OPENED: 10,
   /** The sender gives up receives that it was told of. `value`: numbers of fragments behind this one that none will have. */
   YIELD: 11,
+  /** As LIMIT, and asks for one: the receiver's program is there, and not its device alone. */
+  ASK: 12,
+  /** As LIMIT, and the last of who has quit: it has the acknowledgement of QUIT, and leaves. */
+  BYE: 13,
 } as const;
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
@@ -114,7 +118,13 @@ const SHAPES: readonly Shape[] = [
   PIECE,
   PIECE,
   { ...BARE, hasValue: true },
+  BARE,
+  BARE,
 ];
+
+/** Whether fragments of this kind use up no number. */
+export const isUnnumbered = (kind: MessageKind): boolean =>
+  kind === MessageKind.LIMIT || kind === MessageKind.ASK || kind === MessageKind.BYE;
 
 /** Whether fragments of this kind belong to one-sided access on encrypted connections, and never to programs. */
 export const isSealedMemory = (kind: MessageKind): boolean =>

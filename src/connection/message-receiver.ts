@@ -12,6 +12,7 @@ import type { QueuePair } from '../verbs/queue-pair.js';
 import {
   HEADER_BYTES,
   isSealedMemory,
+  isUnnumbered,
   MessageFault,
   type MessageHeader,
   MessageKind,
@@ -46,6 +47,10 @@ export interface ReceiverOptions {
   readonly onReceiveGiven: () => void;
   /** The peer wants to end the connection in order. */
   readonly onQuit: () => void;
+  /** The peer wants a limit, as a sign of life. */
+  readonly onAsk: () => void;
+  /** The peer has the acknowledgement of its QUIT. */
+  readonly onBye: () => void;
   /**
    * A message that belongs to one-sided access on encrypted connections.
    *
@@ -127,11 +132,16 @@ export class MessageReceiver implements Held {
     const header = readHeader(bytes, 0, payload.length);
     if (header.sequence !== this.#nextSequence)
       throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
-    const isLimit = header.kind === MessageKind.LIMIT;
+    const { kind } = header;
+    const isLimit = isUnnumbered(kind);
     if (!isLimit) this.#takeIn(header, payload, length);
+    else if (kind === MessageKind.BYE && !this.#hasQuit)
+      throw violation(MessageFault.OUT_OF_SEQUENCE, 'it said goodbye before it had quit');
     this.#receives.giveBack(wrId);
     this.#options.onPeerLimit(header.limit);
     this.#options.onReceiveGiven();
+    if (kind === MessageKind.ASK) this.#options.onAsk();
+    if (kind === MessageKind.BYE) this.#options.onBye();
     return isLimit;
   }
 

@@ -93,6 +93,7 @@ export class MessageSender implements Held {
   /** Told on a link that is connected and not attached yet: the peer may be up before this side. */
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
+  #onBye: (() => void) | null = null;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -225,12 +226,27 @@ export class MessageSender implements Held {
 
   /** Tells the peer how many fragments this side takes, whether that is news or not; returns whether it could. */
   tellLimit(): boolean {
+    return this.#tell(MessageKind.LIMIT);
+  }
+
+  /** Asks the peer for a limit; returns whether it could. */
+  ask(): boolean {
+    return this.#tell(MessageKind.ASK);
+  }
+
+  /** The peer has acknowledged QUIT: tells it so, when nothing else is under way. */
+  bye(done: () => void): void {
+    this.#onBye = done;
+    this.#tell(MessageKind.BYE);
+  }
+
+  #tell(kind: MessageKind): boolean {
     const link = this.#link;
     if (link === null) return false;
     const place = this.#placeFor(this.#overheadBytes);
     if (place < 0) return false;
     const cut = limitCut;
-    cut.describe(MessageKind.LIMIT, 0, 0, 0, 0);
+    cut.describe(kind, 0, 0, 0, 0);
     cut.sequence = this.#nextSequence;
     return this.#post(link, place, cut, false);
   }
@@ -391,11 +407,13 @@ export class MessageSender implements Held {
       link.sealer.seal(mr.bytes.subarray(place, body), plain, mr.bytes.subarray(body, place + bytes));
     }
     memory.take(place, bytes);
+    const { kind } = cut;
     const done = (error: RdmaError | undefined): void => {
       // What a link that is over did not answer, the next one tells.
       if (error !== undefined || link !== this.#link) return;
       memory.giveBack(buffer);
       window.known = limit;
+      if (kind === MessageKind.BYE) this.#onBye?.();
       if (isNumbered) {
         this.#unacknowledged.shift();
         this.#arrived(cut);

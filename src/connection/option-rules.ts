@@ -73,6 +73,8 @@ const resolver: Rule = (value) => {
   return isResolver ? undefined : 'a Resolver of node:dns/promises';
 };
 const encryption: Rule = (value) => (value === 'aes-256-gcm' ? undefined : "'aes-256-gcm', or left out");
+const lifeline: Rule = (value) =>
+  value === 'session' || value === 'brief' ? undefined : "'session' or 'brief'";
 const device: Rule = (value) => {
   const isDevice = typeof value === 'object' && value !== null && 'allocPd' in value;
   return isDevice || filled(value) === undefined ? undefined : 'an open device or the name of one';
@@ -144,6 +146,7 @@ const COMMON: Rules<CommonOptions> = {
   streams: inside(STREAMS, 'streams'),
   path: inside(PATH, 'path'),
   encryption,
+  lifeline,
   device,
   handshakeDeadlineMillis: integer(1, MAX_MILLIS),
   recoveryMillis: integer(0, MAX_MILLIS),
@@ -197,6 +200,7 @@ const TERMS: Rules<ClientTerms> = {
   rights: inside(RIGHTS, 'rights'),
   rates: inside(RATES, 'rates'),
   encryption,
+  lifeline,
 };
 
 const CERTIFICATES: Rules<ServerCertificates> = {

@@ -1,5 +1,6 @@
 /** Options that servers and clients share, with their defaults. */
 import { totalmem } from 'node:os';
+import { MAX_NOTICE_MILLIS } from '../session/terms.js';
 import type { Device } from '../verbs/device.js';
 import { usageError } from '../verbs/errors.js';
 import type { Logger } from './logger.js';
@@ -12,6 +13,7 @@ export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
+const DEFAULT_KEEP_ALIVE_MILLIS = 5000;
 const DEFAULT_OPEN_STREAMS = 128;
 const DEFAULT_STREAM_WINDOW_BYTES = 1024 * 1024;
 
@@ -59,7 +61,15 @@ export interface DataPathOptions {
   readonly encryption?: 'aes-256-gcm';
   /** How packets travel and how long they are waited for. */
   readonly path?: ConnectionPathOptions;
+  /**
+   * `'brief'`: the TLS session ends once the path is proven, if both ends say so, and each recovery makes another one. A silent
+   * connection then costs a server some KiB and no descriptor; a peer whose process dies is noticed by its silence alone
+   * (`keepAliveMillis`). Where one end does not say it, the session stays. Default `'session'`.
+   */
+  readonly lifeline?: LifelineKind;
 }
+
+export type LifelineKind = 'session' | 'brief';
 
 export interface CommonOptions extends DataPathOptions {
   /** An open device, which stays open, or the name of one to open. Default `soft`, on the address in use. */
@@ -91,7 +101,7 @@ export interface RecoveryLimits {
 
 export const recoveryLimits = (options: CommonOptions): RecoveryLimits => ({
   recoveryMillis: options.recoveryMillis ?? DEFAULT_RECOVERY_MILLIS,
-  keepAliveMillis: options.keepAliveMillis ?? 5000,
+  keepAliveMillis: options.keepAliveMillis ?? DEFAULT_KEEP_ALIVE_MILLIS,
   quitMillis: quitMillis(pathSettings(options.path)),
 });
 
@@ -108,12 +118,17 @@ export interface DataPathLimits {
   readonly rights: MemoryRights;
   readonly encryption: 'aes-256-gcm' | undefined;
   readonly path: PathSettings;
+  readonly lifeline: LifelineKind;
+  /** How long this end takes at most to notice that a peer has become silent; infinity: it never looks. */
+  readonly noticeMillis: number;
   /** Of the identity of the peer, over all its connections. */
   readonly rates?: SharedRates;
 }
 
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT. */
-export const withDefaults = (options: DataPathOptions): DataPathLimits =>
+export const withDefaults = (
+  options: DataPathOptions & Pick<CommonOptions, 'keepAliveMillis'>,
+): DataPathLimits =>
   checkLimits({
     receiveSlots: options.receiveSlots ?? 32,
     slotBytes: options.slotBytes ?? 32 * 1024,
@@ -128,7 +143,16 @@ export const withDefaults = (options: DataPathOptions): DataPathLimits =>
     rights: { read: true, write: true },
     encryption: options.encryption,
     path: pathSettings(options.path),
+    lifeline: options.lifeline ?? 'session',
+    noticeMillis: noticeMillis(options.keepAliveMillis ?? DEFAULT_KEEP_ALIVE_MILLIS, options.path),
   });
+
+/** A look finds it silent within two intervals, and the next two or the queue pair conclude that it is gone. */
+function noticeMillis(keepAliveMillis: number, path: ConnectionPathOptions | undefined): number {
+  if (keepAliveMillis === 0) return Number.POSITIVE_INFINITY;
+  const millis = 2 * keepAliveMillis + Math.min(3 * keepAliveMillis, quitMillis(pathSettings(path)));
+  return Math.min(MAX_NOTICE_MILLIS, Math.ceil(millis));
+}
 
 /** Asked once: a server checks the limits of every client, and the operating system reads a file for it. */
 let machineBytes: number | undefined;
@@ -139,7 +163,11 @@ let machineBytes: number | undefined;
  * @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, naming the option.
  */
 export function checkLimits(limits: DataPathLimits): DataPathLimits {
-  const { bufferBytes, receiveSlots, slotBytes } = limits;
+  const { bufferBytes, receiveSlots, slotBytes, lifeline, noticeMillis } = limits;
+  if (lifeline === 'brief' && noticeMillis === Number.POSITIVE_INFINITY)
+    throw usageError(
+      "lifeline 'brief' needs keepAliveMillis above 0: without a session nothing else tells that the peer is gone",
+    );
   const slots = receiveSlots * slotBytes;
   machineBytes ??= totalmem();
   const machine = machineBytes;

@@ -43,6 +43,7 @@ export async function ownParameters(end: OwnEnd, reachedAt: string): Promise<Ses
     buffer: bufferMr === null ? null : { addr: bufferMr.addr, rkey: bufferMr.rkey, length: bufferMr.length },
     received,
     ...(limits.encryption === undefined ? {} : { encryption: limits.encryption }),
+    ...(limits.lifeline === 'brief' ? { brief: { noticeMillis: limits.noticeMillis } } : {}),
     device: device.name.slice(0, 64),
   };
   return { path, terms };

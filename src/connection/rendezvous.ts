@@ -31,6 +31,8 @@ export interface RendezvousListener {
   onRestart(): void;
   /** The peer has left in order. Nothing more is told. */
   onLeft(): void;
+  /** Both ends do without it from now on, as `part` said. Nothing more is told. */
+  onParted(): void;
   /** The rendezvous has ended for this reason. Nothing more is told. */
   onEnded(error: RdmaError): void;
 }
@@ -57,6 +59,8 @@ export interface Rendezvous extends RendezvousPeer {
   readonly localPort: number;
   /** `undefined` while it lasts. */
   readonly end: RendezvousEnd | undefined;
+  /** This end does without it (`part`), and the peer has not left for good: nothing is met, asked or told over it. */
+  readonly isParted: boolean;
   /**
    * Meets the peer: resolves when packets of all sizes have come through in both directions, with what the peer promises. Rejects only
    * after a step that was running has settled, so that what the steps made can then be freed.
@@ -68,6 +72,8 @@ export interface Rendezvous extends RendezvousPeer {
   /** Tells of the peer from now on, until the next meeting or until `unwatch`. */
   watch(listener: RendezvousListener): void;
   unwatch(): void;
+  /** The connection goes on without it: says so, and ends it when the peer has said so, too. */
+  part(): void;
   /** Asks a silent peer for a sign of life. A rendezvous that learns by other means that the peer lives says so at once. */
   ask(): void;
   /** Ends it because of `error`; the peer is told `told` and of what kind the error is. Idempotent. */

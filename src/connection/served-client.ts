@@ -18,7 +18,8 @@ export type OnClientClosed = (
 ) => unknown;
 
 export class ServedClient implements ConnectionWatch {
-  readonly rendezvous: Rendezvous;
+  /** Until it is up: then its lifeline has the present one. */
+  rendezvous: Rendezvous | null;
   readonly admitted: Admitted;
   readonly reporter: StepReporter;
   readonly point: ResumePoint;

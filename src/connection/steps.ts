@@ -11,6 +11,7 @@ export const StepName = {
   RTS: 'rts',
   RECEIVES_POSTED: 'receives-posted',
   READY: 'ready',
+  SESSION_LEFT: 'session-left',
   RECOVERING: 'recovering',
   RECOVERED: 'recovered',
   QUIT: 'quit',

@@ -4,7 +4,8 @@
  *
  * Invariants: frames are read by one at a time, the meeting or the watch; the PSN with which a peer starts over is left
  * for the meeting that begins with it. What the peer sends between two meetings is a sign of life, a new beginning, a
- * goodbye, or a breach that ends the channel.
+ * goodbye, or a breach that ends the channel. Of a brief one (`part`) the client needs the server's word, and the server nothing
+ * more: so no client goes on without its session while its server waits for it.
  */
 import type { ControlChannel, FrameWatch } from '../session/control-channel.js';
 import { establishSession } from '../session/establish-session.js';
@@ -14,7 +15,7 @@ import type { PeerIdentity } from '../session/peer-identity.js';
 import type { SessionAttributes } from '../session/session-data.js';
 import { deriveKeys, endSecret } from '../session/session-secrets.js';
 import type { Terms } from '../session/terms.js';
-import { asRdmaError, RdmaError } from '../verbs/errors.js';
+import { asRdmaError, RdmaError, type RdmaErrorCode } from '../verbs/errors.js';
 import type { LinkKeys, LinkTerms } from './data-plane.js';
 import type { MeetingSteps, Rendezvous, RendezvousEnd, RendezvousListener } from './rendezvous.js';
 
@@ -25,6 +26,9 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
   /** Who is told of the peer between two meetings. */
   #listener: RendezvousListener | null = null;
   readonly #proof: PathProof;
+  #hasSaidLeave = false;
+  /** The peer has said it as well. */
+  #hasHeardLeave = false;
 
   constructor(channel: ControlChannel) {
     this.#channel = channel;
@@ -59,6 +63,18 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     return this.#channel.end;
   }
 
+  get isParted(): boolean {
+    const { end } = this.#channel;
+    return this.#hasSaidLeave && (end === undefined || this.#isWithout);
+  }
+
+  /** It has ended as `part` wanted it. A server that has said `leave` does without the session, however that ends. */
+  get #isWithout(): boolean {
+    if (this.#hasHeardLeave) return true;
+    const { role, end } = this.#channel;
+    return role === 'server' && end?.error !== undefined && end.told === undefined && isLoss(end.error);
+  }
+
   async meet(steps: MeetingSteps): Promise<Terms> {
     this.unwatch();
     const channel = this.#channel;
@@ -89,6 +105,12 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     this.#channel.watch(null);
   }
 
+  part(): void {
+    if (this.#channel.end !== undefined) return;
+    this.#hasSaidLeave = true;
+    this.#channel.leave();
+  }
+
   ask(): void {
     this.#channel.send({ type: 'ping' });
   }
@@ -117,6 +139,11 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     if (type === 'bye') {
       this.unwatch();
       listener?.onLeft();
+    } else if (type === 'leave' && this.#hasSaidLeave) {
+      this.unwatch();
+      this.#hasHeardLeave = true;
+      this.#channel.part();
+      listener?.onParted();
     } else if (this.#isExpected(type)) {
       listener?.onHeard();
     }
@@ -125,20 +152,23 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
   onOther(): void {
     const listener = this.#listener;
     this.#listener = null;
+    // It would wait for an answer over a session that this side has left: so it learns at once that there is none.
+    if (this.#hasSaidLeave) this.#channel.drop(startedOver(this.peerName));
     listener?.onRestart();
   }
 
   onNoMore(error: RdmaError): void {
     const listener = this.#listener;
     this.#listener = null;
-    listener?.onEnded(error);
+    if (this.#hasSaidLeave && this.#isWithout) listener?.onParted();
+    else listener?.onEnded(error);
   }
 
   /** Ends the channel over a frame that does not belong here. */
   #isExpected(type: FrameType): boolean {
     const channel = this.#channel;
     if (type === 'ping') {
-      if (channel.end === undefined) channel.send({ type: 'pong' });
+      if (channel.end === undefined && !this.#hasSaidLeave) channel.send({ type: 'pong' });
       return true;
     }
     if (type === 'pong') return true;
@@ -147,6 +177,13 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     return false;
   }
 }
+
+const LOSSES: readonly RdmaErrorCode[] = ['ERR_RDMA_CONNECTION_LOST', 'ERR_RDMA_TIMEOUT', 'ERR_RDMA_TLS'];
+/** Not ended by either side: the network has taken it. */
+const isLoss = ({ code }: RdmaError): boolean => LOSSES.includes(code);
+
+const startedOver = (peerName: string): RdmaError =>
+  new RdmaError('ERR_RDMA_CONNECTION_LOST', `${peerName} starts over`);
 
 /** The keys are derived when they are asked for: most connections do without. */
 const withKeys = (channel: ControlChannel, met: SessionAttributes): LinkTerms => ({

@@ -37,6 +37,7 @@ const SHARED = [
   'encryption',
   'handshakeDeadlineMillis',
   'keepAliveMillis',
+  'lifeline',
   'logger',
   'path',
   'receiveSlots',

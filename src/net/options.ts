@@ -36,6 +36,7 @@ export interface SharedSessionOptions
     | 'encryption'
     | 'handshakeDeadlineMillis'
     | 'keepAliveMillis'
+    | 'lifeline'
     | 'logger'
     | 'path'
     | 'receiveSlots'

@@ -268,6 +268,16 @@ export class ControlChannel implements AsyncDisposable {
     return false;
   }
 
+  /** Says that the connection goes on without this session: no frame of this side follows. The peer says so, too (`part`). */
+  leave(): void {
+    if (this.#end === undefined) this.#socket.write(encodeFrame({ type: 'leave' }));
+  }
+
+  /** Both ends have said `leave`: ends TLS in order. Idempotent. */
+  part(): void {
+    this.#finish(undefined);
+  }
+
   /** Says `bye`, ends TLS and waits until the socket is gone. Idempotent. */
   async close(reason?: string): Promise<void> {
     if (this.#end === undefined) {

@@ -68,6 +68,8 @@ const FRAME_SCHEMAS = {
     type: v.literal('resume'),
     token: v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE)),
   }),
+  /** The sender's last: the connection goes on without the session, when both ends have said so. */
+  leave: v.strictObject({ type: v.literal('leave') }),
   /** Asks for a `pong`, to see that the peer is alive. */
   ping: v.strictObject({ type: v.literal('ping') }),
   pong: v.strictObject({ type: v.literal('pong') }),
@@ -143,7 +145,7 @@ function withPrefix(body: Uint8Array): Buffer {
 /** Frames that are their type and nothing else: half of those of a handshake, and always the same. By type, and by body. */
 const BARE_BYTES = new Map<string, Buffer>();
 const BARE_FRAMES = new Map<string, Frame>();
-for (const type of ['ready', 'proven', 'ping', 'pong'] as const) {
+for (const type of ['ready', 'proven', 'leave', 'ping', 'pong'] as const) {
   const frame = Object.freeze({ type });
   const body = withVersion(JSON.stringify(frame));
   BARE_BYTES.set(type, withPrefix(Buffer.from(body)));

@@ -116,6 +116,7 @@ export class Handshake {
       case 'arrived':
         return this.#isAgain && this.#state === HandshakeState.PSN ? NOTHING : this.#refuse(frame);
       case 'resume':
+      case 'leave':
         return this.#refuse(frame);
     }
   }

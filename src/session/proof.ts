@@ -7,7 +7,7 @@
  * end that waits is not up: what the peer sends before the word of this end is the course of the proof and nothing else.
  * The course may tell by `arrived` what the peer has got of this end's messages (path-proof.ts).
  */
-import { RdmaError } from '../verbs/errors.js';
+import { closedError, RdmaError } from '../verbs/errors.js';
 import type { ControlChannel } from './control-channel.js';
 import { UNEXPECTED_FRAME } from './handshake.js';
 
@@ -24,7 +24,7 @@ export async function untilProven(
   own: Promise<void>,
   onPeerHas: (messages: number) => void = nobody,
 ): Promise<void> {
-  const course = new ProofCourse(channel, onPeerHas);
+  const course = new ProofCourse(channel, own, onPeerHas);
   const ended = course.read();
   // Whichever comes second is no news any more.
   ended.catch(() => {});
@@ -51,12 +51,14 @@ class ProofCourse {
   /** The peer was told, unless it is gone. */
   hasOwn = false;
   readonly #channel: ControlChannel;
+  readonly #own: Promise<void>;
   readonly #onPeerHas: (messages: number) => void;
   #onWord: () => void = nobody;
   #hasWord = false;
 
-  constructor(channel: ControlChannel, onPeerHas: (messages: number) => void) {
+  constructor(channel: ControlChannel, own: Promise<void>, onPeerHas: (messages: number) => void) {
     this.#channel = channel;
+    this.#own = own;
     this.#onPeerHas = onPeerHas;
     this.word = new Promise((resolve) => {
       this.#onWord = resolve;
@@ -76,6 +78,11 @@ class ProofCourse {
       const frame = await channel.peek();
       if (this.isOver) return;
       const { type } = frame;
+      // The last frame of a peer that has its proof: what is left is the proof of this side.
+      if (type === 'leave' && this.#hasWord) {
+        await Promise.race([this.#own, gone(channel)]);
+        return;
+      }
       if (type === 'psn' || type === 'bye') {
         const what = type === 'psn' ? 'starts over' : 'said bye';
         const message = `${channel.peerName} ${what} before packets of both sizes came through in both directions`;
@@ -96,6 +103,12 @@ class ProofCourse {
     this.isOver = this.hasOwn;
     this.#onWord();
   }
+}
+
+/** Rejects when the channel is gone. */
+async function gone(channel: ControlChannel): Promise<never> {
+  const { error } = await channel.closed;
+  throw error ?? closedError(`the session with ${channel.peerName}`);
 }
 
 function unexpected(channel: ControlChannel, type: string): RdmaError {

@@ -16,6 +16,8 @@ export const MAX_WINDOW_BYTES = 2 ** 30 - 1;
 /** An empty message costs 24 bytes, and one with a byte must fit as well. */
 const MIN_MESSAGE_WINDOW_BYTES = 25;
 const MAX_STREAMS = 2 ** 31 - 1;
+/** What timers take. */
+export const MAX_NOTICE_MILLIS = 2 ** 31 - 1;
 const ADDRESS_SPACE_BYTES = 1n << 64n;
 const ADDR_RULE = 'must be a text of 1 to 16 hexadecimal digits';
 const ENCRYPTION_RULE = "must be 'aes-256-gcm' or left out";
@@ -53,6 +55,12 @@ export interface StreamTerms {
   readonly windowBytes: number;
 }
 
+/** A teller that lets the session go once the path is proven, if the other end does so too. */
+export interface BriefTerms {
+  /** Within so many milliseconds the teller notices that the other end has become silent. */
+  readonly noticeMillis: number;
+}
+
 export interface Terms {
   readonly receive: ReceiveTerms;
   readonly messages: MessageTerms;
@@ -65,6 +73,7 @@ export interface Terms {
   readonly resumeToken?: string | undefined;
   /** The teller insists that messages and memory be sealed. */
   readonly encryption?: 'aes-256-gcm' | undefined;
+  readonly brief?: BriefTerms | undefined;
   /** Short name of the teller's device, for messages and logs. */
   readonly device: string;
 }
@@ -108,6 +117,11 @@ const streams: v.GenericSchema<unknown, StreamTerms> = v.strictObject(
   'must be an object',
 );
 
+const brief: v.GenericSchema<unknown, BriefTerms> = v.strictObject(
+  { noticeMillis: integer(1, MAX_NOTICE_MILLIS) },
+  'must be an object',
+);
+
 /** From JSON. */
 export const termsSchema: v.GenericSchema<unknown, Terms> = v.strictObject(
   {
@@ -118,6 +132,7 @@ export const termsSchema: v.GenericSchema<unknown, Terms> = v.strictObject(
     received: integer(0, 0xffffffff),
     resumeToken: v.optional(v.pipe(v.string(TOKEN_RULE), v.regex(/^[0-9a-f]{64}$/, TOKEN_RULE))),
     encryption: v.optional(v.picklist(['aes-256-gcm'], ENCRYPTION_RULE)),
+    brief: v.optional(brief),
     device: v.pipe(v.string(DEVICE_RULE), v.regex(/^[\x20-\x7e]{1,64}$/, DEVICE_RULE)),
   },
   'must be an object',

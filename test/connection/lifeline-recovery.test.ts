@@ -56,7 +56,7 @@ test('silence is told as the path that was found blocked, until the connection h
   recovery.noteFailure(BLOCKED);
   assert.equal(recovery.withCause(LATE).code, 'ERR_RDMA_UNREACHABLE');
   assert.equal(recovery.withCause(SECOND).code, 'ERR_RDMA_COMPLETION', 'who was answered was not silenced');
-  recovery.noteUp();
+  recovery.noteUp(0);
   assert.equal(recovery.blocked, undefined);
   assert.equal(recovery.withCause(LATE).code, 'ERR_RDMA_TIMEOUT');
 });

@@ -46,6 +46,7 @@ export class End {
   readonly refusals: RdmaError[] = [];
   done = 0;
   quits = 0;
+  byes = 0;
   qp: WatchedQp;
   tracker: WorkTracker;
   readonly receiveMr = new WatchedMemory((SLOTS + LIMIT_RECEIVES) * SLOT_BYTES);
@@ -102,6 +103,8 @@ export class End {
       onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
       onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.quits++,
+      onAsk: () => this.sender.tellLimit(),
+      onBye: () => this.byes++,
       gate: gates.in ?? null,
       onSealedMemory: () => assert.fail('nothing is sealed'),
       onRefused: (error) => this.refusals.push(error),

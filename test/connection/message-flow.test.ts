@@ -227,3 +227,24 @@ test('whoever waits for a message when the connection is lost learns why, and is
   world.fail(reason);
   for (const waiting of [one, two, world.inbox.next()]) await assert.rejects(waiting, reason);
 });
+
+test('a peer that asks gets a limit as its answer, once for each', () => {
+  const world = worldWithLink();
+  world.deliver(fragment({ kind: MessageKind.ASK, value: 0 }));
+  assert.equal(world.qp.sends.length, 1);
+  world.complete();
+  assert.equal(world.qp.sends.length, 0);
+  world.deliver(fragment({ kind: MessageKind.ASK, value: 0 }));
+  assert.equal(world.qp.sends.length, 1);
+  assert.equal(world.failure, undefined);
+});
+
+test('the last word of a peer that has not quit is refused, and behind QUIT it is heard', () => {
+  const early = worldWithLink();
+  early.deliver(fragment({ kind: MessageKind.BYE, value: 0 }));
+  assert.equal(reasonOf(early), 'out_of_sequence');
+  const world = worldWithLink();
+  world.deliver(fragment({ kind: MessageKind.QUIT, value: 0 }));
+  world.deliver(fragment({ kind: MessageKind.BYE, value: 0, sequence: 1 }));
+  assert.equal(world.failure, undefined);
+});

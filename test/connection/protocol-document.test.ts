@@ -84,7 +84,17 @@ test('session frames are encoded and decoded as the document has them', () => {
     assert.equal(encodeFrame(result.frame).toString(), bytes.toString());
     return result.frame.type;
   });
-  assert.deepEqual(types, ['psn', 'parameters', 'ready', 'proven', 'arrived', 'resume', 'error', 'bye']);
+  assert.deepEqual(types, [
+    'psn',
+    'parameters',
+    'ready',
+    'proven',
+    'leave',
+    'arrived',
+    'resume',
+    'error',
+    'bye',
+  ]);
 });
 
 test('session frames that the document refuses are refused by that name', () => {
@@ -280,6 +290,8 @@ function receiver(): (fragment: Uint8Array) => void {
     onMessageLimit: (limit) => sender.onMessageLimit(limit),
     onReceiveGiven() {},
     onQuit() {},
+    onAsk() {},
+    onBye() {},
     onSealedMemory: () => assert.fail('nothing is sealed'),
     onRefused: assert.ifError,
   });

@@ -49,6 +49,10 @@ class Told implements RendezvousListener {
     this.#tell('left');
   }
 
+  onParted(): void {
+    this.#tell('parted');
+  }
+
   onEnded({ code, message }: RdmaError): void {
     this.#tell(`${code}: ${message.replace(/127\.0\.0\.1:\d+/, 'HOST')}`);
   }
@@ -195,6 +199,57 @@ for (const isHere of [false, true]) {
     await client.close();
   });
 }
+
+test('both ends leave: each says so as its last word, and hears that it goes on without the session', async () => {
+  const { client, rendezvous, served, told } = await watched();
+  const other = new Told();
+  const ofClient = new TlsRendezvous(client);
+  ofClient.watch(other);
+  rendezvous.part();
+  assert.equal(rendezvous.isParted, true);
+  assert.equal(rendezvous.end, undefined);
+  ofClient.part();
+  await within(Promise.all([told.until('parted'), other.until('parted')]));
+  await within(Promise.all([client.closed, served.closed]));
+  assert.deepEqual([told.all, other.all], [['parted'], ['parted']]);
+  assert.deepEqual([rendezvous.isParted, ofClient.isParted], [true, true]);
+});
+
+test('of a session that is lost while it is left, the server goes on, and the client comes back', async () => {
+  const { client, rendezvous, told } = await watched();
+  const other = new Told();
+  const ofClient = new TlsRendezvous(client);
+  ofClient.watch(other);
+  ofClient.part();
+  await within(
+    told.until('ERR_RDMA_PROTOCOL: the client HOST sent "leave" after the session was established'),
+  );
+  assert.equal(rendezvous.isParted, false);
+  const { client: second, rendezvous: server, told: toldServer } = await again();
+  server.part();
+  second.drop(lost());
+  await within(toldServer.until('parted'));
+  const { client: third, rendezvous: dropping } = await again();
+  const toldThird = new Told();
+  const comingBack = new TlsRendezvous(third);
+  comingBack.watch(toldThird);
+  dropping.ask();
+  await within(toldThird.until('heard'));
+  comingBack.part();
+  dropping.drop(lost());
+  await within(third.closed);
+  assert.match(toldThird.all[1] ?? '', /^ERR_RDMA_CONNECTION_LOST: /);
+  assert.equal(comingBack.isParted, false);
+});
+
+test('a peer that starts over on a session that was left learns at once that it is gone', async () => {
+  const { client, rendezvous, told } = await watched();
+  rendezvous.part();
+  assert.deepEqual(await within(client.receive()), { type: 'leave' });
+  client.send(PSN);
+  await within(told.until('restart'));
+  assert.equal((await rdmaError(client.receive())).code, 'ERR_RDMA_CONNECTION_LOST');
+});
 
 // --- what it means that nothing proved the path ---------------------------------------------------------------------------
 

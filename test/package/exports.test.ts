@@ -24,9 +24,9 @@ const FACES: readonly Face[] = [
       AdmissionLimits AuditEvent AuditListener AuditRecord AuditSubject Authorize CallOptions ClientRates ClientTerms
       CommonOptions ConnectAttempt ConnectOptions Connection ConnectionEvents ConnectionHandler ConnectionPathOptions
       ConnectionQueuePair ConnectionStatistics ConnectionStep ConnectionStream DataPathOptions Device DeviceCensus
-      DeviceListEntry Grant GrantOptions ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
+      DeviceListEntry Grant GrantOptions LifelineKind ListenOptions Logger LostPackets MemoryRights Message OneSidedOptions
       OpenDeviceOptions OpenStreamOptions PeerIdentity Pem PemSource PlainError QueuePairProgress RateStatistics RdmaErrorCode
-      RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerAddress ServerCensus ServerEvents ServiceResolver SlotUse
+      RdmaErrorOptions RdmaFault RefusalKind PlainRejection Rejection SendOptions SendQueue Server ServerAddress ServerCensus ServerEvents ServiceResolver SessionState SlotUse
       StreamOptions StreamReset Throttled ThrottledCounts TlsRefusal TrafficRate WorkerDevice WorkerLoss WorkerStatus
     `,
   },

@@ -14,6 +14,7 @@ const FRAMES: Readonly<Record<FrameType, Frame>> = {
   proven: { type: 'proven' },
   arrived: { type: 'arrived', messages: 1 },
   resume: { type: 'resume', token: 'ab'.repeat(32) },
+  leave: { type: 'leave' },
   ping: { type: 'ping' },
   pong: { type: 'pong' },
   error: { type: 'error', code: 'some_code', message: 'some message' },

@@ -228,3 +228,34 @@ test('a peer that gave its word and then failed has been up, if it had the word 
     else await within(proof);
   }
 });
+
+test('a peer that leaves the session after its word waits for the proof of this end, and its last frame stays for the next reader', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  let prove = (): void => {};
+  const own = new Promise<void>((resolve) => {
+    prove = resolve;
+  });
+  const proof = untilProven(channel, own);
+  say(peer, WORD, { type: 'leave' });
+  await within(channel.peek());
+  prove();
+  await within(proof);
+  assert.deepEqual(await within(channel.receive()), { type: 'leave' });
+  await channel.close();
+});
+
+test('a peer that leaves the session without its word breaks the protocol', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  say(peer, { type: 'leave' });
+  const { code } = await within(rdmaError(untilProven(channel, NEVER)));
+  assert.equal(code, 'ERR_RDMA_PROTOCOL');
+});
+
+test('a peer that has left the session and is gone before the proof of this end is lost', async () => {
+  const { channel, peer } = await channelToRawPeer();
+  const proof = rdmaError(untilProven(channel, NEVER));
+  say(peer, WORD, { type: 'leave' });
+  await within(channel.peek());
+  peer.socket.destroy();
+  assert.equal((await within(proof)).code, 'ERR_RDMA_CONNECTION_LOST');
+});

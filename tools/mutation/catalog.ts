@@ -1,6 +1,7 @@
 /** All faults that are planted. */
 import type { Fault } from './fault.js';
 import { ADMISSION_FAULTS } from './faults/admission.js';
+import { BRIEF_FAULTS } from './faults/brief.js';
 import { CM_FAULTS } from './faults/cm.js';
 import { CONNECTION_FAULTS } from './faults/connection.js';
 import { ENGINE_FAULTS } from './faults/engine.js';
@@ -52,6 +53,7 @@ export const FAULTS: readonly Fault[] = [
   ...PROGRAM_STREAM_FAULTS,
   ...PROOF_FAULTS,
   ...LIFELINE_FAULTS,
+  ...BRIEF_FAULTS,
   ...RECOVERY_FAULTS,
   ...SIMULATED_FAULTS,
   ...SESSION_FAULTS,

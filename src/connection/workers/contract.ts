@@ -12,7 +12,7 @@ import type { DeviceCensus } from '../../verbs/device.js';
 import type { PlainError } from '../../verbs/errors.js';
 import type { QueuePairProgress } from '../../verbs/queue-pair.js';
 import type { ConnectionStatistics } from '../connection.js';
-import type { SessionEnds } from '../connection-life.js';
+import type { SessionEnds, SessionState } from '../connection-life.js';
 import type { LinkFacts, LinkTerms, Prepared, PrepareOptions, QueuePairStatus } from '../data-plane.js';
 import type { DataPathLimits, MemoryRights } from '../options.js';
 import type { MemoryRange } from '../remote-buffer.js';
@@ -58,12 +58,13 @@ export interface Calls {
 export type CallName = keyof Calls;
 
 /** What is told to the data plane, and to the program's side of a connection, without an answer. */
-export type Told = 'beat' | 'quit' | 'endReceiving' | 'closeProgram' | 'endProgramReceiving';
+export type Told = 'beat' | 'quit' | 'bye' | 'endReceiving' | 'closeProgram' | 'endProgramReceiving';
 
 /** A connection that is up, for its program. */
 export interface Served {
   readonly server: string;
   readonly ends: SessionEnds;
+  readonly session: SessionState;
   readonly terms: Terms;
   readonly isEncrypted: boolean;
 }
@@ -81,6 +82,8 @@ export type ToWorker =
   | { readonly type: 'serve'; readonly id: number; readonly served: Served }
   | { readonly type: 'reconnecting'; readonly id: number; readonly cause: PlainError }
   | { readonly type: 'reconnected'; readonly id: number; readonly ends: SessionEnds }
+  /** Both ends do without the session. */
+  | { readonly type: 'parted'; readonly id: number }
   /** Everything of the connection is freed. */
   | { readonly type: 'ended'; readonly id: number; readonly error: PlainError | undefined }
   /** Whether anybody in the main thread wants to know of operations; `beganAt`: when its clock began. */
@@ -106,7 +109,7 @@ export type FromWorker =
   | { readonly type: 'operations'; readonly batch: OperationBatch }
   | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
   | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }
-  | { readonly type: 'quit' | 'quit-done'; readonly id: number }
+  | { readonly type: 'quit' | 'quit-done' | 'bye' | 'bye-done'; readonly id: number }
   | { readonly type: 'queue-pair'; readonly id: number; readonly queuePair: QueuePairStatus | null }
   | {
       readonly type: 'step';

@@ -62,6 +62,7 @@ export class DistantPlace implements Place {
         here?.onReconnected();
         post({ type: 'reconnected', id, ends: endsOf(lifeline) });
       },
+      onParted: () => post({ type: 'parted', id }),
     };
     return connection;
   }
@@ -72,11 +73,11 @@ export class DistantPlace implements Place {
     const terms = lifeline?.peerTerms;
     if (lifeline === undefined || terms === undefined) return;
     const { id } = this.#order;
-    const { isEncrypted } = connection;
+    const { isEncrypted, session } = connection;
     this.#post({
       type: 'serve',
       id,
-      served: { server: this.#server, ends: endsOf(lifeline), terms, isEncrypted },
+      served: { server: this.#server, ends: endsOf(lifeline), session, terms, isEncrypted },
     });
   }
 

@@ -53,6 +53,8 @@ export class WorkedConnection {
       onProofSeen: ({ sent, arrived }) => this.#post({ type: 'proof', id, sent, arrived }),
       onQuit: () => this.#post({ type: 'quit', id }),
       onQuitDone: () => this.#post({ type: 'quit-done', id }),
+      onBye: () => this.#post({ type: 'bye', id }),
+      onByeDone: () => this.#post({ type: 'bye-done', id }),
       onQueuePair: (queuePair) => this.#onQueuePair(queuePair),
     };
   }
@@ -77,10 +79,13 @@ export class WorkedConnection {
         this.#serve(message.served);
         break;
       case 'reconnecting':
-        this.#life?.listener?.onReconnecting(RdmaError.fromJSON(message.cause));
+        this.#onReconnecting(RdmaError.fromJSON(message.cause));
         break;
       case 'reconnected':
         this.#onReconnected(message.ends);
+        break;
+      case 'parted':
+        if (this.#life !== undefined) this.#life.session = 'left';
         break;
       case 'ended':
         this.#life?.end(message.error && RdmaError.fromJSON(message.error));
@@ -134,6 +139,9 @@ export class WorkedConnection {
         if (this.#life !== undefined) this.#life.isEnding = true;
         this.#dataPath.quit();
         break;
+      case 'bye':
+        this.#dataPath.bye();
+        break;
       case 'endReceiving':
         this.#dataPath.endReceiving();
         break;
@@ -161,10 +169,18 @@ export class WorkedConnection {
     this.#post({ type: 'queue-pair', id: this.#options.id, queuePair });
   }
 
+  #onReconnecting(cause: RdmaError): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    if (life.session === 'left') life.session = 'lost';
+    life.listener?.onReconnecting(cause);
+  }
+
   #onReconnected(ends: SessionEnds): void {
     const life = this.#life;
     if (life === undefined) return;
     life.rendezvous = ends;
+    life.session = 'open';
     life.listener?.onReconnected();
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Terms } from '../../session/terms.js';
 import type { RdmaError } from '../../verbs/errors.js';
-import type { ConnectionLife, LifelineListener, SessionEnds } from '../connection-life.js';
+import type { ConnectionLife, LifelineListener, SessionEnds, SessionState } from '../connection-life.js';
 import type { QueuePairStatus } from '../data-plane.js';
 import type { FromWorker, Served } from './contract.js';
 
@@ -19,6 +19,7 @@ export interface WorkerLifeOptions {
 export class WorkerLife implements ConnectionLife {
   listener: LifelineListener | null = null;
   rendezvous: SessionEnds;
+  session: SessionState;
   lentMemory: Uint8Array;
   queuePair: QueuePairStatus | null;
   isEnding = false;
@@ -32,6 +33,7 @@ export class WorkerLife implements ConnectionLife {
     const { served, lentMemory, queuePair } = options;
     this.#options = options;
     this.rendezvous = served.ends;
+    this.session = served.session;
     this.peerTerms = served.terms;
     this.isEncrypted = served.isEncrypted;
     this.lentMemory = lentMemory;
@@ -57,6 +59,7 @@ export class WorkerLife implements ConnectionLife {
   /** Everything is freed. */
   end(error: RdmaError | undefined): void {
     this.isEnding = true;
+    this.session = 'lost';
     this.lentMemory = NO_MEMORY;
     this.#resolveClosed(error);
   }

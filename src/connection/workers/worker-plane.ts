@@ -88,6 +88,10 @@ export class WorkerPlane implements DataPlane {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'quit' });
   }
 
+  bye(): void {
+    this.#options.post({ type: 'tell', id: this.#options.id, what: 'bye' });
+  }
+
   endReceiving(): void {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'endReceiving' });
   }
@@ -130,6 +134,12 @@ export class WorkerPlane implements DataPlane {
         break;
       case 'quit-done':
         listener?.onQuitDone();
+        break;
+      case 'bye':
+        listener?.onBye();
+        break;
+      case 'bye-done':
+        listener?.onByeDone();
         break;
       case 'queue-pair':
         listener?.onQueuePair(message.queuePair);

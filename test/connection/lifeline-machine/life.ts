@@ -7,6 +7,8 @@ import type { RefusalKind } from '../../../src/verbs/refusal-kind.js';
 export const RECOVERY_MILLIS = 1000;
 export const KEEP_ALIVE_MILLIS = 100;
 export const QUIT_MILLIS = 700;
+/** Of the side that waits for the other. */
+export const BRIEF = { noticeMillis: 400 };
 export const fail = (code: RdmaErrorCode = 'ERR_RDMA_COMPLETION', message = 'it broke'): RdmaError =>
   new RdmaError(code, message);
 
@@ -80,6 +82,11 @@ export const SITUATIONS: Readonly<Record<string, () => Life>> = {
     return after(life, 'new-rendezvous');
   },
   up: () => after(new Life(), 'start', 'met'),
+  'up briefly': () => {
+    const life = after(new Life(), 'start', { type: 'met', brief: BRIEF });
+    life.rendezvous = 'parted';
+    return after(life, 'parted');
+  },
   'up, before the last answers': () => after(SITUATIONS['up']?.() as Life, rendezvousEnded()),
   'down disconnecting': () => after(SITUATIONS['up']?.() as Life, linkFailed()),
   'down meeting': () => after(SITUATIONS['down disconnecting']?.() as Life, 'disconnected'),

@@ -7,7 +7,12 @@ import { ABORT, fail, Life, linkFailed, notMet, rendezvousEnded } from './life.j
 
 /** What is asked for and answered once, with its answers. */
 const ANSWERS: Readonly<Record<string, readonly (() => LifelineInput)[]>> = {
-  meet: [() => ({ type: 'met' }), () => notMet(), () => notMet(fail('ERR_RDMA_PROTOCOL'))],
+  meet: [
+    () => ({ type: 'met' }),
+    () => ({ type: 'met', brief: { noticeMillis: 300 } }),
+    () => notMet(),
+    () => notMet(fail('ERR_RDMA_PROTOCOL')),
+  ],
   'next-rendezvous': [
     () => ({ type: 'new-rendezvous' }),
     () => ({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') }),
@@ -29,6 +34,10 @@ const SURPRISES: readonly (() => LifelineInput)[] = [
   () => rendezvousEnded(),
   () => ({ type: 'answered' }),
   () => ({ type: 'peer-quit' }),
+  () => ({ type: 'parted' }),
+  () => ({ type: 'peer-bye' }),
+  () => ({ type: 'quit-done' }),
+  () => ({ type: 'bye-done' }),
   () => ({ type: 'close' }),
 ];
 
@@ -58,7 +67,7 @@ test('random lives: one thing at a time, freed once and last, and over in bounde
     };
     take(life.does('start'));
     for (let step = 0; step < 60; step++) {
-      if (random.int(0, 9) === 0) life.rendezvous = pick(['open', 'lost', 'lost', 'left']);
+      if (random.int(0, 9) === 0) life.rendezvous = pick(['open', 'lost', 'parted', 'left']);
       if (random.int(0, 3) === 0) life.machine.progress();
       const what = random.int(0, 2);
       if (what === 0) settle(false);

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { LifelineInput } from '../../../src/connection/lifeline-events.js';
 import {
   ABORT,
+  BRIEF,
   fail,
   type Life,
   linkFailed,
@@ -17,6 +18,7 @@ import {
 const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['type'], string, string][]>> = {
   establishing: [
     ['met', 'report watch', 'up'],
+    [{ type: 'met', brief: BRIEF }, 'report watch part-rendezvous', 'up'],
     [notMet(), 'destroy', 'ending'],
     [linkFailed(), '', 'establishing'],
     [ABORT, 'stop-attempt fail-rendezvous', 'ending'],
@@ -60,6 +62,17 @@ const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['ty
     ['peer-quit', 'report end-receiving', 'up'],
     ['close', 'send-quit', 'up'],
     ['quit-done', '', 'up'],
+    [ABORT, 'fail-rendezvous destroy', 'ending'],
+  ],
+  'up briefly': [
+    ['peer-restarted', 'await-answers', 'up'],
+    [linkFailed(), 'reconnecting disconnect', 'down disconnecting'],
+    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
+    ['peer-quit', 'report end-receiving', 'up'],
+    ['peer-bye', 'report destroy', 'ending'],
+    ['close', 'send-quit', 'up'],
+    ['quit-done', '', 'up'],
+    ['bye-done', '', 'up'],
     [ABORT, 'fail-rendezvous destroy', 'ending'],
   ],
   'up, before the last answers': [
@@ -121,7 +134,7 @@ for (const [name, rows] of Object.entries(TABLE)) {
   test(`${name}: each input does what it must and leads where it must`, () => {
     for (const [input, does, leadsTo] of rows) {
       const life = SITUATIONS[name]?.() as Life;
-      assert.equal(life.where(), name.replace(/,.*/, ''));
+      assert.equal(life.where(), name.replace(/,.*| briefly/, ''));
       const what = JSON.stringify(input);
       assert.equal(life.does(input), does, what);
       assert.equal(life.where(), leadsTo, what);

@@ -91,7 +91,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'recovers-from-faults',
       wrong: 'A connection recovers from a breach of the rules.',
       file: 'connection/lifeline-machine',
-      find: ' || !isRecoverable(error)',
+      find: '    else if (!isRecoverable(error)) this.#ending.end(error);\n',
       replace: '',
     },
     {
@@ -164,15 +164,15 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'session-never-asked',
       wrong: 'A silent peer is not asked over the session.',
       file: 'connection/lifeline-machine',
-      find: 'if (silentLooks > 1) this',
-      replace: 'if (false) this',
+      find: 'if (silentLooks > 1 &&',
+      replace: 'if (false &&',
     },
     {
       id: 'beat-amid-work',
       wrong: 'A message that holds nothing is sent also while something is under way.',
       file: 'connection/data-path',
-      find: 'if (this.#link?.tracker.pending === 0) this.#isBeating',
-      replace: 'this.#isBeating',
+      find: '    if (this.#link?.tracker.pending !== 0) return;\n',
+      replace: '',
       judges: ['test/connection/plane-port'],
     },
     {
@@ -204,8 +204,8 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'pong-to-lost',
       wrong: 'A pong is sent over a channel that has ended.',
       file: 'connection/tls-rendezvous',
-      find: "if (channel.end === undefined) channel.send({ type: 'pong' });",
-      replace: "channel.send({ type: 'pong' });",
+      find: 'if (channel.end === undefined && !this',
+      replace: 'if (!this',
       judges: ['test/connection/tls-rendezvous'],
     },
     {
@@ -285,15 +285,15 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'close-cuts-off',
       wrong: 'A close does not wait while messages move.',
       file: 'connection/lifeline-ending',
-      find: "if (this.#course.state.name === 'down' || this.#hasMoved) this.#waitForQuit();",
-      replace: "if (this.#course.state.name === 'down') this.#waitForQuit();",
+      find: ' || (this.#hasMoved && !this.#hasQuit)',
+      replace: '',
     },
     {
       id: 'close-down-cuts-off',
       wrong: 'A close does not wait for a recovery.',
       file: 'connection/lifeline-ending',
-      find: "if (this.#course.state.name === 'down' || this.#hasMoved) this.#waitForQuit();",
-      replace: 'if (this.#hasMoved) this.#waitForQuit();',
+      find: "this.#course.state.name === 'down' || (",
+      replace: '(',
     },
     {
       id: 'close-before-notice',
@@ -307,9 +307,9 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'bye-recovers',
       wrong: 'A peer that said bye is looked for again.',
       file: 'connection/lifeline-machine',
-      find: `if (this.#course.rendezvous === 'left') this.#ending.endByPeer();
-    else if (this.#options`,
-      replace: 'if (this.#options',
+      find: `    if (this.#hasPeerLeft) this.#ending.endByPeer();
+    else if (!isRecoverable`,
+      replace: '    if (!isRecoverable',
     },
     {
       id: 'receiving-not-ended',

@@ -61,9 +61,11 @@ export function generateScenario(seed: number): Scenario {
   const delayMillis = random.pick([0.01, 0.05, 0.5, 5]);
   const lossy = random.chance(0.3);
   const cut = generateCut(new Random(seed + 3 * MORE), delayMillis);
+  const server = generateOptions(random, more);
+  chooseLifelines(new Random(seed + 4 * MORE), server, plans, faults);
   return {
     seed,
-    server: generateOptions(random, more),
+    server,
     slots: random.chance(0.2) ? 1 : 4,
     streams: { open: more.pick([1, 2, 3, 8]), windowBytes: more.pick([40, 500, 4096, 12_000]) },
     rates: generateRates(new Random(seed + 2 * MORE)),
@@ -93,6 +95,23 @@ function generateCut(random: Random, delayMillis: number): Fault[] | null {
   return [{ plan: 0, trigger, lasts: 1, what: { kind: 'reset', whoLearns: 'both' } }];
 }
 
+/** Who leaves the session, and faults just when that happens. An end that leaves it must look after its peer. */
+function chooseLifelines(
+  random: Random,
+  server: EndOptions,
+  plans: readonly ConnectionPlan[],
+  faults: readonly Fault[],
+): void {
+  if (random.chance(0.5)) return;
+  for (const options of [server, ...plans.map(({ client }) => client)]) {
+    if (random.chance(0.1)) continue;
+    options.lifeline = 'brief';
+    if (options.keepAliveMillis === 0) options.keepAliveMillis = random.pick([50, 500, 5000]);
+  }
+  for (const { trigger } of faults)
+    if ('step' in trigger && random.chance(0.25)) trigger.step = StepName.SESSION_LEFT;
+}
+
 /** Low enough that programs wait, and high enough that none waits for longer than an orderly end may take. */
 function generateRates(random: Random): Scenario['rates'] {
   if (random.chance(0.75)) return null;
@@ -113,6 +132,7 @@ function generateOptions(random: Random, more: Random): EndOptions {
     encryption: random.chance(0.25),
     recoveryMillis: Number(random.weighted({ '0': 1, '300': 2, '3000': 3, '10000': 4 })),
     keepAliveMillis: random.pick([0, 50, 500, 5000]),
+    lifeline: 'session',
     handshakeDeadlineMillis: more.chance(0.85) ? 5000 : more.pick([5, 100, 1500]),
     maxOperations: more.chance(0.9) ? 1024 : more.pick([1, 2]),
     sendQueueBytes: more.chance(0.8) ? 64 * 2 ** 20 : more.pick([1, 2000, 10_000]),

@@ -71,6 +71,10 @@ export const WANTED: readonly string[] = [
   'ghost: told to go',
   'client was forgotten',
   'client was up first and came back',
+  ...SIDES.map((side) => `${side} step session-left`),
+  ...['dark', 'stall', 'reset', 'queuePair', 'restart', 'blackout'].flatMap((kind) =>
+    SIDES.map((side) => `${kind} at ${side} session-left`),
+  ),
   ...bySide(['had more than one session in a recovery']),
   ...STREAMS.map((what) => `stream: ${what}`),
   ...['write', 'end'].map((what) => `stream ${what}: done`),

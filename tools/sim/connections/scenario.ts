@@ -14,6 +14,7 @@ export interface EndOptions {
   encryption: boolean;
   recoveryMillis: number;
   keepAliveMillis: number;
+  lifeline: 'session' | 'brief';
   handshakeDeadlineMillis: number;
   sendQueueBytes: number;
   maxOperations: number;

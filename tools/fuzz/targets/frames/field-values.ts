@@ -60,6 +60,20 @@ const BUFFER: FieldValues = {
   ],
 };
 
+const BRIEF: FieldValues = {
+  right: [{ noticeMillis: 12_000 }, { noticeMillis: 1 }, { noticeMillis: 2 ** 31 - 1 }],
+  wrong: [
+    { noticeMillis: 0 },
+    { noticeMillis: 2 ** 31 },
+    { noticeMillis: '1' },
+    {},
+    { noticeMillis: 1, more: 1 },
+    true,
+    null,
+  ],
+  optional: true,
+};
+
 const RECEIVE: FieldValues = {
   right: [
     { slots: 64, slotBytes: 65_536 },
@@ -172,6 +186,7 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
         wrong: ['', 'aes-128-gcm', 'AES-256-GCM', 'none', ...NO_TEXT],
         optional: true,
       },
+      brief: BRIEF,
       device: DEVICE,
     }),
     binding: { ...TOKEN, optional: true },
@@ -180,6 +195,7 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
   proven: {},
   arrived: { messages: integer(0, 2, 1) },
   resume: { token: TOKEN },
+  leave: {},
   ping: {},
   pong: {},
   error: { code: text(64), message: text(512) },

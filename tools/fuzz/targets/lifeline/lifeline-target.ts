@@ -16,6 +16,9 @@ const MAX_STEPS = 96;
 const RECOVERY = [10_000, 0, 300, 50];
 const KEEP_ALIVE = [5000, 0, 50];
 const TOLD = ['heard', 'answered', 'peer-restarted', 'peer-left'] as const;
+const TOLD_BRIEFLY = ['parted', 'peer-restarted', 'bye-done'] as const;
+/** Of lives that are brief. */
+const NOTICE = [null, 0, 700];
 const CODES: readonly RdmaErrorCode[] = [
   'ERR_RDMA_CONNECTION_LOST',
   'ERR_RDMA_COMPLETION',
@@ -32,7 +35,10 @@ export class LifelineTarget implements Target {
   readonly stepBytes = STEP_BYTES;
   readonly maxSteps = MAX_STEPS;
 
-  /** A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down. */
+  /**
+   * A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down, and two
+   * brief ones.
+   */
   seeds(): readonly Uint8Array[] {
     const steps = (...list: readonly number[][]): Uint8Array => stepInput(STEP_BYTES, list);
     const up = [[0], [0]];
@@ -41,6 +47,8 @@ export class LifelineTarget implements Target {
       steps(...up, [4], [0], [0], [2], [1, 7]),
       steps(...up, [8, 1], [5], [0], [0], [0], [2]),
       steps(...up, [4], [6], [0, 1], [1, 3], [0], [0], [3]),
+      steps([0, 0, 0, 1], [0], [7], [6], [3], [7, 2], [0], [0]),
+      steps([0, 0, 0, 2], [0], [7], [4], [0], [0], [0], [9], [9], [0], [0]),
     ];
   }
 
@@ -50,7 +58,9 @@ export class LifelineTarget implements Target {
     const recoveryMillis = choices.pick(RECOVERY);
     const keepAliveMillis = choices.pick(KEEP_ALIVE);
     const jitter = choices.u8() / 256;
-    const world = new LifelineWorld(recoveryMillis, keepAliveMillis, () => jitter);
+    const noticeMillis = choices.pick(NOTICE);
+    const brief = keepAliveMillis > 0 && noticeMillis !== null ? { noticeMillis } : undefined;
+    const world = new LifelineWorld(recoveryMillis, keepAliveMillis, () => jitter, brief);
     for (let at = STEP_BYTES; at < input.length; at += STEP_BYTES) {
       choices.reset(input, at, at + STEP_BYTES);
       step(world, choices);
@@ -78,15 +88,17 @@ function step(world: LifelineWorld, choices: Choices): void {
       world.give({ type: 'link-failed', error: errorOf(choices) });
       break;
     case 5:
-      if (world.rendezvous !== 'open') break;
-      world.rendezvous = 'lost';
+      if (world.rendezvous !== 'open' && world.rendezvous !== 'parted') break;
+      // One that is left stays so.
+      if (world.rendezvous === 'open') world.rendezvous = 'lost';
       world.give({ type: 'rendezvous-ended', error: errorOf(choices) });
       break;
     case 6:
       world.give({ type: 'close' });
       break;
     case 7:
-      tell(world, choices.pick(TOLD));
+      if (world.rendezvous === 'parted') world.give({ type: choices.pick(TOLD_BRIEFLY) });
+      else tell(world, choices.pick(TOLD));
       break;
     case 8:
       // It ends, and nobody watches it at the moment.
@@ -96,7 +108,7 @@ function step(world: LifelineWorld, choices: Choices): void {
       // What is freed has nothing more to tell.
       if (world.isEnded) break;
       if (choices.oneIn(2)) world.give({ type: 'abort', error: errorOf(choices) });
-      else world.give({ type: 'peer-quit' });
+      else world.give({ type: world.hasPeerQuit ? 'peer-bye' : 'peer-quit' });
       break;
   }
 }

@@ -3,6 +3,7 @@
  * follow. It answers what was asked as the input says, and lets everything else happen at any time.
  */
 import type {
+  BriefLife,
   LifelineInput,
   LifelineOutput,
   RendezvousState,
@@ -33,12 +34,19 @@ export class LifelineWorld {
   rendezvous: RendezvousState = 'open';
   asked: Asked | null = null;
   isClosing = false;
+  /** The peer has sent its last message, and is gone. */
+  hasPeerQuit = false;
   inputs = 0;
   /** The end was asked for with this. */
   #end: { readonly error: RdmaError | undefined } | null = null;
   #destroys = 0;
   #finishes = 0;
   #quits = 0;
+  #byes = 0;
+  /** Of the life that is brief, if it is: what the peer may take to notice. */
+  readonly #brief: BriefLife | undefined;
+  /** The peer has all that was sent. */
+  #hasQuit = false;
   #readies = 0;
   #isDown = false;
   #hasProgressed = false;
@@ -48,7 +56,13 @@ export class LifelineWorld {
   /** When the trouble began that has not ended. */
   #troubleSince: number | null = null;
 
-  constructor(recoveryMillis: number, keepAliveMillis: number, random: () => number) {
+  constructor(
+    recoveryMillis: number,
+    keepAliveMillis: number,
+    random: () => number,
+    brief: BriefLife | undefined,
+  ) {
+    this.#brief = brief;
     this.limits = { recoveryMillis, keepAliveMillis, quitMillis: QUIT_MILLIS };
     this.machine = new LifelineMachine({ limits: this.limits, random });
     this.give({ type: 'start' });
@@ -65,12 +79,16 @@ export class LifelineWorld {
     if (input.type === 'heard' && this.machine.isUp) this.#heardAt = this.now;
     this.#noteProgress();
     const wasUp = this.machine.isUp;
+    if (input.type === 'quit-done' && wasUp && this.isClosing) this.#hasQuit = true;
+    if (input.type === 'peer-quit') this.hasPeerQuit = true;
     const wasOver = this.machine.isOver;
     const outputs = this.machine.handle(input, this.now, this.rendezvous);
     this.#follow(outputs);
     if (wasOver) must(this.machine.isOver, 'what is over stays so');
     if (wasUp && input.type === 'link-failed' && !RECOVERABLE.includes(input.error.code))
       must(this.machine.isOver, 'a failure that is not the network’s ends the connection');
+    if (wasUp && this.#hasQuit && input.type === 'link-failed')
+      must(this.machine.isOver, 'who has said goodbye looks for nobody');
     this.#check();
   }
 
@@ -107,7 +125,7 @@ export class LifelineWorld {
     this.#noteProgress();
     if (asked === 'meet') {
       this.#noteAttempt(error);
-      this.give(error === undefined ? { type: 'met' } : { type: 'not-met', error });
+      this.give(error === undefined ? { type: 'met', brief: this.#brief } : { type: 'not-met', error });
     } else if (asked === 'next-rendezvous') {
       if (error === undefined) this.rendezvous = 'open';
       else this.#noteAttempt(error);
@@ -121,7 +139,8 @@ export class LifelineWorld {
   /** An attempt that failed when the time was over is the last one. */
   #noteAttempt(error: RdmaError | undefined): void {
     const since = this.#troubleSince;
-    const isLate = since !== null && this.now > since + this.limits.recoveryMillis + 1;
+    const mostMillis = this.limits.recoveryMillis + (this.#brief?.noticeMillis ?? 0);
+    const isLate = since !== null && this.now > since + mostMillis + 1;
     this.#mustEnd = isLate && error !== undefined && this.machine.state.name === 'down';
   }
 
@@ -159,6 +178,16 @@ export class LifelineWorld {
         break;
       case 'send-quit':
         must(++this.#quits === 1 && this.isClosing, 'goodbye is said once, by who closes');
+        break;
+      case 'send-bye':
+        must(
+          ++this.#byes === 1 && this.#hasQuit && this.#brief !== undefined,
+          'the last word comes once, and last',
+        );
+        break;
+      case 'part-rendezvous':
+        must(this.#brief !== undefined, 'a session is left where both ends want it');
+        this.rendezvous = this.rendezvous === 'open' ? 'parted' : this.rendezvous;
         break;
       case 'ask-peer':
         must(this.rendezvous === 'open' && this.machine.isUp, 'what lives is asked');
@@ -208,8 +237,9 @@ export class LifelineWorld {
 
   #checkSilence(): void {
     const { keepAliveMillis } = this.limits;
+    const isFound = this.rendezvous === 'parted';
     // While down, a meeting that does not come to its end shows it as well.
-    if (this.machine.state.name === 'down') {
+    if (this.machine.state.name === 'down' && !isFound) {
       must(this.asked === 'meet', 'only a meeting that is under way loses its rendezvous');
       return;
     }

@@ -52,6 +52,7 @@ export class MessageWorld {
   #link = 0;
   #waiting = 0;
   #quits = 0;
+  #byes = 0;
   #sealedMessages = 0;
   #writes = 0;
   #writesDone = 0;
@@ -102,6 +103,8 @@ export class MessageWorld {
       onMessageLimit: (limit) => this.sender.onMessageLimit(limit),
       onReceiveGiven: () => this.sender.advertise(),
       onQuit: () => this.#quits++,
+      onAsk: () => this.sender.tellLimit(),
+      onBye: () => this.#byes++,
       onSealedMemory: () => this.#sealedMessages++,
       onRefused: this.#onRefused,
     });
@@ -266,7 +269,8 @@ export class MessageWorld {
     const request = this.qp.sends.shift();
     if (request === undefined) return;
     const sge = request.sges?.[0] as Sge;
-    if (this.#sendMr.bytes[(sge.offset ?? 0) + 1] !== MessageKind.LIMIT) this.sent.arrive();
+    const kind = this.#sendMr.bytes[(sge.offset ?? 0) + 1];
+    if (kind !== MessageKind.LIMIT) this.sent.arrive();
     this.#completion.wrId = request.wrId;
     this.#completion.status = WcStatus.SUCCESS;
     this.#tracker.onCompletion(this.#completion);
@@ -290,6 +294,7 @@ export class MessageWorld {
     if (this.failure !== undefined) return;
     const { plan, model } = this;
     must(this.#quits === model.quits, 'the end is announced as often as the peer asked for it');
+    must(this.#byes === model.byes, 'who leaves is heard');
     must(this.receiver.received === model.sequence, 'fragments are counted');
     must(this.#sealedMessages === model.sealed, 'messages about sealed memory go to whoever keeps it');
     const unread = model.messages.slice(this.#delivered.length + this.#waiting);

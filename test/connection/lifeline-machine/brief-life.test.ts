@@ -1,0 +1,126 @@
+/** The machine of a connection's life where both ends do without their session: its end, its silence, and how it is found again. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BYE_MILLIS } from '../../../src/connection/lifeline-ending.js';
+import type { RdmaError } from '../../../src/verbs/errors.js';
+import {
+  after,
+  BRIEF,
+  fail,
+  KEEP_ALIVE_MILLIS,
+  type Life,
+  linkFailed,
+  noRendezvous,
+  QUIT_MILLIS,
+  RECOVERY_MILLIS,
+  rendezvousEnded,
+  SITUATIONS,
+} from './life.js';
+
+const brief = (): Life => SITUATIONS['up briefly']?.() as Life;
+const endOf = (life: Life): unknown => {
+  const { state } = life.machine;
+  assert.equal(state.name, 'ending');
+  return state.name === 'ending' ? state.error : null;
+};
+
+/** Time passes, and the peer's device answers. */
+function lives(life: Life, millis: number): string {
+  const done: string[] = [];
+  for (let passed = 0; passed < millis; passed += 50) {
+    life.machine.signOfLife();
+    done.push(life.passes(Math.min(50, millis - passed)));
+  }
+  return done.join(' ').trim();
+}
+
+test('who closes says goodbye twice, and then waits for nobody', () => {
+  const life = brief();
+  assert.equal(life.does('close'), 'send-quit');
+  assert.equal(life.does('quit-done'), 'send-bye');
+  assert.equal(life.does('bye-done'), 'destroy');
+  assert.equal(endOf(life), undefined);
+});
+
+test('a last word that does not arrive is waited for a little', () => {
+  const life = after(brief(), 'close', 'quit-done');
+  assert.doesNotMatch(lives(life, BYE_MILLIS - 1), /destroy/);
+  assert.match(life.passes(2), /destroy$/);
+  assert.equal(endOf(life), undefined);
+});
+
+test('who has heard goodbye stays until the peer knows it, or is silent', () => {
+  const heard = after(brief(), 'peer-quit');
+  assert.equal(heard.does('close'), '');
+  assert.equal(heard.does('peer-bye'), 'destroy');
+  const unheard = after(brief(), 'peer-quit', 'close');
+  assert.match(lives(unheard, QUIT_MILLIS), /destroy$/);
+  assert.equal(endOf(unheard), undefined);
+});
+
+test('both ends may close at once, and each waits for the last word of the other', () => {
+  const life = after(brief(), 'close', 'peer-quit', 'quit-done');
+  assert.equal(life.does('bye-done'), '');
+  assert.equal(life.does('peer-bye'), 'destroy');
+  const alone = after(brief(), 'close', 'peer-quit', 'quit-done', 'bye-done');
+  assert.match(lives(alone, BYE_MILLIS), /destroy$/);
+});
+
+test('a link that fails after the last word was acknowledged is no failure', () => {
+  const life = after(brief(), 'close', 'quit-done');
+  assert.equal(life.does(linkFailed()), 'destroy');
+  assert.equal(endOf(life), undefined);
+});
+
+test('a peer that has quit and is not found again has left; one that has broken the rules has not', () => {
+  const gone = after(brief(), 'peer-quit', linkFailed(), 'disconnected');
+  assert.equal(gone.where(), 'down rendezvous');
+  assert.equal(gone.does(noRendezvous('ERR_RDMA_REFUSED', 'resumption')), 'leave-rendezvous destroy');
+  assert.equal(endOf(gone), undefined);
+  const wrong = after(brief(), 'peer-quit', linkFailed(), 'disconnected');
+  wrong.does({ type: 'no-rendezvous', error: fail('ERR_RDMA_PROTOCOL') });
+  assert.equal((endOf(wrong) as RdmaError).code, 'ERR_RDMA_PROTOCOL');
+});
+
+test('a goodbye that came before this end was up, or while it was down, counts', () => {
+  const early = after(SITUATIONS['establishing']?.() as Life, 'peer-quit', 'peer-bye');
+  assert.match(early.does({ type: 'met', brief: BRIEF }), /part-rendezvous report end-receiving destroy/);
+  const down = after(brief(), linkFailed(), 'peer-quit', 'peer-bye');
+  assert.equal(down.does('disconnected'), 'leave-rendezvous destroy');
+});
+
+test('a silent peer is asked over the link, and sought over another session when it stays silent', () => {
+  const life = brief();
+  const does = life.passes(5 * KEEP_ALIVE_MILLIS);
+  assert.match(does, /^beat beat beat drop-rendezvous reconnecting disconnect$/);
+  assert.equal(life.does('disconnected'), 'next-rendezvous');
+});
+
+test('a recovery never meets over the session that was left, also when the link failed before it was left', () => {
+  for (const life of [after(brief(), linkFailed()), after(brief(), rendezvousEnded(), 'answered')]) {
+    assert.equal(life.does('disconnected'), 'next-rendezvous');
+    life.rendezvous = 'open';
+    assert.equal(life.does('new-rendezvous'), 'meet');
+    life.does(linkFailed());
+    assert.equal(life.does({ type: 'met', brief: BRIEF }), 'part-rendezvous disconnect');
+    life.rendezvous = 'parted';
+    life.does('disconnected');
+    assert.match(life.passes(RECOVERY_MILLIS / 10), /next-rendezvous/);
+  }
+});
+
+test('who waits for the peer gives it the time that it takes to notice', () => {
+  const life = after(brief(), linkFailed(), 'disconnected');
+  assert.equal(life.passes(RECOVERY_MILLIS + BRIEF.noticeMillis - 1), '');
+  assert.match(life.passes(1), /stop-attempt/);
+  life.does({ type: 'no-rendezvous', error: fail('ERR_RDMA_TIMEOUT') });
+  assert.ok(endOf(life) !== undefined);
+});
+
+test('a session that stays after a recovery is the usual life again', () => {
+  const life = after(brief(), linkFailed(), 'disconnected');
+  life.rendezvous = 'open';
+  after(life, 'new-rendezvous', 'met');
+  assert.equal(life.does('close'), 'send-quit');
+  assert.equal(life.does('quit-done'), 'destroy');
+});
