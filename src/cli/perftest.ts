@@ -64,7 +64,11 @@ interface Flags {
 export function perftestCommand(): Command {
   return new ProgramCommand('perftest')
     .description('measure with ib_send_lat, ib_send_bw, ib_write_bw or ib_read_lat on the other side')
-    .addArgument(new Argument('<test>', 'what to measure').choices(PERFTEST_NAMES))
+    .addArgument(
+      new Argument('<test>', 'what to measure, also as the stock tool is called')
+        .choices(PERFTEST_NAMES)
+        .argParser(testArgument),
+    )
     .argument('[host]', 'server to measure with (default: be the server, for one client)')
     .option('-d, --device <name>', 'device to use', 'soft')
     .option('-p, --port <port>', 'TCP port of the exchange', portArgument, STANDARD_PORT)
@@ -244,6 +248,12 @@ const plain = ({ vaddr, ...record }: PerftestRecord): object => ({
   ...record,
   vaddr: `0x${vaddr.toString(16)}`,
 });
+
+function testArgument(text: string): PerftestName {
+  const test = PERFTEST_NAMES.find((name) => name === text || PERFTEST_TRAITS[name].stockTool === text);
+  if (test === undefined) throw new InvalidArgumentError('no such test');
+  return test;
+}
 
 function sizeArgument(text: string): number {
   const size = bytesArgument(text);

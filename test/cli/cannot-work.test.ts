@@ -46,6 +46,11 @@ test('what cannot work is exit code 1 and one line that says what to do', async 
       ['pingpong', '127.0.0.1', '-p', '1', '-d', 'soft:127.0.91.7'],
       /the server 127\.0\.0\.1:1 refused the connection: nothing/,
     ],
+    // Also by the name of the stock tool.
+    [
+      ['perftest', 'ib_send_bw', '127.0.0.1', '-p', '1', '-d', 'soft:127.0.91.8'],
+      /the server 127\.0\.0\.1:1 refused/,
+    ],
     [['connect', 'no-such-host.invalid', ...devCerts()], /its name does not resolve/],
     [['connect', '127.0.0.1', '--ca', missing], /missing\.pem does not exist/],
     [['devices', 'nosuch0'], NO_SUCH_DEVICE],

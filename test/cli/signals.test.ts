@@ -1,4 +1,7 @@
-/** Signals end servers and clients in order and soon, and everybody learns of it. */
+/**
+ * Signals end servers and clients in order and soon, and everybody learns of it. Programs watch over their time by themselves: one that
+ * takes longer than it may says so, and its exit code is another one.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
@@ -14,14 +17,10 @@ import {
   stop,
 } from '../../testkit/program.js';
 
-const LIMIT_MILLIS = 2000;
-
-async function endedWithin(program: Program, signal: NodeJS.Signals): Promise<number | null> {
-  const startedAt = performance.now();
+async function endedBy(program: Program, signal: NodeJS.Signals): Promise<number | null> {
   program.kill(signal);
   const { code, stderr } = await program.ended;
-  const millis = performance.now() - startedAt;
-  assert(millis < LIMIT_MILLIS, `took ${millis} ms\n${stderr}`);
+  assert.doesNotMatch(stderr, /not everything closed/);
   return code;
 }
 
@@ -32,12 +31,12 @@ async function client(server: RunningServer, ...flags: string[]): Promise<Progra
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  test(`${signal} ends a server with clients at work and at rest within 2 s, with nothing left over`, async () => {
+  test(`${signal} ends a server with clients at work and at rest in time, with nothing left over`, async () => {
     const server = await serve();
     const idle = await client(server);
     const busy = await client(server, '--exec', 'auto 1000000');
     await server.program.event('write');
-    assert.equal(await endedWithin(server.program, signal), 0);
+    assert.equal(await endedBy(server.program, signal), 0);
     const census = server.program.events.at(-1);
     assert.deepEqual([census?.event, census?.['leaked']], ['census', 0]);
     assert.equal((await idle.ended).code, 0, 'the server ended in order: no failure of the client');
@@ -47,9 +46,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends a client in order; a script that it cuts off fails`, async () => {
     const server = await serve();
     const idle = await client(server);
-    assert.equal(await endedWithin(idle, signal), 0);
+    assert.equal(await endedBy(idle, signal), 0);
     const busy = await client(server, '--exec', 'auto 1000000');
-    assert.equal(await endedWithin(busy, signal), signal === 'SIGINT' ? 130 : 143);
+    assert.equal(await endedBy(busy, signal), signal === 'SIGINT' ? 130 : 143);
     const { events } = await stop(server);
     const ends = events.filter(({ event }) => event === 'disconnected').map(({ error }) => error);
     assert.deepEqual(ends, [null, null]);
@@ -78,13 +77,13 @@ test('a client whose server is gone does not wait for it when it is told to end'
   const lonely = await client(server);
   server.program.kill('SIGKILL');
   await lonely.event('step', ({ step }) => step === 'recovering');
-  assert.equal(await endedWithin(lonely, 'SIGTERM'), 0);
+  assert.equal(await endedBy(lonely, 'SIGTERM'), 0);
 });
 
 test('a demo that is interrupted says so by its exit code and leaves no process', async () => {
   const demo = new Program(['demo', '--json']);
   await demo.event('welcome');
-  assert.equal(await endedWithin(demo, 'SIGINT'), 130);
+  assert.equal(await endedBy(demo, 'SIGINT'), 130);
   const pids = demo.events.filter(({ event }) => event === 'device').map(({ pid }) => Number(pid));
   assert(pids.length >= 2, 'a server and a client');
   for (const pid of pids) await isGone(pid);

@@ -6,6 +6,7 @@
  */
 import { type FileHandle, lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../connection/connection.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { WrongArguments } from '../wrong-arguments.js';
@@ -161,7 +162,8 @@ export class CopyClient {
         lost?.abort(error);
         await lost?.closed;
         this.#options.listener.onRetry?.(error, waitMillis);
-        await pause(waitMillis, this.#options.signal);
+        // An interrupt ends the pause, and with it the copy.
+        await sleep(waitMillis, undefined, { signal: this.#options.signal }).catch(() => {});
         waitMillis = Math.min(2 * waitMillis, MAX_WAIT_MILLIS);
         this.#options.listener.onAgain?.();
       }
@@ -204,15 +206,6 @@ const LOSSES: readonly string[] = [
 
 const isLoss = (error: unknown): error is RdmaError =>
   error instanceof RdmaError && (error.retryable || LOSSES.includes(error.code));
-
-const pause = (millis: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, millis);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 
 /** A path of a share as a person typed it. @throws WrongArguments */
 export function sharePath(text: string): string {
