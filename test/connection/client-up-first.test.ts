@@ -38,10 +38,20 @@ async function cutBetween(
   },
 ): Promise<Rig> {
   let handled = 0;
-  const server = await startServer((connection) => {
+  let onRecovering = (): void => {};
+  const awaited = new Promise<void>((resolve) => {
+    onRecovering = resolve;
+  });
+  const serve: ConnectionHandler = (connection) => {
     handled++;
     return handler(connection);
-  }, options);
+  };
+  const server = await startServer(serve, {
+    ...options,
+    onStep: ({ name }) => {
+      if (name === 'recovering') onRecovering();
+    },
+  });
   const tcp = await TcpCutter.to(server.address);
   const gate = new RecordGate(READY);
   tcp.gate = gate;
@@ -52,6 +62,7 @@ async function cutBetween(
   tcp.gate = null;
   tcp.refuses = !comesBack;
   tcp.cut();
+  await within(awaited);
   return {
     server,
     tcp,
