@@ -4,9 +4,11 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setEnvironmentData } from 'node:worker_threads';
 import type { Connection } from '../../src/connection/connection.js';
+import type { DataPathLimits } from '../../src/connection/options.js';
 import type { Server } from '../../src/connection/server.js';
 import type { ServerEvents } from '../../src/connection/server-events.js';
 import type { WorkerLoss } from '../../src/connection/serving-host.js';
+import { StepReporter } from '../../src/connection/steps.js';
 import type { WorkerOrder } from '../../src/connection/workers/contract.js';
 import { WorkerHost, type WorkerHostOptions } from '../../src/connection/workers/worker-host.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -119,6 +121,45 @@ for (const [what, code, why] of [
     });
   });
 }
+
+test('clients that wait for workers are shared among those that begin, and wait no longer than their patience', async () => {
+  const cells = new Int32Array(new SharedArrayBuffer(12));
+  setEnvironmentData('queuepair-test-share', cells);
+  const [BEGUN, DIE, GO_ON] = [0, 1, 2];
+  const order = orderOf(`
+    import { getEnvironmentData } from 'node:worker_threads';
+    const cells = getEnvironmentData('queuepair-test-share');
+    const number = Atomics.add(cells, ${BEGUN}, 1);
+    const until = async (cell) => {
+      while (Atomics.load(cells, cell) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    };
+    if (number < 2) until(${DIE}).then(() => process.exit(1));
+    // The last one takes its time.
+    if (number === 3) await until(${GO_ON});
+    export default () => {};`);
+  let losses = 0;
+  let onLost = (): void => {};
+  const bothDied = new Promise<void>((resolve) => {
+    onLost = () => void (++losses === 2 && resolve());
+  });
+  const hold = setInterval(() => {}, 1000);
+  const host = await startHost(order, { workers: 2, patienceMillis: 60_000, onLost: () => onLost() });
+  const shares = (): number[] => host.workers.map(({ connections }) => connections).sort();
+  const place = (id: number): Promise<unknown> =>
+    host.place({ id, limits: {} as DataPathLimits, reporter: new StepReporter(id, undefined) });
+  Atomics.store(cells, DIE, 1);
+  await bothDied;
+  const placed = Array.from({ length: 10 }, (_, id) => place(id));
+  // The test's own timeout bounds it.
+  while (!host.workers.some(({ device }) => device !== null)) await new Promise((r) => setTimeout(r, 5));
+  // Who comes now shares with those that wait.
+  placed.push(place(10), place(11));
+  Atomics.store(cells, GO_ON, 1);
+  await Promise.all(placed);
+  assert.deepEqual(shares(), [6, 6]);
+  await host.close();
+  clearInterval(hold);
+});
 
 test('a thread that cannot be made is one more death, and tried again later', async () => {
   const order = { ...orderOf('setTimeout(() => process.exit(1), 300); export default () => {};') };

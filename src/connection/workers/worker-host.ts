@@ -27,6 +27,8 @@ export interface WorkerHostOptions {
   readonly onLost: (loss: WorkerLoss) => void;
   /** How long a worker may take to begin. Default 30 s. */
   readonly startMillis?: number;
+  /** How long a client waits for a worker. Default 2 s. */
+  readonly patienceMillis?: number;
 }
 
 /** The threads that have one number, one after the other. */
@@ -45,6 +47,7 @@ interface Seat {
 export class WorkerHost implements ServingHost {
   readonly #options: WorkerHostOptions;
   readonly #seats: Seat[] = [];
+  /** Clients that came when no worker was ready; each looks whether there is one for it. */
   readonly #waiting = new Set<() => void>();
   /** The server is closing: those that die now are not replaced. */
   #isEnding = false;
@@ -109,13 +112,14 @@ export class WorkerHost implements ServingHost {
   }
 
   async place(order: PlaceOrder): Promise<Place> {
-    const thread = this.#leastLoaded() ?? (await this.#nextReady());
-    return thread.place(order);
+    // Those that wait already share what begins.
+    const thread = this.#waiting.size === 0 ? this.#leastLoaded() : undefined;
+    return thread?.place(order) ?? (await this.#nextPlace(order));
   }
 
   beginClosing(): void {
     this.#isEnding = true;
-    for (const wake of this.#waiting) wake();
+    this.#wake();
   }
 
   abort(): void {
@@ -143,9 +147,7 @@ export class WorkerHost implements ServingHost {
     });
     seat.thread = thread;
     thread.started().then(
-      () => {
-        for (const wake of this.#waiting) wake();
-      },
+      () => this.#wake(),
       () => {},
     );
     return thread;
@@ -171,6 +173,7 @@ export class WorkerHost implements ServingHost {
     const restartMillis = this.#isEnding ? null : seat.pause.afterDeath(livedMillis);
     if (restartMillis !== null) seat.restart = setTimeout(() => this.#replace(seat), restartMillis).unref();
     this.#options.onLost({ worker: number, error, connections, restartMillis });
+    this.#wake();
   }
 
   /** Of those with the fewest connections the one with the least traffic; one that is stuck only where all are. */
@@ -181,22 +184,40 @@ export class WorkerHost implements ServingHost {
     return best;
   }
 
+  /** As `#leastLoaded`, but not more than the worker's part of all, as long as others are about to begin. */
+  #shared(): WorkerThread | undefined {
+    const best = this.#leastLoaded();
+    const threads = this.#seats.flatMap(({ thread }) => thread ?? []);
+    if (best === undefined || threads.every(({ isReady }) => isReady)) return best;
+    const clients = threads.reduce((sum, { connections }) => sum + connections, this.#waiting.size);
+    return best.connections < clients / threads.length ? best : undefined;
+  }
+
+  #wake(): void {
+    for (const look of this.#waiting) look();
+  }
+
   /** @throws Refused when none is ready in time. */
-  #nextReady(): Promise<WorkerThread> {
+  #nextPlace(order: PlaceOrder): Promise<Place> {
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         clearTimeout(timer);
         this.#waiting.delete(look);
         settle();
       };
-      const look = (): void => {
-        const thread = this.#leastLoaded();
-        if (thread !== undefined) end(() => resolve(thread));
-        else if (this.#isEnding) end(() => reject(new Refused('closing', 'this server is closing')));
+      const take = (thread: WorkerThread | undefined): boolean => {
+        if (thread !== undefined) end(() => resolve(thread.place(order)));
+        return thread !== undefined;
       };
-      const timer = setTimeout(() => end(() => reject(noWorker())), PATIENCE_MILLIS);
+      const look = (): void => {
+        if (!take(this.#shared()) && this.#isEnding)
+          end(() => reject(new Refused('closing', 'this server is closing')));
+      };
+      const timer = setTimeout(() => {
+        if (!take(this.#leastLoaded())) end(() => reject(noWorker()));
+      }, this.#options.patienceMillis ?? PATIENCE_MILLIS);
       this.#waiting.add(look);
-      if (this.#isEnding) look();
+      look();
     });
   }
 }

@@ -13,6 +13,13 @@ export const WORKER_FAULTS = faultsOf(
       replace: '',
     },
     {
+      id: 'waiting-clients-not-shared',
+      wrong: 'Clients that wait for a worker all go to the first that begins.',
+      file: 'connection/workers/worker-host',
+      find: 'return best.connections < clients / threads.length ? best : undefined;',
+      replace: 'return best;',
+    },
+    {
       id: 'operations-told-twice',
       wrong: 'Operations that a worker has told are told again.',
       file: 'connection/workers/operation-relay',
