@@ -14,6 +14,8 @@ import { type Candidate, candidateName, candidateOf } from './server-address.js'
 import { orderServers, ServerHealth } from './server-order.js';
 import { domainOf, lookUpService, lookupBy } from './service-records.js';
 
+/** Servers of a service that one call tries: DNS may name thousands, also one that means harm. The next call tries others first. */
+const MOST_OF_SERVICE = 32;
 /** Of those that failed; all are in `attempts`. */
 const TOLD_ATTEMPTS = 4;
 
@@ -38,7 +40,9 @@ export async function connectToAny(
   const servers = await serversOf(options);
   const restsUntil = (server: Candidate): number => health.restsUntil(candidateName(server));
   const attempts: ConnectAttempt[] = [];
-  for (const server of orderServers(servers, restsUntil, performance.now(), Math.random)) {
+  const order = orderServers(servers, restsUntil, performance.now(), Math.random);
+  const most = options.srv === undefined ? order.length : MOST_OF_SERVICE;
+  for (const server of order.slice(0, most)) {
     const name = candidateName(server);
     try {
       const connection = await connectTo(placeOf(options, server));
@@ -51,7 +55,7 @@ export async function connectToAny(
       attempts.push({ server: name, error });
     }
   }
-  throw noServer(attempts);
+  throw noServer(attempts, Math.max(0, order.length - most));
 }
 
 async function serversOf(options: ConnectOptions): Promise<readonly Candidate[]> {
@@ -85,12 +89,18 @@ const noteFailure = (server: string): void => health.noteFailure(server, perform
 /** Whether another server may do better: what is wrong here is wrong for all of them. */
 const isOfServer = ({ fault }: RdmaError): boolean => fault === 'network' || fault === 'peer';
 
-function noServer(attempts: readonly ConnectAttempt[]): RdmaError {
+function noServer(attempts: readonly ConnectAttempt[], untried: number): RdmaError {
   const [first] = attempts;
   if (first !== undefined && attempts.length === 1) return first.error;
   const told = attempts.slice(0, TOLD_ATTEMPTS).map(({ server, error }) => `${server}: ${error.message}`);
   const more = attempts.length - told.length;
   const rest = more === 0 ? '' : `; and ${more} more`;
-  const message = `none of ${attempts.length} servers took the connection (${told.join('; ')}${rest})`;
-  return new RdmaError('ERR_RDMA_NO_SERVER', message, { attempts, cause: attempts.at(-1)?.error });
+  const left = untried === 0 ? '' : `, and ${untried} that DNS named as well were not tried`;
+  const message = `none of ${attempts.length} servers took the connection (${told.join('; ')}${rest})${left}`;
+  const cause = attempts.at(-1)?.error;
+  return new RdmaError('ERR_RDMA_NO_SERVER', message, {
+    attempts,
+    cause,
+    ...(untried === 0 ? {} : { untried }),
+  });
 }

@@ -52,6 +52,7 @@ export interface RdmaErrorOptions {
   reset?: StreamReset;
   lost?: LostPackets;
   attempts?: readonly ConnectAttempt[];
+  untried?: number;
 }
 
 /** An error as plain data that survives JSON and structured clone; of a cause that is no error only its text does. */
@@ -65,6 +66,7 @@ export interface PlainError {
   readonly reset?: string;
   readonly lost?: string;
   readonly attempts?: readonly { readonly server: string; readonly error: PlainError }[];
+  readonly untried?: number;
   readonly stack?: string;
   readonly cause?: PlainError | string;
 }
@@ -90,6 +92,8 @@ export class RdmaError extends Error {
   readonly lost: LostPackets | undefined;
   /** Why each server did not take the connection, in the order in which they were tried (ERR_RDMA_NO_SERVER). */
   readonly attempts: readonly ConnectAttempt[] | undefined;
+  /** Servers that DNS named beyond those that one call tries (ERR_RDMA_NO_SERVER). */
+  readonly untried: number | undefined;
 
   constructor(code: RdmaErrorCode, message: string, options: RdmaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -104,13 +108,16 @@ export class RdmaError extends Error {
     this.reset = options.reset;
     this.lost = options.lost;
     this.attempts = options.attempts;
+    this.untried = options.untried;
   }
 
   /**
    * The same call may succeed later with nothing changed: the server is full, the network was dark. `false` also where nothing
-   * is known of it, and for a request that may have been carried out. Of several servers one is enough that may take it later.
+   * is known of it, and for a request that may have been carried out. Of several servers one is enough that may take it later, or
+   * that was not tried.
    */
   get retryable(): boolean {
+    if (this.untried !== undefined) return true;
     return this.attempts?.some(({ error }) => error.retryable) ?? isRetryable(this);
   }
 
@@ -126,7 +133,7 @@ export class RdmaError extends Error {
     return toPlainError(this);
   }
 
-  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost, attempts and cause are as they were. */
+  /** The error that `plain` was; class, code, fault, status, refusal, rejection, reset, lost, attempts, untried and cause are as they were. */
   static fromJSON(plain: PlainError): RdmaError {
     const error = fromPlainError(plain);
     return error instanceof RdmaError
@@ -153,7 +160,7 @@ export const toPlainError = (error: Error): PlainError => plainError(error, 0);
 export const fromPlainError = (plain: PlainError): Error => errorOf(plain, 0);
 
 function plainError(error: Error, depth: number): PlainError {
-  const { code, status, refusal, rejection, reset, lost, attempts } = error as Error & {
+  const { code, status, refusal, rejection, reset, lost, attempts, untried } = error as Error & {
     code?: unknown;
     status?: unknown;
     refusal?: unknown;
@@ -161,6 +168,7 @@ function plainError(error: Error, depth: number): PlainError {
     reset?: unknown;
     lost?: unknown;
     attempts?: readonly ConnectAttempt[];
+    untried?: unknown;
   };
   const { cause } = error;
   return {
@@ -182,6 +190,7 @@ function plainError(error: Error, depth: number): PlainError {
           })),
         }
       : {}),
+    ...(typeof untried === 'number' ? { untried } : {}),
     ...(typeof error.stack === 'string' ? { stack: error.stack } : {}),
     ...(cause === undefined || depth >= MAX_CAUSES
       ? {}
@@ -190,7 +199,7 @@ function plainError(error: Error, depth: number): PlainError {
 }
 
 function errorOf(plain: PlainError, depth: number): Error {
-  const { name, code, message, status, refusal, rejection, reset, lost, attempts, stack } = plain;
+  const { name, code, message, status, refusal, rejection, reset, lost, attempts, untried, stack } = plain;
   const cause =
     typeof plain.cause === 'object' && depth < MAX_CAUSES ? errorOf(plain.cause, depth + 1) : plain.cause;
   const error =
@@ -205,6 +214,7 @@ function errorOf(plain: PlainError, depth: number): Error {
           ...(attempts === undefined || depth >= MAX_CAUSES
             ? {}
             : { attempts: attempts.map(attemptOf(depth)) }),
+          ...(untried === undefined ? {} : { untried }),
         })
       : Object.assign(
           new Error(message, cause === undefined ? undefined : { cause }),

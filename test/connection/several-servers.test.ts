@@ -135,6 +135,38 @@ test('who takes none now, is not trusted or is not there gives way to one that i
   );
 });
 
+test('of thousands of servers that DNS names one call tries a few, says so, and the next call tries others', async () => {
+  const first = 10_000;
+  const named = Array.from({ length: 3000 }, (_, i) => ({
+    name: '127.0.0.1',
+    port: first + i,
+    priority: 0,
+    weight: 1,
+  }));
+  const resolver = { resolveSrv: async () => named } as unknown as Resolver;
+  // Nobody is asked: what a socket would be told is told at once.
+  const lookUp = async (): Promise<string[]> => {
+    throw Object.assign(new Error('there is no such host'), { code: 'ENOTFOUND' });
+  };
+  Object.assign(resolver, { resolve4: lookUp, resolve6: lookUp });
+  for (const record of named) record.name = 'nobody.fleet.test';
+  const tried = new Set<string>();
+  for (const call of [1, 2]) {
+    await assert.rejects(connect({ ...CLIENT, srv: SERVICE, resolver }), (error) => {
+      assert.ok(error instanceof RdmaError);
+      assert.equal(error.code, 'ERR_RDMA_NO_SERVER');
+      for (const { server } of error.attempts ?? []) tried.add(server);
+      assert.equal(error.attempts?.length, 32);
+      assert.equal(error.untried, 2968);
+      assert.equal(tried.size, 32 * call);
+      assert.match(error.message, /none of 32 servers .* 2968 that DNS named as well were not tried/);
+      assert.ok(error.retryable);
+      assert.equal(RdmaError.fromJSON(error.toJSON()).untried, 2968);
+      return true;
+    });
+  }
+});
+
 test('what is wrong on this side is told at once, and no other server is tried', async () => {
   await using one = await start('one');
   await using two = await start('two');

@@ -4,6 +4,14 @@ import { ADMISSION_JUDGES, CONNECTION_JUDGES } from '../judge-lists.js';
 
 export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
+    id: 'all-servers-of-dns-tried',
+    wrong: 'One call tries all servers that DNS names, however many.',
+    file: 'connection/several-servers',
+    find: 'options.srv === undefined ? order.length : MOST_OF_SERVICE',
+    replace: 'order.length',
+    judges: ['test/connection/several-servers'],
+  },
+  {
     id: 'slot-freed-twice',
     wrong: 'A slot that is freed twice counts twice.',
     file: 'connection/slots',
