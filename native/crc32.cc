@@ -2,6 +2,7 @@
 #include "crc32.h"
 
 #include <array>
+#include <cstring>
 
 #include "polynomial.h"
 
@@ -69,5 +70,11 @@ const Way fastest = Choose();
 }  // namespace
 
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length) { return fastest(crc, bytes, length); }
+
+uint32_t Crc32Copy(uint32_t crc, uint8_t* to, const uint8_t* bytes, size_t length) {
+  if (fastest == Crc32Wide512) return Crc32Copy512(crc, to, bytes, length);
+  std::memcpy(to, bytes, length);
+  return fastest(crc, to, length);
+}
 
 }  // namespace queuepair

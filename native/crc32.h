@@ -20,8 +20,12 @@ uint32_t Crc32Wide256(uint32_t crc, const uint8_t* bytes, size_t length);
 bool Crc32Wide256Available();
 uint32_t Crc32Wide512(uint32_t crc, const uint8_t* bytes, size_t length);
 bool Crc32Wide512Available();
+// Writes the bytes to `to` on the way, whose register it returns: each byte is read once, whoever may be changing it.
+uint32_t Crc32Copy512(uint32_t crc, uint8_t* to, const uint8_t* bytes, size_t length);
 
 // The fastest that this processor has.
 uint32_t Crc32(uint32_t crc, const uint8_t* bytes, size_t length);
+// Likewise, of the copy that it makes at `to`.
+uint32_t Crc32Copy(uint32_t crc, uint8_t* to, const uint8_t* bytes, size_t length);
 
 }  // namespace queuepair

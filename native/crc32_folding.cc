@@ -10,6 +10,8 @@
 // move behind it.
 #include "crc32.h"
 
+#include <cstring>
+
 #if defined(__x86_64__) || defined(__i386__)
 
 #include <cpuid.h>
@@ -227,28 +229,55 @@ QUEUEPAIR_WIDE512 inline __m512i Fold512(__m512i blocks, __m512i constants, __m5
 
 }  // namespace
 
-QUEUEPAIR_WIDE512 uint32_t Crc32Wide512(uint32_t crc, const uint8_t* bytes, size_t length) {
+namespace {
+
+// The register after the bytes, which are at least four times four blocks; with `kCopies` they are also written to `to`.
+template <bool kCopies>
+QUEUEPAIR_WIDE512 inline uint32_t Sum512(uint32_t crc, const uint8_t* bytes, uint8_t* to, size_t length) {
   constexpr size_t kBlocks = 4 * kBlock;
-  if (length < 8 * kBlocks) return Crc32Wide256(crc, bytes, length);
+  const auto next = [&](size_t at) QUEUEPAIR_WIDE512 {
+    const __m512i blocks = Load512(bytes + at);
+    if (kCopies) _mm512_storeu_si512(to + at, blocks);
+    return blocks;
+  };
   const __m512i by_four = _mm512_broadcast_i32x4(Constants(FirstHalf(2048), SecondHalf(2048)));
   const __m512i by_one = _mm512_broadcast_i32x4(Constants(FirstHalf(512), SecondHalf(512)));
   const __m256i by_half = _mm256_broadcastsi128_si256(Constants(FirstHalf(256), SecondHalf(256)));
   const __m128i seed = _mm_cvtsi32_si128(static_cast<int32_t>(crc));
-  __m512i sum = _mm512_xor_si512(Load512(bytes), _mm512_inserti32x4(_mm512_setzero_si512(), seed, 0));
-  __m512i lane1 = Load512(bytes + kBlocks);
-  __m512i lane2 = Load512(bytes + 2 * kBlocks);
-  __m512i lane3 = Load512(bytes + 3 * kBlocks);
-  for (bytes += 4 * kBlocks, length -= 4 * kBlocks; length >= 4 * kBlocks; length -= 4 * kBlocks) {
-    sum = Fold512(sum, by_four, Load512(bytes));
-    lane1 = Fold512(lane1, by_four, Load512(bytes + kBlocks));
-    lane2 = Fold512(lane2, by_four, Load512(bytes + 2 * kBlocks));
-    lane3 = Fold512(lane3, by_four, Load512(bytes + 3 * kBlocks));
-    bytes += 4 * kBlocks;
+  __m512i sum = _mm512_xor_si512(next(0), _mm512_inserti32x4(_mm512_setzero_si512(), seed, 0));
+  __m512i lane1 = next(kBlocks);
+  __m512i lane2 = next(2 * kBlocks);
+  __m512i lane3 = next(3 * kBlocks);
+  size_t at = 4 * kBlocks;
+  for (; length - at >= 4 * kBlocks; at += 4 * kBlocks) {
+    sum = Fold512(sum, by_four, next(at));
+    lane1 = Fold512(lane1, by_four, next(at + kBlocks));
+    lane2 = Fold512(lane2, by_four, next(at + 2 * kBlocks));
+    lane3 = Fold512(lane3, by_four, next(at + 3 * kBlocks));
   }
   sum = Fold512(Fold512(Fold512(sum, by_one, lane1), by_one, lane2), by_one, lane3);
-  for (; length >= kBlocks; bytes += kBlocks, length -= kBlocks) sum = Fold512(sum, by_one, Load512(bytes));
+  for (; length - at >= kBlocks; at += kBlocks) sum = Fold512(sum, by_one, next(at));
+  if (kCopies) {
+    std::memcpy(to + at, bytes + at, length - at);
+    bytes = to;
+  }
   const __m256i low = _mm512_castsi512_si256(sum);
-  return Finish256(Fold256(low, by_half, _mm512_extracti64x4_epi64(sum, 1)), bytes, length);
+  return Finish256(Fold256(low, by_half, _mm512_extracti64x4_epi64(sum, 1)), bytes + at, length - at);
+}
+
+// Below that, the way back to narrow registers costs more than the wide ones save.
+constexpr size_t kLeast512 = 8 * 4 * kBlock;
+
+}  // namespace
+
+QUEUEPAIR_WIDE512 uint32_t Crc32Wide512(uint32_t crc, const uint8_t* bytes, size_t length) {
+  return length < kLeast512 ? Crc32Wide256(crc, bytes, length) : Sum512<false>(crc, bytes, nullptr, length);
+}
+
+QUEUEPAIR_WIDE512 uint32_t Crc32Copy512(uint32_t crc, uint8_t* to, const uint8_t* bytes, size_t length) {
+  if (length >= kLeast512) return Sum512<true>(crc, bytes, to, length);
+  std::memcpy(to, bytes, length);
+  return Crc32Wide256(crc, to, length);
 }
 
 #else
@@ -269,6 +298,11 @@ uint32_t Crc32Wide256(uint32_t crc, const uint8_t* bytes, size_t length) {
 
 uint32_t Crc32Wide512(uint32_t crc, const uint8_t* bytes, size_t length) {
   return Crc32Portable(crc, bytes, length);
+}
+
+uint32_t Crc32Copy512(uint32_t crc, uint8_t* to, const uint8_t* bytes, size_t length) {
+  std::memcpy(to, bytes, length);
+  return Crc32Portable(crc, to, length);
 }
 
 #endif

@@ -1,5 +1,8 @@
-// crc32, crc32Portable, crc32Folding, crc32Wide256, crc32Wide512 (bytes, at, end, seed): as src/roce/wire/crc32.ts has
-// it, finished values in and out. The last three are only there if this processor has what they need.
+// crc32, crc32Portable, crc32Folding, crc32Wide256, crc32Wide512, crc32Copy (bytes, at, end, seed): as src/roce/wire/crc32.ts has
+// it, finished values in and out. The three before the last are only there if this processor has what they need.
+#include <cstring>
+#include <vector>
+
 #include "binding.h"
 #include "crc32.h"
 
@@ -27,10 +30,19 @@ napi_value Crc(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// The sum of a copy, as the sender of packets makes it; wrong if that differs from the bytes.
+uint32_t Copied(uint32_t crc, const uint8_t* bytes, size_t length) {
+  std::vector<uint8_t> copy(length + 1, 0x5a);
+  const uint32_t sum = Crc32Copy(crc, copy.data(), bytes, length);
+  const bool is_same = std::memcmp(copy.data(), bytes, length) == 0 && copy[length] == 0x5a;
+  return is_same ? sum : ~sum;
+}
+
 }  // namespace
 
 void RegisterCrc(napi_env env, napi_value exports) {
   SetFunction(env, exports, "crc32", Crc<Crc32>, nullptr);
+  SetFunction(env, exports, "crc32Copy", Crc<Copied>, nullptr);
   SetFunction(env, exports, "crc32Portable", Crc<Crc32Portable>, nullptr);
   if (Crc32FoldingAvailable()) SetFunction(env, exports, "crc32Folding", Crc<Crc32Folding>, nullptr);
   if (Crc32Wide256Available()) SetFunction(env, exports, "crc32Wide256", Crc<Crc32Wide256>, nullptr);

@@ -22,13 +22,8 @@ constexpr uint32_t kMaxSegments = 64;
 constexpr size_t kMaxMessageBytes = 65507;
 // What is built before it is sent is read twice, for its checksum and by the kernel: the second time from the cache of the processor.
 constexpr size_t kMaxBuiltBytes = 32 * 1024;
-// Payload up to this length is cheaper copied than named; in one packet, with an acknowledgement behind it or not, all is:
-// the kernel takes longer to read two pieces more than a copy in the first-level cache does.
-constexpr int32_t kCopyBytes = 512;
-constexpr uint32_t kFewPackets = 2;
-// Packets with more pieces of payload than this are copied, so that a message never has too many.
-constexpr int32_t kMaxPieces = 4;
-constexpr size_t kPiecesPerPacket = 2 * kMaxPieces + 1;
+// Pieces from this length on are summed while they are copied; one sum of all of a packet is cheaper for shorter ones.
+constexpr size_t kSummedBytes = 512;
 constexpr uint8_t kDefaultHopLimit = 64;
 
 size_t PadOf(int32_t payload) { return (0 - static_cast<size_t>(payload)) & 3; }
@@ -72,10 +67,7 @@ size_t MessageBuilder::Build(const Batch& batch, uint32_t first, uint32_t end, u
   identification_ = identification;
   Reserve(batch);
   message_count_ = 0;
-  piece_count_ = 0;
-  staged_from_ = 0;
   staged_to_ = 0;
-  copy_bytes_ = end - first <= kFewPackets ? kMaxPayload : kCopyBytes;
   size_t bytes = 0;
   for (uint32_t index = first; index < end && bytes < kMaxBuiltBytes;) {
     const size_t before = message_count_;
@@ -94,7 +86,7 @@ void MessageBuilder::Reserve(const Batch& batch) {
   messages_.resize(packets);
   headers_.resize(packets);
   controls_.resize(packets);
-  pieces_.resize(packets * kPiecesPerPacket);
+  pieces_.resize(packets);
   staging_.resize(packets * kMaxPacketBytes);
 }
 
@@ -106,7 +98,7 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
     return first + 1;
   }
   const size_t packet_bytes = PacketBytes(*batch_, first);
-  const size_t first_piece = piece_count_;
+  const size_t from = staged_to_;
   size_t bytes = packet_bytes;
   uint32_t packets = 1;
   const uint16_t identification = flow->is_connected ? identification_++ : 0;
@@ -123,7 +115,6 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
     bytes += next_bytes;
     packets++;
   }
-  CloseStaged();
   const auto segment_bytes = static_cast<uint16_t>(packets > 1 ? packet_bytes : 0);
   messages_[message_count_] = {flow, first, next, packets, segment_bytes, bytes};
   Control& control = controls_[message_count_];
@@ -131,8 +122,9 @@ uint32_t MessageBuilder::AddMessage(uint32_t first, uint32_t end) {
   msghdr& header = headers_[message_count_].msg_hdr;
   header.msg_name = flow->is_connected ? nullptr : &flow->to;
   header.msg_namelen = flow->is_connected ? 0 : flow->to_length;
-  header.msg_iov = &pieces_[first_piece];
-  header.msg_iovlen = piece_count_ - first_piece;
+  pieces_[message_count_] = {staging_.data() + from, bytes};
+  header.msg_iov = &pieces_[message_count_];
+  header.msg_iovlen = 1;
   header.msg_control = control.length > 0 ? control.bytes : nullptr;
   header.msg_controllen = control.length;
   header.msg_flags = 0;
@@ -160,21 +152,17 @@ void MessageBuilder::AddPacket(Flow& flow, uint32_t index, uint16_t identificati
 
 uint32_t MessageBuilder::AddPayload(uint32_t index, uint32_t crc) {
   const int32_t end = batch_->segment_start[index + 1];
-  const bool has_many = end - batch_->segment_start[index] > kMaxPieces;
   for (int32_t i = batch_->segment_start[index]; i < end; i++) {
     const Region* const region = regions_.Find(batch_->region[i]);
     const uint8_t* bytes = region->bytes + static_cast<size_t>(batch_->segment_offset[i]);
-    const int32_t length = batch_->segment_length[i];
-    if (length == 0) continue;
-    const auto size = static_cast<size_t>(length);
-    // Shared memory may change between the CRC and the send: both must see the same bytes.
-    if (length <= copy_bytes_ || has_many || region->is_shared) {
-      std::memcpy(staging_.data() + staged_to_, bytes, size);
-      staged_to_ += size;
+    const auto length = static_cast<size_t>(batch_->segment_length[i]);
+    if (length < kSummedBytes) {
+      std::memcpy(staging_.data() + staged_to_, bytes, length);
+      staged_to_ += length;
     } else {
-      crc = Crc32(TakeCrc(crc), bytes, size);
-      CloseStaged();
-      pieces_[piece_count_++] = {const_cast<uint8_t*>(bytes), size};
+      crc = Crc32Copy(TakeCrc(crc), staging_.data() + staged_to_, bytes, length);
+      staged_to_ += length;
+      summed_to_ = staged_to_;
     }
   }
   return crc;
@@ -185,12 +173,6 @@ uint32_t MessageBuilder::TakeCrc(uint32_t crc) {
   const size_t from = summed_to_;
   summed_to_ = staged_to_;
   return Crc32(crc, staging_.data() + from, staged_to_ - from);
-}
-
-void MessageBuilder::CloseStaged() {
-  if (staged_to_ == staged_from_) return;
-  pieces_[piece_count_++] = {staging_.data() + staged_from_, staged_to_ - staged_from_};
-  staged_from_ = staged_to_;
 }
 
 Flow* MessageBuilder::CheckPacket(const Batch& batch, uint32_t index) const {

@@ -133,15 +133,12 @@ napi_value AddBatch(napi_env env, napi_callback_info info) {
 }
 
 napi_value AddRegion(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
+  const Arguments<2> arguments(env, info);
   UdpPort* const port = PortOf(arguments);
   void* bytes;
   size_t length;
-  int32_t is_shared;
-  if (port == nullptr || !arguments.Array(1, napi_uint8_array, &bytes, &length) || !arguments.Int(2, &is_shared)) {
-    return nullptr;
-  }
-  auto region = std::make_unique<Region>(Region{static_cast<const uint8_t*>(bytes), length, is_shared != 0});
+  if (port == nullptr || !arguments.Array(1, napi_uint8_array, &bytes, &length)) return nullptr;
+  auto region = std::make_unique<Region>(Region{static_cast<const uint8_t*>(bytes), length});
   return FromInt(env, port->transmitter().regions().Add(std::move(region)));
 }
 

@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     // Each a block of its own, so that a byte beyond is noticed.
     memory.push_back(std::make_unique<uint8_t[]>(lengths[i]));
     for (size_t at = 0; at < lengths[i]; at++) memory[i][at] = static_cast<uint8_t>(at * 31 + i);
-    regions.Add(std::make_unique<Region>(Region{memory[i].get(), lengths[i], i == 3}));
+    regions.Add(std::make_unique<Region>(Region{memory[i].get(), lengths[i]}));
   }
   const Address own{{0, 0, 0xffff, 0x7f000001}, 4791};
   const Address peer{{0, 0, 0xffff, 0x7f000002}, 4791};

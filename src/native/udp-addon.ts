@@ -32,8 +32,8 @@ export interface UdpAddon {
     flow: Int32Array,
     region: Int32Array,
   ): number | undefined;
-  /** The caller sees to it that the memory stays while a batch names it. `isShared` 1: others may write to it. */
-  addRegion(port: number, bytes: Uint8Array, isShared: number): number | undefined;
+  /** The caller sees to it that the memory stays while a batch names it. */
+  addRegion(port: number, bytes: Uint8Array): number | undefined;
   removeRegion(port: number, region: number): void;
   /** `fields`: source and destination address, traffic class, hop limit. */
   addFlow(port: number, fields: Int32Array): number | undefined;
@@ -66,6 +66,8 @@ export interface UdpAddon {
 
   /** As `Crc32` of roce/wire/crc32.ts, by the fastest way that this processor has. */
   crc32(bytes: Uint8Array, at: number, end: number, seed: number): number;
+  /** Of a copy that is made on the way, as `send` does; a wrong one if that differs from the bytes. */
+  crc32Copy(bytes: Uint8Array, at: number, end: number, seed: number): number;
   crc32Portable(bytes: Uint8Array, at: number, end: number, seed: number): number;
   /** Only where the processor multiplies without carry. */
   crc32Folding?(bytes: Uint8Array, at: number, end: number, seed: number): number;

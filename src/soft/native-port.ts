@@ -288,9 +288,8 @@ export class NativePort implements UdpPort {
 
   #addRegion(region: Region): number {
     if (!region.usable) return 0;
-    const isShared = region.bytes.buffer instanceof SharedArrayBuffer ? 1 : 0;
     region.port = this;
-    region.portHandle = this.#addon.addRegion(this.#port, region.bytes, isShared) ?? 0;
+    region.portHandle = this.#addon.addRegion(this.#port, region.bytes) ?? 0;
     this.#regions.register(region, region.portHandle);
     return region.portHandle;
   }

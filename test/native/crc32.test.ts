@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { loadAddon } from '../../src/native/addon.js';
 
 const addon = loadAddon();
-const WAYS = ['crc32', 'crc32Portable', 'crc32Folding', 'crc32Wide256', 'crc32Wide512'] as const;
+const WAYS = ['crc32', 'crc32Copy', 'crc32Portable', 'crc32Folding', 'crc32Wide256', 'crc32Wide512'] as const;
 const LONGEST = 4500;
 
 for (const way of WAYS) {
