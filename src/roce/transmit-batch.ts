@@ -66,6 +66,17 @@ export class TransmitBatch {
     return this.count >= this.capacity || this.segmentCount > this.#segmentLimit;
   }
 
+  /** How many packets of that shape, each in one piece, fit while `hasRoom` stays true before each. */
+  roomFor(headerLength: number, payloadLength: number): number {
+    const left = this.#turnEnd - this.cost;
+    const each = packetBytes(headerLength, payloadLength) + PACKET_COST;
+    return Math.min(
+      Math.max(0, Math.ceil(left / each)),
+      this.capacity - this.count,
+      this.#segmentLimit - this.segmentCount + 1,
+    );
+  }
+
   /** A sender may add packets until they have cost so much. The last one may cost more. */
   beginTurn(cost: number): void {
     this.#turnEnd = this.cost + cost;

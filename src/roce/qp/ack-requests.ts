@@ -11,7 +11,7 @@
  */
 import { psnAdd, psnDiff } from '../psn.js';
 
-const MAX_DISTANCE = 16;
+const MAX_DISTANCE = 30;
 /** And where packets were lost lately: what an answer tells is wanted soon. */
 const WARY_DISTANCE = 4;
 /** A flow whose last packet left longer ago than this has paused. */
@@ -47,6 +47,18 @@ export class AckRequests {
     if (this.#insistent === 0) return false;
     this.#insistent--;
     return true;
+  }
+
+  /** How many of the packets that leave next need not ask, if none is the last of its request. */
+  quietPackets(isLossNear: boolean, window: number): number {
+    const limit = isLossNear ? WARY_DISTANCE : MAX_DISTANCE;
+    return Math.min(limit, window >> 1) - 1 - this.#distance;
+  }
+
+  /** So many of those leave. */
+  onRun(packets: number, now: number): void {
+    this.#distance += packets;
+    this.#leftAt = now;
   }
 
   /** `psn` leaves and asks. */

@@ -13,7 +13,7 @@
  * - A congestion notification (CNP) cuts the window as DCQCN does its rate: by half of `alpha`, a moving average of how
  *   many round trips brought a CNP, once a round trip.
  * - Windows above `BURST_PACKETS` are paced: no more than that many packets leave at once, so that a path whose
- *   queue is short gets by; twice as many on a path that has shown room for them. Smaller ones are not, and a single
+ *   queue is short gets by; two or three times as many on a path that has shown room for them. Smaller ones are not, and a single
  *   message never waits for a timer.
  * - The queue aimed at begins low enough for socket buffers of stock size, and rises slowly while nothing is lost: hosts
  *   work in bursts, and need several under way to be busy.
@@ -29,11 +29,14 @@ export const MIN_WINDOW = 3;
 export const MAX_WINDOW = 1024;
 /** One segmented send holds as many of 4 KiB. */
 const BURST_PACKETS = 15;
+/** On a path with room for long bursts, and where two of the longer ones fit into the window. */
+const ROOMY_BURST_PACKETS = 2 * BURST_PACKETS;
+const WIDE_BURST_PACKETS = 3 * BURST_PACKETS;
 /** Packets of its own that a sender wants in queues at most. */
 const MAX_QUEUE = 60;
 /** And at first. Socket buffers of stock size hold 25 packets of 4 KiB. */
 const FIRST_QUEUE = 20;
-/** From here on bursts are twice as large. */
+/** From here on bursts are longer. */
 const ROOMY_QUEUE = 30;
 const MIN_QUEUE = 1;
 /** Fewer than this may come of the bursts that the sender itself makes, and did not make the network lose a packet. */
@@ -152,8 +155,21 @@ export class Congestion {
   /** When the next packet may leave; not later than `now` if it may leave at once. */
   get nextSendAt(): number {
     if (this.#window <= BURST_PACKETS) return 0;
-    const burst = this.isRoomy ? 2 * BURST_PACKETS : BURST_PACKETS;
-    return this.#nextSendAt - (burst - 1) * this.#interval;
+    return this.#nextSendAt - (this.#burst() - 1) * this.#interval;
+  }
+
+  #burst(): number {
+    if (!this.isRoomy) return BURST_PACKETS;
+    return this.#window < 2 * WIDE_BURST_PACKETS ? ROOMY_BURST_PACKETS : WIDE_BURST_PACKETS;
+  }
+
+  /** How many packets may leave at once. */
+  packetsNow(now: number): number {
+    if (this.#window <= BURST_PACKETS || this.#interval === 0) return MAX_WINDOW;
+    const burst = this.#burst();
+    // What was not used of the time before counts for one burst at most.
+    if (this.#nextSendAt <= now) return burst;
+    return Math.max(0, burst - Math.ceil((this.#nextSendAt - now) / this.#interval));
   }
 
   /** The path has shown room for long bursts. */

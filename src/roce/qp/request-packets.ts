@@ -4,7 +4,7 @@ import type { Flow } from '../flow.js';
 import { psnAdd } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { writeAtomicEth } from '../wire/atomic-eth.js';
-import { padCountOf, writeBth } from '../wire/bth.js';
+import { BTH_LENGTH, padCountOf, writeBth } from '../wire/bth.js';
 import { writeDeth } from '../wire/deth.js';
 import { writeIeth } from '../wire/ieth.js';
 import { writeImmDt } from '../wire/imm-dt.js';
@@ -29,6 +29,8 @@ const { RDMA_WRITE, SEND_WITH_IMM, ATOMIC_CMP_AND_SWP } = WrOpcode;
 const { RETH, IMM, IETH } = OpcodeFlag;
 const FLAGS = opcodeFlags;
 const HEADER_LENGTH = opcodeHeaderLength;
+/** Of packets in the middle of a message, which have no other header. */
+export const MIDDLE_HEADER_LENGTH = BTH_LENGTH;
 
 /** Packet `index` of a SEND or WRITE. */
 export function writeRequest(
@@ -57,6 +59,30 @@ export function writeRequest(
   if ((flags & IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
   if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
   batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, length);
+}
+
+/** `count` packets from `index` on, all in the middle of a SEND or WRITE whose payload is in one piece. None asks for an acknowledgement. */
+export function writeRequestRun(
+  qp: QpHost,
+  queue: SendQueue,
+  wqe: SendWqe,
+  index: number,
+  count: number,
+  batch: TransmitBatch,
+): void {
+  const { mtu, flow, destQpn } = qp;
+  const opcode = qp.serviceBits | requestOpcode(wqe.opcode, false, false);
+  const { headers } = batch;
+  const region = queue.sges.regionOf(wqe.slot);
+  let offset = queue.sges.offsetOf(wqe.slot) + index * mtu;
+  let psn = psnAdd(wqe.firstPsn, index);
+  for (let left = count; left > 0; left--) {
+    writeBth(headers, batch.begin(), opcode, 0, 0, destQpn, 0, psn);
+    batch.addSegment(region, offset, mtu);
+    batch.commit(flow, MIDDLE_HEADER_LENGTH, mtu);
+    offset += mtu;
+    psn = psnAdd(psn, 1);
+  }
 }
 
 /** The one packet of a UD message. */

@@ -23,7 +23,13 @@ import { Losses, type Sending } from './losses.js';
 import type { QpHost } from './qp-host.js';
 import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
-import { writeAtomicRequest, writeReadRequest, writeRequest } from './request-packets.js';
+import {
+  MIDDLE_HEADER_LENGTH,
+  writeAtomicRequest,
+  writeReadRequest,
+  writeRequest,
+  writeRequestRun,
+} from './request-packets.js';
 import { RequestTimers } from './request-timers.js';
 import { Retransmissions } from './retransmissions.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
@@ -113,28 +119,34 @@ export class Requester implements RequesterHalf, Sending {
   transmit(batch: TransmitBatch, budget: number, now: number): boolean {
     let left = budget;
     while (left > 0 && batch.hasRoom) {
-      if (!this.#sendNext(batch, now)) return false;
-      left--;
+      const sent = this.#sendNext(batch, left, now);
+      if (sent === 0) return false;
+      left -= sent;
       INVARIANT: invariant(this.#isInOrder(), 'oldest unacknowledged <= next to send <= first never sent');
     }
     return this.#cursor !== this.queue.tail;
   }
 
-  #sendNext(batch: TransmitBatch, now: number): boolean {
-    if (this.waitsForReceiver) return false;
+  /** Returns how many packets it sent, `most` at most. */
+  #sendNext(batch: TransmitBatch, most: number, now: number): number {
+    if (this.waitsForReceiver) return 0;
     if (this.#owesProbe) {
       this.#owesProbe = false;
-      if (this.#sendProbe(batch)) return true;
+      if (this.#sendProbe(batch)) return 1;
     }
     while (this.#cursor !== this.queue.tail) {
       const wqe = this.queue.at(this.#cursor);
-      if (!wqe.started && !this.#start(wqe)) return false;
-      if (wqe.status !== SUCCESS) return false;
-      if (wqe.packets > 0) return this.#sendPacket(wqe, batch, now);
+      if (!wqe.started && !this.#start(wqe)) return 0;
+      if (wqe.status !== SUCCESS) return 0;
+      if (wqe.packets > 0) {
+        const run = this.#sendRun(wqe, batch, most, now);
+        if (run > 0) return run;
+        return this.#sendPacket(wqe, batch, now) ? 1 : 0;
+      }
       this.#cursor++;
       this.retire();
     }
-    return false;
+    return 0;
   }
 
   /** Checks an element whose turn has come and gives it PSNs; `false` if it has to wait or cannot be done. */
@@ -182,6 +194,35 @@ export class Requester implements RequesterHalf, Sending {
     this.#noteLimit();
     this.#timers.paceUntil(nextSendAt);
     return true;
+  }
+
+  /**
+   * Sends packets from the middle of a message that leave for the first time, about none of which `#sendPacket` would have anything to
+   * decide; returns how many, 0 if there are none such.
+   */
+  #sendRun(wqe: SendWqe, batch: TransmitBatch, most: number, now: number): number {
+    const index = this.#cursorPacket;
+    if (index === 0 || index + 2 >= wqe.packets || isReadOrAtomic(wqe.opcode)) return 0;
+    if (this.sendPsn !== this.nextPsn || this.#sentAgain.mustWait(this.sendPsn)) return 0;
+    const { sges } = this.queue;
+    if (!sges.isOnePiece(wqe.slot) || !sges.allows(wqe.slot, this.#qp.pd, 0)) return 0;
+    const { window } = this.congestion;
+    // The last packet that the window takes asks for an acknowledgement.
+    const room = window - 1 - psnDistance(this.unackedPsn, this.sendPsn);
+    const quiet = this.#ackRequests.quietPackets(this.#isLossNear(now), window);
+    const packets = Math.min(
+      most,
+      wqe.packets - 1 - index,
+      room,
+      quiet,
+      this.congestion.packetsNow(now),
+      batch.roomFor(MIDDLE_HEADER_LENGTH, this.#qp.mtu),
+    );
+    if (packets <= 0) return 0;
+    this.#ackRequests.onRun(packets, now);
+    writeRequestRun(this.#qp, this.queue, wqe, index, packets, batch);
+    this.#onSent(wqe, packets, now);
+    return packets;
   }
 
   #sendPacket(wqe: SendWqe, batch: TransmitBatch, now: number): boolean {

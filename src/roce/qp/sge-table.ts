@@ -79,6 +79,20 @@ export class SgeTable {
     return total;
   }
 
+  /** Whether the slot's list is one piece. */
+  isOnePiece(slot: number): boolean {
+    return this.#numbers[slot * this.#stride] === 1;
+  }
+
+  /** Where the first piece of the slot's list is, which has one. */
+  regionOf(slot: number): Region {
+    return this.#regions[slot * this.maxSge] as Region;
+  }
+
+  offsetOf(slot: number): number {
+    return this.#numbers[slot * this.#stride + 1] as number;
+  }
+
   totalLength(slot: number): number {
     const at = slot * this.#stride;
     const count = this.#numbers[at] as number;

@@ -329,6 +329,36 @@ export const REQUESTER_FAULTS = faultsOf(
       replace: 'if (false) {',
     },
     {
+      id: 'run-beyond-window',
+      wrong: 'Packets from the middle of a message leave although the window is full.',
+      file: 'roce/qp/requester',
+      find: `      room,
+      quiet,`,
+      replace: '      quiet,',
+    },
+    {
+      id: 'run-not-counted',
+      wrong:
+        'Packets that leave several at a time do not count for when the next one asks for an acknowledgement.',
+      file: 'roce/qp/requester',
+      find: 'this.#ackRequests.onRun(packets, now);',
+      replace: '',
+    },
+    {
+      id: 'run-not-paced',
+      wrong: 'Packets from the middle of a message leave faster than the path takes them.',
+      file: 'roce/qp/requester',
+      find: '      this.congestion.packetsNow(now),\n',
+      replace: '',
+    },
+    {
+      id: 'run-of-lost-memory',
+      wrong: 'Memory that was deregistered amid a message is sent on.',
+      file: 'roce/qp/requester',
+      find: '!sges.isOnePiece(wqe.slot) || !sges.allows(wqe.slot, this.#qp.pd, 0)',
+      replace: '!sges.isOnePiece(wqe.slot)',
+    },
+    {
       id: 'drained-when-empty',
       wrong: 'A send queue in SQD counts as drained only when nothing is posted.',
       file: 'roce/qp/requester',
