@@ -1,5 +1,5 @@
 /** What tests of rates need: a clock that they move, and identities. */
-import type { Clock } from '../src/connection/clock.js';
+import type { Clock, ClockTimer } from '../src/connection/clock.js';
 import type { PeerIdentity } from '../src/session/peer-identity.js';
 
 export class ManualClock implements Clock {
@@ -14,10 +14,16 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
-  setTimer(delayMillis: number, expired: () => void): () => void {
+  timer(expired: () => void): ClockTimer {
+    const timers = this.#timers;
     const run = (): void => expired();
-    this.#timers.set(run, this.#now + delayMillis);
-    return () => void this.#timers.delete(run);
+    return {
+      get isSet() {
+        return timers.has(run);
+      },
+      set: (delayMillis) => void timers.set(run, this.#now + delayMillis),
+      stop: () => void timers.delete(run),
+    };
   }
 
   /** As for a thread that is busy: no timer is called. */

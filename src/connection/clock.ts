@@ -1,11 +1,20 @@
 /** Where a connection gets its time from: the machine's clock, or that of a simulation. */
-import { TimerWheel } from './timer-wheel.js';
+import { TimerWheel, WheelTimer } from './timer-wheel.js';
 
 export interface Clock {
   /** Milliseconds; never goes back. */
   now(): number;
-  /** Calls `expired` once, when `delayMillis` are over; the function that it returns prevents that. */
-  setTimer(delayMillis: number, expired: () => void): () => void;
+  /** A timer that calls `expired`, once for each time that it is set. */
+  timer(expired: () => void): ClockTimer;
+}
+
+export interface ClockTimer {
+  /** It will be called. */
+  readonly isSet: boolean;
+  /** It is called when `delayMillis` are over, and not when it was to be called before. */
+  set(delayMillis: number): void;
+  /** It is not called. Idempotent. */
+  stop(): void;
 }
 
 /** The clocks of threads begin with their threads: when this one's did, by the clock of the machine. Milliseconds. */
@@ -18,9 +27,31 @@ const wheel = new TimerWheel(200);
 /** Its timers do not keep the process alive: connections do. */
 export const systemClock: Clock = {
   now: () => performance.now(),
-  setTimer(delayMillis, expired) {
-    if (delayMillis >= COARSE_MILLIS) return wheel.set(delayMillis, expired);
-    const timer = setTimeout(expired, delayMillis).unref();
-    return () => clearTimeout(timer);
-  },
+  timer: (expired) => new SystemTimer(expired),
 };
+
+class SystemTimer extends WheelTimer implements ClockTimer {
+  #fine: NodeJS.Timeout | undefined;
+
+  get isSet(): boolean {
+    return this.tick !== null || this.#fine !== undefined;
+  }
+
+  set(delayMillis: number): void {
+    this.stop();
+    if (delayMillis >= COARSE_MILLIS) wheel.set(this, delayMillis);
+    else this.#fine = setTimeout(() => this.#end(), delayMillis).unref();
+  }
+
+  stop(): void {
+    wheel.stop(this);
+    if (this.#fine === undefined) return;
+    clearTimeout(this.#fine);
+    this.#fine = undefined;
+  }
+
+  #end(): void {
+    this.#fine = undefined;
+    this.expired();
+  }
+}

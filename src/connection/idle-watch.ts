@@ -2,7 +2,7 @@
  * Finds out that a connection has been idle for a while, so that it can give back what it needs only when it is not. One that
  * has been silent for long costs nothing.
  */
-import type { Clock } from './clock.js';
+import type { Clock, ClockTimer } from './clock.js';
 
 const IDLE_MILLIS = 5000;
 
@@ -16,7 +16,7 @@ export interface IdleWatchOptions {
 
 export class IdleWatch {
   readonly #options: IdleWatchOptions;
-  #stop: (() => void) | null = null;
+  #timer: ClockTimer | null = null;
   #seen = 0;
   #isOver = false;
 
@@ -26,23 +26,22 @@ export class IdleWatch {
 
   /** Something is going on. */
   note(): void {
-    if (this.#stop === null && !this.#isOver) this.#begin();
+    if (this.#timer?.isSet !== true && !this.#isOver) this.#begin();
   }
 
   /** There is nothing to be watched any more. Idempotent. */
   end(): void {
     this.#isOver = true;
-    this.#stop?.();
-    this.#stop = null;
+    this.#timer?.stop();
   }
 
   #begin(): void {
     this.#seen = this.#options.progress();
-    this.#stop = this.#options.clock.setTimer(IDLE_MILLIS, () => this.#look());
+    this.#timer ??= this.#options.clock.timer(() => this.#look());
+    this.#timer.set(IDLE_MILLIS);
   }
 
   #look(): void {
-    this.#stop = null;
     const isIdle = this.#options.progress() === this.#seen;
     if ((!isIdle || this.#options.onIdle()) && !this.#isOver) this.#begin();
   }

@@ -18,7 +18,8 @@ export class LifelineCourse {
   enter(now: number, rendezvous: RendezvousState): void {
     this.now = now;
     this.rendezvous = rendezvous;
-    this.outputs = [];
+    // Mostly nothing came of the input before.
+    if (this.outputs.length > 0) this.outputs = [];
   }
 
   /** In the order in which they shall be done. */

@@ -35,13 +35,18 @@ export class LifelineTimers {
 
   /** When the next one expires; infinity when none runs. */
   next(): number {
-    return Math.min(...this.#deadlines);
+    let next = Number.POSITIVE_INFINITY;
+    for (const deadline of this.#deadlines) if (deadline < next) next = deadline;
+    return next;
   }
 
   /** Takes out one that has expired. */
   takeExpired(now: number): LifelineTimer | undefined {
-    const expired = TIMERS.find((timer) => (this.#deadlines[timer] ?? now + 1) <= now);
-    if (expired !== undefined) this.stop(expired);
-    return expired;
+    for (const timer of TIMERS) {
+      if ((this.#deadlines[timer] as number) > now) continue;
+      this.#deadlines[timer] = Number.POSITIVE_INFINITY;
+      return timer;
+    }
+    return undefined;
   }
 }

@@ -14,7 +14,7 @@ import type { ProofSeen } from '../session/session-data.js';
 import type { Terms } from '../session/terms.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
 import { Cleanup } from './cleanup.js';
-import { type Clock, systemClock } from './clock.js';
+import { type Clock, type ClockTimer, systemClock } from './clock.js';
 import type { ConnectionLife, LifelineListener, SessionState } from './connection-life.js';
 import type { DataPlane, DataPlaneListener, QueuePairStatus } from './data-plane.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
@@ -56,7 +56,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   readonly #machine: LifelineMachine;
   readonly #outputs: LifelineOutput[] = [];
   #isCarryingOut = false;
-  #stopTimer: (() => void) | undefined;
+  readonly #timer: ClockTimer;
   #timerAt = Number.POSITIVE_INFINITY;
   /**
    * Ends the attempt to recover that is running. Kept here and not made of other signals: those of `AbortSignal.any` can be
@@ -75,6 +75,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#rendezvous = rendezvous;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#timer = this.#clock.timer(() => this.#onTimer());
     const { limits, random = Math.random } = options;
     this.#machine = new LifelineMachine({ limits, random });
     this.closed = new Promise((resolve) => {
@@ -224,10 +225,10 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   }
 
   #carryOut(outputs: readonly LifelineOutput[]): void {
-    this.#outputs.push(...outputs);
+    if (outputs.length > 0) this.#outputs.push(...outputs);
     if (!this.#machine.isUp) this.#stopWatching();
     this.#setTimer();
-    if (this.#isCarryingOut) return;
+    if (this.#isCarryingOut || this.#outputs.length === 0) return;
     this.#isCarryingOut = true;
     try {
       for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) this.#do(next);
@@ -241,15 +242,14 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   #setTimer(): void {
     const at = this.#machine.nextDeadline;
     if (at === this.#timerAt) return;
-    this.#stopTimer?.();
-    this.#stopTimer = undefined;
     this.#timerAt = at;
-    if (at === Number.POSITIVE_INFINITY) return;
-    const delayMillis = Math.max(0, Math.ceil(at - this.#clock.now()));
-    this.#stopTimer = this.#clock.setTimer(delayMillis, () => {
-      this.#timerAt = Number.POSITIVE_INFINITY;
-      this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#rendezvousState));
-    });
+    if (at === Number.POSITIVE_INFINITY) this.#timer.stop();
+    else this.#timer.set(Math.max(0, Math.ceil(at - this.#clock.now())));
+  }
+
+  #onTimer(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#rendezvousState));
   }
 
   #do(output: LifelineOutput): void {

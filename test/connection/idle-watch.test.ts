@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IdleWatch } from '../../src/connection/idle-watch.js';
+import { ManualClock } from '../../testkit/rates.js';
 
 /** A watch with a clock that the test moves. */
 class Rig {
@@ -10,18 +11,11 @@ class Rig {
   /** Whether there is more to be done after the next look. */
   isMore = false;
   readonly watch: IdleWatch;
-  #now = 0;
-  readonly #timers = new Map<() => void, number>();
+  readonly #clock = new ManualClock();
 
   constructor() {
     this.watch = new IdleWatch({
-      clock: {
-        now: () => this.#now,
-        setTimer: (delayMillis, expired) => {
-          this.#timers.set(expired, this.#now + delayMillis);
-          return () => this.#timers.delete(expired);
-        },
-      },
+      clock: this.#clock,
       progress: () => this.progress,
       onIdle: () => {
         this.looks++;
@@ -31,16 +25,11 @@ class Rig {
   }
 
   get timers(): number {
-    return this.#timers.size;
+    return this.#clock.timers;
   }
 
   wait(millis: number): void {
-    this.#now += millis;
-    for (const [expired, at] of [...this.#timers]) {
-      if (at > this.#now) continue;
-      this.#timers.delete(expired);
-      expired();
-    }
+    this.#clock.advance(millis);
   }
 
   /** Something goes on. */

@@ -1,8 +1,15 @@
 /** Timers that share a tick: none is early, none is lost, and few timers of Node run for thousands. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { TimerWheel } from '../../src/connection/timer-wheel.js';
+import { TimerWheel, WheelTimer } from '../../src/connection/timer-wheel.js';
 import { MAX_MILLIS } from '../../src/verbs/option-check.js';
+
+/** Sets a new timer; returns what stops it. */
+function set(wheel: TimerWheel, delayMillis: number, expired: () => void): () => void {
+  const timer = new WheelTimer(expired);
+  wheel.set(timer, delayMillis);
+  return () => wheel.stop(timer);
+}
 
 function wheelIn(t: TestContext): { wheel: TimerWheel; pass: (millis: number) => void; now: () => number } {
   t.mock.timers.enable({ apis: ['setTimeout'] });
@@ -22,7 +29,7 @@ test('a timer is never early, and a tick late at most', (t) => {
   for (let delay = 0; delay < 200; delay += 7) {
     const dueAt = now() + delay;
     let calledAt = 0;
-    wheel.set(delay, () => {
+    set(wheel, delay, () => {
       calledAt = now();
     });
     pass(delay + 51);
@@ -35,7 +42,7 @@ test('thousands that are due in turn share a few timers, and each is called once
   const { wheel, pass } = wheelIn(t);
   const calls = new Map<number, number>();
   for (let i = 0; i < 5000; i++) {
-    wheel.set(1000 + (i % 1000), () => calls.set(i, (calls.get(i) ?? 0) + 1));
+    set(wheel, 1000 + (i % 1000), () => calls.set(i, (calls.get(i) ?? 0) + 1));
   }
   assert.ok(wheel.ticks <= 21, `${wheel.ticks}`);
   pass(2100);
@@ -47,15 +54,15 @@ test('one that is stopped is not called, also by another of its tick; an empty t
   const { wheel, pass } = wheelIn(t);
   const called: string[] = [];
   let stopLater = (): void => undefined;
-  wheel.set(100, () => {
+  set(wheel, 100, () => {
     called.push('first');
     stopLater();
   });
-  stopLater = wheel.set(100, () => called.push('stopped by the first'));
-  wheel.set(100, () => called.push('last'));
-  const stop = wheel.set(500, () => called.push('stopped'));
-  const stopOne = wheel.set(300, () => called.push('stopped, and not the other'));
-  wheel.set(300, () => called.push('the other'));
+  stopLater = set(wheel, 100, () => called.push('stopped by the first'));
+  set(wheel, 100, () => called.push('last'));
+  const stop = set(wheel, 500, () => called.push('stopped'));
+  const stopOne = set(wheel, 300, () => called.push('stopped, and not the other'));
+  set(wheel, 300, () => called.push('the other'));
   assert.equal(wheel.ticks, 3);
   stopOne();
   assert.equal(wheel.ticks, 3);
@@ -69,17 +76,46 @@ test('one that is stopped is not called, also by another of its tick; an empty t
   assert.equal(wheel.ticks, 0);
 });
 
+test('a timer is set again and again, also from inside and before it was called, and called once for the last time', (t) => {
+  const { wheel, pass, now } = wheelIn(t);
+  const calls: number[] = [];
+  const timer = new WheelTimer(() => {
+    calls.push(now());
+    if (calls.length < 3) wheel.set(timer, 50);
+  });
+  const other = new WheelTimer(() => calls.push(-1));
+  wheel.set(timer, 100);
+  wheel.set(other, 100);
+  wheel.set(timer, 300);
+  wheel.set(timer, 200);
+  assert.equal(wheel.ticks, 2);
+  pass(1000);
+  assert.deepEqual(calls, [-1, 250, 300]);
+  assert.equal(wheel.ticks, 0);
+});
+
+test('setting and stopping timers takes the same whatever order they are stopped in', (t) => {
+  const { wheel, pass } = wheelIn(t);
+  const calls: number[] = [];
+  const timers = Array.from({ length: 10 }, (_, i) => new WheelTimer(() => calls.push(i)));
+  for (const timer of timers) wheel.set(timer, 100);
+  for (const i of [0, 9, 4, 5, 4]) wheel.stop(timers[i] as WheelTimer);
+  wheel.set(timers[0] as WheelTimer, 100);
+  pass(200);
+  assert.deepEqual(calls, [1, 2, 3, 6, 7, 8, 0]);
+});
+
 test('a timer that begins a tick of the same number keeps it when the last of the tick before is stopped', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let now = 3;
   const wheel = new TimerWheel(50, () => now);
   const called: string[] = [];
   let stopOther = (): void => undefined;
-  wheel.set(47, () => {
-    wheel.set(1, () => called.push('new'));
+  set(wheel, 47, () => {
+    set(wheel, 1, () => called.push('new'));
     stopOther();
   });
-  stopOther = wheel.set(47, () => called.push('stopped'));
+  stopOther = set(wheel, 47, () => called.push('stopped'));
   // Timers of Node may be a part of a millisecond early.
   now = 49;
   t.mock.timers.tick(47);
@@ -95,6 +131,6 @@ test('the longest delay that options allow asks Node for none that it takes for 
     delays.push(millis);
     return { unref: () => undefined };
   });
-  new TimerWheel(200, () => 3).set(MAX_MILLIS, () => {});
+  set(new TimerWheel(200, () => 3), MAX_MILLIS, () => {});
   assert.deepEqual(delays, [MAX_MILLIS]);
 });

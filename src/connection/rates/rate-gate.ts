@@ -7,7 +7,7 @@
  */
 
 import type { TokenBucket } from '../../session/token-bucket.js';
-import type { Clock } from '../clock.js';
+import type { Clock, ClockTimer } from '../clock.js';
 
 /** Somebody who may have to wait. */
 export interface Held {
@@ -31,11 +31,12 @@ export interface RateGateOptions {
 export class RateGate {
   readonly #options: RateGateOptions;
   readonly #held = new Set<Held>();
-  #stop: (() => void) | null = null;
+  readonly #timer: ClockTimer;
   #heldSince = 0;
 
   constructor(options: RateGateOptions) {
     this.#options = options;
+    this.#timer = options.clock.timer(() => this.#onTime());
   }
 
   /** Was sent or has arrived. */
@@ -61,8 +62,7 @@ export class RateGate {
   /** It waits no longer. */
   forget(held: Held): void {
     if (!this.#held.delete(held) || this.#held.size > 0) return;
-    this.#stop?.();
-    this.#stop = null;
+    this.#timer.stop();
     this.#countTime();
   }
 
@@ -75,14 +75,12 @@ export class RateGate {
   }
 
   #wait(): void {
-    if (this.#stop !== null || this.#held.size === 0) return;
-    const { bytes, messages, clock } = this.#options;
-    const delayMillis = Math.max(1, bytes?.waitMillis ?? 0, messages?.waitMillis ?? 0);
-    this.#stop = clock.setTimer(delayMillis, () => this.#onTime());
+    if (this.#timer.isSet || this.#held.size === 0) return;
+    const { bytes, messages } = this.#options;
+    this.#timer.set(Math.max(1, bytes?.waitMillis ?? 0, messages?.waitMillis ?? 0));
   }
 
   #onTime(): void {
-    this.#stop = null;
     while (this.#held.size > 0 && this.#isOpen()) {
       const [first] = this.#held;
       if (first === undefined) break;

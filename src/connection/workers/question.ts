@@ -28,16 +28,17 @@ export class Question<Answer> {
 
   #put(): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const stop = this.#clock.setTimer(PATIENCE_MILLIS, () => {
+      const patience = this.#clock.timer(() => {
         // Until the answer is here, whoever asks gets nothing at once.
         this.#shared = Promise.resolve(this.#nothing);
         resolve(this.#nothing);
       });
       const end = (settle: () => void): void => {
-        stop();
+        patience.stop();
         this.#shared = null;
         settle();
       };
+      patience.set(PATIENCE_MILLIS);
       this.#ask().then(
         (answer) => end(() => resolve(answer)),
         (error: unknown) => end(() => reject(error)),
