@@ -11,10 +11,11 @@ import { listen } from '../../src/connection/server.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
 import { fastCrc32 } from '../../src/soft/zlib-crc.js';
 import { Random } from '../../testkit/random.js';
+import { hostCertificate, hostKey } from '../../testkit/virtual-certificate.js';
 import { VirtualDevice } from '../../testkit/virtual-device.js';
 import { VirtualNetwork } from '../../testkit/virtual-network.js';
 import { VirtualTime } from '../../testkit/virtual-time.js';
-import { hostCertificate, hostKey, VirtualTls } from '../../testkit/virtual-tls.js';
+import { VirtualTls } from '../../testkit/virtual-tls.js';
 
 const SERVER = '10.0.0.1';
 const CLIENT = '10.0.1.1';

@@ -16,6 +16,7 @@ export const PROGRAM_STREAM_FAULTS = faultsOf(
     'test/connection/stream-access',
     'test/connection/stream-channel',
     'test/connection/connection-streams',
+    'test/connection/stream-endings',
     'test/connection/streams-recovery',
     'test/connection/plane-port',
   ],

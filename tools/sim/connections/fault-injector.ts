@@ -2,8 +2,8 @@
 import { connect as connectTls } from 'node:tls';
 import { encodeFrame, type Frame } from '../../../src/session/frames.js';
 import { toPsn } from '../../../src/verbs/brands.js';
-import type { TcpConnection } from '../../../testkit/virtual-tls.js';
-import { hostCertificate } from '../../../testkit/virtual-tls.js';
+import { hostCertificate } from '../../../testkit/virtual-certificate.js';
+import type { TcpConnection } from '../../../testkit/virtual-tcp-connection.js';
 import type { Direction, Fault, Side } from './scenario.js';
 import { type Course, clientIp, SERVER_IP, SERVER_PORT, type World } from './world.js';
 
