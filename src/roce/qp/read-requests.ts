@@ -14,12 +14,15 @@ const PARTS = 4;
 /**
  * What a native port sends as two and as three segmented sends, as the first and the last packet of an answer are longer than
  * those between: the last of the answer before, the first and the second leave together, and the others as 15 of 4 KiB each.
+ * The third makes one send more of the same kind.
  */
 const BURST = 18;
 const ROOMY_BURST = 33;
+const WIDE_BURST = 48;
 /** Longer parts lose fewer requests, and their answers leave in fewer sends; so many of them must fit into the window. */
 const BURSTS = 3;
 const ROOMY_BURSTS = 2;
+const WIDE_BURSTS = 1.5;
 /** Packets that are asked for beyond the window. */
 const MAX_EARLY = 9;
 /** Packets of READ data that are always worth a request. */
@@ -148,6 +151,7 @@ export class ReadRequests {
 }
 
 function shareOf(window: number, isRoomy: boolean): number {
+  if (isRoomy && window >= WIDE_BURSTS * WIDE_BURST) return WIDE_BURST;
   if (isRoomy && window >= ROOMY_BURSTS * ROOMY_BURST) return ROOMY_BURST;
   if (window >= BURSTS * BURST) return BURST;
   return Math.ceil(window / PARTS);

@@ -26,8 +26,9 @@ export function sendResponses(
   while (!queue.empty && sent < budget && batch.hasRoom) {
     const response = queue.first;
     if (response.kind === ResponseKind.READ) {
-      if (sendReadResponse(qp, queue, response, batch)) queue.shift();
-      sent++;
+      const run = sendReadRun(qp, response, batch, budget - sent);
+      if (run === 0 && sendReadResponse(qp, queue, response, batch)) queue.shift();
+      sent += Math.max(1, run);
     } else {
       if (response.kind === ResponseKind.ATOMIC) sendAtomicResponse(qp, response, batch);
       else sendAcknowledge(qp, response.psn, response.syndrome, response.msn, batch);
@@ -53,6 +54,27 @@ function sendAtomicResponse(qp: QpHost, response: Response, batch: TransmitBatch
   writeAeth(batch.headers, at + AETH_AT, Syndrome.ACK, response.msn);
   writeAtomicAckEth(batch.headers, at + ATOMIC_ACK_ETH_AT, operation.originalHigh, operation.originalLow);
   batch.commit(qp.flow, BTH_LENGTH + AETH_LENGTH + ATOMIC_ACK_ETH_LENGTH, 0);
+}
+
+/** Sends packets from the middle of a READ answer; returns how many, 0 if none such is next. */
+function sendReadRun(qp: QpHost, response: Response, batch: TransmitBatch, most: number): number {
+  const { mtu, flow, destQpn } = qp;
+  const operation = response.operation as SavedOperation;
+  const { grant } = operation;
+  const left = response.length - response.sentBytes;
+  if (response.sentBytes === 0 || left <= mtu || grant?.usable !== true) return 0;
+  const packets = Math.min(most, Math.ceil(left / mtu) - 1, batch.roomFor(BTH_LENGTH, mtu));
+  let psn = psnAdd(response.psn, response.sentBytes / mtu);
+  let offset = grant.offsetOf(operation.va) + response.startOffset + response.sentBytes;
+  for (let i = 0; i < packets; i++) {
+    writeBth(batch.headers, batch.begin(), Opcode.RC_READ_RESPONSE_MIDDLE, 0, 0, destQpn, 0, psn);
+    batch.addSegment(grant.region, offset, mtu);
+    batch.commit(flow, BTH_LENGTH, mtu);
+    psn = psnAdd(psn, 1);
+    offset += mtu;
+  }
+  response.sentBytes += packets * mtu;
+  return packets;
 }
 
 /** Sends the next packet of a READ answer; returns whether it was the last. */

@@ -277,6 +277,20 @@ export const RESPONDER_FAULTS = faultsOf(
       replace: 'psnAdd(response.psn, 0)',
     },
     {
+      id: 'read-run-of-lost-memory',
+      wrong: 'A READ answer goes on from memory that was deregistered amid it.',
+      file: 'roce/qp/response-sender',
+      find: '|| left <= mtu || grant?.usable !== true) return 0;',
+      replace: '|| left <= mtu || grant === null) return 0;',
+    },
+    {
+      id: 'read-run-takes-last',
+      wrong: 'The last packet of a READ answer leaves as one from the middle.',
+      file: 'roce/qp/response-sender',
+      find: 'Math.ceil(left / mtu) - 1',
+      replace: 'Math.ceil(left / mtu)',
+    },
+    {
       id: 'answers-unlimited',
       wrong: 'Duplicates are answered without limit.',
       file: 'roce/qp/answer-limit',

@@ -7,8 +7,10 @@ import { RegionTable } from '../../src/roce/memory/region-table.js';
 import { AckRequests } from '../../src/roce/qp/ack-requests.js';
 import { Congestion } from '../../src/roce/qp/congestion.js';
 import { TransmitBatch } from '../../src/roce/transmit-batch.js';
+import { Opcode } from '../../src/roce/wire/opcodes.js';
 import { AccessFlags } from '../../src/verbs/access-flags.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
+import { HandPeer } from '../../testkit/hand-peer.js';
 import { type InFlight, NicPair } from '../../testkit/nic-pair.js';
 import { Random } from '../../testkit/random.js';
 
@@ -18,7 +20,7 @@ const BYTES = 150 * MTU + 17;
 const MESSAGES = 4;
 
 const { RDMA_WRITE, SEND } = WrOpcode;
-const { LOCAL_WRITE, REMOTE_WRITE } = AccessFlags;
+const { LOCAL_WRITE, REMOTE_WRITE, REMOTE_READ } = AccessFlags;
 
 /** What the link carried for messages whose payload lies in the pieces that end at `cuts` and at its end. */
 function packetsOf(opcode: number, cuts: readonly number[]): string[] {
@@ -71,6 +73,24 @@ test('of memory that is deregistered in the middle of a message nothing leaves a
     pair.run();
     assert.equal(pair.sent.filter(isRequest).length, before);
     assert.deepEqual(a.statuses('send'), [before > 150 ? '1:SUCCESS' : '1:LOC_PROT_ERR']);
+  }
+});
+
+test('a READ answer ends where its memory is deregistered, wherever it stands', () => {
+  const packets = 6;
+  for (let sent = 1; sent < packets; sent++) {
+    const peer = new HandPeer({ mtu: MTU });
+    const { region, grant } = peer.side.region(packets * MTU, REMOTE_READ, 3);
+    const reth = { va: grant.va, rkey: grant.rkey, length: packets * MTU };
+    assert.equal(peer.give({ opcode: Opcode.RC_READ_REQUEST, psn: 0, ackReq: true, reth }), '');
+    const opcodes = [
+      'READ_RESPONSE_FIRST 0',
+      ...Array.from({ length: 4 }, (_, i) => `READ_RESPONSE_MIDDLE ${i + 1}`),
+    ];
+    for (const expected of opcodes.slice(0, sent))
+      assert.equal(peer.takeOne().startsWith(expected), true, expected);
+    peer.nic.regions.deregister(region);
+    assert.deepEqual(peer.take(), [`NAK_ACCESS ${sent} msn 1`]);
   }
 });
 
