@@ -72,11 +72,13 @@ test('a session that breaks right after TLS, during a recovery, is tried again',
   const scenario = generateScenario(1);
   const [plan] = scenario.plans;
   assert.ok(plan !== undefined);
-  const client = { ...plan.client, recoveryMillis: 10_000, encryption: false };
+  // It is the TLS session that breaks.
+  const lifeline = 'session' as const;
+  const client = { ...plan.client, recoveryMillis: 10_000, encryption: false, lifeline };
   const reset = { kind: 'reset', whoLearns: 'both' } as const;
   const { failure, marks } = await runScenario({
     ...scenario,
-    server: { ...scenario.server, recoveryMillis: 10_000, encryption: false },
+    server: { ...scenario.server, recoveryMillis: 10_000, encryption: false, lifeline },
     plans: [
       {
         ...plan,
