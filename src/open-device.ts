@@ -4,6 +4,7 @@
  */
 import { ibverbsProvider } from './ibverbs/ibverbs-provider.js';
 import { loadAddon } from './native/addon.js';
+import { SoftDevice } from './soft/soft-device.js';
 import { softProvider } from './soft/soft-provider.js';
 import type { Device } from './verbs/device.js';
 import type { DeviceProvider, OpenDeviceOptions } from './verbs/device-provider.js';
@@ -37,6 +38,9 @@ function withWayOut(error: unknown, name: string): unknown {
   const text = `there is no device '${name}': ${message}. The device 'soft' is there everywhere, without hardware`;
   return new RdmaError(code, text, { cause });
 }
+
+/** Two devices that reach each other through memory of this thread, and nobody else. */
+export const openDevicePair = (): readonly [Device, Device] => SoftDevice.pair();
 
 export interface DeviceListEntry {
   readonly name: string;

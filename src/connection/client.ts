@@ -20,6 +20,7 @@ import type { Rendezvous } from './rendezvous.js';
 import { connectToAny, type Place } from './several-servers.js';
 import { StepName, StepReporter } from './steps.js';
 import { TlsRendezvous } from './tls-rendezvous.js';
+import { warmUp } from './warm-up.js';
 
 let lastId = 0;
 
@@ -34,6 +35,7 @@ let lastId = 0;
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
   checkConnect(options);
   const limits = withDefaults(options);
+  if (options.warmUp === true) await warmUp();
   if (options.hosts === undefined && options.srv === undefined) {
     const server = { host: options.host ?? DEFAULT_HOST, port: options.port ?? DEFAULT_PORT };
     return await connectTo({ ...server, ...pick(options, ['servername']) }, options, limits);

@@ -8,6 +8,7 @@ import { type ConnectionHandler, loadHandler } from './handler.js';
 import type { ListenOptions } from './listen-options.js';
 import { DEFAULT_HOST } from './options.js';
 import { LocalHost, type ServingHost, type WorkerLoss } from './serving-host.js';
+import { warmUp } from './warm-up.js';
 import { WorkerHost } from './workers/worker-host.js';
 
 /** Tells of workers that die; of those that die before there is a server, as soon as there is one. */
@@ -33,11 +34,13 @@ export async function openHost(
   onLost: (loss: WorkerLoss) => void,
 ): Promise<ServingHost> {
   const { device: given, host: near = DEFAULT_HOST, revealPsns = false, workers = 0 } = options;
+  const isWarm = options.warmUp === true;
   if (workers > 0) {
     const { href } = handler as URL;
-    const order = { handler: href, device: given as string | undefined, near, revealPsns };
+    const order = { handler: href, device: given as string | undefined, near, revealPsns, isWarm };
     return WorkerHost.start({ workers, order, onLost });
   }
+  if (isWarm) await warmUp();
   const serve = handler instanceof URL ? await loadHandler(handler.href) : handler;
   if (typeof given === 'object')
     return new LocalHost({ device: given, ownsDevice: false, handler: serve, revealPsns });

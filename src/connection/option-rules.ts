@@ -153,6 +153,7 @@ const COMMON: Rules<CommonOptions> = {
   keepAliveMillis: integer(0, MAX_MILLIS),
   onStep: callback,
   logger,
+  warmUp: truth,
   revealPsns: truth,
 };
 

@@ -27,6 +27,14 @@ export function writePacket(
   ipv4Identification = 0,
 ): number {
   const flow = batch.flow[index] as Flow;
+  const end = at + gatherPacket(batch, index, out, at);
+  const value = icrc.compute(flow.source, flow.destination, out, at, end - at, ipv4Identification);
+  writeIcrc(out, end, value);
+  return end + ICRC_LENGTH - at;
+}
+
+/** As `writePacket`, without the ICRC: returns the length up to where that would be. */
+export function gatherPacket(batch: TransmitBatch, index: number, out: Uint8Array, at: number): number {
   const headerLength = batch.headerLength[index] as number;
   let end = at + headerLength;
   copyBytes(out, at, batch.headers, index * HEADER_STRIDE_BYTES, headerLength);
@@ -38,7 +46,5 @@ export function writePacket(
     end += length;
   }
   for (let pad = padCountOf(batch.payloadLength[index] as number); pad > 0; pad--) out[end++] = 0;
-  const value = icrc.compute(flow.source, flow.destination, out, at, end - at, ipv4Identification);
-  writeIcrc(out, end, value);
-  return end + ICRC_LENGTH - at;
+  return end - at;
 }

@@ -9,7 +9,7 @@ import type { Cq } from '../roce/completion/cq.js';
 import { Nic, type NicEvent } from '../roce/nic.js';
 import type { RandomU32 } from '../roce/random.js';
 import { Icrc } from '../roce/wire/icrc.js';
-import { formatGid, formatIp } from '../verbs/address.js';
+import { formatGid, formatIp, parseGid, type UdpAddress } from '../verbs/address.js';
 import type { AsyncEvent } from '../verbs/async-event.js';
 import type { CompletionQueueOptions } from '../verbs/completion-queue.js';
 import type { ConnectionManager } from '../verbs/connection-manager.js';
@@ -27,6 +27,7 @@ import { foreignChannel, wrongCqCapacity } from '../verbs/misuse.js';
 import { activeMtuFor, type PathMtu } from '../verbs/mtu.js';
 import { Driver } from './driver.js';
 import { linkMtuBytes } from './link-mtu.js';
+import { MemoryPort } from './memory-port.js';
 import { openPort } from './open-port.js';
 import { randomU32 } from './random.js';
 import { SoftCm } from './soft-cm.js';
@@ -78,6 +79,13 @@ export class SoftDevice implements PdHost {
   static async open(spec: SoftDeviceSpec): Promise<SoftDevice> {
     const icrc = new Icrc(fastCrc32);
     return new SoftDevice(await openPort(spec, icrc), icrc);
+  }
+
+  /** Two devices that are joined in memory, at an address of this machine. */
+  static pair(): readonly [SoftDevice, SoftDevice] {
+    const icrc = new Icrc(fastCrc32);
+    const [one, other] = MemoryPort.pair(parseGid('127.0.0.1') as UdpAddress);
+    return [new SoftDevice(one, icrc), new SoftDevice(other, icrc)];
   }
 
   /** `random`: where queue pair numbers, keys and addresses come from; tests and attacks may give less of it. */

@@ -32,6 +32,7 @@ const orderOf = (code: string): WorkerOrder => ({
   device: FREE_DEVICE,
   near: '127.0.0.1',
   revealPsns: false,
+  isWarm: false,
 });
 
 const startHost = (order: WorkerOrder, options: Partial<WorkerHostOptions> = {}): Promise<WorkerHost> =>

@@ -76,6 +76,8 @@ export interface EchoConfig extends PeerConfig, Pick<Load, 'bytes'> {
   readonly over: 'connection' | 'net' | 'tls';
   readonly from: number;
   readonly to: number;
+  /** Both ends have sent messages to themselves before. */
+  readonly isWarmedUp?: boolean;
   readonly certificates: string;
   readonly device: string;
 }

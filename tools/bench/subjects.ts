@@ -113,7 +113,7 @@ export function httpSubject(
 export function echoSubject(
   context: SuiteContext,
   name: string,
-  work: Pick<EchoConfig, 'over' | 'bytes' | 'from' | 'to'>,
+  work: Pick<EchoConfig, 'over' | 'bytes' | 'from' | 'to' | 'isWarmedUp'>,
   extra: Pick<Subject, 'note' | 'skipped'>,
   nodeFlags: readonly string[] = [],
 ): Subject {

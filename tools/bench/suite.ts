@@ -4,6 +4,7 @@
  */
 import { tierUpFlag } from '../../src/cli/tier-up.js';
 import type { Benchmark, Goal, Subject } from './benchmark.js';
+import type { EchoConfig } from './peer-protocol.js';
 import { createSameHost } from './same-host.js';
 import {
   connectSubject,
@@ -158,11 +159,15 @@ function streamBandwidth(context: SuiteContext): Benchmark {
   };
 }
 
+/** Of the messages of a process: those that are measured. */
+type Span = Pick<EchoConfig, 'bytes' | 'from' | 'to' | 'isWarmedUp'>;
+
 /** The code of a fresh process runs in V8's interpreter first, and is compiled on the processors that both sides need. */
 function cold(context: SuiteContext): Benchmark {
-  const fresh = { bytes: SMALL_BYTES, from: 200, to: 1500 };
-  const noteOf = ({ from, to }: typeof fresh): string => `messages ${from} to ${to}`;
-  const subject = (name: string, over: 'connection' | 'net' | 'tls', part: typeof fresh): Subject =>
+  const fresh: Span = { bytes: SMALL_BYTES, from: 200, to: 1500 };
+  const first: Span = { ...fresh, from: 0, to: fresh.from };
+  const noteOf = ({ from, to }: Span): string => `messages ${from} to ${to}`;
+  const subject = (name: string, over: 'connection' | 'net' | 'tls', part: Span): Subject =>
     echoSubject(context, name, { over, ...part }, { note: noteOf(part) });
   const flag = tierUpFlag(process.versions.node);
   const early = flag === undefined ? { skipped: 'V8 compiles soon by itself here' } : { note: flag };
@@ -171,7 +176,7 @@ function cold(context: SuiteContext): Benchmark {
     title: `messages of ${SMALL_BYTES} bytes, echoed and awaited one by one, in fresh processes`,
     unit: 'µs',
     better: 'lower',
-    ours: ['queuepair', 'queuepair-early'],
+    ours: ['queuepair', 'queuepair-early', 'queuepair-warmed-up'],
     subjects: [
       subject('queuepair', 'connection', fresh),
       echoSubject(
@@ -181,7 +186,9 @@ function cold(context: SuiteContext): Benchmark {
         early,
         flag === undefined ? [] : [flag],
       ),
-      subject('queuepair-first', 'connection', { ...fresh, from: 0, to: fresh.from }),
+      subject('queuepair-first', 'connection', first),
+      subject('queuepair-warmed-up', 'connection', { ...fresh, isWarmedUp: true }),
+      subject('queuepair-warmed-up-first', 'connection', { ...first, isWarmedUp: true }),
       subject('queuepair-warm', 'connection', {
         ...fresh,
         from: WARM_ROUND_TRIPS,

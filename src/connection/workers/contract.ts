@@ -28,6 +28,8 @@ export interface WorkerOrder {
   /** Where the server listens: clients reach the device there. */
   readonly near: string;
   readonly revealPsns: boolean;
+  /** V8 has compiled the way of a message before the worker is ready. */
+  readonly isWarm: boolean;
 }
 
 /** The data of a worker. */

@@ -9,6 +9,7 @@ import { openDevice } from '../../open-device.js';
 import type { Device } from '../../verbs/device.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { type ConnectionHandler, loadHandler } from '../handler.js';
+import { warmUp } from '../warm-up.js';
 import type { Counted, FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { OperationRelay } from './operation-relay.js';
 import { PULSE_MILLIS, Pulse } from './pulse.js';
@@ -97,7 +98,8 @@ class WorkerMain {
   }
 }
 
-async function start({ handler, device: name, near, revealPsns }: WorkerOrder): Promise<WorkerMain> {
+async function start({ handler, device: name, near, revealPsns, isWarm }: WorkerOrder): Promise<WorkerMain> {
+  if (isWarm) await warmUp();
   const serve = await loadHandler(handler);
   const device = await openDevice(name, { near });
   const worker = new WorkerMain(device, serve, revealPsns);

@@ -51,20 +51,26 @@ async function measure(config: EchoConfig, link: PeerLink): Promise<void> {
 
 // --- over connections -----------------------------------------------------------------------------------------------
 
-async function serveConnection({ certificates, device, host }: EchoConfig): Promise<Address> {
+async function serveConnection({
+  certificates,
+  device,
+  host,
+  isWarmedUp: warmUp = false,
+}: EchoConfig): Promise<Address> {
   const { caPem, server } = await loadOrCreateDevCertificates(certificates);
   const credentials = { cert: server.certPem, key: server.keyPem, clientCa: caPem };
-  const options = { host, port: 0, ...credentials, device: await openDevice(device) };
+  const options = { host, port: 0, ...credentials, warmUp, device: await openDevice(device) };
   const service = await listen(options, async (connection) => {
     for await (const message of connection) await connection.send(message.data);
   });
   return service.address;
 }
 
-async function openConnection({ certificates, device }: EchoConfig, address: Address): Promise<Echo> {
+async function openConnection(config: EchoConfig, address: Address): Promise<Echo> {
+  const { certificates, device, isWarmedUp: warmUp = false } = config;
   const { caPem, client } = await loadOrCreateDevCertificates(certificates);
   const credentials = { ca: caPem, cert: client.certPem, key: client.keyPem };
-  const connection = await connect({ ...address, ...credentials, device: await openDevice(device) });
+  const connection = await connect({ ...address, ...credentials, warmUp, device: await openDevice(device) });
   return async (message) => {
     await connection.send(message);
     await connection.receive();
