@@ -7,15 +7,18 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEndpoint } from '../../src/endpoint/endpoint.js';
+import { type Endpoint, openEndpoint } from '../../src/endpoint/endpoint.js';
 import { openDevice } from '../../src/open-device.js';
 import { toRKey } from '../../src/verbs/brands.js';
 import { createCompletions } from '../../src/verbs/work-completion.js';
-import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';
+import { SendFlags, type SendWorkRequest, WrOpcode } from '../../src/verbs/work-request.js';
 import { compileNoOp } from './no-op-library.js';
 
 const ROUNDS = 1_000_000;
+const SLEEPS = 100_000;
 const REPEATS = 10;
+/** A request that completes only when the program sleeps. */
+const LATE = 777;
 
 /** CPU time of this process: other load on the machine does not count. */
 function cpuMicros(): number {
@@ -28,6 +31,8 @@ interface Cost {
   readonly postAndPoll: number;
   /** Nanoseconds of a poll that finds nothing. */
   readonly emptyPoll: number;
+  /** Nanoseconds of one signaled WRITE posted, and of the sleep until its completion wakes. */
+  readonly sleep: number;
 }
 
 function fromC(folder: string): Cost {
@@ -35,8 +40,8 @@ function fromC(folder: string): Cost {
   const problem = compileNoOp(program, 'program');
   if (problem !== undefined) throw new Error(problem);
   const { stdout } = spawnSync(program, { encoding: 'utf8' });
-  const [postAndPoll = Number.NaN, emptyPoll = Number.NaN] = stdout.split(' ').map(Number);
-  return { postAndPoll, emptyPoll };
+  const [postAndPoll = Number.NaN, emptyPoll = Number.NaN, sleep = Number.NaN] = stdout.split(' ').map(Number);
+  return { postAndPoll, emptyPoll, sleep };
 }
 
 async function fromJavaScript(folder: string): Promise<Cost> {
@@ -73,9 +78,29 @@ async function fromJavaScript(folder: string): Promise<Cost> {
     postAndPoll = Math.min(postAndPoll, ((middle - start) * 1000) / ROUNDS);
     emptyPoll = Math.min(emptyPoll, ((cpuMicros() - middle) * 1000) / ROUNDS);
   }
+  const sleep = await sleeping(endpoint, { ...request, wrId: LATE });
   await endpoint.close();
   await device.close();
-  return { postAndPoll, emptyPoll };
+  return { postAndPoll, emptyPoll, sleep };
+}
+
+async function sleeping(endpoint: Endpoint, request: SendWorkRequest): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  let taken = 0;
+  let wanted = 0;
+  const isThere = (): boolean => taken >= wanted;
+  const take = (): void => void taken++;
+  for (let repeat = 0; repeat < REPEATS; repeat++) {
+    const start = cpuMicros();
+    for (let i = 0; i < SLEEPS; i++) {
+      wanted++;
+      endpoint.qp.postSend(request);
+      const waiting = endpoint.until(isThere, take);
+      if (waiting !== undefined) await waiting;
+    }
+    best = Math.min(best, ((cpuMicros() - start) * 1000) / SLEEPS);
+  }
+  return best;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-verbs-cost-'));
@@ -85,6 +110,7 @@ try {
   const rows = [
     ['post and poll', c.postAndPoll, js.postAndPoll, 2],
     ['empty poll', c.emptyPoll, js.emptyPoll, 1],
+    ['sleep', c.sleep, js.sleep, 1],
   ] as const;
   for (const [name, fromCNanos, fromJsNanos, calls] of rows) {
     const overPerCall = (fromJsNanos - fromCNanos) / calls;
