@@ -40,7 +40,9 @@ function fromC(folder: string): Cost {
   const problem = compileNoOp(program, 'program');
   if (problem !== undefined) throw new Error(problem);
   const { stdout } = spawnSync(program, { encoding: 'utf8' });
-  const [postAndPoll = Number.NaN, emptyPoll = Number.NaN, sleep = Number.NaN] = stdout.split(' ').map(Number);
+  const [postAndPoll = Number.NaN, emptyPoll = Number.NaN, sleep = Number.NaN] = stdout
+    .split(' ')
+    .map(Number);
   return { postAndPoll, emptyPoll, sleep };
 }
 

@@ -55,6 +55,13 @@ static int fails(const char *verb)
 	return number;
 }
 
+static void raise_event(struct noop_cq *cq)
+{
+	cq->armed = 0;
+	((struct noop_channel *)cq->cq.channel)->raised = cq;
+	eventfd_write(cq->cq.channel->fd, 1);
+}
+
 static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
 	struct noop_cq *cq = (struct noop_cq *)qp->send_cq;
@@ -66,10 +73,13 @@ static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_
 		if (wr->send_flags & IBV_SEND_SIGNALED) {
 			cq->wr_id = wr->wr_id;
 			cq->qp_num = qp->qp_num;
-			if (wr->wr_id == LATE)
-				cq->late++;
-			else
+			if (wr->wr_id != LATE) {
 				cq->waiting++;
+				continue;
+			}
+			cq->late++;
+			if (cq->armed)
+				raise_event(cq);
 		}
 	}
 	return 0;
@@ -94,11 +104,8 @@ static int poll_cq(struct ibv_cq *base, int max, struct ibv_wc *wc)
 		wc[i].qp_num = cq->qp_num;
 		wc[i].wc_flags = 0;
 	}
-	if (i == 0 && cq->armed && cq->late > 0) {
-		cq->armed = 0;
-		((struct noop_channel *)base->channel)->raised = cq;
-		eventfd_write(base->channel->fd, 1);
-	}
+	if (i == 0 && cq->armed && cq->late > 0)
+		raise_event(cq);
 	return i;
 }
 
