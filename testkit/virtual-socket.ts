@@ -63,8 +63,10 @@ export class VirtualSocket extends Duplex {
     return this;
   }
 
-  getPeerX509Certificate(): VirtualCertificate | undefined {
-    return this.#peerName === null ? undefined : new VirtualCertificate(hostCertificate(this.#peerName));
+  getPeerCertificate(): { readonly raw?: Buffer; readonly fingerprint256?: string } {
+    if (this.#peerName === null) return {};
+    const raw = Buffer.from(hostCertificate(this.#peerName));
+    return { raw, fingerprint256: new VirtualCertificate(raw).fingerprint256 };
   }
 
   exportKeyingMaterial(lengthBytes: number, label: string, context: Buffer): Buffer {

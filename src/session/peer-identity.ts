@@ -4,9 +4,9 @@
  * Invariant: names are exactly those of the certificate, because decisions hang on them; text for people is made of them
  * by `shownName`. A server lets nobody in whose names would not look to people as they are (`hiddenName`).
  */
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { isIPv6, SocketAddress } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { cleanText } from './clean-text.js';
 
 export interface PeerIdentity {
@@ -20,17 +20,30 @@ export interface PeerIdentity {
 
 const MAX_NAME_CHARS = 256;
 
+/** Certificates that came lately: thousands of connections of one client share its names. */
+const known = new Map<string, PeerIdentity>();
+const MOST_KNOWN = 1024;
+
 /** `null` unless the peer showed a certificate and it was verified. */
 export function peerIdentity(socket: TLSSocket): PeerIdentity | null {
   if (!socket.authorized) return null;
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) return null;
-  return {
-    subject: distinguishedName(certificate.subject),
-    sans: subjectAltNames(certificate),
-    fingerprint256: certificate.fingerprint256,
-  };
+  // Not `getPeerX509Certificate`: Node 20 never frees the certificate that it gives.
+  const { fingerprint256, raw } = socket.getPeerCertificate() as Partial<PeerCertificate>;
+  if (fingerprint256 === undefined || raw === undefined) return null;
+  const identity = known.get(fingerprint256) ?? identityOf(new X509Certificate(raw));
+  // The latest is the last.
+  known.delete(fingerprint256);
+  known.set(fingerprint256, identity);
+  const [oldest] = known.keys();
+  if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+  return identity;
 }
+
+const identityOf = (certificate: X509Certificate): PeerIdentity => ({
+  subject: distinguishedName(certificate.subject),
+  sans: subjectAltNames(certificate),
+  fingerprint256: certificate.fingerprint256,
+});
 
 /** A name as people may see it. */
 export const shownName = (name: string): string => cleanText(name, MAX_NAME_CHARS);
