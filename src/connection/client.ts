@@ -2,6 +2,7 @@
 import { openDevice } from '../open-device.js';
 import { ProcessHold } from '../process-hold.js';
 import type { ClientCredentials } from '../session/client-credentials.js';
+import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls, type TlsClientOptions } from '../session/tls-client.js';
 import type { Device } from '../verbs/device.js';
 import { asRdmaError, RdmaError } from '../verbs/errors.js';
@@ -76,6 +77,8 @@ async function open(
   reporter.report(StepName.TLS, { peer: hostPort(channel.remoteAddress, channel.remotePort) });
   const hold = new ProcessHold();
   channel.unref();
+  // What follows must not refer to the channel in any function: a connection that leaves its session would keep it.
+  const address = channel.remoteAddress;
   let owned: Device | undefined;
   try {
     if (typeof options.device !== 'object') {
@@ -88,8 +91,7 @@ async function open(
       reporter,
       limits: recoveryLimits(options),
       // A name may have many addresses, and a server at another one knows nothing of this connection.
-      nextRendezvous: (signal) =>
-        resume(lifeline.peerTerms?.resumeToken, { ...target, address: channel.remoteAddress, signal }),
+      nextRendezvous: (signal) => resume(lifeline.peerTerms?.resumeToken, { ...target, address, signal }),
     });
     if (owned !== undefined) lifeline.onEnd(() => device.close());
     const { signal } = options;
@@ -100,13 +102,17 @@ async function open(
     const connection = new Connection(id, lifeline, dataPath, limits, owner);
     return withInsides(connection, { lifeline, dataPath });
   } catch (error) {
-    // Why it failed says more than why something cannot be freed.
-    const cleanup = new Cleanup();
-    await cleanup.step(() => channel.close());
-    await cleanup.step(async () => owned?.close());
+    await giveUp(channel, owned);
     hold.end();
     throw error;
   }
+}
+
+/** Why it failed says more than why something cannot be freed. */
+async function giveUp(channel: ControlChannel, device: Device | undefined): Promise<void> {
+  const cleanup = new Cleanup();
+  await cleanup.step(() => channel.close());
+  await cleanup.step(async () => device?.close());
 }
 
 /** A new session that takes up the connection of this token. */

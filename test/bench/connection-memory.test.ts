@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { LifelineKind } from '../../src/connection/options.js';
+import type { MemoryUse } from '../../tools/bench/scale/peer-orders.js';
 import { ScaleProcess } from '../../tools/bench/scale/scale-process.js';
 
 const WARM_CONNECTIONS = 50;
@@ -14,34 +16,56 @@ const TOGETHER = 8;
  * their own, and maps were made for what it never does.
  */
 const MOST_OBJECTS_KIB = 32;
+/** About 18: without its session a connection has no socket, no channel and nothing of TLS, at either end. */
+const MOST_BRIEF_OBJECTS_KIB = 20.5;
 const MOST_BUFFERS_KIB = 32;
 
-test(`a silent connection takes ${MOST_OBJECTS_KIB} KiB of a server's heap at most, and ${MOST_BUFFERS_KIB} of buffers`, async () => {
+interface Taken {
+  readonly objects: number;
+  readonly buffers: number;
+}
+
+/** KiB of one connection. */
+async function taken(lifeline: LifelineKind): Promise<{ server: Taken; client: Taken }> {
   const certificates = mkdtempSync(join(tmpdir(), 'queuepair-memory-'));
   const config = {
     kind: 'queuepair',
     host: '127.0.0.1',
     device: 'soft:127.0.0.1?port=0',
     certificates,
+    lifeline,
+    most: WARM_CONNECTIONS + CONNECTIONS,
   } as const;
+  const kib = (from: number, to: number): number => (to - from) / 1024 / CONNECTIONS;
+  const each = (before: MemoryUse, after: MemoryUse): Taken => {
+    assert.equal(after.open - before.open, CONNECTIONS);
+    return {
+      objects: kib(before.heapBytes, after.heapBytes),
+      buffers: kib(before.bufferBytes, after.bufferBytes),
+    };
+  };
   try {
-    await ScaleProcess.withBoth(
-      { ...config, most: WARM_CONNECTIONS + CONNECTIONS },
-      async (server, client) => {
-        await client.open(WARM_CONNECTIONS, TOGETHER);
-        await client.exchange(TOGETHER, WARM_CONNECTIONS, TOGETHER);
-        const before = await server.memory();
-        await client.open(CONNECTIONS, TOGETHER);
-        const after = await server.memory();
-        assert.equal(after.open - before.open, CONNECTIONS);
-        const kib = (from: number, to: number): number => (to - from) / 1024 / CONNECTIONS;
-        const objects = kib(before.heapBytes, after.heapBytes);
-        assert.ok(objects <= MOST_OBJECTS_KIB, `${objects.toFixed(1)} KiB of objects a connection`);
-        const buffers = kib(before.bufferBytes, after.bufferBytes);
-        assert.ok(buffers <= MOST_BUFFERS_KIB, `${buffers.toFixed(1)} KiB of buffers a connection`);
-      },
-    );
+    return await ScaleProcess.withBoth(config, async (server, client) => {
+      const memory = () => Promise.all([server.memory(), client.memory()]);
+      await client.open(WARM_CONNECTIONS, TOGETHER);
+      await client.exchange(TOGETHER, WARM_CONNECTIONS, TOGETHER);
+      const before = await memory();
+      await client.open(CONNECTIONS, TOGETHER);
+      const after = await memory();
+      return { server: each(before[0], after[0]), client: each(before[1], after[1]) };
+    });
   } finally {
     rmSync(certificates, { recursive: true });
   }
+}
+
+test(`a silent connection takes ${MOST_OBJECTS_KIB} KiB of a server's heap at most, and ${MOST_BUFFERS_KIB} of buffers`, async () => {
+  const { objects, buffers } = (await taken('session')).server;
+  assert.ok(objects <= MOST_OBJECTS_KIB, `${objects.toFixed(1)} KiB of objects a connection`);
+  assert.ok(buffers <= MOST_BUFFERS_KIB, `${buffers.toFixed(1)} KiB of buffers a connection`);
+});
+
+test(`one that has left its session takes ${MOST_BRIEF_OBJECTS_KIB} KiB of the heap of either end at most`, async () => {
+  for (const [end, { objects }] of Object.entries(await taken('brief')))
+    assert.ok(objects <= MOST_BRIEF_OBJECTS_KIB, `${objects.toFixed(1)} KiB of objects at the ${end}`);
 });

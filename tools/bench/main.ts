@@ -56,8 +56,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (scale) {
     if (!options.json) print(['', SCALE_TITLE]);
-    const { connections, json } = options;
-    const settings = { ...side, certificates, connections, haste, json, tell };
+    const { connections, json, lifeline } = options;
+    const settings = { ...side, certificates, connections, lifeline, haste, json, tell };
     const isWhole = await runScale(settings, (line) => print([line]));
     failed ||= !isWhole;
   }

@@ -1,5 +1,6 @@
 /** The command line of the suite. */
 import { parseArgs } from 'node:util';
+import type { LifelineKind } from '../../src/connection/options.js';
 import { integerOption, listOption, WrongUsage } from '../command-line.js';
 
 export interface BenchOptions {
@@ -10,13 +11,16 @@ export interface BenchOptions {
   readonly only: readonly string[];
   /** Points of the benchmark of scale; empty = the usual ones. */
   readonly connections: readonly number[];
+  /** Of its connections. */
+  readonly lifeline: LifelineKind;
 }
 
-export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [--rounds N] [--connections N[,N…]] [--quick] [--json]
+export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [--rounds N] [--connections N[,N…]] [--lifeline KIND] [--quick] [--json]
 
   --only    benchmarks to run; send-rtt includes send-rtt-4k
   --rounds  rounds of every benchmark (default 5; with --quick 2)
   --connections  points of the benchmark 'scale' (default 10,100,1000,10000; with --quick 10,100)
+  --lifeline  session or brief: of the connections of the benchmark 'scale' (default session)
   --quick   a tenth of the work: shows that everything runs, not how fast
   --json    one JSON object a line on standard output
 `;
@@ -35,9 +39,10 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true },
       connections: { type: 'string', multiple: true },
+      lifeline: { type: 'string', default: 'session' },
     },
   });
-  const { json, quick, only } = values;
+  const { json, quick, only, lifeline } = values;
   const standard = quick ? QUICK_ROUNDS : DEFAULT_ROUNDS;
   const rounds =
     values.rounds === undefined ? standard : integerOption('rounds', values.rounds, 1, MAX_ROUNDS);
@@ -45,5 +50,9 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (connections.length > 0 && !listOption(only).includes('scale')) {
     throw new WrongUsage("--connections is for the benchmark 'scale': add --only scale");
   }
-  return { json, quick, rounds, only: listOption(only), connections };
+  if (lifeline !== 'session' && lifeline !== 'brief') throw new WrongUsage('--lifeline is session or brief');
+  if (lifeline !== 'session' && !listOption(only).includes('scale')) {
+    throw new WrongUsage("--lifeline is for the benchmark 'scale': add --only scale");
+  }
+  return { json, quick, rounds, only: listOption(only), connections, lifeline };
 }

@@ -48,12 +48,13 @@ const TLS_1_3 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
 
 export async function serveQueuepair(config: ScalePeerConfig): Promise<ScaleServer> {
   const { caPem, server } = await loadOrCreateDevCertificates(config.certificates);
-  const { workers = 0, handler = 'echo' } = config;
+  const { workers = 0, handler = 'echo', lifeline = 'session' } = config;
   const opened = workers === 0 ? await openDevice(config.device) : undefined;
   const service = await listen({
     ...{ host: config.host, port: 0, cert: server.certPem, key: server.keyPem, clientCa: caPem },
     ...DATA_PATH,
     device: opened ?? config.device,
+    lifeline,
     workers,
     handler: HANDLERS[handler],
     slots: config.most,
@@ -80,7 +81,12 @@ export async function connectQueuepair(config: ScalePeerConfig): Promise<ScaleCo
     open: async () => {
       const connection: Connection = await connect({
         ...{ host: config.host, port: config.port, ca: caPem, cert: client.certPem, key: client.keyPem },
-        ...{ device, ...DATA_PATH, handshakeDeadlineMillis: HANDSHAKE_MILLIS },
+        ...{
+          device,
+          ...DATA_PATH,
+          lifeline: config.lifeline ?? 'session',
+          handshakeDeadlineMillis: HANDSHAKE_MILLIS,
+        },
       });
       return {
         roundTrip: async () => {

@@ -2,6 +2,7 @@
  * What the scale benchmark asks of its two processes, and what they answer. The orchestrator sends one order at a time and
  * waits for the answer, so that both sides are always in the same phase.
  */
+import type { LifelineKind } from '../../../src/connection/options.js';
 
 export type ScaleOrder =
   /** Says what memory the process has in use when garbage is collected. */
@@ -61,6 +62,8 @@ export interface ScalePeerConfig {
   readonly port: number;
   readonly device: string;
   readonly certificates: string;
+  /** Of connections of ours. */
+  readonly lifeline?: LifelineKind;
   /** Connections that there will be at most. */
   readonly most: number;
   /** Worker threads of the server, and their handler; default: none. */

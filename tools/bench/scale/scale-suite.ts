@@ -18,7 +18,8 @@ const WARM_CONNECTIONS = 200;
 const WARM_ROUND_TRIPS = 4000;
 const KIB = 1024;
 
-export interface ScaleOptions extends Pick<ScaleSettings, 'host' | 'device' | 'certificates' | 'tell'> {
+export interface ScaleOptions
+  extends Pick<ScaleSettings, 'host' | 'device' | 'certificates' | 'lifeline' | 'tell'> {
   /** Points; empty = the usual ones. */
   readonly connections: readonly number[];
   readonly haste: number;
@@ -33,9 +34,9 @@ export function scaleMissing(options: Pick<ScaleOptions, 'connections' | 'haste'
 
 /** Returns whether every point gave figures. */
 export async function runScale(options: ScaleOptions, print: (line: string) => void): Promise<boolean> {
-  const { host, device, certificates, tell, haste } = options;
+  const { host, device, certificates, lifeline, tell, haste } = options;
   const settings = {
-    ...{ host, device, certificates, tell },
+    ...{ host, device, certificates, lifeline, tell },
     roundTrips: ROUND_TRIPS / haste,
     settleMillis: SETTLE_MILLIS / haste,
     idleMillis: IDLE_MILLIS / haste,

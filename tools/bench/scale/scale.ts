@@ -8,6 +8,7 @@
  * beside the silent ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LifelineKind } from '../../../src/connection/options.js';
 import type { MemoryUse, ScaleKind, TimeUse } from './peer-orders.js';
 import { ScaleProcess } from './scale-process.js';
 
@@ -45,6 +46,8 @@ export interface ScaleSettings {
   readonly host: string;
   readonly device: string;
   readonly certificates: string;
+  /** Of connections of ours. */
+  readonly lifeline: LifelineKind;
   /** Round trips of the active ones, each time. */
   readonly roundTrips: number;
   /** Nobody does anything: how long before that counts, and how long it counts. */
@@ -73,10 +76,11 @@ export async function measurePoint(
   connections: number,
   settings: ScaleSettings,
 ): Promise<ScalePoint> {
-  const { host, device, certificates, warmConnections } = settings;
+  const { host, device, certificates, lifeline, warmConnections } = settings;
   const most = connectionsOf(connections, warmConnections);
-  return ScaleProcess.withBoth({ kind: subject, host, device, certificates, most }, (server, client) =>
-    measure(server, client, subject, connections, settings),
+  return ScaleProcess.withBoth(
+    { kind: subject, host, device, certificates, lifeline, most },
+    (server, client) => measure(server, client, subject, connections, settings),
   );
 }
 

@@ -161,6 +161,14 @@ export const BRIEF_FAULTS = faultsOf(
       judges: MESSAGES,
     },
     {
+      id: 'left-session-kept',
+      wrong: 'What is left of a session keeps all of it.',
+      file: 'connection/parted-rendezvous',
+      find: '      this.#before = null;\n',
+      replace: '',
+      judges: ['test/bench/connection-memory'],
+    },
+    {
       id: 'ask-counts-as-heard',
       wrong: 'A device that acknowledges a question counts as its answer.',
       file: 'connection/data-path',
