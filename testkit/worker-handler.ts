@@ -53,6 +53,10 @@ const ORDERS: Readonly<Record<string, (connection: Connection) => unknown>> = {
   'be busy for ever': () => {
     for (;;);
   },
+  'send two and close': (connection) => {
+    for (let i = 0; i < 2; i++) connection.send(new Uint8Array(3400)).catch(() => {});
+    return connection.close();
+  },
   'be slow': () => new Promise((resolve) => setTimeout(resolve, 300)),
   'what is lent': (connection) => connection.send(connection.buffer.slice(0, 16)),
 };

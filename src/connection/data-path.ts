@@ -192,6 +192,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
         outbox: this.outbox,
         streams: this.streams,
         gate: this.#gates?.toClient ?? null,
+        onHeld: (isHeld) => this.listener?.onHeld(isHeld),
         firstSequence: this.#first.fragment,
         messageStart: this.#first.messageCost,
       });

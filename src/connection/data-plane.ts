@@ -35,6 +35,8 @@ export interface DataPlaneListener {
   onQuit(): void;
   /** The peer has all that was sent until `quit`, and the word itself; or nothing will come of it any more. */
   onQuitDone(): void;
+  /** After `quit`: whether what waits is held back by the peer's limit of fragments or by rates, and not by a path that fails. */
+  onHeld(isHeld: boolean): void;
   /** The peer has the acknowledgement of its last message, and leaves. */
   onBye(): void;
   /** The peer has heard that this side leaves. */

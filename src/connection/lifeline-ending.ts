@@ -16,6 +16,9 @@ import { LifelineTimer } from './lifeline-timers.js';
 /** BYE is a courtesy: the peer would wait for it a little, and lose nothing. */
 export const BYE_MILLIS = 500;
 
+/** How long an orderly end in which nothing moves waits for rates and other limits that hold all of it back. */
+export const HELD_MILLIS = 30_000;
+
 export class LifelineEnding {
   /** Goodbye is said without the rendezvous. */
   isBrief = false;
@@ -28,6 +31,9 @@ export class LifelineEnding {
   #hasQuit = false;
   /** There was a sign that the data path works since the last look. */
   #hasMoved = false;
+  /** When there was one, or when the end began. */
+  #movedAt = 0;
+  #isHeld = false;
 
   /** `quitMillis`: how long an orderly end in which nothing moves takes at most. */
   constructor(course: LifelineCourse, quitMillis: number) {
@@ -42,6 +48,11 @@ export class LifelineEnding {
 
   noteProgress(): void {
     this.#hasMoved = true;
+  }
+
+  /** Whether what waits to be sent is held back by limits. */
+  noteHeld(isHeld: boolean): void {
+    this.#isHeld = isHeld;
   }
 
   /** The peer has said goodbye over the queue pair. */
@@ -111,6 +122,7 @@ export class LifelineEnding {
       return;
     }
     this.#isClosing = true;
+    this.#movedAt = this.#course.now;
     if (this.#peerQuit && !this.isBrief) {
       this.end(undefined);
       return;
@@ -126,7 +138,9 @@ export class LifelineEnding {
 
   /** Goes on until the peer has all that was sent, or until nothing moves any more. */
   onQuitPatience(): void {
-    const waits = this.#course.state.name === 'down' || (this.#hasMoved && !this.#hasQuit);
+    if (this.#hasMoved) this.#movedAt = this.#course.now;
+    const isHeld = this.#isHeld && this.#course.now - this.#movedAt < HELD_MILLIS;
+    const waits = this.#course.state.name === 'down' || ((this.#hasMoved || isHeld) && !this.#hasQuit);
     if (waits) this.#waitForQuit();
     else this.end(undefined);
   }

@@ -42,6 +42,8 @@ export type LifelineInput =
   /** The last message of the peer is here. */
   | { readonly type: 'peer-quit' }
   | { readonly type: 'quit-done' }
+  /** While closing: whether what waits to be sent is held back by limits, which may take long. */
+  | { readonly type: 'held'; readonly isHeld: boolean }
   /** The peer has the acknowledgement of its last message, and leaves. */
   | { readonly type: 'peer-bye' }
   | { readonly type: 'bye-done' }

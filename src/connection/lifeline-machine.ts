@@ -198,6 +198,9 @@ export class LifelineMachine {
         if (!this.#course.hasBeenUp) this.#quitEarly = true;
         else this.#ending.onPeerQuit();
         break;
+      case 'held':
+        this.#ending.noteHeld(input.isHeld);
+        break;
       case 'quit-done':
         this.#ending.onQuitDone();
         break;

@@ -173,6 +173,10 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#input({ type: 'peer-quit' });
   }
 
+  onHeld(isHeld: boolean): void {
+    this.#input({ type: 'held', isHeld });
+  }
+
   onQuitDone(): void {
     this.#input({ type: 'quit-done' });
   }

@@ -37,6 +37,8 @@ export interface SenderOptions {
   readonly streams: StreamTable;
   /** Bounds what the peer may be sent: while it is shut, nothing leaves but what keeps flow control going. */
   readonly gate?: RateGate | null;
+  /** From `quit` on: whether what waits is held back, by the peer's limit of fragments or by `gate`. */
+  readonly onHeld?: (isHeld: boolean) => void;
   /** Number of the first fragment; other than 0 in tests only. */
   readonly firstSequence?: number;
   /** Where the counting of messages' cost begins; other than 0 in tests only. */
@@ -94,6 +96,7 @@ export class MessageSender implements Held {
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
   #onBye: (() => void) | null = null;
+  #isHeld = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -255,10 +258,13 @@ export class MessageSender implements Held {
   pump(): void {
     const { outbox, memory, gate = null } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
-      if (serialDistance(this.#nextSequence, this.#peerLimit) === 0) return;
+      const mayLeave = serialDistance(this.#nextSequence, this.#peerLimit) !== 0;
+      if (!mayLeave && !this.#quit.isReady) return;
       const wanted = outbox.nextBytes;
-      if (wanted < 0 && !this.#mayQuit) return;
-      if (gate !== null && wanted >= 0 && !outbox.hasControl && !gate.admits(this)) return;
+      const isWanted = wanted >= 0 || this.#mayQuit;
+      const isOpen = mayLeave && (gate === null || wanted < 0 || outbox.hasControl || gate.admits(this));
+      if (this.#quit.isReady) this.#noteHeld(isWanted && !isOpen);
+      if (!isWanted || !isOpen) return;
       // Sealing makes the only copy, into the send buffer.
       const isInPlace = link.sealer === null && outbox.isNextInPlace;
       const longestBytes = isInPlace ? this.#longestBytes : Math.min(this.#longestBytes, memory.longestBytes);
@@ -278,6 +284,12 @@ export class MessageSender implements Held {
       gate?.charge(HEADER_BYTES + cut.length, isMore ? 0 : 1);
       this.#post(link, place, cut, true);
     }
+  }
+
+  #noteHeld(isHeld: boolean): void {
+    if (this.#isHeld === isHeld) return;
+    this.#isHeld = isHeld;
+    this.#options.onHeld?.(isHeld);
   }
 
   /**

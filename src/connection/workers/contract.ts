@@ -112,6 +112,7 @@ export type FromWorker =
   | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
   | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }
   | { readonly type: 'quit' | 'quit-done' | 'bye' | 'bye-done'; readonly id: number }
+  | { readonly type: 'held'; readonly id: number; readonly isHeld: boolean }
   | { readonly type: 'queue-pair'; readonly id: number; readonly queuePair: QueuePairStatus | null }
   | {
       readonly type: 'step';

@@ -53,6 +53,7 @@ export class WorkedConnection {
       onProofSeen: ({ sent, arrived }) => this.#post({ type: 'proof', id, sent, arrived }),
       onQuit: () => this.#post({ type: 'quit', id }),
       onQuitDone: () => this.#post({ type: 'quit-done', id }),
+      onHeld: (isHeld) => this.#post({ type: 'held', id, isHeld }),
       onBye: () => this.#post({ type: 'bye', id }),
       onByeDone: () => this.#post({ type: 'bye-done', id }),
       onQueuePair: (queuePair) => this.#onQueuePair(queuePair),

@@ -135,6 +135,9 @@ export class WorkerPlane implements DataPlane {
       case 'quit-done':
         listener?.onQuitDone();
         break;
+      case 'held':
+        listener?.onHeld(message.isHeld);
+        break;
       case 'bye':
         listener?.onBye();
         break;

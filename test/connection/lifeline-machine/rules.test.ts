@@ -1,6 +1,7 @@
 /** The machine of a connection's life: its end, the rules of recovery, and signs of life. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { HELD_MILLIS } from '../../../src/connection/lifeline-ending.js';
 import { LAST_ANSWER_MILLIS } from '../../../src/connection/lifeline-machine.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import {
@@ -281,6 +282,22 @@ test('an orderly end waits while something moves or recovers, and not longer', (
   assert.equal(life.where(), 'ending');
   const prompt = after(SITUATIONS['up']?.() as Life, 'close');
   assert.equal(prompt.does('quit-done'), 'destroy');
+});
+
+test('an orderly end waits while limits hold everything back, but not for ever', () => {
+  const life = after(SITUATIONS['up']?.() as Life, 'close', { type: 'held', isHeld: true });
+  life.passes(HELD_MILLIS - QUIT_MILLIS);
+  assert.equal(life.where(), 'up');
+  life.machine.progress();
+  life.passes(HELD_MILLIS - QUIT_MILLIS);
+  assert.equal(life.where(), 'up', 'something has moved meanwhile');
+  life.passes(3 * QUIT_MILLIS);
+  assert.equal(life.where(), 'ending');
+  const slow = after(SITUATIONS['up']?.() as Life, 'close', { type: 'held', isHeld: true });
+  slow.passes(2 * QUIT_MILLIS);
+  slow.does({ type: 'held', isHeld: false });
+  slow.passes(QUIT_MILLIS);
+  assert.equal(slow.where(), 'ending', 'nothing holds it back, and it does not move');
 });
 
 test('a peer that quit first is not told again; its bye ends a recovery in order', () => {

@@ -222,3 +222,39 @@ test('wrong rates are refused with a sentence', async () => {
       message,
     });
 });
+
+/** Nothing moves for 3.4 s, and an orderly end waits 1.5 s for a path that may be dead, from when something moved last. */
+const SHORT_PATH = { timeout: 14, retryCount: 7 };
+const SLOW = { bytesPerSecond: 1000, burstBytes: 1 };
+
+test('a close of a client whose rate is used up sends all that was queued before', async () => {
+  const arrived: number[] = [];
+  await using server = await startServer(
+    async (connection) => {
+      for await (const { data } of connection) arrived.push(data.length);
+      // It does not leave first.
+      await connection.closed;
+    },
+    { rates: { fromClient: SLOW } },
+  );
+  const client = await connectTo(server, { path: SHORT_PATH });
+  const sent = [0, 1, 2].map(() => client.send(Buffer.alloc(1700)));
+  await client.close();
+  await Promise.all(sent);
+  await serverIsEmpty(server);
+  assert.deepEqual(arrived, [1700, 1700, 1700]);
+});
+
+for (const workers of [0, 1])
+  test(`a server with ${workers} workers that closes a connection whose rate is used up sends all that was queued before`, async () => {
+    await using server = await startWorkerServer(HANDLER, workers, {
+      rates: { toClient: SLOW },
+      path: SHORT_PATH,
+    });
+    const client = await join(server);
+    await client.send('send two and close');
+    const arrived: number[] = [];
+    for await (const { data } of client) arrived.push(data.length);
+    assert.deepEqual(arrived, [3400, 3400]);
+    await client.close();
+  });
