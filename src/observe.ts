@@ -10,13 +10,13 @@ export type {
   RefusedNote,
   StepNote,
   ThrottledNote,
-} from './connection/diagnostics.js';
+} from './connection/program/diagnostics.js';
 export type {
   ConnectionNote,
   ErrorNote,
   OperationKind,
   OperationNote,
-} from './connection/operation-watch.js';
+} from './connection/program/operation-watch.js';
 export { type Dashboard, type DashboardOptions, dashboard } from './observe/dashboard/dashboard.js';
 export {
   type LatencyHistograms,

@@ -1,5 +1,5 @@
 /** Two byte channels that are the ends of one stream in memory; what is written arrives when the test says so. */
-import type { ByteChannel, ByteChannelListener } from '../src/connection/byte-channel.js';
+import type { ByteChannel, ByteChannelListener } from '../src/connection/streams/byte-channel.js';
 
 interface Written {
   readonly data: Uint8Array | null;

@@ -4,10 +4,10 @@
  * node:test may be loaded here: it takes unhandled rejections.
  */
 import { loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
-import { connect } from '../src/connection/client.js';
-import type { Connection } from '../src/connection/connection.js';
-import { RemoteBuffer } from '../src/connection/remote-buffer.js';
-import { listen } from '../src/connection/server.js';
+import { connect } from '../src/connection/client/client.js';
+import { RemoteBuffer } from '../src/connection/memory/remote-buffer.js';
+import type { Connection } from '../src/connection/program/connection.js';
+import { listen } from '../src/connection/server/server.js';
 import { RdmaError } from '../src/verbs/errors.js';
 import { recoveryOf } from './recovery-of.js';
 

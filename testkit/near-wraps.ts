@@ -4,8 +4,8 @@
  */
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
-import { FIXED_NUMBERS } from '../src/connection/fixed-numbers.js';
-import { PIECES_PER_KEY } from '../src/connection/sealing.js';
+import { FIXED_NUMBERS } from '../src/connection/common/fixed-numbers.js';
+import { PIECES_PER_KEY } from '../src/connection/fragments/sealing.js';
 import type { Random } from './random.js';
 import { replace } from './replace.js';
 

@@ -11,8 +11,8 @@ import type {
   DataPlaneListener,
   ProgramListener,
   ProgramPlane,
-} from '../src/connection/data-plane.js';
-import type { Message, Waiter } from '../src/connection/message-inbox.js';
+} from '../src/connection/data-path/data-plane.js';
+import type { Message, Waiter } from '../src/connection/messages/message-inbox.js';
 import { type PlainError, RdmaError } from '../src/verbs/errors.js';
 
 type Planes = DataPlane & ProgramPlane;

@@ -1,5 +1,5 @@
 /** What tests of rates need: a clock that they move, and identities. */
-import type { Clock, ClockTimer } from '../src/connection/clock.js';
+import type { Clock, ClockTimer } from '../src/connection/common/clock.js';
 import type { PeerIdentity } from '../src/session/peer-identity.js';
 
 export class ManualClock implements Clock {

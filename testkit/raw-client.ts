@@ -3,7 +3,7 @@
  * would.
  */
 
-import type { Server } from '../src/connection/server.js';
+import type { Server } from '../src/connection/server/server.js';
 import { openDevice } from '../src/open-device.js';
 import type { ControlChannel } from '../src/session/control-channel.js';
 import { establishSession } from '../src/session/establish-session.js';

@@ -1,6 +1,6 @@
 /** Waiting for a recovery, in tests and tools: it comes, or the connection says why it does not. */
 import { once } from 'node:events';
-import type { Connection } from '../src/connection/connection.js';
+import type { Connection } from '../src/connection/program/connection.js';
 
 /** Resolves when `connection` is up again the next time; rejects when it ends instead. */
 export async function recoveryOf(connection: Connection): Promise<void> {

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { type DevCertificates, loadOrCreateDevCertificates } from '../src/certificates/dev-certificates.js';
 import { messageService } from '../src/cli/service/message-service.js';
-import { connect } from '../src/connection/client.js';
-import type { ConnectOptions } from '../src/connection/connect-options.js';
-import type { Connection } from '../src/connection/connection.js';
-import type { ConnectionHandler } from '../src/connection/handler.js';
-import type { ListenOptions } from '../src/connection/listen-options.js';
-import { listen, type Server } from '../src/connection/server.js';
+import { connect } from '../src/connection/client/client.js';
+import type { ConnectOptions } from '../src/connection/options/connect-options.js';
+import type { ListenOptions } from '../src/connection/options/listen-options.js';
+import type { Connection } from '../src/connection/program/connection.js';
+import type { ConnectionHandler } from '../src/connection/program/handler.js';
+import { listen, type Server } from '../src/connection/server/server.js';
 
 let certificates: Promise<DevCertificates> | undefined;
 

@@ -1,5 +1,5 @@
 /** The steps of a connection that goes well from its beginning to an orderly end, as either side must report them. */
-import { StepName } from '../src/connection/steps.js';
+import { StepName } from '../src/connection/common/steps.js';
 
 const UP = [
   StepName.TLS,

@@ -1,6 +1,6 @@
 /** Transfers for tests that carry them out without a connection. */
-import { RemoteBuffer } from '../src/connection/remote-buffer.js';
-import { Transfer } from '../src/connection/transfer.js';
+import { RemoteBuffer } from '../src/connection/memory/remote-buffer.js';
+import { Transfer } from '../src/connection/memory/transfer.js';
 
 export const writeTo = (addr: bigint, data: Uint8Array, repeatable = false): Transfer =>
   new Transfer({ kind: 'write', remote: new RemoteBuffer(addr, 1, data.length), bytes: data, repeatable });

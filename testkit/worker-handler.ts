@@ -3,7 +3,7 @@
  * number of the thread as its tag.
  */
 import { threadId } from 'node:worker_threads';
-import type { Connection } from '../src/connection/connection.js';
+import type { Connection } from '../src/connection/program/connection.js';
 
 export default async function serve(connection: Connection): Promise<void> {
   connection.on('stream', (stream) => stream.pipe(stream));

@@ -1,8 +1,8 @@
 /** Servers whose handlers run in worker threads, and clients that have the patience for them. */
-import type { ConnectOptions } from '../src/connection/connect-options.js';
-import type { Connection } from '../src/connection/connection.js';
-import type { ListenOptions } from '../src/connection/listen-options.js';
-import { listen, type Server } from '../src/connection/server.js';
+import type { ConnectOptions } from '../src/connection/options/connect-options.js';
+import type { ListenOptions } from '../src/connection/options/listen-options.js';
+import type { Connection } from '../src/connection/program/connection.js';
+import { listen, type Server } from '../src/connection/server/server.js';
 import { connectTo, FREE_DEVICE, testCertificates } from './session-pair.js';
 
 /** Threads begin beside those that the tests run in. */

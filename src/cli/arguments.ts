@@ -1,6 +1,6 @@
 /** Reads what people type after flags; what cannot be read is wrong usage. */
 import { InvalidArgumentError } from 'commander';
-import { ambiguousPortAt, readServerAddress } from '../connection/server-address.js';
+import { ambiguousPortAt, readServerAddress } from '../connection/options/server-address.js';
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,

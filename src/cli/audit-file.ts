@@ -3,7 +3,7 @@
  * before whatever it is about goes on, so that a crash loses none.
  */
 import { appendFileSync, closeSync, openSync } from 'node:fs';
-import type { AuditListener } from '../connection/audit-record.js';
+import type { AuditListener } from '../connection/options/audit-record.js';
 import { usageError } from '../verbs/errors.js';
 import { why } from './copy/place-error.js';
 

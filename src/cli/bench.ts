@@ -1,6 +1,6 @@
 /** `queuepair bench`: measures latency and bandwidth between two machines, with a server on one and a client on the other. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS } from '../connection/options.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS } from '../connection/terms/options.js';
 import { openDevice } from '../open-device.js';
 import type { ControlChannel } from '../session/control-channel.js';
 import { connectTls } from '../session/tls-client.js';

@@ -1,9 +1,9 @@
 /** `queuepair connect`: a client of `queuepair serve`, for people and for scripts. */
 import type { Command } from 'commander';
-import { connect } from '../connection/client.js';
-import type { ConnectOptions } from '../connection/connect-options.js';
-import type { Connection } from '../connection/connection.js';
-import { DEFAULT_PORT } from '../connection/options.js';
+import { connect } from '../connection/client/client.js';
+import type { ConnectOptions } from '../connection/options/connect-options.js';
+import type { Connection } from '../connection/program/connection.js';
+import { DEFAULT_PORT } from '../connection/terms/options.js';
 import { cleanText } from '../session/clean-text.js';
 import { shownName } from '../session/peer-identity.js';
 import { RdmaError } from '../verbs/errors.js';

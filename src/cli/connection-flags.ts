@@ -1,7 +1,7 @@
 /** The flags of the commands that are clients of a server by a session: which device, how the server is proven, how long, and sealed or not. */
 import { type Command, Option } from 'commander';
-import type { ConnectOptions } from '../connection/connect-options.js';
-import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_RECOVERY_MILLIS } from '../connection/options.js';
+import type { ConnectOptions } from '../connection/options/connect-options.js';
+import { DEFAULT_HANDSHAKE_DEADLINE_MILLIS, DEFAULT_RECOVERY_MILLIS } from '../connection/terms/options.js';
 import { millisArgument, millisOrNeverArgument } from './arguments.js';
 import type { ClientCertificateFlags } from './certificates.js';
 import { type PathFlags, pathMtuOption, pathOptionsOf, peerAddressOption } from './path-flags.js';

@@ -1,7 +1,7 @@
 /** `queuepair cp`: copies files and trees to and from `queuepair serve --share`. */
 import type { Command } from 'commander';
-import { connect } from '../connection/client.js';
-import { DEFAULT_PORT } from '../connection/options.js';
+import { connect } from '../connection/client/client.js';
+import { DEFAULT_PORT } from '../connection/terms/options.js';
 import { cleanText } from '../session/clean-text.js';
 import type { RdmaError } from '../verbs/errors.js';
 import { millisOrNeverArgument, portArgument } from './arguments.js';

@@ -1,7 +1,7 @@
 /** `queuepair doctor`: finds out why RDMA does not work here, or towards a server, and says what to do. */
 import { type Command, Option } from 'commander';
-import type { ConnectOptions } from '../connection/connect-options.js';
-import { DEFAULT_PORT } from '../connection/options.js';
+import type { ConnectOptions } from '../connection/options/connect-options.js';
+import { DEFAULT_PORT } from '../connection/terms/options.js';
 import { RdmaError } from '../verbs/errors.js';
 import { millisArgument, type Target, targetArgument } from './arguments.js';
 import { clientCertificates } from './certificates.js';

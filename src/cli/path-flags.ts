@@ -1,6 +1,6 @@
 /** Flags of commands about the way that packets take. */
 import { Option } from 'commander';
-import type { ConnectionPathOptions } from '../connection/path-options.js';
+import type { ConnectionPathOptions } from '../connection/terms/path-options.js';
 import { PATH_MTUS, type PathMtu } from '../verbs/mtu.js';
 
 export interface PathFlags {

@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { ClientRates } from '../connection/rates/client-rates.js';
+import { DEFAULT_SLOTS, type Server } from '../connection/server/server.js';
 import {
   DEFAULT_HANDSHAKE_DEADLINE_MILLIS,
   DEFAULT_PORT,
   DEFAULT_RECOVERY_MILLIS,
-} from '../connection/options.js';
-import type { ClientRates } from '../connection/rates/client-rates.js';
-import { DEFAULT_SLOTS, type Server } from '../connection/server.js';
+} from '../connection/terms/options.js';
 import type { HttpObserver } from '../observe/http-observer.js';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../observe/log.js';
 import { usageError } from '../verbs/errors.js';

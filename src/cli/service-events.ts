@@ -1,8 +1,8 @@
 /** What a running server tells, in the form that `serve --json` prints. */
 
-import type { ConnectionStatistics } from '../connection/connection.js';
-import type { ServerCensus } from '../connection/server.js';
-import type { StepName } from '../connection/steps.js';
+import type { StepName } from '../connection/common/steps.js';
+import type { ConnectionStatistics } from '../connection/program/connection.js';
+import type { ServerCensus } from '../connection/server/server.js';
 import type { RefusalKind } from '../verbs/refusal-kind.js';
 import type { CopyReport } from './copy/share.js';
 import type { StepDetails } from './step-text.js';

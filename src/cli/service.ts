@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import { BroadcastChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { ListenOptions } from '../connection/listen-options.js';
-import { DEFAULT_SLOTS, listen, type Server } from '../connection/server.js';
+import type { ListenOptions } from '../connection/options/listen-options.js';
+import { DEFAULT_SLOTS, listen, type Server } from '../connection/server/server.js';
 import type { Device, PortAttributes } from '../verbs/device.js';
 import { RdmaError, thrownText } from '../verbs/errors.js';
 import { messageService, SERVICE_MODULE, type ServiceOptions } from './service/message-service.js';

@@ -1,5 +1,5 @@
 /** The steps of a connection's life in words. */
-import { type ConnectionStep, StepName } from '../connection/steps.js';
+import { type ConnectionStep, StepName } from '../connection/common/steps.js';
 import { formatHex24, plural } from './format.js';
 
 export type StepDetails = ConnectionStep['details'];

@@ -3,7 +3,7 @@
  * everybody in. `connect` ignores them, as agents hand over all they have; what it knows it checks.
  */
 import { BlockList } from 'node:net';
-import { CONNECT, LISTEN } from '../connection/option-rules.js';
+import { CONNECT, LISTEN } from '../connection/options/option-rules.js';
 import { RdmaError, usageError } from '../verbs/errors.js';
 import {
   callback,

@@ -1,8 +1,8 @@
 /** What programs say to sockets and servers: the options of node:net, and what RDMA needs beyond them. */
 import type { BlockList } from 'node:net';
-import type { ConnectOptions } from '../connection/connect-options.js';
-import type { ListenOptions } from '../connection/listen-options.js';
-import type { CommonOptions } from '../connection/options.js';
+import type { ConnectOptions } from '../connection/options/connect-options.js';
+import type { ListenOptions } from '../connection/options/listen-options.js';
+import type { CommonOptions } from '../connection/terms/options.js';
 import type { LookupFunction } from './addresses.js';
 
 /**

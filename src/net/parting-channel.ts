@@ -6,7 +6,7 @@
  * `STALL_MILLIS`; a peer that sends to a socket that is gone, or keeps its own direction open for longer than `PARTING_MILLIS` after
  * it has our end, is reset; the channel below is closed once. The process stays until then.
  */
-import type { ByteChannel, ByteChannelListener } from '../connection/byte-channel.js';
+import type { ByteChannel, ByteChannelListener } from '../connection/streams/byte-channel.js';
 import { ProcessHold } from '../process-hold.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { TransportStream } from './transport.js';

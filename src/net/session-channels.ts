@@ -1,8 +1,9 @@
 /** Streams of a connection as bare byte channels, for sockets to sit on. */
-import type { ByteChannel } from '../connection/byte-channel.js';
-import type { Connection } from '../connection/connection.js';
-import type { StreamSeat } from '../connection/stream-access.js';
-import { streamsOf } from '../connection/stream-seats.js';
+
+import type { Connection } from '../connection/program/connection.js';
+import type { StreamSeat } from '../connection/program/stream-access.js';
+import { streamsOf } from '../connection/program/stream-seats.js';
+import type { ByteChannel } from '../connection/streams/byte-channel.js';
 import { RdmaError } from '../verbs/errors.js';
 
 /** Sockets close before their connection does: when it ends in order, nobody owes it anything. */

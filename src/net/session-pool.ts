@@ -9,9 +9,9 @@
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { connect } from '../connection/client.js';
-import type { Connection } from '../connection/connection.js';
-import { streamsOf } from '../connection/stream-seats.js';
+import { connect } from '../connection/client/client.js';
+import type { Connection } from '../connection/program/connection.js';
+import { streamsOf } from '../connection/program/stream-seats.js';
 import { RdmaError } from '../verbs/errors.js';
 import type { ClientSettings } from './option-rules.js';
 import type { AttemptWatcher, ConnectTarget } from './transport.js';

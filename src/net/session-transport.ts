@@ -1,6 +1,6 @@
 /** Streams of secure connections as a transport: many sockets share a connection, and another one costs no handshake. */
-import type { Connection } from '../connection/connection.js';
-import { listen } from '../connection/server.js';
+import type { Connection } from '../connection/program/connection.js';
+import { listen } from '../connection/server/server.js';
 import { type ClientSettings, clientSettings, serverSettings } from './option-rules.js';
 import type { ServerOptions, SocketConnectOptions } from './options.js';
 import { openChannel, takeChannels } from './session-channels.js';

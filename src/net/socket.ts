@@ -5,7 +5,7 @@
  * error came before it. What is written before the socket is connected leaves when it is. A socket that is destroyed says goodbye in
  * order, `resetAndDestroy` by a reset (parting-channel.ts).
  */
-import { ByteStream } from '../connection/byte-stream.js';
+import { ByteStream } from '../connection/program/byte-stream.js';
 import { ProcessHold } from '../process-hold.js';
 import { MAX_MILLIS } from '../verbs/option-check.js';
 import { type AddressInfo, addressInfo, familyOf } from './addresses.js';

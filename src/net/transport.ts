@@ -5,7 +5,7 @@
  * Invariants: a stream that `connect` resolved with, or that `onStream` was given, is open in both directions and belongs to whoever
  * got it; what `connect` rejects with has left nothing open; both tell failures as RdmaError, which the socket translates.
  */
-import type { ByteChannel } from '../connection/byte-channel.js';
+import type { ByteChannel } from '../connection/streams/byte-channel.js';
 import type { RsocketIomap } from './rsocket/rsocket-iomap.js';
 
 /** One end of a stream, in the words of node:net. */

@@ -10,7 +10,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Server } from '../connection/server.js';
+import type { Server } from '../connection/server/server.js';
 import { listenFault } from '../session/listen-fault.js';
 import { RdmaError } from '../verbs/errors.js';
 import { type Dashboard, type DashboardOptions, dashboard, plain } from './dashboard/dashboard.js';

@@ -4,7 +4,7 @@
  * and an object.
  */
 import { createHistogram, type Histogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { OperationKind, OperationNote } from '../connection/operation-watch.js';
+import type { OperationKind, OperationNote } from '../connection/program/operation-watch.js';
 import { callback, checkOptions } from '../verbs/option-check.js';
 import { watch } from './watching.js';
 

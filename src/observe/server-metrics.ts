@@ -5,10 +5,10 @@
  * Invariant: labels have few values, and none of them comes from a peer.
  */
 import type { Counter, Gauge, Registry } from 'prom-client';
-import type { Connection } from '../connection/connection.js';
+import type { Connection } from '../connection/program/connection.js';
+import { watchServer } from '../connection/program/server-watch.js';
 import type { ThrottledCounts } from '../connection/rates/shared-rates.js';
-import type { Server } from '../connection/server.js';
-import { watchServer } from '../connection/server-watch.js';
+import type { Server } from '../connection/server/server.js';
 import { hostPort } from '../verbs/host-port.js';
 import { REFUSAL_KINDS } from '../verbs/refusal-kind.js';
 import { optionalPackage } from './optional-package.js';

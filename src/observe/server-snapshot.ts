@@ -2,7 +2,7 @@
  * What a server looks like at one moment, for the dashboard. No PSN, key or payload is in it: how far queue pairs have
  * come is told relative to where they began.
  */
-import type { Connection } from '../connection/connection.js';
+import type { Connection } from '../connection/program/connection.js';
 import { cleanText } from '../session/clean-text.js';
 import { hostPort } from '../verbs/host-port.js';
 import type { QueuePairProgress } from '../verbs/queue-pair.js';

@@ -6,7 +6,7 @@
  * is kept for operations under way. No PSN, key or payload is in it.
  */
 import type { Attributes, Span, SpanKind, Tracer } from '@opentelemetry/api';
-import type { ConnectionNote, ErrorNote } from '../connection/operation-watch.js';
+import type { ConnectionNote, ErrorNote } from '../connection/program/operation-watch.js';
 import { optionalPackage } from './optional-package.js';
 import { watch } from './watching.js';
 

@@ -1,4 +1,4 @@
-/** Listening to what connection/diagnostics.ts tells. */
+/** Listening to what connection/program/diagnostics.ts tells. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type {
   AdmittedNote,
@@ -8,8 +8,8 @@ import type {
   RefusedNote,
   StepNote,
   ThrottledNote,
-} from '../connection/diagnostics.js';
-import type { OperationNote } from '../connection/operation-watch.js';
+} from '../connection/program/diagnostics.js';
+import type { OperationNote } from '../connection/program/operation-watch.js';
 import { usageError } from '../verbs/errors.js';
 import { nameOf } from '../verbs/option-check.js';
 

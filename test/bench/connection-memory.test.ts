@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { LifelineKind } from '../../src/connection/options.js';
+import type { LifelineKind } from '../../src/connection/terms/options.js';
 import type { MemoryUse } from '../../tools/bench/scale/peer-orders.js';
 import { ScaleProcess } from '../../tools/bench/scale/scale-process.js';
 

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { issueCertificate, type KeyedCertificate } from '../../src/certificates/certificate-maker.js';
 import { FINDING_CODES } from '../../src/cli/doctor/finding.js';
 import { packageRoot } from '../../src/cli/package-root.js';
-import { listen, type Server } from '../../src/connection/server.js';
+import { listen, type Server } from '../../src/connection/server/server.js';
 import { FREE_DEVICE, type ProgramEvent, runProgram, testDir } from '../../testkit/program.js';
 import { UDP_ONLY } from '../../testkit/udp-only.js';
 import { VethLink } from '../../testkit/veth-link.js';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
 import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
-import { connect } from '../../src/connection/client.js';
-import type { Connection } from '../../src/connection/connection.js';
+import { connect } from '../../src/connection/client/client.js';
+import type { Connection } from '../../src/connection/program/connection.js';
 import {
   clientFlags,
   metricsOf,

@@ -68,15 +68,14 @@ test('--audit appends a record for everybody, in a file of its owner alone', asy
 });
 
 test('an audit that cannot be written is wrong usage, in one line', async () => {
-  const { code, stderr } = await runProgram([
-    'serve',
-    '--port',
-    '0',
-    '--audit',
-    join(testDir(), 'no', 'such'),
-  ]);
-  assert.notEqual(code, 0);
-  assert.match(stderr, /cannot write the audit: the file .* is a directory/);
+  for (const [path, sentence] of [
+    [testDir(), /^queuepair: cannot write the audit: the file .* is a directory\n$/],
+    [join(testDir(), 'no', 'such'), /^queuepair: cannot write the audit: the file .* does not exist\n$/],
+  ] as const) {
+    const { code, stderr } = await runProgram(['serve', '--port', '0', '--audit', path]);
+    assert.notEqual(code, 0);
+    assert.match(stderr, sentence);
+  }
 });
 
 test('SIGHUP reads the certificates again, and keeps the old ones when the new are unusable', async () => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
-import { connect } from '../../src/connection/client.js';
+import { connect } from '../../src/connection/client/client.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import {
   connectTo,

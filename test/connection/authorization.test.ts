@@ -8,8 +8,8 @@ import {
   makeAuthority,
 } from '../../src/certificates/certificate-maker.js';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
-import type { AuditRecord } from '../../src/connection/audit-record.js';
-import type { ConnectOptions } from '../../src/connection/connect-options.js';
+import type { AuditRecord } from '../../src/connection/options/audit-record.js';
+import type { ConnectOptions } from '../../src/connection/options/connect-options.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
 

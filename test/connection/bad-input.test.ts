@@ -11,8 +11,8 @@ import {
   type MessageHeader,
   MessageKind,
   writeHeader,
-} from '../../src/connection/message-header.js';
-import type { Server } from '../../src/connection/server.js';
+} from '../../src/connection/fragments/message-header.js';
+import type { Server } from '../../src/connection/server/server.js';
 import { openChannel, RawClient } from '../../testkit/raw-client.js';
 import { connectTo, serverIsEmpty, startServer, testCertificates } from '../../testkit/session-pair.js';
 

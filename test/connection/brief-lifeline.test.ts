@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { ConnectOptions } from '../../src/connection/connect-options.js';
-import type { Connection } from '../../src/connection/connection.js';
-import type { ConnectionHandler } from '../../src/connection/handler.js';
-import type { ListenOptions } from '../../src/connection/listen-options.js';
-import type { Server } from '../../src/connection/server.js';
+import type { ConnectOptions } from '../../src/connection/options/connect-options.js';
+import type { ListenOptions } from '../../src/connection/options/listen-options.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import type { ConnectionHandler } from '../../src/connection/program/handler.js';
+import type { Server } from '../../src/connection/server/server.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BufferPool } from '../../src/connection/buffer-pool.js';
+import { BufferPool } from '../../src/connection/link/buffer-pool.js';
 
 test('a buffer comes back for the same size alone, and wiped', () => {
   const pool = new BufferPool(100);

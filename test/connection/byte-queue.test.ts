@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ByteQueue } from '../../src/connection/byte-queue.js';
+import { ByteQueue } from '../../src/connection/streams/byte-queue.js';
 import { Random } from '../../testkit/random.js';
 
 test('Bytes come out as they went in, whatever the pieces were', () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ByteStream, type ByteStreamOptions } from '../../src/connection/byte-stream.js';
+import { ByteStream, type ByteStreamOptions } from '../../src/connection/program/byte-stream.js';
 import { MemoryChannel } from '../../testkit/byte-channels.js';
 
 function attached(options: ByteStreamOptions = {}): { stream: ByteStream; channel: MemoryChannel } {

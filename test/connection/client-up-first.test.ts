@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
-import type { ConnectionHandler } from '../../src/connection/handler.js';
-import type { ListenOptions } from '../../src/connection/listen-options.js';
-import type { Server } from '../../src/connection/server.js';
+import type { ListenOptions } from '../../src/connection/options/listen-options.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import type { ConnectionHandler } from '../../src/connection/program/handler.js';
+import type { Server } from '../../src/connection/server/server.js';
 import { encodeFrame } from '../../src/session/frames.js';
 import type { TlsRefusal } from '../../src/session/tls-refusal.js';
 import { RdmaError } from '../../src/verbs/errors.js';

@@ -4,10 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect } from '../../src/connection/client.js';
-import type { Connection } from '../../src/connection/connection.js';
-import { answerMillis, type ConnectionPathOptions, pathSettings } from '../../src/connection/path-options.js';
-import { listen } from '../../src/connection/server.js';
+import { connect } from '../../src/connection/client/client.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import { listen } from '../../src/connection/server/server.js';
+import {
+  answerMillis,
+  type ConnectionPathOptions,
+  pathSettings,
+} from '../../src/connection/terms/path-options.js';
 import { Icrc } from '../../src/roce/wire/icrc.js';
 import { fastCrc32 } from '../../src/soft/zlib-crc.js';
 import { Random } from '../../testkit/random.js';

@@ -5,7 +5,7 @@ import {
   CompletionGroup,
   type CompletionHandler,
   CompletionHub,
-} from '../../src/connection/completion-hub.js';
+} from '../../src/connection/link/completion-hub.js';
 import { openDevice } from '../../src/open-device.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import { RdmaError } from '../../src/verbs/errors.js';

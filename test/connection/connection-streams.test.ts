@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { ConnectionStream } from '../../src/connection/connection-stream.js';
+import type { ConnectionStream } from '../../src/connection/program/connection-stream.js';
 import { body, echo, hashOf, startStreams, textOf } from '../../testkit/stream-rig.js';
 
 test('What a client writes to a stream comes back from a server that pipes it to itself, and both ends end in order', async () => {

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
 import { ServiceTag } from '../../src/cli/service/service-tags.js';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import type { ConnectionStep } from '../../src/connection/steps.js';
+import type { ConnectionStep } from '../../src/connection/common/steps.js';
+import { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { CLIENT_STEPS, SERVER_STEPS } from '../../testkit/session-steps.js';
 

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createSecureContext } from 'node:tls';
 import { devCertificates } from '../../src/certificates/dev-credentials.js';
-import { connect } from '../../src/connection/client.js';
-import type { ConnectOptions } from '../../src/connection/connect-options.js';
-import type { ListenOptions } from '../../src/connection/listen-options.js';
-import { listen } from '../../src/connection/server.js';
+import { connect } from '../../src/connection/client/client.js';
+import type { ConnectOptions } from '../../src/connection/options/connect-options.js';
+import type { ListenOptions } from '../../src/connection/options/listen-options.js';
+import { listen } from '../../src/connection/server/server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'queuepair-forms-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
+import type { Connection } from '../../src/connection/program/connection.js';
 import { openDevice } from '../../src/open-device.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import type { Frame } from '../../src/session/frames.js';

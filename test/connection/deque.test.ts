@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Deque } from '../../src/connection/deque.js';
+import { Deque } from '../../src/connection/common/deque.js';
 
 type Step = readonly ['push' | 'unshift' | 'shift' | 'pop' | 'remove' | 'takeAll', number];
 

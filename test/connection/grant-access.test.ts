@@ -1,8 +1,8 @@
 /** What a program learns of its grants, whatever the order in which the data plane tells it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ProgramPlane } from '../../src/connection/data-plane.js';
-import { GrantAccess } from '../../src/connection/grant-access.js';
+import type { ProgramPlane } from '../../src/connection/data-path/data-plane.js';
+import { GrantAccess } from '../../src/connection/program/grant-access.js';
 import { toRKey } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
+import type { Connection } from '../../src/connection/program/connection.js';
 import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 const bug = (): never => {

@@ -1,7 +1,7 @@
 /** Idle connections: they are found, once, and cost nothing afterwards. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IdleWatch } from '../../src/connection/idle-watch.js';
+import { IdleWatch } from '../../src/connection/data-path/idle-watch.js';
 import { ManualClock } from '../../testkit/rates.js';
 
 /** A watch with a clock that the test moves. */

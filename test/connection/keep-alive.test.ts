@@ -1,7 +1,7 @@
 /** When thousands of connections look after their peers: never together, whatever made them come together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KeepAlive } from '../../src/connection/keep-alive.js';
+import { KeepAlive } from '../../src/connection/lifeline/keep-alive.js';
 import { Random } from '../../testkit/random.js';
 
 const INTERVAL_MILLIS = 5000;

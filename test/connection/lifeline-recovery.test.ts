@@ -1,7 +1,7 @@
 /** The course of a recovery: when its time begins, how long it pauses, and what is said when it fails. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Recovery } from '../../src/connection/lifeline-recovery.js';
+import { Recovery } from '../../src/connection/lifeline/lifeline-recovery.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 
 const RECOVERY_MILLIS = 1000;

@@ -1,10 +1,10 @@
 /** A link that ends: what succeeded before is handed out, and nothing that waits is posted on it any more. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CompletionGroup } from '../../src/connection/completion-hub.js';
-import { Link } from '../../src/connection/link.js';
-import { MAX_POSTED_OPERATIONS, OneSidedOperations } from '../../src/connection/one-sided.js';
-import type { ConnectionResources } from '../../src/connection/resources.js';
+import { CompletionGroup } from '../../src/connection/link/completion-hub.js';
+import { Link } from '../../src/connection/link/link.js';
+import type { ConnectionResources } from '../../src/connection/link/resources.js';
+import { MAX_POSTED_OPERATIONS, OneSidedOperations } from '../../src/connection/memory/one-sided.js';
 import { toRKey } from '../../src/verbs/brands.js';
 import type { CompletionChannel, CompletionQueue } from '../../src/verbs/completion-queue.js';
 import { RdmaError } from '../../src/verbs/errors.js';

@@ -1,14 +1,14 @@
 /** Two whole ends of the message protocol that a test joins, fragment by fragment. Counters begin just below their wrap. */
 import assert from 'node:assert/strict';
-import { type Message, MessageInbox } from '../../src/connection/message-inbox.js';
-import { MessageReceiver } from '../../src/connection/message-receiver.js';
-import { MessageSender } from '../../src/connection/message-sender.js';
-import { Outbox } from '../../src/connection/outbox.js';
+import { Outbox } from '../../src/connection/fragments/outbox.js';
+import { LIMIT_RECEIVES } from '../../src/connection/fragments/receive-window.js';
+import { SendMemory } from '../../src/connection/fragments/send-memory.js';
+import { WorkTracker } from '../../src/connection/fragments/work-tracker.js';
+import { type Message, MessageInbox } from '../../src/connection/messages/message-inbox.js';
+import { MessageReceiver } from '../../src/connection/messages/message-receiver.js';
+import { MessageSender } from '../../src/connection/messages/message-sender.js';
 import type { RateGate } from '../../src/connection/rates/rate-gate.js';
-import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
-import { SendMemory } from '../../src/connection/send-memory.js';
-import { type StreamEvents, type StreamId, StreamTable } from '../../src/connection/stream-table.js';
-import { WorkTracker } from '../../src/connection/work-tracker.js';
+import { type StreamEvents, type StreamId, StreamTable } from '../../src/connection/streams/stream-table.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import type { MemoryRegion } from '../../src/verbs/memory-region.js';
 import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';

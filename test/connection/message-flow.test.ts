@@ -7,8 +7,8 @@ import {
   MessageKind,
   type MessageViolation,
   writeHeader,
-} from '../../src/connection/message-header.js';
-import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
+} from '../../src/connection/fragments/message-header.js';
+import { LIMIT_RECEIVES } from '../../src/connection/fragments/receive-window.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { MessageWorld, settle } from '../../tools/fuzz/targets/messages/message-world.js';
 import type { WorldPlan } from '../../tools/fuzz/targets/messages/world-plan.js';

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type MessageHeader, MessageKind } from '../../src/connection/message-header.js';
-import { Cut, Outbox } from '../../src/connection/outbox.js';
-import { type StreamId, StreamTable } from '../../src/connection/stream-table.js';
+import { type MessageHeader, MessageKind } from '../../src/connection/fragments/message-header.js';
+import { Cut, Outbox } from '../../src/connection/fragments/outbox.js';
+import { type StreamId, StreamTable } from '../../src/connection/streams/stream-table.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { Random } from '../../testkit/random.js';
 import { type End, Pair, SLOTS, START, TERMS } from './message-ends.js';

@@ -1,9 +1,9 @@
 /** What becomes of messages when the connection ends: what the peer may have is unknown, the rest was never sent. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MessageKind } from '../../src/connection/message-header.js';
-import { MessageQueue } from '../../src/connection/message-queue.js';
-import { Cut } from '../../src/connection/outbox.js';
+import { MessageKind } from '../../src/connection/fragments/message-header.js';
+import { MessageQueue } from '../../src/connection/fragments/message-queue.js';
+import { Cut } from '../../src/connection/fragments/outbox.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 
 const LOST = new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the network was dark');

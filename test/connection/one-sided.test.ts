@@ -1,8 +1,12 @@
 /** One-sided operations over links that fail: what is repeated, in which order, and how often. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_POSTED_OPERATIONS, OneSidedOperations, outcomeUnknown } from '../../src/connection/one-sided.js';
-import type { Work, WorkDone, WorkTracker } from '../../src/connection/work-tracker.js';
+import type { Work, WorkDone, WorkTracker } from '../../src/connection/fragments/work-tracker.js';
+import {
+  MAX_POSTED_OPERATIONS,
+  OneSidedOperations,
+  outcomeUnknown,
+} from '../../src/connection/memory/one-sided.js';
 import { toRKey } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';

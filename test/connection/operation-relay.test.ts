@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { channel } from 'node:diagnostics_channel';
 import { test } from 'node:test';
-import { threadBeganAt } from '../../src/connection/clock.js';
-import { type OperationNote, publishOperation } from '../../src/connection/operation-watch.js';
+import { threadBeganAt } from '../../src/connection/common/clock.js';
+import { type OperationNote, publishOperation } from '../../src/connection/program/operation-watch.js';
 import {
   type OperationBatch,
   OperationRelay,

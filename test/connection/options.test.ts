@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { connect } from '../../src/connection/client.js';
-import type { ConnectOptions } from '../../src/connection/connect-options.js';
-import type { ListenOptions } from '../../src/connection/listen-options.js';
-import { listen } from '../../src/connection/server.js';
+import { connect } from '../../src/connection/client/client.js';
+import type { ConnectOptions } from '../../src/connection/options/connect-options.js';
+import type { ListenOptions } from '../../src/connection/options/listen-options.js';
+import { listen } from '../../src/connection/server/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import {
   connectTo,

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MessageFlag } from '../../src/connection/message-header.js';
-import { Cut } from '../../src/connection/outbox.js';
-import { OutgoingStream } from '../../src/connection/outgoing-stream.js';
-import type { ChunkMemory, Place } from '../../src/connection/stream-memory.js';
+import { MessageFlag } from '../../src/connection/fragments/message-header.js';
+import { Cut } from '../../src/connection/fragments/outbox.js';
+import { OutgoingStream } from '../../src/connection/streams/outgoing-stream.js';
+import type { ChunkMemory, Place } from '../../src/connection/streams/stream-memory.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WatchedMemory } from '../../tools/fuzz/targets/messages/watched-queues.js';
 

@@ -1,8 +1,8 @@
 /** What the options of a path become, and the times that follow from them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { recoveryLimits } from '../../src/connection/options.js';
-import { answerMillis, pathSettings, quitMillis } from '../../src/connection/path-options.js';
+import { recoveryLimits } from '../../src/connection/terms/options.js';
+import { answerMillis, pathSettings, quitMillis } from '../../src/connection/terms/path-options.js';
 
 test('an orderly end waits for longer than the queue pair takes to notice a dead path, within bounds', () => {
   for (let timeout = 1; timeout < 32; timeout++) {

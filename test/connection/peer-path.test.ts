@@ -1,11 +1,11 @@
 /** What a peer may tell of its queue pair, and that path options reach the queue pair. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SessionEnd } from '../../src/connection/data-plane.js';
-import { pathSettings } from '../../src/connection/path-options.js';
-import { PeerCheck } from '../../src/connection/peer-check.js';
-import { StepReporter } from '../../src/connection/steps.js';
-import { bringUp } from '../../src/connection/transitions.js';
+import { StepReporter } from '../../src/connection/common/steps.js';
+import type { SessionEnd } from '../../src/connection/data-path/data-plane.js';
+import { PeerCheck } from '../../src/connection/data-path/peer-check.js';
+import { bringUp } from '../../src/connection/link/transitions.js';
+import { pathSettings } from '../../src/connection/terms/path-options.js';
 import { openDevice } from '../../src/open-device.js';
 import { generatePsn } from '../../src/session/psn-source.js';
 import { bindParameters } from '../../src/session/session-secrets.js';

@@ -12,17 +12,17 @@ import {
   MessageViolation,
   readHeader,
   writeHeader,
-} from '../../src/connection/message-header.js';
-import { MessageInbox } from '../../src/connection/message-inbox.js';
-import { MessageReceiver } from '../../src/connection/message-receiver.js';
-import { MessageSender } from '../../src/connection/message-sender.js';
-import { Outbox } from '../../src/connection/outbox.js';
-import { LIMIT_RECEIVES } from '../../src/connection/receive-window.js';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import { SealedMemory } from '../../src/connection/sealed-memory.js';
-import { Opener, Sealer } from '../../src/connection/sealing.js';
-import { StreamTable } from '../../src/connection/stream-table.js';
-import { WorkTracker } from '../../src/connection/work-tracker.js';
+} from '../../src/connection/fragments/message-header.js';
+import { Outbox } from '../../src/connection/fragments/outbox.js';
+import { LIMIT_RECEIVES } from '../../src/connection/fragments/receive-window.js';
+import { Opener, Sealer } from '../../src/connection/fragments/sealing.js';
+import { WorkTracker } from '../../src/connection/fragments/work-tracker.js';
+import { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
+import { SealedMemory } from '../../src/connection/memory/sealed-memory.js';
+import { MessageInbox } from '../../src/connection/messages/message-inbox.js';
+import { MessageReceiver } from '../../src/connection/messages/message-receiver.js';
+import { MessageSender } from '../../src/connection/messages/message-sender.js';
+import { StreamTable } from '../../src/connection/streams/stream-table.js';
 import { FrameDecoder } from '../../src/session/frame-decoder.js';
 import { encodeFrame, type FrameOf } from '../../src/session/frames.js';
 import type { SessionPath } from '../../src/session/session-data.js';

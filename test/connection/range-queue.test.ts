@@ -1,7 +1,7 @@
 /** Claims on ranges: who waits for whom, and that what was given back is held by nobody. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Claim, MAX_COMPARED, RangeQueue } from '../../src/connection/range-queue.js';
+import { type Claim, MAX_COMPARED, RangeQueue } from '../../src/connection/memory/range-queue.js';
 
 const BASE = 0x7f00_0000_0000n;
 const write = (queue: RangeQueue, at: number, length = 8): Claim =>

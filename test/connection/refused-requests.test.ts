@@ -1,8 +1,8 @@
 /** A device that refuses what a connection asks of it ends the connection with the reason; nothing is left out in silence. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
-import type { Server } from '../../src/connection/server.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import type { Server } from '../../src/connection/server/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import type { ReceiveWorkRequest } from '../../src/verbs/work-request.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';

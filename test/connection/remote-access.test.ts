@@ -1,9 +1,9 @@
 /** What `read` and `write` hand on of a program's memory. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RemoteAccess } from '../../src/connection/remote-access.js';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
-import type { GivenUp, TransferOrder } from '../../src/connection/transfer.js';
+import { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
+import type { GivenUp, TransferOrder } from '../../src/connection/memory/transfer.js';
+import { RemoteAccess } from '../../src/connection/program/remote-access.js';
 
 const REMOTE = new RemoteBuffer(0x1000n, 1, 64);
 

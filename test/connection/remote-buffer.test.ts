@@ -1,7 +1,7 @@
 /** Parts of a remote buffer lie inside of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
 
 test('a part of a remote buffer ends where it does, at the latest', () => {
   const buffer = new RemoteBuffer(0x1000n, 1, 64);

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
-import { insidesOf } from '../../src/connection/insides.js';
-import { withDefaults } from '../../src/connection/options.js';
-import { ConnectionResources } from '../../src/connection/resources.js';
-import { StepReporter } from '../../src/connection/steps.js';
+import { StepReporter } from '../../src/connection/common/steps.js';
+import { ConnectionResources } from '../../src/connection/link/resources.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import { insidesOf } from '../../src/connection/program/insides.js';
+import { withDefaults } from '../../src/connection/terms/options.js';
 import { openDevice } from '../../src/open-device.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { connectTo, startServer } from '../../testkit/session-pair.js';

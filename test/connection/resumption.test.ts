@@ -1,9 +1,9 @@
 /** Which connection a token may take up, and whose place may be given away. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Lifeline } from '../../src/connection/lifeline.js';
-import type { Rendezvous } from '../../src/connection/rendezvous.js';
-import { type ResumePoint, Resumptions } from '../../src/connection/resumption.js';
+import type { Lifeline } from '../../src/connection/lifeline/lifeline.js';
+import type { Rendezvous } from '../../src/connection/lifeline/rendezvous.js';
+import { type ResumePoint, Resumptions } from '../../src/connection/lifeline/resumption.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
 
 interface Coming {

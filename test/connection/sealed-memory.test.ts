@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { createDecipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import { MessageKind } from '../../src/connection/message-header.js';
-import { SealedMemory, type SealedMemoryOptions } from '../../src/connection/sealed-memory.js';
+import { MessageKind } from '../../src/connection/fragments/message-header.js';
+import { SealedMemory, type SealedMemoryOptions } from '../../src/connection/memory/sealed-memory.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { readFrom, writeTo } from '../../testkit/transfers.js';
 

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
-import type { RemoteBuffer } from '../../src/connection/remote-buffer.js';
+import type { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
+import type { Connection } from '../../src/connection/program/connection.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import { Random } from '../../testkit/random.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';

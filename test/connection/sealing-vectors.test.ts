@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createDecipheriv, hkdfSync } from 'node:crypto';
 import { test } from 'node:test';
-import { PIECES_PER_KEY, Sealer, TAG_BYTES } from '../../src/connection/sealing.js';
+import { PIECES_PER_KEY, Sealer, TAG_BYTES } from '../../src/connection/fragments/sealing.js';
 
 const KEY = Buffer.from(Array.from({ length: 32 }, (_, i) => i * 5));
 /** All ones at the end, so that a counter that is added carries where one that is mixed in by XOR does not. */

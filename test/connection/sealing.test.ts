@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MessageKind } from '../../src/connection/message-header.js';
-import { SealedMemory } from '../../src/connection/sealed-memory.js';
-import { Opener, Sealer, TAG_BYTES } from '../../src/connection/sealing.js';
+import { MessageKind } from '../../src/connection/fragments/message-header.js';
+import { Opener, Sealer, TAG_BYTES } from '../../src/connection/fragments/sealing.js';
+import { SealedMemory } from '../../src/connection/memory/sealed-memory.js';
 import type { RdmaError } from '../../src/verbs/errors.js';
 import { readFrom, writeTo } from '../../testkit/transfers.js';
 

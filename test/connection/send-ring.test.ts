@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SendRing } from '../../src/connection/send-ring.js';
+import { SendRing } from '../../src/connection/fragments/send-ring.js';
 
 test('a fragment takes as much room as it has bytes, and none is left when the buffer is full', () => {
   const ring = new SendRing(100);

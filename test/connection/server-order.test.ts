@@ -1,9 +1,9 @@
 /** In which order servers are tried, and how long a client waits: with time and chance as arguments. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ReconnectPace } from '../../src/connection/reconnect-pace.js';
-import { candidateOf, readServerAddress } from '../../src/connection/server-address.js';
-import { orderServers, ServerHealth } from '../../src/connection/server-order.js';
+import { orderServers, ServerHealth } from '../../src/connection/client/server-order.js';
+import { ReconnectPace } from '../../src/connection/lifeline/reconnect-pace.js';
+import { candidateOf, readServerAddress } from '../../src/connection/options/server-address.js';
 import { Random } from '../../testkit/random.js';
 
 const SEED = 20;

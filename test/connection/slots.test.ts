@@ -1,7 +1,7 @@
 /** The places of a server: as many as there are, each taken once, each freed once. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Slots } from '../../src/connection/slots.js';
+import { Slots } from '../../src/connection/server/slots.js';
 
 test('places are given from the first on, as many as there are, and again when they are free', () => {
   const slots = new Slots(3);

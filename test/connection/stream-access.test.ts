@@ -2,12 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ConnectionStream } from '../../src/connection/connection-stream.js';
-import { MessageFlag, type MessageHeader, MessageKind } from '../../src/connection/message-header.js';
-import { type Control, Outbox } from '../../src/connection/outbox.js';
-import { StreamAccess } from '../../src/connection/stream-access.js';
-import { StreamOutlet } from '../../src/connection/stream-outlet.js';
-import { StreamTable } from '../../src/connection/stream-table.js';
+import {
+  MessageFlag,
+  type MessageHeader,
+  MessageKind,
+} from '../../src/connection/fragments/message-header.js';
+import { type Control, Outbox } from '../../src/connection/fragments/outbox.js';
+import { ConnectionStream } from '../../src/connection/program/connection-stream.js';
+import { StreamAccess } from '../../src/connection/program/stream-access.js';
+import { StreamOutlet } from '../../src/connection/streams/stream-outlet.js';
+import { StreamTable } from '../../src/connection/streams/stream-table.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 
 const STREAMS = 2;

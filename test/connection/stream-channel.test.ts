@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { StreamChannel, type StreamChannelOptions } from '../../src/connection/stream-channel.js';
+import { StreamChannel, type StreamChannelOptions } from '../../src/connection/streams/stream-channel.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 
 test('whoever begins to listen after the stream was reset hears of it, once', async () => {

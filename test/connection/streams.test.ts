@@ -1,8 +1,8 @@
 /** Streams, end to end and fragment by fragment: windows, half-closed directions, resets, and what is left of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IncomingStream } from '../../src/connection/incoming-stream.js';
-import { MessageKind } from '../../src/connection/message-header.js';
+import { MessageKind } from '../../src/connection/fragments/message-header.js';
+import { IncomingStream } from '../../src/connection/streams/incoming-stream.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { type End, Pair, TERMS } from './message-ends.js';
 

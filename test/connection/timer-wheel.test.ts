@@ -1,7 +1,7 @@
 /** Timers that share a tick: none is early, none is lost, and few timers of Node run for thousands. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { TimerWheel, WheelTimer } from '../../src/connection/timer-wheel.js';
+import { TimerWheel, WheelTimer } from '../../src/connection/common/timer-wheel.js';
 import { MAX_MILLIS } from '../../src/verbs/option-check.js';
 
 /** Sets a new timer; returns what stops it. */

@@ -1,8 +1,8 @@
 /** What a rendezvous over TLS tells of a peer between two meetings, and what it answers by itself. */
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import type { MeetingSteps, RendezvousListener } from '../../src/connection/rendezvous.js';
-import { TlsRendezvous } from '../../src/connection/tls-rendezvous.js';
+import type { MeetingSteps, RendezvousListener } from '../../src/connection/lifeline/rendezvous.js';
+import { TlsRendezvous } from '../../src/connection/lifeline/tls-rendezvous.js';
 import type { ControlChannel } from '../../src/session/control-channel.js';
 import { encodeFrame, type Frame } from '../../src/session/frames.js';
 import { PathProof } from '../../src/session/path-proof.js';

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { MemoryRendezvous } from '../../src/connection/memory-rendezvous.js';
-import { PeerCheck } from '../../src/connection/peer-check.js';
-import type { MeetingSteps } from '../../src/connection/rendezvous.js';
-import { sendToOneself } from '../../src/connection/warm-up.js';
+import { PeerCheck } from '../../src/connection/data-path/peer-check.js';
+import { MemoryRendezvous } from '../../src/connection/lifeline/memory-rendezvous.js';
+import type { MeetingSteps } from '../../src/connection/lifeline/rendezvous.js';
+import { sendToOneself } from '../../src/connection/program/warm-up.js';
 import { connectTo, startServer } from '../../testkit/session-pair.js';
 
-const WARM_UP = new URL('../../src/connection/warm-up.js', import.meta.url).href;
+const WARM_UP = new URL('../../src/connection/program/warm-up.js', import.meta.url).href;
 
 test('all messages come back, and nothing is left behind', async () => {
   await sendToOneself(1);

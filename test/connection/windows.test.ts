@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import type { Connection } from '../../src/connection/connection.js';
-import { insidesOf } from '../../src/connection/insides.js';
-import { Receives } from '../../src/connection/receives.js';
-import { SendMemory } from '../../src/connection/send-memory.js';
+import { Receives } from '../../src/connection/fragments/receives.js';
+import { SendMemory } from '../../src/connection/fragments/send-memory.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import { insidesOf } from '../../src/connection/program/insides.js';
 import { openDevice } from '../../src/open-device.js';
 import { Random } from '../../testkit/random.js';
 import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';

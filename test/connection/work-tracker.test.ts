@@ -1,7 +1,7 @@
 /** Requests of a link end once each, whichever of their completion and the end of the link comes first. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { WorkTracker } from '../../src/connection/work-tracker.js';
+import { WorkTracker } from '../../src/connection/fragments/work-tracker.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WcStatus, WorkCompletion } from '../../src/verbs/work-completion.js';
 import { SendFlags, WrOpcode } from '../../src/verbs/work-request.js';

@@ -5,7 +5,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Logger } from '../../src/connection/logger.js';
+import type { Logger } from '../../src/connection/common/logger.js';
 import {
   connect,
   createServer,

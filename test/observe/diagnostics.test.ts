@@ -5,7 +5,7 @@ import { channel, hasSubscribers } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Logger } from '../../src/connection/logger.js';
+import type { Logger } from '../../src/connection/common/logger.js';
 import { latencyHistograms } from '../../src/observe/latency-histograms.js';
 import { createLogger } from '../../src/observe/log.js';
 import { type DiagnosticsMessages, watch } from '../../src/observe/watching.js';

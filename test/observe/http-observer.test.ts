@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Script } from 'node:vm';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
-import type { ConnectionStep } from '../../src/connection/steps.js';
+import type { ConnectionStep } from '../../src/connection/common/steps.js';
 import { dashboard } from '../../src/observe/dashboard/dashboard.js';
 import { HttpObserver } from '../../src/observe/http-observer.js';
 import { serverMetrics } from '../../src/observe/server-metrics.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { listen as Listen } from '../../src/connection/server.js';
+import type { listen as Listen } from '../../src/connection/server/server.js';
 import { connectTo, FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
 import { packageRoot } from '../tooling/temporary-project.js';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ServiceClient, sha256 } from '../../src/cli/service/message-service.js';
-import { type ConnectionStep, StepName } from '../../src/connection/steps.js';
+import { type ConnectionStep, StepName } from '../../src/connection/common/steps.js';
 import { parseSoftName } from '../../src/soft/soft-spec.js';
 import { connectTo, startServer } from '../../testkit/session-pair.js';
 

@@ -103,18 +103,30 @@ const CASES: readonly Case[] = [
     ['../a.js', '../../session/terms.js'],
   ),
   imports(
-    'src/connection/lifeline.ts',
+    'src/connection/lifeline/lifeline.ts',
     [
-      '../session/control-channel.js',
-      '../session/establish-session.js',
-      '../session/frames.js',
-      '../soft/a.js',
+      '../../session/control-channel.js',
+      '../../session/establish-session.js',
+      '../../session/frames.js',
+      '../../soft/a.js',
       './tls-rendezvous.js',
     ],
-    ['../session/peer-identity.js', '../session/session-data.js', '../session/terms.js', './rendezvous.js'],
+    [
+      '../../session/peer-identity.js',
+      '../../session/session-data.js',
+      '../../session/terms.js',
+      './rendezvous.js',
+    ],
   ),
-  ...['admission', 'client', 'listen-options', 'option-rules', 'server', 'tls-rendezvous'].map((file) =>
-    imports(`src/connection/${file}.ts`, ['../soft/a.js', ...ENTRIES], ['./a.js', '../session/a.js']),
+  ...[
+    'client/client',
+    'lifeline/tls-rendezvous',
+    'options/listen-options',
+    'options/option-rules',
+    'server/admission',
+    'server/server',
+  ].map((file) =>
+    imports(`src/connection/${file}.ts`, ['../../soft/a.js', ...ENTRIES], ['./a.js', '../../session/a.js']),
   ),
   imports(
     'src/open-device.ts',
@@ -311,7 +323,7 @@ const CASES: readonly Case[] = [
   imports(
     'src/observe.ts',
     ['./connection/a.js', './session/a.js', './soft/a.js', './cli/a.js', './index.js', './verbs.js'],
-    ['./observe/a.js', './connection/diagnostics.js', './connection/operation-watch.js'],
+    ['./observe/a.js', './connection/program/diagnostics.js', './connection/program/operation-watch.js'],
   ),
   imports('src/certificates.ts', ['./verbs/a.js', './session/a.js', './index.js'], ['./certificates/a.js']),
   imports(
@@ -425,11 +437,11 @@ test('no room above the contract of devices names a kind of device', () => {
 });
 
 test('the life and the face of a connection know its data plane by the interface alone', () => {
-  const own = ['connection', 'data-plane', 'message-access', 'remote-access', 'rendezvous', 'tls-rendezvous'];
+  const own = ['connection', 'message-access', 'remote-access'].map((name) => `program/${name}.ts`);
   const room = join(packageRoot(), 'src', 'connection');
-  const lives = readdirSync(room).filter((name) => name.startsWith('lifeline'));
+  const lives = readdirSync(join(room, 'lifeline')).map((name) => `lifeline/${name}`);
   assert.ok(lives.length > 3);
-  const through = [...own.map((name) => `${name}.ts`), ...lives].flatMap((name) =>
+  const through = ['data-path/data-plane.ts', ...own, ...lives].flatMap((name) =>
     [...readFileSync(join(room, name), 'utf8').matchAll(/'(\.[^']+\.js)'/g)]
       .map(([, path = '']) => path)
       .filter((path) =>

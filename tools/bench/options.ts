@@ -1,6 +1,6 @@
 /** The command line of the suite. */
 import { parseArgs } from 'node:util';
-import type { LifelineKind } from '../../src/connection/options.js';
+import type { LifelineKind } from '../../src/connection/terms/options.js';
 import { integerOption, listOption, WrongUsage } from '../command-line.js';
 
 export interface BenchOptions {

@@ -1,9 +1,9 @@
 /** A process of a chaos run: the server, or one client. Its parent tells it to fail, and kills or stops it. */
 
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
-import { connect } from '../../src/connection/client.js';
-import type { Connection } from '../../src/connection/connection.js';
-import { listen, type Server } from '../../src/connection/server.js';
+import { connect } from '../../src/connection/client/client.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import { listen, type Server } from '../../src/connection/server/server.js';
 import { FragileDevice } from '../../testkit/fragile-device.js';
 import type { Incarnation, Order, Progress, Report, Setup } from './protocol.js';
 import { StreamTraffic } from './stream-traffic.js';

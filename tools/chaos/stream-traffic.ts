@@ -3,8 +3,8 @@
  * it; the other one checks every byte and answers how many came. So each end sees by itself what was lost, doubled or damaged.
  */
 import { once } from 'node:events';
-import type { Connection } from '../../src/connection/connection.js';
-import type { ConnectionStream } from '../../src/connection/connection-stream.js';
+import type { Connection } from '../../src/connection/program/connection.js';
+import type { ConnectionStream } from '../../src/connection/program/connection-stream.js';
 import { Random } from '../../testkit/random.js';
 
 /** Streams of this side at a time. */

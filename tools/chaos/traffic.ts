@@ -2,7 +2,7 @@
  * The traffic of one connection in both directions, and its ledger: every message is numbered and its bytes follow from
  * its number, so that each end sees by itself what was lost, doubled, reordered or damaged.
  */
-import type { Connection } from '../../src/connection/connection.js';
+import type { Connection } from '../../src/connection/program/connection.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import type { Incarnation, Progress } from './protocol.js';
 import type { StreamTraffic } from './stream-traffic.js';

@@ -1,5 +1,5 @@
 /** What the events of `queuepair serve` and `queuepair connect` must say about a session that went well. */
-import { StepName } from '../../src/connection/steps.js';
+import { StepName } from '../../src/connection/common/steps.js';
 import { CLIENT_STEPS, SERVER_STEPS } from '../../testkit/session-steps.js';
 import { expectEqual } from './operations.js';
 import type { ProgramEvent } from './programs.js';

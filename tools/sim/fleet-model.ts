@@ -5,10 +5,11 @@
  * The model of a server: one core, which does one thing at a time in the order of arrival. A handshake takes two turns of it, with a
  * round trip between; accepting costs nothing; more than `maxHandshakes` at once drop the oldest, whose work was for nothing.
  */
-import { Deque } from '../../src/connection/deque.js';
-import { Recovery } from '../../src/connection/lifeline-recovery.js';
-import { ReconnectPace } from '../../src/connection/reconnect-pace.js';
-import { orderServers, ServerHealth } from '../../src/connection/server-order.js';
+
+import { orderServers, ServerHealth } from '../../src/connection/client/server-order.js';
+import { Deque } from '../../src/connection/common/deque.js';
+import { Recovery } from '../../src/connection/lifeline/lifeline-recovery.js';
+import { ReconnectPace } from '../../src/connection/lifeline/reconnect-pace.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { Random } from '../../testkit/random.js';
 

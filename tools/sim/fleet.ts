@@ -1,7 +1,7 @@
 /**
  * `npm run fleet`: what becomes of the clients of servers that die, in virtual time (fleet-model.ts). With `--json` one object a line.
  */
-import { DEFAULT_RECOVERY_MILLIS } from '../../src/connection/options.js';
+import { DEFAULT_RECOVERY_MILLIS } from '../../src/connection/terms/options.js';
 import { type FleetCase, FleetRun } from './fleet-model.js';
 
 const USUAL: FleetCase = {

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
-import { connect } from '../../src/connection/client.js';
+import { connect } from '../../src/connection/client/client.js';
 import { runTool } from '../command-line.js';
 import { bodyOf } from './body.js';
 import { soakMixed } from './mixed.js';

@@ -1,7 +1,7 @@
 /** The other process of a soak: a server that sends every message and stream back, and says what it has in use when it is asked. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadOrCreateDevCertificates } from '../../src/certificates/dev-certificates.js';
-import { listen } from '../../src/connection/server.js';
+import { listen } from '../../src/connection/server/server.js';
 
 const RECOVERY_MILLIS = 30_000;
 const LOOK_MILLIS = 50;

@@ -6,7 +6,7 @@
  * top of each other, as perftest's do: what is measured is how data moves, not what a program makes of it.
  */
 
-import { LinkProof } from '../../connection/link-proof.js';
+import { LinkProof } from '../../connection/link/link-proof.js';
 import type { TakeCompletion } from '../../endpoint/completion-waiter.js';
 import { type Endpoint, openEndpoint } from '../../endpoint/endpoint.js';
 import type { ControlChannel } from '../../session/control-channel.js';

@@ -1,6 +1,6 @@
 /** Carries out the commands of `queuepair connect` on one connection, and tells what came of them. */
 import { readFile, writeFile } from 'node:fs/promises';
-import type { Connection } from '../../connection/connection.js';
+import type { Connection } from '../../connection/program/connection.js';
 import { cleanText } from '../../session/clean-text.js';
 import { usageError } from '../../verbs/errors.js';
 import { formatBytes, formatHex24, formatMillis, plural, shortHash } from '../format.js';

@@ -7,7 +7,7 @@
 import { type FileHandle, lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from '../../connection/connection.js';
+import type { Connection } from '../../connection/program/connection.js';
 import { RdmaError, usageError } from '../../verbs/errors.js';
 import { WrongArguments } from '../wrong-arguments.js';
 import { CopyLink, slotsOf } from './copy-link.js';

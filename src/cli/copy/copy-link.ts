@@ -1,5 +1,5 @@
 /** The messages of a copy over a connection. A peer that breaks the protocol ends the connection. */
-import type { Connection } from '../../connection/connection.js';
+import type { Connection } from '../../connection/program/connection.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import {
   CopyFault,

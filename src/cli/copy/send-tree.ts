@@ -6,7 +6,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { RemoteBuffer } from '../../connection/remote-buffer.js';
+import type { RemoteBuffer } from '../../connection/memory/remote-buffer.js';
 import { RdmaError } from '../../verbs/errors.js';
 import type { CopyLink, SlotPlan } from './copy-link.js';
 import { type CopyMessageOf, MAX_PATH_BYTES, shortReason } from './copy-wire.js';

@@ -3,8 +3,8 @@
  * certificates of the session.
  */
 import type { FileHandle } from 'node:fs/promises';
-import type { Connection } from '../../connection/connection.js';
-import type { Message } from '../../connection/message-inbox.js';
+import type { Message } from '../../connection/messages/message-inbox.js';
+import type { Connection } from '../../connection/program/connection.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { CopyLink, slotsOf } from './copy-link.js';
 import { joinPath } from './copy-path.js';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadOrCreateDevCertificates } from '../../certificates/dev-certificates.js';
-import { connect } from '../../connection/client.js';
+import { connect } from '../../connection/client/client.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { ServiceClient, sha256 } from '../service/message-service.js';

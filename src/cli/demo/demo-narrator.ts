@@ -3,7 +3,7 @@
  * things happened: processes report on their own, and what they report may overtake each other. Client 1 is told step
  * by step, the others in a line each.
  */
-import { StepName } from '../../connection/steps.js';
+import { StepName } from '../../connection/common/steps.js';
 import { hostPort } from '../../verbs/host-port.js';
 import { formatBytes, formatMillis, plural, shortHash } from '../format.js';
 import type { Output } from '../output.js';

@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { StepName } from '../../connection/steps.js';
+import { StepName } from '../../connection/common/steps.js';
 import type { Output } from '../output.js';
 import { rounded } from '../service.js';
 import { Cast, type ClientActor, type ServerActor } from './cast.js';

@@ -1,5 +1,5 @@
 /** Why each step exists, for those who see it for the first time. */
-import { StepName } from '../../connection/steps.js';
+import { StepName } from '../../connection/common/steps.js';
 
 export const EXPLANATIONS: Readonly<Partial<Record<StepName, string>>> = {
   [StepName.TLS]:

@@ -1,6 +1,6 @@
 /** What the processes of the demo tell each other, over the channel that Node.js gives to a child process. */
 
-import type { StepName } from '../../connection/steps.js';
+import type { StepName } from '../../connection/common/steps.js';
 import type { CensusEvent, ErrorText, ServiceEvent } from '../service-events.js';
 import type { StepDetails } from '../step-text.js';
 

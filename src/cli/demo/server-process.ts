@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { loadOrCreateDevCertificates } from '../../certificates/dev-certificates.js';
-import type { Server } from '../../connection/server.js';
+import type { Server } from '../../connection/server/server.js';
 import type { Device } from '../../verbs/device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { ServiceTag } from '../service/service-tags.js';

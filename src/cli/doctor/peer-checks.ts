@@ -4,8 +4,8 @@
  */
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp } from 'node:net';
-import { connect } from '../../connection/client.js';
-import type { ConnectOptions } from '../../connection/connect-options.js';
+import { connect } from '../../connection/client/client.js';
+import type { ConnectOptions } from '../../connection/options/connect-options.js';
 import { openDevice } from '../../open-device.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { hostPort } from '../../verbs/host-port.js';

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import type { Connection } from '../../connection/connection.js';
-import type { ConnectionHandler } from '../../connection/handler.js';
-import type { Message } from '../../connection/message-inbox.js';
+import type { Message } from '../../connection/messages/message-inbox.js';
+import type { Connection } from '../../connection/program/connection.js';
+import type { ConnectionHandler } from '../../connection/program/handler.js';
 import { RdmaError } from '../../verbs/errors.js';
 import { isCopyTag } from '../copy/copy-wire.js';
 import { refuseCopy, type Share } from '../copy/share.js';

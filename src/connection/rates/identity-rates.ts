@@ -7,7 +7,7 @@
 import { networkOf } from '../../session/network-of.js';
 import type { PeerIdentity } from '../../session/peer-identity.js';
 import { closedError, RdmaError } from '../../verbs/errors.js';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../common/clock.js';
 import { type ClientRates, fullRate } from './client-rates.js';
 import type { RateGate } from './rate-gate.js';
 import {

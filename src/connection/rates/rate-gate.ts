@@ -7,7 +7,7 @@
  */
 
 import type { TokenBucket } from '../../session/token-bucket.js';
-import type { Clock, ClockTimer } from '../clock.js';
+import type { Clock, ClockTimer } from '../common/clock.js';
 
 /** Somebody who may have to wait. */
 export interface Held {

@@ -6,7 +6,7 @@
  */
 
 import { BUCKET_WORDS, TokenBucket } from '../../session/token-bucket.js';
-import { type Clock, threadBeganAt } from '../clock.js';
+import { type Clock, threadBeganAt } from '../common/clock.js';
 import type { FullRate } from './client-rates.js';
 import { GATE_COUNTERS, RateGate } from './rate-gate.js';
 

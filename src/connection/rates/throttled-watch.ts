@@ -1,5 +1,5 @@
 /** Looks once a second which identities had to wait, in whatever thread, from the first one with bounds on. */
-import type { Clock, ClockTimer } from '../clock.js';
+import type { Clock, ClockTimer } from '../common/clock.js';
 import type { IdentityRates, ThrottledIdentity } from './identity-rates.js';
 
 const LOOK_MILLIS = 1000;

@@ -11,14 +11,20 @@ import type { Terms } from '../../session/terms.js';
 import type { DeviceCensus } from '../../verbs/device.js';
 import type { PlainError } from '../../verbs/errors.js';
 import type { QueuePairProgress } from '../../verbs/queue-pair.js';
-import type { ConnectionStatistics } from '../connection.js';
-import type { SessionEnds, SessionState } from '../connection-life.js';
-import type { LinkFacts, LinkTerms, Prepared, PrepareOptions, QueuePairStatus } from '../data-plane.js';
-import type { DataPathLimits, MemoryRights } from '../options.js';
-import type { MemoryRange } from '../remote-buffer.js';
-import type { StepName } from '../steps.js';
+import type { StepName } from '../common/steps.js';
+import type {
+  LinkFacts,
+  LinkTerms,
+  Prepared,
+  PrepareOptions,
+  QueuePairStatus,
+} from '../data-path/data-plane.js';
+import type { SessionEnds, SessionState } from '../lifeline/connection-life.js';
+import type { MemoryRange } from '../memory/remote-buffer.js';
+import type { ConnectionStatistics } from '../program/connection.js';
+import type { WorkerDevice } from '../program/worker-status.js';
+import type { DataPathLimits, MemoryRights } from '../terms/options.js';
 import type { OperationBatch } from './operation-relay.js';
-import type { WorkerDevice } from './worker-status.js';
 
 /** What a worker begins with. */
 export interface WorkerOrder {

@@ -1,10 +1,10 @@
 /** The place of one connection in a worker: hands what the worker says of it to those in the main thread whom it is for. */
 import { fromPlainError, RdmaError } from '../../verbs/errors.js';
-import type { Connection, ConnectionOwner } from '../connection.js';
-import type { SessionEnds } from '../connection-life.js';
-import type { OnMistake } from '../handler.js';
-import type { Lifeline } from '../lifeline.js';
-import type { Place, PlaceOrder } from '../serving-host.js';
+import type { SessionEnds } from '../lifeline/connection-life.js';
+import type { Lifeline } from '../lifeline/lifeline.js';
+import type { Connection, ConnectionOwner } from '../program/connection.js';
+import type { OnMistake } from '../program/handler.js';
+import type { Place, PlaceOrder } from '../program/serving-host.js';
 import type { Counted, FromWorker, ToWorker } from './contract.js';
 import { DistantConnection } from './distant-connection.js';
 import { WorkerPlane } from './worker-plane.js';

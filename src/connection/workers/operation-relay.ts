@@ -4,8 +4,13 @@
  * Invariants: each is told once, in the order in which they ended in their thread; while nobody wants to know, nothing is done.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { threadBeganAt } from '../clock.js';
-import { type ErrorNote, OPERATION_KINDS, type OperationNote, publishOperation } from '../operation-watch.js';
+import { threadBeganAt } from '../common/clock.js';
+import {
+  type ErrorNote,
+  OPERATION_KINDS,
+  type OperationNote,
+  publishOperation,
+} from '../program/operation-watch.js';
 
 const CHANNEL = 'queuepair:operation';
 /** Told at once, so that they never are many. */

@@ -3,7 +3,7 @@
  *
  * Invariant: it is under way once at a time, however often it is asked and however long the answer takes, so that nothing piles up.
  */
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../common/clock.js';
 
 const PATIENCE_MILLIS = 1000;
 

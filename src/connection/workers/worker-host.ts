@@ -6,11 +6,11 @@
  */
 import type { Device, DeviceCensus } from '../../verbs/device.js';
 import { RdmaError, thrownText } from '../../verbs/errors.js';
-import { Refused } from '../refused.js';
-import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../serving-host.js';
+import { Refused } from '../lifeline/refused.js';
+import type { Place, PlaceOrder, ServingHost, WorkerLoss } from '../program/serving-host.js';
+import type { WorkerStatus } from '../program/worker-status.js';
 import type { WorkerOrder } from './contract.js';
 import { RestartPause } from './restart-pause.js';
-import type { WorkerStatus } from './worker-status.js';
 import { NO_OBJECTS, WorkerThread } from './worker-thread.js';
 
 /** How long a client waits for a worker when there is none at the moment. */

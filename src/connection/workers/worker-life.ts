@@ -4,8 +4,13 @@
  */
 import type { Terms } from '../../session/terms.js';
 import type { RdmaError } from '../../verbs/errors.js';
-import type { ConnectionLife, LifelineListener, SessionEnds, SessionState } from '../connection-life.js';
-import type { QueuePairStatus } from '../data-plane.js';
+import type { QueuePairStatus } from '../data-path/data-plane.js';
+import type {
+  ConnectionLife,
+  LifelineListener,
+  SessionEnds,
+  SessionState,
+} from '../lifeline/connection-life.js';
 import type { FromWorker, Served } from './contract.js';
 
 export interface WorkerLifeOptions {

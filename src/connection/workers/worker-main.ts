@@ -8,14 +8,14 @@ import { workerData } from 'node:worker_threads';
 import { openDevice } from '../../open-device.js';
 import type { Device } from '../../verbs/device.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
-import { type ConnectionHandler, loadHandler } from '../handler.js';
-import { warmUp } from '../warm-up.js';
+import { type ConnectionHandler, loadHandler } from '../program/handler.js';
+import { warmUp } from '../program/warm-up.js';
+import type { WorkerDevice } from '../program/worker-status.js';
 import type { Counted, FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { OperationRelay } from './operation-relay.js';
 import { PULSE_MILLIS, Pulse } from './pulse.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { WorkedConnection } from './worked-connection.js';
-import type { WorkerDevice } from './worker-status.js';
 
 const { order, port, pulse: memory } = workerData as WorkerBeginning;
 const pulse = new Pulse(memory);

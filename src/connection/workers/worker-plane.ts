@@ -15,7 +15,7 @@ import type {
   LinkTerms,
   Prepared,
   PrepareOptions,
-} from '../data-plane.js';
+} from '../data-path/data-plane.js';
 import type { CallName, Calls, FromWorker, ToWorker } from './contract.js';
 
 export interface WorkerPlaneOptions {

@@ -7,15 +7,15 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { DeviceCensus } from '../../verbs/device.js';
 import { fromPlainError, RdmaError, thrownText } from '../../verbs/errors.js';
-import { threadBeganAt } from '../clock.js';
-import { areOperationsWatched } from '../operation-watch.js';
-import type { PlaceOrder } from '../serving-host.js';
+import { threadBeganAt } from '../common/clock.js';
+import { areOperationsWatched } from '../program/operation-watch.js';
+import type { PlaceOrder } from '../program/serving-host.js';
+import type { WorkerDevice } from '../program/worker-status.js';
 import type { FromWorker, ToWorker, WorkerBeginning, WorkerOrder } from './contract.js';
 import { DistantPlace } from './distant-place.js';
 import { publishOperations } from './operation-relay.js';
 import { Pulse } from './pulse.js';
 import { TurningTimeout } from './turning-timeout.js';
-import type { WorkerDevice } from './worker-status.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);
 /** A worker that does not end by itself within this is ended. */

@@ -6,7 +6,7 @@
  * queue pair goes; whatever ends the connection, the endpoint is closed and `closed` resolves.
  */
 import type { CmConnection, CmEnding } from '../../cm/cm-connection.js';
-import type { ByteChannel, ByteChannelListener } from '../../connection/byte-channel.js';
+import type { ByteChannel, ByteChannelListener } from '../../connection/streams/byte-channel.js';
 import { ProcessHold } from '../../process-hold.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { tell } from '../../verbs/listeners.js';

@@ -7,7 +7,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import * as v from 'valibot';
-import type { Server } from '../../connection/server.js';
+import type { Server } from '../../connection/server/server.js';
 
 const MAX_BODY_BYTES = 1024;
 

@@ -6,7 +6,7 @@
  * PSN, key or payload is in what it shows.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Server } from '../../connection/server.js';
+import type { Server } from '../../connection/server/server.js';
 import { usageError } from '../../verbs/errors.js';
 import { checkOptions, filled, nameOf, type Rules } from '../../verbs/option-check.js';
 import { isAssetName, readAssets } from './assets.js';

@@ -3,10 +3,10 @@
  * steps are counted and nothing else runs; what a browser does not take in time is left out.
  */
 import type { ServerResponse } from 'node:http';
-import type { Connection } from '../../connection/connection.js';
-import { watchConnection } from '../../connection/connection-watch.js';
-import type { Server } from '../../connection/server.js';
-import { watchServer } from '../../connection/server-watch.js';
+import type { Connection } from '../../connection/program/connection.js';
+import { watchConnection } from '../../connection/program/connection-watch.js';
+import { watchServer } from '../../connection/program/server-watch.js';
+import type { Server } from '../../connection/server/server.js';
 import { cleanText } from '../../session/clean-text.js';
 import { shownName } from '../../session/peer-identity.js';
 import { snapshotOf } from '../server-snapshot.js';

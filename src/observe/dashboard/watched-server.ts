@@ -4,10 +4,10 @@
  * Invariant: operations are timed only between `beginTiming` and `endTiming`.
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import type { StepNote } from '../../connection/diagnostics.js';
-import type { OperationNote } from '../../connection/operation-watch.js';
-import type { Server } from '../../connection/server.js';
-import { watchServer } from '../../connection/server-watch.js';
+import type { StepNote } from '../../connection/program/diagnostics.js';
+import type { OperationNote } from '../../connection/program/operation-watch.js';
+import { watchServer } from '../../connection/program/server-watch.js';
+import type { Server } from '../../connection/server/server.js';
 import { hostPort } from '../../verbs/host-port.js';
 import { record } from '../latency-histograms.js';
 import { watch } from '../watching.js';

@@ -1,7 +1,7 @@
 /** The machine of a connection's life where both ends do without their session: its end, its silence, and how it is found again. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BYE_MILLIS } from '../../../src/connection/lifeline-ending.js';
+import { BYE_MILLIS } from '../../../src/connection/lifeline/lifeline-ending.js';
 import type { RdmaError } from '../../../src/verbs/errors.js';
 import {
   after,

@@ -1,6 +1,6 @@
 /** A life of a connection as its machine has it, for tests: in each state, with its clock and its rendezvous. */
-import type { LifelineInput, RendezvousState } from '../../../src/connection/lifeline-events.js';
-import { LifelineMachine } from '../../../src/connection/lifeline-machine.js';
+import type { LifelineInput, RendezvousState } from '../../../src/connection/lifeline/lifeline-events.js';
+import { LifelineMachine } from '../../../src/connection/lifeline/lifeline-machine.js';
 import { RdmaError, type RdmaErrorCode } from '../../../src/verbs/errors.js';
 import type { RefusalKind } from '../../../src/verbs/refusal-kind.js';
 

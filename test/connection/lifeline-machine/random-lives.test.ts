@@ -1,7 +1,7 @@
 /** The machine of a connection's life, in lives in which anything happens. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LifelineInput } from '../../../src/connection/lifeline-events.js';
+import type { LifelineInput } from '../../../src/connection/lifeline/lifeline-events.js';
 import { Random } from '../../../testkit/random.js';
 import { ABORT, fail, Life, linkFailed, notMet, rendezvousEnded } from './life.js';
 

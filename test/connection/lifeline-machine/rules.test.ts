@@ -1,8 +1,8 @@
 /** The machine of a connection's life: its end, the rules of recovery, and signs of life. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HELD_MILLIS } from '../../../src/connection/lifeline-ending.js';
-import { LAST_ANSWER_MILLIS } from '../../../src/connection/lifeline-machine.js';
+import { HELD_MILLIS } from '../../../src/connection/lifeline/lifeline-ending.js';
+import { LAST_ANSWER_MILLIS } from '../../../src/connection/lifeline/lifeline-machine.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import {
   ABORT,

@@ -1,7 +1,7 @@
 /** The machine of a connection's life: each state with what may happen in it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LifelineInput } from '../../../src/connection/lifeline-events.js';
+import type { LifelineInput } from '../../../src/connection/lifeline/lifeline-events.js';
 import {
   ABORT,
   BRIEF,

@@ -1,7 +1,7 @@
 /** Two ends of the message protocol, one of which bounds what it takes and sends, in virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MessageFault, MessageKind, writeHeader } from '../../../src/connection/message-header.js';
+import { MessageFault, MessageKind, writeHeader } from '../../../src/connection/fragments/message-header.js';
 import type { TrafficRate } from '../../../src/connection/rates/client-rates.js';
 import { IdentityRates } from '../../../src/connection/rates/identity-rates.js';
 import { type Gates, joinGates } from '../../../src/connection/rates/shared-rates.js';

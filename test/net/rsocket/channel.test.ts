@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from '../../../src/cm/connect.js';
-import { ByteStream } from '../../../src/connection/byte-stream.js';
+import { ByteStream } from '../../../src/connection/program/byte-stream.js';
 import { FaultCounts } from '../../../src/net/rsocket/fault-counts.js';
 import type { RsocketChannel } from '../../../src/net/rsocket/rsocket-channel.js';
 import { acceptRsocket, connectRsocket } from '../../../src/net/rsocket/rsocket-meeting.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { connect } from '../../../src/cm/connect.js';
-import { ByteStream } from '../../../src/connection/byte-stream.js';
+import { ByteStream } from '../../../src/connection/program/byte-stream.js';
 import { type Endpoint, openEndpoint } from '../../../src/endpoint/endpoint.js';
 import { RsocketTransport } from '../../../src/net/rsocket/rsocket-transport.js';
 import { readPrivateData } from '../../../src/net/rsocket/wire/private-data.js';

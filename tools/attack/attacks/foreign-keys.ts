@@ -2,8 +2,9 @@
  * An authenticated client goes for memory that is not its own: it guesses keys, uses those of another client, and those
  * that it had once. A miss costs it its queue pair, and so a recovery.
  */
-import type { Connection } from '../../../src/connection/connection.js';
-import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
+
+import { RemoteBuffer } from '../../../src/connection/memory/remote-buffer.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import { craftPacket } from '../../../testkit/craft-packet.js';

@@ -5,7 +5,7 @@
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectSecure } from 'node:tls';
-import { connect } from '../../../src/connection/client.js';
+import { connect } from '../../../src/connection/client/client.js';
 import { ALPN_PROTOCOL } from '../../../src/session/tls-protocol.js';
 import type { Attack, AttackContext, Outcome } from '../attack.js';
 import { attackerHost, HOSTS } from '../loopback.js';

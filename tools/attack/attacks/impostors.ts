@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect as connectSecure, createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { KeyedCertificate } from '../../../src/certificates/certificate-maker.js';
-import { connect } from '../../../src/connection/client.js';
+import { connect } from '../../../src/connection/client/client.js';
 import type { SessionParameters } from '../../../src/session/session-data.js';
 import { bindParameters } from '../../../src/session/session-secrets.js';
 import { connectTls } from '../../../src/session/tls-client.js';

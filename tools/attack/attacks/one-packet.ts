@@ -4,7 +4,7 @@
  * pair of the device notices, and that the connection works again soon.
  */
 
-import { connect } from '../../../src/connection/client.js';
+import { connect } from '../../../src/connection/client/client.js';
 import { psnAdd } from '../../../src/roce/psn.js';
 import { Opcode } from '../../../src/roce/wire/opcodes.js';
 import { craftPacket, type PacketSpec } from '../../../testkit/craft-packet.js';

@@ -3,9 +3,9 @@
  * middle can have. Its program keeps what it gets, so that the attack can be scored.
  */
 
-import type { Connection } from '../../../src/connection/connection.js';
-import type { Grant } from '../../../src/connection/grant.js';
-import { listen, type Server, type ServerCensus } from '../../../src/connection/server.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import type { Grant } from '../../../src/connection/program/grant.js';
+import { listen, type Server, type ServerCensus } from '../../../src/connection/server/server.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { openPort } from '../../../src/soft/open-port.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';

@@ -1,9 +1,9 @@
 /** Starts the victims that attacks ask for. */
 
 import type { KeyedCertificate } from '../../../src/certificates/certificate-maker.js';
-import { connect } from '../../../src/connection/client.js';
-import type { ConnectOptions } from '../../../src/connection/connect-options.js';
-import type { Connection } from '../../../src/connection/connection.js';
+import { connect } from '../../../src/connection/client/client.js';
+import type { ConnectOptions } from '../../../src/connection/options/connect-options.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 import { UDP_ONLY } from '../../../testkit/udp-only.js';
 import type { AttackContext } from '../attack.js';
 import { HOSTS } from '../loopback.js';

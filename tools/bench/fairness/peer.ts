@@ -1,9 +1,9 @@
 /** One of the two processes of the benchmark of fairness: the server, which echoes, or the clients. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
-import { connect } from '../../../src/connection/client.js';
-import type { Connection } from '../../../src/connection/connection.js';
-import { listen } from '../../../src/connection/server.js';
+import { connect } from '../../../src/connection/client/client.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import { listen } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { FairnessAnswer, FairnessOrder } from './fairness.js';
 

@@ -5,9 +5,9 @@
 
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
 import { DurationSample } from '../../../src/cli/bench/distribution.js';
-import { connect } from '../../../src/connection/client.js';
-import { listen } from '../../../src/connection/server.js';
-import { StepName } from '../../../src/connection/steps.js';
+import { connect } from '../../../src/connection/client/client.js';
+import { StepName } from '../../../src/connection/common/steps.js';
+import { listen } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { ConnectConfig } from '../peer-protocol.js';
 import { type PeerLink, runPeer } from './peer.js';

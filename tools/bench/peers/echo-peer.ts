@@ -7,8 +7,8 @@ import { connect as connectNet, createServer as createNetServer, type Socket } f
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
 import { DurationSample } from '../../../src/cli/bench/distribution.js';
-import { connect } from '../../../src/connection/client.js';
-import { listen } from '../../../src/connection/server.js';
+import { connect } from '../../../src/connection/client/client.js';
+import { listen } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { EchoConfig } from '../peer-protocol.js';
 import { type PeerLink, runPeer } from './peer.js';

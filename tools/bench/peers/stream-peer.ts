@@ -7,8 +7,8 @@ import { connect as connectNet, createServer as createNetServer, type Server as 
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
-import { connect } from '../../../src/connection/client.js';
-import { listen } from '../../../src/connection/server.js';
+import { connect } from '../../../src/connection/client/client.js';
+import { listen } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { StreamConfig } from '../peer-protocol.js';
 import { type PeerLink, runPeer } from './peer.js';

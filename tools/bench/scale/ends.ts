@@ -8,9 +8,9 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
-import { connect } from '../../../src/connection/client.js';
-import type { Connection } from '../../../src/connection/connection.js';
-import { listen } from '../../../src/connection/server.js';
+import { connect } from '../../../src/connection/client/client.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import { listen } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { Device } from '../../../src/verbs/device.js';
 import type { ScalePeerConfig } from './peer-orders.js';

@@ -2,7 +2,7 @@
  * What the scale benchmark asks of its two processes, and what they answer. The orchestrator sends one order at a time and
  * waits for the answer, so that both sides are always in the same phase.
  */
-import type { LifelineKind } from '../../../src/connection/options.js';
+import type { LifelineKind } from '../../../src/connection/terms/options.js';
 
 export type ScaleOrder =
   /** Says what memory the process has in use when garbage is collected. */

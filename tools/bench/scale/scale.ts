@@ -8,7 +8,7 @@
  * beside the silent ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LifelineKind } from '../../../src/connection/options.js';
+import type { LifelineKind } from '../../../src/connection/terms/options.js';
 import type { MemoryUse, ScaleKind, TimeUse } from './peer-orders.js';
 import { ScaleProcess } from './scale-process.js';
 

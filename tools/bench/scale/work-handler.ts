@@ -1,6 +1,6 @@
 /** As echo-handler.ts, for a program that has something to do for every message: a hash of 64 KiB. */
 import { createHash } from 'node:crypto';
-import type { Connection } from '../../../src/connection/connection.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 
 const WORK = Buffer.alloc(64 * 1024, 3);
 

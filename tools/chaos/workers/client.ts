@@ -5,7 +5,7 @@
  * What must hold of an attempt: it is taken at most once; if it was answered, once; if its `send` said that nothing of it had
  * left, never.
  */
-import type { Connection } from '../../../src/connection/connection.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { Random } from '../../../testkit/random.js';
 import { messageOf, type SharedLedger } from './shared-ledger.js';

@@ -1,6 +1,6 @@
 /** What the workers of the chaos run do for a client: note each message in the ledger, answer with its number, and die when told. */
 import { BroadcastChannel, threadId } from 'node:worker_threads';
-import type { Connection } from '../../../src/connection/connection.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 import {
   CHANNEL,
   type Death,

@@ -4,8 +4,8 @@
  */
 import { BroadcastChannel } from 'node:worker_threads';
 import { loadOrCreateDevCertificates } from '../../../src/certificates/dev-certificates.js';
-import { connect } from '../../../src/connection/client.js';
-import { listen, type Server } from '../../../src/connection/server.js';
+import { connect } from '../../../src/connection/client/client.js';
+import { listen, type Server } from '../../../src/connection/server/server.js';
 import { openDevice } from '../../../src/open-device.js';
 import type { Device } from '../../../src/verbs/device.js';
 import { Random } from '../../../testkit/random.js';

@@ -6,7 +6,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'all-servers-of-dns-tried',
     wrong: 'One call tries all servers that DNS names, however many.',
-    file: 'connection/several-servers',
+    file: 'connection/client/several-servers',
     find: 'options.srv === undefined ? order.length : MOST_OF_SERVICE',
     replace: 'order.length',
     judges: ['test/connection/several-servers'],
@@ -14,7 +14,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'slot-freed-twice',
     wrong: 'A slot that is freed twice counts twice.',
-    file: 'connection/slots',
+    file: 'connection/server/slots',
     find: `    if (this.#taken[slot] !== true) return;
 `,
     replace: '',
@@ -23,7 +23,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'slots-one-more',
     wrong: 'A server has one slot more than it was told.',
-    file: 'connection/slots',
+    file: 'connection/server/slots',
     find: 'new Array<boolean>(total).fill(false)',
     replace: 'new Array<boolean>(total + 1).fill(false)',
     judges: ['test/connection/slots', 'test/connection/admission'],
@@ -31,7 +31,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'admitted-while-closing',
     wrong: 'A client is admitted although the server began to close.',
-    file: 'connection/admission',
+    file: 'connection/server/admission',
     find: 'if (slot !== undefined && !this.#isClosed && !this.isDraining) {',
     replace: 'if (slot !== undefined) {',
     judges: ADMISSION_JUDGES,
@@ -39,7 +39,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'drained-lets-in',
     wrong: 'A server that is drained takes new clients.',
-    file: 'connection/admission',
+    file: 'connection/server/admission',
     find: '    if (this.isDraining)\n',
     replace: '    if (this.isDraining && this.#isClosed)\n',
     judges: ADMISSION_JUDGES,
@@ -47,7 +47,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'operations-always-told',
     wrong: 'Operations are published although nobody has subscribed.',
-    file: 'connection/operation-watch',
+    file: 'connection/program/operation-watch',
     find: 'areOperationsWatched = (): boolean => operations.hasSubscribers',
     replace: 'areOperationsWatched = (): boolean => true',
     judges: ['test/observe/diagnostics'],
@@ -55,7 +55,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'logger-throws-through',
     wrong: 'A logger that throws ends what it is told of.',
-    file: 'connection/diagnostics',
+    file: 'connection/program/diagnostics',
     find: `      process.nextTick(() => {
         throw error;
       });`,
@@ -65,7 +65,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'no-slot-stays-counted',
     wrong: 'A client that got no slot stays counted for its identity.',
-    file: 'connection/admission',
+    file: 'connection/server/admission',
     find: `    const slot = await this.#takeSlot();
 `,
     replace: `    const slot = await this.#takeSlot();
@@ -76,7 +76,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'released-stays-counted',
     wrong: 'A client that has gone stays counted for its identity.',
-    file: 'connection/admission',
+    file: 'connection/server/admission',
     find: `  release({ slot, peer, rates }: Admitted): void {
     this.#identities.leave(peer);`,
     replace: '  release({ slot, peer, rates }: Admitted): void {',
@@ -85,7 +85,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'terms-max-ignored',
     wrong: 'The connections that terms allow are not counted.',
-    file: 'connection/admission',
+    file: 'connection/server/admission',
     find: 'terms.maxConnections ?? usual',
     replace: 'usual',
     judges: ADMISSION_JUDGES,
@@ -93,7 +93,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'identity-one-more',
     wrong: 'An identity may have one connection more than allowed.',
-    file: 'connection/authorization',
+    file: 'connection/server/authorization',
     find: 'if (count >= max) return false;',
     replace: 'if (count > max) return false;',
     judges: ADMISSION_JUDGES,
@@ -101,7 +101,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'authorize-undecided',
     wrong: 'A decision of `false` takes the client.',
-    file: 'connection/authorization',
+    file: 'connection/server/authorization',
     find: 'if (terms === false) {',
     replace: 'if (terms === undefined) {',
     judges: ADMISSION_JUDGES,
@@ -109,7 +109,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'token-of-ending',
     wrong: 'The token of a connection that is ending is accepted.',
-    file: 'connection/resumption',
+    file: 'connection/lifeline/resumption',
     find: 'lifeline === null || lifeline.isOver',
     replace: 'lifeline === null',
     judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
@@ -117,7 +117,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'token-of-another-client',
     wrong: 'A token is accepted from a client with another certificate.',
-    file: 'connection/resumption',
+    file: 'connection/lifeline/resumption',
     find: `    if (lifeline.rendezvous.peer?.fingerprint256 !== rendezvous.peer?.fingerprint256) return false;
 `,
     replace: '',
@@ -126,7 +126,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'absentee-present',
     wrong: 'The place of a connection that is up may be given away.',
-    file: 'connection/resumption',
+    file: 'connection/lifeline/resumption',
     find: 'if (lifeline?.isAbsent === true) return lifeline;',
     replace: 'if (lifeline !== null) return lifeline;',
     judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
@@ -134,7 +134,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'offered-forgotten',
     wrong: 'A session that comes while another is offered leaves that one open.',
-    file: 'connection/resumption',
+    file: 'connection/lifeline/resumption',
     find: `    this.#offered?.drop(superseded());
 `,
     replace: '',
@@ -143,7 +143,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'late-session-untold',
     wrong: 'A session that comes too late for its connection is not told.',
-    file: 'connection/resumption',
+    file: 'connection/lifeline/resumption',
     find: '    this.#offered?.fail(error, message);\n',
     replace: '    void error;\n',
     judges: ['test/connection/resumption', 'test/connection/recovery', 'test/connection/admission'],
@@ -151,7 +151,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'own-queue-pair-taken',
     wrong: 'A peer may tie a queue pair to itself.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: "return fault('own_queue_pair', 'the queue pair belongs to the side that was told of it');",
     replace: 'return undefined;',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -159,7 +159,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'reserved-qpn-taken',
     wrong: 'A peer may name a queue pair that none can have.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: 'if (RESERVED_QPNS.includes(peer.qpn))',
     replace: 'if (false)',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -167,7 +167,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'multicast-taken',
     wrong: 'A peer may name a multicast address.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: "if (gid === '::' || /^ff/.test(gid)) return false;",
     replace: "if (gid === '::') return false;",
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -175,7 +175,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'broadcast-taken',
     wrong: 'A peer may name a broadcast address.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: 'return first !== 0 && first < 224;',
     replace: 'return first !== 0 && (first < 224 || first > 239);',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -183,7 +183,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'foreign-gid-taken',
     wrong: 'A peer may name the address of another machine.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: 'if (sessionAddress === null || isOneHost(canonical(sessionAddress), gid)) return undefined;',
     replace: 'if (sessionAddress !== undefined) return undefined;',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -191,7 +191,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'loopback-is-any-host',
     wrong: 'A peer at a loopback address may name the address of another machine.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: '(isLoopback(a) && isLoopback(b))',
     replace: '(isLoopback(a) || isLoopback(b))',
     judges: ['test/connection/peer-path', 'test/connection/connection'],
@@ -199,7 +199,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'loopback-is-many-hosts',
     wrong: 'Two loopback addresses of this machine count as two machines.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: 'a === b || (isLoopback(a) && isLoopback(b))',
     replace: 'a === b',
     judges: ['test/connection/peer-path', 'test/connection/connection'],
@@ -207,7 +207,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'crossed-connections',
     wrong: 'Two connections of one server may be tied to each other.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: '  timingSafeEqual(other.end.secret, end.end.secret);',
     replace: '  other.end.secret.length === end.end.secret.length;',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
@@ -215,7 +215,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'same-role-tied',
     wrong: 'An end may be tied to one of its own role.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: `  other.end.role !== end.end.role &&
 `,
     replace: '',
@@ -226,7 +226,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'local-end-kept',
     wrong: 'The queue pair of a connection that ended counts as one that is there.',
-    file: 'connection/peer-check',
+    file: 'connection/data-path/peer-check',
     find: `    } else if (end.next === null) localEnds.delete(qpn);
     else localEnds.set(qpn, end.next);
 `,
@@ -236,7 +236,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'unknown-outcome-unhandled',
     wrong: 'A write whose outcome a failed link left unknown ends a process that forgot it.',
-    file: 'connection/rejections',
+    file: 'connection/program/rejections',
     find: " || code === 'ERR_RDMA_OUTCOME_UNKNOWN'",
     replace: '',
     judges: ['test/connection/forgotten-await'],

@@ -6,21 +6,21 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'counter-distance-signed',
     wrong: 'The distance of two counters is negative where they wrap.',
-    file: 'connection/serial-number',
+    file: 'connection/common/serial-number',
     find: '(to - from) >>> 0',
     replace: 'to - from',
   },
   {
     id: 'limit-may-go-back',
     wrong: 'Limits may go back.',
-    file: 'connection/serial-number',
+    file: 'connection/common/serial-number',
     find: 'serialDistance(from, to) < HALF',
     replace: 'true',
   },
   {
     id: 'sources-do-not-take-turns',
     wrong: 'One source sends all it has before the next one may.',
-    file: 'connection/outbox',
+    file: 'connection/fragments/outbox',
     find: 'this.#ring.push(source);',
     replace: 'this.#ring.unshift(source);',
     judges: [
@@ -35,7 +35,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-not-zeroed',
     wrong: 'A buffer of one connection is given to the next with its bytes.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: `    buffer.fill(0);
 `,
     replace: '',
@@ -44,7 +44,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-unbounded',
     wrong: 'Buffers are kept without limit.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: `    if (this.#keptBytes + bytes > this.#maxBytes) return;
 `,
     replace: '',
@@ -53,7 +53,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-of-old-sizes',
     wrong: 'The pool fills with sizes that nobody asks for, and takes no others.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: `    this.#makeRoom(bytes);
 `,
     replace: '',
@@ -62,7 +62,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-never-rests',
     wrong: 'Buffers that a rush needed once are kept for ever.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: '    this.#shrinkTo(this.#keptBytes - this.#leastBytes, 0);\n',
     replace: '',
     judges: ['test/connection/buffer-pool'],
@@ -70,7 +70,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-forgets-what-is-needed',
     wrong: 'Buffers that are needed again and again are let go of.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: '    this.#leastBytes = Math.min(this.#leastBytes, this.#keptBytes);\n    this.#kept.delete(bytes);',
     replace: '    this.#kept.delete(bytes);',
     judges: ['test/connection/buffer-pool'],
@@ -78,7 +78,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'pool-given-twice',
     wrong: 'A buffer of the pool is given to two.',
-    file: 'connection/buffer-pool',
+    file: 'connection/link/buffer-pool',
     find: 'kept?.pop()',
     replace: 'kept?.at(-1)',
     judges: ['test/connection/buffer-pool'],
@@ -86,7 +86,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'work-done-twice',
     wrong: 'Work that failed with its link ends again when it completes.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: `    this.#open.clear();
 `,
     replace: '',
@@ -95,7 +95,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'work-unposted-hangs',
     wrong: 'Work that cannot be posted never ends.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: "      queueMicrotask(() => done(asRdmaError(error, 'the request could not be posted')));\n",
     replace: '',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
@@ -103,7 +103,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'work-unposted-pending',
     wrong: 'Work that could not be posted counts as under way.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: '    } catch (error) {\n      this.#open.delete(request.wrId);\n',
     replace: '    } catch (error) {\n',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
@@ -111,7 +111,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'refused-fragment-hushed',
     wrong: 'Nobody learns that the device has refused a fragment.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: '      queueMicrotask(() => this.#onRefused(refusal));',
     replace: '      void refusal;',
     judges: ['test/connection/work-tracker'],
@@ -119,7 +119,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'refused-fragment-overtaken',
     wrong: 'A fragment follows one that the device has refused.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: ' || this.#hasRefused) return false;',
     replace: ') return false;',
     judges: ['test/connection/work-tracker'],
@@ -127,7 +127,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'refused-fragment-keeps-link',
     wrong: 'A link that the device has refused a fragment goes on.',
-    file: 'connection/link',
+    file: 'connection/link/link',
     find: 'new WorkTracker(resources.qp, (error) => this.#fail(error))',
     replace: 'new WorkTracker(resources.qp, () => {})',
     judges: ['test/connection/refused-requests'],
@@ -135,7 +135,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'refused-receive-hushed',
     wrong: 'Nobody learns that the device has refused a receive of new memory.',
-    file: 'connection/message-receiver',
+    file: 'connection/messages/message-receiver',
     find: "        this.#options.onRefused(asOwnFault(error, 'the device refused a receive'));",
     replace: '        void asOwnFault(error, String(this.#options.onRefused));',
     judges: ['test/connection/refused-requests'],
@@ -151,7 +151,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'answered-early',
     wrong: 'Who waits until all is answered waits for one answer only.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: 'if (this.#waiting.length > 0 && this.#open.size === 0) this.#tellWaiting();',
     replace: 'if (this.#waiting.length > 0) this.#tellWaiting();',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
@@ -159,7 +159,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'answered-survives-link',
     wrong: 'Who waits until all is answered waits on when the link has ended.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: '    for (const done of open) done(error);\n    this.#tellWaiting();\n',
     replace: '    for (const done of open) done(error);\n',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
@@ -167,7 +167,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'work-after-failure',
     wrong: 'Work that is posted after its link failed never ends.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: `      queueMicrotask(() => done(failure));
 `,
     replace: '',
@@ -176,7 +176,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'cleanup-stops-half-way',
     wrong: 'What cannot be freed keeps all that comes after it.',
-    file: 'connection/cleanup',
+    file: 'connection/common/cleanup',
     find: '      this.#error ??= { first: error };\n      return false;\n',
     replace: '      throw error;\n',
     judges: ['test/connection/resources'],
@@ -184,7 +184,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'used-memory-given-to-others',
     wrong: 'Memory that the device may still use goes to the next connection.',
-    file: 'connection/resources',
+    file: 'connection/link/resources',
     find: '(await cleanup.step(() => qp?.close())) && isFree',
     replace: 'await cleanup.step(() => qp?.close())',
     judges: ['test/connection/resources'],
@@ -192,7 +192,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'failed-destroy-hangs',
     wrong: 'A connection whose objects cannot be freed never ends.',
-    file: 'connection/lifeline',
+    file: 'connection/lifeline/lifeline',
     find: "(error: unknown) => this.#input({ type: 'destroyed', error: asRdmaError(error, FAILED) }),",
     replace: '() => undefined,',
     judges: ['test/connection/resources'],
@@ -200,7 +200,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'signal-outlives-connecting',
     wrong: 'The signal of connect ends a connection that is up.',
-    file: 'connection/client',
+    file: 'connection/client/client',
     find: "    signal?.removeEventListener('abort', abort);\n",
     replace: '',
     judges: ['test/connection/patience'],
@@ -208,7 +208,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'lost-queues-used-again',
     wrong: 'A connection whose completion queues are lost recovers with the same ones.',
-    file: 'connection/resources',
+    file: 'connection/link/resources',
     find: '    if (this.completions.isBroken) await this.#renewSeat();\n',
     replace: '',
     judges: ['test/connection/completion-hub'],
@@ -216,7 +216,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'completions-overbooked',
     wrong: 'Completion queues take more connections than they have room for.',
-    file: 'connection/completion-hub',
+    file: 'connection/link/completion-hub',
     find: '    at.sendsLeft -= needs.sends;\n',
     replace: '',
     judges: ['test/connection/completion-hub'],
@@ -224,7 +224,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'event-without-end',
     wrong: 'What one event brings is not bounded.',
-    file: 'connection/completion-hub',
+    file: 'connection/link/completion-hub',
     find: 'this.#take(BATCHES_OF_AN_EVENT)',
     replace: 'this.#take(Infinity)',
     judges: ['test/connection/completion-hub'],
@@ -232,7 +232,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'shared-queues-kept',
     wrong: 'Completion queues stay when their last connection has gone.',
-    file: 'connection/completion-hub',
+    file: 'connection/link/completion-hub',
     find: '    await at.group.close();\n',
     replace: '',
     judges: ['test/connection/completion-hub'],
@@ -240,7 +240,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'failed-batch-makes-room',
     wrong: 'Requests that succeeded before the one that failed make room for more on the failed link.',
-    file: 'connection/link',
+    file: 'connection/link/link',
     find: '  onFailureAhead(): void {\n    this.tracker.retire();\n',
     replace: '  onFailureAhead(): void {\n',
     judges: ['test/connection/link'],
@@ -248,7 +248,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'stopped-link-makes-room',
     wrong: 'What is posted while a link is being stopped is lost with it.',
-    file: 'connection/link',
+    file: 'connection/link/link',
     find: `    this.tracker.retire();
     const isBroken`,
     replace: '    const isBroken',
@@ -257,7 +257,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'dead-queue-pair-takes-work',
     wrong: 'What waits is posted on a queue pair that has failed before anybody was told.',
-    file: 'connection/work-tracker',
+    file: 'connection/fragments/work-tracker',
     find: ' && this.#qp.state === QpState.RTS',
     replace: '',
     judges: ['test/connection/link'],
@@ -265,7 +265,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'server-end-too-short',
     wrong: 'A server that closes cuts the end of its connections short.',
-    file: 'connection/server',
+    file: 'connection/server/server',
     find: '2 * recoveryLimits(this.#options).quitMillis',
     replace: '500',
     judges: ['test/connection/close-in-the-dark'],

@@ -77,7 +77,7 @@ export const ERROR_FAULTS = faultsOf('session', ERRORS, [
   {
     id: 'full-server-not-tried-again',
     wrong: 'A connection that recovers gives up when its server is full for a moment.',
-    file: 'connection/lifeline-recovery',
+    file: 'connection/lifeline/lifeline-recovery',
     find: " || refusal === 'before-tls'",
     replace: '',
     judges: ['test/connection/lifeline-machine'],

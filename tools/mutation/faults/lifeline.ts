@@ -10,7 +10,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'time-begins-anew',
       wrong: 'The time for recovery begins anew with every failure.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: 'this.#trouble ??= { since: now, cause };',
       replace: 'this.#trouble = { since: now, cause };',
       judges: RECOVERY,
@@ -18,7 +18,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'early-failure-forgotten',
       wrong: 'A failure before the connection first went up is forgotten.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `    if (failure !== undefined) this.#onTrouble(failure);
 `,
       replace: '',
@@ -26,7 +26,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'early-failure-of-recovery-forgotten',
       wrong: 'A failure before a recovery came up is forgotten.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `      this.#failedEarly ??= error;
       return;`,
       replace: '      return;',
@@ -34,7 +34,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'early-client-not-awaited',
       wrong: 'A server does not wait for a client that may have been up when their first meeting broke off.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'if (this.#isAwaited(error)) this.#recover',
       replace: 'if (false) this.#recover',
       judges: ['test/connection/lifeline-machine', 'connections:400..450', 'test/connection/client-up-first'],
@@ -42,7 +42,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'early-client-untold',
       wrong: 'The machine of a server is not told that its client may be up.',
-      file: 'connection/lifeline',
+      file: 'connection/lifeline/lifeline',
       find: "if (resumeToken !== undefined && isTold) this.#input({ type: 'peer-may-be-up' });",
       replace: '',
       judges: ['test/connection/client-up-first'],
@@ -50,7 +50,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'told-client-awaited',
       wrong: 'A client that said that it goes is waited for.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: '  mayRepeat(error) && error.code',
       replace: '  error.code',
       judges: ['test/connection/lifeline-machine'],
@@ -58,7 +58,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'client-awaited-for-ever',
       wrong: 'A closing server waits for a client that does not come back.',
-      file: 'connection/server',
+      file: 'connection/server/server',
       find: '    this.#service.giveUpAwaiting();\n',
       replace: '',
       judges: ['test/connection/client-up-first'],
@@ -66,7 +66,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'awaited-client-counts',
       wrong: 'A connection that waits for a client that never was up keeps the same client out.',
-      file: 'connection/admission',
+      file: 'connection/server/admission',
       find: 'if (awaiting === undefined) return false;',
       replace: 'if (awaiting !== null) return false;',
       judges: ['test/connection/client-up-first'],
@@ -74,7 +74,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'old-failure-counts',
       wrong: 'A failure of the link that is gone counts for the next.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `      // Of the link that is gone.
       this.#failedEarly = undefined;
 `,
@@ -83,35 +83,35 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'ending-not-over',
       wrong: 'A connection that is ending is not over.',
-      file: 'connection/lifeline-course',
+      file: 'connection/lifeline/lifeline-course',
       find: "return this.state.name === 'ending' || this.state.name === 'ended';",
       replace: "return this.state.name === 'ended';",
     },
     {
       id: 'recovers-from-faults',
       wrong: 'A connection recovers from a breach of the rules.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: '    else if (!isRecoverable(error)) this.#ending.end(error);\n',
       replace: '',
     },
     {
       id: 'attempt-any-failure',
       wrong: 'A refusal is tried again.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'else if (mayRepeat(error)) this.#again(error);',
       replace: 'else if (error !== undefined) this.#again(error);',
     },
     {
       id: 'no-time-limit',
       wrong: 'Recovery never gives up.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'return this.#recovery.leftMillis(this.#course.now) > 0;',
       replace: 'return true;',
     },
     {
       id: 'recovery-timer-kept',
       wrong: 'The timer of an attempt runs on when it succeeded.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `    const wasDown = this.#course.state.name === 'down';
     this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);`,
       replace: "    const wasDown = this.#course.state.name === 'down';",
@@ -119,7 +119,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'recovery-timer-kept-failed',
       wrong: 'The timer of an attempt runs on when it failed.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `    this.#course.timers.stop(LifelineTimer.RECOVERY, LifelineTimer.OLD_RENDEZVOUS);
     this.#ending.settled`,
       replace: '    this.#ending.settled',
@@ -127,28 +127,28 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'keep-alive-while-down',
       wrong: 'Keep-alive goes on while the connection is down.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'this.#course.timers.stop(LifelineTimer.KEEP_ALIVE, LifelineTimer.LAST_ANSWERS);',
       replace: 'this.#course.timers.stop(LifelineTimer.LAST_ANSWERS);',
     },
     {
       id: 'silent-for-ever',
       wrong: 'A silent peer is never taken for lost.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'if (this.#keepAlive.isLost(silentMillis)) {',
       replace: 'if (false) {',
     },
     {
       id: 'frames-not-heard',
       wrong: 'Frames of the peer are no sign of life.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: '        if (this.isUp) this.#keepAlive.heard(this.#course.now);\n',
       replace: '',
     },
     {
       id: 'ping-once',
       wrong: 'One ping is all.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `      this.#sound();
       this.#setKeepAlive();`,
       replace: '      this.#sound();',
@@ -156,21 +156,21 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'progress-not-heard',
       wrong: 'What comes through of the data is no sign of life.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'if (this.#hasSignOfLife && this.isUp) this.#keepAlive.heard(now);',
       replace: '',
     },
     {
       id: 'session-never-asked',
       wrong: 'A silent peer is not asked over the session.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: 'if (silentLooks > 1 &&',
       replace: 'if (false &&',
     },
     {
       id: 'beat-amid-work',
       wrong: 'A message that holds nothing is sent also while something is under way.',
-      file: 'connection/data-path',
+      file: 'connection/data-path/data-path',
       find: '    if (this.#link?.tracker.pending !== 0) return;\n',
       replace: '',
       judges: ['test/connection/plane-port'],
@@ -178,7 +178,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'sign-of-life-is-progress',
       wrong: 'Signs of life put off the end in which nothing moves.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `  signOfLife(): void {
     this.#hasSignOfLife = true;`,
       replace: `  signOfLife(): void {
@@ -187,7 +187,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'wheel-early',
       wrong: 'A timer of the wheel is called in the tick before.',
-      file: 'connection/timer-wheel',
+      file: 'connection/common/timer-wheel',
       find: 'Math.ceil((now + delayMillis) / this.#tickMillis)',
       replace: 'Math.floor((now + delayMillis) / this.#tickMillis)',
       judges: ['test/connection/timer-wheel'],
@@ -195,7 +195,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'wheel-keeps-old-time',
       wrong: 'A timer that is set anew is called at the time before as well.',
-      file: 'connection/timer-wheel',
+      file: 'connection/common/timer-wheel',
       find: '    this.stop(timer);\n    const now',
       replace: '    const now',
       judges: ['test/connection/timer-wheel'],
@@ -203,7 +203,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'wheel-tick-used-twice',
       wrong: 'A tick whose timers are being called is taken for a new one.',
-      file: 'connection/timer-wheel',
+      file: 'connection/common/timer-wheel',
       find: '    if (this.#ticks.get(tick.number) !== tick) return;\n',
       replace: '',
       judges: ['test/connection/timer-wheel'],
@@ -211,7 +211,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'wheel-stops-all',
       wrong: 'Stopping one timer of a tick stops all.',
-      file: 'connection/timer-wheel',
+      file: 'connection/common/timer-wheel',
       find: '    if (!tick.isEmpty) return;\n',
       replace: '',
       judges: ['test/connection/timer-wheel'],
@@ -219,7 +219,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'pong-to-lost',
       wrong: 'A pong is sent over a channel that has ended.',
-      file: 'connection/tls-rendezvous',
+      file: 'connection/lifeline/tls-rendezvous',
       find: 'if (channel.end === undefined && !this',
       replace: 'if (!this',
       judges: ['test/connection/tls-rendezvous'],
@@ -227,14 +227,14 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'last-answers-not-awaited',
       wrong: 'The last answers of a peer that gives up its queue pair are not waited for.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: "    this.#course.do({ type: 'await-answers' });",
       replace: '    this.#onTrouble(error);',
     },
     {
       id: 'no-pause',
       wrong: 'Attempts follow each other without a pause.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: 'if (attempt === 0) return 0;',
       replace: 'if (attempt >= 0) return 0;',
       judges: RECOVERY,
@@ -242,7 +242,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'attempts-not-reset',
       wrong: 'Progress does not shorten the next pause.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: `    this.#attempts = 0;
     if (!isDown)`,
       replace: '    if (!isDown)',
@@ -251,7 +251,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'old-trouble-kept',
       wrong: 'A connection that was up for long has the trouble of before.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: `      this.#trouble = undefined;
       this.#attempts = 0;`,
       replace: '      this.#attempts = 0;',
@@ -260,7 +260,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'progress-ends-no-trouble',
       wrong: 'Progress does not end the trouble.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: `    if (!isDown) this.#trouble = undefined;
     else if`,
       replace: '    if',
@@ -269,7 +269,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'lost-channel-used',
       wrong: 'Ends meet over a rendezvous that is lost.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `    if (this.#course.rendezvous === 'open') {
       // The peer`,
       replace: `    if (this.#course.rendezvous !== 'left') {
@@ -278,7 +278,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'quit-told-twice',
       wrong: 'The goodbye of the peer is reported twice.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: `    if (this.#peerQuit) return;
     this.#notePeerQuit();`,
       replace: '    this.#notePeerQuit();',
@@ -286,28 +286,28 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'early-quit-forgotten',
       wrong: 'A peer that quits before this side is up has not quit.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: '    if (isFirst && this.#quitEarly) this.#ending.onPeerQuit();\n',
       replace: '',
     },
     {
       id: 'goodbye-is-news',
       wrong: 'A peer that answers our goodbye is reported.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: 'if (!this.#peerQuit && !this.#isClosing)',
       replace: 'if (!this.#peerQuit)',
     },
     {
       id: 'close-cuts-off',
       wrong: 'A close does not wait while messages move.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: ' || ((this.#hasMoved || isHeld) && !this.#hasQuit)',
       replace: '',
     },
     {
       id: 'close-cuts-off-held',
       wrong: 'A close does not wait for what rates hold back.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: '(this.#hasMoved || isHeld)',
       replace: 'this.#hasMoved',
       judges: ['test/connection/lifeline-machine'],
@@ -315,7 +315,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'close-held-for-ever',
       wrong: 'A peer that holds everything back keeps a close from its end.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: ' && this.#course.now - this.#movedAt < HELD_MILLIS',
       replace: '',
       judges: ['test/connection/lifeline-machine'],
@@ -323,7 +323,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'held-untold',
       wrong: 'An end does not hear that its rates hold everything back.',
-      file: 'connection/message-sender',
+      file: 'connection/messages/message-sender',
       find: 'if (this.#quit.isReady) this.#noteHeld(isWanted && !isOpen);',
       replace: '',
       judges: ['test/connection/message-pair', 'test/connection/rates/rated-clients'],
@@ -331,14 +331,14 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'close-down-cuts-off',
       wrong: 'A close does not wait for a recovery.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: "this.#course.state.name === 'down' || (",
       replace: '(',
     },
     {
       id: 'close-before-notice',
       wrong: 'A close gives up before the queue pair has noticed that the path is dead.',
-      file: 'connection/path-options',
+      file: 'connection/terms/path-options',
       find: 'answerMillis(path) + NOTICE_MILLIS',
       replace: '0',
       judges: ['test/connection/close-in-the-dark'],
@@ -346,7 +346,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'bye-recovers',
       wrong: 'A peer that said bye is looked for again.',
-      file: 'connection/lifeline-machine',
+      file: 'connection/lifeline/lifeline-machine',
       find: `    if (this.#hasPeerLeft) this.#ending.endByPeer();
     else if (!isRecoverable`,
       replace: '    if (!isRecoverable',
@@ -354,7 +354,7 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'receiving-not-ended',
       wrong: 'A program is not told that the peer has quit.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: `    this.#course.do({ type: 'end-receiving' });
 `,
       replace: '',
@@ -362,14 +362,14 @@ export const LIFELINE_FAULTS = faultsOf(
     {
       id: 'closing-not-ending',
       wrong: 'A connection that closes still takes messages.',
-      file: 'connection/lifeline-ending',
+      file: 'connection/lifeline/lifeline-ending',
       find: 'return this.#isClosing || this.#course.isOver;',
       replace: 'return this.#course.isOver;',
     },
     {
       id: 'first-cause-lost',
       wrong: 'The last error of a recovery forgets its first cause.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: 'if (first === undefined || first === failure) return failure;',
       replace: 'if (first !== null) return failure;',
       judges: RECOVERY,

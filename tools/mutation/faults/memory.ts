@@ -6,7 +6,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'remote-part-outside',
     wrong: 'A part of a remote buffer may end one byte outside.',
-    file: 'connection/remote-buffer',
+    file: 'connection/memory/remote-buffer',
     find: 'offset + length > this.length',
     replace: 'offset + length > this.length + 1',
     judges: ['test/connection/remote-buffer', 'test/connection/grants'],
@@ -14,7 +14,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'remote-beyond-memory',
     wrong: 'A remote buffer may end beyond its memory.',
-    file: 'connection/remote-buffer',
+    file: 'connection/memory/remote-buffer',
     find: 'addr + BigInt(length) > END',
     replace: 'false',
     judges: ['test/connection/remote-buffer', 'test/connection/grants'],
@@ -22,7 +22,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-right-above-terms',
     wrong: 'A grant may give a right that the terms of the peer do not allow.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: '(read && !this.#rights.read) || (write && !this.#rights.write)',
     replace: 'read && !this.#rights.read',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -30,7 +30,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-expired-taken',
     wrong: 'A grant may expire in the past.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'if (expiresAtMillis !== null && expiresAtMillis <= Date.now())',
     replace: 'if (false)',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -38,7 +38,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grants-unbounded',
     wrong: 'Grants are made without limit.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'if (this.size >= MAX_GRANTS)',
     replace: 'if (false)',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -46,7 +46,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-reached-after-revoke',
     wrong: 'Sealed access reaches a grant that is being revoked.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'isOver || !request[right]',
     replace: '!request[right]',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -54,7 +54,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-any-right-sealed',
     wrong: 'Sealed access reaches a grant without the right for it.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'isOver || !request[right] ||',
     replace: 'isOver ||',
     judges: ['test/connection/grants', 'test/connection/encryption', 'fuzz:sealed'],
@@ -62,7 +62,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-end-one-late',
     wrong: 'Sealed access reaches one byte beyond a grant.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'addr + BigInt(length) > range.addr + BigInt(range.length)',
     replace: 'addr + BigInt(length) > range.addr + BigInt(range.length) + 1n',
     judges: ['test/connection/grants', 'test/connection/encryption', 'fuzz:sealed'],
@@ -70,7 +70,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-window-kept',
     wrong: 'The window of a grant stays open.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: `  await mw?.close();
 `,
     replace: '',
@@ -79,7 +79,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-region-kept',
     wrong: 'The region of a grant is not freed.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: `  await resources.deregister(mr);
 `,
     replace: '',
@@ -88,7 +88,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-failed-leaks',
     wrong: 'A grant that was not made leaves its region.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: '      await this.#free({ mr, mw, resources }, new Cleanup());',
     replace: '      await mw?.close();',
     judges: ['test/connection/recovery', 'test/connection/grants'],
@@ -96,7 +96,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-remains-forgotten',
     wrong: 'What the device did not free when a grant failed is never freed.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: '.step(() => release(remains, remains.resources)))) this.#remains.add(remains);',
     replace: '.step(() => release(remains, remains.resources)))) return;',
     judges: ['test/connection/grants'],
@@ -104,7 +104,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-over-before-answered',
     wrong: 'A grant that is over before the program has it seems to live on.',
-    file: 'connection/grant-access',
+    file: 'connection/program/grant-access',
     find: '    if (asked.reason !== undefined) this.onEnded(id, asked.reason);\n',
     replace: '',
     judges: ['test/connection/grant-access'],
@@ -112,7 +112,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grant-timer-overflow',
     wrong: 'A grant that expires in months expires at once.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'Math.min(leftMillis, LONGEST_TIMER_MILLIS)',
     replace: 'leftMillis',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -120,7 +120,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'grants-survive-recovery',
     wrong: 'Windows of the old queue pair seem to live on.',
-    file: 'connection/grants',
+    file: 'connection/memory/grants',
     find: 'filter(({ holding }) => holding.mw !== null)',
     replace: 'filter(({ holding }) => holding.mw === null)',
     judges: ['test/connection/grants', 'test/connection/encryption'],
@@ -128,7 +128,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'repeatable-not-repeated',
     wrong: 'An operation that may be repeated is given up with its link.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'else if (!transfer.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);',
     replace: 'else if (transfer.repeatable) operation.reject(error);',
     judges: ['test/connection/one-sided', 'test/connection/recovery'],
@@ -136,7 +136,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'operations-unbounded',
     wrong: 'One-sided operations take the places of messages.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'this.#posted < MAX_POSTED_OPERATIONS',
     replace: 'this.#posted < MAX_POSTED_OPERATIONS * 64',
     judges: ['test/connection/one-sided'],
@@ -144,7 +144,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'posted-survives-link',
     wrong: 'Operations of an old link take places on the next.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: `    this.#posted = 0;
     this.#waiting.unshift`,
     replace: '    this.#waiting.unshift',
@@ -153,7 +153,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'repeated-behind-waiting',
     wrong: 'Operations that are repeated go behind those that wait.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'this.#waiting.unshift(...this.#unanswered.splice(0));',
     replace: 'this.#waiting.push(...this.#unanswered.splice(0));',
     judges: ['test/connection/one-sided', 'test/connection/recovery', 'connections:1..150'],
@@ -161,7 +161,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'waiting-operations-hang',
     wrong: 'Operations that wait do not end with the connection.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: `    for (const operation of open) operation.reject(error);
 `,
     replace: '',
@@ -170,7 +170,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'given-up-stays-queued',
     wrong: 'An operation that was given up while it waited is posted.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'if (index >= 0) queue.splice(index, 1)[0]?.reject(error);',
     replace: 'if (index >= 0) queue[index]?.reject(error);',
     judges: ['test/connection/one-sided'],
@@ -178,7 +178,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'given-up-repeated',
     wrong: 'An operation that was given up after it was posted is repeated on the next link.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'else if (transfer.isGivenUp) operation.reject(error);',
     replace: '',
     judges: ['test/connection/one-sided'],
@@ -186,7 +186,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'waiting-posted-on-dead-link',
     wrong: 'Operations that wait are posted on a link that has failed, and so unknown.',
-    file: 'connection/one-sided',
+    file: 'connection/memory/one-sided',
     find: 'tracker?.isUsable === true && ',
     replace: 'tracker !== null && ',
     judges: ['test/connection/one-sided', 'test/connection/link'],
@@ -194,7 +194,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'begun-write-aborted',
     wrong: 'A posted write that is given up counts as never begun.',
-    file: 'connection/remote-access',
+    file: 'connection/program/remote-access',
     find: "givenUp === 'begun' && kind === 'write' ? begun(why) : why",
     replace: 'why',
     judges: ['test/connection/remote-access', 'test/connection/patience'],
@@ -202,7 +202,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'given-up-write-from-program-memory',
     wrong: 'A write that may be given up is sent from the memory of the program.',
-    file: 'connection/remote-access',
+    file: 'connection/program/remote-access',
     find: 'mayShrink(bytes) || mayGiveUp(options) ?',
     replace: 'mayShrink(bytes) ?',
     judges: ['test/connection/remote-access', 'test/connection/patience'],
@@ -210,7 +210,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'data-plane-gets-an-instance',
     wrong: 'The data plane is given an object with behaviour, which another thread cannot get.',
-    file: 'connection/remote-access',
+    file: 'connection/program/remote-access',
     find: 'remote: rangeOf(remote), bytes: own',
     replace: 'remote, bytes: own',
     judges: ['test/connection/plane-port'],
@@ -218,7 +218,7 @@ export const MEMORY_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
   {
     id: 'transfers-unbounded',
     wrong: 'Any number of reads and writes may be under way.',
-    file: 'connection/transfers',
+    file: 'connection/memory/transfers',
     find: '    if (this.open >= this.#options.maxOperations) throw queueFull(this.open);\n',
     replace: '',
     judges: ['test/connection/patience'],

@@ -1,12 +1,12 @@
 /** Faults of streams on the program's side of the data plane. */
 import { faultsOf } from '../fault-list.js';
 
-const ACCESS = 'connection/stream-access';
-const BYTES = 'connection/byte-stream';
-const CHANNEL = 'connection/stream-channel';
-const OUTLET = 'connection/stream-outlet';
-const QUEUE = 'connection/byte-queue';
-const TABLE = 'connection/stream-table';
+const ACCESS = 'connection/program/stream-access';
+const BYTES = 'connection/program/byte-stream';
+const CHANNEL = 'connection/streams/stream-channel';
+const OUTLET = 'connection/streams/stream-outlet';
+const QUEUE = 'connection/streams/byte-queue';
+const TABLE = 'connection/streams/stream-table';
 
 export const PROGRAM_STREAM_FAULTS = faultsOf(
   'connection',

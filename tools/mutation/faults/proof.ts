@@ -3,9 +3,9 @@ import { faultsOf } from '../fault-list.js';
 
 const RECOVERY = ['test/connection/lifeline-recovery', 'test/connection/lifeline-machine'];
 
-const PROOF = 'connection/link-proof';
-const PATH = 'connection/data-path';
-const MESSAGES = 'connection/proof-messages';
+const PROOF = 'connection/link/link-proof';
+const PATH = 'connection/data-path/data-path';
+const MESSAGES = 'connection/link/proof-messages';
 const PATH_PROOF = 'session/path-proof';
 const UNREACHABLE = 'session/unreachable';
 const MEETING = ['test/connection/tls-rendezvous'];
@@ -311,7 +311,7 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'given-up-proof-unnamed',
       wrong: 'A peer is told that the time is over, and not that the path is not proven.',
-      file: 'connection/tls-rendezvous',
+      file: 'connection/lifeline/tls-rendezvous',
       find: 'const meant = this.#proof.isUnderWay ? this.#proof.meant(error) : error;',
       replace: 'const meant = error;',
       judges: MEETING,
@@ -327,7 +327,7 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'own-finding-overwritten',
       wrong: "What an end has found out of its path is overwritten by the peer's end.",
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: ' || PEER_GAVE_UP.includes(last.refusal)',
       replace: '',
       judges: ['test/connection/lifeline-machine'],
@@ -343,14 +343,14 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'unreachable-kept-from-peer',
       wrong: 'A peer is not told that UDP does not come through.',
-      file: 'connection/lifeline',
+      file: 'connection/lifeline/lifeline',
       find: " || code === 'ERR_RDMA_UNREACHABLE'",
       replace: '',
     },
     {
       id: 'blocked-path-forgotten',
       wrong: 'A recovery that ends for want of time does not say that the path was found blocked.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: "    if (error.code === 'ERR_RDMA_UNREACHABLE') this.#blocked = error;\n",
       replace: '',
       judges: RECOVERY,
@@ -358,7 +358,7 @@ export const PROOF_FAULTS = faultsOf(
     {
       id: 'blocked-path-remembered',
       wrong: 'A recovery says that the path is blocked although it has come up since.',
-      file: 'connection/lifeline-recovery',
+      file: 'connection/lifeline/lifeline-recovery',
       find: '    this.#blocked = undefined;\n',
       replace: '',
       judges: RECOVERY,

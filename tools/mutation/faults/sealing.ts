@@ -93,14 +93,14 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'nonce-16-bits',
       wrong: 'Only 16 bits of the counter enter the nonce, which repeats after 65,536 pieces.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: 'this.nonce.writeUInt32BE((this.nonce.readUInt32BE(8) ^ this.#count) >>> 0, 8);',
       replace: 'this.nonce.writeUInt16BE((this.nonce.readUInt16BE(10) ^ this.#count) & 0xffff, 10);',
     },
     {
       id: 'nonce-stands-still',
       wrong: 'Every piece has the same nonce.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    this.#count++;
 `,
       replace: '',
@@ -108,14 +108,14 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'nonce-added',
       wrong: 'The counter is added to the nonce instead of XOR.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: '(this.nonce.readUInt32BE(8) ^ this.#count) >>> 0',
       replace: '(this.nonce.readUInt32BE(8) + this.#count) >>> 0',
     },
     {
       id: 'nonce-start-kept',
       wrong: 'The initial nonce stays when the key changes.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    this.#iv = bytes.subarray(KEY_BYTES);
 `,
       replace: '',
@@ -123,7 +123,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'key-kept',
       wrong: 'The key stays when it should change.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    this.key = bytes.subarray(0, KEY_BYTES);
 `,
       replace: '',
@@ -131,14 +131,14 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'renewed-late',
       wrong: 'A key takes one piece more than allowed.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: 'if (this.#count === this.#piecesPerKey) this.#renew();',
       replace: 'if (this.#count > this.#piecesPerKey) this.#renew();',
     },
     {
       id: 'renewed-count-kept',
       wrong: 'The counter goes on when the key changes.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    this.#count = 0;
 `,
       replace: '',
@@ -146,14 +146,14 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'limit-of-pieces',
       wrong: 'A key is used for 2^32 pieces.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: 'const PIECES_PER_KEY = 2 ** 23;',
       replace: 'const PIECES_PER_KEY = 2 ** 32;',
     },
     {
       id: 'seal-without-header',
       wrong: 'The header of a sealed message is not authenticated by the sender.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `cipher.setAAD(header);
     out`,
       replace: `cipher.setAAD(new Uint8Array(24));
@@ -162,7 +162,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'open-without-header',
       wrong: 'The header of a sealed message is not authenticated.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    decipher.setAAD(header);
 `,
       replace: `    decipher.setAAD(new Uint8Array(24));
@@ -172,7 +172,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'tag-short',
       wrong: 'A short tag is taken.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce, { authTagLength: TAG_BYTES })',
       replace: 'createDecipheriv(CIPHER, schedule.key, schedule.nonce)',
       equivalent: 'a piece is cut so that its tag always has 16 bytes',
@@ -180,7 +180,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'tag-unchecked',
       wrong: 'What does not authenticate is taken.',
-      file: 'connection/sealing',
+      file: 'connection/fragments/sealing',
       find: `    } catch {
       return undefined;
     }`,
@@ -191,28 +191,28 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'sealed-write-twice',
       wrong: 'A sealed write counts twice.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'if (counter <= this.#lastOpened)',
       replace: 'if (counter < this.#lastOpened)',
     },
     {
       id: 'changed-bytes-stay',
       wrong: 'Bytes that were changed on the way stay in memory.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'memory.fill(0);',
       replace: '',
     },
     {
       id: 'sealed-write-read-only',
       wrong: 'A sealed write may lie where the peer may only read.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: "length, 'write')",
       replace: "length, 'read')",
     },
     {
       id: 'sealed-address-free',
       wrong: 'The address of a sealed write is not authenticated.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'decipher.setAAD(data.subarray(8, 24));',
       replace:
         'decipher.setAAD(Buffer.concat([data.subarray(8, 15), Buffer.of((data[15] ?? 0) & 0xfe), data.subarray(16, 24)]));',
@@ -220,28 +220,28 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'answer-other-length',
       wrong: 'An answer of another length is taken.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: ' || data.length - NUMBER_BYTES !== request.into.length',
       replace: '',
     },
     {
       id: 'answers-at-once',
       wrong: 'A peer may ask for any number of answers at once.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: ' || this.#answering >= MAX_ANSWERS',
       replace: '',
     },
     {
       id: 'answer-twice',
       wrong: 'A read is answered that was not asked for.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'this.#requests.delete(number);',
       replace: '',
     },
     {
       id: 'answer-never-done',
       wrong: 'Answers that have left stay counted.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: `      this.#answering--;
 `,
       replace: '',
@@ -249,14 +249,14 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'read-write-only',
       wrong: 'A sealed read may lie where the peer may only write.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: "length, 'read')",
       replace: "length, 'write')",
     },
     {
       id: 'failed-requests-wait',
       wrong: 'Reads that wait do not end with the connection.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: `    for (const { reject } of this.#requests.values()) reject(error);
 `,
       replace: '',
@@ -264,7 +264,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'waiting-not-woken',
       wrong: 'Reads that wait for room do not end with the connection.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: `    for (const go of this.#waiting.splice(0)) go();
 `,
       replace: '',
@@ -272,28 +272,28 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'memory-counter-nonce',
       wrong: 'All sealed writes have the same nonce.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'nonce.writeBigUInt64BE(nonce.readBigUInt64BE(IV_BYTES - 8) ^ counter, IV_BYTES - 8);',
       replace: '',
     },
     {
       id: 'write-counter-not-counted',
       wrong: 'An announcement does not count up.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'announcement.writeBigUInt64BE(counter, 0);',
       replace: 'announcement.writeBigUInt64BE(1n, 0);',
     },
     {
       id: 'requests-unbounded',
       wrong: 'There is no limit to the reads under way.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'this.#requests.size >= MAX_REQUESTS && this.#failure === undefined',
       replace: 'false',
     },
     {
       id: 'sealed-overlap',
       wrong: 'A sealed write covers another before the peer has opened it.',
-      file: 'connection/range-queue',
+      file: 'connection/memory/range-queue',
       find: '!(one.isShared && other.isShared)',
       replace: 'one.isShared !== other.isShared',
       judges: ['test/connection/sealed-memory'],
@@ -301,7 +301,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'read-of-sealed-bytes',
       wrong: 'A read does not wait for a sealed write before it.',
-      file: 'connection/range-queue',
+      file: 'connection/memory/range-queue',
       find: '!(one.isShared && other.isShared)',
       replace: '!(one.isShared || other.isShared)',
       judges: ['test/connection/sealed-memory'],
@@ -309,7 +309,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'announced-write-retryable',
       wrong: 'A write that was announced ends as one that was never begun.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: "repeatable || error.code === 'ERR_RDMA_OUTCOME_UNKNOWN' ? error : outcomeUnknown(error)",
       replace: 'repeatable ? error : error',
       judges: ['test/connection/sealed-memory'],
@@ -317,7 +317,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'answers-of-any-length',
       wrong: 'A peer gets answers that are longer than its messages may be.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: 'if (length + NUMBER_BYTES > mostBytes)',
       replace: 'if (false)',
       judges: ['test/connection/sealed-memory'],
@@ -325,7 +325,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'given-back-and-held',
       wrong: 'A claim that is given back while it waits is held by those in its way.',
-      file: 'connection/range-queue',
+      file: 'connection/memory/range-queue',
       find: 'for (const other of claim.blockers) other.blocked.delete(claim);',
       replace: '',
       judges: ['test/connection/range-queue'],
@@ -333,7 +333,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'claims-compared-without-bound',
       wrong: 'Each claim is compared with all others.',
-      file: 'connection/range-queue',
+      file: 'connection/memory/range-queue',
       find: 'if (this.#compared.size < MAX_COMPARED) this.#compare(claim);',
       replace: 'if (this.#compared.size < 64 * MAX_COMPARED) this.#compare(claim);',
       judges: ['test/connection/range-queue'],
@@ -341,7 +341,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'far-addresses-confused',
       wrong: 'Addresses that a number cannot hold are rounded.',
-      file: 'connection/range-queue',
+      file: 'connection/memory/range-queue',
       find: 'const isExact = Number.isSafeInteger(from) && Number.isSafeInteger(end);',
       replace: 'const isExact = true;',
       judges: ['test/connection/range-queue'],
@@ -349,7 +349,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'blocked-for-ever',
       wrong: 'A write that waits for its range does not end with the connection.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: '    for (const transfer of [...this.#blocked.keys()]) this.withdraw(transfer, error);\n',
       replace: '',
       judges: ['test/connection/sealed-memory'],
@@ -357,7 +357,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'any-write-opened',
       wrong: 'A peer may say that it opened what nobody announced.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: `    if (index < 0)
       throw violation(MessageFault.SEALED_MEMORY, 'it opened`,
       replace: `    if (index < -1)
@@ -367,7 +367,7 @@ export const SEALING_FAULTS = faultsOf(
     {
       id: 'opened-once',
       wrong: 'What was opened while the peer is being told is never told.',
-      file: 'connection/sealed-memory',
+      file: 'connection/memory/sealed-memory',
       find: '      if (this.#lastOpened > told) this.#tellOpened();\n',
       replace: '',
       judges: ['test/connection/sealed-memory'],

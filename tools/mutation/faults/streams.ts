@@ -1,10 +1,10 @@
 /** Faults of the streams of a connection. */
 import { faultsOf } from '../fault-list.js';
 
-const OUTGOING = 'connection/outgoing-stream';
-const INCOMING = 'connection/incoming-stream';
-const QUEUE = 'connection/byte-queue';
-const TABLE = 'connection/stream-table';
+const OUTGOING = 'connection/streams/outgoing-stream';
+const INCOMING = 'connection/streams/incoming-stream';
+const QUEUE = 'connection/streams/byte-queue';
+const TABLE = 'connection/streams/stream-table';
 
 export const STREAM_FAULTS = faultsOf(
   'connection',
@@ -380,7 +380,7 @@ export const STREAM_FAULTS = faultsOf(
     {
       id: 'chunk-held-by-dead-link',
       wrong: 'Chunks of streams that were reset are kept after their link has ended.',
-      file: 'connection/message-sender',
+      file: 'connection/messages/message-sender',
       find: '      cut.source?.released?.(cut);\n',
       replace: '',
       judges: ['test/connection/streams-in-place'],
@@ -410,7 +410,7 @@ export const STREAM_FAULTS = faultsOf(
     {
       id: 'chunk-done-when-given',
       wrong: 'A long chunk counts as written before anything of it has left.',
-      file: 'connection/stream-channel',
+      file: 'connection/streams/stream-channel',
       find: '      plane.writeStream(id, data).then(this.#onWritten, this.#onLentBack);\n',
       replace: '      plane.writeStream(id, data).catch(() => {});\n      this.#onWritten();\n',
       judges: ['test/connection/streams-in-place'],
@@ -418,7 +418,7 @@ export const STREAM_FAULTS = faultsOf(
     {
       id: 'chunk-answered-at-destroy',
       wrong: 'A stream that is destroyed answers its write while the device reads the chunk.',
-      file: 'connection/byte-stream',
+      file: 'connection/program/byte-stream',
       find: 'if (released === undefined) this.#answer(error);',
       replace: 'if (true) this.#answer(error);',
       judges: ['test/connection/streams-in-place'],

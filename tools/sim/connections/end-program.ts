@@ -1,7 +1,8 @@
 /** The program at one end of a connection: does what its plan says, and writes down what comes of it. */
-import type { Connection } from '../../../src/connection/connection.js';
-import { insidesOf } from '../../../src/connection/insides.js';
-import type { Message } from '../../../src/connection/message-inbox.js';
+
+import type { Message } from '../../../src/connection/messages/message-inbox.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import { insidesOf } from '../../../src/connection/program/insides.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { VirtualTime } from '../../../testkit/virtual-time.js';
 import { SimFailure } from '../failure.js';

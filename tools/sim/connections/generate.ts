@@ -1,5 +1,5 @@
 /** A scenario for a seed. */
-import { StepName } from '../../../src/connection/steps.js';
+import { StepName } from '../../../src/connection/common/steps.js';
 import { nearWraps } from '../../../testkit/near-wraps.js';
 import { Random } from '../../../testkit/random.js';
 import { ControlVerb } from '../../../testkit/virtual-device.js';

@@ -1,6 +1,7 @@
 /** Which counters have wrapped in a run, seen from outside as far as possible: that they began near their wrap is not enough. */
-import { insidesOf } from '../../../src/connection/insides.js';
-import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
+
+import { MESSAGE_COST_BYTES } from '../../../src/connection/fragments/message-queue.js';
+import { insidesOf } from '../../../src/connection/program/insides.js';
 import type { EndProgram } from './end-program.js';
 import type { Scenario } from './scenario.js';
 import type { World } from './world.js';

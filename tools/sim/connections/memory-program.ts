@@ -2,8 +2,9 @@
  * What a program does with memory: writes and reads what the peer has lent, lends some of its own, and uses what the peer
  * lends it with a message.
  */
-import type { Connection } from '../../../src/connection/connection.js';
-import { RemoteBuffer } from '../../../src/connection/remote-buffer.js';
+
+import { RemoteBuffer } from '../../../src/connection/memory/remote-buffer.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
 import type { VirtualTime } from '../../../testkit/virtual-time.js';
 import { SimFailure } from '../failure.js';
 import type { Asking } from './asking.js';

@@ -1,5 +1,5 @@
 /** What the programs of a simulation did and what came of it, for the checks at the end. */
-import type { StreamId } from '../../../src/connection/stream-table.js';
+import type { StreamId } from '../../../src/connection/streams/stream-table.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { StreamPart } from './scenario.js';
 

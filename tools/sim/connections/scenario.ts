@@ -1,5 +1,5 @@
 /** What happens in one simulation of connections, as data: JSON in and out, so that a scenario can be made smaller. */
-import type { StepName } from '../../../src/connection/steps.js';
+import type { StepName } from '../../../src/connection/common/steps.js';
 import type { FirstNumbers } from '../../../testkit/near-wraps.js';
 import type { ControlVerb } from '../../../testkit/virtual-device.js';
 

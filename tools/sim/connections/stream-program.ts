@@ -2,9 +2,9 @@
  * What a program does with the streams of its connection: opens some, writes, reads, ends, resets, and lets some stand
  * still. Bytes tell their place in their direction, so that every read is checked as it happens.
  */
-import type { Connection } from '../../../src/connection/connection.js';
-import { insidesOf } from '../../../src/connection/insides.js';
-import type { StreamEvents, StreamId, StreamTable } from '../../../src/connection/stream-table.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import { insidesOf } from '../../../src/connection/program/insides.js';
+import type { StreamEvents, StreamId, StreamTable } from '../../../src/connection/streams/stream-table.js';
 import { RdmaError } from '../../../src/verbs/errors.js';
 import type { VirtualTime } from '../../../testkit/virtual-time.js';
 import { SimFailure } from '../failure.js';

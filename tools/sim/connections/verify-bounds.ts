@@ -3,10 +3,10 @@
  * and not got, and what a device, a server and the machine hold stays below a multiple of their connections.
  */
 
-import type { DataPathCensus } from '../../../src/connection/data-path-census.js';
-import { insidesOf } from '../../../src/connection/insides.js';
-import { MESSAGE_COST_BYTES } from '../../../src/connection/message-queue.js';
-import { LIMIT_RECEIVES } from '../../../src/connection/receive-window.js';
+import type { DataPathCensus } from '../../../src/connection/data-path/data-path-census.js';
+import { MESSAGE_COST_BYTES } from '../../../src/connection/fragments/message-queue.js';
+import { LIMIT_RECEIVES } from '../../../src/connection/fragments/receive-window.js';
+import { insidesOf } from '../../../src/connection/program/insides.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import type { EndOptions, Scenario } from './scenario.js';

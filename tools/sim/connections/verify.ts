@@ -1,5 +1,5 @@
 /** What must hold: between two events, and when all is over. */
-import { QUEUED_MESSAGE_BYTES } from '../../../src/connection/send-queue.js';
+import { QUEUED_MESSAGE_BYTES } from '../../../src/connection/program/send-queue.js';
 import type { RdmaErrorCode } from '../../../src/verbs/errors.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';

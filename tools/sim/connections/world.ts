@@ -3,11 +3,11 @@
  * in virtual time over a virtual network and virtual TLS. Faults hit them as the scenario says; then everything heals, the
  * programs come to their end, and nothing may be left.
  */
-import { connect } from '../../../src/connection/client.js';
-import type { Connection } from '../../../src/connection/connection.js';
-import { FIXED_NUMBERS } from '../../../src/connection/fixed-numbers.js';
-import { listen, type Server } from '../../../src/connection/server.js';
-import type { ConnectionStep } from '../../../src/connection/steps.js';
+import { connect } from '../../../src/connection/client/client.js';
+import { FIXED_NUMBERS } from '../../../src/connection/common/fixed-numbers.js';
+import type { ConnectionStep } from '../../../src/connection/common/steps.js';
+import type { Connection } from '../../../src/connection/program/connection.js';
+import { listen, type Server } from '../../../src/connection/server/server.js';
 import { Icrc } from '../../../src/roce/wire/icrc.js';
 import { fastCrc32 } from '../../../src/soft/zlib-crc.js';
 import { RdmaError } from '../../../src/verbs/errors.js';

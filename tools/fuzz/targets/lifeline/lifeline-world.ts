@@ -7,9 +7,9 @@ import type {
   LifelineInput,
   LifelineOutput,
   RendezvousState,
-} from '../../../../src/connection/lifeline-events.js';
-import { LifelineMachine } from '../../../../src/connection/lifeline-machine.js';
-import type { RecoveryLimits } from '../../../../src/connection/options.js';
+} from '../../../../src/connection/lifeline/lifeline-events.js';
+import { LifelineMachine } from '../../../../src/connection/lifeline/lifeline-machine.js';
+import type { RecoveryLimits } from '../../../../src/connection/terms/options.js';
 import type { RdmaError, RdmaErrorCode } from '../../../../src/verbs/errors.js';
 import { must } from '../../target.js';
 

@@ -1,5 +1,5 @@
 /** Looks at every fragment that our side posts: it must be one that the peer takes, where no other is under way, and no limit goes back. */
-import { MessageKind, readHeader } from '../../../../src/connection/message-header.js';
+import { MessageKind, readHeader } from '../../../../src/connection/fragments/message-header.js';
 import type { Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
 import type { PeerSeals } from './peer-seals.js';

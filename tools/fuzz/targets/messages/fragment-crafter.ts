@@ -4,7 +4,7 @@ import {
   MessageFlag,
   MessageKind,
   writeHeader,
-} from '../../../../src/connection/message-header.js';
+} from '../../../../src/connection/fragments/message-header.js';
 import type { Choices } from '../../choices.js';
 import type { ReceiverModel } from './receiver-model.js';
 

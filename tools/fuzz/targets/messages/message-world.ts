@@ -2,15 +2,15 @@
  * Sender, receiver and streams of one connection, between a program that sends and takes messages and bytes, and a queue
  * pair that the fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
-import { HEADER_BYTES, MessageKind } from '../../../../src/connection/message-header.js';
-import { type Message, MessageInbox } from '../../../../src/connection/message-inbox.js';
-import { MessageReceiver } from '../../../../src/connection/message-receiver.js';
-import { MessageSender } from '../../../../src/connection/message-sender.js';
-import { Outbox } from '../../../../src/connection/outbox.js';
-import { LIMIT_RECEIVES } from '../../../../src/connection/receive-window.js';
-import { SendQueueCounter } from '../../../../src/connection/send-queue.js';
-import { StreamTable } from '../../../../src/connection/stream-table.js';
-import { WorkTracker } from '../../../../src/connection/work-tracker.js';
+import { HEADER_BYTES, MessageKind } from '../../../../src/connection/fragments/message-header.js';
+import { Outbox } from '../../../../src/connection/fragments/outbox.js';
+import { LIMIT_RECEIVES } from '../../../../src/connection/fragments/receive-window.js';
+import { WorkTracker } from '../../../../src/connection/fragments/work-tracker.js';
+import { type Message, MessageInbox } from '../../../../src/connection/messages/message-inbox.js';
+import { MessageReceiver } from '../../../../src/connection/messages/message-receiver.js';
+import { MessageSender } from '../../../../src/connection/messages/message-sender.js';
+import { SendQueueCounter } from '../../../../src/connection/program/send-queue.js';
+import { StreamTable } from '../../../../src/connection/streams/stream-table.js';
 import { closedError, RdmaError } from '../../../../src/verbs/errors.js';
 import { QpState } from '../../../../src/verbs/qp-state.js';
 import { WcStatus, WorkCompletion } from '../../../../src/verbs/work-completion.js';

@@ -7,8 +7,8 @@
  * whole, once, in order; receives and slots are neither lost nor used twice; what nobody takes does not pile up; every
  * message that is sent ends once, and successfully only if the peer has it.
  */
-import { HEADER_BYTES } from '../../../../src/connection/message-header.js';
-import { TAG_BYTES } from '../../../../src/connection/sealing.js';
+import { HEADER_BYTES } from '../../../../src/connection/fragments/message-header.js';
+import { TAG_BYTES } from '../../../../src/connection/fragments/sealing.js';
 import { Choices } from '../../choices.js';
 import { must, type Target } from '../../target.js';
 import { FragmentCrafter } from './fragment-crafter.js';

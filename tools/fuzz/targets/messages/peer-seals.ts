@@ -1,7 +1,7 @@
 /** What the peer of an encrypted connection does with fragments: seals its own, opens ours, with keys of each link. */
 import { createHash } from 'node:crypto';
-import { HEADER_BYTES } from '../../../../src/connection/message-header.js';
-import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/sealing.js';
+import { HEADER_BYTES } from '../../../../src/connection/fragments/message-header.js';
+import { Opener, Sealer, TAG_BYTES } from '../../../../src/connection/fragments/sealing.js';
 import type { DirectionKeys as Keys } from '../../../../src/session/session-data.js';
 import { must } from '../../target.js';
 

@@ -1,5 +1,9 @@
 /** What our side sends, as its peer must find it: numbered without a gap, within its limits, each byte where it belongs. */
-import { MessageFlag, type MessageHeader, MessageKind } from '../../../../src/connection/message-header.js';
+import {
+  MessageFlag,
+  type MessageHeader,
+  MessageKind,
+} from '../../../../src/connection/fragments/message-header.js';
 import type { RdmaError } from '../../../../src/verbs/errors.js';
 import { must } from '../../target.js';
 

@@ -3,7 +3,7 @@
  * for their completion, and a copy of the memory that shows who wrote where and when.
  */
 
-import { SendMemory } from '../../../../src/connection/send-memory.js';
+import { SendMemory } from '../../../../src/connection/fragments/send-memory.js';
 import type { LKey, Qpn, RKey } from '../../../../src/verbs/brands.js';
 import type { CompletionQueue } from '../../../../src/verbs/completion-queue.js';
 import type { MemoryRegion } from '../../../../src/verbs/memory-region.js';

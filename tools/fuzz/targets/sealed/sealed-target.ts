@@ -8,8 +8,8 @@
  * of ours end once, with what the peer answered; answers that are under way are bounded.
  */
 
-import { MessageKind } from '../../../../src/connection/message-header.js';
-import { SealedMemory } from '../../../../src/connection/sealed-memory.js';
+import { MessageKind } from '../../../../src/connection/fragments/message-header.js';
+import { SealedMemory } from '../../../../src/connection/memory/sealed-memory.js';
 import type { DirectionKeys } from '../../../../src/session/session-data.js';
 import { RdmaError } from '../../../../src/verbs/errors.js';
 import { readFrom, writeTo } from '../../../../testkit/transfers.js';

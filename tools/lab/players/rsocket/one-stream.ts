@@ -1,6 +1,6 @@
 /** One rsocket of a player: it connects, or listens and takes the first client. */
 import { once } from 'node:events';
-import { ByteStream } from '../../../../src/connection/byte-stream.js';
+import { ByteStream } from '../../../../src/connection/program/byte-stream.js';
 import type { RsocketChannel } from '../../../../src/net/rsocket/rsocket-channel.js';
 import type { RsocketOptions } from '../../../../src/net/rsocket/rsocket-options.js';
 import { type RsocketStream, RsocketTransport } from '../../../../src/net/rsocket/rsocket-transport.js';

@@ -3,7 +3,7 @@
  * (32) and an ID (64), all little-endian, and is answered by a header with the status.
  */
 import { createHash } from 'node:crypto';
-import type { ByteStream } from '../../../../src/connection/byte-stream.js';
+import type { ByteStream } from '../../../../src/connection/program/byte-stream.js';
 import type { Player, PlayerOptions } from '../player.js';
 import { endOf, oneStream, Pieces, write } from './one-stream.js';
 import { sampleChunks, sampleHash } from './sample.js';

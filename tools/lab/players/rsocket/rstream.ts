@@ -1,5 +1,5 @@
 /** rstream with -I 1 -S 10000 -C COUNT -T v: the client sends COUNT transfers, and then the server as many. */
-import type { ByteStream } from '../../../../src/connection/byte-stream.js';
+import type { ByteStream } from '../../../../src/connection/program/byte-stream.js';
 import type { Player } from '../player.js';
 import { endOf, oneStream, Pieces, write } from './one-stream.js';
 

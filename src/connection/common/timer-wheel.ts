@@ -1,0 +1,121 @@
+/**
+ * Timers of thousands of connections: those that are due within one tick share one timer of Node, and are called together,
+ * so that what they send leaves together as well. A timer is made once and set again and again: what lives as long as the time
+ * between two of its calls would cost the garbage collector more than all the rest of a silent connection.
+ *
+ * Invariants: none is called early, nor later than a tick, as far as the event loop lets it; each is called once or not at
+ * all; one that throws takes no other with it. They do not keep the process alive. Where a tick is further away than timers of Node
+ * reach, its timers are called when theirs ends. Setting and stopping one takes the same time however many there are.
+ */
+import { tell } from '../../verbs/listeners.js';
+import { MAX_MILLIS } from '../../verbs/option-check.js';
+
+export class TimerWheel {
+  readonly #tickMillis: number;
+  readonly #now: () => number;
+  /** By the number of the tick. */
+  readonly #ticks = new Map<number, Tick>();
+  /** Those that are over. The garbage collector takes note of each old object that refers to a new one. */
+  readonly #spare: Tick[] = [];
+
+  constructor(tickMillis: number, now: () => number = () => performance.now()) {
+    this.#tickMillis = tickMillis;
+    this.#now = now;
+  }
+
+  /** Timers of Node that run. */
+  get ticks(): number {
+    return this.#ticks.size;
+  }
+
+  /** Calls `timer` when `delayMillis` are over, and not at the time that it had before. */
+  set(timer: WheelTimer, delayMillis: number): void {
+    this.stop(timer);
+    const now = this.#now();
+    const number = Math.ceil((now + delayMillis) / this.#tickMillis);
+    const tick = this.#ticks.get(number) ?? this.#begin(number, now);
+    tick.add(timer);
+  }
+
+  /** `timer` is not called. Idempotent. */
+  stop(timer: WheelTimer): void {
+    const { tick } = timer;
+    if (tick === null) return;
+    tick.remove(timer);
+    if (!tick.isEmpty) return;
+    // Its timers are being called.
+    if (this.#ticks.get(tick.number) !== tick) return;
+    clearTimeout(tick.timeout);
+    this.#ticks.delete(tick.number);
+    this.#spare.push(tick);
+  }
+
+  #begin(number: number, now: number): Tick {
+    // Node takes a longer one for 1 ms.
+    const delayMillis = Math.min(Math.ceil(number * this.#tickMillis - now), MAX_MILLIS);
+    const tick = this.#spare.pop() ?? new Tick();
+    tick.number = number;
+    tick.timeout = setTimeout(() => this.#end(tick), delayMillis).unref();
+    this.#ticks.set(number, tick);
+    return tick;
+  }
+
+  #end(tick: Tick): void {
+    // While its timers are called, one of them may begin another tick of its number.
+    this.#ticks.delete(tick.number);
+    // One that is stopped by another of this tick is no longer in it by the time its turn comes.
+    for (let timer = tick.takeFirst(); timer !== null; timer = tick.takeFirst())
+      tell(timer.expired, undefined);
+    this.#spare.push(tick);
+  }
+}
+
+/** It knows its place in the list of its tick. */
+export class WheelTimer {
+  readonly expired: () => void;
+  /** Kept by the wheel. */
+  tick: Tick | null = null;
+  next: WheelTimer | null = null;
+  previous: WheelTimer | null = null;
+
+  constructor(expired: () => void) {
+    this.expired = expired;
+  }
+}
+
+class Tick {
+  number = 0;
+  timeout: NodeJS.Timeout | undefined;
+  #first: WheelTimer | null = null;
+  #last: WheelTimer | null = null;
+
+  get isEmpty(): boolean {
+    return this.#first === null;
+  }
+
+  add(timer: WheelTimer): void {
+    const last = this.#last;
+    timer.tick = this;
+    timer.previous = last;
+    this.#last = timer;
+    if (last === null) this.#first = timer;
+    else last.next = timer;
+  }
+
+  remove(timer: WheelTimer): void {
+    const { next, previous } = timer;
+    if (previous === null) this.#first = next;
+    else previous.next = next;
+    if (next === null) this.#last = previous;
+    else next.previous = previous;
+    timer.tick = null;
+    timer.next = null;
+    timer.previous = null;
+  }
+
+  takeFirst(): WheelTimer | null {
+    const first = this.#first;
+    if (first !== null) this.remove(first);
+    return first;
+  }
+}
