@@ -46,7 +46,11 @@ test('--control says what it needs', async () => {
   writeFileSync(short, 'short');
   for (const [flags, sentence, wanted] of [
     [['--control'], /--control needs --metrics PORT/, 2],
-    [['--metrics', '0', '--control', join(testDir(), 'none')], /--control: the file .*none does not exist/, 1],
+    [
+      ['--metrics', '0', '--control', join(testDir(), 'none')],
+      /--control: the file .*none does not exist/,
+      1,
+    ],
     [['--metrics', '0', '--control', short], /controlToken must be a text of at least 16 characters/, 1],
   ] as const) {
     const { code, stderr } = await new Program([
