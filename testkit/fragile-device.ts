@@ -1,4 +1,5 @@
 /** A soft device whose faults are made on purpose: its network goes dark, its queue pairs fail or refuse what is asked of them. */
+import assert from 'node:assert/strict';
 import { Icrc } from '../src/roce/wire/icrc.js';
 import { openPort } from '../src/soft/open-port.js';
 import { SoftDevice } from '../src/soft/soft-device.js';
@@ -30,6 +31,12 @@ export class FragileDevice {
     this.#port = port;
     const allocPd = device.allocPd.bind(device);
     device.allocPd = async () => this.#watch(await allocPd());
+  }
+
+  /** Closes the device, which holds nothing any more. */
+  async closeEmpty(): Promise<void> {
+    assert.deepEqual(new Set(Object.values(this.device.census())), new Set([0]), 'something was left over');
+    await this.device.close();
   }
 
   /** Probability that a packet that arrives is lost. */

@@ -7,10 +7,9 @@ import type { ListenOptions } from '../../src/connection/options/listen-options.
 import type { Connection } from '../../src/connection/program/connection.js';
 import type { ConnectionHandler } from '../../src/connection/program/handler.js';
 import type { Server } from '../../src/connection/server/server.js';
-import { FragileDevice } from '../../testkit/fragile-device.js';
+import { type FragilePair, startFragilePair } from '../../testkit/fragile-pair.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
-import { TcpCutter } from '../../testkit/tcp-cutter.js';
+import { serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
 import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
@@ -19,41 +18,11 @@ const echo: ConnectionHandler = async (connection) => {
   for await (const { data } of connection) await connection.send(data);
 };
 
-interface Rig extends AsyncDisposable {
-  readonly server: Server;
-  readonly client: Connection;
-  readonly serverDevice: FragileDevice;
-  readonly clientDevice: FragileDevice;
-  readonly tcp: TcpCutter;
-}
-
-async function startRig(
+const startRig = (
   handler: ConnectionHandler = echo,
   serverOptions: Partial<ListenOptions> = BRIEF,
   clientOptions: Partial<ConnectOptions> = BRIEF,
-): Promise<Rig> {
-  const serverDevice = await FragileDevice.open(FREE_DEVICE);
-  const clientDevice = await FragileDevice.open(FREE_DEVICE);
-  const server = await startServer(handler, { device: serverDevice.device, ...serverOptions });
-  const tcp = await TcpCutter.to(server.address);
-  const client = await connectTo(server, { device: clientDevice.device, port: tcp.port, ...clientOptions });
-  return {
-    server,
-    client,
-    serverDevice,
-    clientDevice,
-    tcp,
-    async [Symbol.asyncDispose]() {
-      await client.close();
-      await server.close();
-      await tcp[Symbol.asyncDispose]();
-      for (const { device } of [serverDevice, clientDevice]) {
-        assert.deepEqual(new Set(Object.values(device.census())), new Set([0]), 'something was left over');
-        await device.close();
-      }
-    },
-  };
-}
+): Promise<FragilePair> => startFragilePair(handler, serverOptions, clientOptions);
 
 const sessionIs = async (connection: Connection, session: Connection['session']): Promise<void> => {
   while (connection.session !== session) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -114,8 +83,8 @@ test('authorize decides which clients leave their session', async () => {
 });
 
 for (const [whose, fail] of [
-  ['client', ({ clientDevice }: Rig) => clientDevice.failQueuePairs()],
-  ['server', ({ serverDevice }: Rig) => serverDevice.failQueuePairs()],
+  ['client', ({ clientDevice }: FragilePair) => clientDevice.failQueuePairs()],
+  ['server', ({ serverDevice }: FragilePair) => serverDevice.failQueuePairs()],
 ] as const) {
   test(`a silent connection whose ${whose}'s queue pair fails recovers over a session of its own, and leaves that, too`, async () => {
     await using rig = await startRig(echo, BRIEF, { ...BRIEF, encryption: 'aes-256-gcm' });

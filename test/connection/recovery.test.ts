@@ -9,60 +9,21 @@ import { runInNewContext } from 'node:vm';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
 import { ServiceClient } from '../../src/cli/service/message-service.js';
 import { RemoteBuffer } from '../../src/connection/memory/remote-buffer.js';
-import type { ConnectOptions } from '../../src/connection/options/connect-options.js';
-import type { ListenOptions } from '../../src/connection/options/listen-options.js';
 import type { Connection } from '../../src/connection/program/connection.js';
-import type { ConnectionHandler } from '../../src/connection/program/handler.js';
-import type { Server } from '../../src/connection/server/server.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { FragileDevice } from '../../testkit/fragile-device.js';
+import { type FragilePair, startFragilePair } from '../../testkit/fragile-pair.js';
 import { type ClientIdentity, openChannel, RawClient } from '../../testkit/raw-client.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
-import { connectTo, FREE_DEVICE, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
-import { TcpCutter } from '../../testkit/tcp-cutter.js';
-
-interface Rig extends AsyncDisposable {
-  readonly server: Server;
-  readonly client: Connection;
-  readonly serverDevice: FragileDevice;
-  readonly clientDevice: FragileDevice;
-  readonly tcp: TcpCutter;
-}
-
-/** A server and a client whose devices and session can be made to fail. */
-async function startRig(
-  handler?: ConnectionHandler,
-  serverOptions: Partial<ListenOptions> = {},
-  clientOptions: Partial<ConnectOptions> = {},
-): Promise<Rig> {
-  const serverDevice = await FragileDevice.open(FREE_DEVICE);
-  const clientDevice = await FragileDevice.open(FREE_DEVICE);
-  const server = await startServer(handler, { device: serverDevice.device, ...serverOptions });
-  const tcp = await TcpCutter.to(server.address);
-  const client = await connectTo(server, { device: clientDevice.device, port: tcp.port, ...clientOptions });
-  return {
-    server,
-    client,
-    serverDevice,
-    clientDevice,
-    tcp,
-    async [Symbol.asyncDispose]() {
-      await client.close();
-      await server.close();
-      await tcp[Symbol.asyncDispose]();
-      for (const { device } of [serverDevice, clientDevice]) {
-        assert.deepEqual(new Set(Object.values(device.census())), new Set([0]), 'something was left over');
-        await device.close();
-      }
-    },
-  };
-}
+import { connectTo, serverIsEmpty, startServer } from '../../testkit/session-pair.js';
 
 const MESSAGES = 300;
 const FAULT_EVERY = 60;
 
 /** Echoes numbered messages of mixed sizes while `fault` strikes again and again; all must come back in order. */
-async function echoThroughFaults(rig: Rig, fault: (rig: Rig) => Promise<unknown>): Promise<void> {
+async function echoThroughFaults(
+  rig: FragilePair,
+  fault: (rig: FragilePair) => Promise<unknown>,
+): Promise<void> {
   const client = new ServiceClient(rig.client);
   await client.welcome();
   const received = (async () => {
@@ -86,7 +47,7 @@ async function echoThroughFaults(rig: Rig, fault: (rig: Rig) => Promise<unknown>
   assert.ok(recoveries >= MESSAGES / FAULT_EVERY, `${recoveries} recoveries`);
 }
 
-const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
+const FAULTS: readonly [string, (rig: FragilePair) => Promise<unknown>][] = [
   ["the client's queue pair fails", ({ clientDevice }) => clientDevice.failQueuePairs()],
   ["the server's queue pair fails", ({ serverDevice }) => serverDevice.failQueuePairs()],
   [
@@ -122,13 +83,13 @@ const FAULTS: readonly [string, (rig: Rig) => Promise<unknown>][] = [
 
 for (const [what, fault] of FAULTS) {
   test(`every message arrives once and in order although ${what}`, async () => {
-    await using rig = await startRig();
+    await using rig = await startFragilePair();
     await echoThroughFaults(rig, fault);
   });
 }
 
 test('a grant that a failure of its link forestalls leaves nothing behind', async () => {
-  await using rig = await startRig();
+  await using rig = await startFragilePair();
   await new ServiceClient(rig.client).welcome();
   const { device } = rig.clientDevice;
   const before = device.census();
@@ -146,12 +107,12 @@ test('a grant that a failure of its link forestalls leaves nothing behind', asyn
 const RELAPSES = 20;
 
 for (const [whose, failPeer] of [
-  ["client's", ({ serverDevice }: Rig) => serverDevice.failQueuePairs()],
-  ["server's", ({ clientDevice }: Rig) => clientDevice.failQueuePairs()],
+  ["client's", ({ serverDevice }: FragilePair) => serverDevice.failQueuePairs()],
+  ["server's", ({ clientDevice }: FragilePair) => clientDevice.failQueuePairs()],
 ] as const) {
   test(`a queue pair that fails as soon as the ${whose} end is up again is replaced by one recovery`, async () => {
     const ends: Connection[] = [];
-    await using rig = await startRig(async (connection) => {
+    await using rig = await startFragilePair(async (connection) => {
       ends.push(connection);
       for await (const { data } of connection) await connection.send(data);
     });
@@ -189,7 +150,7 @@ test('messages that neither program takes do not pile up over recoveries, and al
         delivered++;
       }),
     );
-  await using rig = await startRig(
+  await using rig = await startFragilePair(
     async (connection) => {
       serverEnd = connection;
       await waiting;
@@ -219,7 +180,7 @@ test('messages that neither program takes do not pile up over recoveries, and al
 });
 
 test('a connection recovers from a network that is dark for longer than its retries last', async () => {
-  await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
+  await using rig = await startFragilePair(undefined, {}, { recoveryMillis: 20_000 });
   const client = new ServiceClient(rig.client);
   await client.welcome();
   const reconnecting = once(rig.client, 'reconnecting');
@@ -232,7 +193,7 @@ test('a connection recovers from a network that is dark for longer than its retr
 });
 
 test('a refused write is rejected with its status, and the connection goes on', async () => {
-  await using rig = await startRig();
+  await using rig = await startFragilePair();
   const client = new ServiceClient(rig.client);
   await client.welcome();
   const remote = rig.client.remoteBuffer as RemoteBuffer;
@@ -252,7 +213,7 @@ test('a refused write is rejected with its status, and the connection goes on', 
 });
 
 test('a write without an answer rejects as unknown; one that may be repeated, and a read, go on', async () => {
-  await using rig = await startRig();
+  await using rig = await startFragilePair();
   await new ServiceClient(rig.client).welcome();
   const remote = (rig.client.remoteBuffer as RemoteBuffer).at(0, 100);
   const first = randomBytes(100);
@@ -272,7 +233,7 @@ test('a write without an answer rejects as unknown; one that may be repeated, an
 });
 
 test('the one-sided operation that the retries ended with is as unknown as those behind it', async () => {
-  await using rig = await startRig(undefined, {}, { recoveryMillis: 20_000 });
+  await using rig = await startFragilePair(undefined, {}, { recoveryMillis: 20_000 });
   await new ServiceClient(rig.client).welcome();
   const remote = (rig.client.remoteBuffer as RemoteBuffer).at(0, 100);
   const bytes = randomBytes(100);
@@ -295,7 +256,7 @@ test('the one-sided operation that the retries ended with is as unknown as those
 
 test('what was sent before close arrives, although the session is cut meanwhile', async () => {
   const received: number[] = [];
-  const rig = await startRig(async (connection) => {
+  const rig = await startFragilePair(async (connection) => {
     for await (const message of connection) received.push(Buffer.from(message.data).readUInt32BE(0));
   });
   const sent = Array.from({ length: 200 }, (_, i) => {
@@ -315,7 +276,7 @@ test('what was sent before close arrives, although the session is cut meanwhile'
 
 test('when recovery takes too long, the connection ends with the reason and frees everything', async () => {
   const limits = { recoveryMillis: 200 };
-  await using rig = await startRig(undefined, limits, limits);
+  await using rig = await startFragilePair(undefined, limits, limits);
   const serverEnd = once(rig.server, 'disconnection');
   rig.tcp.refuses = true;
   rig.tcp.cut();
@@ -329,7 +290,7 @@ test('when recovery takes too long, the connection ends with the reason and free
 
 test('a session that is silent for a while is no trouble while the link brings signs of life, and costs nothing', async () => {
   const limits = { keepAliveMillis: 20, recoveryMillis: 20_000 };
-  await using rig = await startRig(undefined, limits, limits);
+  await using rig = await startFragilePair(undefined, limits, limits);
   const client = new ServiceClient(rig.client);
   await client.welcome();
   let troubles = 0;
@@ -348,7 +309,7 @@ test('a session that is silent for a while is no trouble while the link brings s
 });
 
 test('a session with a wrong token is refused, and hurts nobody', async () => {
-  await using rig = await startRig();
+  await using rig = await startFragilePair();
   const refused = once(rig.server, 'refused');
   const channel = await openChannel(rig.server);
   channel.send({ type: 'resume', token: randomBytes(32).toString('hex') });
@@ -378,7 +339,7 @@ test('a session with the right token but another certificate does not get the co
 });
 
 test('a server without free slots gives the slot of a lost client to one that is here', async () => {
-  await using rig = await startRig(
+  await using rig = await startFragilePair(
     undefined,
     { slots: 1, recoveryMillis: 60_000 },
     { recoveryMillis: 60_000 },
@@ -400,7 +361,7 @@ test('a lost client is given up in time also when memory is collected meanwhile'
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const limits = { recoveryMillis: 300 };
-  await using rig = await startRig(undefined, limits, limits);
+  await using rig = await startFragilePair(undefined, limits, limits);
   const ended = once(rig.server, 'disconnection');
   rig.tcp.refuses = true;
   rig.tcp.cut();
@@ -411,7 +372,7 @@ test('a lost client is given up in time also when memory is collected meanwhile'
 });
 
 test('a program can end a connection that is recovering', async () => {
-  await using rig = await startRig(undefined, { recoveryMillis: 100 });
+  await using rig = await startFragilePair(undefined, { recoveryMillis: 100 });
   rig.tcp.refuses = true;
   rig.tcp.cut();
   await once(rig.client, 'reconnecting');
