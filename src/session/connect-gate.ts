@@ -117,9 +117,7 @@ export class ConnectGate {
       this.#gone.delete(network);
     }
     if (this.known < MAX_KNOWN) return;
-    for (const network of this.#present.keys()) {
-      this.#present.delete(network);
-      return;
-    }
+    const [longestThere] = this.#present.keys();
+    if (longestThere !== undefined) this.#present.delete(longestThere);
   }
 }

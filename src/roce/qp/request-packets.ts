@@ -4,7 +4,7 @@ import type { Flow } from '../flow.js';
 import { psnAdd } from '../psn.js';
 import type { TransmitBatch } from '../transmit-batch.js';
 import { writeAtomicEth } from '../wire/atomic-eth.js';
-import { BTH_LENGTH, padCountOf, writeBth } from '../wire/bth.js';
+import { padCountOf, writeBth } from '../wire/bth.js';
 import { writeDeth } from '../wire/deth.js';
 import { writeIeth } from '../wire/ieth.js';
 import { writeImmDt } from '../wire/imm-dt.js';
@@ -20,6 +20,7 @@ import {
   RETH_AT,
 } from '../wire/opcodes.js';
 import { writeReth } from '../wire/reth.js';
+import { writeMiddlePackets } from './middle-packets.js';
 import type { QpHost } from './qp-host.js';
 import { requestOpcode } from './request-opcodes.js';
 import type { SendQueue, SendWqe } from './send-queue.js';
@@ -29,8 +30,6 @@ const { RDMA_WRITE, SEND_WITH_IMM, ATOMIC_CMP_AND_SWP } = WrOpcode;
 const { RETH, IMM, IETH } = OpcodeFlag;
 const FLAGS = opcodeFlags;
 const HEADER_LENGTH = opcodeHeaderLength;
-/** Of packets in the middle of a message, which have no other header. */
-export const MIDDLE_HEADER_LENGTH = BTH_LENGTH;
 
 /** Packet `index` of a SEND or WRITE. */
 export function writeRequest(
@@ -70,19 +69,10 @@ export function writeRequestRun(
   count: number,
   batch: TransmitBatch,
 ): void {
-  const { mtu, flow, destQpn } = qp;
   const opcode = qp.serviceBits | requestOpcode(wqe.opcode, false, false);
-  const { headers } = batch;
   const region = queue.sges.regionOf(wqe.slot);
-  let offset = queue.sges.offsetOf(wqe.slot) + index * mtu;
-  let psn = psnAdd(wqe.firstPsn, index);
-  for (let left = count; left > 0; left--) {
-    writeBth(headers, batch.begin(), opcode, 0, 0, destQpn, 0, psn);
-    batch.addSegment(region, offset, mtu);
-    batch.commit(flow, MIDDLE_HEADER_LENGTH, mtu);
-    offset += mtu;
-    psn = psnAdd(psn, 1);
-  }
+  const offset = queue.sges.offsetOf(wqe.slot) + index * qp.mtu;
+  writeMiddlePackets(qp, batch, opcode, psnAdd(wqe.firstPsn, index), region, offset, count);
 }
 
 /** The one packet of a UD message. */

@@ -20,16 +20,11 @@ import type { TransmitBatch } from '../transmit-batch.js';
 import { AckRequests } from './ack-requests.js';
 import { Congestion } from './congestion.js';
 import { Losses, type Sending } from './losses.js';
+import { MIDDLE_HEADER_LENGTH } from './middle-packets.js';
 import type { QpHost } from './qp-host.js';
 import { ReadRequests } from './read-requests.js';
 import { isAtomic, isLocalOperation, isReadOrAtomic } from './request-opcodes.js';
-import {
-  MIDDLE_HEADER_LENGTH,
-  writeAtomicRequest,
-  writeReadRequest,
-  writeRequest,
-  writeRequestRun,
-} from './request-packets.js';
+import { writeAtomicRequest, writeReadRequest, writeRequest, writeRequestRun } from './request-packets.js';
 import { RequestTimers } from './request-timers.js';
 import { Retransmissions } from './retransmissions.js';
 import type { SendQueue, SendWqe } from './send-queue.js';

@@ -11,6 +11,7 @@ import { AETH_LENGTH, Syndrome, SyndromeKind, syndromeKind, writeAeth } from '..
 import { ATOMIC_ACK_ETH_LENGTH, writeAtomicAckEth } from '../wire/atomic-eth.js';
 import { BTH_LENGTH, padCountOf, writeBth } from '../wire/bth.js';
 import { AETH_AT, ATOMIC_ACK_ETH_AT, Opcode } from '../wire/opcodes.js';
+import { MIDDLE_HEADER_LENGTH, writeMiddlePackets } from './middle-packets.js';
 import type { QpHost } from './qp-host.js';
 import { type Response, ResponseKind, type ResponseQueue } from './response-queue.js';
 import type { SavedOperation } from './saved-operations.js';
@@ -58,21 +59,15 @@ function sendAtomicResponse(qp: QpHost, response: Response, batch: TransmitBatch
 
 /** Sends packets from the middle of a READ answer; returns how many, 0 if none such is next. */
 function sendReadRun(qp: QpHost, response: Response, batch: TransmitBatch, most: number): number {
-  const { mtu, flow, destQpn } = qp;
+  const { mtu } = qp;
   const operation = response.operation as SavedOperation;
   const { grant } = operation;
   const left = response.length - response.sentBytes;
   if (response.sentBytes === 0 || left <= mtu || grant?.usable !== true) return 0;
-  const packets = Math.min(most, Math.ceil(left / mtu) - 1, batch.roomFor(BTH_LENGTH, mtu));
-  let psn = psnAdd(response.psn, response.sentBytes / mtu);
-  let offset = grant.offsetOf(operation.va) + response.startOffset + response.sentBytes;
-  for (let i = 0; i < packets; i++) {
-    writeBth(batch.headers, batch.begin(), Opcode.RC_READ_RESPONSE_MIDDLE, 0, 0, destQpn, 0, psn);
-    batch.addSegment(grant.region, offset, mtu);
-    batch.commit(flow, BTH_LENGTH, mtu);
-    psn = psnAdd(psn, 1);
-    offset += mtu;
-  }
+  const packets = Math.min(most, Math.ceil(left / mtu) - 1, batch.roomFor(MIDDLE_HEADER_LENGTH, mtu));
+  const psn = psnAdd(response.psn, response.sentBytes / mtu);
+  const offset = grant.offsetOf(operation.va) + response.startOffset + response.sentBytes;
+  writeMiddlePackets(qp, batch, Opcode.RC_READ_RESPONSE_MIDDLE, psn, grant.region, offset, packets);
   response.sentBytes += packets * mtu;
   return packets;
 }
