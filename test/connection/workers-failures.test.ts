@@ -8,7 +8,7 @@ import type { Connection } from '../../src/connection/program/connection.js';
 import type { WorkerLoss } from '../../src/connection/program/serving-host.js';
 import type { Server } from '../../src/connection/server/server.js';
 import type { ServerEvents } from '../../src/connection/server/server-events.js';
-import type { DataPathLimits } from '../../src/connection/terms/options.js';
+import { withDefaults } from '../../src/connection/terms/options.js';
 import type { WorkerOrder } from '../../src/connection/workers/contract.js';
 import { WorkerHost, type WorkerHostOptions } from '../../src/connection/workers/worker-host.js';
 import { RdmaError } from '../../src/verbs/errors.js';
@@ -124,9 +124,9 @@ for (const [what, code, why] of [
 }
 
 test('clients that wait for workers are shared among those that begin, and wait no longer than their patience', async () => {
-  const cells = new Int32Array(new SharedArrayBuffer(12));
+  const cells = new Int32Array(new SharedArrayBuffer(16));
   setEnvironmentData('queuepair-test-share', cells);
-  const [BEGUN, DIE, GO_ON] = [0, 1, 2];
+  const [BEGUN, DIE, BEGIN, GO_ON] = [0, 1, 2, 3];
   const order = orderOf(`
     import { getEnvironmentData } from 'node:worker_threads';
     const cells = getEnvironmentData('queuepair-test-share');
@@ -135,7 +135,8 @@ test('clients that wait for workers are shared among those that begin, and wait 
       while (Atomics.load(cells, cell) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     };
     if (number < 2) until(${DIE}).then(() => process.exit(1));
-    // The last one takes its time.
+    // The first that follows must not be there before both have died, and the last one takes its time.
+    if (number === 2) await until(${BEGIN});
     if (number === 3) await until(${GO_ON});
     export default () => {};`);
   let losses = 0;
@@ -147,10 +148,11 @@ test('clients that wait for workers are shared among those that begin, and wait 
   const host = await startHost(order, { workers: 2, patienceMillis: 60_000, onLost: () => onLost() });
   const shares = (): number[] => host.workers.map(({ connections }) => connections).sort();
   const place = (id: number): Promise<unknown> =>
-    host.place({ id, limits: {} as DataPathLimits, reporter: new StepReporter(id, undefined) });
+    host.place({ id, limits: withDefaults({}), reporter: new StepReporter(id, undefined) });
   Atomics.store(cells, DIE, 1);
   await bothDied;
   const placed = Array.from({ length: 10 }, (_, id) => place(id));
+  Atomics.store(cells, BEGIN, 1);
   // The test's own timeout bounds it.
   while (!host.workers.some(({ device }) => device !== null)) await new Promise((r) => setTimeout(r, 5));
   // Who comes now shares with those that wait.
