@@ -4,6 +4,8 @@
  *
  * Invariant: a server counts by its own words only; what a client says about itself is `left`. One exception: that packets do
  * not come through (`unreachable`) either end may find out first.
+ *
+ * Their places are numbers on the wire (connection/fragments/close-codes.ts): a new one comes last.
  */
 import type { RdmaErrorCode, RdmaFault } from './error-codes.js';
 

@@ -7,6 +7,7 @@ import type { ListenOptions } from '../../src/connection/options/listen-options.
 import type { Connection } from '../../src/connection/program/connection.js';
 import type { ConnectionHandler } from '../../src/connection/program/handler.js';
 import type { Server } from '../../src/connection/server/server.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { type FragilePair, startFragilePair } from '../../testkit/fragile-pair.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import { serverIsEmpty, startServer } from '../../testkit/session-pair.js';
@@ -125,6 +126,57 @@ test('a peer that is gone for good is found by its silence', async () => {
   assert.equal((await within(rig.client.closed, 15_000))?.fault, 'network');
 });
 
+test('an end that closes while the other reads nothing of a stream ends both in order, and loses nothing that was there', async () => {
+  const handler: ConnectionHandler = async (connection) => {
+    await connection.receive();
+    const stream = await connection.openStream();
+    stream.on('error', () => {});
+    stream.write(Buffer.alloc(600_000));
+    await connection.send('one message');
+    await connection.closed;
+  };
+  await using rig = await startRig(
+    handler,
+    { ...BRIEF, streams: { open: 1 } },
+    {
+      ...BRIEF,
+      streams: { open: 1, windowBytes: 4096 },
+    },
+  );
+  await within(sessionIs(rig.client, 'left'));
+  const end = endOf(rig.server);
+  const opened = once(rig.client, 'stream');
+  await rig.client.send('begin');
+  await within(opened);
+  await within(end.close(), 10_000);
+  assert.equal(await within(rig.client.closed, 2000), undefined);
+  assert.equal(Buffer.from((await rig.client.receive())?.data ?? []).toString(), 'one message');
+  assert.equal(await end.closed, undefined);
+  await serverIsEmpty(rig.server);
+});
+
+for (const [whose, kind] of [
+  ['server', 'aborted'],
+  ['client', 'left'],
+] as const) {
+  test(`a ${whose} that aborts a brief connection tells the other end at once`, async () => {
+    // Nobody would find the silence within the time of this test.
+    const silent = { lifeline: 'brief', keepAliveMillis: 60_000 } as const;
+    await using rig = await startRig(echo, silent, silent);
+    assert.equal(await ask(rig.client, 'hello'), 'hello');
+    await within(Promise.all([sessionIs(rig.client, 'left'), sessionIs(endOf(rig.server), 'left')]));
+    const [own, other] =
+      whose === 'server' ? [endOf(rig.server), rig.client] : [rig.client, endOf(rig.server)];
+    own.abort(new RdmaError('ERR_RDMA_ABORTED', 'the program gave up'));
+    const error = await within(other.closed, 2000);
+    assert.equal(error?.code, 'ERR_RDMA_REFUSED');
+    assert.equal(error?.refusal, kind);
+    assert.match(error?.message ?? '', /ended the connection \(aborted\)$/);
+    assert.equal((await within(own.closed))?.code, 'ERR_RDMA_ABORTED');
+    await serverIsEmpty(rig.server);
+  });
+}
+
 test('a session that is cut while it is left ends nothing', async () => {
   for (let i = 0; i < 20; i++) {
     await using rig = await startRig();
@@ -143,6 +195,18 @@ test('a server of workers leaves the sessions of its connections', async () => {
   await within(Promise.all([sessionIs(client, 'left'), channelsAreGone(server)]));
   assert.equal(await ask(client, 'hello again'), 'hello again');
   await within(client.close());
+  await within(serverIsEmpty(server));
+  await server.close();
+});
+
+test('a brief client of a worker that aborts it learns why', async () => {
+  const handler = new URL('../../testkit/worker-handler.js', import.meta.url);
+  const silent = { lifeline: 'brief', keepAliveMillis: 60_000 } as const;
+  const server = await startWorkerServer(handler, 1, silent);
+  const client = await join(server, silent);
+  await within(Promise.all([sessionIs(client, 'left'), channelsAreGone(server)]));
+  endOf(server).abort(new RdmaError('ERR_RDMA_ABORTED', 'the program gave up'));
+  assert.equal((await within(client.closed, 2000))?.refusal, 'aborted');
   await within(serverIsEmpty(server));
   await server.close();
 });

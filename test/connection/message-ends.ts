@@ -47,6 +47,7 @@ export class End {
   done = 0;
   quits = 0;
   byes = 0;
+  readonly closes: number[] = [];
   qp: WatchedQp;
   tracker: WorkTracker;
   readonly receiveMr = new WatchedMemory((SLOTS + LIMIT_RECEIVES) * SLOT_BYTES);
@@ -105,6 +106,7 @@ export class End {
       onQuit: () => this.quits++,
       onAsk: () => this.sender.tellLimit(),
       onBye: () => this.byes++,
+      onClose: (code) => this.closes.push(code),
       gate: gates.in ?? null,
       onSealedMemory: () => assert.fail('nothing is sealed'),
       onRefused: (error) => this.refusals.push(error),

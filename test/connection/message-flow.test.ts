@@ -10,6 +10,7 @@ import {
 } from '../../src/connection/fragments/message-header.js';
 import { LIMIT_RECEIVES } from '../../src/connection/fragments/receive-window.js';
 import { RdmaError } from '../../src/verbs/errors.js';
+import { QpState } from '../../src/verbs/qp-state.js';
 import { MessageWorld, settle } from '../../tools/fuzz/targets/messages/message-world.js';
 import type { WorldPlan } from '../../tools/fuzz/targets/messages/world-plan.js';
 
@@ -27,6 +28,7 @@ const PLAN: WorldPlan = {
   peerStreams: 2,
   peerStreamWindowBytes: 100,
   encrypted: false,
+  brief: true,
 };
 
 function fragment(header: Partial<MessageHeader>, payload = new Uint8Array(0)): Uint8Array {
@@ -247,4 +249,60 @@ test('the last word of a peer that has not quit is refused, and behind QUIT it i
   world.deliver(fragment({ kind: MessageKind.QUIT, value: 0 }));
   world.deliver(fragment({ kind: MessageKind.BYE, value: 0, sequence: 1 }));
   assert.equal(world.failure, undefined);
+});
+
+test('a brief peer closes once, with its reason, and nothing comes behind that; others cannot', () => {
+  const close = (sequence = 0): Uint8Array => fragment({ kind: MessageKind.CLOSE, value: 14, sequence });
+  const world = worldWithLink();
+  world.deliver(close());
+  assert.equal(world.model.closed, 14);
+  assert.equal(world.failure, undefined);
+  world.deliver(close());
+  assert.equal(reasonOf(world), 'after_end');
+  const session = worldWithLink({ brief: false });
+  session.deliver(close());
+  assert.equal(reasonOf(session), 'unknown_kind');
+  for (const kind of [MessageKind.LIMIT, MessageKind.DATA, MessageKind.QUIT, MessageKind.BYE]) {
+    const behind = worldWithLink();
+    behind.deliver(close());
+    behind.deliver(fragment({ kind, value: 0 }));
+    assert.equal(reasonOf(behind), 'after_end', `kind ${kind}`);
+  }
+});
+
+test('a peer that has quit may close, and one that has said goodbye may not', () => {
+  const world = worldWithLink();
+  world.deliver(fragment({ kind: MessageKind.QUIT, value: 0 }));
+  const close = fragment({ kind: MessageKind.CLOSE, value: 0, sequence: 1 });
+  world.deliver(close);
+  assert.equal(world.failure, undefined);
+  const gone = worldWithLink();
+  gone.deliver(fragment({ kind: MessageKind.QUIT, value: 0 }));
+  gone.deliver(fragment({ kind: MessageKind.BYE, value: 0, sequence: 1 }));
+  gone.deliver(close);
+  assert.equal(reasonOf(gone), 'after_end');
+});
+
+test('who closes says so behind what is under way, and then nothing more', () => {
+  const world = worldWithLink({ slots: 2 });
+  for (let i = 0; i < 3; i++) world.send(0, Uint8Array.of(i));
+  assert.equal(world.qp.sends.length, 2);
+  world.close(3);
+  assert.equal(world.qp.sends.length, 2, 'there is no room for it');
+  world.complete();
+  assert.equal(world.qp.sends.length, 2, 'it leaves in the place of the first');
+  world.complete();
+  assert.equal(world.closesTold, 0);
+  world.deliver(fragment({ kind: MessageKind.ASK, value: 0 }));
+  assert.equal(world.qp.sends.length, 1, 'neither the third message nor an answer leaves');
+  world.complete();
+  assert.equal(world.closesTold, 1);
+  assert.equal(world.qp.sends.length, 0);
+});
+
+test('who closes over a link that has failed waits for nothing', () => {
+  const broken = worldWithLink();
+  broken.qp.state = QpState.ERR;
+  broken.close(0);
+  assert.equal(broken.closesTold, 1);
 });

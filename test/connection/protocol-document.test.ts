@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
+import { closeCodeOf, closeKindOf } from '../../src/connection/fragments/close-codes.js';
 import {
   type MessageHeader,
   MessageKind,
@@ -29,6 +30,7 @@ import type { SessionPath } from '../../src/session/session-data.js';
 import { bindParameters, deriveKeys, type KeyExporter } from '../../src/session/session-secrets.js';
 import { ALPN_PROTOCOL } from '../../src/session/tls-protocol.js';
 import { toPsn, toQpn } from '../../src/verbs/brands.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 import { REFUSAL_KINDS } from '../../src/verbs/refusal-kind.js';
 import { writeTo } from '../../testkit/transfers.js';
 import { sendMemoryOf, WatchedMemory, WatchedQp } from '../../tools/fuzz/targets/messages/watched-queues.js';
@@ -107,12 +109,19 @@ test('session frames that the document refuses are refused by that name', () => 
   }
 });
 
-test('the document names the codes of errors', () => {
+test('the document names the codes of errors, and gives each the number that CLOSE tells', () => {
   const [, list = ''] = /^Codes: ([\s\S]*?)\.$/m.exec(text) ?? [];
+  const codes = [...list.matchAll(/`([\w-]+)` (\d+)/g)].map(([, kind, number]) => [kind, Number(number)]);
   assert.deepEqual(
-    [...list.matchAll(/`([\w-]+)`/g)].map(([, kind]) => kind),
-    [...REFUSAL_KINDS],
+    codes,
+    REFUSAL_KINDS.map((refusal) => [
+      refusal,
+      closeCodeOf(new RdmaError('ERR_RDMA_REFUSED', 'no', { refusal })),
+    ]),
   );
+  for (const [kind, number] of codes) assert.equal(closeKindOf(Number(number)), kind);
+  assert.equal(closeKindOf(codes.length + 1), 'other');
+  assert.equal(closeKindOf(0xffffffff), 'other');
 });
 
 // --- secrets ----------------------------------------------------------------------------------------------------------
@@ -275,7 +284,7 @@ const SLOT_BYTES = 128;
 const TERMS = { maxMessageBytes: 64, messageWindowBytes: 100, streams: 1, streamWindowBytes: 16 };
 
 /** A receiver as the document has it; returns what hands it a fragment. */
-function receiver(): (fragment: Uint8Array) => void {
+function receiver(isBrief: boolean): (fragment: Uint8Array) => void {
   const outbox = new Outbox();
   const { streams: open, streamWindowBytes: windowBytes, maxMessageBytes, messageWindowBytes } = TERMS;
   const streams = new StreamTable({ outbox, streams: open, windowBytes });
@@ -292,6 +301,7 @@ function receiver(): (fragment: Uint8Array) => void {
     onQuit() {},
     onAsk() {},
     onBye() {},
+    onClose() {},
     onSealedMemory: () => assert.fail('nothing is sealed'),
     onRefused: assert.ifError,
   });
@@ -308,7 +318,7 @@ function receiver(): (fragment: Uint8Array) => void {
   const mr = new WatchedMemory(slots * SLOT_BYTES);
   const tracker = new WorkTracker(qp, assert.ifError);
   const peer = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived: 0, terms: TERMS, sealer: null };
-  end.attach(qp, mr, null);
+  end.attach(qp, mr, null, isBrief);
   sender.attach({ tracker, ...peer });
   return (fragment) => {
     const slot = qp.receives.shift() ?? assert.fail('no receive is posted');
@@ -323,9 +333,18 @@ const fragmentsOf = (cell: string): Buffer[] =>
     return Buffer.concat([bytesOf(header), Buffer.alloc(Number(payloadBytes))]);
   });
 
+const VIOLATIONS = [
+  { head: '| fragments | refused as |', isBrief: false },
+  { head: '| fragments of a brief connection | refused as |', isBrief: true },
+];
+
 test('fragments that the document refuses are refused by that name, and those before them are taken', () => {
-  for (const [cell = '', reason = ''] of table('| fragments | refused as |')) {
-    const take = receiver();
+  const rows = VIOLATIONS.flatMap(({ head, isBrief }) => table(head).map((cells) => ({ cells, isBrief })));
+  for (const {
+    cells: [cell = '', reason = ''],
+    isBrief,
+  } of rows) {
+    const take = receiver(isBrief);
     const fragments = fragmentsOf(cell);
     const last = fragments.pop() ?? assert.fail(cell);
     for (const fragment of fragments) take(fragment);

@@ -104,6 +104,10 @@ export class ReceiverEnd implements ReceiverOptions, InboxOptions {
     this.#path.listener?.onBye();
   }
 
+  onClose(code: number): void {
+    this.#path.listener?.onPeerClose(code);
+  }
+
   allocate(bytes: number): Promise<MemoryRegion> {
     return this.#path.resources.takeBuffer(bytes, AccessFlags.LOCAL_WRITE);
   }

@@ -235,7 +235,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     this.#isBrief = this.#limits.lifeline === 'brief' && session.terms.brief !== undefined;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, this);
-    this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session));
+    this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session), this.#isBrief);
     this.#link.take();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: firstReceives(this.#limits) });
     this.#tellQueuePair();
@@ -324,6 +324,10 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
 
   bye(): void {
     this.#sender?.bye(() => this.listener?.onByeDone());
+  }
+
+  tellClose(code: number): void {
+    this.#sender?.close(code, () => this.listener?.onCloseTold());
   }
 
   endReceiving(): void {

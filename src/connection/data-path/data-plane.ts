@@ -41,6 +41,10 @@ export interface DataPlaneListener {
   onBye(): void;
   /** The peer has heard that this side leaves. */
   onByeDone(): void;
+  /** The peer ends the connection without all that it had to say; `code`: why (fragments/close-codes.ts). */
+  onPeerClose(code: number): void;
+  /** The peer's device has the word of `tellClose`, or it cannot get there. */
+  onCloseTold(): void;
   /** Which queue pair there is now; `null` for none. */
   onQueuePair(queuePair: QueuePairStatus | null): void;
 }
@@ -164,6 +168,8 @@ export interface DataPlane {
   quit(): void;
   /** Tells the peer that what it has acknowledged was all: it need not be there any longer. */
   bye(): void;
+  /** Tells the peer that this side ends without all that it had to say; `code`: why. Nothing else is sent any more. */
+  tellClose(code: number): void;
   /** Nothing more is taken from the peer. */
   endReceiving(): void;
   /** Frees everything. What waits ends with `error`, or in order if there is none. */

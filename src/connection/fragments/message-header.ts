@@ -46,6 +46,8 @@ export const MessageKind = {
   ASK: 12,
   /** As LIMIT, and the last of who has quit: it has the acknowledgement of QUIT, and leaves. */
   BYE: 13,
+  /** As LIMIT, and the last of who ends a brief connection without all that it had to say. `value`: why (close-codes.ts). */
+  CLOSE: 14,
 } as const;
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
@@ -120,11 +122,12 @@ const SHAPES: readonly Shape[] = [
   { ...BARE, hasValue: true },
   BARE,
   BARE,
+  { ...BARE, hasValue: true },
 ];
 
 /** Whether fragments of this kind use up no number. */
 export const isUnnumbered = (kind: MessageKind): boolean =>
-  kind === MessageKind.LIMIT || kind === MessageKind.ASK || kind === MessageKind.BYE;
+  kind === MessageKind.LIMIT || (kind >= MessageKind.ASK && kind <= MessageKind.CLOSE);
 
 /** Whether fragments of this kind belong to one-sided access on encrypted connections, and never to programs. */
 export const isSealedMemory = (kind: MessageKind): boolean =>

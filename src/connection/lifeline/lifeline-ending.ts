@@ -4,7 +4,9 @@
  *
  * A brief life says goodbye over the queue pair: QUIT, which the peer's device acknowledges, and then BYE, as the peer must be there
  * to acknowledge again what got lost on its way. An end that has heard QUIT and no BYE waits for it. Whoever has the acknowledgement, or
- * the peer's QUIT, has all: if nothing more comes through, it has come to its end in order.
+ * the peer's QUIT, has all: if nothing more comes through, it has come to its end in order. An end that cannot wait for that, because
+ * nothing moves any more or because of an error, says CLOSE and waits a moment for its acknowledgement: the peer would find silence
+ * otherwise, look for it in vain, and end by an error of its own.
  *
  * Invariants: it ends once, for one reason. The peer is told first, and the rendezvous goes last. What is under way, objects
  * that are being made among it, settles before everything is freed.
@@ -13,7 +15,7 @@ import { RdmaError } from '../../verbs/errors.js';
 import type { LifelineCourse } from './lifeline-course.js';
 import { LifelineTimer } from './lifeline-timers.js';
 
-/** BYE is a courtesy: the peer would wait for it a little, and lose nothing. */
+/** The last word is a courtesy: the peer would wait for it a little, or be silent for a while, and lose nothing. */
 export const BYE_MILLIS = 500;
 
 /** How long an orderly end in which nothing moves waits for rates and other limits that hold all of it back. */
@@ -27,6 +29,10 @@ export class LifelineEnding {
   #isClosing = false;
   #peerQuit = false;
   #peerBye = false;
+  /** What the peer has closed with. */
+  #peerClose: { readonly error: RdmaError | undefined } | undefined;
+  /** What this side has closed with is under way. */
+  #isTelling = false;
   /** The peer has all that was sent, and the word that it was all. */
   #hasQuit = false;
   /** There was a sign that the data path works since the last look. */
@@ -55,9 +61,9 @@ export class LifelineEnding {
     this.#isHeld = isHeld;
   }
 
-  /** The peer has said goodbye over the queue pair. */
+  /** The peer has said its last word over the queue pair. */
   get isByPeer(): boolean {
-    return this.#peerBye;
+    return this.#peerBye || this.#peerClose !== undefined;
   }
 
   /** Each side has what it must have of the other: what fails now is no failure. */
@@ -71,25 +77,37 @@ export class LifelineEnding {
   }
 
   onPeerQuit(): void {
-    if (this.#peerQuit) return;
+    if (this.#peerQuit || this.#course.isOver) return;
     this.#notePeerQuit();
     this.#course.do({ type: 'end-receiving' });
   }
 
-  /** The peer said bye. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
+  /** The peer said its last word. What it had sent before has arrived, but may still wait in a queue: the end takes it out. */
   endByPeer(): void {
     if (!this.#course.hasBeenUp) {
       const message = 'the peer left before the connection was up';
       this.end(new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'left' }));
       return;
     }
-    this.#notePeerQuit();
-    this.end(undefined);
+    const error = this.#peerClose?.error;
+    if (error === undefined) this.#notePeerQuit();
+    this.end(error);
   }
 
   onPeerBye(): void {
     this.#peerBye = true;
+    this.onCloseTold();
     if (this.#course.state.name === 'up') this.endByPeer();
+  }
+
+  /** Returns whether it is of an end that is worth waiting for what else the peer has answered. */
+  onPeerClose(error: RdmaError | undefined): boolean {
+    this.#peerClose ??= { error };
+    this.onCloseTold();
+    if (this.#course.state.name !== 'up') return false;
+    if (error !== undefined) return true;
+    this.endByPeer();
+    return false;
   }
 
   /** A peer that only answers our own goodbye is no news. */
@@ -138,6 +156,10 @@ export class LifelineEnding {
 
   /** Goes on until the peer has all that was sent, or until nothing moves any more. */
   onQuitPatience(): void {
+    if (this.#isTelling) {
+      this.onCloseTold();
+      return;
+    }
     if (this.#hasMoved) this.#movedAt = this.#course.now;
     const isHeld = this.#isHeld && this.#course.now - this.#movedAt < HELD_MILLIS;
     const waits = this.#course.state.name === 'down' || ((this.#hasMoved || isHeld) && !this.#hasQuit);
@@ -156,13 +178,35 @@ export class LifelineEnding {
     if (this.#course.isOver) return;
     this.#course.timers.stopAll();
     const isDown = state.name === 'down';
-    const waits = state.name === 'establishing' || (isDown && state.phase !== 'pausing');
+    const isTrying = state.name === 'establishing' || (isDown && state.phase !== 'pausing');
+    const tells = state.name === 'up' && this.#mustTell;
+    const waits = isTrying || tells;
     this.#course.state = { name: 'ending', error, waits };
-    if (waits) this.#course.do({ type: 'stop-attempt' });
+    if (isTrying) this.#course.do({ type: 'stop-attempt' });
     // Tell the peer first: it should not wait while this side cleans up. The socket itself goes last.
     if (error !== undefined) this.#course.do({ type: 'fail-rendezvous', error });
     else if (isDown) this.#course.do({ type: 'leave-rendezvous' });
+    if (tells) this.#tell(error);
     if (!waits) this.#course.do({ type: 'destroy', error });
+  }
+
+  /** Nothing but the link tells the peer, and its last word or that of this side is not said. */
+  get #mustTell(): boolean {
+    return this.isBrief && !this.#hasQuit && !this.isByPeer && this.#course.rendezvous === 'parted';
+  }
+
+  #tell(error: RdmaError | undefined): void {
+    this.#isTelling = true;
+    this.#course.timers.set(LifelineTimer.QUIT, this.#course.now + BYE_MILLIS);
+    this.#course.do({ type: 'send-close', error });
+  }
+
+  /** The peer knows, or will not learn it any more. */
+  onCloseTold(): void {
+    if (!this.#isTelling) return;
+    this.#isTelling = false;
+    this.#course.timers.stop(LifelineTimer.QUIT);
+    this.settled(() => {});
   }
 
   /** What was under way has settled: goes on with it, or with the end that waits for it. */

@@ -47,6 +47,10 @@ export type LifelineInput =
   /** The peer has the acknowledgement of its last message, and leaves. */
   | { readonly type: 'peer-bye' }
   | { readonly type: 'bye-done' }
+  /** The peer ends without all that it had to say: in order, or because of what `error` tells. */
+  | { readonly type: 'peer-close'; readonly error?: RdmaError | undefined }
+  /** The peer knows what `send-close` said, or nothing will come of it. */
+  | { readonly type: 'close-told' }
   | { readonly type: 'close' }
   | { readonly type: 'abort'; readonly error: RdmaError }
   /** `error`: something could not be freed. */
@@ -72,6 +76,8 @@ export type LifelineOutput =
   | { readonly type: 'send-quit' }
   /** What the peer has acknowledged was the last: it need not be there any longer. */
   | { readonly type: 'send-bye' }
+  /** Tell the peer over the link that this side ends without all that it had to say, in order or because of `error`. */
+  | { readonly type: 'send-close'; readonly error: RdmaError | undefined }
   | { readonly type: 'end-receiving' }
   | { readonly type: 'destroy'; readonly error: RdmaError | undefined }
   /** Everything of the data path is freed: close the rendezvous, then the rest. */

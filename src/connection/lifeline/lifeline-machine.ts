@@ -10,6 +10,7 @@
  *     meet → met | not-met              next-rendezvous → new-rendezvous | no-rendezvous
  *     disconnect → disconnected         destroy → destroyed        finish → finished
  *     send-quit → quit-done             await-answers → answered        send-bye → bye-done
+ *     send-close → close-told
  *
  * While down, one thing after the other is done: `disconnecting`, `pausing`, then `rendezvous` when that is lost, then
  * `meeting`. Closing is no state of its own: a connection that closes may still recover, to bring it to its end.
@@ -210,6 +211,12 @@ export class LifelineMachine {
       case 'bye-done':
         this.#ending.onByeDone();
         break;
+      case 'peer-close':
+        this.#onPeerClose(input.error);
+        break;
+      case 'close-told':
+        this.#ending.onCloseTold();
+        break;
       case 'close':
         this.#ending.close();
         break;
@@ -296,6 +303,10 @@ export class LifelineMachine {
     this.#course.do({ type: 'await-answers' });
   }
 
+  #onPeerClose(error: RdmaError | undefined): void {
+    if (this.#ending.onPeerClose(error) && error !== undefined) this.#afterLastAnswers(error);
+  }
+
   #setKeepAlive(): void {
     if (this.#options.limits.keepAliveMillis === 0) return;
     this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#keepAlive.lookAt);
@@ -327,7 +338,11 @@ export class LifelineMachine {
   // --- trouble ------------------------------------------------------------------------------------------------------
 
   #onTrouble(error: RdmaError): void {
-    if (this.isOver) return;
+    if (this.isOver) {
+      // The last word of this side goes nowhere.
+      this.#ending.onCloseTold();
+      return;
+    }
     if (this.#course.state.name !== 'up') {
       this.#failedEarly ??= error;
       return;

@@ -13,10 +13,12 @@
 import type { ProofSeen } from '../../session/session-data.js';
 import type { Terms } from '../../session/terms.js';
 import { asRdmaError, RdmaError } from '../../verbs/errors.js';
+import type { RefusalKind } from '../../verbs/refusal-kind.js';
 import { Cleanup } from '../common/cleanup.js';
 import { type Clock, type ClockTimer, systemClock } from '../common/clock.js';
 import { StepName, type StepReporter } from '../common/steps.js';
 import type { DataPlane, DataPlaneListener, QueuePairStatus } from '../data-path/data-plane.js';
+import { CLOSED_IN_ORDER, closeCodeOf, closeKindOf } from '../fragments/close-codes.js';
 import type { RecoveryLimits } from '../terms/options.js';
 import type { ConnectionLife, LifelineListener, SessionState } from './connection-life.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
@@ -189,6 +191,15 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#input({ type: 'bye-done' });
   }
 
+  onPeerClose(code: number): void {
+    const error = code === CLOSED_IN_ORDER ? undefined : this.#closedBy(closeKindOf(code));
+    this.#input({ type: 'peer-close', error });
+  }
+
+  onCloseTold(): void {
+    this.#input({ type: 'close-told' });
+  }
+
   onQueuePair(queuePair: QueuePairStatus | null): void {
     this.queuePair = queuePair;
   }
@@ -296,6 +307,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
       case 'send-bye':
         dataPath.bye();
         break;
+      case 'send-close':
+        dataPath.tellClose(closeCodeOf(output.error));
+        break;
       case 'end-receiving':
         dataPath.endReceiving();
         break;
@@ -327,6 +341,13 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
       case 'part-rendezvous':
         rendezvous.part();
     }
+  }
+
+  /** A server says why; a client that leaves has left, whatever it calls that. */
+  #closedBy(kind: RefusalKind): RdmaError {
+    const refusal = this.#options.resumeToken === undefined ? kind : 'left';
+    const message = `${this.#rendezvous.peerName} ended the connection (${kind})`;
+    return new RdmaError('ERR_RDMA_REFUSED', message, { refusal });
   }
 
   #answer(running: Promise<LifelineInput>, failed: 'not-met' | 'no-rendezvous' | 'disconnected'): void {

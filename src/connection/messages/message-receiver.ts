@@ -51,6 +51,8 @@ export interface ReceiverOptions {
   readonly onAsk: () => void;
   /** The peer has the acknowledgement of its QUIT. */
   readonly onBye: () => void;
+  /** The peer ends the connection without all that it had to say; `code`: why. */
+  readonly onClose: (code: number) => void;
   /**
    * A message that belongs to one-sided access on encrypted connections.
    *
@@ -78,7 +80,11 @@ export class MessageReceiver implements Held {
   #mostSlots: number;
   #opener: Opener | null = null;
   #nextSequence: number;
+  /** The peer has nothing but this link to say goodbye by. */
+  #isBrief = false;
   #hasQuit = false;
+  #hasSaidBye = false;
+  #hasClosed = false;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -97,10 +103,11 @@ export class MessageReceiver implements Held {
 
   /**
    * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
-   * `slots + LIMIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed.
+   * `slots + LIMIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed. `isBrief`: both ends will do without the session.
    */
-  attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null): void {
+  attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null, isBrief = false): void {
     this.#link++;
+    this.#isBrief = isBrief;
     this.#opener = opener;
     const { window } = this;
     const { slots, mostSlots = slots } = this.#options;
@@ -134,14 +141,16 @@ export class MessageReceiver implements Held {
       throw violation(MessageFault.OUT_OF_SEQUENCE, 'a fragment is out of sequence');
     const { kind } = header;
     const isLimit = isUnnumbered(kind);
+    if (this.#hasClosed) throw violation(MessageFault.AFTER_END, 'it sent something after it had closed');
     if (!isLimit) this.#takeIn(header, payload, length);
-    else if (kind === MessageKind.BYE && !this.#hasQuit)
-      throw violation(MessageFault.OUT_OF_SEQUENCE, 'it said goodbye before it had quit');
+    else if (kind === MessageKind.BYE) this.#takeBye();
+    else if (kind === MessageKind.CLOSE) this.#takeClose();
     this.#receives.giveBack(wrId);
     this.#options.onPeerLimit(header.limit);
     this.#options.onReceiveGiven();
     if (kind === MessageKind.ASK) this.#options.onAsk();
     if (kind === MessageKind.BYE) this.#options.onBye();
+    if (kind === MessageKind.CLOSE) this.#options.onClose(header.value);
     return isLimit;
   }
 
@@ -171,6 +180,17 @@ export class MessageReceiver implements Held {
     const plain = this.#opener.open(fragment.subarray(0, HEADER_BYTES), payload);
     if (plain === undefined) throw integrityError('a message');
     return plain;
+  }
+
+  #takeBye(): void {
+    if (!this.#hasQuit) throw violation(MessageFault.OUT_OF_SEQUENCE, 'it said goodbye before it had quit');
+    this.#hasSaidBye = true;
+  }
+
+  #takeClose(): void {
+    if (!this.#isBrief) throw unknownKind(MessageKind.CLOSE);
+    if (this.#hasSaidBye) throw violation(MessageFault.AFTER_END, 'it closed after it had said goodbye');
+    this.#hasClosed = true;
   }
 
   #takeIn(header: MessageHeader, payload: Uint8Array, length: number): void {

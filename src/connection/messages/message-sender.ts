@@ -75,6 +75,13 @@ export interface SenderLink {
   readonly sealer: Sealer | null;
 }
 
+/** The last word of an end that has not said all, and who waits for it to arrive. */
+interface Closing {
+  readonly code: number;
+  readonly done: () => void;
+  hasLeft: boolean;
+}
+
 /** For all, as it is filled and sent at once. */
 const limitCut = new Cut();
 
@@ -102,6 +109,8 @@ export class MessageSender implements Held {
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
   #onBye: (() => void) | null = null;
+  /** Nothing leaves any more but this last word. */
+  #closing: Closing | null = null;
   #isHeld = false;
 
   constructor(options: SenderOptions) {
@@ -249,19 +258,47 @@ export class MessageSender implements Held {
     this.#tell(MessageKind.BYE);
   }
 
+  /** Tells the peer that nothing more comes, although not all has left; `done`: its device has that, or nothing can get there. */
+  close(code: number, done: () => void): void {
+    this.#closing = { code, done, hasLeft: false };
+    this.#sayClose();
+  }
+
+  /** Where what is under way leaves no room for it, the next completion makes some. */
+  #sayClose(): void {
+    const closing = this.#closing;
+    const link = this.#link;
+    if (closing === null || closing.hasLeft) return;
+    if (link?.tracker.isUsable !== true) {
+      closing.done();
+      return;
+    }
+    const place = this.#placeFor(this.#overheadBytes);
+    if (place < 0) return;
+    closing.hasLeft = true;
+    if (!this.#say(link, place, MessageKind.CLOSE, closing.code)) closing.done();
+  }
+
   #tell(kind: MessageKind): boolean {
     const link = this.#link;
-    if (link === null) return false;
+    if (link === null || this.#closing !== null) return false;
     const place = this.#placeFor(this.#overheadBytes);
-    if (place < 0) return false;
+    return place >= 0 && this.#say(link, place, kind, 0);
+  }
+
+  #say(link: SenderLink, place: number, kind: MessageKind, value: number): boolean {
     const cut = limitCut;
-    cut.describe(kind, 0, 0, 0, 0);
+    cut.describe(kind, 0, 0, 0, value);
     cut.sequence = this.#nextSequence;
     return this.#post(link, place, cut, false);
   }
 
   /** Sends what can be sent now. */
   pump(): void {
+    if (this.#closing !== null) {
+      this.#sayClose();
+      return;
+    }
     const { outbox, memory, gate = null } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
       const mayLeave = serialDistance(this.#nextSequence, this.#peerLimit) !== 0;
@@ -307,7 +344,7 @@ export class MessageSender implements Held {
     memory.shrink();
     this.#spareCuts.length = 0;
     const link = this.#link;
-    const isBusy = this.#unacknowledged.length > 0 || outbox.nextBytes >= 0;
+    const isBusy = this.#unacknowledged.length > 0 || outbox.nextBytes >= 0 || this.#closing !== null;
     if (link === null || isBusy) return memory.hasGrown;
     const spare = serialDistance(this.#nextSequence, this.#peerLimit) - link.peerSlots;
     if (spare > 0) this.#yield(link, spare - 1);
@@ -432,6 +469,7 @@ export class MessageSender implements Held {
       memory.giveBack(buffer);
       window.known = limit;
       if (kind === MessageKind.BYE) this.#onBye?.();
+      if (kind === MessageKind.CLOSE) this.#closing?.done();
       if (isNumbered) {
         this.#unacknowledged.shift();
         this.#arrived(cut);

@@ -87,6 +87,8 @@ export type ToWorker =
       readonly value: unknown;
     }
   | { readonly type: 'tell'; readonly id: number; readonly what: Told }
+  /** To the data plane: tell the peer why this side ends without all that it had to say. */
+  | { readonly type: 'tell-close'; readonly id: number; readonly code: number }
   | { readonly type: 'serve'; readonly id: number; readonly served: Served }
   | { readonly type: 'reconnecting'; readonly id: number; readonly cause: PlainError }
   | { readonly type: 'reconnected'; readonly id: number; readonly ends: SessionEnds }
@@ -117,7 +119,8 @@ export type FromWorker =
   | { readonly type: 'operations'; readonly batch: OperationBatch }
   | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
   | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }
-  | { readonly type: 'quit' | 'quit-done' | 'bye' | 'bye-done'; readonly id: number }
+  | { readonly type: 'quit' | 'quit-done' | 'bye' | 'bye-done' | 'close-told'; readonly id: number }
+  | { readonly type: 'peer-close'; readonly id: number; readonly code: number }
   | { readonly type: 'held'; readonly id: number; readonly isHeld: boolean }
   | { readonly type: 'queue-pair'; readonly id: number; readonly queuePair: QueuePairStatus | null }
   | {

@@ -56,6 +56,8 @@ export class WorkedConnection {
       onHeld: (isHeld) => this.#post({ type: 'held', id, isHeld }),
       onBye: () => this.#post({ type: 'bye', id }),
       onByeDone: () => this.#post({ type: 'bye-done', id }),
+      onPeerClose: (code) => this.#post({ type: 'peer-close', id, code }),
+      onCloseTold: () => this.#post({ type: 'close-told', id }),
       onQueuePair: (queuePair) => this.#onQueuePair(queuePair),
     };
   }
@@ -75,6 +77,9 @@ export class WorkedConnection {
         break;
       case 'tell':
         this.#onTold(message.what);
+        break;
+      case 'tell-close':
+        this.#dataPath.tellClose(message.code);
         break;
       case 'serve':
         this.#serve(message.served);

@@ -92,6 +92,11 @@ export class WorkerPlane implements DataPlane {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'bye' });
   }
 
+  tellClose(code: number): void {
+    if (this.#loss === undefined) this.#options.post({ type: 'tell-close', id: this.#options.id, code });
+    else this.listener?.onCloseTold();
+  }
+
   endReceiving(): void {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'endReceiving' });
   }
@@ -143,6 +148,12 @@ export class WorkerPlane implements DataPlane {
         break;
       case 'bye-done':
         listener?.onByeDone();
+        break;
+      case 'peer-close':
+        listener?.onPeerClose(message.code);
+        break;
+      case 'close-told':
+        listener?.onCloseTold();
         break;
       case 'queue-pair':
         listener?.onQueuePair(message.queuePair);

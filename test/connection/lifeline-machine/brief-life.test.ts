@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BYE_MILLIS } from '../../../src/connection/lifeline/lifeline-ending.js';
-import type { RdmaError } from '../../../src/verbs/errors.js';
+import { RdmaError } from '../../../src/verbs/errors.js';
 import {
   after,
   BRIEF,
@@ -54,8 +54,69 @@ test('who has heard goodbye stays until the peer knows it, or is silent', () => 
   assert.equal(heard.does('close'), '');
   assert.equal(heard.does('peer-bye'), 'destroy');
   const unheard = after(brief(), 'peer-quit', 'close');
-  assert.match(lives(unheard, QUIT_MILLIS), /destroy$/);
+  assert.match(lives(unheard, QUIT_MILLIS), /send-close$/);
+  assert.equal(unheard.does('close-told'), 'destroy');
   assert.equal(endOf(unheard), undefined);
+});
+
+test('an end that closes while nothing moves tells the peer, and waits a little for that to arrive', () => {
+  for (const told of ['close-told', 'peer-bye', linkFailed(), { type: 'peer-close' }] as const) {
+    const life = after(brief(), 'close');
+    assert.match(lives(life, QUIT_MILLIS), /send-close$/);
+    assert.equal(life.machine.state.name, 'ending');
+    assert.equal(life.does(told), 'destroy');
+    assert.equal(endOf(life), undefined);
+  }
+  const unheard = after(brief(), 'close');
+  lives(unheard, QUIT_MILLIS);
+  assert.equal(unheard.passes(BYE_MILLIS - 1), '');
+  assert.equal(unheard.passes(1), 'destroy');
+  assert.equal(unheard.does('close-told'), '');
+});
+
+test('an end that is aborted, or finds that the peer breaks the rules, tells it why', () => {
+  for (const error of [fail('ERR_RDMA_ABORTED'), fail('ERR_RDMA_PROTOCOL')]) {
+    for (const input of [{ type: 'abort', error }, linkFailed(error)] as const) {
+      const life = brief();
+      assert.equal(life.does(input), 'fail-rendezvous send-close');
+      assert.equal(life.does('peer-quit'), '');
+      assert.match(life.does('close-told'), /destroy$/);
+      assert.equal(endOf(life), error);
+    }
+  }
+});
+
+test('an end that has said goodbye, or whose peer has, closes without another word', () => {
+  const said = after(brief(), 'close', 'quit-done');
+  assert.equal(said.does({ type: 'abort', error: fail('ERR_RDMA_ABORTED') }), 'fail-rendezvous destroy');
+  const left = brief();
+  left.rendezvous = 'left';
+  assert.match(left.does('peer-left'), /destroy$/);
+});
+
+test('a peer that closes ends this side at once: in order, or by its reason when its last answers are here', () => {
+  const life = brief();
+  assert.equal(life.does({ type: 'peer-close' }), 'report destroy');
+  assert.equal(endOf(life), undefined);
+  const error = new RdmaError('ERR_RDMA_REFUSED', 'it was aborted', { refusal: 'aborted' });
+  for (const last of ['answered', linkFailed()] as const) {
+    const refused = brief();
+    assert.equal(refused.does({ type: 'peer-close', error }), 'await-answers');
+    assert.match(refused.does(last), /^fail-rendezvous destroy$/);
+    assert.equal(endOf(refused), error);
+  }
+});
+
+test('a peer that closed before this end was up, or while it was down, has ended it', () => {
+  const error = new RdmaError('ERR_RDMA_REFUSED', 'it was aborted', { refusal: 'aborted' });
+  for (const reason of [undefined, error]) {
+    const early = after(SITUATIONS['establishing']?.() as Life, { type: 'peer-close', error: reason });
+    assert.match(early.does({ type: 'met', brief: BRIEF }), /destroy$/);
+    assert.equal(endOf(early), reason);
+    const down = after(brief(), linkFailed(), { type: 'peer-close', error: reason });
+    assert.match(down.does('disconnected'), /-rendezvous destroy$/);
+    assert.equal(endOf(down), reason);
+  }
 });
 
 test('both ends may close at once, and each waits for the last word of the other', () => {

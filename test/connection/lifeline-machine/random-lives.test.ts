@@ -38,6 +38,9 @@ const SURPRISES: readonly (() => LifelineInput)[] = [
   () => ({ type: 'peer-bye' }),
   () => ({ type: 'quit-done' }),
   () => ({ type: 'bye-done' }),
+  () => ({ type: 'peer-close' }),
+  () => ({ type: 'peer-close', error: fail('ERR_RDMA_REFUSED') }),
+  () => ({ type: 'close-told' }),
   () => ({ type: 'close' }),
 ];
 

@@ -67,13 +67,16 @@ const TABLE: Readonly<Record<string, readonly [LifelineInput | LifelineInput['ty
   'up briefly': [
     ['peer-restarted', 'await-answers', 'up'],
     [linkFailed(), 'reconnecting disconnect', 'down disconnecting'],
-    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous destroy', 'ending'],
+    [linkFailed(fail('ERR_RDMA_PROTOCOL')), 'fail-rendezvous send-close', 'ending'],
     ['peer-quit', 'report end-receiving', 'up'],
     ['peer-bye', 'report destroy', 'ending'],
     ['close', 'send-quit', 'up'],
     ['quit-done', '', 'up'],
     ['bye-done', '', 'up'],
-    [ABORT, 'fail-rendezvous destroy', 'ending'],
+    [{ type: 'peer-close' }, 'report destroy', 'ending'],
+    [{ type: 'peer-close', error: fail('ERR_RDMA_REFUSED') }, 'await-answers', 'up'],
+    ['close-told', '', 'up'],
+    [ABORT, 'fail-rendezvous send-close', 'ending'],
   ],
   'up, before the last answers': [
     ['answered', 'reconnecting disconnect', 'down disconnecting'],

@@ -279,9 +279,8 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'quit-told-twice',
       wrong: 'The goodbye of the peer is reported twice.',
       file: 'connection/lifeline/lifeline-ending',
-      find: `    if (this.#peerQuit) return;
-    this.#notePeerQuit();`,
-      replace: '    this.#notePeerQuit();',
+      find: 'if (this.#peerQuit || this.#course.isOver) return;',
+      replace: 'if (this.#course.isOver) return;',
     },
     {
       id: 'early-quit-forgotten',

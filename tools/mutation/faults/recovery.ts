@@ -103,8 +103,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'end-does-not-wait',
       wrong: 'The end does not wait for what is under way.',
       file: 'connection/lifeline/lifeline-ending',
-      find: "const waits = state.name === 'establishing' || (isDown && state.phase !== 'pausing');",
-      replace: 'const waits = false;',
+      find: "const isTrying = state.name === 'establishing' || (isDown && state.phase !== 'pausing');",
+      replace: 'const isTrying = false;',
     },
     {
       id: 'lent-memory-kept',

@@ -60,6 +60,8 @@ export class EndProgram {
   /** The program has taken everything until it was told that nothing more comes, or why not. */
   drained: 'no' | 'end' | 'error' = 'no';
   drainError: unknown = null;
+  /** It was up without its session when its program gave it up. */
+  abortedBriefly = false;
   /** How the connection ended: `undefined` before. */
   end: Outcome | undefined;
   /** How often it went down. */
@@ -291,6 +293,7 @@ export class EndProgram {
         void this.close();
         break;
       case 'abort':
+        this.abortedBriefly = !this.#isEnding && connection.session === 'left';
         this.endedItself = true;
         this.isClosing = true;
         connection.abort(new RdmaError('ERR_RDMA_ABORTED', 'the program gave up'));

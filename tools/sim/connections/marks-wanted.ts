@@ -72,6 +72,7 @@ export const WANTED: readonly string[] = [
   'client was forgotten',
   'client was up first and came back',
   ...SIDES.map((side) => `${side} step session-left`),
+  ...bySide(['was told of an abort over the link']),
   ...['dark', 'stall', 'reset', 'queuePair', 'restart', 'blackout'].flatMap((kind) =>
     SIDES.map((side) => `${kind} at ${side} session-left`),
   ),

@@ -79,6 +79,7 @@ export function verifyEnd(world: World): void {
       verifyErrors(world, course, program);
     }
     verifyConnect(world, course);
+    verifyTold(world, course);
     verifyBlocked(world, course);
     verifySurvival(world, course);
   }
@@ -244,6 +245,22 @@ function verifyBlocked({ scenario, marks, refusals }: World, { plan, number, con
       `client ${number} is blocked, but its server was told ${JSON.stringify(told)}`,
     );
   marks.hit(`blocked: ${blocked.direction}`);
+}
+
+/** Who gives up a brief connection tells its peer why, where nothing fails and the peer does nothing of its own. */
+function verifyTold(world: World, course: Course): void {
+  const { scenario, marks } = world;
+  const { loss, reorder } = scenario.path;
+  const isTroubled = scenario.faults.length > 0 || scenario.blocked !== null || loss > 0 || reorder > 0;
+  if (isTroubled || mayBreakLinks(course) || mayBreakRules(world, course)) return;
+  for (const side of SIDES) {
+    const [own, peer] = [course.programs[side], course.programs[otherSide(side)]];
+    if (own?.abortedBriefly !== true || peer === null || peer.endedItself) continue;
+    const error = peer.end?.error;
+    if (error?.message.endsWith('ended the connection (aborted)') !== true)
+      throw new SimFailure('truth', `${own.name} was aborted, but ${peer.name} ended with ${error?.stack}`);
+    marks.hit(`${otherSide(side)} was told of an abort over the link`);
+  }
 }
 
 /** All is closed: at most the sockets that wait for their peer have a timer, each one. */

@@ -16,7 +16,7 @@ const MAX_STEPS = 96;
 const RECOVERY = [10_000, 0, 300, 50];
 const KEEP_ALIVE = [5000, 0, 50];
 const TOLD = ['heard', 'answered', 'peer-restarted', 'peer-left'] as const;
-const TOLD_BRIEFLY = ['parted', 'peer-restarted', 'bye-done'] as const;
+const TOLD_BRIEFLY = ['parted', 'peer-restarted', 'bye-done', 'close-told'] as const;
 /** Of lives that are brief. */
 const NOTICE = [null, 0, 700];
 const CODES: readonly RdmaErrorCode[] = [
@@ -36,7 +36,7 @@ export class LifelineTarget implements Target {
   readonly maxSteps = MAX_STEPS;
 
   /**
-   * A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down, and two
+   * A life without trouble, one with a lost link, one with a lost rendezvous, one that closes while it is down, and four
    * brief ones.
    */
   seeds(): readonly Uint8Array[] {
@@ -49,6 +49,8 @@ export class LifelineTarget implements Target {
       steps(...up, [4], [6], [0, 1], [1, 3], [0], [0], [3]),
       steps([0, 0, 0, 1], [0], [7], [6], [3], [7, 2], [0], [0]),
       steps([0, 0, 0, 2], [0], [7], [4], [0], [0], [0], [9], [9], [0], [0]),
+      steps([0, 0, 0, 1], [0], [7], [9], [7, 3], [0], [0]),
+      steps([0, 0, 0, 1], [0], [7], [9, 1, 0, 1], [0], [0]),
     ];
   }
 
@@ -108,6 +110,8 @@ function step(world: LifelineWorld, choices: Choices): void {
       // What is freed has nothing more to tell.
       if (world.isEnded) break;
       if (choices.oneIn(2)) world.give({ type: 'abort', error: errorOf(choices) });
+      else if (world.rendezvous === 'parted' && choices.oneIn(3))
+        world.give({ type: 'peer-close', error: choices.oneIn(2) ? errorOf(choices) : undefined });
       else world.give({ type: world.hasPeerQuit ? 'peer-bye' : 'peer-quit' });
       break;
   }

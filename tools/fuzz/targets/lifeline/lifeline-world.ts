@@ -43,6 +43,9 @@ export class LifelineWorld {
   #finishes = 0;
   #quits = 0;
   #byes = 0;
+  #closes = 0;
+  /** The peer has said its last word. */
+  #hasPeerGone = false;
   /** Of the life that is brief, if it is: what the peer may take to notice. */
   readonly #brief: BriefLife | undefined;
   /** The peer has all that was sent. */
@@ -81,10 +84,12 @@ export class LifelineWorld {
     const wasUp = this.machine.isUp;
     if (input.type === 'quit-done' && wasUp && this.isClosing) this.#hasQuit = true;
     if (input.type === 'peer-quit') this.hasPeerQuit = true;
+    if (input.type === 'peer-bye' || input.type === 'peer-close') this.#hasPeerGone = true;
     const wasOver = this.machine.isOver;
     const outputs = this.machine.handle(input, this.now, this.rendezvous);
     this.#follow(outputs);
     if (wasOver) must(this.machine.isOver, 'what is over stays so');
+    this.#checkTold(wasUp);
     if (wasUp && input.type === 'link-failed' && !RECOVERABLE.includes(input.error.code))
       must(this.machine.isOver, 'a failure that is not the network’s ends the connection');
     if (wasUp && this.#hasQuit && input.type === 'link-failed')
@@ -111,7 +116,9 @@ export class LifelineWorld {
       must(runs < 10_000, 'timers do not run again and again at one time');
       this.now = Math.max(this.now, this.machine.nextDeadline);
       this.#noteProgress();
+      const wasUp = this.machine.isUp;
       this.#follow(this.machine.handleTimeout(this.now, this.rendezvous));
+      this.#checkTold(wasUp);
       must(this.machine.nextDeadline > this.now, 'what has expired has run');
       this.#check();
     }
@@ -185,6 +192,11 @@ export class LifelineWorld {
           'the last word comes once, and last',
         );
         break;
+      case 'send-close':
+        must(++this.#closes === 1 && this.machine.isOver, 'who closes says so once');
+        must(this.#brief !== undefined && this.#byes === 0, 'who has another last word does not close');
+        must(!this.#hasPeerGone, 'a peer that has gone is told nothing');
+        break;
       case 'part-rendezvous':
         must(this.#brief !== undefined, 'a session is left where both ends want it');
         this.rendezvous = this.rendezvous === 'open' ? 'parted' : this.rendezvous;
@@ -228,6 +240,13 @@ export class LifelineWorld {
       case 'end-receiving':
         break;
     }
+  }
+
+  /** An end that was up and goes without the last word of either side tells the peer. */
+  #checkTold(wasUp: boolean): void {
+    const { state } = this.machine;
+    if (!wasUp || state.name !== 'ending' || this.rendezvous !== 'parted') return;
+    must(this.#closes + this.#byes > 0 || this.#hasPeerGone, 'a brief peer learns of the end');
   }
 
   #ask(what: Asked): void {

@@ -1,5 +1,9 @@
 /** Looks at every fragment that our side posts: it must be one that the peer takes, where no other is under way, and no limit goes back. */
-import { MessageKind, readHeader } from '../../../../src/connection/fragments/message-header.js';
+import {
+  isUnnumbered,
+  MessageKind,
+  readHeader,
+} from '../../../../src/connection/fragments/message-header.js';
 import type { Sge } from '../../../../src/verbs/work-request.js';
 import { must } from '../../target.js';
 import type { PeerSeals } from './peer-seals.js';
@@ -21,6 +25,7 @@ export interface DeparturesOptions {
 
 export class Departures {
   readonly #options: DeparturesOptions;
+  #hasClosed = false;
 
   constructor(options: DeparturesOptions) {
     this.#options = options;
@@ -45,7 +50,9 @@ export class Departures {
     model.told = header.limit;
     const next = (sent.received + sent.underWay.length) >>> 0;
     must(header.sequence === next, 'fragments are numbered without a gap');
-    if (header.kind === MessageKind.LIMIT) return;
+    must(!this.#hasClosed, 'nothing follows the last word');
+    this.#hasClosed = header.kind === MessageKind.CLOSE;
+    if (isUnnumbered(header.kind)) return;
     must(distance(header.sequence, model.peerLimit) - 1 < 2 ** 31, 'no more is sent than the peer takes');
     sent.underWay.push({ header, payload: payload.slice() });
     this.#noteTold(header.kind, header.flags, header.stream, header.value);

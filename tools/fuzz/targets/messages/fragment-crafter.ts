@@ -50,7 +50,7 @@ export class FragmentCrafter {
 
   /** The next fragment of a peer that mostly keeps to the rules. */
   next(model: ReceiverModel, limit: number, choices: Choices): void {
-    const what = choices.below(33);
+    const what = choices.below(36);
     if (what < 18) this.#piece(model, limit, choices);
     else if (what < 24) this.#stream(model, limit, choices);
     else if (what < 26) this.#control(model, limit, choices, MessageKind.RESET, choices.u32());
@@ -59,7 +59,10 @@ export class FragmentCrafter {
       this.#write(model, limit, MessageKind.OPEN_LIMIT, 0, 0, 0, model.peerOpenLimit + choices.below(3), 0);
     else if (what === 30) this.limit(model, limit);
     else if (what === 31) this.#write(model, limit, MessageKind.QUIT, 0, 0, 0, 0, 0);
-    else this.#write(model, limit, MessageKind.YIELD, 0, 0, 0, choices.below(4), 0);
+    else if (what === 32) this.#write(model, limit, MessageKind.YIELD, 0, 0, 0, choices.below(4), 0);
+    else if (what === 33) this.#write(model, limit, MessageKind.ASK, 0, 0, 0, 0, 0);
+    else if (what === 34) this.#write(model, limit, MessageKind.BYE, 0, 0, 0, 0, 0);
+    else this.#write(model, limit, MessageKind.CLOSE, 0, 0, 0, choices.below(27), 0);
   }
 
   limit(model: ReceiverModel, limit: number): void {

@@ -2,7 +2,11 @@
  * Sender, receiver and streams of one connection, between a program that sends and takes messages and bytes, and a queue
  * pair that the fuzzer plays. It checks, at every fragment in either direction, what must hold.
  */
-import { HEADER_BYTES, MessageKind } from '../../../../src/connection/fragments/message-header.js';
+import {
+  HEADER_BYTES,
+  isUnnumbered,
+  MessageKind,
+} from '../../../../src/connection/fragments/message-header.js';
 import { Outbox } from '../../../../src/connection/fragments/outbox.js';
 import { LIMIT_RECEIVES } from '../../../../src/connection/fragments/receive-window.js';
 import { WorkTracker } from '../../../../src/connection/fragments/work-tracker.js';
@@ -53,6 +57,11 @@ export class MessageWorld {
   #waiting = 0;
   #quits = 0;
   #byes = 0;
+  readonly #closes: number[] = [];
+  /** Our side has ended without all that it had to say; how often it was told that its word is there. */
+  #hasClosed = false;
+  #closedOn = 0;
+  closesTold = 0;
   #sealedMessages = 0;
   #writes = 0;
   #writesDone = 0;
@@ -105,6 +114,7 @@ export class MessageWorld {
       onQuit: () => this.#quits++,
       onAsk: () => this.sender.tellLimit(),
       onBye: () => this.#byes++,
+      onClose: (code) => this.#closes.push(code),
       onSealedMemory: () => this.#sealedMessages++,
       onRefused: this.#onRefused,
     });
@@ -131,7 +141,7 @@ export class MessageWorld {
     this.#tracker = new WorkTracker(this.qp, this.#onRefused);
     const { peerSlots, peerSlotBytes, slots } = this.plan;
     const { sealer, opener } = this.#seals.renew(this.#link);
-    this.receiver.attach(this.qp, this.#receiveMr, opener);
+    this.receiver.attach(this.qp, this.#receiveMr, opener, this.plan.brief);
     this.model.told = (this.model.sequence + slots) >>> 0;
     this.model.peerLimit = (peerReceived + peerSlots) >>> 0;
     const isPossible = distance(this.sent.received, peerReceived) <= this.sent.underWay.length;
@@ -205,6 +215,15 @@ export class MessageWorld {
     this.receiver.end();
   }
 
+  /** Our side ends without all that it has to say. */
+  close(code: number): void {
+    if (this.#hasClosed) return;
+    this.#hasClosed = true;
+    this.#closedOn = this.#link;
+    this.sender.close(code, () => this.closesTold++);
+    this.check();
+  }
+
   /** The program sends a message. */
   send(tag: number, data: Uint8Array): void {
     const message: Outgoing = { data, tag, calls: 0, error: undefined, arrived: false };
@@ -270,7 +289,7 @@ export class MessageWorld {
     if (request === undefined) return;
     const sge = request.sges?.[0] as Sge;
     const kind = this.#sendMr.bytes[(sge.offset ?? 0) + 1];
-    if (kind !== MessageKind.LIMIT) this.sent.arrive();
+    if (!isUnnumbered(kind as MessageKind)) this.sent.arrive();
     this.#completion.wrId = request.wrId;
     this.#completion.status = WcStatus.SUCCESS;
     this.#tracker.onCompletion(this.#completion);
@@ -295,6 +314,8 @@ export class MessageWorld {
     const { plan, model } = this;
     must(this.#quits === model.quits, 'the end is announced as often as the peer asked for it');
     must(this.#byes === model.byes, 'who leaves is heard');
+    const isClosed = this.#closes.length <= 1 && this.#closes[0] === model.closed;
+    must(isClosed, 'who closes is heard once, with its reason');
     must(this.receiver.received === model.sequence, 'fragments are counted');
     must(this.#sealedMessages === model.sealed, 'messages about sealed memory go to whoever keeps it');
     const unread = model.messages.slice(this.#delivered.length + this.#waiting);
@@ -329,7 +350,8 @@ export class MessageWorld {
 
   /** Everything that was begun ends: nothing may wait for ever. */
   async end(): Promise<void> {
-    if (this.failure === undefined) await this.#finishOrderly();
+    if (this.failure === undefined && this.#hasClosed) this.#finishClosed();
+    else if (this.failure === undefined) await this.#finishOrderly();
     const why = closedError('the connection');
     if (this.failure === undefined) this.quit();
     this.fail(why);
@@ -340,6 +362,12 @@ export class MessageWorld {
     must(this.streams.size === 0, 'a connection that is over has no streams');
     must(this.#writes === this.#writesDone, 'every write is done');
     for (const { calls } of this.sent.messages) must(calls === 1, 'every message is done');
+  }
+
+  /** What was under way arrives, and the last word behind it, or the link is not there for it. */
+  #finishClosed(): void {
+    while (this.qp.sends.length > 0) this.complete();
+    must(this.closesTold === 1 || this.#closedOn !== this.#link, 'who closes is told that its word is there');
   }
 
   async #finishOrderly(): Promise<void> {

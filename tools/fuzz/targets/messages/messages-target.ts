@@ -103,6 +103,7 @@ function pickPlan(choices: Choices): WorldPlan {
     peerStreams: choices.pick([3, 0, 1]),
     peerStreamWindowBytes: choices.pick([100, 1, 5000]),
     encrypted,
+    brief: choices.oneIn(2),
   };
 }
 
@@ -158,6 +159,7 @@ function happen(world: MessageWorld, kind: number, choices: Choices): void {
   else if (kind < RECONNECT) for (let i = choices.below(6); i >= 0; i--) world.complete();
   else if (kind < 252) reconnect(world, choices);
   else if (kind === 252) world.quit();
+  else if (kind === 253 && world.plan.brief) world.close(choices.below(27));
 }
 
 /** The link is lost, and another one comes up; the peer may have got more than our side knows. */

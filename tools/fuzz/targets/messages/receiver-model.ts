@@ -7,6 +7,7 @@ export interface ModelMessage {
 
 export interface ModelTerms {
   readonly encrypted: boolean;
+  readonly brief: boolean;
   readonly slots: number;
   readonly maxMessageBytes: number;
   readonly messageWindowBytes: number;
@@ -50,8 +51,8 @@ const SMALL_SEALED = 64;
 const [LIMIT, DATA, STREAM, RESET, STREAM_LIMIT, OPEN_LIMIT, QUIT, SEALED] = [
   0, 1, 2, 3, 4, 5, 6, 7,
 ] as const;
-const [YIELD, ASK, BYE] = [11, 12, 13] as const;
-const isUnnumbered = (kind: number): boolean => kind === LIMIT || kind === ASK || kind === BYE;
+const [YIELD, ASK, BYE, CLOSE] = [11, 12, 13, 14] as const;
+const isUnnumbered = (kind: number): boolean => kind === LIMIT || (kind >= ASK && kind <= CLOSE);
 const isSealed = (kind: number): boolean => kind >= SEALED && kind < YIELD;
 const [FIN, YOURS] = [1, 2] as const;
 const distance = (from: number, to: number): number => (to - from) >>> 0;
@@ -61,6 +62,8 @@ export class ReceiverModel {
   readonly streams = new Map<number, ModelStream>();
   quits = 0;
   byes = 0;
+  /** The code with which the peer closed. */
+  closed: number | undefined;
   sealed = 0;
   sequence = 0;
   /** Limits that the peer was told. */
@@ -97,12 +100,14 @@ export class ReceiverModel {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const payload = bytes.subarray(HEADER_BYTES);
     const kind = view.getUint8(1);
-    if (view.getUint8(0) !== 2 || kind > BYE || (isSealed(kind) && !this.#terms.encrypted)) return 'refused';
+    if (view.getUint8(0) !== 2 || kind > CLOSE || (isSealed(kind) && !this.#terms.encrypted))
+      return 'refused';
     if (view.getUint8(3) !== 0 || view.getUint16(18) !== 0) return 'refused';
     if (!this.#isShaped(kind, view, payload.length)) return 'refused';
     if (view.getUint32(4) !== this.sequence) return 'refused';
     let verdict: Verdict = 'taken';
-    if (kind === BYE && this.quits === 0) return 'refused';
+    if (this.closed !== undefined || (kind === BYE && this.quits === 0)) return 'refused';
+    if (kind === CLOSE && (!this.#terms.brief || this.byes > 0)) return 'refused';
     if (!isUnnumbered(kind)) {
       if (this.sequence === this.told) return 'refused';
       verdict = this.#apply(kind, view, payload);
@@ -113,6 +118,7 @@ export class ReceiverModel {
     if (distance(this.peerLimit, limit) >= HALF) return 'refused';
     this.peerLimit = limit;
     if (kind === BYE) this.byes++;
+    if (kind === CLOSE) this.closed = view.getUint32(20);
     return verdict;
   }
 
@@ -124,7 +130,7 @@ export class ReceiverModel {
     if ((flags & ~allowed) !== 0) return false;
     if ((kind === STREAM || kind === RESET) !== stream > 0 && kind !== STREAM_LIMIT) return false;
     if (kind !== DATA && view.getUint16(16) !== 0) return false;
-    if ((isUnnumbered(kind) || kind === QUIT) && view.getUint32(20) !== 0) return false;
+    if (((isUnnumbered(kind) && kind !== CLOSE) || kind === QUIT) && view.getUint32(20) !== 0) return false;
     // That of a LIMIT is padding.
     return payloadBytes === 0 || kind === LIMIT || kind === DATA || kind === STREAM || isSealed(kind);
   }

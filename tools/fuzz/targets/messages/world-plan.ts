@@ -14,4 +14,6 @@ export interface WorldPlan {
   readonly peerStreamWindowBytes: number;
   /** Fragments are sealed, by both sides. */
   readonly encrypted: boolean;
+  /** Both sides do without the session. */
+  readonly brief: boolean;
 }
