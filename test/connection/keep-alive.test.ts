@@ -1,4 +1,4 @@
-/** When thousands of connections look after their peers: never together, whatever made them come together. */
+/** When thousands of connections look after their peers: as seldom as they may, and never together, whatever made them come together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeepAlive } from '../../src/connection/lifeline/keep-alive.js';
@@ -12,14 +12,16 @@ const FAIR_SHARE = (CONNECTIONS * SLICE_MILLIS) / INTERVAL_MILLIS;
 
 const seed = Date.now() % 1_000_000;
 
+function up(random: number, now = 0): KeepAlive {
+  const keepAlive = new KeepAlive(INTERVAL_MILLIS);
+  keepAlive.begin(now, random);
+  return keepAlive;
+}
+
 /** Connections that came up at once. */
 function upTogether(): KeepAlive[] {
   const random = new Random(seed);
-  return Array.from({ length: CONNECTIONS }, () => {
-    const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-    keepAlive.begin(0, random.unit());
-    return keepAlive;
-  });
+  return Array.from({ length: CONNECTIONS }, () => up(random.unit()));
 }
 
 /** The most looks in one slice of time. */
@@ -39,54 +41,142 @@ test(`connections that come up together do not look together (seed ${seed})`, ()
 for (const lateMillis of [100, 2500, 4900, 12_000]) {
   test(`looks that were late together, by ${lateMillis} ms and more, are apart again at the next (seed ${seed})`, () => {
     const connections = upTogether();
-    const now = INTERVAL_MILLIS + lateMillis;
+    const now = 2 * INTERVAL_MILLIS + lateMillis;
     for (const connection of connections) connection.look(now);
     assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, `${mostAtOnce(connections)} of ${FAIR_SHARE}`);
     for (const { lookAt } of connections) {
-      assert.ok(lookAt >= now + INTERVAL_MILLIS / 2, 'what was sent at a look gets time for an answer');
+      assert.ok(lookAt >= now + INTERVAL_MILLIS / 3, 'what was sent at a look gets time for an answer');
       assert.ok(lookAt <= now + 1.5 * INTERVAL_MILLIS, 'and no look is left out');
     }
+    for (const connection of connections) connection.heard(now + 1);
+    assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, 'also when all are answered at once');
+    for (const { lookAt } of connections) assert.ok(lookAt <= now + 1 + 2 * INTERVAL_MILLIS);
   });
 }
 
-test('looks that are in time come once in an interval, and say for how long nothing was heard', () => {
-  const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-  keepAlive.begin(1000, 0.25);
-  const silences: number[] = [];
-  for (let i = 0; i < 4; i++) {
-    if (i === 2) keepAlive.heard(keepAlive.lookAt - 10);
-    silences.push(keepAlive.look(keepAlive.lookAt));
+test('while something moves there is one look in an interval, however often it moves, and none finds a silence', () => {
+  const keepAlive = up(0.3);
+  keepAlive.moved(1000);
+  const looks: number[] = [];
+  for (let now = 1000; now < 1000 + 10 * INTERVAL_MILLIS; now += 10) {
+    keepAlive.moved(now);
+    if (now < keepAlive.lookAt) continue;
+    keepAlive.look(now);
+    looks.push(now);
+    assert.equal(keepAlive.silentLooks, 0);
   }
-  assert.deepEqual(silences, [1250, 6250, 10, 5010]);
+  assert.ok(looks.length >= 9 && looks.length <= 10, `${looks}`);
 });
 
-test('a peer is lost after three silent intervals and two looks that it left unanswered, whichever comes last', () => {
-  const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-  keepAlive.begin(0, 0.5);
-  const looks = (): [number, boolean] => {
+test('nothing was heard for between one interval and two when the first look after something moved finds it', () => {
+  const random = new Random(seed);
+  for (let i = 0; i < 1000; i++) {
+    const keepAlive = up(random.unit());
+    const lastAt = INTERVAL_MILLIS * (1 + 3 * random.unit());
+    for (let now = 0; now < lastAt; now += random.int(10, 900)) {
+      if (now >= keepAlive.lookAt) keepAlive.look(now);
+      keepAlive.moved(now);
+    }
+    keepAlive.moved(lastAt);
+    let now = keepAlive.lookAt;
+    while (keepAlive.silentLooks === 0) {
+      now = keepAlive.lookAt;
+      keepAlive.look(now);
+    }
+    const silentMillis = now - lastAt;
+    assert.ok(
+      silentMillis >= INTERVAL_MILLIS / 2 && silentMillis <= 2 * INTERVAL_MILLIS,
+      `${silentMillis} ms, seed ${seed}`,
+    );
+  }
+});
+
+/** Two ends of a silent connection: messages of each, and the longest time between two. `lateMillis`: of timers, at most. */
+function silentPair(random: Random, lateMillis: number): { sent: [number, number]; longestMillis: number } {
+  const ends = [up(random.unit()), up(random.unit(), 3)] as const;
+  const sent: [number, number] = [0, 0];
+  let heardAt = 0;
+  let longestMillis = 0;
+  for (let now = 0; now < 200 * INTERVAL_MILLIS; ) {
+    const at = ends[0].lookAt < ends[1].lookAt ? 0 : 1;
+    now = ends[at].lookAt + lateMillis * random.unit();
+    ends[at].look(now);
+    if (ends[at].silentLooks === 0) continue;
+    sent[at]++;
+    longestMillis = Math.max(longestMillis, now - heardAt);
+    heardAt = now;
+    ends[1 - at]?.heard(now + 0.1);
+    ends[at].heard(now + 0.3);
+  }
+  return { sent, longestMillis };
+}
+
+test(`of a silent connection one end sends for both, once in nearly two intervals (seed ${seed})`, () => {
+  const random = new Random(seed);
+  for (let i = 0; i < 200; i++) {
+    const { sent, longestMillis } = silentPair(random, SLICE_MILLIS);
+    assert.ok(Math.min(...sent) === 0, `${sent}`);
+    assert.ok(Math.max(...sent) <= 200 / 1.85, `${sent}`);
+    assert.ok(longestMillis <= 2 * INTERVAL_MILLIS + SLICE_MILLIS, `${longestMillis} ms`);
+  }
+});
+
+test('the other end sends when the one that did is gone, and finds within three intervals that nobody answers', () => {
+  const keepAlive = up(1);
+  keepAlive.heard(7000);
+  const looks = (): [number, number, boolean] => {
     const silentMillis = keepAlive.look(keepAlive.lookAt);
-    return [silentMillis, keepAlive.isLost(silentMillis)];
+    return [silentMillis, keepAlive.silentLooks, keepAlive.isLost];
   };
   assert.deepEqual(
-    [looks(), looks(), looks(), looks()],
+    [looks(), looks(), looks()],
     [
-      [2500, false],
-      [7500, false],
-      [12_500, false],
-      [17_500, true],
+      [10_000, 1, false],
+      [12_500, 2, false],
+      [15_000, 3, true],
     ],
   );
 });
 
+test(`a peer is lost at three intervals of silence, whoever sent last and however late timers are (seed ${seed})`, () => {
+  const random = new Random(seed);
+  for (let i = 0; i < 1000; i++) {
+    const keepAlive = up(random.unit());
+    const late = (): number => SLICE_MILLIS * random.unit();
+    let now = keepAlive.lookAt + late();
+    keepAlive.look(now);
+    const heardAt = now + 1;
+    keepAlive.heard(heardAt);
+    while (!keepAlive.isLost) {
+      now = keepAlive.lookAt + late();
+      keepAlive.look(now);
+    }
+    const silentMillis = now - heardAt;
+    assert.equal(keepAlive.silentLooks, 3);
+    assert.ok(silentMillis >= 3 * INTERVAL_MILLIS, `${silentMillis} ms`);
+    assert.ok(silentMillis <= 3 * INTERVAL_MILLIS + SLICE_MILLIS, `${silentMillis} ms`);
+  }
+});
+
 for (const lateMillis of [1000, 4900, 60_000]) {
   test(`a process that stood still asks before it gives a peer up, with a look that is ${lateMillis} ms late`, () => {
-    const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-    keepAlive.begin(0, 1);
-    keepAlive.look(INTERVAL_MILLIS);
+    const keepAlive = up(1);
+    keepAlive.look(2 * INTERVAL_MILLIS);
     const stoppedMillis = 4 * INTERVAL_MILLIS;
     keepAlive.lookAt = stoppedMillis - lateMillis;
-    assert.equal(keepAlive.isLost(keepAlive.look(stoppedMillis)), false);
+    keepAlive.look(stoppedMillis);
+    assert.equal(keepAlive.isLost, false);
     keepAlive.heard(stoppedMillis + 1);
-    assert.equal(keepAlive.isLost(keepAlive.look(keepAlive.lookAt)), false);
+    keepAlive.look(keepAlive.lookAt);
+    assert.equal(keepAlive.isLost, false);
   });
 }
+
+test('where nobody looks, nothing is ever noted', () => {
+  const keepAlive = new KeepAlive(0);
+  keepAlive.begin(5, 0.5);
+  assert.equal(keepAlive.isQuiet, false);
+  keepAlive.moved(6);
+  keepAlive.heard(7);
+  assert.equal(keepAlive.isQuiet, false);
+});

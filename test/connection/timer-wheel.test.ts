@@ -88,9 +88,37 @@ test('a timer is set again and again, also from inside and before it was called,
   wheel.set(other, 100);
   wheel.set(timer, 300);
   wheel.set(timer, 200);
-  assert.equal(wheel.ticks, 2);
+  assert.equal(wheel.ticks, 1);
   pass(1000);
   assert.deepEqual(calls, [-1, 250, 300]);
+  assert.equal(wheel.ticks, 0);
+});
+
+test('a timer that is put off again and again stays in its tick until that is over, and is stopped and set earlier all the same', (t) => {
+  const { wheel, pass, now } = wheelIn(t);
+  const calls: number[] = [];
+  const timer = new WheelTimer(() => calls.push(now()));
+  wheel.set(timer, 100);
+  for (let i = 0; i < 20; i++) {
+    pass(20);
+    wheel.set(timer, 300);
+    assert.equal(wheel.ticks, 1);
+  }
+  const dueAt = now() + 300;
+  pass(351);
+  assert.equal(calls.length, 1);
+  assert.ok((calls[0] as number) >= dueAt && (calls[0] as number) <= dueAt + 50, `${calls[0]} of ${dueAt}`);
+  wheel.set(timer, 500);
+  wheel.set(timer, 900);
+  wheel.set(timer, 100);
+  pass(151);
+  assert.equal(calls.length, 2, 'and not later than it was set for last');
+  wheel.set(timer, 100);
+  wheel.set(timer, 900);
+  pass(500);
+  wheel.stop(timer);
+  pass(1000);
+  assert.equal(calls.length, 2);
   assert.equal(wheel.ticks, 0);
 });
 

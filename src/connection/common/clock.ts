@@ -38,13 +38,21 @@ class SystemTimer extends WheelTimer implements ClockTimer {
   }
 
   set(delayMillis: number): void {
-    this.stop();
-    if (delayMillis >= COARSE_MILLIS) wheel.set(this, delayMillis);
-    else this.#fine = setTimeout(() => this.#end(), delayMillis).unref();
+    this.#stopFine();
+    if (delayMillis >= COARSE_MILLIS) {
+      wheel.set(this, delayMillis);
+      return;
+    }
+    wheel.stop(this);
+    this.#fine = setTimeout(() => this.#end(), delayMillis).unref();
   }
 
   stop(): void {
     wheel.stop(this);
+    this.#stopFine();
+  }
+
+  #stopFine(): void {
     if (this.#fine === undefined) return;
     clearTimeout(this.#fine);
     this.#fine = undefined;

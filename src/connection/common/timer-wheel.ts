@@ -1,7 +1,8 @@
 /**
  * Timers of thousands of connections: those that are due within one tick share one timer of Node, and are called together,
  * so that what they send leaves together as well. A timer is made once and set again and again: what lives as long as the time
- * between two of its calls would cost the garbage collector more than all the rest of a silent connection.
+ * between two of its calls would cost the garbage collector more than all the rest of a silent connection. One that is put off
+ * stays where it is, and goes on when its old time has come: so putting off costs next to nothing.
  *
  * Invariants: none is called early, nor later than a tick, as far as the event loop lets it; each is called once or not at
  * all; one that throws takes no other with it. They do not keep the process alive. Where a tick is further away than timers of Node
@@ -30,9 +31,15 @@ export class TimerWheel {
 
   /** Calls `timer` when `delayMillis` are over, and not at the time that it had before. */
   set(timer: WheelTimer, delayMillis: number): void {
-    this.stop(timer);
     const now = this.#now();
     const number = Math.ceil((now + delayMillis) / this.#tickMillis);
+    timer.due = number;
+    if (timer.tick !== null && timer.tick.number <= number) return;
+    this.stop(timer);
+    this.#add(timer, number, now);
+  }
+
+  #add(timer: WheelTimer, number: number, now: number): void {
     const tick = this.#ticks.get(number) ?? this.#begin(number, now);
     tick.add(timer);
   }
@@ -65,7 +72,8 @@ export class TimerWheel {
     this.#ticks.delete(tick.number);
     // One that is stopped by another of this tick is no longer in it by the time its turn comes.
     for (let timer = tick.takeFirst(); timer !== null; timer = tick.takeFirst())
-      tell(timer.expired, undefined);
+      if (timer.due > tick.number) this.#add(timer, timer.due, this.#now());
+      else tell(timer.expired, undefined);
     this.#spare.push(tick);
   }
 }
@@ -73,7 +81,8 @@ export class TimerWheel {
 /** It knows its place in the list of its tick. */
 export class WheelTimer {
   readonly expired: () => void;
-  /** Kept by the wheel. */
+  /** Kept by the wheel: the tick in which it is to be called, and the one in which it stands, which may come before. */
+  due = 0;
   tick: Tick | null = null;
   next: WheelTimer | null = null;
   previous: WheelTimer | null = null;

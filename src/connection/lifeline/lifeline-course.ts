@@ -23,8 +23,10 @@ export class LifelineCourse {
   }
 
   /** In the order in which they shall be done. */
-  do(...outputs: readonly LifelineOutput[]): void {
-    this.outputs.push(...outputs);
+  do(...outputs: LifelineOutput[]): void {
+    // Mostly there is one, and an array that grows has room for sixteen more.
+    if (this.outputs.length === 0) this.outputs = outputs;
+    else this.outputs.push(...outputs);
   }
 
   /** The end is under way or reached: nothing brings the connection up again, and its token is worth nothing. */

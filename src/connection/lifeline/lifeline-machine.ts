@@ -115,6 +115,21 @@ export class LifelineMachine {
     this.#hasSignOfLife = true;
   }
 
+  /** Nothing but signs of life has come for a while: whatever comes now is to be noted at once. */
+  get isQuiet(): boolean {
+    return this.#keepAlive.isQuiet && this.isUp;
+  }
+
+  /** What was told just now came at this time. Only a machine that is quiet wants to know. */
+  note(now: number): void {
+    if (this.#hasSignOfLife && this.isUp) {
+      if (this.#hasProgressed) this.#keepAlive.moved(now);
+      else this.#keepAlive.heard(now);
+      this.#setKeepAlive();
+    }
+    this.#hasSignOfLife = false;
+  }
+
   /** Something happened. `rendezvous`: how it is at present. */
   handle(input: LifelineInput, now: number, rendezvous: RendezvousState): readonly LifelineOutput[] {
     this.#enter(now, rendezvous);
@@ -135,8 +150,7 @@ export class LifelineMachine {
 
   #enter(now: number, rendezvous: RendezvousState): void {
     this.#course.enter(now, rendezvous);
-    if (this.#hasSignOfLife && this.isUp) this.#keepAlive.heard(now);
-    this.#hasSignOfLife = false;
+    this.note(now);
     if (!this.#hasProgressed) return;
     this.#hasProgressed = false;
     this.#ending.noteProgress();
@@ -175,7 +189,8 @@ export class LifelineMachine {
         this.#onDisconnected(input.error);
         break;
       case 'heard':
-        if (this.isUp) this.#keepAlive.heard(this.#course.now);
+        this.#hasSignOfLife = true;
+        this.note(this.#course.now);
         break;
       case 'peer-restarted':
         this.#afterLastAnswers(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the peer starts over'));
@@ -316,7 +331,7 @@ export class LifelineMachine {
     const { rendezvous, now } = this.#course;
     if (!this.isUp || (rendezvous !== 'open' && rendezvous !== 'parted')) return;
     const silentMillis = this.#keepAlive.look(now);
-    if (this.#keepAlive.isLost(silentMillis)) {
+    if (this.#keepAlive.isLost) {
       this.#course.do({ type: 'drop-rendezvous', silentMillis });
       if (rendezvous === 'parted') this.#onTrouble(silent(silentMillis));
     } else {

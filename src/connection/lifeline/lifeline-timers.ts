@@ -20,13 +20,17 @@ const TIMERS: readonly LifelineTimer[] = Object.values(LifelineTimer);
 
 export class LifelineTimers {
   readonly #deadlines: number[] = TIMERS.map(() => Number.POSITIVE_INFINITY);
+  /** Kept, as it is asked for whenever anything happens. */
+  #soonest = Number.POSITIVE_INFINITY;
 
   set(timer: LifelineTimer, at: number): void {
     this.#deadlines[timer] = at;
+    this.#findSoonest();
   }
 
   stop(...timers: readonly LifelineTimer[]): void {
     for (const timer of timers) this.#deadlines[timer] = Number.POSITIVE_INFINITY;
+    this.#findSoonest();
   }
 
   stopAll(): void {
@@ -35,18 +39,20 @@ export class LifelineTimers {
 
   /** When the next one expires; infinity when none runs. */
   next(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const deadline of this.#deadlines) if (deadline < next) next = deadline;
-    return next;
+    return this.#soonest;
   }
 
   /** Takes out one that has expired. */
   takeExpired(now: number): LifelineTimer | undefined {
-    for (const timer of TIMERS) {
-      if ((this.#deadlines[timer] as number) > now) continue;
-      this.#deadlines[timer] = Number.POSITIVE_INFINITY;
-      return timer;
-    }
-    return undefined;
+    if (this.#soonest > now) return undefined;
+    const timer = TIMERS.find((timer) => (this.#deadlines[timer] as number) <= now);
+    if (timer !== undefined) this.set(timer, Number.POSITIVE_INFINITY);
+    return timer;
+  }
+
+  #findSoonest(): void {
+    let soonest = Number.POSITIVE_INFINITY;
+    for (const deadline of this.#deadlines) if (deadline < soonest) soonest = deadline;
+    this.#soonest = soonest;
   }
 }

@@ -56,7 +56,8 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   readonly #options: LifelineOptions;
   readonly #clock: Clock;
   readonly #machine: LifelineMachine;
-  readonly #outputs: LifelineOutput[] = [];
+  /** Never changed, as they are the machine's. */
+  #outputs: readonly LifelineOutput[] = NOTHING;
   #isCarryingOut = false;
   readonly #timer: ClockTimer;
   #timerAt = Number.POSITIVE_INFINITY;
@@ -161,10 +162,17 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
 
   onProgress(): void {
     this.#machine.progress();
+    if (this.#machine.isQuiet) this.#note();
   }
 
   onSignOfLife(): void {
     this.#machine.signOfLife();
+    if (this.#machine.isQuiet) this.#note();
+  }
+
+  #note(): void {
+    this.#machine.note(this.#clock.now());
+    this.#setTimer();
   }
 
   onProofSeen(seen: ProofSeen): void {
@@ -240,15 +248,18 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   }
 
   #carryOut(outputs: readonly LifelineOutput[]): void {
-    if (outputs.length > 0) this.#outputs.push(...outputs);
     if (!this.#machine.isUp) this.#stopWatching();
     this.#setTimer();
-    if (this.#isCarryingOut || this.#outputs.length === 0) return;
+    if (outputs.length === 0) return;
+    this.#outputs = this.#outputs.length === 0 ? outputs : [...this.#outputs, ...outputs];
+    if (this.#isCarryingOut) return;
     this.#isCarryingOut = true;
     try {
-      for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) this.#do(next);
-      // Gives its places back.
-      this.#outputs.length = 0;
+      while (this.#outputs.length > 0) {
+        const next = this.#outputs[0] as LifelineOutput;
+        this.#outputs = this.#outputs.length === 1 ? NOTHING : this.#outputs.slice(1);
+        this.#do(next);
+      }
     } finally {
       this.#isCarryingOut = false;
     }
@@ -442,6 +453,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
 }
 
 const NO_MEMORY = new Uint8Array(0);
+const NOTHING: readonly LifelineOutput[] = [];
 const FAILED = 'the connection failed on an internal error';
 const REPORTED = {
   ready: StepName.READY,

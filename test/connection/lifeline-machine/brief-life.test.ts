@@ -153,7 +153,7 @@ test('a goodbye that came before this end was up, or while it was down, counts',
 test('a silent peer is asked over the link, and sought over another session when it stays silent', () => {
   const life = brief();
   const does = life.passes(5 * KEEP_ALIVE_MILLIS);
-  assert.match(does, /^beat beat beat drop-rendezvous reconnecting disconnect$/);
+  assert.match(does, /^beat beat drop-rendezvous reconnecting disconnect$/);
   assert.equal(life.does('disconnected'), 'next-rendezvous');
 });
 

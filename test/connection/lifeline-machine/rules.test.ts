@@ -186,7 +186,9 @@ test('an attempt is stopped when the time for recovery is over', () => {
 test('the time of an attempt is over with the attempt, whether it succeeds or fails', () => {
   const life = after(SITUATIONS['down meeting']?.() as Life, 'met');
   for (let i = 0; i < 12; i++) {
-    assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat', `${life.now} ms`);
+    const leftMillis = life.machine.nextDeadline - life.now;
+    assert.ok(leftMillis > KEEP_ALIVE_MILLIS && leftMillis <= 2 * KEEP_ALIVE_MILLIS, `${leftMillis} ms`);
+    assert.equal(life.passes(leftMillis), 'beat');
     life.does('heard');
   }
   assert.equal(life.where(), 'up');
@@ -222,7 +224,26 @@ test('what comes through is a sign of life, so that nothing is sent for it', () 
   }
   assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat');
   life.machine.progress();
-  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'beat ask-peer');
+  life.machine.note(life.now);
+  assert.equal(life.passes(2 * KEEP_ALIVE_MILLIS), 'beat');
+  assert.equal(life.passes(KEEP_ALIVE_MILLIS / 2), 'ask-peer');
+});
+
+test('a quiet connection notes signs of life at once, so that its next look is put off, and what moves ends the quiet', () => {
+  const life = SITUATIONS['up']?.() as Life;
+  assert.equal(life.machine.isQuiet, true);
+  life.passes(KEEP_ALIVE_MILLIS / 2);
+  life.machine.signOfLife();
+  life.machine.note(life.now);
+  assert.equal(life.machine.nextDeadline, 2.5 * KEEP_ALIVE_MILLIS);
+  life.machine.progress();
+  life.machine.note(life.now);
+  assert.equal(life.machine.isQuiet, false);
+  assert.ok(life.machine.nextDeadline <= 1.5 * KEEP_ALIVE_MILLIS);
+  assert.match(life.passes(2 * KEEP_ALIVE_MILLIS), /^beat/);
+  assert.equal(life.machine.isQuiet, true);
+  life.does(linkFailed());
+  assert.equal(life.machine.isQuiet, false, 'nobody listens while it is down');
 });
 
 test('a sign of life is no progress: an orderly end in which nothing else moves is cut short', () => {
@@ -239,10 +260,10 @@ test('a sign of life is no progress: an orderly end in which nothing else moves 
 
 test('a silent peer is asked over the link, then over the session, and given up after three intervals', () => {
   const life = SITUATIONS['up']?.() as Life;
-  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'beat');
+  assert.equal(life.passes(2 * KEEP_ALIVE_MILLIS), 'beat');
   life.does('heard');
-  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS), 'beat ask-peer ask-peer');
-  assert.equal(life.passes(KEEP_ALIVE_MILLIS), 'drop-rendezvous');
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS - 1), 'beat ask-peer');
+  assert.equal(life.passes(1), 'drop-rendezvous');
   life.rendezvous = 'lost';
   after(life, rendezvousEnded(fail('ERR_RDMA_TIMEOUT')));
   assert.equal(life.does('answered'), 'reconnecting disconnect');

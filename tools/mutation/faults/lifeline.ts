@@ -135,14 +135,16 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'silent-for-ever',
       wrong: 'A silent peer is never taken for lost.',
       file: 'connection/lifeline/lifeline-machine',
-      find: 'if (this.#keepAlive.isLost(silentMillis)) {',
+      find: 'if (this.#keepAlive.isLost) {',
       replace: 'if (false) {',
     },
     {
       id: 'frames-not-heard',
       wrong: 'Frames of the peer are no sign of life.',
       file: 'connection/lifeline/lifeline-machine',
-      find: '        if (this.isUp) this.#keepAlive.heard(this.#course.now);\n',
+      find: `        this.#hasSignOfLife = true;
+        this.note(this.#course.now);
+`,
       replace: '',
     },
     {
@@ -157,8 +159,8 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'progress-not-heard',
       wrong: 'What comes through of the data is no sign of life.',
       file: 'connection/lifeline/lifeline-machine',
-      find: 'if (this.#hasSignOfLife && this.isUp) this.#keepAlive.heard(now);',
-      replace: '',
+      find: 'if (this.#hasSignOfLife && this.isUp) {',
+      replace: 'if (false) {',
     },
     {
       id: 'session-never-asked',
@@ -185,6 +187,47 @@ export const LIFELINE_FAULTS = faultsOf(
     this.#hasProgressed = true;`,
     },
     {
+      id: 'quiet-not-noted',
+      wrong: 'A quiet connection does not note when a sign of life came.',
+      file: 'connection/lifeline/lifeline',
+      find: `    this.#machine.signOfLife();
+    if (this.#machine.isQuiet) this.#note();`,
+      replace: '    this.#machine.signOfLife();',
+      judges: ['test/connection/quiet-pair'],
+    },
+    {
+      id: 'quiet-never-ends',
+      wrong: 'A connection of which something moves is looked after as seldom as one that is silent.',
+      file: 'connection/lifeline/keep-alive',
+      find: '    this.isQuiet = false;\n    const interval',
+      replace: '    const interval',
+      judges: ['test/connection/keep-alive'],
+    },
+    {
+      id: 'both-ends-send',
+      wrong: 'Who sent last is not ahead of the other end, so that both send.',
+      file: 'connection/lifeline/keep-alive',
+      find: 'const period = patience - AHEAD * this.#intervalMillis;',
+      replace: 'const period = patience;',
+      judges: ['test/connection/keep-alive'],
+    },
+    {
+      id: 'lost-late',
+      wrong: 'A silent peer is taken for lost later than after three intervals.',
+      file: 'connection/lifeline/keep-alive',
+      find: 'this.lookAt += interval / 2;',
+      replace: 'this.lookAt += interval;',
+      judges: ['test/connection/keep-alive'],
+    },
+    {
+      id: 'wheel-put-off-early',
+      wrong: 'A timer that was put off is called at its old time.',
+      file: 'connection/common/timer-wheel',
+      find: 'if (timer.due > tick.number) this.#add(timer, timer.due, this.#now());\n      else tell',
+      replace: 'tell',
+      judges: ['test/connection/timer-wheel'],
+    },
+    {
       id: 'wheel-early',
       wrong: 'A timer of the wheel is called in the tick before.',
       file: 'connection/common/timer-wheel',
@@ -196,8 +239,8 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'wheel-keeps-old-time',
       wrong: 'A timer that is set anew is called at the time before as well.',
       file: 'connection/common/timer-wheel',
-      find: '    this.stop(timer);\n    const now',
-      replace: '    const now',
+      find: '    this.stop(timer);\n    this.#add',
+      replace: '    this.#add',
       judges: ['test/connection/timer-wheel'],
     },
     {

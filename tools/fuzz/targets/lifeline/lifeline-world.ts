@@ -263,7 +263,7 @@ export class LifelineWorld {
       return;
     }
     must(keepAliveMillis > 0, 'nobody is taken for lost where nobody asks');
-    must(this.now - this.#heardAt > SILENT_INTERVALS * keepAliveMillis, 'a peer that was heard is there');
+    must(this.now - this.#heardAt >= SILENT_INTERVALS * keepAliveMillis, 'a peer that was heard is there');
   }
 
   #check(): void {

@@ -1,0 +1,129 @@
+/** Two ends of a connection in which nobody says anything: who of them sends signs of life, and how often. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Clock, ClockTimer } from '../../src/connection/common/clock.js';
+import { StepReporter } from '../../src/connection/common/steps.js';
+import { DataPath } from '../../src/connection/data-path/data-path.js';
+import { Lifeline } from '../../src/connection/lifeline/lifeline.js';
+import { MemoryRendezvous } from '../../src/connection/lifeline/memory-rendezvous.js';
+import type { Rendezvous } from '../../src/connection/lifeline/rendezvous.js';
+import { Connection } from '../../src/connection/program/connection.js';
+import { withDefaults } from '../../src/connection/terms/options.js';
+import { openDevicePair } from '../../src/open-device.js';
+import { ProcessHold } from '../../src/process-hold.js';
+import type { Device } from '../../src/verbs/device.js';
+
+const INTERVAL_MILLIS = 1000;
+const LIMITS = { recoveryMillis: 0, keepAliveMillis: INTERVAL_MILLIS, quitMillis: 1000 };
+
+/** A clock that is moved by hand, and the timers of connections on it. */
+class HandClock implements Clock {
+  readonly #due = new Map<ClockTimer, { readonly at: number; readonly expired: () => void }>();
+  #now = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  timer(expired: () => void): ClockTimer {
+    const due = this.#due;
+    const timer: ClockTimer = {
+      get isSet() {
+        return due.has(timer);
+      },
+      set: (delayMillis) => void due.set(timer, { at: this.#now + delayMillis, expired }),
+      stop: () => void due.delete(timer),
+    };
+    return timer;
+  }
+
+  /** Time passes; after each timer `settle` waits until what came of it has happened. */
+  async pass(millis: number, settle: () => Promise<void>): Promise<void> {
+    const until = this.#now + millis;
+    for (;;) {
+      const [next] = [...this.#due].sort(([, a], [, b]) => a.at - b.at);
+      if (next === undefined || next[1].at > until) break;
+      this.#due.delete(next[0]);
+      this.#now = Math.max(this.#now, next[1].at);
+      next[1].expired();
+      await settle();
+    }
+    this.#now = until;
+  }
+}
+
+interface End {
+  readonly connection: Connection;
+  readonly dataPath: DataPath;
+  /** Messages that hold nothing. */
+  beats: number;
+}
+
+async function open(rendezvous: Rendezvous, device: Device, clock: Clock, random: number): Promise<End> {
+  const limits = withDefaults({});
+  const reporter = new StepReporter(0, undefined);
+  const dataPath = new DataPath(device, limits, reporter, false, clock);
+  const nextRendezvous = (): Promise<Rendezvous> => Promise.reject(new Error('there is no other rendezvous'));
+  const options = { dataPath, reporter, limits: LIMITS, nextRendezvous, clock, random: () => random };
+  const lifeline = new Lifeline(rendezvous, options);
+  await lifeline.establish();
+  const connection = new Connection(0, lifeline, dataPath, limits, { hold: new ProcessHold(false) });
+  const end: End = { connection, dataPath, beats: 0 };
+  const beat = dataPath.beat.bind(dataPath);
+  dataPath.beat = () => {
+    end.beats++;
+    beat();
+  };
+  return end;
+}
+
+async function withPair(use: (ends: readonly [End, End], clock: HandClock) => Promise<void>): Promise<void> {
+  const hold = new ProcessHold();
+  const devices = openDevicePair();
+  const clock = new HandClock();
+  const { server, client } = MemoryRendezvous.pair();
+  try {
+    const ends = await Promise.all([
+      open(server, devices[0], clock, 0.2),
+      open(client, devices[1], clock, 0.7),
+    ]);
+    await use(ends, clock);
+    await Promise.all(ends.map(({ connection }) => connection.close()));
+  } finally {
+    await Promise.all(devices.map((device) => device.close({ force: true })));
+    hold.end();
+  }
+}
+
+/** Until the device has said that the peer has everything, which the peer knows then as well. */
+const settled = (ends: readonly End[]) => async (): Promise<void> => {
+  for (const { dataPath } of ends) await dataPath.answered();
+};
+
+test('one message in two intervals, always of the same end, is enough for both', async () => {
+  await withPair(async (ends, clock) => {
+    await clock.pass(60 * INTERVAL_MILLIS, settled(ends));
+    const beats = ends.map((end) => end.beats);
+    assert.equal(Math.min(...beats), 0, `${beats}`);
+    assert.ok(Math.max(...beats) >= 30 && Math.max(...beats) <= 33, `${beats}`);
+  });
+});
+
+test('after messages the first sign of life comes within two intervals, and quiet returns', async () => {
+  await withPair(async (ends, clock) => {
+    const [server, client] = ends;
+    await clock.pass(5.3 * INTERVAL_MILLIS, settled(ends));
+    for (let i = 0; i < 20; i++) {
+      const before = server.beats + client.beats;
+      await client.connection.send(new Uint8Array(10));
+      await server.connection.receive();
+      assert.equal(server.beats + client.beats, before);
+      await clock.pass(2 * INTERVAL_MILLIS, settled(ends));
+      assert.ok(server.beats + client.beats > before, 'nobody was silent for longer');
+      await clock.pass((i / 7) * INTERVAL_MILLIS, settled(ends));
+    }
+    const before = server.beats + client.beats;
+    await clock.pass(20 * INTERVAL_MILLIS, settled(ends));
+    assert.ok(server.beats + client.beats - before <= 12);
+  });
+});
