@@ -57,6 +57,7 @@ const ORDERS: Readonly<Record<string, (connection: Connection) => unknown>> = {
     for (let i = 0; i < 2; i++) connection.send(new Uint8Array(3400)).catch(() => {});
     return connection.close();
   },
+  'leave at once': (connection) => connection.close(),
   'be slow': () => new Promise((resolve) => setTimeout(resolve, 300)),
   'what is lent': (connection) => connection.send(connection.buffer.slice(0, 16)),
 };

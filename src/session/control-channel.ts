@@ -50,6 +50,8 @@ export interface ChannelEnd {
   readonly error: RdmaError | undefined;
   /** The kind that the peer told, when it was the peer that ended it by an error. */
   readonly told?: RefusalKind;
+  /** What the `bye` of the peer told: which fragment it expected next. */
+  readonly received?: number;
 }
 
 interface Waiter {
@@ -175,9 +177,8 @@ export class ControlChannel implements AsyncDisposable {
     if (this.#end !== undefined) throw this.#endError();
     this.#socket.write(encodeFrame(frame));
     if (this.#socket.writableLength > MAX_UNSENT_BYTES) {
-      this.#finish(
-        new RdmaError('ERR_RDMA_CONNECTION_LOST', `${this.peerName} does not read its control channel`),
-      );
+      const message = `${this.peerName} does not read its control channel`;
+      this.#finish({ error: new RdmaError('ERR_RDMA_CONNECTION_LOST', message) });
     }
   }
 
@@ -275,14 +276,14 @@ export class ControlChannel implements AsyncDisposable {
 
   /** Both ends have said `leave`: ends TLS in order. Idempotent. */
   part(): void {
-    this.#finish(undefined);
+    this.#finish({ error: undefined });
   }
 
-  /** Says `bye`, ends TLS and waits until the socket is gone. Idempotent. */
-  async close(reason?: string): Promise<void> {
+  /** Says `bye`, ends TLS and waits until the socket is gone. `received`: what the peer is told of its fragments. Idempotent. */
+  async close(reason?: string, received?: number): Promise<void> {
     if (this.#end === undefined) {
-      this.#socket.write(encodeFrame(byeFrame(reason)));
-      this.#finish(undefined);
+      this.#socket.write(encodeFrame(byeFrame(reason, received)));
+      this.#finish({ error: undefined });
     }
     await this.closed;
   }
@@ -291,12 +292,12 @@ export class ControlChannel implements AsyncDisposable {
   fail(error: RdmaError, told = error.message): void {
     if (this.#end !== undefined) return;
     this.#socket.write(encodeFrame(errorFrame(refusalKindOf(error), told)));
-    this.#finish(error);
+    this.#finish({ error });
   }
 
   /** Gives the channel up without a word, because the peer is taken for lost or came back by another way. */
   drop(error: RdmaError): void {
-    this.#finish(error);
+    this.#finish({ error });
     this.#socket.destroy();
   }
 
@@ -345,7 +346,7 @@ export class ControlChannel implements AsyncDisposable {
     }
     const { frame } = decoded;
     if (frame.type === 'error') {
-      this.#finish(this.#refusedBy(frame), toldRefusalKind(frame.code));
+      this.#finish({ error: this.#refusedBy(frame), told: toldRefusalKind(frame.code) });
       return;
     }
     const waiter = this.#waiter;
@@ -357,34 +358,35 @@ export class ControlChannel implements AsyncDisposable {
       this.#incoming.push(frame);
       if (this.#watch !== null) this.#tellSoon();
     }
-    if (frame.type === 'bye') this.#finish(undefined);
+    if (frame.type === 'bye') this.#finish(endOf(frame));
   }
 
   #onEnd(): void {
     if (this.#end !== undefined) return;
     if (!this.#heardFromPeer && this.#silentEnd !== undefined) {
-      this.#finish(this.#silentEnd());
+      this.#finish({ error: this.#silentEnd() });
       return;
     }
     const where = this.#decoder.insideFrame ? 'in the middle of a frame' : 'without saying bye';
-    this.#finish(new RdmaError('ERR_RDMA_CONNECTION_LOST', `${this.peerName} hung up ${where}`));
+    const error = new RdmaError('ERR_RDMA_CONNECTION_LOST', `${this.peerName} hung up ${where}`);
+    this.#finish({ error });
   }
 
   #onSocketError(error: Error): void {
     const explained = explainTlsError(error, this.peerName);
     const silent = explained.code === 'ERR_RDMA_CONNECTION_LOST' && !this.#heardFromPeer;
-    this.#finish(silent && this.#silentEnd !== undefined ? this.#silentEnd() : explained);
+    this.#finish({ error: silent && this.#silentEnd !== undefined ? this.#silentEnd() : explained });
   }
 
   /** The only place where the channel ends. */
-  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
+  #finish(end: ChannelEnd): void {
     if (this.#end !== undefined) return;
-    this.#end = told === undefined ? { error } : { error, told };
+    this.#end = end;
     this.#deadline.disarm();
     this.#undecoded = undefined;
     // Frames before a fault are worthless: nobody should make objects for a peer that is already gone. But a peer that
     // was up before it failed has been up.
-    if (error !== undefined) {
+    if (end.error !== undefined) {
       const kept = this.#incoming.filter(({ type }) => type === 'proven');
       this.#incoming.splice(0, Number.POSITIVE_INFINITY, ...kept);
     }
@@ -429,3 +431,6 @@ export class ControlChannel implements AsyncDisposable {
     );
   }
 }
+
+const endOf = ({ received }: FrameOf<'bye'>): ChannelEnd =>
+  received === undefined ? { error: undefined } : { error: undefined, received };

@@ -80,7 +80,12 @@ const FRAME_SCHEMAS = {
     message: text(MAX_MESSAGE_CHARS),
   }),
   /** The sender ends the session in order. */
-  bye: v.strictObject({ type: v.literal('bye'), reason: v.optional(text(MAX_REASON_CHARS)) }),
+  bye: v.strictObject({
+    type: v.literal('bye'),
+    reason: v.optional(text(MAX_REASON_CHARS)),
+    /** Number of the fragment that the sender expected next: it takes none from that one on. */
+    received: v.optional(integer(0, 0xffffffff)),
+  }),
 } as const;
 
 type Schemas = typeof FRAME_SCHEMAS;
@@ -160,8 +165,11 @@ export const errorFrame = (code: RefusalKind, message: string): Frame => ({
 });
 
 /** A `bye` frame that is always valid, whatever the reason holds. */
-export const byeFrame = (reason?: string): Frame =>
-  reason === undefined ? { type: 'bye' } : { type: 'bye', reason: cleanText(reason, MAX_REASON_CHARS) };
+export const byeFrame = (reason?: string, received?: number): Frame => ({
+  type: 'bye',
+  ...(reason === undefined ? {} : { reason: cleanText(reason, MAX_REASON_CHARS) }),
+  ...(received === undefined ? {} : { received }),
+});
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 

@@ -60,6 +60,45 @@ for (let seed = 1; seed <= 60; seed++) {
   });
 }
 
+test('the last word of a peer settles what is under way: what it has is done, and what it has not is not', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  const outcomes: (string | undefined)[] = [];
+  const done = (i: number) => (error: RdmaError | undefined) => {
+    outcomes[i] = error?.code ?? 'done';
+  };
+  const stream = a.streams.open();
+  for (const [i, bytes] of [10, 60, 60, 10].entries()) a.sender.send(0, new Uint8Array(bytes), done(i));
+  a.streams.write(stream, new Uint8Array(10), done(4));
+  // The first message and a part of the second arrive, and no acknowledgement comes back.
+  pair.deliver(0);
+  pair.deliver(0);
+  assert.equal(a.sender.conclude(b.receiver.received), 2);
+  a.sender.fail(new RdmaError('ERR_RDMA_CLOSED', 'it is over'), true);
+  assert.deepEqual(outcomes, ['done', ...new Array(4).fill('ERR_RDMA_CLOSED')]);
+});
+
+test('a last word about what was never sent, or that takes back what was acknowledged, is refused', () => {
+  for (const [received, isTrue] of [
+    [START - 1, false],
+    [START, false],
+    [START + 1, true],
+    [START + 3, true],
+    [START + 4, false],
+    [START + 2 ** 31, false],
+  ] as const) {
+    const pair = new Pair();
+    const [a] = pair.ends;
+    for (let i = 0; i < SLOTS; i++) a.sender.send(0, Uint8Array.of(i), () => {});
+    pair.deliver(0);
+    pair.acknowledge();
+    const conclude = (): number => a.sender.conclude(received >>> 0);
+    if (isTrue) conclude();
+    else assert.throws(conclude, { code: 'ERR_RDMA_PROTOCOL', reason: 'never_sent' });
+    a.sender.fail(new RdmaError('ERR_RDMA_CLOSED', 'it is over'));
+  }
+});
+
 test('a stream that nobody reads stops neither messages nor other streams', () => {
   const pair = new Pair();
   const [a, b] = pair.ends;

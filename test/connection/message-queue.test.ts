@@ -13,9 +13,10 @@ function queueOf(count: number): { queue: MessageQueue; outcomes: (RdmaError | u
   const queue = new MessageQueue(null);
   const outcomes: (RdmaError | undefined)[] = [];
   for (let i = 0; i < count; i++) {
-    queue.add(MessageKind.DATA, 0, new Uint8Array(8), (error) => {
+    const done = (error: RdmaError | undefined): void => {
       outcomes[i] = error;
-    });
+    };
+    queue.add(MessageKind.DATA, 0, new Uint8Array(8), done, i + 1);
   }
   return { queue, outcomes };
 }
@@ -27,7 +28,7 @@ function cutOne(queue: MessageQueue, bytes: number): Cut {
   return cut;
 }
 
-test('messages that have left, whole or in part, are unknown and not to be repeated; those that wait are', () => {
+test('messages that have left are unknown and not to be repeated; those of which a part has not may be', () => {
   const { queue, outcomes } = queueOf(4);
   const first = cutOne(queue, 8);
   cutOne(queue, 8);
@@ -36,21 +37,22 @@ test('messages that have left, whole or in part, are unknown and not to be repea
   queue.fail(LOST);
   assert.deepEqual(
     outcomes.map((error) => error?.code),
-    [undefined, 'ERR_RDMA_OUTCOME_UNKNOWN', 'ERR_RDMA_OUTCOME_UNKNOWN', 'ERR_RDMA_CONNECTION_LOST'],
+    [undefined, 'ERR_RDMA_OUTCOME_UNKNOWN', 'ERR_RDMA_CONNECTION_LOST', 'ERR_RDMA_CONNECTION_LOST'],
   );
   assert.deepEqual(
     outcomes.map((error) => error?.retryable),
-    [undefined, false, false, true],
+    [undefined, false, true, true],
   );
   assert.equal(outcomes[1]?.cause, LOST);
   assert.equal(queue.pending, 0);
 });
 
 test('a message of which the peer says that it has nothing has not left', () => {
-  const { queue, outcomes } = queueOf(2);
-  const cuts = [cutOne(queue, 8), cutOne(queue, 4), cutOne(queue, 4)];
-  queue.rewind(cuts[2] as Cut);
-  queue.rewind(cuts[1] as Cut);
+  const { queue, outcomes } = queueOf(3);
+  const cuts = [cutOne(queue, 8), cutOne(queue, 4), cutOne(queue, 4), cutOne(queue, 4)];
+  assert.equal(queue.withdraw(3), undefined);
+  for (const cut of cuts.slice(1).reverse()) queue.rewind(cut);
+  assert.notEqual(queue.withdraw(3), undefined);
   queue.fail(LOST);
   assert.deepEqual(
     outcomes.map((error) => error?.code),

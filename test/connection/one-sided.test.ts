@@ -7,6 +7,7 @@ import {
   OneSidedOperations,
   outcomeUnknown,
 } from '../../src/connection/memory/one-sided.js';
+import { Transfer } from '../../src/connection/memory/transfer.js';
 import { toRKey } from '../../src/verbs/brands.js';
 import { RdmaError } from '../../src/verbs/errors.js';
 import { WrOpcode } from '../../src/verbs/work-request.js';
@@ -25,8 +26,8 @@ class Link {
     return this.posted.map(({ work }) => Number(work.remoteAddr));
   }
 
-  post(work: Work, done: WorkDone): void {
-    this.posted.push({ work, done });
+  post(work: Work, done: WorkDone): number {
+    return this.posted.push({ work, done });
   }
 
   fail(cause: RdmaError): void {
@@ -37,6 +38,13 @@ class Link {
 
 const workAt = (remoteAddr: number): Work => ({ opcode: WrOpcode.RDMA_WRITE, remoteAddr, rkey: toRKey(1) });
 const transfer = (repeatable: boolean) => writeTo(1n, new Uint8Array(8), repeatable);
+const read = () =>
+  new Transfer({
+    kind: 'read',
+    remote: { addr: 1n, rkey: toRKey(1), length: 8 },
+    bytes: new Uint8Array(8),
+    repeatable: false,
+  });
 const lost = new RdmaError('ERR_RDMA_COMPLETION', 'nobody answers', { status: 'RETRY_EXC_ERR' });
 const asked = new RdmaError('ERR_RDMA_COMPLETION', 'the peer asked for too much', {
   status: 'QP_ACCESS_ERR',
@@ -56,6 +64,27 @@ test('operations that are repeated keep their place before those that wait', () 
     second.addresses,
     Array.from({ length: MAX_POSTED_OPERATIONS }, (_, i) => i),
   );
+});
+
+test('a write that the peer has carried out before it left is done; a read has no answer, and later ones are unknown', async () => {
+  const operations = new OneSidedOperations();
+  const link = new Link();
+  operations.attach(link.tracker);
+  const running = [transfer(false), transfer(true), read(), transfer(false)].map((one, i) =>
+    operations.run(workAt(i), one).then(
+      () => 'done',
+      ({ code }: RdmaError) => code,
+    ),
+  );
+  operations.carriedOut(3);
+  link.fail(lost);
+  operations.detach();
+  assert.deepEqual(await Promise.all(running), [
+    'done',
+    'done',
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+    'ERR_RDMA_OUTCOME_UNKNOWN',
+  ]);
 });
 
 test('an operation under which link after link ends because of what the peer asked for is given up', async () => {

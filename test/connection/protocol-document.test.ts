@@ -96,6 +96,7 @@ test('session frames are encoded and decoded as the document has them', () => {
     'resume',
     'error',
     'bye',
+    'bye',
   ]);
 });
 

@@ -77,6 +77,13 @@ test('bye is delivered after the frames before it, and ends both sides without a
   await client.close();
 });
 
+test('bye tells what had been received, and the end of the channel keeps it', async () => {
+  const { client, served } = await pair();
+  await client.close('quit', 0xffffffff);
+  assert.deepEqual(await served.closed, { error: undefined, received: 0xffffffff });
+  assert.deepEqual(await client.closed, { error: undefined });
+});
+
 test('close() rejects a receive() that waits, and only one may wait', async () => {
   const { client, served } = await pair();
   const waiting = rdmaError(served.receive());

@@ -15,7 +15,9 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   fc.integer({ min: 0, max: 0xffffff }).map((psn): Frame => ({ type: 'psn', psn: toPsn(psn) })),
   fc.constant<Frame>({ type: 'ready' }),
   fc.constant<Frame>({ type: 'parameters', ...PARAMETERS }),
-  fc.string({ maxLength: 200 }).map((reason): Frame => ({ type: 'bye', reason })),
+  fc
+    .record({ reason: fc.string({ maxLength: 200 }), received: fc.integer({ min: 0, max: 0xffffffff }) })
+    .map((told): Frame => ({ type: 'bye', ...told })),
   fc
     .record({ code: fc.string({ maxLength: 60 }), message: fc.string({ maxLength: 500 }) })
     .map((texts): Frame => ({ type: 'error', ...texts })),

@@ -64,6 +64,8 @@ test('every frame type comes back from its bytes as it was', () => {
     { type: 'error', code: 'protocol', message: 'no' },
     { type: 'bye' },
     { type: 'bye', reason: 'done' },
+    { type: 'bye', received: 0 },
+    { type: 'bye', reason: 'done', received: 0xffffffff },
   ];
   for (const frame of frames) {
     const bytes = encodeFrame(frame);

@@ -7,7 +7,7 @@
 import type { PeerFault } from '../../session/session-data.js';
 import type { Terms } from '../../session/terms.js';
 import type { Device, PortAttributes } from '../../verbs/device.js';
-import { closedError, type RdmaError } from '../../verbs/errors.js';
+import { asRdmaError, closedError, type RdmaError } from '../../verbs/errors.js';
 import type { PeerPath } from '../../verbs/peer-path.js';
 import { qpStateName } from '../../verbs/qp-state.js';
 import type { QueuePairProgress } from '../../verbs/queue-pair.js';
@@ -284,17 +284,26 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   }
 
   /**
-   * Ends the link, after taking what had arrived. Idempotent.
+   * Ends the link, after taking what had arrived. Resolves with the number of the fragment that would come next. Idempotent.
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when what had arrived breaks the rules.
    */
-  async disconnect(cause: RdmaError): Promise<void> {
+  async disconnect(cause: RdmaError): Promise<number> {
+    await this.#endLink(cause);
+    return this.receiver.received;
+  }
+
+  /** `onQuiet` is called when nothing more comes, and before what is under way ends. */
+  async #endLink(cause: RdmaError, onQuiet?: () => void): Promise<void> {
     const link = this.#link;
-    if (link === undefined) return;
+    if (link === undefined) {
+      onQuiet?.();
+      return;
+    }
     this.#link = undefined;
     this.#proof.fail(cause);
     try {
-      await link.stop(outcomeUnknown(cause));
+      await link.stop(outcomeUnknown(cause), onQuiet);
     } finally {
       this.#sender?.detach();
       this.receiver.detach();
@@ -335,29 +344,50 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   }
 
   /**
-   * Frees everything. What waits ends with `error`, or in order if there is none.
+   * Frees everything. What waits ends with `error`, or in order if there is none. Of what is under way, that counts as done which
+   * the peer had before it left. Resolves with the number of the fragment that would come next.
    *
-   * @throws RdmaError of the verb that failed first; all that can be freed is free then.
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent, or that of the verb that failed
+   *   first; all that can be freed is free then.
    */
-  async destroy(error: RdmaError | undefined): Promise<void> {
+  async destroy(error: RdmaError | undefined, peerReceived?: number): Promise<number> {
     this.#isDestroyed = true;
     this.#idle.end();
     this.#gates?.leave();
-    const why = error ?? closedError('the connection');
+    let violation: RdmaError | undefined;
     // What arrives now breaks no rule that anybody could still be told of.
-    await this.disconnect(why).catch(() => {});
-    this.#sender?.fail(why, error === undefined);
+    await this.#endLink(error ?? closedError('the connection'), () => {
+      violation = this.#takeLastWord(peerReceived);
+    }).catch(() => {});
+    const fault = error ?? violation;
+    const why = fault ?? closedError('the connection');
+    this.#sender?.fail(why, fault === undefined);
     this.#failure = why;
     this.#oneSided?.operations.fail(why);
-    this.#sealedMemory?.fail(why);
-    if (error === undefined) this.receiver.end();
-    else this.receiver.fail(error);
+    this.#sealedMemory?.fail(why, peerReceived !== undefined && violation === undefined);
+    if (fault === undefined) this.receiver.end();
+    else this.receiver.fail(fault);
     this.#peerCheck.release();
     const cleanup = new Cleanup();
     await cleanup.step(() => this.#grants?.endAll('the connection has ended'));
     await cleanup.step(() => this.#resources?.destroy());
     this.listener?.onQueuePair(null);
+    if (violation !== undefined) throw violation;
     cleanup.finish();
+    return this.receiver.received;
+  }
+
+  /** The peer takes nothing from fragment `received` on, and had all before it. Returns what is wrong with that. */
+  #takeLastWord(received: number | undefined): RdmaError | undefined {
+    if (received === undefined) return undefined;
+    try {
+      // Requests are carried out in their order: a write before a fragment that was taken has been.
+      const last = this.#sender?.conclude(received) ?? 0;
+      this.#oneSided?.operations.carriedOut(last);
+      return undefined;
+    } catch (error) {
+      return asRdmaError(error, 'the connection failed');
+    }
   }
 
   // --- what programs ask for ----------------------------------------------------------------------------------------

@@ -160,8 +160,8 @@ export interface DataPlane {
   open(terms: Terms): Promise<void>;
   /** Resolves when no request of ours waits for the peer's answer, or when the link ends. */
   answered(): Promise<void>;
-  /** Ends the link, after taking what had arrived. Idempotent. */
-  disconnect(cause: RdmaError): Promise<void>;
+  /** Ends the link, after taking what had arrived. Resolves with the number of the fragment that would come next. Idempotent. */
+  disconnect(cause: RdmaError): Promise<number | undefined>;
   /** Sends a message that holds nothing, unless something is under way: its arrival and its acknowledgement are signs of life. */
   beat(): void;
   /** Tells the peer, after all that was sent before, that nothing more will come. */
@@ -172,6 +172,11 @@ export interface DataPlane {
   tellClose(code: number): void;
   /** Nothing more is taken from the peer. */
   endReceiving(): void;
-  /** Frees everything. What waits ends with `error`, or in order if there is none. */
-  destroy(error: RdmaError | undefined): Promise<void>;
+  /**
+   * Frees everything. What waits ends with `error`, or in order if there is none; `peerReceived`: what the peer had before it left counts
+   * as done. Resolves with the number of the fragment that would come next.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when the peer claims to have received what was never sent; everything is free then.
+   */
+  destroy(error: RdmaError | undefined, peerReceived?: number): Promise<number | undefined>;
 }

@@ -134,8 +134,9 @@ export class MessageQueue implements FragmentSource {
 
   /** Ends all with `error`, or, those that the peer may have, with ERR_RDMA_OUTCOME_UNKNOWN because of it. */
   fail(error: RdmaError): void {
-    const all = [...this.#cut.takeAll(), ...this.#waiting.takeAll()];
-    for (const message of all) message.done(message.hasBegun ? mayHaveArrived(error) : error);
+    for (const message of this.#cut.takeAll()) message.done(mayHaveArrived(error));
+    // What has not left as a whole nobody has as a message.
+    for (const message of this.#waiting.takeAll()) message.done(error);
   }
 
   #cutMessage(request: number): OutgoingMessage | undefined {

@@ -18,6 +18,8 @@ export class Cut implements MessageHeader {
   kind: MessageKind = 0;
   flags = 0;
   sequence = 0;
+  /** Of the request by which it left last. */
+  work = 0;
   limit = 0;
   stream = 0;
   tag = 0;

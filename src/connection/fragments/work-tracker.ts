@@ -59,10 +59,16 @@ export class WorkTracker {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. */
-  post(work: Work, done: WorkDone): void {
+  /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. Returns its number. */
+  post(work: Work, done: WorkDone): number {
     const wrId = this.#nextId++;
     this.#post({ ...work, wrId, flags: (work.flags ?? 0) | SendFlags.SIGNALED }, done);
+    return wrId;
+  }
+
+  /** Number of the request that was posted last; later ones have greater numbers. */
+  get last(): number {
+    return this.#nextId - 1;
   }
 
   /**

@@ -8,6 +8,9 @@
  * nothing moves any more or because of an error, says CLOSE and waits a moment for its acknowledgement: the peer would find silence
  * otherwise, look for it in vain, and end by an error of its own.
  *
+ * Elsewhere an end that has heard QUIT says nothing over the queue pair any more. It waits for what it has sent: the peer goes as soon
+ * as QUIT is acknowledged, and its last word (`bye`) tells what it had received until then.
+ *
  * Invariants: it ends once, for one reason. The peer is told first, and the rendezvous goes last. What is under way, objects
  * that are being made among it, settles before everything is freed.
  */
@@ -40,6 +43,8 @@ export class LifelineEnding {
   /** When there was one, or when the end began. */
   #movedAt = 0;
   #isHeld = false;
+  /** The peer has quit, and this side only waits to know what the peer has got. */
+  #isListening = false;
 
   /** `quitMillis`: how long an orderly end in which nothing moves takes at most. */
   constructor(course: LifelineCourse, quitMillis: number) {
@@ -68,7 +73,7 @@ export class LifelineEnding {
 
   /** Each side has what it must have of the other: what fails now is no failure. */
   get isSettled(): boolean {
-    return this.#hasQuit || this.#peerBye;
+    return this.#hasQuit || this.#peerBye || this.#isListening;
   }
 
   /** What the peer had to say is here: when it cannot be found again, it has left. */
@@ -142,11 +147,26 @@ export class LifelineEnding {
     this.#isClosing = true;
     this.#movedAt = this.#course.now;
     if (this.#peerQuit && !this.isBrief) {
-      this.end(undefined);
+      this.#listen();
       return;
     }
     if (!this.#peerQuit) this.#course.do({ type: 'send-quit' });
     this.#waitForQuit();
+  }
+
+  #listen(): void {
+    if (this.#course.state.name !== 'up') {
+      this.end(undefined);
+      return;
+    }
+    this.#isListening = true;
+    this.#course.do({ type: 'await-answers' });
+    this.#waitForQuit();
+  }
+
+  /** No request waits for its answer any more. */
+  onAnswered(): void {
+    if (this.#isListening) this.end(undefined);
   }
 
   #waitForQuit(): void {
@@ -178,6 +198,7 @@ export class LifelineEnding {
     if (this.#course.isOver) return;
     this.#course.timers.stopAll();
     const isDown = state.name === 'down';
+    const isDisconnecting = isDown && state.phase === 'disconnecting';
     const isTrying = state.name === 'establishing' || (isDown && state.phase !== 'pausing');
     const tells = state.name === 'up' && this.#mustTell;
     const waits = isTrying || tells;
@@ -185,7 +206,8 @@ export class LifelineEnding {
     if (isTrying) this.#course.do({ type: 'stop-attempt' });
     // Tell the peer first: it should not wait while this side cleans up. The socket itself goes last.
     if (error !== undefined) this.#course.do({ type: 'fail-rendezvous', error });
-    else if (isDown) this.#course.do({ type: 'leave-rendezvous' });
+    // What it tells of the peer's fragments is known only when the link is gone.
+    else if (isDown && !isDisconnecting) this.#course.do({ type: 'leave-rendezvous' });
     if (tells) this.#tell(error);
     if (!waits) this.#course.do({ type: 'destroy', error });
   }

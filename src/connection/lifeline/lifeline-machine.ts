@@ -206,6 +206,7 @@ export class LifelineMachine {
         break;
       case 'answered':
         if (this.#awaited !== undefined) this.#onTrouble(this.#awaited);
+        else this.#ending.onAnswered();
         break;
       case 'link-failed':
         this.#onTrouble(input.error);

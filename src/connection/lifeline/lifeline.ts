@@ -73,6 +73,8 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   #onProofSeen: ((seen: ProofSeen) => void) | undefined;
   #first: { resolve(): void; reject(error: unknown): void } | undefined;
   #resolveClosed: (error: RdmaError | undefined) => void = () => {};
+  /** Number of the fragment that would come next, while there is no link over which any could come. */
+  #received: number | undefined;
 
   constructor(rendezvous: Rendezvous, options: LifelineOptions) {
     this.#rendezvous = rendezvous;
@@ -310,7 +312,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         rendezvous.fail(output.error, peerAnswer(output.error));
         break;
       case 'leave-rendezvous':
-        void rendezvous.close();
+        void rendezvous.close(this.#received);
         return;
       case 'send-quit':
         dataPath.quit();
@@ -325,8 +327,11 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         dataPath.endReceiving();
         break;
       case 'destroy':
-        void dataPath.destroy(output.error).then(
-          () => this.#input({ type: 'destroyed' }),
+        void dataPath.destroy(output.error, rendezvous.end?.received).then(
+          (received) => {
+            this.#received = received;
+            this.#input({ type: 'destroyed' });
+          },
           (error: unknown) => this.#input({ type: 'destroyed', error: asRdmaError(error, FAILED) }),
         );
         return;
@@ -390,6 +395,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
       },
       peerFault: (peer, address) => dataPath.peerFault(peer, address),
       connect: async (link) => {
+        this.#received = undefined;
         const { isEncrypted } = await dataPath.connect(link);
         this.isEncrypted = isEncrypted;
         // A peer with a token comes back. Of a rendezvous that has ended it cannot have got what lets it go up.
@@ -413,7 +419,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   }
 
   async #disconnect(cause: RdmaError): Promise<LifelineInput> {
-    await this.#options.dataPath.disconnect(cause);
+    this.#received = await this.#options.dataPath.disconnect(cause);
     return { type: 'disconnected' };
   }
 
@@ -441,7 +447,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   async #finish(error: RdmaError | undefined): Promise<void> {
     this.lentMemory = NO_MEMORY;
     const cleanup = new Cleanup();
-    await cleanup.step(() => this.#rendezvous.close());
+    await cleanup.step(() => this.#rendezvous.close(this.#received));
     this.#first?.reject(
       error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
     );

@@ -40,6 +40,8 @@ export interface RendezvousListener {
 /** `error`: why it ended; `undefined` when either side left in order. */
 export interface RendezvousEnd {
   readonly error: RdmaError | undefined;
+  /** What the peer said as it left: which fragment it expected next. It takes none from that one on. */
+  readonly received?: number;
 }
 
 /** Who is at the other end. */
@@ -80,6 +82,9 @@ export interface Rendezvous extends RendezvousPeer {
   fail(error: RdmaError, told: string): void;
   /** Gives it up without a word, because the peer is taken for lost or came back by another way. Idempotent. */
   drop(error: RdmaError): void;
-  /** Leaves in order; resolves when everything of it is freed. Idempotent. */
-  close(): Promise<void>;
+  /**
+   * Leaves in order; resolves when everything of it is freed. `received`: number of the fragment that would come next, where nothing
+   * more is taken from the peer. Idempotent.
+   */
+  close(received?: number): Promise<void>;
 }

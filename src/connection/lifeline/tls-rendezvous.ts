@@ -124,8 +124,8 @@ export class TlsRendezvous implements Rendezvous, FrameWatch {
     this.#channel.drop(error);
   }
 
-  close(): Promise<void> {
-    return this.#channel.close('quit');
+  close(received?: number): Promise<void> {
+    return this.#channel.close('quit', received);
   }
 
   // --- what the channel tells -----------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import type { CompletionGroup, CompletionHandler } from './completion-hub.js';
 import type { ConnectionResources } from './resources.js';
 
 /** Statuses of requests that may have arrived or not: flushed, or never answered, for which the link fails. */
+const nothing = (): void => {};
+
 const UNANSWERED: readonly number[] = [WcStatus.WR_FLUSH_ERR, WcStatus.RETRY_EXC_ERR];
 
 export interface LinkListener {
@@ -58,11 +60,12 @@ export class Link implements CompletionHandler {
   }
 
   /**
-   * Puts the queue pair into ERR, hands out what had arrived, and ends all work with `error`. Idempotent.
+   * Puts the queue pair into ERR, hands out what had arrived, and ends all work with `error`; `onQuiet` is called between the two.
+   * Idempotent.
    *
    * @throws RdmaError ERR_RDMA_PROTOCOL when what had arrived breaks the rules.
    */
-  async stop(error: RdmaError): Promise<void> {
+  async stop(error: RdmaError, onQuiet = nothing): Promise<void> {
     this.#stopEvents();
     this.#over = true;
     this.tracker.retire();
@@ -73,6 +76,7 @@ export class Link implements CompletionHandler {
       this.#completions.drain();
     } finally {
       this.#completions.unlisten(this.qp.qpn, this);
+      onQuiet();
       this.tracker.fail(error);
     }
     // What was broken before has ended the link.

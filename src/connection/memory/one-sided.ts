@@ -23,6 +23,8 @@ interface Operation {
   readonly transfer: Transfer;
   /** Links that ended under it because of what the peer asked for. */
   breaks: number;
+  /** Of its request on the present link. */
+  number: number;
   resolve(): void;
   reject(error: RdmaError): void;
 }
@@ -33,6 +35,8 @@ export class OneSidedOperations implements TransferHolder {
   readonly #unanswered: Operation[] = [];
   #posted = 0;
   #tracker: WorkTracker | null = null;
+  /** Requests up to this number have been carried out, also where their answer is missing. */
+  #carriedOut = 0;
   #failure: RdmaError | undefined;
 
   /** Operations that have not ended. */
@@ -50,7 +54,7 @@ export class OneSidedOperations implements TransferHolder {
     if (transfer.isGivenUp) return Promise.reject(givenUp());
     return new Promise((resolve, reject) => {
       transfer.holder = this;
-      this.#waiting.push({ work, transfer, breaks: 0, resolve, reject });
+      this.#waiting.push({ work, transfer, breaks: 0, number: 0, resolve, reject });
       this.#pump();
     });
   }
@@ -68,6 +72,11 @@ export class OneSidedOperations implements TransferHolder {
     this.#posted = 0;
     this.#waiting.unshift(...this.#unanswered.splice(0));
     this.#pump();
+  }
+
+  /** The peer has ended the connection, and has carried out the requests of the link up to this number. */
+  carriedOut(last: number): void {
+    this.#carriedOut = last;
   }
 
   /** The link is over; its work has ended. */
@@ -91,7 +100,7 @@ export class OneSidedOperations implements TransferHolder {
       if (operation === undefined) return;
       this.#posted++;
       operation.transfer.hasBegun = true;
-      tracker.post(operation.work, (error) => {
+      operation.number = tracker.post(operation.work, (error) => {
         if (tracker === this.#tracker) this.#posted--;
         this.#settle(operation, error);
         this.#pump();
@@ -101,7 +110,9 @@ export class OneSidedOperations implements TransferHolder {
 
   #settle(operation: Operation, error: RdmaError | undefined): void {
     const { transfer } = operation;
-    if (error === undefined) operation.resolve();
+    // Only a read needs the answer itself.
+    const isDone = transfer.isWrite && operation.number <= this.#carriedOut;
+    if (error === undefined || (isDone && error.code === 'ERR_RDMA_OUTCOME_UNKNOWN')) operation.resolve();
     else if (error.code !== 'ERR_RDMA_OUTCOME_UNKNOWN') operation.reject(error);
     else if (!transfer.repeatable || isBrokenTooOften(operation, error)) operation.reject(error);
     else if (transfer.isGivenUp) operation.reject(error);

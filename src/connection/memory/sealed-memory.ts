@@ -64,6 +64,8 @@ interface Request {
 interface Announced {
   readonly counter: bigint;
   readonly transfer: Transfer;
+  /** The peer has the announcement. */
+  hasArrived: boolean;
   resolve(): void;
   reject(error: RdmaError): void;
 }
@@ -165,14 +167,17 @@ export class SealedMemory implements TransferHolder {
 
   /**
    * Ends everything that waits for the peer, and all later reads and writes, with `error`; what has been written and may not
-   * be written twice, with ERR_RDMA_OUTCOME_UNKNOWN because of it.
+   * be written twice, with ERR_RDMA_OUTCOME_UNKNOWN because of it. `isKnown`: the peer has opened whatever arrived, and left.
    */
-  fail(error: RdmaError): void {
+  fail(error: RdmaError, isKnown = false): void {
     this.#failure ??= error;
     for (const transfer of [...this.#blocked.keys()]) this.withdraw(transfer, error);
     for (const { reject } of this.#requests.values()) reject(error);
     this.#requests.clear();
-    for (const { reject, transfer } of this.#unopened.splice(0)) reject(endOf(transfer, error));
+    for (const { resolve, reject, transfer, hasArrived } of this.#unopened.splice(0)) {
+      if (isKnown && hasArrived) resolve();
+      else reject(endOf(transfer, error));
+    }
     for (const go of this.#waiting.splice(0)) go();
   }
 
@@ -211,10 +216,14 @@ export class SealedMemory implements TransferHolder {
   #announce(counter: bigint, transfer: Transfer, announcement: Buffer): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(endOf(transfer, this.#failure));
     return new Promise((resolve, reject) => {
-      this.#unopened.push({ counter, transfer, resolve, reject });
-      this.#options
-        .send(MessageKind.SEALED_WRITE, announcement)
-        .catch((error: RdmaError) => reject(endOf(transfer, error)));
+      const announced = { counter, transfer, hasArrived: false, resolve, reject };
+      this.#unopened.push(announced);
+      this.#options.send(MessageKind.SEALED_WRITE, announcement).then(
+        () => {
+          announced.hasArrived = true;
+        },
+        (error: RdmaError) => reject(endOf(transfer, error)),
+      );
     });
   }
 

@@ -7,7 +7,7 @@
  */
 import type { RdmaError } from '../../verbs/errors.js';
 import { Deque } from '../common/deque.js';
-import { mayAdvance, serialAdd, serialDistance } from '../common/serial-number.js';
+import { mayAdvance, serialAdd, serialDifference, serialDistance } from '../common/serial-number.js';
 import {
   HEADER_BYTES,
   MessageFault,
@@ -369,6 +369,29 @@ export class MessageSender implements Held {
     this.#toUseUp = Math.min(2 * most, told) + LIMIT_RECEIVES;
   }
 
+  /**
+   * The peer has left: it has the fragments before `received`, and takes no others. Returns the number of the last request that it has
+   * carried out for certain; 0 for none.
+   *
+   * @throws RdmaError ERR_RDMA_PROTOCOL when it claims to have received what was never sent.
+   */
+  conclude(received: number): number {
+    const work = this.#link === null ? 0 : this.#lastWork(received);
+    this.#lose();
+    this.#settle(received);
+    return work;
+  }
+
+  #lastWork(received: number): number {
+    let work = 0;
+    for (let i = 0; i < this.#unacknowledged.length; i++) {
+      const cut = this.#unacknowledged.at(i) as Cut;
+      if (serialDifference(cut.sequence, received) <= 0) break;
+      work = cut.work;
+    }
+    return work;
+  }
+
   /** Ends every message that is not done, and all later ones, with `error`; `isInOrder`: nothing has failed. */
   fail(error: RdmaError, isInOrder = false): void {
     if (this.#failure !== undefined) return;
@@ -478,6 +501,7 @@ export class MessageSender implements Held {
       this.advertise();
     };
     const isSent = link.tracker.send(mr, place, bytes, done, cut.mr === null ? null : cut);
+    cut.work = link.tracker.last;
     if (!isSent) this.#lose();
     return isSent;
   }

@@ -57,8 +57,11 @@ export interface Calls {
   prove(terms: Terms): Promise<void>;
   open(terms: Terms): Promise<void>;
   answered(nothing: null): Promise<void>;
-  disconnect(cause: PlainError): Promise<void>;
-  destroy(error: PlainError | undefined): Promise<void>;
+  disconnect(cause: PlainError): Promise<number | undefined>;
+  destroy(end: {
+    readonly error: PlainError | undefined;
+    readonly peerReceived: number | undefined;
+  }): Promise<number | undefined>;
   progress(nothing: null): Promise<QueuePairProgress | null>;
   counters(nothing: null): Promise<Readonly<Record<string, number>>>;
   revoke(grant: { readonly id: number; readonly reason: string }): Promise<void>;

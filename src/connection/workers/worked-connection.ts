@@ -117,7 +117,7 @@ export class WorkedConnection {
       open: (terms) => dataPath.open(terms),
       answered: () => dataPath.answered(),
       disconnect: (cause) => dataPath.disconnect(RdmaError.fromJSON(cause)),
-      destroy: (error) => this.#destroy(error && RdmaError.fromJSON(error)),
+      destroy: ({ error, peerReceived }) => this.#destroy(error && RdmaError.fromJSON(error), peerReceived),
       progress: () => dataPath.progress(),
       counters: () => dataPath.counters(),
       revoke: ({ id, reason }) => dataPath.revoke(id, reason),
@@ -159,10 +159,10 @@ export class WorkedConnection {
     }
   }
 
-  async #destroy(error: RdmaError | undefined): Promise<void> {
+  async #destroy(error: RdmaError | undefined, peerReceived?: number): Promise<number> {
     if (this.#life !== undefined) this.#life.isEnding = true;
     try {
-      await this.#dataPath.destroy(error);
+      return await this.#dataPath.destroy(error, peerReceived);
     } finally {
       const { counted } = this;
       if (counted !== undefined) this.#post({ type: 'counted', id: this.#options.id, counted });

@@ -76,7 +76,7 @@ export class WorkerPlane implements DataPlane {
     return this.ask('answered', null);
   }
 
-  disconnect(cause: RdmaError): Promise<void> {
+  disconnect(cause: RdmaError): Promise<number | undefined> {
     return this.ask('disconnect', cause.toJSON());
   }
 
@@ -101,8 +101,8 @@ export class WorkerPlane implements DataPlane {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'endReceiving' });
   }
 
-  destroy(error: RdmaError | undefined): Promise<void> {
-    return this.ask('destroy', error?.toJSON());
+  destroy(error: RdmaError | undefined, peerReceived?: number): Promise<number | undefined> {
+    return this.ask('destroy', { error: error?.toJSON(), peerReceived });
   }
 
   ask<Name extends CallName>(name: Name, value: Parameters<Calls[Name]>[0]): ReturnType<Calls[Name]> {

@@ -323,7 +323,8 @@ test('an orderly end waits while limits hold everything back, but not for ever',
 
 test('a peer that quit first is not told again; its bye ends a recovery in order', () => {
   const life = after(SITUATIONS['up']?.() as Life, 'peer-quit');
-  assert.equal(life.does('close'), 'destroy');
+  assert.equal(life.does('close'), 'await-answers');
+  assert.equal(life.does('answered'), 'destroy');
   const gone = SITUATIONS['down meeting']?.() as Life;
   gone.rendezvous = 'left';
   assert.equal(gone.does(notMet()), 'report leave-rendezvous destroy');
@@ -331,6 +332,27 @@ test('a peer that quit first is not told again; its bye ends a recovery in order
   const unread = SITUATIONS['down disconnecting']?.() as Life;
   unread.rendezvous = 'left';
   assert.equal(unread.does('disconnected'), 'report leave-rendezvous destroy');
+});
+
+test('an end whose peer has quit waits for what it has sent: for answers, for the last word, and for nothing else', () => {
+  const closing = (): Life => after(SITUATIONS['up']?.() as Life, 'peer-quit', 'close');
+  const told = closing();
+  told.rendezvous = 'left';
+  assert.equal(told.does('peer-left'), 'destroy');
+  assert.equal(told.does('answered'), '');
+  assert.equal(closing().does(linkFailed()), 'destroy');
+  const deserted = closing();
+  assert.equal(deserted.does(rendezvousEnded()), 'await-answers');
+  assert.equal(deserted.does('answered'), 'destroy');
+  assert.match(closing().passes(QUIT_MILLIS), / destroy$/);
+  const down = after(SITUATIONS['down pausing']?.() as Life, 'peer-quit');
+  assert.equal(down.does('close'), 'leave-rendezvous destroy');
+});
+
+test('a goodbye that tells what has arrived waits for the link to end', () => {
+  const life = after(SITUATIONS['down disconnecting']?.() as Life, 'peer-quit');
+  assert.equal(life.does('close'), 'stop-attempt');
+  assert.equal(life.does('disconnected'), 'destroy');
 });
 
 test('the goodbye of a peer is told once, and not at all when it answers our own', () => {

@@ -394,6 +394,48 @@ export const LIFELINE_FAULTS = faultsOf(
       replace: '    if (!isRecoverable',
     },
     {
+      id: 'last-word-untold',
+      wrong: 'An end that leaves does not say what it had received.',
+      file: 'connection/lifeline/lifeline',
+      find: 'this.#rendezvous.close(this.#received)',
+      replace: 'this.#rendezvous.close()',
+      judges: ['connections:1..150', 'test/connection/last-word'],
+    },
+    {
+      id: 'last-word-of-living-link',
+      wrong: 'An end says what it has received while more may come.',
+      file: 'connection/lifeline/lifeline-ending',
+      find: 'else if (isDown && !isDisconnecting) this',
+      replace: 'else if (isDown) this',
+      judges: ['test/connection/lifeline-machine'],
+    },
+    {
+      id: 'last-word-believed',
+      wrong: 'Whatever a peer says that it had received is believed as it leaves.',
+      file: 'connection/data-path/data-path',
+      find: `      return asRdmaError(error, 'the connection failed');
+    }`,
+      replace: `      return error === undefined ? asRdmaError(error, '') : undefined;
+    }`,
+      judges: ['test/connection/last-word'],
+    },
+    {
+      id: 'write-before-message-unknown',
+      wrong: 'A write is unknown although a message after it had been received when the peer left.',
+      file: 'connection/data-path/data-path',
+      find: '      this.#oneSided?.operations.carriedOut(last);\n',
+      replace: '',
+      judges: ['test/connection/last-word'],
+    },
+    {
+      id: 'quit-peer-deserted',
+      wrong: 'An end whose peer has quit goes before it knows what the peer has got.',
+      file: 'connection/lifeline/lifeline-ending',
+      find: '      this.#listen();\n',
+      replace: '      this.end(undefined);\n',
+      judges: ['test/connection/lifeline-machine'],
+    },
+    {
       id: 'receiving-not-ended',
       wrong: 'A program is not told that the peer has quit.',
       file: 'connection/lifeline/lifeline-ending',

@@ -145,10 +145,10 @@ export const SESSION_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'last-reason-wins',
     wrong: 'The last reason for the end of a channel wins.',
     file: 'session/control-channel',
-    find: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
+    find: `  #finish(end: ChannelEnd): void {
     if (this.#end !== undefined) return;`,
-    replace: `  #finish(error: RdmaError | undefined, told?: RefusalKind): void {
-    if (this.#end !== undefined && error === undefined) return;`,
+    replace: `  #finish(end: ChannelEnd): void {
+    if (this.#end !== undefined && end.error === undefined) return;`,
   },
   {
     id: 'linger-for-ever',
@@ -163,7 +163,7 @@ export const SESSION_FAULTS = faultsOf('session', SESSION_JUDGES, [
     id: 'bye-ends-nothing',
     wrong: 'The `bye` of the peer does not end the channel.',
     file: 'session/control-channel',
-    find: `    if (frame.type === 'bye') this.#finish(undefined);
+    find: `    if (frame.type === 'bye') this.#finish(endOf(frame));
 `,
     replace: '',
   },

@@ -4,7 +4,7 @@ import type { RdmaErrorCode } from '../../../src/verbs/errors.js';
 import { SimFailure } from '../failure.js';
 import type { EndProgram } from './end-program.js';
 import { type OneSidedRecord, sameBytes } from './records.js';
-import { otherSide } from './scenario.js';
+import { otherSide, type Side } from './scenario.js';
 import { verifyBounds, verifyEmpty } from './verify-bounds.js';
 import { isByEnd, verifyConnect, verifyPatience, wasLeft, wasTakenBack } from './verify-patience.js';
 import { verifyStreams } from './verify-streams.js';
@@ -69,7 +69,7 @@ export function verifyEnd(world: World): void {
       const program = course.programs[side];
       if (program === null || program.connection === null) continue;
       verifySettled(program);
-      verifyMessages(program, course.programs[otherSide(side)]);
+      verifyMessages(world, course, side);
       const options = side === 'client' ? course.plan.client : world.scenario.server;
       verifyOneSided(course, program, options.maxOperations);
       verifyGrants(program);
@@ -99,11 +99,15 @@ function verifySettled(program: EndProgram): void {
 }
 
 /** Of what `sender` sent, against what `receiver` took. */
-function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
+function verifyMessages(world: World, course: Course, side: Side): void {
+  const { [side]: sender, [otherSide(side)]: receiver } = course.programs;
+  if (sender === null) return;
   const arrived = new Set(receiver?.received ?? []);
   const last = receiver?.received.at(-1) ?? -1;
   const tookAll =
     receiver !== null && receiver.drained !== 'no' && !receiver.endedItself && !receiver.hasCrashed;
+  const isKnown =
+    leftBySession(world, course) && hasLeftAtOnce(sender) && receiver !== null && hasLeftAtOnce(receiver);
   for (const record of sender.sends) {
     const { number, outcome, wasEnding } = record;
     const code = outcome?.error?.code;
@@ -114,6 +118,13 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
         wasTakenBack(sender, record));
     if (wasRefused && arrived.has(number))
       throw new SimFailure('messages', `${sender.name}: message ${number} was refused and came all the same`);
+    if (code !== undefined && code !== 'ERR_RDMA_OUTCOME_UNKNOWN' && arrived.has(number))
+      throw new SimFailure('truth', `${sender.name}: message ${number} came, and was told as ${code}`);
+    if (isKnown && code === 'ERR_RDMA_OUTCOME_UNKNOWN' && !wasLeft(sender, record))
+      throw new SimFailure(
+        'truth',
+        `${sender.name}: both ends left in order, but it is unknown whether message ${number} came (${arrived.has(number)})`,
+      );
     if (!wasRefused && number < last && !arrived.has(number))
       throw new SimFailure('messages', `${sender.name}: message ${number} is missing before ${last}`);
     if (code === undefined && tookAll && !arrived.has(number))
@@ -125,6 +136,14 @@ function verifyMessages(sender: EndProgram, receiver: EndProgram | null): void {
       throw new SimFailure('messages', `${sender.name}: message ${number} was taken after the end`);
   }
 }
+
+/** Who leaves says what it has got: by the session, which is there to the end, unless it breaks and one end does not learn of it. */
+const leftBySession = ({ scenario }: World, { plan }: Course): boolean =>
+  (scenario.server.lifeline === 'session' || plan.client.lifeline === 'session') &&
+  !scenario.faults.some(({ what }) => what.kind === 'reset' && what.whoLearns !== 'both');
+
+/** It was up until it came to its end in order, which counts as a failure. */
+const hasLeftAtOnce = ({ end, failures }: EndProgram): boolean => end?.error === null && failures === 1;
 
 function verifyOneSided(course: Course, program: EndProgram, mostOperations: number): void {
   for (const record of program.oneSided) {

@@ -199,5 +199,8 @@ export const FRAME_FIELDS: Readonly<Record<FrameType, Readonly<Record<string, Fi
   ping: {},
   pong: {},
   error: { code: text(64), message: text(512) },
-  bye: { reason: { ...text(256), optional: true } },
+  bye: {
+    reason: { ...text(256), optional: true },
+    received: { ...integer(0, 0xffffffff, 7), optional: true },
+  },
 };
