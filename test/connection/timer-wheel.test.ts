@@ -12,7 +12,7 @@ function set(wheel: TimerWheel, delayMillis: number, expired: () => void): () =>
 }
 
 function wheelIn(t: TestContext): { wheel: TimerWheel; pass: (millis: number) => void; now: () => number } {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
+  t.mock.timers.enable({ apis: ['setTimeout', 'setImmediate'] });
   let now = 3;
   const wheel = new TimerWheel(50, () => now);
   const pass = (millis: number): void => {
@@ -48,6 +48,26 @@ test('thousands that are due in turn share a few timers, and each is called once
   pass(2100);
   assert.equal(calls.size, 5000);
   assert.ok([...calls.values()].every((count) => count === 1));
+});
+
+test('of thousands of one tick some are called in each turn of the event loop, and others have theirs between', async () => {
+  const wheel = new TimerWheel(10);
+  const calls: number[] = [];
+  const timers = Array.from({ length: 1000 }, (_, i) => new WheelTimer(() => calls.push(i)));
+  for (const timer of timers) wheel.set(timer, 5);
+  const counts: number[] = [];
+  while (calls.length < 999) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (counts.at(-1) !== calls.length) counts.push(calls.length);
+    // The last one waits for its turn meanwhile, and can be stopped.
+    if (calls.length > 0) wheel.stop(timers[999] as WheelTimer);
+  }
+  const most = Math.max(...counts.map((count, i) => count - (counts[i - 1] ?? 0)));
+  assert.ok(most <= 200, `${most} in one turn: ${counts}`);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(calls.length, 999);
+  assert.equal(new Set(calls).size, 999);
+  assert.equal(wheel.ticks, 0);
 });
 
 test('one that is stopped is not called, also by another of its tick; an empty tick has no timer', (t) => {

@@ -1,6 +1,7 @@
 /**
  * Timers of thousands of connections: those that are due within one tick share one timer of Node, and are called together,
- * so that what they send leaves together as well. A timer is made once and set again and again: what lives as long as the time
+ * so that what they send leaves together as well; of thousands so many at a time that whoever waits for an answer meanwhile does not
+ * wait for all of them. A timer is made once and set again and again: what lives as long as the time
  * between two of its calls would cost the garbage collector more than all the rest of a silent connection. One that is put off
  * stays where it is, and goes on when its old time has come: so putting off costs next to nothing.
  *
@@ -10,6 +11,9 @@
  */
 import { tell } from '../../verbs/listeners.js';
 import { MAX_MILLIS } from '../../verbs/option-check.js';
+
+/** As many packets as a device sends at once: fewer would leave in more pieces, more would hold up others for milliseconds. */
+const TOGETHER = 64;
 
 export class TimerWheel {
   readonly #tickMillis: number;
@@ -69,11 +73,16 @@ export class TimerWheel {
 
   #end(tick: Tick): void {
     // While its timers are called, one of them may begin another tick of its number.
-    this.#ticks.delete(tick.number);
+    if (this.#ticks.get(tick.number) === tick) this.#ticks.delete(tick.number);
+    let called = 0;
     // One that is stopped by another of this tick is no longer in it by the time its turn comes.
-    for (let timer = tick.takeFirst(); timer !== null; timer = tick.takeFirst())
+    for (let timer = tick.takeFirst(); timer !== null; timer = tick.takeFirst()) {
       if (timer.due > tick.number) this.#add(timer, timer.due, this.#now());
       else tell(timer.expired, undefined);
+      if (++called < TOGETHER || tick.isEmpty) continue;
+      setImmediate(() => this.#end(tick)).unref();
+      return;
+    }
     this.#spare.push(tick);
   }
 }

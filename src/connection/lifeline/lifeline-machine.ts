@@ -44,6 +44,7 @@ import { isBrokenOff, isRecoverable, mayRepeat, Recovery, tooSlow } from './life
 import { LifelineTimer } from './lifeline-timers.js';
 
 export const LAST_ANSWER_MILLIS = 20;
+const BEAT: LifelineOutput = { type: 'beat' };
 
 export interface LifelineMachineOptions {
   readonly limits: RecoveryLimits;
@@ -348,7 +349,7 @@ export class LifelineMachine {
   #sound(): void {
     const { silentLooks } = this.#keepAlive;
     if (silentLooks > 1 && this.#course.rendezvous === 'open') this.#course.do({ type: 'ask-peer' });
-    else if (silentLooks > 0) this.#course.do({ type: 'beat' });
+    else if (silentLooks > 0) this.#course.do(BEAT);
   }
 
   // --- trouble ------------------------------------------------------------------------------------------------------

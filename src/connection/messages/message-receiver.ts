@@ -30,6 +30,8 @@ import { MessageAssembler, type MessageInbox } from './message-inbox.js';
 
 /** Messages about sealed memory of this length are taken whatever the limit for the program's is. */
 const SMALL_MESSAGE_BYTES = 64;
+/** For all, as views are costly to make. */
+const NOTHING = new Uint8Array(0);
 
 export interface ReceiverOptions {
   /** Receives for fragments at first, and at most: as many as at first, if it is left out. */
@@ -175,7 +177,7 @@ export class MessageReceiver implements Held {
       const sentence = `a message of ${fragment.length} bytes has no room for its header`;
       throw violation(MessageFault.TOO_SHORT, sentence);
     }
-    const payload = fragment.subarray(HEADER_BYTES);
+    const payload = fragment.length === HEADER_BYTES ? NOTHING : fragment.subarray(HEADER_BYTES);
     if (this.#opener === null) return payload;
     const plain = this.#opener.open(fragment.subarray(0, HEADER_BYTES), payload);
     if (plain === undefined) throw integrityError('a message');

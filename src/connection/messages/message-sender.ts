@@ -219,6 +219,8 @@ export class MessageSender implements Held {
       this.#earlyLimit = limit;
       return;
     }
+    // Signs of life bring no news, and what could be sent touches much memory that a silent connection has not used for long.
+    if (limit === this.#peerLimit) return;
     this.#advanceTo(limit);
     this.pump();
   }

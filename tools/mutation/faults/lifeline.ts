@@ -220,6 +220,14 @@ export const LIFELINE_FAULTS = faultsOf(
       judges: ['test/connection/keep-alive'],
     },
     {
+      id: 'wheel-all-at-once',
+      wrong: 'All timers of a tick are called in one turn of the event loop.',
+      file: 'connection/common/timer-wheel',
+      find: 'if (++called < TOGETHER || tick.isEmpty) continue;',
+      replace: 'if (++called > 0) continue;',
+      judges: ['test/connection/timer-wheel'],
+    },
+    {
       id: 'wheel-put-off-early',
       wrong: 'A timer that was put off is called at its old time.',
       file: 'connection/common/timer-wheel',
