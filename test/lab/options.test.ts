@@ -8,6 +8,7 @@ test('a scenario alone gets the defaults', () => {
     scenario: 'boot',
     json: false,
     only: '',
+    repeat: 1,
     accelerator: 'tcg',
     timeoutSeconds: 900,
     verbose: false,
@@ -16,11 +17,21 @@ test('a scenario alone gets the defaults', () => {
 });
 
 test('flags may stand before and behind the scenario', () => {
-  const options = parseOptions(['--json', 'errors', '--only', 'READ', '--timeout', '60', '--kvm']);
+  const options = parseOptions([
+    '--json',
+    'errors',
+    '--only',
+    'READ',
+    '--timeout',
+    '60',
+    '--kvm',
+    '--repeat=9',
+  ]);
   assert.equal(options.scenario, 'errors');
   assert.equal(options.json, true);
   assert.equal(options.only, 'READ');
   assert.equal(options.timeoutSeconds, 60);
+  assert.equal(options.repeat, 9);
   assert.equal(options.accelerator, 'kvm');
 });
 
@@ -40,6 +51,7 @@ test('the document is written from the whole of the scenarios interop and cm onl
   for (const name of ['interop', 'cm']) assert.equal(parseOptions([name, '--write-docs']).writeDocs, true);
   assert.throws(() => parseOptions(['errors', '--write-docs']), /needs the whole scenario interop/);
   assert.throws(() => parseOptions(['interop', '--write-docs', '--only', 'SEND']), /needs the whole/);
+  assert.throws(() => parseOptions(['interop', '--write-docs', '--repeat', '2']), /needs the whole/);
 });
 
 test('the cache is where XDG says, and a relative path there does not count', () => {

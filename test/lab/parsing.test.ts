@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { parseDamage } from '../../tools/lab/bad-network.js';
+import { withoutFrames } from '../../tools/lab/commands.js';
 import { layoutFor } from '../../tools/lab/operations.js';
 import { pattern } from '../../tools/lab/peer.js';
 import { parseCompletion } from '../../tools/lab/rxe-peer.js';
@@ -21,6 +23,17 @@ test('what is no completion is refused', () => {
   for (const text of ['', '7:0:129', '7:0:129:4096:x:2', '7:0:129:4096:1:2:3']) {
     assert.throws(() => parseCompletion(text), /no completion/);
   }
+});
+
+test('what a program says before it ends badly keeps the cause of its error, and loses the stack', () => {
+  const cause = Object.assign(new Error('WR_FLUSH_ERR'), { code: 'ERR_RDMA_COMPLETION' });
+  const error = new Error('the way is lost', { cause });
+  const text = withoutFrames(`${inspect(error)}\n\nNode.js v20\n`);
+  assert.match(
+    text,
+    /^Error: the way is lost\n +\[cause\]: Error: WR_FLUSH_ERR\n +code: 'ERR_RDMA_COMPLETION'/,
+  );
+  assert.doesNotMatch(text, / at /);
 });
 
 test('damage is counted at the netem queues only, both directions together', () => {

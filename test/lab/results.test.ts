@@ -10,14 +10,24 @@ import {
   SkipCase,
 } from '../../tools/lab/results.js';
 
-function collector(only = ''): { results: ResultCollector; seen: CaseResult[] } {
+function collector(only = '', repeat = 1): { results: ResultCollector; seen: CaseResult[] } {
   const seen: CaseResult[] = [];
   let now = 0;
   const clock = (): number => {
     now += 5;
     return now;
   };
-  return { results: new ResultCollector('trial', only, (result) => seen.push(result), clock), seen };
+  return {
+    results: new ResultCollector(
+      'trial',
+      only,
+      (result) => seen.push(result),
+      clock,
+      () => {},
+      repeat,
+    ),
+    seen,
+  };
 }
 
 test('a case that throws has failed, and the next one runs all the same', async () => {
@@ -49,6 +59,20 @@ test('a case that was not asked for neither runs nor counts', async () => {
   assert.equal(outcome, undefined);
   assert.equal(await results.run('READ 1', {}, async () => {}), 'passed');
   assert.equal(seen.length, 1);
+});
+
+test('a case that is repeated counts each time, and each result says which one it is', async () => {
+  const { results, seen } = collector('READ', 3);
+  let runs = 0;
+  const work = async (): Promise<void> => {
+    if (++runs === 2) throw new Error('now and then');
+  };
+  assert.equal(await results.run('READ', {}, work), 'passed');
+  assert.deepEqual(
+    seen.map(({ name, outcome }) => `${name} ${outcome}`),
+    ['READ (1 of 3) passed', 'READ (2 of 3) failed', 'READ (3 of 3) passed'],
+  );
+  assert.deepEqual(results.summary(), { scenario: 'trial', passed: 2, failed: 1, skipped: 0 });
 });
 
 test('when the first three cases fail for one reason the scenario ends, with that reason', async () => {

@@ -70,6 +70,9 @@ export async function runOrThrow(
 export const lastLines = (text: string, count: number): string =>
   text.trim().split('\n').slice(-count).join(' | ');
 
+/** What Node prints of an error, without the lines that say where it was made. */
+export const withoutFrames = (text: string): string => text.replaceAll(/^ +at .*\n/gm, '');
+
 export function hasCommand(name: string): boolean {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.some((folder) => canExecute(join(folder, name)));

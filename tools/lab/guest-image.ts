@@ -29,6 +29,7 @@ export interface GuestImage {
 }
 
 const KERNEL_PACKAGE = 'linux-image-amd64';
+const BUSYBOX_PACKAGE = 'busybox-static';
 
 /** rdma_rxe asks for crc32 by name when it starts, so modprobe does not know that it depends on it. */
 const MODULES = [
@@ -46,7 +47,8 @@ export async function prepareImage(say: Say): Promise<GuestImage> {
   const kernelFolder = await build(`kernel-${hashOf(MODULES.join(' '))}`, (folder) =>
     unpackKernel(folder, say),
   );
-  const busybox = '/usr/bin/busybox';
+  const busyboxFolder = await build('busybox', (folder) => fetchBusybox(folder, say));
+  const busybox = join(busyboxFolder, 'busybox');
   const init = readFileSync(join(guestSources(), 'init.sh'));
   const initramfsName = `initramfs-${hashOf(basename(kernelFolder), init, readFileSync(busybox))}`;
   const initramfsFolder = await build(initramfsName, (folder) =>
@@ -93,13 +95,7 @@ async function unpackKernel(folder: string, say: Say): Promise<void> {
   if (packageName === undefined) {
     throw new CannotRun(`apt knows no ${KERNEL_PACKAGE}: the lab takes its kernel from Debian`);
   }
-  say(`downloading ${packageName}…`);
-  await apt(['download', packageName], folder);
-  const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
-  if (archive === undefined) throw new CannotRun(`apt downloaded no package for ${packageName}`);
-  const tree = join(folder, 'tree');
-  say('unpacking the kernel…');
-  await runOrThrow('dpkg', ['-x', join(folder, archive), tree]);
+  const tree = await unpack(packageName, folder, say);
   const version = packageName.replace('linux-image-', '');
   await runOrThrow('depmod', ['-b', tree, version]);
   mkdirSync(join(folder, 'modules'));
@@ -109,7 +105,29 @@ async function unpackKernel(folder: string, say: Say): Promise<void> {
   copyFileSync(join(tree, 'boot', `vmlinuz-${version}`), join(folder, 'vmlinuz'));
   writeFileSync(join(folder, 'version'), version);
   rmSync(tree, { recursive: true });
+}
+
+/** The static one, which runs without libraries. This machine may have the other, and there is room for one of them only. */
+async function fetchBusybox(folder: string, say: Say): Promise<void> {
+  const tree = await unpack(BUSYBOX_PACKAGE, folder, say);
+  const found = ['bin/busybox', 'usr/bin/busybox']
+    .map((path) => join(tree, path))
+    .find((path) => existsSync(path));
+  if (found === undefined) throw new CannotRun(`there is no busybox in ${BUSYBOX_PACKAGE}`);
+  copyFileSync(found, join(folder, 'busybox'));
+  rmSync(tree, { recursive: true });
+}
+
+/** Returns the folder into which it was unpacked; the package itself does not stay. Nothing is installed. */
+async function unpack(packageName: string, folder: string, say: Say): Promise<string> {
+  say(`downloading ${packageName}…`);
+  await apt(['download', packageName], folder);
+  const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
+  if (archive === undefined) throw new CannotRun(`apt downloaded no package for ${packageName}`);
+  const tree = join(folder, 'tree');
+  await runOrThrow('dpkg', ['-x', join(folder, archive), tree]);
   rmSync(join(folder, archive));
+  return tree;
 }
 
 async function findKernelPackage(): Promise<string | undefined> {

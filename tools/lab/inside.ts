@@ -41,7 +41,8 @@ const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
 const BROKEN_EXIT_CODE = 3;
 
 async function runScenario(image: GuestImage, options: LabOptions, report: Report): Promise<Summary> {
-  const results = new ResultCollector(options.scenario, options.only, report.result, undefined, report.begin);
+  const { scenario, only, repeat } = options;
+  const results = new ResultCollector(scenario, only, report.result, undefined, report.begin, repeat);
   report.say(`booting Linux ${image.kernelVersion}…`);
   report.begin('the machine boots');
   const start = performance.now();
@@ -50,7 +51,7 @@ async function runScenario(image: GuestImage, options: LabOptions, report: Repor
   });
   try {
     report.say(`booted in ${((performance.now() - start) / 1000).toFixed(1)} s`);
-    await SCENARIOS[options.scenario]({ machine, results, options, say: report.say });
+    await SCENARIOS[scenario]({ machine, results, options, say: report.say });
   } catch (error) {
     if (!(error instanceof OneReason)) throw error;
     report.say(`stopped, as every case fails for one reason: ${error.message}`);

@@ -23,6 +23,8 @@ export interface LabOptions {
   readonly json: boolean;
   /** Only cases whose name contains this. */
   readonly only: string;
+  /** How often each case runs. */
+  readonly repeat: number;
   readonly accelerator: 'tcg' | 'kvm';
   readonly timeoutSeconds: number;
   readonly verbose: boolean;
@@ -30,7 +32,8 @@ export interface LabOptions {
   readonly writeDocs: boolean;
 }
 
-export const USAGE = `usage: npm run lab -- SCENARIO [--only TEXT] [--timeout SECONDS] [--kvm] [--write-docs] [--verbose] [--json]
+export const USAGE = `usage: npm run lab -- SCENARIO [--only TEXT] [--repeat N] [--timeout SECONDS] [--kvm]
+                          [--write-docs] [--verbose] [--json]
 
 Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scenario against it:
   boot         the machine alone: rxe0 is there and ibv_rc_pingpong runs over it
@@ -48,6 +51,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
   rsocket      stock programs of rsocket, and TCP programs under librspreload, each as server and as client; with loss
 
   --only TEXT         only cases whose name contains TEXT
+  --repeat N          each case so often; for those that fail now and then
   --timeout SECONDS   end everything after this long; default 900
   --kvm               use /dev/kvm; without it the machine is emulated in software
   --write-docs        write its part of docs/interop.md from this run (scenarios interop, cm, rsocket and nvme)
@@ -60,6 +64,7 @@ Needs Linux on x64, root, and Debian's apt for what is missing; where it cannot 
 /** Each writes a part of docs/interop.md. */
 const DOCUMENTED: readonly ScenarioName[] = ['interop', 'cm', 'rsocket', 'nvme'];
 const MAX_SECONDS = 86_400;
+const MAX_REPEAT = 10_000;
 
 /** @throws WrongUsage. */
 export function parseOptions(args: readonly string[]): LabOptions {
@@ -68,6 +73,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
     allowPositionals: true,
     options: {
       only: { type: 'string', default: '' },
+      repeat: { type: 'string', default: '1' },
       timeout: { type: 'string', default: '900' },
       kvm: { type: 'boolean', default: false },
       'write-docs': { type: 'boolean', default: false },
@@ -80,14 +86,16 @@ export function parseOptions(args: readonly string[]): LabOptions {
   if (scenario === undefined || more.length > 0) {
     throw new WrongUsage(`name one scenario: ${SCENARIO_NAMES.join(', ')}`);
   }
+  const repeat = integerOption('repeat', values.repeat, 1, MAX_REPEAT);
   const timeoutSeconds = integerOption('timeout', values.timeout, 1, MAX_SECONDS);
-  if (values['write-docs'] && (!DOCUMENTED.includes(scenario) || values.only !== '')) {
-    throw new WrongUsage(`--write-docs needs the whole scenario ${DOCUMENTED.join(' or ')}`);
+  if (values['write-docs'] && (!DOCUMENTED.includes(scenario) || values.only !== '' || repeat > 1)) {
+    throw new WrongUsage(`--write-docs needs the whole scenario ${DOCUMENTED.join(' or ')}, once`);
   }
   return {
     scenario,
     json: values.json,
     only: values.only,
+    repeat,
     accelerator: values.kvm ? 'kvm' : 'tcg',
     timeoutSeconds,
     verbose: values.verbose,

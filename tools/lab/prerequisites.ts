@@ -32,7 +32,6 @@ const NEEDS: readonly (readonly [packageName: string, proof: string])[] = [
   ['librdmacm-dev', '/usr/include/rdma/rdma_cma.h'],
   ['gcc', 'cc'],
   ['libc6-dev', '/usr/include/stdio.h'],
-  ['busybox-static', 'busybox'],
   ['cpio', 'cpio'],
   ['kmod', 'depmod'],
   ['iproute2', 'tc'],

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Bundles, Environment } from './bundle.js';
-import { lastLines, spawnBound } from './commands.js';
+import { lastLines, spawnBound, withoutFrames } from './commands.js';
 import type { Machine } from './machine.js';
 
 /** What is run, with its name for people. */
@@ -43,6 +43,8 @@ export interface Running {
   kill(): Promise<void>;
 }
 
+/** An error that nobody caught, with its cause and what both of them say of themselves. */
+const ERROR_LINES = 20;
 const GOOD_ENDINGS: readonly number[] = [0];
 
 /** Starts `queuepair ARGUMENTS` on this side. Neither promise has to be looked at. `endings`: exit codes of one that ended well. */
@@ -195,7 +197,9 @@ export async function resultOf({ events }: Pick<Running, 'events'>, name: string
 }
 
 const failure = (script: Script, args: ProgramArguments, code: number | null, errors: string): Error =>
-  new Error(`${script.name} ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(errors, 4)}`);
+  new Error(
+    `${script.name} ${args[0]} ended with ${code ?? 'a signal'}: ${lastLines(withoutFrames(errors), ERROR_LINES)}`,
+  );
 
 /** For the shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

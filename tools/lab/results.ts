@@ -39,6 +39,7 @@ export class ResultCollector {
   readonly #onResult: (result: CaseResult) => void;
   readonly #nowMillis: () => number;
   readonly #onBegin: (name: string) => void;
+  readonly #repeat: number;
 
   constructor(
     scenario: string,
@@ -46,7 +47,9 @@ export class ResultCollector {
     onResult: (result: CaseResult) => void,
     nowMillis: () => number = () => performance.now(),
     onBegin: (name: string) => void = () => {},
+    repeat = 1,
   ) {
+    this.#repeat = repeat;
     this.#onBegin = onBegin;
     this.#scenario = scenario;
     this.#only = only;
@@ -59,7 +62,8 @@ export class ResultCollector {
   }
 
   /**
-   * Runs one case, unless `--only` leaves it out; `work` returns the detail to tell, if any.
+   * Runs one case, unless `--only` leaves it out, and as often as `--repeat` says; `work` returns the detail to tell, if any.
+   * Returns the last outcome.
    *
    * @throws OneReason to end the scenario
    */
@@ -70,6 +74,23 @@ export class ResultCollector {
     work: () => Promise<string | void>,
   ): Promise<Outcome | undefined> {
     if (!this.wants(name)) return undefined;
+    let outcome: Outcome | undefined;
+    for (let i = 1; i <= this.#repeat; i++) {
+      outcome = await this.#runOnce(
+        this.#repeat === 1 ? name : `${name} (${i} of ${this.#repeat})`,
+        facts,
+        work,
+      );
+    }
+    return outcome;
+  }
+
+  async #runOnce(
+    name: string,
+    facts: Readonly<Record<string, string | number>>,
+    // biome-ignore lint/suspicious/noConfusingVoidType: most cases have nothing to tell and return nothing.
+    work: () => Promise<string | void>,
+  ): Promise<Outcome> {
     this.#onBegin(name);
     const start = this.#nowMillis();
     let outcome: Outcome = 'passed';

@@ -34,6 +34,8 @@ const PROXY_PORT = 7599;
 const BUFFERED_BYTES = 8 * MIB;
 const LOSSY = ['rstream', 'curl', 'rcopy'];
 
+type Network = 'good' | 'lossy';
+
 interface Round {
   readonly machine: Machine;
   readonly program: RsocketProgram;
@@ -69,7 +71,9 @@ export async function rsocket(lab: Lab): Promise<void> {
 async function overLoss(lab: Lab, sampleHash: string): Promise<void> {
   const { machine } = lab;
   const programs = RSOCKET_PROGRAMS.filter(({ name }) => LOSSY.includes(name));
-  if (!programs.some(({ name }) => lab.results.wants(`${name} over a network`))) return;
+  const isWanted = ({ name }: RsocketProgram): boolean =>
+    Object.values(caseNames(name, 4, 'soft', 'lossy')).some((text) => lab.results.wants(text));
+  if (!programs.some(isWanted)) return;
   await makeBad(machine, LOSS);
   try {
     for (const program of programs) {
@@ -86,26 +90,37 @@ async function overLoss(lab: Lab, sampleHash: string): Promise<void> {
   }
 }
 
+/** By what our end is. */
+function caseNames(
+  program: string,
+  ip: IpVersion,
+  place: Place,
+  network: Network,
+): { readonly client: string; readonly server: string } {
+  const where = network === 'good' ? `ours on ${place}` : 'over a network that loses 1 %';
+  const what = `${program} IPv${ip}, ${where}`;
+  return { client: `our client, stock server, ${what}`, server: `our server, stock client, ${what}` };
+}
+
 async function runProgram(
   { results, machine }: Lab,
   place: Place,
   program: RsocketProgram,
   sampleHash: string,
-  network: 'good' | 'lossy',
+  network: Network,
 ): Promise<void> {
   for (const ip of program.ips) {
     const round = { machine, program, place, ip, sampleHash };
     const facts = { program: program.name, device: place, ip, network };
-    const where = network === 'good' ? `ours on ${place}` : 'over a network that loses 1 %';
-    const what = `${program.name} IPv${ip}, ${where}`;
+    const names = caseNames(program.name, ip, place, network);
     const { server, client } = program;
     if (server !== undefined) {
-      await results.run(`our client, stock server, ${what}`, { ...facts, role: 'client' }, () =>
+      await results.run(names.client, { ...facts, role: 'client' }, () =>
         withStockServer(round, server(program.count, THERE[ip])),
       );
     }
     if (client !== undefined) {
-      await results.run(`our server, stock client, ${what}`, { ...facts, role: 'server' }, () =>
+      await results.run(names.server, { ...facts, role: 'server' }, () =>
         withStockClient(round, client(hostOf(place, ip), program.count)),
       );
     }
