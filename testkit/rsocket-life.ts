@@ -1,6 +1,7 @@
 /**
  * A life of two rsocket machines, drawn from a seed: odd sizes, bytes both ways in odd pieces, ends at any moment, messages
- * and acknowledgements that take their time. Throws where something does not hold that must.
+ * and acknowledgements that take their time, and peers that give the queue pair up with what is under way. Throws where
+ * something does not hold that must.
  */
 import { Random } from './random.js';
 import { type RsocketEnd, RsocketPair, type RsocketSizes } from './rsocket-pair.js';
@@ -63,10 +64,16 @@ export function liveRsocket(seed: number, maxSteps = MAX_STEPS): RsocketLife {
     pair.deliver(end);
   };
   const steps = Math.min(random.int(0, MAX_STEPS), maxSteps);
+  const leaver = leaverOf(random, programs);
   for (let step = 0; step < steps; step++) {
     const program = random.pick(programs);
     act(random, pair, program, deliver, marks);
     check(programs);
+    if (leaver?.leaves() !== true) continue;
+    leave(random, pair, leaver.program, deliver);
+    check(programs);
+    judgeLeft(programs, leaver.program, marks);
+    return { messages, marks };
   }
   drain(pair, programs, deliver);
   judge(programs, marks);
@@ -129,6 +136,51 @@ function rare(random: Random, program: Program, marks: Map<string, number>): voi
       machine.iomaps.withdraw(random.int(0, 3));
       break;
   }
+}
+
+/** One end that gives the queue pair up. */
+interface Leaver {
+  readonly program: Program;
+  /** Whether it does so now. */
+  leaves(): boolean;
+}
+
+/** A process that is killed leaves at any moment; a stock program that has closed, when it hears the end of its peer. */
+function leaverOf(random: Random, programs: readonly [Program, Program]): Leaver | undefined {
+  if (!random.oneIn(3)) return undefined;
+  const program = random.pick(programs);
+  if (random.oneIn(2)) return { program, leaves: () => random.oneIn(200) };
+  const leaves = (): boolean => {
+    if (!program.isClosed && random.oneIn(100)) program.close();
+    program.end.post();
+    return program.isClosed && program.end.machine.isPeerDone;
+  };
+  return { program, leaves };
+}
+
+/** Of what is under way some may arrive still, and be acknowledged, in order; nothing is repeated. */
+function leave(
+  random: Random,
+  pair: RsocketPair,
+  { end }: Program,
+  deliver: (end: RsocketEnd) => void,
+): void {
+  for (let left = random.int(0, end.underway.length); left > 0; left--) deliver(end);
+  const peer = pair.peerOf(end);
+  for (let left = random.int(0, peer.unacknowledged); left > 0; left--) pair.acknowledge(peer);
+}
+
+/** The end that stays calls the connection whole only if nothing is missing at either end. */
+function judgeLeft([a, b]: readonly [Program, Program], leaver: Program, marks: Map<string, number>): void {
+  const stayer = leaver === a ? b : a;
+  const { machine } = stayer.end;
+  mark(marks, machine.isWhole ? 'left whole' : 'left short');
+  if (!machine.isWhole) return;
+  const lost = leaver.written - stayer.end.arrived;
+  if (lost > 0) throw new Error(`${lost} bytes of an end that has left got lost, and nobody is told`);
+  const untaken = stayer.written - leaver.end.arrived;
+  if (untaken > 0)
+    throw new Error(`${untaken} bytes did not come to an end that has left, and nobody is told`);
 }
 
 /** Both read to the end, and both have nothing more to say. */
@@ -199,6 +251,8 @@ export const RSOCKET_MARKS: readonly string[] = [
   'iomap',
   'iomap full',
   'keepalive',
+  'left short',
+  'left whole',
   'whole',
 ];
 

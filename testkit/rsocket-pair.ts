@@ -6,6 +6,7 @@
 
 import { MAX_CONTROLS, RsocketMachine } from '../src/net/rsocket/rsocket-machine.js';
 import { PostKind, type RsocketPost } from '../src/net/rsocket/rsocket-post.js';
+import { ImmediateKind, immediateKind } from '../src/net/rsocket/wire/immediate.js';
 import { IOMAP_ENTRY_BYTES } from '../src/net/rsocket/wire/iomap-entry.js';
 import {
   type RsocketTerms,
@@ -51,6 +52,8 @@ export class RsocketEnd {
   readonly underway: Message[] = [];
   /** Arrived at the peer, not acknowledged. */
   unacknowledged = 0;
+  /** Bytes of data that have come to this end. */
+  arrived = 0;
   machine!: RsocketMachine;
 
   constructor(sizes: RsocketSizes, base: number) {
@@ -158,7 +161,9 @@ export class RsocketPair {
     const peer = this.peerOf(end);
     if (!peer.land(message)) throw new Error(`a write to 0x${message.remoteAddr.toString(16)} is refused`);
     end.unacknowledged += 1;
-    if (message.imm >= 0) peer.machine.received(message.imm, message.bytes.length);
+    if (message.imm < 0) return;
+    if (immediateKind(message.imm) === ImmediateKind.DATA) peer.arrived += message.bytes.length;
+    peer.machine.received(message.imm, message.bytes.length);
   }
 
   /** The oldest message of `end` that has arrived is acknowledged. */

@@ -71,7 +71,8 @@ export const lastLines = (text: string, count: number): string =>
   text.trim().split('\n').slice(-count).join(' | ');
 
 /** What Node prints of an error, without the lines that say where it was made. */
-export const withoutFrames = (text: string): string => text.replaceAll(/^ +at .*\n/gm, '');
+export const withoutFrames = (text: string): string =>
+  text.replaceAll(/^ +(at |\.\.\. \d+ lines matching).*\n/gm, '');
 
 export function hasCommand(name: string): boolean {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];

@@ -14,6 +14,7 @@ const COLUMNS = [
 export function renderRsocket(results: readonly CaseResult[], kernelVersion: string): string {
   const failed = results.filter(({ outcome }) => outcome === 'failed');
   const wire = results.find(({ facts }) => facts['what'] === 'wire');
+  const lastWord = results.find(({ facts }) => facts['what'] === 'last word');
   const loss = results.find(({ facts }) => facts['what'] === 'loss');
   return [
     '## rsocket',
@@ -28,6 +29,8 @@ export function renderRsocket(results: readonly CaseResult[], kernelVersion: str
     '',
     `The network with loss: ${loss?.detail ?? CELLS.skipped}. On the wire: ${wire?.detail ?? CELLS.skipped}. Malformed according to tshark:`,
     `${wire?.outcome === 'passed' ? 'none' : CELLS[wire?.outcome ?? 'skipped']}.`,
+    '',
+    `A stock rstream whose last word is lost ([rsocket.md](rsocket.md#the-end)): ${lastWord?.detail ?? CELLS.skipped}.`,
     '',
     ...(failed.length === 0
       ? []

@@ -275,8 +275,7 @@ export class RsocketChannel implements ByteChannel {
 
   /** The peer has all that was written. */
   get #isAllTaken(): boolean {
-    const isNothingLeft = this.#writes.length === 0 && this.#machine.outgoing.unacknowledged === 0;
-    return this.#machine.isWritingDone || (this.#machine.isPeerGone && isNothingLeft);
+    return this.#writes.length === 0 && this.#machine.isAllTaken;
   }
 
   #tellEnded(): void {
@@ -340,15 +339,21 @@ export class RsocketChannel implements ByteChannel {
     const isGone = failure.status === RETRY_EXC_ERR;
     const leaving = this.connection.disconnect(isGone ? { timeoutMillis: GONE_MILLIS } : {});
     const ending = hasRefused || isGone ? null : await this.#reason(leaving);
-    const error = lost(host, hasRefused ? WRITE_REFUSED : whyLost(ending), failure);
+    const error = lost(host, hasRefused ? WRITE_REFUSED : this.#whyLost(ending), causeOf(failure, ending));
     this.iomap.fail(error);
-    const isWhole = this.#machine.isPeerDone && this.#isAllTaken;
+    const isWhole = this.#machine.isWhole && this.#isAllTaken;
     if (!isWhole && fault === undefined) this.#tellClosedOnce(error);
     await leaving;
     await this.#memory.endpoint.close().catch(() => {});
     this.#hold.end();
     this.#tellReleased();
     this.#tellClosed();
+  }
+
+  #whyLost(ending: CmEnding | null): string | null {
+    if (isByPeer(ending)) return this.#machine.isPeerDone ? GIVEN_UP_EARLY : GIVEN_UP_UNSAID;
+    if (ending?.type === 'rejected') return `has given the connection up while it began (${ending.name})`;
+    return null;
   }
 
   /** `null`: rdma_cm says nothing. */
@@ -364,6 +369,7 @@ export class RsocketChannel implements ByteChannel {
 }
 
 const RETRY_EXC_ERR = 'RETRY_EXC_ERR';
+const WR_FLUSH_ERR = 'WR_FLUSH_ERR';
 /** What completions say of writes that the peer's device has refused. */
 const REFUSED: readonly (string | undefined)[] = ['REM_ACCESS_ERR', 'REM_INV_REQ_ERR', 'REM_OP_ERR'];
 const WRITE_REFUSED = 'takes no write any more into the memory that it has announced';
@@ -372,13 +378,16 @@ const peerLeft = (host: string): RdmaError =>
   new RdmaError('ERR_RDMA_CONNECTION_LOST', `the program at ${host} has closed and takes no more data`);
 
 /** `why`: what the program of the peer has done; `null` where nobody knows. */
-function lost(host: string, why: string | null, cause: RdmaError): RdmaError {
+function lost(host: string, why: string | null, cause: RdmaError | undefined): RdmaError {
   const message = why === null ? `the way to ${host} is lost` : `the program at ${host} ${why}`;
-  return new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { cause });
+  return new RdmaError('ERR_RDMA_CONNECTION_LOST', message, cause === undefined ? {} : { cause });
 }
 
-function whyLost(ending: CmEnding | null): string | null {
-  if (ending?.type === 'disconnected' && ending.byPeer) return 'has given the connection up';
-  if (ending?.type === 'rejected') return `has given the connection up while it began (${ending.name})`;
-  return null;
-}
+const GIVEN_UP_UNSAID = 'has given the connection up, and has not said that its data had ended';
+const GIVEN_UP_EARLY = 'has given the connection up before this end was done with it';
+
+const isByPeer = (ending: CmEnding | null): boolean => ending?.type === 'disconnected' && ending.byPeer;
+
+/** When the peer gives the connection up, this end flushes its queue pair itself: that is no cause. */
+const causeOf = (failure: RdmaError, ending: CmEnding | null): RdmaError | undefined =>
+  isByPeer(ending) && failure.status === WR_FLUSH_ERR ? undefined : failure;

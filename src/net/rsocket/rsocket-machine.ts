@@ -187,6 +187,19 @@ export class RsocketMachine {
     return (this.#saidShutdown || this.#saidDisconnect) && this.outgoing.unacknowledged === 0;
   }
 
+  /** The peer's device has all that was queued, and nothing is to follow. */
+  get isAllTaken(): boolean {
+    return this.isWritingDone || (this.isPeerGone && this.outgoing.unacknowledged === 0);
+  }
+
+  /**
+   * Nothing is missing if the queue pair ends now. What a peer has not said is missing: it may be on its way, as the queue pair
+   * of a program that leaves repeats nothing that was lost (docs/rsocket.md).
+   */
+  get isWhole(): boolean {
+    return this.isPeerDone && this.isAllTaken;
+  }
+
   /** Neither end has anything to say any more, and all of it is acknowledged. */
   get isOver(): boolean {
     return this.#posts === 0 && (this.#saidDisconnect || this.isPeerGone);

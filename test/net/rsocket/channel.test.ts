@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CmConnection } from '../../../src/cm/cm-connection.js';
 import { connect } from '../../../src/cm/connect.js';
 import { ByteStream } from '../../../src/connection/program/byte-stream.js';
+import type { Endpoint } from '../../../src/endpoint/endpoint.js';
 import { FaultCounts } from '../../../src/net/rsocket/fault-counts.js';
 import type { RsocketChannel } from '../../../src/net/rsocket/rsocket-channel.js';
 import { acceptRsocket, connectRsocket } from '../../../src/net/rsocket/rsocket-meeting.js';
@@ -13,6 +15,8 @@ import { RsocketMemory } from '../../../src/net/rsocket/rsocket-memory.js';
 import type { RsocketOptions } from '../../../src/net/rsocket/rsocket-options.js';
 import { writePrivateData } from '../../../src/net/rsocket/wire/private-data.js';
 import type { RKey } from '../../../src/verbs/brands.js';
+import type { RdmaError } from '../../../src/verbs/errors.js';
+import { WcOpcode } from '../../../src/verbs/work-completion.js';
 import { WrOpcode } from '../../../src/verbs/work-request.js';
 import { CmPair, SERVER_HOST } from '../../../testkit/cm-pair.js';
 import { pattern } from '../../../testkit/craft-packet.js';
@@ -21,6 +25,8 @@ import { within } from '../../../testkit/within.js';
 
 /** librdmacm's queue pairs ask for an acknowledgement again after 2.3 s. */
 const REPEATED_MILLIS = 2500;
+const DISCONNECT = 0xe000_0000;
+const SHUTDOWN = 0xe000_0002;
 
 interface Met {
   readonly client: RsocketChannel;
@@ -214,8 +220,14 @@ test('a writer that waits for room learns that the device of its peer has vanish
   assert.match(error.message, /the way to 127\.0\.0\.3 is lost/);
 });
 
-test('a peer that has said DISCONNECT has longer than a repetition takes to ask whether that was heard', async () => {
-  await using pair = await CmPair.open();
+/** A peer that says what a test has it say. */
+interface Stock {
+  readonly endpoint: Endpoint;
+  readonly connection: CmConnection;
+  readonly channel: RsocketChannel;
+}
+
+async function meetStock(pair: CmPair): Promise<Stock> {
   const { endpoint, terms } = await RsocketMemory.open(pair.client, {});
   const privateData = writePrivateData(terms);
   const connecting = connect(pair.client, { ...pair.to, qp: endpoint, privateData });
@@ -223,22 +235,70 @@ test('a peer that has said DISCONNECT has longer than a repetition takes to ask 
   if (request === undefined || 'connection' in request || !('accept' in request))
     throw new Error('no request');
   const accepting = acceptRsocket(pair.server, request, {}, new FaultCounts());
-  const [peer, channel] = await Promise.all([connecting, accepting]);
-  const reader = streamOf(channel);
-  endpoint.qp.postSend({
-    wrId: 1,
-    opcode: WrOpcode.RDMA_WRITE_WITH_IMM,
-    remoteAddr: 0,
-    rkey: 0 as RKey,
-    imm: 0xe000_0000,
-  });
+  const [connection, channel] = await Promise.all([connecting, accepting]);
+  return { endpoint, connection, channel };
+}
+
+function say({ endpoint }: Stock, imm: number): void {
+  const opcode = WrOpcode.RDMA_WRITE_WITH_IMM;
+  endpoint.qp.postSend({ wrId: 1, opcode, remoteAddr: 0, rkey: 0 as RKey, imm });
+}
+
+/** As librdmacm does when the end of its peer crosses its own: it leaves at once, and repeats nothing that was lost. */
+async function leaveAtShutdown({ endpoint, connection }: Stock): Promise<void> {
+  let isHeard = false;
+  await endpoint.until(
+    () => isHeard,
+    ({ opcode, imm }) => {
+      if (opcode === WcOpcode.RECV_RDMA_WITH_IMM && imm === SHUTDOWN) isHeard = true;
+    },
+  );
+  await connection.disconnect();
+}
+
+test('a peer that has said DISCONNECT has longer than a repetition takes to ask whether that was heard', async () => {
+  await using pair = await CmPair.open();
+  const stock = await meetStock(pair);
+  const reader = streamOf(stock.channel);
+  say(stock, DISCONNECT);
   reader.end();
   await text(reader);
-  const isEnded = await Promise.race([peer.ended, delay(REPEATED_MILLIS).then(() => null)]);
+  const isEnded = await Promise.race([stock.connection.ended, delay(REPEATED_MILLIS).then(() => null)]);
   assert.equal(isEnded, null);
-  await peer.disconnect();
-  await channel.closed;
-  await endpoint.close();
+  await stock.connection.disconnect();
+  await stock.channel.closed;
+  await stock.endpoint.close();
+});
+
+test('a peer that leaves when it hears the end, and whose last word got lost, is a lost connection, with that as the reason', async () => {
+  await using pair = await CmPair.open();
+  const stock = await meetStock(pair);
+  const stream = streamOf(stock.channel);
+  stream.on('end', () => assert.fail('nobody has said that the data had ended'));
+  stream.resume().end('all that there is');
+  const failing = once(stream, 'error');
+  await within(leaveAtShutdown(stock));
+  const [error] = (await within(failing)) as [RdmaError];
+  assert.equal(error.code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.match(error.message, /has given the connection up, and has not said that its data had ended$/);
+  assert.equal(error.cause, undefined);
+  await stock.channel.closed;
+  await stock.endpoint.close();
+});
+
+test('a peer that has said its end, and leaves before it has heard ours, is told apart from one that has not', async () => {
+  await using pair = await CmPair.open();
+  const stock = await meetStock(pair);
+  const stream = streamOf(stock.channel);
+  const failing = once(stream, 'error');
+  say(stock, SHUTDOWN);
+  await text(stream);
+  await stock.connection.disconnect();
+  const [error] = (await within(failing)) as [RdmaError];
+  assert.match(error.message, /has given the connection up before this end was done with it$/);
+  assert.equal(error.cause, undefined);
+  await stock.channel.closed;
+  await stock.endpoint.close();
 });
 
 test('memory that an end offers is written by the other, before the data behind it', async () => {

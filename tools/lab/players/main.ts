@@ -18,7 +18,7 @@ import { exchange } from './rsocket/exchange.js';
 import { http } from './rsocket/http.js';
 import { rcopy } from './rsocket/rcopy.js';
 import { riostream } from './rsocket/riostream.js';
-import { rstream } from './rsocket/rstream.js';
+import { patientRstream, rstream } from './rsocket/rstream.js';
 import { ucmatose } from './ucmatose.js';
 import { udaddy } from './udaddy.js';
 
@@ -31,6 +31,7 @@ const PLAYERS: Readonly<Record<string, Player>> = {
   'fi-pingpong': fiPingpong,
   meeting,
   rstream,
+  'patient-rstream': patientRstream,
   riostream,
   rcopy,
   http,

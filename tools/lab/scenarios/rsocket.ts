@@ -9,10 +9,12 @@ import { deviceName, hostOf, orKill, PLACES, type Place, startPlayerAt } from '.
 import { startStock, startStockCmServer } from '../cm-stock.js';
 import { lastLines, runOrThrow } from '../commands.js';
 import { writePart } from '../interop-document.js';
+import { losingLastWord } from '../lost-messages.js';
 import type { Machine } from '../machine.js';
 import { type IpVersion, THERE } from '../network.js';
 import {
   type Running,
+  startPlayer,
   startQueuepair,
   startQueuepairThere,
   TIMEOUT_MILLIS,
@@ -22,6 +24,7 @@ import { SkipCase } from '../results.js';
 import { renderRsocket } from '../rsocket-document.js';
 import { MIB, makeSample, RSOCKET_PROGRAMS, type RsocketProgram } from '../rsocket-stock.js';
 import type { Lab } from '../scenario.js';
+import { softDeviceName } from '../soft-device.js';
 
 const LOSS = 'loss 1%';
 /** Of what is sent over the bad network. */
@@ -58,6 +61,11 @@ export async function rsocket(lab: Lab): Promise<void> {
       }
     }
     await overLoss(lab, sampleHash);
+    await lab.results.run(
+      'our client, stock server, rstream IPv4, ours on soft, its last word is lost',
+      { what: 'last word' },
+      () => withoutLastWord(lab.machine),
+    );
     await lab.results.run('tshark calls no packet malformed, ours on soft', { what: 'wire' }, () =>
       judgeWire(capture),
     );
@@ -166,6 +174,34 @@ async function withStockClient(round: Round, command: string): Promise<string> {
       return describe(told);
     });
   });
+}
+
+/**
+ * Our end of data crosses the end of a stock program, which takes it for both: it leaves and repeats nothing. Ours has all its bytes,
+ * and cannot know that these were all.
+ */
+async function withoutLastWord(machine: Machine): Promise<string> {
+  const { port, server, well = /^/ } = programNamed('rstream');
+  const count = 50;
+  return await losingLastWord(machine, async () => {
+    const stock = await startStockCmServer(machine, server?.(count, THERE[4]) ?? '', port);
+    const args = ['patient-rstream', '--device', await softDeviceName(4), '--port', port, '--count', count];
+    const ours = startPlayer([...args, '--host', THERE[4]]);
+    return await orKill([stock, ours], async () => {
+      const { ending } = await resultOf(ours);
+      const printed = await stock.output;
+      if (!well.test(printed)) throw new Error(`it printed ${lastLines(printed, 3)}`);
+      if (!/has not said that its data had ended$/.test(String(ending)))
+        throw new Error(`ours told: ${ending}`);
+      return `ours told: ${ending}`;
+    });
+  });
+}
+
+function programNamed(name: string): RsocketProgram {
+  const program = RSOCKET_PROGRAMS.find((one) => one.name === name);
+  if (program === undefined) throw new Error(`there is no program ${name}`);
+  return program;
 }
 
 function startOurs(

@@ -182,6 +182,28 @@ export const RSOCKET_FAULTS = faultsOf(
       judges: ['test/net/rsocket/machine', 'test/net/rsocket/channel'],
     },
     {
+      id: 'rsocket-unsaid-end-whole',
+      wrong: 'A peer that gives the connection up before it has said its end has said it.',
+      file: MACHINE,
+      find: 'return this.isPeerDone && this.isAllTaken;',
+      replace: 'return this.isAllTaken;',
+    },
+    {
+      id: 'rsocket-unacknowledged-whole',
+      wrong: 'What a peer that has given the connection up did not acknowledge has arrived.',
+      file: MACHINE,
+      find: 'return this.isPeerDone && this.isAllTaken;',
+      replace: 'return this.isPeerDone;',
+    },
+    {
+      id: 'rsocket-own-flush-a-cause',
+      wrong: 'An end that flushes its queue pair because its peer has left calls that the cause.',
+      file: CHANNEL,
+      find: 'isByPeer(ending) && failure.status === WR_FLUSH_ERR ? undefined : failure',
+      replace: 'failure',
+      judges: ['test/net/rsocket/channel'],
+    },
+    {
       id: 'rsocket-iomap-bound',
       wrong: 'A write may reach one byte beyond the memory that the peer offers.',
       file: IOMAPS,

@@ -75,8 +75,18 @@ export async function write(stream: ByteStream, bytes: Uint8Array): Promise<void
   if (!stream.write(bytes)) await once(stream, 'drain');
 }
 
+/** To the end of either direction. For who has sent the last bytes: a stock program that still polls for them takes the whole end for a failure. */
 export async function endOf(stream: ByteStream, pieces: Pieces): Promise<void> {
   stream.end();
   await pieces.end();
   if (!stream.closed) await once(stream, 'close');
+}
+
+/**
+ * `rshutdown(SHUT_RDWR)` and `rclose`, for who has got the last bytes: what it wrote has arrived before. The last word of the other
+ * end is not waited for: it may never come (docs/rsocket.md).
+ */
+export function leave(stream: ByteStream): void {
+  stream.end();
+  stream.destroy();
 }

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { ByteStream } from '../../../../src/connection/program/byte-stream.js';
 import type { Player, PlayerOptions } from '../player.js';
-import { endOf, oneStream, Pieces, write } from './one-stream.js';
+import { endOf, leave, oneStream, Pieces, write } from './one-stream.js';
 import { sampleChunks, sampleHash } from './sample.js';
 
 const Command = { OPEN: 1, CLOSE: 2, WRITE: 3, RESPONSE: 0x80 } as const;
@@ -32,7 +32,7 @@ async function send(options: PlayerOptions): ReturnType<Player> {
   for (const chunk of sampleChunks(count)) await write(stream, chunk);
   await expectAnswer(pieces, Command.WRITE);
   await ask(stream, pieces, Command.CLOSE, 0);
-  await endOf(stream, pieces);
+  leave(stream);
   await over();
   return { bytes: count, sha256: sampleHash(count) };
 }

@@ -3,7 +3,7 @@
  * has a marker in its last byte, for which the other end looks.
  */
 import type { Player } from '../player.js';
-import { endOf, oneStream, Pieces, write } from './one-stream.js';
+import { endOf, leave, oneStream, Pieces, write } from './one-stream.js';
 
 const SYNC_BYTES = 16;
 const TRANSFER_BYTES = 1000;
@@ -49,7 +49,8 @@ export const riostream: Player = async (options) => {
     await look(CLIENT_MARKER);
     await send(SERVER_MARKER);
   }
-  await endOf(stream, pieces);
+  if (isClient) leave(stream);
+  else await endOf(stream, pieces);
   await over();
   return { writes: options.count };
 };
