@@ -10,6 +10,9 @@ import { connectTo, startServer } from '../../testkit/session-pair.js';
 
 const WARM_UP = new URL('../../src/connection/program/warm-up.js', import.meta.url).href;
 
+/** Without the first pair, 15 or 16 functions. */
+const MOST_THROWN_AWAY = 5;
+
 test('all messages come back, and nothing is left behind', async () => {
   await sendToOneself(1);
   const before = { resources: process.getActiveResourcesInfo(), noted: PeerCheck.noted };
@@ -40,6 +43,19 @@ test('a process waits for it, does it once, and ends by itself', () => {
   assert.deepEqual([status, stderr], [0, '']);
   const [first, second] = JSON.parse(stdout) as [number, number];
   assert(second < first / 4, `${first} ms, then ${second} ms`);
+});
+
+test('the connections of the program leave what it compiled as it is', () => {
+  const text = `
+    import { sendByTwoPairs, sendToOneself } from '${WARM_UP}';
+    await sendByTwoPairs(60_000);
+    await sendToOneself(10);`;
+  const flags = ['--trace-deopt', '--input-type=module', '--eval', text];
+  const { status, stdout } = spawnSync(process.execPath, flags, { encoding: 'utf8', timeout: 120_000 });
+  assert.equal(status, 0);
+  // So V8 says it. What is interrupted by others while it is compiled may be hit.
+  const thrownAway = stdout.split('\n').filter((line) => line.includes('marking dependent code'));
+  assert(thrownAway.length <= MOST_THROWN_AWAY, thrownAway.join('\n'));
 });
 
 test('with warmUp a server and a client exchange messages as without', async () => {
