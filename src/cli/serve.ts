@@ -174,14 +174,21 @@ async function serve(flags: ServeFlags): Promise<number> {
   const output = createOutput(flags.json === true);
   const narrator = new ServeNarrator(output);
   const logger = createLogger({ level: flags.logLevel });
-  const emit = (event: ServiceEvent): void => {
+  const tell = (event: ServiceEvent): void => {
     if (output.json) output.event({ time: new Date().toISOString(), ...event });
     else narrator.tell(event);
     logServiceEvent(logger, event);
   };
+  // What the server tells before everything is there that was asked for: nobody hears of a server that does not come to be.
+  let early: ServiceEvent[] | null = null;
+  const emit = (event: ServiceEvent): void => {
+    if (early === null) tell(event);
+    else early.push(event);
+  };
   const share = await openShare(flags, emit);
   const { dev, ...certificates } = await serverCertificates(flags, flags);
   if (dev !== undefined) emit({ event: 'certificates', dir: dev.dir, created: dev.created });
+  early = [];
   const server = await startService(
     {
       ...certificates,
@@ -207,10 +214,12 @@ async function serve(flags: ServeFlags): Promise<number> {
     emit,
     share === undefined ? {} : { share },
   );
+  const observer = await observe(server, flags.metrics, control?.token);
+  for (const event of early) tell(event);
+  early = null;
   if (flags.share !== undefined)
     emit({ event: 'sharing', directory: resolve(flags.share), isWritable: flags.shareWritable === true });
   process.on('SIGHUP', () => void renewCertificates(server, flags, emit));
-  const observer = await observe(server, flags.metrics, control?.token);
   if (observer !== undefined) {
     const made = control?.isMade === true ? { token: control.token } : {};
     emit({ event: 'observing', url: observer.url, ...made });

@@ -59,11 +59,12 @@ test('what cannot work is exit code 1 and one line that says what to do', async 
   ];
   try {
     for (const [args, reason] of cases) {
-      const { code, stderr } = await runProgram(args);
+      const { code, stdout, stderr } = await runProgram(args);
       assert.equal(code, 1, `${args.join(' ')}\n${stderr}`);
       assert.match(stderr, /^queuepair: .*\n$/, 'one line');
       assert.match(stderr, reason);
       assert.doesNotMatch(stderr, /unexpected failure/);
+      assert.doesNotMatch(stdout, /listening/, 'nothing is told of a server that does not come to be');
     }
   } finally {
     taken.close();
