@@ -21,7 +21,7 @@ type Channel = Pick<ControlChannel, 'role' | 'remoteAddress' | 'remotePort' | 'e
 /** What it means that `error` ended a meeting, which was `proving` its link if it had come that far. */
 export function proofError(channel: Channel, proving: Proving | undefined, error: RdmaError): RdmaError {
   const { end } = channel;
-  const cause = end?.error ?? error;
+  const cause = causeOf(channel, error);
   if (cause.code === 'ERR_RDMA_UNREACHABLE') return cause;
   // The peer has found out first.
   if (end?.told === 'unreachable') return toldUnreachable(channel, proving, cause);
@@ -30,6 +30,14 @@ export function proofError(channel: Channel, proving: Proving | undefined, error
   if (sent === PROOF_MESSAGES && arrived === PROOF_MESSAGES) return cause;
   const isUnanswered = cause.status === 'RETRY_EXC_ERR' || cause.code === 'ERR_RDMA_TIMEOUT';
   return isUnanswered ? unreachable(channel, proving, { cause }) : cause;
+}
+
+/** A client whose proof failed says so although the session was lost just then; a server waits for its client, who may be up. */
+function causeOf({ role, end }: Channel, error: RdmaError): RdmaError {
+  const ended = end?.error;
+  const isLost = ended?.code === 'ERR_RDMA_CONNECTION_LOST' || ended?.code === 'ERR_RDMA_TLS';
+  const isFound = role === 'client' && isLost && error.status === 'RETRY_EXC_ERR';
+  return ended === undefined || isFound ? error : ended;
 }
 
 function toldUnreachable(channel: Channel, proving: Proving | undefined, cause: RdmaError): RdmaError {

@@ -126,3 +126,25 @@ test('a server that closes does not wait for a client that does not come back', 
   assert.equal(kind, 'closing');
   assert.equal(rig.handled(), 0);
 });
+
+test('a client that did not hear that packets do not come through hears it when it comes back', async () => {
+  const served: Connection[] = [];
+  const server = await startServer(async (connection) => {
+    served.push(connection);
+    await connection.receive();
+  });
+  await using tcp = await TcpCutter.to(server.address);
+  const client = await connectTo(server, { port: tcp.port });
+  while (served.length === 0) await new Promise(setImmediate);
+  tcp.refuses = true;
+  tcp.cut();
+  served[0]?.abort(new RdmaError('ERR_RDMA_UNREACHABLE', 'UDP does not come through from here'));
+  await within(serverIsEmpty(server));
+  const turnedAway = once(server, 'refused') as Promise<[TlsRefusal]>;
+  tcp.refuses = false;
+  const error = await within(client.closed);
+  assert.deepEqual([error?.code, error?.refusal], ['ERR_RDMA_UNREACHABLE', 'unreachable']);
+  assert.match(error?.message ?? '', /UDP does not come through from here/);
+  assert.equal((await turnedAway)[0].kind, 'unreachable');
+  await server.close();
+});

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { Lifeline } from '../../src/connection/lifeline/lifeline.js';
 import type { Rendezvous } from '../../src/connection/lifeline/rendezvous.js';
 import { type ResumePoint, Resumptions } from '../../src/connection/lifeline/resumption.js';
-import type { RdmaError } from '../../src/verbs/errors.js';
+import type { PeerIdentity } from '../../src/session/peer-identity.js';
+import { RdmaError } from '../../src/verbs/errors.js';
 
 interface Coming {
   readonly rendezvous: Rendezvous;
@@ -41,9 +42,31 @@ test('a token takes up its connection, but not one that ends, one of another cer
   life.isOver = true;
   assert.equal(resumptions.resume(point.token, comingOf('owner')), false, 'a connection that ends');
   life.isOver = false;
-  resumptions.delete(point);
+  resumptions.delete(point, undefined);
   assert.equal(resumptions.resume(point.token, comingOf('owner')), false);
   assert.equal(superseded, 1);
+});
+
+test('a connection whose packets did not come through says so to its client alone, once, and for a while', () => {
+  const resumptions = new Resumptions();
+  const owner = { fingerprint256: 'owner' } as PeerIdentity;
+  const end = (error: RdmaError | undefined): ResumePoint => {
+    const point = resumptions.create();
+    point.lifeline = { isOver: true, rendezvous: comingOf('owner') } as unknown as Lifeline;
+    resumptions.delete(point, error);
+    return point;
+  };
+  const blocked = new RdmaError('ERR_RDMA_UNREACHABLE', 'UDP does not come through');
+  const { token } = end(blocked);
+  assert.equal(resumptions.takeReason(token, { fingerprint256: 'thief' } as PeerIdentity), undefined);
+  assert.equal(resumptions.takeReason(token, null), undefined);
+  assert.equal(resumptions.takeReason(token, owner), blocked);
+  assert.equal(resumptions.takeReason(token, owner), undefined);
+  for (const other of [undefined, new RdmaError('ERR_RDMA_TIMEOUT', 'it was slow')])
+    assert.equal(resumptions.takeReason(end(other).token, owner), undefined);
+  const tokens = Array.from({ length: 300 }, () => end(blocked).token);
+  const known = tokens.filter((one) => resumptions.takeReason(one, owner) !== undefined);
+  assert.deepEqual(known, tokens.slice(-256));
 });
 
 test('the place of a client that is gone may be given away, of one that is there never', () => {
@@ -52,9 +75,9 @@ test('the place of a client that is gone may be given away, of one that is there
   resumptions.create();
   const points = lives.map((lifeline) => Object.assign(resumptions.create(), { lifeline }));
   assert.equal(resumptions.absentee(), lives[1]);
-  resumptions.delete(points[1] as ResumePoint);
+  resumptions.delete(points[1] as ResumePoint, undefined);
   assert.equal(resumptions.absentee(), lives[2]);
-  resumptions.delete(points[2] as ResumePoint);
+  resumptions.delete(points[2] as ResumePoint, undefined);
   assert.equal(resumptions.absentee(), undefined);
 });
 

@@ -528,6 +528,25 @@ test('what has ended the session says more than the proof that failed with it', 
   assert.equal((await within(ofClient)).code, 'ERR_RDMA_REFUSED');
 });
 
+for (const role of ['client', 'server'] as const) {
+  test(`a proof that nobody answers, with a session that is lost just then, blames what counts at a ${role}`, async () => {
+    let failProof = (_: RdmaError): void => {};
+    const proof = new Promise<void>((_, reject) => {
+      failProof = reject;
+    });
+    const { client, ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER, [role]: proof });
+    const served = await shared.channel;
+    while (served.sessionsBefore === 0 || client.sessionsBefore === 0) await new Promise(setImmediate);
+    failProof(unanswered());
+    const channel = role === 'client' ? client : served;
+    channel.drop(new RdmaError('ERR_RDMA_CONNECTION_LOST', 'TCP was cut'));
+    const error = await within(role === 'client' ? ofClient : ofServer);
+    // Who may be up comes back: the server waits.
+    assert.equal(error.code, role === 'client' ? 'ERR_RDMA_UNREACHABLE' : 'ERR_RDMA_CONNECTION_LOST');
+    await within(role === 'client' ? ofServer : ofClient);
+  });
+}
+
 test('a peer that breaks the protocol before the proof is told so, whatever became of UDP', async () => {
   const { client, ofServer, ofClient } = await meetings({ server: NEVER, client: NEVER });
   const served = await shared.channel;

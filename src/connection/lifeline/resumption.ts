@@ -9,6 +9,8 @@ import type { Lifeline } from './lifeline.js';
 import type { Rendezvous } from './rendezvous.js';
 
 const TOKEN_BYTES = 32;
+/** Of so many connections that are over it is known why, for their clients who have not heard it. */
+const MOST_REASONS = 256;
 
 /** Where the sessions of one connection arrive. */
 export class ResumePoint {
@@ -47,8 +49,13 @@ export class ResumePoint {
     });
   }
 
-  /** The connection is over: a client that came too late for it learns so at once. */
-  end(): void {
+  /** The connection is over: a client that came too late for it learns so at once, and `reason`, where it must know. */
+  end(reason?: RdmaError): void {
+    if (reason !== undefined) {
+      this.#offered?.fail(reason, reason.message);
+      this.#offered = undefined;
+      return;
+    }
     const message = 'the connection ended before this session could take it up';
     const error = new RdmaError('ERR_RDMA_CONNECTION_LOST', message, { refusal: 'resumption' });
     this.#offered?.fail(error, message);
@@ -68,8 +75,16 @@ export class ResumePoint {
 const superseded = (): RdmaError =>
   new RdmaError('ERR_RDMA_CONNECTION_LOST', 'the client came back over yet another session');
 
+/** Why a connection ended, for the client who has this certificate. */
+interface Reason {
+  readonly error: RdmaError;
+  readonly fingerprint256: string | undefined;
+}
+
 export class Resumptions {
   readonly #points = new Map<string, ResumePoint>();
+  /** By token, those that ended last at the end. */
+  readonly #reasons = new Map<string, Reason>();
 
   create(): ResumePoint {
     const point = new ResumePoint();
@@ -77,9 +92,24 @@ export class Resumptions {
     return point;
   }
 
-  delete(point: ResumePoint): void {
+  /** `error`: why the connection ended. A client that did not hear that its packets do not come through hears it when it comes back. */
+  delete(point: ResumePoint, error: RdmaError | undefined): void {
     this.#points.delete(point.token);
-    point.end();
+    const reason = error?.code === 'ERR_RDMA_UNREACHABLE' ? error : undefined;
+    point.end(reason);
+    if (reason === undefined) return;
+    const fingerprint256 = point.lifeline?.rendezvous.peer?.fingerprint256;
+    this.#reasons.set(point.token, { error: reason, fingerprint256 });
+    const [oldest] = this.#reasons.keys();
+    if (this.#reasons.size > MOST_REASONS && oldest !== undefined) this.#reasons.delete(oldest);
+  }
+
+  /** Why the connection of this token ended, where its client must know; told once. */
+  takeReason(token: string, peer: PeerIdentity | null): RdmaError | undefined {
+    const reason = this.#reasons.get(token);
+    if (reason === undefined || reason.fingerprint256 !== peer?.fingerprint256) return undefined;
+    this.#reasons.delete(token);
+    return reason.error;
   }
 
   /** Gives the session to the connection that it names; `false` when there is none that it may have. */

@@ -80,7 +80,8 @@ export class ClientService {
     try {
       await lifeline.establish();
     } catch (error) {
-      this.#turnAway(rendezvous, asRdmaError(error, 'the session was not established'));
+      client.failure = asRdmaError(error, 'the session was not established');
+      this.#turnAway(rendezvous, client.failure);
       return false;
     }
     const owner = { hold: new ProcessHold(), note: news.note(reporter.connection) };
@@ -122,6 +123,7 @@ export class ClientService {
     await null;
     this.connections.delete(connection);
     this.#options.news.disconnected(connection, error);
+    client.failure = error;
     await this.#release(client);
   };
 
@@ -131,7 +133,7 @@ export class ClientService {
     client.isReleased = true;
     const { resumptions, admission } = this.#options;
     const { point, rendezvous, admitted, reporter } = client;
-    resumptions.delete(point);
+    resumptions.delete(point, client.failure);
     await rendezvous?.close();
     admission.release(admitted);
     reporter.report(StepName.SLOT_FREED, { slot: admitted.slot });

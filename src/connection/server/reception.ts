@@ -50,6 +50,12 @@ export class Reception {
     void channel.receive();
     const rendezvous = new TlsRendezvous(channel);
     if (!this.#admission.isClosed && this.#resumptions.resume(token, rendezvous)) return;
+    const reason = this.#resumptions.takeReason(token, channel.peer);
+    if (reason !== undefined) {
+      this.#turnAway(channel, reason);
+      channel.fail(reason);
+      return;
+    }
     const message =
       'there is no connection that this session could take up here: it has ended, or another server or an earlier process had it';
     this.#refuse(channel, new Refused('resumption', message));

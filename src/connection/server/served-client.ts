@@ -25,6 +25,8 @@ export class ServedClient implements ConnectionWatch {
   readonly point: ResumePoint;
   /** `null` until it is up. */
   connection: Connection | null = null;
+  /** Why it came to nothing, or ended. */
+  failure: RdmaError | undefined;
   /** It holds nothing any more. */
   isReleased = false;
   readonly #onClosed: OnClientClosed;

@@ -444,6 +444,14 @@ export const LIFELINE_FAULTS = faultsOf(
       judges: ['test/connection/lifeline-machine'],
     },
     {
+      id: 'blocked-client-forgotten',
+      wrong: 'A client that did not hear why its path failed is told that its connection is gone.',
+      file: 'connection/lifeline/resumption',
+      find: "error?.code === 'ERR_RDMA_UNREACHABLE' ? error : undefined",
+      replace: 'undefined',
+      judges: ['test/connection/resumption'],
+    },
+    {
       id: 'receiving-not-ended',
       wrong: 'A program is not told that the peer has quit.',
       file: 'connection/lifeline/lifeline-ending',

@@ -241,8 +241,8 @@ export const PROOF_FAULTS = faultsOf(
       id: 'channel-error-hidden',
       wrong: 'What ended the session before the proof is hidden by what ended the proof.',
       file: UNREACHABLE,
-      find: 'const cause = end?.error ?? error;',
-      replace: 'const cause = error;',
+      find: 'return ended === undefined || isFound ? error : ended;',
+      replace: 'return error;',
       judges: MEETING,
     },
     {
