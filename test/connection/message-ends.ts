@@ -139,7 +139,7 @@ export class End {
       assert.ok(mr === this.sendMr || this.more.has(mr), 'nothing is sent from memory that is gone');
       this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId });
     };
-    this.receiver.attach(this.qp, this.receiveMr, null);
+    this.receiver.attach(this.qp, this.receiveMr, 0, null);
   }
 
   attach(peerReceived: number): void {

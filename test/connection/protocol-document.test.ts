@@ -319,7 +319,7 @@ function receiver(isBrief: boolean): (fragment: Uint8Array) => void {
   const mr = new WatchedMemory(slots * SLOT_BYTES);
   const tracker = new WorkTracker(qp, assert.ifError);
   const peer = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived: 0, terms: TERMS, sealer: null };
-  end.attach(qp, mr, null, isBrief);
+  end.attach(qp, mr, 0, null, isBrief);
   sender.attach({ tracker, ...peer });
   return (fragment) => {
     const slot = qp.receives.shift() ?? assert.fail('no receive is posted');

@@ -67,14 +67,14 @@ test('what cannot be freed keeps nothing else, and is told; memory that the devi
   await using device = await openDevice('soft:127.0.0.1');
   const limits = withDefaults({ bufferBytes: 64 });
   const resources = await ConnectionResources.create(device, limits, new StepReporter(1, undefined));
-  const { sendMr } = resources;
-  const close = sendMr.close.bind(sendMr);
-  sendMr.close = refused;
+  const { messageMr } = resources;
+  const close = messageMr.close.bind(messageMr);
+  messageMr.close = refused;
   await assert.rejects(resources.destroy(), { code: 'ERR_RDMA_IN_USE' });
   const { mrs, qps, cqs } = device.census();
   assert.deepEqual({ mrs, qps, cqs }, { mrs: 1, qps: 0, cqs: 0 });
   const next = await ConnectionResources.create(device, limits, new StepReporter(2, undefined));
-  assert.notEqual(next.sendMr.bytes.buffer, sendMr.bytes.buffer);
+  assert.notEqual(next.messageMr.bytes.buffer, messageMr.bytes.buffer);
   await next.destroy();
   await close();
   await resources.pd.close();

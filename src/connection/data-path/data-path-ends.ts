@@ -136,11 +136,11 @@ export class SendMemoryEnd implements SendMemoryOptions {
   }
 
   get mr(): MemoryRegion {
-    return this.#resources.sendMr;
+    return this.#resources.messageMr;
   }
 
   get firstBytes(): number {
-    return this.#resources.sendMr.length;
+    return this.#resources.firstSendBytes;
   }
 
   get mostBytes(): number {

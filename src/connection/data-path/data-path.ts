@@ -235,7 +235,8 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     this.#isBrief = this.#limits.lifeline === 'brief' && session.terms.brief !== undefined;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, this);
-    this.receiver.attach(resources.qp, resources.recvMr, this.#useKeys(session), this.#isBrief);
+    const { qp, messageMr, firstSendBytes } = resources;
+    this.receiver.attach(qp, messageMr, firstSendBytes, this.#useKeys(session), this.#isBrief);
     this.#link.take();
     this.#reporter.report(StepName.RECEIVES_POSTED, { receives: firstReceives(this.#limits) });
     this.#tellQueuePair();

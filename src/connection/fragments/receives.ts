@@ -23,7 +23,8 @@ const request: Receive = { wrId: 0, sges: [{ mr: null as never, offset: 0, lengt
 
 interface Block {
   readonly mr: MemoryRegion;
-  readonly places: number;
+  /** Where in `mr` its first place is. */
+  readonly at: number;
   /** Receives of it that the device has. */
   posted: number;
   /** Places that the device does not have and that wait to be needed again. */
@@ -49,13 +50,13 @@ export class Receives {
     this.#owner = owner;
   }
 
-  /** A link is coming up: posts all receives of `mr`; those of the link before are gone, and the device uses them no more. */
-  attach(qp: QueuePair, mr: MemoryRegion): void {
+  /** A link is coming up: posts all receives of `mr` from `at` on; those of the link before are gone, and the device uses them no more. */
+  attach(qp: QueuePair, mr: MemoryRegion, at: number): void {
     for (const block of this.#blocks.slice(1)) if (block !== null) this.#owner.release?.(block.mr);
     this.#blocks = [];
     this.#qp = qp;
     this.#surplus = 0;
-    this.add(mr);
+    this.add(mr, at);
   }
 
   /** The link is over. */
@@ -63,10 +64,10 @@ export class Receives {
     this.#qp = null;
   }
 
-  /** Posts all receives that `mr` has room for. */
-  add(mr: MemoryRegion): void {
-    const places = Math.floor(mr.length / this.#slotBytes);
-    const block: Block = { mr, places, posted: 0, free: null };
+  /** Posts all receives that `mr` has room for, from `at` on. */
+  add(mr: MemoryRegion, at = 0): void {
+    const places = Math.floor((mr.length - at) / this.#slotBytes);
+    const block: Block = { mr, at, posted: 0, free: null };
     const hole = this.#blocks.indexOf(null);
     const index = hole < 0 ? this.#blocks.length : hole;
     // An array that grows by itself has room for sixteen more.
@@ -77,8 +78,10 @@ export class Receives {
 
   /** The first `length` bytes of a receive that a fragment has used up; `undefined` before the first link. */
   bytesOf(wrId: number, length: number): Uint8Array | undefined {
-    const at = (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
-    return this.#blockOf(wrId)?.mr.bytes.subarray(at, at + length);
+    const block = this.#blockOf(wrId);
+    if (block === undefined) return undefined;
+    const at = this.#offsetOf(block, wrId);
+    return block.mr.bytes.subarray(at, at + length);
   }
 
   /** A fragment has been taken out of a receive, which is posted again where it is needed. */
@@ -122,13 +125,17 @@ export class Receives {
     return this.#blocks[Math.floor(wrId / PLACES_OF_A_BLOCK)] ?? undefined;
   }
 
+  #offsetOf(block: Block, wrId: number): number {
+    return block.at + (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
+  }
+
   #post(block: Block, wrId: number): void {
     block.posted++;
     const qp = this.#qp;
     if (qp === null || qp.state === QpState.ERR) return;
     const [sge] = request.sges;
     sge.mr = block.mr;
-    sge.offset = (wrId % PLACES_OF_A_BLOCK) * this.#slotBytes;
+    sge.offset = this.#offsetOf(block, wrId);
     sge.length = this.#slotBytes;
     request.wrId = wrId;
     qp.postRecv(request);

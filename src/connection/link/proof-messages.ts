@@ -15,7 +15,7 @@ import type { ConnectionResources } from './resources.js';
 
 export interface ProofMessages {
   readonly tracker: WorkTracker;
-  readonly resources: Pick<ConnectionResources, 'sendMr' | 'proofAt'>;
+  readonly resources: Pick<ConnectionResources, 'messageMr' | 'proofAt'>;
   readonly window: ReceiveWindow;
   /** `null` on connections that are not encrypted. */
   readonly sealer: Sealer | null;
@@ -44,7 +44,7 @@ export function postProof(messages: ProofMessages, proof: LinkProof): void {
 
 function post(messages: ProofMessages, proof: LinkProof, size: 'small' | 'full', length: number): void {
   const { tracker, resources, window, sealer, sequence } = messages;
-  const { sendMr: mr } = resources;
+  const { messageMr: mr } = resources;
   const offset = resources.proofAt[size];
   window.told = window.limit;
   const fields = { flags: 0, sequence, limit: window.limit, stream: 0, tag: 0, value: 0 };

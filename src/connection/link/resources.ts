@@ -1,6 +1,6 @@
 /**
  * The verbs objects and buffers of one connection, which shares nothing but the device and its completion queues with others: a
- * protection domain, a queue pair, a send and a receive buffer and the buffer that the peer may reach.
+ * protection domain, a queue pair, memory for messages and the buffer that the peer may reach.
  * When a connection recovers it gets a new queue pair, with a number that nobody knows yet; the rest stays, and with it
  * the keys that the peer was given.
  *
@@ -34,6 +34,8 @@ const MAX_SEND_WR = 128;
 const SMALL_PROOF_BYTES = HEADER_BYTES + TAG_BYTES;
 /** The largest packet. */
 const FULL_PROOF_BYTES = 4096;
+/** What a connection has to send from before it needs more. */
+const FIRST_SEND_BYTES = SMALL_PROOF_BYTES + FULL_PROOF_BYTES;
 const MEMORY_RETRIES = 5;
 const MEMORY_RETRY_MILLIS = 50;
 /** What ten connections with buffers of the default size need. */
@@ -45,14 +47,12 @@ export const restBuffers = (): void => buffers.rest();
 export class ConnectionResources {
   readonly pd: ProtectionDomain;
   readonly limits: DataPathLimits;
-  readonly sendSlots = SEND_SLOTS;
   readonly #reporter: StepReporter;
   #seat: CompletionSeat | undefined;
   #qp: QueuePair | undefined;
-  #sendMr: MemoryRegion | undefined;
-  #recvMr: MemoryRegion | undefined;
+  #messageMr: MemoryRegion | undefined;
   #bufferMr: MemoryRegion | undefined;
-  /** What was needed beyond the first send and receive buffer. */
+  /** What messages needed beyond that. */
   readonly #moreMrs: MemoryRegion[] = [];
   /** Regions of running one-sided operations and of the program. */
   #extraMrs: Set<MemoryRegion> | null = null;
@@ -99,8 +99,19 @@ export class ConnectionResources {
     return present(this.#qp);
   }
 
-  get sendMr(): MemoryRegion {
-    return present(this.#sendMr);
+  /** The first memory for messages: what is sent from, and the receives behind it. One region, as each has its price. */
+  get messageMr(): MemoryRegion {
+    return present(this.#messageMr);
+  }
+
+  /** Of the first memory, what is sent from; the receives begin there. */
+  get firstSendBytes(): number {
+    return FIRST_SEND_BYTES;
+  }
+
+  /** Fragments under way at most. */
+  get sendSlots(): number {
+    return SEND_SLOTS;
   }
 
   /** Bytes of all send memory at most. */
@@ -110,18 +121,14 @@ export class ConnectionResources {
 
   /** Bytes of all buffers for messages. */
   get bufferBytes(): number {
-    let bytes = (this.#sendMr?.length ?? 0) + (this.#recvMr?.length ?? 0);
+    let bytes = this.#messageMr?.length ?? 0;
     for (const { length } of this.#moreMrs) bytes += length;
     return bytes;
   }
 
-  /** Where in the send buffer the messages that prove a link are. No fragment is under way when they are sent. */
+  /** Where in the first memory the messages that prove a link are. No fragment is under way when they are sent. */
   get proofAt(): { readonly small: number; readonly full: number } {
     return { small: 0, full: SMALL_PROOF_BYTES };
-  }
-
-  get recvMr(): MemoryRegion {
-    return present(this.#recvMr);
   }
 
   /** `null` when the peer may reach nothing. */
@@ -251,17 +258,17 @@ export class ConnectionResources {
 
   async #create(): Promise<void> {
     const { slotBytes, bufferBytes } = this.limits;
-    const firstBytes = (firstReceives(this.limits) + LIMIT_RECEIVES) * slotBytes;
+    const receiveBytes = (firstReceives(this.limits) + LIMIT_RECEIVES) * slotBytes;
     this.#seat = await this.#takeSeat();
     this.#qp = await this.#createQp(this.#seat.group);
     const { LOCAL_WRITE } = AccessFlags;
-    this.#sendMr = await registerPatiently(this.pd, buffers.take(SMALL_PROOF_BYTES + FULL_PROOF_BYTES), 0);
-    this.#recvMr = await registerPatiently(this.pd, buffers.take(firstBytes), LOCAL_WRITE);
+    const memory = buffers.take(FIRST_SEND_BYTES + receiveBytes);
+    this.#messageMr = await registerPatiently(this.pd, memory, LOCAL_WRITE);
     if (bufferBytes > 0) {
       const access = LOCAL_WRITE | remoteAccess(this.limits.rights);
-      const memory = lentMemory(this.limits);
-      this.#bufferMr = await registerPatiently(this.pd, memory, access);
-      this.#lasting = new Map([[memory.buffer, this.#bufferMr]]);
+      const lent = lentMemory(this.limits);
+      this.#bufferMr = await registerPatiently(this.pd, lent, access);
+      this.#lasting = new Map([[lent.buffer, this.#bufferMr]]);
     }
   }
 
@@ -286,7 +293,7 @@ export class ConnectionResources {
       await cleanup.step(() => qp.modify({ state: QpState.ERR }));
     // What is being registered can only be freed when it exists, and its domain when it is gone.
     await Promise.allSettled(this.#underWay ?? []);
-    const own = [this.#sendMr, this.#recvMr, ...this.#moreMrs];
+    const own = [this.#messageMr, ...this.#moreMrs];
     const isFree = await this.#deregisterAll(cleanup);
     // What the device may still use is for nobody else.
     if ((await cleanup.step(() => qp?.close())) && isFree) {
@@ -302,12 +309,11 @@ export class ConnectionResources {
 
   /** Returns whether the device uses none of it any more. */
   async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
-    const all = [...(this.#extraMrs ?? []), ...this.#moreMrs, this.#sendMr, this.#recvMr, this.#bufferMr];
+    const all = [...(this.#extraMrs ?? []), ...this.#moreMrs, this.#messageMr, this.#bufferMr];
     this.#extraMrs = null;
     this.#moreMrs.length = 0;
     this.#lasting = null;
-    this.#sendMr = undefined;
-    this.#recvMr = undefined;
+    this.#messageMr = undefined;
     this.#bufferMr = undefined;
     let isFree = true;
     for (const mr of all) if (!(await cleanup.step(() => mr?.close()))) isFree = false;

@@ -104,10 +104,10 @@ export class MessageReceiver implements Held {
   }
 
   /**
-   * A link is coming up: posts all receives, before the peer may send. `mr` is the receive buffer:
+   * A link is coming up: posts all receives, before the peer may send. `mr` has from `at` on the receives:
    * `slots + LIMIT_RECEIVES` pieces of `slotBytes`. `opener`: fragments are sealed. `isBrief`: both ends will do without the session.
    */
-  attach(qp: QueuePair, mr: MemoryRegion, opener: Opener | null, isBrief = false): void {
+  attach(qp: QueuePair, mr: MemoryRegion, at: number, opener: Opener | null, isBrief = false): void {
     this.#link++;
     this.#isBrief = isBrief;
     this.#opener = opener;
@@ -119,7 +119,7 @@ export class MessageReceiver implements Held {
     window.told = window.limit;
     window.known = window.limit;
     this.#mostSlots = mostSlots;
-    this.#receives.attach(qp, mr);
+    this.#receives.attach(qp, mr, at);
   }
 
   /** The link is over, and everything that it had received was handed in. */

@@ -110,8 +110,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'lent-memory-kept',
       wrong: 'The lent memory stays registered.',
       file: 'connection/link/resources',
-      find: 'this.#recvMr, this.#bufferMr]',
-      replace: 'this.#recvMr]',
+      find: 'this.#messageMr, this.#bufferMr]',
+      replace: 'this.#messageMr]',
     },
     {
       id: 'registering-not-awaited',

@@ -141,7 +141,7 @@ export class MessageWorld {
     this.#tracker = new WorkTracker(this.qp, this.#onRefused);
     const { peerSlots, peerSlotBytes, slots } = this.plan;
     const { sealer, opener } = this.#seals.renew(this.#link);
-    this.receiver.attach(this.qp, this.#receiveMr, opener, this.plan.brief);
+    this.receiver.attach(this.qp, this.#receiveMr, 0, opener, this.plan.brief);
     this.model.told = (this.model.sequence + slots) >>> 0;
     this.model.peerLimit = (peerReceived + peerSlots) >>> 0;
     const isPossible = distance(this.sent.received, peerReceived) <= this.sent.underWay.length;
