@@ -74,28 +74,60 @@ export function countsByName(
 /** What is counted one by one. */
 export type CounterName = Exclude<keyof Counters, 'drops' | 'drop' | 'snapshot'>;
 
-export class QpCounters extends Counters {
+/**
+ * Of one queue pair. What every packet counts is here; all else, which in most of thousands of queue pairs never happens, has its
+ * numbers from the first time on.
+ */
+export class QpCounters {
+  rxPackets = 0;
+  rxBytes = Number.NaN;
+  txPackets = 0;
+  txBytes = Number.NaN;
+  #acksSent = 0;
+  #acksReceived = 0;
+  #others: Counters | null = null;
   readonly #nic: Counters;
 
   constructor(nic: Counters) {
-    super();
     this.#nic = nic;
+    this.rxBytes = 0;
+    this.txBytes = 0;
   }
 
   /** An acknowledgement left: often enough to be worth a name of its own. */
   ackSent(): void {
-    this.acksSent++;
+    this.#acksSent++;
     this.#nic.acksSent++;
   }
 
   ackReceived(): void {
-    this.acksReceived++;
+    this.#acksReceived++;
     this.#nic.acksReceived++;
   }
 
   /** Once here and once for the NIC. */
   count(name: CounterName): void {
-    this[name]++;
+    this.#theOthers[name]++;
     this.#nic[name]++;
   }
+
+  /** Here alone: whoever drops a packet has counted that for the NIC. */
+  drop(reason: DropReason): void {
+    this.#theOthers.drop(reason);
+  }
+
+  /** As that of the NIC. */
+  snapshot(): Record<string, number> {
+    const { rxPackets, rxBytes, txPackets, txBytes } = this;
+    const often = { rxPackets, rxBytes, txPackets, txBytes };
+    const counts = { ...often, acksSent: this.#acksSent, acksReceived: this.#acksReceived };
+    return { ...(this.#others ?? NOTHING).snapshot(), ...counts };
+  }
+
+  get #theOthers(): Counters {
+    this.#others ??= new Counters();
+    return this.#others;
+  }
 }
+
+const NOTHING = new Counters();

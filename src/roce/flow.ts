@@ -5,12 +5,18 @@
 import { UdpAddress } from '../verbs/address.js';
 
 export class Flow {
-  readonly source = new UdpAddress();
-  readonly destination = new UdpAddress();
+  /** Those of one device share it. */
+  readonly source: UdpAddress;
+  readonly destination: UdpAddress;
   trafficClass = 0;
   hopLimit = 64;
   flowLabel = 0;
   /** For the use of a port: what it calls this by, and which port that is. */
   port: object | null = null;
   portHandle = 0;
+
+  constructor(source = new UdpAddress(), destination = new UdpAddress()) {
+    this.source = source;
+    this.destination = destination;
+  }
 }

@@ -11,7 +11,7 @@
  */
 
 import { AccessFlags } from '../verbs/access-flags.js';
-import { copyAddress, formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from '../verbs/address.js';
+import { formatIp, isIpv4, parseGid, sameGid, type UdpAddress } from '../verbs/address.js';
 import type { AddressVector } from '../verbs/address-handle.js';
 import { usageError } from '../verbs/errors.js';
 import { invariant } from '../verbs/invariant.js';
@@ -251,10 +251,8 @@ export class Nic implements CqOwner, NicHost<Qp> {
         `no GID of this device (${own}) can reach ${formatIp(destination)}: both must be IPv4 or both IPv6`,
       );
     }
-    const flow = new Flow();
-    copyAddress(source, flow.source);
-    copyAddress(destination, flow.destination);
-    flow.destination.port = inRange('udpPort', av.udpPort ?? ROCE_PORT, 0xffff);
+    const flow = new Flow(source, destination);
+    destination.port = inRange('udpPort', av.udpPort ?? ROCE_PORT, 0xffff);
     flow.trafficClass = inRange('trafficClass', av.trafficClass ?? 0, 0xff);
     flow.hopLimit = inRange('hopLimit', av.hopLimit ?? 64, 0xff);
     flow.flowLabel = inRange('flowLabel', av.flowLabel ?? 0, 0xfffff);

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
-import { Counters } from '../../src/roce/counters.js';
+import { Counters, QpCounters } from '../../src/roce/counters.js';
 import { AnswerLimit } from '../../src/roce/qp/answer-limit.js';
 import { Congestion } from '../../src/roce/qp/congestion.js';
 import { OwedAcknowledgement } from '../../src/roce/qp/owed-acknowledgement.js';
@@ -59,6 +59,14 @@ const shapes: readonly [string, () => object, (used: never) => void][] = [
     'Counters',
     () => new Counters(),
     (used: Counters) => {
+      used.rxBytes += 2 ** 40;
+      used.txBytes += 2 ** 40;
+    },
+  ],
+  [
+    'QpCounters',
+    () => new QpCounters(new Counters()),
+    (used: QpCounters) => {
       used.rxBytes += 2 ** 40;
       used.txBytes += 2 ** 40;
     },

@@ -59,6 +59,9 @@ const TURN_PACKETS = 128;
 /** What requests may cost even while answers take all of a turn: half of it. */
 const LEAST_REQUEST_COST = TURN_COST / 2;
 
+/** Of all that have no address yet. */
+const NOWHERE = new Flow();
+
 export interface QpInit {
   readonly type: QpType;
   readonly pd: number;
@@ -94,7 +97,7 @@ export class Qp implements Timed, Sender, QpHost {
   /** For the object that wraps this one. */
   context: unknown = null;
 
-  flow = new Flow();
+  flow = NOWHERE;
   destQpn = 0;
   mtu = 1024;
   qkey = 0;

@@ -28,11 +28,14 @@ const MAX_EARLY = 9;
 /** Packets of READ data that are always worth a request. */
 const MIN_PART = 2;
 
+/** Of all that never sent any: nothing is ever put into it. */
+const NO_PSNS: number[] = [];
+
 export class ReadRequests {
   #limit: number;
   /** A ring of `#places`, which is made place by place. */
-  #firstPsns: number[] = [];
-  #endPsns: number[] = [];
+  #firstPsns: number[] = NO_PSNS;
+  #endPsns: number[] = NO_PSNS;
   #places: number;
   #head = 0;
   #count = 0;
@@ -106,6 +109,10 @@ export class ReadRequests {
       this.#count === 0 || psnDiff(firstPsn, this.#lastEnd()) >= 0,
       'requests are remembered in the order of their PSNs',
     );
+    if (this.#firstPsns === NO_PSNS) {
+      this.#firstPsns = [];
+      this.#endPsns = [];
+    }
     const index = (this.#head + this.#count) % this.#places;
     this.#firstPsns[index] = firstPsn;
     this.#endPsns[index] = endPsn;

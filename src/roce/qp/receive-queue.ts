@@ -98,10 +98,10 @@ export class ReceiveQueue {
     this.#count--;
   }
 
-  /** Twice the places, or as many as there may be. What stood before the head goes on behind the end of before. */
+  /** Half as many places more, or as many as there may be. What stood before the head goes on behind the end of before. */
   #grow(): void {
     const places = this.#wrIds.length;
-    const grown = Math.min(2 * places, this.maxWr);
+    const grown = Math.min(places + Math.max(1, places >> 1), this.maxWr);
     this.#wrIds = lengthened(this.#wrIds, grown, 0);
     this.sges.grow(grown);
     for (let place = 0; place < this.#head; place++) {

@@ -34,7 +34,7 @@ export class Response {
 }
 
 /** Places of a queue that nobody has used. */
-const FIRST_PLACES = 2;
+const FIRST_PLACES = 1;
 
 export class ResponseQueue {
   /** As many places as were needed at once. */

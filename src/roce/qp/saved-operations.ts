@@ -27,9 +27,12 @@ export class SavedOperation {
   pending = 0;
 }
 
+/** Of all to which none was ever sent: nothing is ever put into it. */
+const NONE: SavedOperation[] = [];
+
 export class SavedOperations {
   /** Places that were used; there are `#capacity` in all. */
-  #ring: SavedOperation[] = [];
+  #ring: SavedOperation[] = NONE;
   #capacity: number;
   #next = 0;
 
@@ -57,7 +60,7 @@ export class SavedOperations {
   /** The place for one more operation, or `null` while the oldest one is still being answered. */
   reserve(): SavedOperation | null {
     if (this.#next === this.#ring.length && this.#next < this.#capacity)
-      this.#ring.push(new SavedOperation());
+      this.#ring = this.#ring.concat(new SavedOperation());
     const operation = this.#ring[this.#next];
     if (operation === undefined || operation.pending > 0) return null;
     this.#next = this.#next + 1 === this.#capacity ? 0 : this.#next + 1;
