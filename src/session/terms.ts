@@ -3,6 +3,7 @@
  * Plain data: numbers, texts and bigint addresses. The session carries the terms and ties them to itself, but decides
  * nothing by them. To add a term, add a field here; how it looks in JSON follows from its schema.
  */
+import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import { type RKey, toRKey } from '../verbs/brands.js';
 import { integer, TOKEN_RULE } from './schema-rules.js';
@@ -99,27 +100,45 @@ const buffer: v.GenericSchema<unknown, LentBuffer> = v.pipe(
   ),
 );
 
-const receive: v.GenericSchema<unknown, ReceiveTerms> = v.strictObject(
-  { slots: integer(1, MAX_RECEIVE_SLOTS), slotBytes: integer(1, MAX_SLOT_BYTES) },
-  'must be an object',
+/** Thousands of peers promise the same: what is equal to what the one before promised becomes that. */
+const alike = <Promised extends object>(): v.TransformAction<Promised, Promised> => {
+  let last: Promised | undefined;
+  return v.transform((promised) => {
+    if (last === undefined || !isDeepStrictEqual(last, promised)) last = promised;
+    return last;
+  });
+};
+
+const receive: v.GenericSchema<unknown, ReceiveTerms> = v.pipe(
+  v.strictObject(
+    { slots: integer(1, MAX_RECEIVE_SLOTS), slotBytes: integer(1, MAX_SLOT_BYTES) },
+    'must be an object',
+  ),
+  alike(),
 );
 
-const messages: v.GenericSchema<unknown, MessageTerms> = v.strictObject(
-  {
-    maxBytes: integer(0, MAX_MESSAGE_BYTES),
-    windowBytes: integer(MIN_MESSAGE_WINDOW_BYTES, MAX_WINDOW_BYTES),
-  },
-  'must be an object',
+const messages: v.GenericSchema<unknown, MessageTerms> = v.pipe(
+  v.strictObject(
+    {
+      maxBytes: integer(0, MAX_MESSAGE_BYTES),
+      windowBytes: integer(MIN_MESSAGE_WINDOW_BYTES, MAX_WINDOW_BYTES),
+    },
+    'must be an object',
+  ),
+  alike(),
 );
 
-const streams: v.GenericSchema<unknown, StreamTerms> = v.strictObject(
-  { open: integer(0, MAX_STREAMS), windowBytes: integer(1, MAX_WINDOW_BYTES) },
-  'must be an object',
+const streams: v.GenericSchema<unknown, StreamTerms> = v.pipe(
+  v.strictObject(
+    { open: integer(0, MAX_STREAMS), windowBytes: integer(1, MAX_WINDOW_BYTES) },
+    'must be an object',
+  ),
+  alike(),
 );
 
-const brief: v.GenericSchema<unknown, BriefTerms> = v.strictObject(
-  { noticeMillis: integer(1, MAX_NOTICE_MILLIS) },
-  'must be an object',
+const brief: v.GenericSchema<unknown, BriefTerms> = v.pipe(
+  v.strictObject({ noticeMillis: integer(1, MAX_NOTICE_MILLIS) }, 'must be an object'),
+  alike(),
 );
 
 /** From JSON. */

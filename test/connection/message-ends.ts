@@ -63,7 +63,7 @@ export class End {
   constructor(mostSlots: number, gates: EndGates = {}) {
     this.#mostSlots = mostSlots;
     this.qp = this.#newQp();
-    this.tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
+    this.tracker = new WorkTracker(this.qp, { onRefused: (error) => void this.refusals.push(error) });
     const outbox = new Outbox();
     this.streams = new StreamTable({
       outbox,
@@ -134,7 +134,7 @@ export class End {
 
   listen(): void {
     this.qp = this.#newQp();
-    this.tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
+    this.tracker = new WorkTracker(this.qp, { onRefused: (error) => void this.refusals.push(error) });
     this.qp.onSend = ({ wrId }, { mr, offset = 0, length = 0 }) => {
       assert.ok(mr === this.sendMr || this.more.has(mr), 'nothing is sent from memory that is gone');
       this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId });

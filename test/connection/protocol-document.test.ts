@@ -317,7 +317,7 @@ function receiver(isBrief: boolean): (fragment: Uint8Array) => void {
   const slots = SLOTS + LIMIT_RECEIVES;
   const qp = new WatchedQp(slots, SLOT_BYTES);
   const mr = new WatchedMemory(slots * SLOT_BYTES);
-  const tracker = new WorkTracker(qp, assert.ifError);
+  const tracker = new WorkTracker(qp, { onRefused: assert.ifError });
   const peer = { peerSlots: SLOTS, peerSlotBytes: SLOT_BYTES, peerReceived: 0, terms: TERMS, sealer: null };
   end.attach(qp, mr, 0, null, isBrief);
   sender.attach({ tracker, ...peer });

@@ -13,7 +13,7 @@ const WORK = { opcode: WrOpcode.SEND, sges: [{ mr: new WatchedMemory(8) }] } as 
 class Rig {
   readonly qp = new WatchedQp(1, 8);
   readonly refusals: RdmaError[] = [];
-  readonly tracker = new WorkTracker(this.qp, (error) => this.refusals.push(error));
+  readonly tracker = new WorkTracker(this.qp, { onRefused: (error) => void this.refusals.push(error) });
   /** How requests ended, in that order. */
   readonly ended: string[] = [];
 
@@ -38,6 +38,22 @@ test('a request ends with its completion, once, and with what that says', () => 
   rig.complete(0);
   rig.complete(0);
   assert.deepEqual(rig.ended, ['two: REM_ACCESS_ERR', 'one: done']);
+  assert.equal(rig.tracker.pending, 0);
+});
+
+test('any number of requests may be under way; each ends once, also where a later one ends before it', () => {
+  const rig = new Rig();
+  // Twice, so that the numbers of the second thirty begin in the middle of the ring.
+  for (let from = 0; from < 60; from += 30) {
+    for (let i = from; i < from + 30; i++) {
+      rig.post(`${i}`);
+      // One in three is answered at once, so that the ring moves on while it grows.
+      if (i % 3 === 0) rig.complete(i);
+    }
+    for (let i = from + 29; i >= from; i--) rig.complete(i);
+  }
+  assert.equal(rig.ended.length, 60);
+  assert.equal(new Set(rig.ended).size, 60);
   assert.equal(rig.tracker.pending, 0);
 });
 

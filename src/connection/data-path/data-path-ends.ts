@@ -6,26 +6,29 @@ import { AccessFlags } from '../../verbs/access-flags.js';
 import type { RdmaError } from '../../verbs/errors.js';
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import type { Clock } from '../common/clock.js';
-import { FIXED_NUMBERS } from '../common/fixed-numbers.js';
+import type { FIXED_NUMBERS } from '../common/fixed-numbers.js';
 import type { MessageKind } from '../fragments/message-header.js';
 import type { Control, Outbox } from '../fragments/outbox.js';
-import type { SendMemoryOptions } from '../fragments/send-memory.js';
+import type { ReceiveWindow } from '../fragments/receive-window.js';
+import { SendMemory, type SendMemoryOptions } from '../fragments/send-memory.js';
 import { messageWindow } from '../link/own-parameters.js';
 import { type ConnectionResources, firstReceives, restBuffers } from '../link/resources.js';
 import type { SealedMemory } from '../memory/sealed-memory.js';
 import { type InboxOptions, MessageInbox } from '../messages/message-inbox.js';
 import type { MessageReceiver, ReceiverOptions } from '../messages/message-receiver.js';
-import type { MessageSender } from '../messages/message-sender.js';
+import type { MessageSender, SenderOptions } from '../messages/message-sender.js';
 import { receivesWithin } from '../rates/client-rates.js';
 import type { RateGate } from '../rates/rate-gate.js';
-import type { StreamMemoryOptions } from '../streams/stream-memory.js';
-import type { StreamTable } from '../streams/stream-table.js';
+import { StreamMemory, type StreamMemoryOptions } from '../streams/stream-memory.js';
+import type { StreamTable, StreamTableOptions } from '../streams/stream-table.js';
 import type { DataPathLimits } from '../terms/options.js';
 import type { DataPlaneListener } from './data-plane.js';
 import type { IdleWatchOptions } from './idle-watch.js';
 
 /** What there is of a data path at the moment. */
 export interface DataPathParts {
+  /** Where its counters began. */
+  readonly first: typeof FIXED_NUMBERS.first;
   readonly listener: DataPlaneListener | null;
   readonly outbox: Outbox;
   readonly receiver: MessageReceiver;
@@ -69,11 +72,11 @@ export class ReceiverEnd implements ReceiverOptions, InboxOptions {
   }
 
   get firstSequence(): number {
-    return FIXED_NUMBERS.first.fragment;
+    return this.#path.first.fragment;
   }
 
   get start(): number {
-    return FIXED_NUMBERS.first.messageCost;
+    return this.#path.first.messageCost;
   }
 
   tell(control: Control): void {
@@ -125,14 +128,46 @@ export class ReceiverEnd implements ReceiverOptions, InboxOptions {
   }
 }
 
-/** Of the memory that it sends from. */
-export class SendMemoryEnd implements SendMemoryOptions {
+/** Of its sender, and of the memory that this sends from. */
+export class SenderEnd implements SenderOptions, SendMemoryOptions {
+  readonly memory: SendMemory;
+  readonly window: ReceiveWindow;
+  readonly outbox: Outbox;
+  readonly gate: RateGate | null;
   readonly #path: DataPathParts;
   readonly #resources: ConnectionResources;
 
-  constructor(path: DataPathParts, resources: ConnectionResources) {
+  constructor(path: DataPathParts, resources: ConnectionResources, gate: RateGate | null) {
     this.#path = path;
     this.#resources = resources;
+    this.window = path.receiver.window;
+    this.outbox = path.outbox;
+    this.gate = gate;
+    this.memory = new SendMemory(this);
+  }
+
+  get slots(): number {
+    return this.#resources.sendSlots;
+  }
+
+  get slotBytes(): number {
+    return this.#resources.limits.slotBytes;
+  }
+
+  get streams(): StreamTable {
+    return this.#path.streams;
+  }
+
+  get firstSequence(): number {
+    return this.#path.first.fragment;
+  }
+
+  get messageStart(): number {
+    return this.#path.first.messageCost;
+  }
+
+  onHeld(isHeld: boolean): void {
+    this.#path.listener?.onHeld(isHeld);
   }
 
   get mr(): MemoryRegion {
@@ -160,12 +195,41 @@ export class SendMemoryEnd implements SendMemoryOptions {
   }
 }
 
-/** Of what streams send from. */
-export class StreamMemoryEnd implements StreamMemoryOptions {
+/** Of its streams, and of what they send from. */
+export class StreamsEnd implements StreamTableOptions, StreamMemoryOptions {
   readonly #path: DataPathParts;
+  readonly #limits: DataPathLimits['streams'];
+  /** Made for the first stream, as most connections have none. */
+  #memory: StreamMemory | null = null;
 
-  constructor(path: DataPathParts) {
+  constructor(path: DataPathParts, limits: DataPathLimits['streams']) {
     this.#path = path;
+    this.#limits = limits;
+  }
+
+  get outbox(): Outbox {
+    return this.#path.outbox;
+  }
+
+  get streams(): number {
+    return this.#limits.open;
+  }
+
+  get windowBytes(): number {
+    return this.#limits.windowBytes;
+  }
+
+  get start(): number {
+    return this.#path.first.streamByte;
+  }
+
+  get firstStream(): number {
+    return this.#path.first.stream;
+  }
+
+  get memory(): StreamMemory {
+    this.#memory ??= new StreamMemory(this);
+    return this.#memory;
   }
 
   isInstant(): boolean {

@@ -18,10 +18,9 @@ import { StepName, type StepReporter } from '../common/steps.js';
 import { MessageFault, violation } from '../fragments/message-header.js';
 import { Outbox } from '../fragments/outbox.js';
 import { Opener, PIECES_PER_KEY, Sealer } from '../fragments/sealing.js';
-import { SendMemory } from '../fragments/send-memory.js';
 import type { WorkTracker } from '../fragments/work-tracker.js';
 import { Link, type LinkListener } from '../link/link.js';
-import { LinkProof } from '../link/link-proof.js';
+import { COMPLETE, LinkProof } from '../link/link-proof.js';
 import { type OwnEnd, ownParameters } from '../link/own-parameters.js';
 import { postProof } from '../link/proof-messages.js';
 import { ConnectionResources, firstReceives } from '../link/resources.js';
@@ -36,18 +35,11 @@ import type { Waiter } from '../messages/message-inbox.js';
 import { MessageReceiver } from '../messages/message-receiver.js';
 import { MessageSender } from '../messages/message-sender.js';
 import { type Gates, joinGates } from '../rates/shared-rates.js';
-import { StreamMemory } from '../streams/stream-memory.js';
 import { StreamOutlet } from '../streams/stream-outlet.js';
 import { type StreamId, StreamTable } from '../streams/stream-table.js';
 import type { DataPathLimits } from '../terms/options.js';
 import type { DataPathCensus } from './data-path-census.js';
-import {
-  type DataPathParts,
-  IdleEnd,
-  ReceiverEnd,
-  SendMemoryEnd,
-  StreamMemoryEnd,
-} from './data-path-ends.js';
+import { type DataPathParts, IdleEnd, ReceiverEnd, SenderEnd, StreamsEnd } from './data-path-ends.js';
 import type {
   DataPlane,
   DataPlaneListener,
@@ -74,10 +66,10 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   readonly receiver: MessageReceiver;
   readonly outbox = new Outbox();
   readonly streams: StreamTable;
+  readonly first: typeof FIXED_NUMBERS.first;
   listener: DataPlaneListener | null = null;
   programListener: ProgramListener | null = null;
   readonly #outlet: StreamOutlet;
-  readonly #first: typeof FIXED_NUMBERS.first;
   readonly #device: Device;
   readonly #limits: DataPathLimits;
   readonly #reporter: StepReporter;
@@ -123,16 +115,8 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     this.#reporter = reporter;
     this.#revealPsns = revealPsns;
     const { first } = FIXED_NUMBERS;
-    const { streams } = limits;
-    this.#first = first;
-    this.streams = new StreamTable({
-      outbox: this.outbox,
-      streams: streams.open,
-      windowBytes: streams.windowBytes,
-      start: first.streamByte,
-      firstStream: first.stream,
-      memory: new StreamMemory(new StreamMemoryEnd(this)),
-    });
+    this.first = first;
+    this.streams = new StreamTable(new StreamsEnd(this, limits.streams));
     this.#idle = new IdleWatch(new IdleEnd(this, clock));
     this.#outlet = new StreamOutlet(this.streams, this);
     const { rates } = limits;
@@ -183,19 +167,8 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     const attributes = await this.#device.queryPort(port);
     if (this.#resources === undefined) {
       this.#resources = await ConnectionResources.create(this.#device, this.#limits, this.#reporter);
-      const { sendSlots } = this.#resources;
-      this.#sender = new MessageSender({
-        memory: new SendMemory(new SendMemoryEnd(this, this.#resources)),
-        slots: sendSlots,
-        slotBytes: this.#limits.slotBytes,
-        window: this.receiver.window,
-        outbox: this.outbox,
-        streams: this.streams,
-        gate: this.#gates?.toClient ?? null,
-        onHeld: (isHeld) => this.listener?.onHeld(isHeld),
-        firstSequence: this.#first.fragment,
-        messageStart: this.#first.messageCost,
-      });
+      const gate = this.#gates?.toClient ?? null;
+      this.#sender = new MessageSender(new SenderEnd(this, this.#resources, gate));
     } else {
       await this.#resources.renewQp();
     }
@@ -257,6 +230,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     };
     postProof(messages, this.#proof);
     await this.#proof.done((seen) => this.listener?.onProofSeen(seen));
+    this.#forgetProof();
   }
 
   /**
@@ -476,6 +450,11 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     return this.#resources?.currentQp?.counters() ?? {};
   }
 
+  /** One that is complete says the same as any other. */
+  #forgetProof(): void {
+    if (this.#proof.isComplete) this.#proof = COMPLETE;
+  }
+
   #tellQueuePair(): void {
     const qp = this.#resources?.currentQp;
     const status = qp === undefined || qp.closed ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };
@@ -526,7 +505,10 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     const isLimit = this.receiver.onFragment(slot, length);
     this.#beats = 0;
     // The proof is no progress: a connection that has nothing else would recover for ever.
-    if (!this.#proof.onArrived()) return;
+    if (!this.#proof.onArrived()) {
+      this.#forgetProof();
+      return;
+    }
     if (isLimit) {
       this.listener?.onSignOfLife();
       return;
@@ -565,11 +547,11 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
       throw violation(MessageFault.TERMS, 'it no longer wants the connection to be encrypted');
     if (!isWanted) return null;
     const { keys } = link;
-    this.#sealer = new Sealer(keys.messages.own, PIECES_PER_KEY, this.#first.sealedPiece);
+    this.#sealer = new Sealer(keys.messages.own, PIECES_PER_KEY, this.first.sealedPiece);
     // These outlive the link: a write may be announced on a later one.
     this.#sealedMemory ??= new SealedMemory({
       keys: keys.memory,
-      firstRequest: this.#first.sealedRequest,
+      firstRequest: this.first.sealedRequest,
       maxMessageBytes: this.#limits.maxMessageBytes,
       peerMaxMessageBytes: terms.messages.maxBytes,
       send: (kind, data) => this.sender.sendSealed(kind, data),
@@ -578,7 +560,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
         this.resources.reachable(addr, length, right) ?? this.#grants?.reachable(addr, length, right),
     });
     if (this.#oneSided !== undefined) this.#oneSided.transfers.sealed = this.#sealedMemory;
-    return new Opener(keys.messages.peer, PIECES_PER_KEY, this.#first.sealedPiece);
+    return new Opener(keys.messages.peer, PIECES_PER_KEY, this.first.sealedPiece);
   }
 
   #ownEnd(resources: ConnectionResources, port: PortAttributes): OwnEnd {

@@ -17,11 +17,9 @@ const RESERVED_QPNS: readonly number[] = [0, 1, 0xffffff];
 type Told = Pick<PeerPath, 'qpn' | 'udpPort'>;
 
 /** Where a queue pair of this process is. */
-interface LocalEnd {
-  readonly own: Told;
+interface LocalEnd extends Told, SessionEnd {
   /** All addresses of its port. */
   readonly gids: ReadonlySet<string>;
-  readonly end: SessionEnd;
   /** Another of the same number, on another device. */
   next: LocalEnd | null;
 }
@@ -61,7 +59,9 @@ export class PeerCheck {
     this.release();
     const { qpn, udpPort } = own.path;
     const next = localEnds.get(qpn) ?? null;
-    this.#end = { own: { qpn, udpPort }, gids: sharedGids(own.gids), end, next };
+    // A copy so short lies in the heap: what OpenSSL gave has memory of its own, and is small beside what describes it.
+    const secret = new Uint8Array(end.secret);
+    this.#end = { qpn, udpPort, gids: sharedGids(own.gids), role: end.role, secret, next };
     this.#isExclusive = own.isExclusive;
     localEnds.set(qpn, this.#end);
   }
@@ -73,7 +73,7 @@ export class PeerCheck {
     const gid = canonical(peer.gid);
     if (!isUnicast(gid)) return fault('impossible_gid', 'the GID is not the address of one machine');
     const end = this.#end;
-    if (end !== undefined && peer.udpPort === end.own.udpPort && end.gids.has(gid)) {
+    if (end !== undefined && peer.udpPort === end.udpPort && end.gids.has(gid)) {
       const ends = endsOf(peer.qpn);
       for (const other of ends) if (isOtherEnd(end, other, gid)) return undefined;
       const isOurs = ends.some(({ gids }) => gids.has(gid));
@@ -91,7 +91,7 @@ export class PeerCheck {
     const end = this.#end;
     if (end === undefined) return;
     this.#end = undefined;
-    const { qpn } = end.own;
+    const { qpn } = end;
     const first = localEnds.get(qpn);
     if (first !== end) {
       for (let other = first ?? null; other !== null; other = other.next)
@@ -109,10 +109,10 @@ function endsOf(qpn: number): LocalEnd[] {
 
 const isOtherEnd = (end: LocalEnd, other: LocalEnd, gid: string): boolean =>
   other !== end &&
-  other.end.role !== end.end.role &&
-  other.own.udpPort === end.own.udpPort &&
+  other.role !== end.role &&
+  other.udpPort === end.udpPort &&
   other.gids.has(gid) &&
-  timingSafeEqual(other.end.secret, end.end.secret);
+  timingSafeEqual(other.secret, end.secret);
 
 const fault = (reason: string, message: string): PeerFault => ({ reason, message });
 

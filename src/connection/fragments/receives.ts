@@ -70,8 +70,8 @@ export class Receives {
     const block: Block = { mr, at, posted: 0, free: null };
     const hole = this.#blocks.indexOf(null);
     const index = hole < 0 ? this.#blocks.length : hole;
-    // An array that grows by itself has room for sixteen more.
-    if (hole < 0) this.#blocks = [...this.#blocks, block];
+    // An array that grows by itself, also one that is spread, has room for sixteen more.
+    if (hole < 0) this.#blocks = this.#blocks.concat(block);
     else this.#blocks[hole] = block;
     for (let place = 0; place < places; place++) this.#post(block, index * PLACES_OF_A_BLOCK + place);
   }

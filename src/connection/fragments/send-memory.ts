@@ -36,7 +36,7 @@ export class SendMemory {
   /** Where the next fragment goes. */
   current: SendBuffer;
   /** Pieces in which fragments are under way, and which get no others. */
-  readonly #leaving: SendBuffer[] = [];
+  #leaving: SendBuffer[] | null = null;
   #fragments = 0;
   #isGrowing = false;
   /** There was no memory; asked again on the next link, or when this one was idle. */
@@ -81,15 +81,16 @@ export class SendMemory {
     buffer.ring.giveBack();
     this.#fragments--;
     if (buffer === this.current || buffer.ring.fragments > 0) return;
-    const index = this.#leaving.indexOf(buffer);
+    const index = this.#leaving?.indexOf(buffer) ?? -1;
     if (index < 0) return;
-    this.#leaving.splice(index, 1);
+    this.#leaving?.splice(index, 1);
     this.#options.release(buffer.mr);
   }
 
   /** The link is over: the device uses none of it any more. */
   clear(): void {
-    for (const { mr } of this.#leaving.splice(0)) this.#options.release(mr);
+    for (const { mr } of this.#leaving ?? []) this.#options.release(mr);
+    this.#leaving = null;
     this.#first.ring.clear();
     this.current.ring.clear();
     this.#fragments = 0;
@@ -120,8 +121,10 @@ export class SendMemory {
       const before = this.current;
       this.current = bufferOf(mr, wanted);
       if (before !== this.#first) {
-        if (before.ring.fragments > 0) this.#leaving.push(before);
-        else options.release(before.mr);
+        if (before.ring.fragments > 0) {
+          this.#leaving ??= [];
+          this.#leaving.push(before);
+        } else options.release(before.mr);
       }
       options.onGrown();
     };

@@ -22,25 +22,35 @@ interface Payload {
   readonly length: number;
 }
 
+export interface WorkOwner {
+  /** The device has refused a fragment, and the link cannot go on. Never called from inside. */
+  onRefused(error: RdmaError): void;
+}
+
+/** Places of a ring that nobody has used; a power of two. */
+const FIRST_PLACES = 4;
+
 export class WorkTracker {
   readonly #qp: QueuePair;
-  readonly #onRefused: (error: RdmaError) => void;
-  readonly #open = new Map<number, WorkDone>();
+  readonly #owner: WorkOwner;
+  /** What to call for the requests from the oldest that has not ended to the newest: a ring, as they end about in their order. */
+  #open: (WorkDone | null)[] = new Array<WorkDone | null>(FIRST_PLACES).fill(null);
+  #oldestId = 1;
   #nextId = 1;
-  readonly #waiting: (() => void)[] = [];
+  #pending = 0;
+  #waiting: (() => void)[] | null = null;
   #isRetired = false;
   #hasRefused = false;
   #failure: RdmaError | undefined;
 
-  /** `onRefused`: the device has refused a fragment, and the link cannot go on. Never called from inside. */
-  constructor(qp: QueuePair, onRefused: (error: RdmaError) => void) {
+  constructor(qp: QueuePair, owner: WorkOwner) {
     this.#qp = qp;
-    this.#onRefused = onRefused;
+    this.#owner = owner;
   }
 
   /** Requests that have not ended. */
   get pending(): number {
-    return this.#open.size;
+    return this.#pending;
   }
 
   /** Whether what is posted now can get anywhere: what can wait is better kept for the next link otherwise. */
@@ -55,8 +65,11 @@ export class WorkTracker {
 
   /** Resolves when every request has ended. */
   answered(): Promise<void> {
-    if (this.#open.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#pending === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting ??= [];
+      this.#waiting.push(resolve);
+    });
   }
 
   /** Posts `work`. Callers keep to what the send queue holds. `done` is never called from inside. Returns its number. */
@@ -94,7 +107,7 @@ export class WorkTracker {
       this.#hasRefused = true;
       this.retire();
       const refusal = asOwnFault(error, 'the device refused to send a message');
-      queueMicrotask(() => this.#onRefused(refusal));
+      queueMicrotask(() => this.#owner.onRefused(refusal));
       return false;
     }
   }
@@ -113,35 +126,71 @@ export class WorkTracker {
   }
 
   #submit(request: SendWorkRequest, done: WorkDone): void {
-    this.#open.set(request.wrId, done);
+    const { wrId } = request;
+    if (wrId - this.#oldestId >= this.#open.length) this.#grow();
+    this.#open[this.#placeOf(wrId)] = done;
+    this.#pending++;
     try {
       this.#qp.postSend(request);
     } catch (error) {
-      this.#open.delete(request.wrId);
+      this.#take(wrId);
       throw error;
     }
   }
 
   onCompletion(completion: WorkCompletion): void {
-    const done = this.#open.get(completion.wrId);
-    if (done === undefined) return;
-    this.#open.delete(completion.wrId);
+    const done = this.#take(completion.wrId);
+    if (done === null) return;
     done(completion.status === WcStatus.SUCCESS ? undefined : completionError(completion.status));
-    if (this.#waiting.length > 0 && this.#open.size === 0) this.#tellWaiting();
+    if (this.#waiting !== null && this.#pending === 0) this.#tellWaiting();
   }
 
   /** Ends whatever is open with `error`, and whatever comes later too. */
   fail(error: RdmaError): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    const open = [...this.#open.values()];
-    this.#open.clear();
+    const open: WorkDone[] = [];
+    for (let wrId = this.#oldestId; wrId < this.#nextId; wrId++) {
+      const done = this.#take(wrId);
+      if (done !== null) open.push(done);
+    }
     for (const done of open) done(error);
     this.#tellWaiting();
   }
 
   #tellWaiting(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    for (const resolve of waiting) resolve();
+  }
+
+  /** What to call for a request that ends now; `null` for one that has ended. */
+  #take(wrId: number): WorkDone | null {
+    if (wrId < this.#oldestId || wrId >= this.#nextId) return null;
+    const place = this.#placeOf(wrId);
+    const done = this.#open[place] as WorkDone | null;
+    if (done === null) return null;
+    this.#open[place] = null;
+    this.#pending--;
+    while (this.#oldestId < this.#nextId && this.#open[this.#placeOf(this.#oldestId)] === null)
+      this.#oldestId++;
+    return done;
+  }
+
+  #placeOf(wrId: number): number {
+    return wrId & (this.#open.length - 1);
+  }
+
+  /** Twice the places. */
+  #grow(): void {
+    const before = this.#open;
+    const places = 2 * before.length;
+    const grown = new Array<WorkDone | null>(places).fill(null);
+    for (let i = 0; i < before.length; i++) {
+      const wrId = this.#oldestId + i;
+      grown[wrId & (places - 1)] = before[wrId & (before.length - 1)] as WorkDone | null;
+    }
+    this.#open = grown;
   }
 }
 

@@ -12,6 +12,8 @@ export interface LifelineListener {
   onReconnected(): void;
   /** Both ends do without the session. */
   onParted?(): void;
+  /** Everything is freed: `undefined` after an orderly end, else what went wrong. */
+  onClosed(error: RdmaError | undefined): void;
 }
 
 /**

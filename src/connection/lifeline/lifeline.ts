@@ -21,6 +21,7 @@ import type { DataPlane, DataPlaneListener, QueuePairStatus } from '../data-path
 import { CLOSED_IN_ORDER, closeCodeOf, closeKindOf } from '../fragments/close-codes.js';
 import type { RecoveryLimits } from '../terms/options.js';
 import type { ConnectionLife, LifelineListener, SessionState } from './connection-life.js';
+import { EndPromise } from './end-promise.js';
 import type { LifelineInput, LifelineOutput, RendezvousState } from './lifeline-events.js';
 import { LifelineMachine } from './lifeline-machine.js';
 import { PartedRendezvous } from './parted-rendezvous.js';
@@ -44,8 +45,6 @@ export interface LifelineOptions {
 /** Its methods `on…` are for its data plane and its rendezvous: objects for each would be as large as all the rest of it. */
 export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousListener {
   listener: LifelineListener | null = null;
-  /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
-  readonly closed: Promise<RdmaError | undefined>;
   /** What the peer promised last. */
   peerTerms: Terms | undefined;
   /** The memory that is lent to the peer; empty when none is. */
@@ -72,7 +71,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
   /** Of the attempt that is proving its path. */
   #onProofSeen: ((seen: ProofSeen) => void) | undefined;
   #first: { resolve(): void; reject(error: unknown): void } | undefined;
-  #resolveClosed: (error: RdmaError | undefined) => void = () => {};
+  readonly #end = new EndPromise();
   /** Number of the fragment that would come next, while there is no link over which any could come. */
   #received: number | undefined;
 
@@ -83,10 +82,12 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#timer = this.#clock.timer(() => this.#onTimer());
     const { limits, random = Math.random } = options;
     this.#machine = new LifelineMachine({ limits, random });
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
     options.dataPath.listener = this;
+  }
+
+  /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
+  get closed(): Promise<RdmaError | undefined> {
+    return this.#end.promise;
   }
 
   /** The present one. */
@@ -454,7 +455,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#options.reporter.report(StepName.TLS_CLOSED);
     for (const release of this.#afterEnd) await cleanup.step(release);
     this.#input({ type: 'finished' });
-    this.#resolveClosed(error ?? cleanup.error(FAILED));
+    const outcome = error ?? cleanup.error(FAILED);
+    this.#end.come(outcome);
+    this.listener?.onClosed(outcome);
   }
 }
 

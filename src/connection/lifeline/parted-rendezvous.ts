@@ -7,13 +7,13 @@
 import type { PeerIdentity } from '../../session/peer-identity.js';
 import type { Terms } from '../../session/terms.js';
 import { internalError } from '../../verbs/errors.js';
+import { hostPort } from '../../verbs/host-port.js';
 import type { Rendezvous, RendezvousEnd } from './rendezvous.js';
 
 const END: RendezvousEnd = { error: undefined };
 
 export class PartedRendezvous implements Rendezvous {
   readonly peer: PeerIdentity | null;
-  readonly peerName: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
@@ -22,7 +22,6 @@ export class PartedRendezvous implements Rendezvous {
 
   constructor(before: Rendezvous) {
     this.peer = before.peer;
-    this.peerName = before.peerName;
     this.remoteAddress = before.remoteAddress;
     this.remotePort = before.remotePort;
     this.localAddress = before.localAddress;
@@ -31,6 +30,10 @@ export class PartedRendezvous implements Rendezvous {
     void before.close().then(() => {
       this.#before = null;
     });
+  }
+
+  get peerName(): string {
+    return `the peer ${hostPort(this.remoteAddress, this.remotePort)}`;
   }
 
   get end(): RendezvousEnd {

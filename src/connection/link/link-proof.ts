@@ -89,3 +89,15 @@ export class LinkProof {
     if (this.isComplete) this.#onSeen = nobody;
   }
 }
+
+function completeProof(): LinkProof {
+  const proof = new LinkProof();
+  for (let i = 0; i < PROOF_MESSAGES; i++) {
+    proof.onArrived();
+    proof.onDone(undefined);
+  }
+  return proof;
+}
+
+/** What nothing changes any more: one for all links that are proven. */
+export const COMPLETE = completeProof();

@@ -9,7 +9,7 @@ import { asOwnFault, asRdmaError, RdmaError } from '../../verbs/errors.js';
 import { QpState } from '../../verbs/qp-state.js';
 import type { QueuePair, QueuePairEvent } from '../../verbs/queue-pair.js';
 import { WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
-import { completionError, WorkTracker } from '../fragments/work-tracker.js';
+import { completionError, type WorkOwner, WorkTracker } from '../fragments/work-tracker.js';
 import type { CompletionGroup, CompletionHandler } from './completion-hub.js';
 import type { ConnectionResources } from './resources.js';
 
@@ -31,12 +31,11 @@ export interface LinkListener {
   onFailure(error: RdmaError): void;
 }
 
-export class Link implements CompletionHandler {
+export class Link implements CompletionHandler, WorkOwner {
   readonly qp: QueuePair;
   readonly tracker: WorkTracker;
   readonly #completions: CompletionGroup;
   readonly #listener: LinkListener;
-  readonly #stopEvents: () => void;
   #over = false;
   #isFlushed = false;
   /** The first failure that was not just a consequence. */
@@ -47,10 +46,11 @@ export class Link implements CompletionHandler {
   /** The queue pair of `resources` must be in RTS. */
   constructor(resources: ConnectionResources, listener: LinkListener) {
     this.qp = resources.qp;
-    this.tracker = new WorkTracker(resources.qp, (error) => this.#fail(error));
+    this.tracker = new WorkTracker(resources.qp, this);
     this.#completions = resources.completions;
     this.#listener = listener;
-    this.#stopEvents = resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
+    // For good: its queue pair ends with it, and one that is over does nothing any more.
+    resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
     this.#completions.listen(resources.qp.qpn, this);
   }
 
@@ -66,7 +66,6 @@ export class Link implements CompletionHandler {
    * @throws RdmaError ERR_RDMA_PROTOCOL when what had arrived breaks the rules.
    */
   async stop(error: RdmaError, onQuiet = nothing): Promise<void> {
-    this.#stopEvents();
     this.#over = true;
     this.tracker.retire();
     const isBroken = this.#violation !== undefined;
@@ -118,6 +117,10 @@ export class Link implements CompletionHandler {
   onDrained(): void {
     if (this.#failure !== undefined) this.#fail(this.#failure);
     else if (this.#isFlushed && !this.#over) this.#failSoon();
+  }
+
+  onRefused(error: RdmaError): void {
+    this.#fail(error);
   }
 
   onBroken(error: RdmaError): void {

@@ -10,7 +10,6 @@ import { EventEmitter } from 'node:events';
 import type { ProcessHold } from '../../process-hold.js';
 import type { PeerIdentity } from '../../session/peer-identity.js';
 import { closedError, type RdmaError } from '../../verbs/errors.js';
-import { announce } from '../../verbs/listeners.js';
 import type { QueuePairProgress } from '../../verbs/queue-pair.js';
 import type { Memory } from '../common/memory-argument.js';
 import type { ProgramPlane, QueuePairStatus } from '../data-path/data-plane.js';
@@ -21,7 +20,6 @@ import type { CallOptions, OneSidedOptions, SendOptions } from './call-options.j
 import { checkAllocate, checkReason } from './call-rules.js';
 import type { ConnectionEvents } from './connection-events.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
-import { tellWatches } from './connection-watch.js';
 import type { Grant, GrantOptions } from './grant.js';
 import { MessageAccess } from './message-access.js';
 import { MessageLoop } from './message-loop.js';
@@ -68,8 +66,6 @@ export class Connection
   readonly remoteBuffer: RemoteBuffer | null;
   /** Bytes of the longest message that the peer takes. */
   readonly maxMessageBytes: number;
-  /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
-  readonly closed: Promise<RdmaError | undefined>;
 
   readonly #lifeline: ConnectionLife;
   readonly #plane: ProgramPlane;
@@ -93,22 +89,23 @@ export class Connection
     this.peer = lifeline.rendezvous.peer;
     const buffer = lifeline.peerTerms?.buffer ?? null;
     this.remoteBuffer = buffer === null ? null : new RemoteBuffer(buffer.addr, buffer.rkey, buffer.length);
-    this.closed = lifeline.closed;
     this.#lifeline = lifeline;
     const maxMessageBytes = lifeline.peerTerms?.messages.maxBytes ?? 0;
     this.maxMessageBytes = maxMessageBytes;
     this.#plane = plane;
     this.#messages = new MessageAccess(lifeline, plane, { sendQueueBytes, maxMessageBytes });
-    const side = new ProgramSide(this, lifeline, plane);
+    const side = new ProgramSide(this, lifeline, plane, hold);
     this.#side = side;
     noteStreams(this, side.streams);
     lifeline.listener = side;
     plane.programListener = side;
-    void lifeline.closed.then((error) => {
-      hold.end();
-      tellWatches(this, (watch) => watch.onClosed?.(error));
-      announce(() => this.emit('closed', error));
-    });
+    // It may have ended before anybody listened.
+    if (lifeline.isEnding) void lifeline.closed.then((error) => side.onClosed(error));
+  }
+
+  /** Resolves when everything is freed: with `undefined` after an orderly end, else with what went wrong. */
+  get closed(): Promise<RdmaError | undefined> {
+    return this.#lifeline.closed;
   }
 
   /** Whether messages and one-sided access are sealed. */

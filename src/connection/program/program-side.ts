@@ -5,6 +5,7 @@
  * What most programs do not use is made when it is used: thousands of connections wait for a message and do nothing else.
  */
 import type { EventEmitter } from 'node:events';
+import type { ProcessHold } from '../../process-hold.js';
 import type { RdmaError } from '../../verbs/errors.js';
 import { announce } from '../../verbs/listeners.js';
 import type { ProgramListener, ProgramPlane } from '../data-path/data-plane.js';
@@ -26,8 +27,17 @@ export class ProgramSide implements LifelineListener, ProgramListener, StreamHos
   readonly #plane: ProgramPlane;
   #grants: GrantAccess | null = null;
   #remote: RemoteAccess | null = null;
+  readonly #hold: ProcessHold;
+  #hasClosed = false;
 
-  constructor(connection: EventEmitter<ConnectionEvents>, life: ConnectionLife, plane: ProgramPlane) {
+  /** It ends `hold`. */
+  constructor(
+    connection: EventEmitter<ConnectionEvents>,
+    life: ConnectionLife,
+    plane: ProgramPlane,
+    hold: ProcessHold,
+  ) {
+    this.#hold = hold;
     this.#connection = connection;
     this.#life = life;
     this.#plane = plane;
@@ -85,6 +95,14 @@ export class ProgramSide implements LifelineListener, ProgramListener, StreamHos
     this.recoveries++;
     tellWatches(this.#connection, (watch) => watch.onReconnected?.());
     announce(() => this.#connection.emit('reconnected'));
+  }
+
+  onClosed(error: RdmaError | undefined): void {
+    if (this.#hasClosed) return;
+    this.#hasClosed = true;
+    this.#hold.end();
+    tellWatches(this.#connection, (watch) => watch.onClosed?.(error));
+    announce(() => this.#connection.emit('closed', error));
   }
 
   // --- what the data plane tells --------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
   /** From `listen` on. */
   readonly #hold = new ProcessHold(false);
   #address = { host: '', port: 0 };
+  /** Of the address, for people: one text for all connections. */
+  #name = '';
   #closing: Promise<void> | undefined;
 
   static async start(options: ListenOptions, handler: ConnectionHandler | URL): Promise<Server> {
@@ -89,7 +91,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     this.#host = host;
     this.#slots = slots;
     this.#options = options;
-    const news = new ServerNews(this, () => hostPort(this.#address.host, this.#address.port), options);
+    const news = new ServerNews(this, () => this.#name, options);
     this.#news = news;
     this.#throttled = new ThrottledWatch(this.#rates, systemClock, (held) => news.throttled(held));
     const resumptions = new Resumptions();
@@ -225,6 +227,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncDisposabl
     try {
       const bound = await this.#tls.listen(fd === undefined ? { host, port } : { host, fd });
       this.#address = { host: bound.address, port: bound.port };
+      this.#name = hostPort(bound.address, bound.port);
     } catch (error) {
       this.#hold.end();
       throw error;

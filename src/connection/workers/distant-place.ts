@@ -63,6 +63,7 @@ export class DistantPlace implements Place {
         post({ type: 'reconnected', id, ends: endsOf(lifeline) });
       },
       onParted: () => post({ type: 'parted', id }),
+      onClosed: (error) => here?.onClosed(error),
     };
     return connection;
   }

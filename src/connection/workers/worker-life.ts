@@ -11,6 +11,7 @@ import type {
   SessionEnds,
   SessionState,
 } from '../lifeline/connection-life.js';
+import { EndPromise } from '../lifeline/end-promise.js';
 import type { FromWorker, Served } from './contract.js';
 
 export interface WorkerLifeOptions {
@@ -30,9 +31,8 @@ export class WorkerLife implements ConnectionLife {
   isEnding = false;
   readonly peerTerms: Terms;
   readonly isEncrypted: boolean;
-  readonly closed: Promise<RdmaError | undefined>;
   readonly #options: WorkerLifeOptions;
-  #resolveClosed: (error: RdmaError | undefined) => void = () => {};
+  readonly #end = new EndPromise();
 
   constructor(options: WorkerLifeOptions) {
     const { served, lentMemory, queuePair } = options;
@@ -43,9 +43,10 @@ export class WorkerLife implements ConnectionLife {
     this.isEncrypted = served.isEncrypted;
     this.lentMemory = lentMemory;
     this.queuePair = queuePair;
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
+  }
+
+  get closed(): Promise<RdmaError | undefined> {
+    return this.#end.promise;
   }
 
   async close(): Promise<void> {
@@ -66,7 +67,8 @@ export class WorkerLife implements ConnectionLife {
     this.isEnding = true;
     this.session = 'lost';
     this.lentMemory = NO_MEMORY;
-    this.#resolveClosed(error);
+    this.#end.come(error);
+    this.listener?.onClosed(error);
   }
 }
 

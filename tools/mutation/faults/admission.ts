@@ -208,15 +208,15 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'crossed-connections',
     wrong: 'Two connections of one server may be tied to each other.',
     file: 'connection/data-path/peer-check',
-    find: '  timingSafeEqual(other.end.secret, end.end.secret);',
-    replace: '  other.end.secret.length === end.end.secret.length;',
+    find: '  timingSafeEqual(other.secret, end.secret);',
+    replace: '  other.secret.length === end.secret.length;',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
   },
   {
     id: 'same-role-tied',
     wrong: 'An end may be tied to one of its own role.',
     file: 'connection/data-path/peer-check',
-    find: `  other.end.role !== end.end.role &&
+    find: `  other.role !== end.role &&
 `,
     replace: '',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],

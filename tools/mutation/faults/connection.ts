@@ -87,9 +87,9 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'work-done-twice',
     wrong: 'Work that failed with its link ends again when it completes.',
     file: 'connection/fragments/work-tracker',
-    find: `    this.#open.clear();
-`,
-    replace: '',
+    find: 'for (let wrId = this.#oldestId; wrId < this.#nextId; wrId++) {\n      const done = this.#take(wrId);',
+    replace:
+      'for (let wrId = this.#oldestId; wrId < this.#nextId; wrId++) {\n      const done = this.#open[this.#placeOf(wrId)] ?? null;',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
   },
   {
@@ -104,7 +104,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'work-unposted-pending',
     wrong: 'Work that could not be posted counts as under way.',
     file: 'connection/fragments/work-tracker',
-    find: '    } catch (error) {\n      this.#open.delete(request.wrId);\n',
+    find: '    } catch (error) {\n      this.#take(wrId);\n',
     replace: '    } catch (error) {\n',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
   },
@@ -112,7 +112,7 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'refused-fragment-hushed',
     wrong: 'Nobody learns that the device has refused a fragment.',
     file: 'connection/fragments/work-tracker',
-    find: '      queueMicrotask(() => this.#onRefused(refusal));',
+    find: '      queueMicrotask(() => this.#owner.onRefused(refusal));',
     replace: '      void refusal;',
     judges: ['test/connection/work-tracker'],
   },
@@ -128,8 +128,8 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'refused-fragment-keeps-link',
     wrong: 'A link that the device has refused a fragment goes on.',
     file: 'connection/link/link',
-    find: 'new WorkTracker(resources.qp, (error) => this.#fail(error))',
-    replace: 'new WorkTracker(resources.qp, () => {})',
+    find: 'new WorkTracker(resources.qp, this)',
+    replace: 'new WorkTracker(resources.qp, { onRefused: () => {} })',
     judges: ['test/connection/refused-requests'],
   },
   {
@@ -152,8 +152,8 @@ export const CONNECTION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'answered-early',
     wrong: 'Who waits until all is answered waits for one answer only.',
     file: 'connection/fragments/work-tracker',
-    find: 'if (this.#waiting.length > 0 && this.#open.size === 0) this.#tellWaiting();',
-    replace: 'if (this.#waiting.length > 0) this.#tellWaiting();',
+    find: 'if (this.#waiting !== null && this.#pending === 0) this.#tellWaiting();',
+    replace: 'if (this.#waiting !== null) this.#tellWaiting();',
     judges: ['test/connection/work-tracker', 'test/connection/recovery'],
   },
   {

@@ -79,13 +79,6 @@ export const RECOVERY_FAULTS = faultsOf(
       replace: '',
     },
     {
-      id: 'events-still-heard',
-      wrong: 'A link that ended still listens to the device.',
-      file: 'connection/link/link',
-      find: '    this.#stopEvents();\n',
-      replace: '',
-    },
-    {
       id: 'place-kept',
       wrong: 'The place of a client that has gone stays taken.',
       file: 'connection/server/client-service',

@@ -131,14 +131,14 @@ export class MessageWorld {
     const received = (): number => this.receiver.received;
     this.#departures = new Departures({ plan, model, sent, seals: this.#seals, mr: this.#sendMr, received });
     this.qp = this.#newQp();
-    this.#tracker = new WorkTracker(this.qp, this.#onRefused);
+    this.#tracker = new WorkTracker(this.qp, { onRefused: this.#onRefused });
   }
 
   /** A link comes up, with a peer that says what it has. */
   attach(peerReceived: number): void {
     this.#link++;
     this.qp = this.#newQp();
-    this.#tracker = new WorkTracker(this.qp, this.#onRefused);
+    this.#tracker = new WorkTracker(this.qp, { onRefused: this.#onRefused });
     const { peerSlots, peerSlotBytes, slots } = this.plan;
     const { sealer, opener } = this.#seals.renew(this.#link);
     this.receiver.attach(this.qp, this.#receiveMr, 0, opener, this.plan.brief);
