@@ -43,6 +43,8 @@ export async function startStreams(
   while (connected.length === 0) await turn();
   const [peer] = connected;
   assert.ok(peer !== undefined);
+  const isBrief = serverOptions.lifeline === 'brief' && clientOptions.lifeline === 'brief';
+  while (isBrief && (client.session !== 'left' || peer.session !== 'left')) await turn();
   return {
     server,
     client,

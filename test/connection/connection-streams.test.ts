@@ -6,22 +6,26 @@ import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { ConnectionStream } from '../../src/connection/program/connection-stream.js';
+import { testLives } from '../../testkit/lives.js';
 import { body, echo, hashOf, startStreams, textOf } from '../../testkit/stream-rig.js';
 
-test('What a client writes to a stream comes back from a server that pipes it to itself, and both ends end in order', async () => {
-  await using rig = await startStreams(echo);
-  const stream = rig.client.openStream();
-  assert.equal(stream.id, 1);
-  const closed = once(stream, 'close');
-  stream.write('over ');
-  stream.end('and out');
-  assert.equal(await textOf(stream), 'over and out');
-  await closed;
-  assert.equal(stream.errored, null);
-});
+testLives(
+  'What a client writes to a stream comes back from a server that pipes it to itself, and both ends end in order',
+  async (life) => {
+    await using rig = await startStreams(echo, life, life);
+    const stream = rig.client.openStream();
+    assert.equal(stream.id, 1);
+    const closed = once(stream, 'close');
+    stream.write('over ');
+    stream.end('and out');
+    assert.equal(await textOf(stream), 'over and out');
+    await closed;
+    assert.equal(stream.errored, null);
+  },
+);
 
-test('A server opens streams too, and both sides may open many at once', async () => {
-  await using rig = await startStreams(echo);
+testLives('A server opens streams too, and both sides may open many at once', async (life) => {
+  await using rig = await startStreams(echo, life, life);
   rig.client.on('stream', (stream) => {
     assert.ok(stream.id !== null && stream.id < 0);
     echo(stream);
@@ -35,8 +39,8 @@ test('A server opens streams too, and both sides may open many at once', async (
   assert.deepEqual(await Promise.all(answers), texts);
 });
 
-test('A chunk is the program’s own again as soon as its write is done', async () => {
-  await using rig = await startStreams(echo);
+testLives('A chunk is the program’s own again as soon as its write is done', async (life) => {
+  await using rig = await startStreams(echo, life, life);
   const stream = rig.client.openStream();
   const read = hashOf(stream);
   const hash = createHash('sha256');
@@ -53,21 +57,24 @@ test('A chunk is the program’s own again as soon as its write is done', async 
   assert.equal((await read).digest, hash.digest('hex'));
 });
 
-test('Chunks keep their order whatever their lengths are, also those that wait for shorter ones to arrive', async () => {
-  await using rig = await startStreams(echo);
-  const stream = rig.client.openStream();
-  const read = hashOf(stream);
-  const hash = createHash('sha256');
-  stream.cork();
-  for (let i = 0; i < 40; i++) {
-    const chunk = Buffer.alloc(i % 10 === 9 ? 200_000 : 65_536, i);
-    hash.update(chunk);
-    stream.write(chunk);
-  }
-  stream.uncork();
-  stream.end();
-  assert.equal((await read).digest, hash.digest('hex'));
-});
+testLives(
+  'Chunks keep their order whatever their lengths are, also those that wait for shorter ones to arrive',
+  async (life) => {
+    await using rig = await startStreams(echo, life, life);
+    const stream = rig.client.openStream();
+    const read = hashOf(stream);
+    const hash = createHash('sha256');
+    stream.cork();
+    for (let i = 0; i < 40; i++) {
+      const chunk = Buffer.alloc(i % 10 === 9 ? 200_000 : 65_536, i);
+      hash.update(chunk);
+      stream.write(chunk);
+    }
+    stream.uncork();
+    stream.end();
+    assert.equal((await read).digest, hash.digest('hex'));
+  },
+);
 
 test('A reader that throws hears the rest all the same', { timeout: 10_000 }, async () => {
   await using rig = await startStreams(echo);
@@ -89,12 +96,16 @@ test('A reader that throws hears the rest all the same', { timeout: 10_000 }, as
   assert.equal(thrown.length, 1);
 });
 
-test('A reader that stops stops its writer, but neither its neighbours nor messages', async () => {
+testLives('A reader that stops stops its writer, but neither its neighbours nor messages', async (life) => {
   const stalled: ConnectionStream[] = [];
-  await using rig = await startStreams((stream) => {
-    if (stream.id === -1) stalled.push(stream);
-    else echo(stream);
-  });
+  await using rig = await startStreams(
+    (stream) => {
+      if (stream.id === -1) stalled.push(stream);
+      else echo(stream);
+    },
+    life,
+    life,
+  );
   const slow = rig.client.openStream();
   for (let i = 0; i < 32; i++) slow.write(Buffer.alloc(64 * 1024, i));
   let hasDrained = false;
@@ -122,32 +133,42 @@ test('A reader that stops stops its writer, but neither its neighbours nor messa
   await closed;
 });
 
-test('A stream beyond those that the peer takes waits, with what is written to it, until one of them is over', async () => {
-  const open: ConnectionStream[] = [];
-  await using rig = await startStreams((stream) => open.push(stream), { streams: { open: 2 } });
-  const streams = Array.from({ length: 4 }, () => rig.client.openStream());
-  for (const [i, stream] of streams.entries()) stream.end(`stream ${i}`);
-  assert.deepEqual(
-    streams.map(({ id }) => id),
-    [1, 2, null, null],
-  );
-  streams[2]?.destroy();
-  for (let seen = 0; seen < 3; seen++) {
-    while (open[seen] === undefined) await turn();
-    const stream = open[seen] as ConnectionStream;
-    assert.equal(await textOf(stream), `stream ${seen === 2 ? 3 : seen}`);
-    stream.end();
-  }
-  assert.equal(streams[3]?.id, 3, 'the one that was given up has used no number');
-  for (const stream of streams) stream.resume();
-});
+testLives(
+  'A stream beyond those that the peer takes waits, with what is written to it, until one of them is over',
+  async (life) => {
+    const open: ConnectionStream[] = [];
+    await using rig = await startStreams(
+      (stream) => open.push(stream),
+      { ...life, streams: { open: 2 } },
+      life,
+    );
+    const streams = Array.from({ length: 4 }, () => rig.client.openStream());
+    for (const [i, stream] of streams.entries()) stream.end(`stream ${i}`);
+    assert.deepEqual(
+      streams.map(({ id }) => id),
+      [1, 2, null, null],
+    );
+    streams[2]?.destroy();
+    for (let seen = 0; seen < 3; seen++) {
+      while (open[seen] === undefined) await turn();
+      const stream = open[seen] as ConnectionStream;
+      assert.equal(await textOf(stream), `stream ${seen === 2 ? 3 : seen}`);
+      stream.end();
+    }
+    assert.equal(streams[3]?.id, 3, 'the one that was given up has used no number');
+    for (const stream of streams) stream.resume();
+  },
+);
 
-test('A peer that takes no streams says so: openStream throws, and the connection goes on', async () => {
-  await using rig = await startStreams(echo, { streams: { open: 0 } });
-  assert.throws(() => rig.client.openStream(), { code: 'ERR_RDMA_LIMIT' });
-  await rig.client.send('still here');
-  assert.ok(await rig.client.receive());
-});
+testLives(
+  'A peer that takes no streams says so: openStream throws, and the connection goes on',
+  async (life) => {
+    await using rig = await startStreams(echo, { ...life, streams: { open: 0 } }, life);
+    assert.throws(() => rig.client.openStream(), { code: 'ERR_RDMA_LIMIT' });
+    await rig.client.send('still here');
+    assert.ok(await rig.client.receive());
+  },
+);
 
 test('A handler of a stream that throws does not disturb the connection', async () => {
   const thrown: unknown[] = [];

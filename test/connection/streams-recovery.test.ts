@@ -48,8 +48,12 @@ async function thereAndBack(
   return { written: written.digest('hex'), read: read.digest('hex') };
 }
 
-for (const encryption of [undefined, 'aes-256-gcm'] as const) {
-  const how = encryption === undefined ? 'in the clear' : 'sealed';
+for (const [encryption, life] of [
+  [undefined, 'session'],
+  ['aes-256-gcm', 'session'],
+  ['aes-256-gcm', 'brief'],
+] as const) {
+  const how = `${encryption === undefined ? 'in the clear' : 'sealed'} (${life})`;
   test(`streams go there and back ${how}, their hashes equal, although queue pairs and sessions fail`, async () => {
     const [serverDevice, clientDevice] = [
       await FragileDevice.open(FREE_DEVICE),
@@ -65,19 +69,20 @@ for (const encryption of [undefined, 'aes-256-gcm'] as const) {
         });
         await connection.closed;
       },
-      { device: serverDevice.device, ...(encryption === undefined ? {} : { encryption }) },
+      { device: serverDevice.device, lifeline: life, ...(encryption === undefined ? {} : { encryption }) },
     );
     const tcp = await TcpCutter.to(server.address);
-    const client = await connectTo(server, { device: clientDevice.device, port: tcp.port });
-    const strike = [
-      () => clientDevice.failQueuePairs(),
-      () => serverDevice.failQueuePairs(),
+    const client = await connectTo(server, { device: clientDevice.device, port: tcp.port, lifeline: life });
+    const queuePairs = [() => clientDevice.failQueuePairs(), () => serverDevice.failQueuePairs()] as const;
+    const sessions = [
       async () => tcp.cut(),
       async () => {
         tcp.cut();
         await serverDevice.failQueuePairs();
       },
     ] as const;
+    // One that was left is no loss.
+    const strike = life === 'brief' ? queuePairs : [...queuePairs, ...sessions];
     let bytes = 0;
     let isOver = false;
     const ways = Promise.all(

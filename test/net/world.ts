@@ -14,6 +14,7 @@ import { openDevice } from '../../src/open-device.js';
 import { FREE_DEVICE, testCertificates } from '../../testkit/session-pair.js';
 import { within } from '../../testkit/within.js';
 
+const BRIEF_WORLD = 'queuepair/net by connections that leave their session';
 export const PLAIN_WORLD = 'queuepair/net by rsocket';
 /** What has not come by then, on whatever machine, does not come. */
 export const SURE_MILLIS = 10_000;
@@ -43,15 +44,16 @@ after(async () => {
 });
 const PLAIN = { rdma: 'rsocket', device: plainDevice, udpPort: (await plainDevice.queryPort()).udpPort };
 
+const SECURE = {
+  isOurs: true,
+  net: ourNet as unknown as typeof nodeNet,
+  serverOptions: { cert: server.certPem, key: server.keyPem, device: FREE_DEVICE },
+  clientOptions: { ca: caPem, device: FREE_DEVICE },
+};
+
 export const WORLDS: readonly World[] = [
   { name: 'node:net', isOurs: false, net: nodeNet, serverOptions: {}, clientOptions: {} },
-  {
-    name: 'queuepair/net',
-    isOurs: true,
-    net: ourNet as unknown as typeof nodeNet,
-    serverOptions: { cert: server.certPem, key: server.keyPem, device: FREE_DEVICE },
-    clientOptions: { ca: caPem, device: FREE_DEVICE },
-  },
+  { ...SECURE, name: 'queuepair/net' },
   {
     name: PLAIN_WORLD,
     isOurs: true,
@@ -60,6 +62,15 @@ export const WORLDS: readonly World[] = [
     clientOptions: PLAIN,
   },
 ];
+
+/** Of what flows and how it ends, rows hold there as well. */
+const BRIEF: World = {
+  ...SECURE,
+  name: BRIEF_WORLD,
+  serverOptions: { ...SECURE.serverOptions, lifeline: 'brief' },
+  clientOptions: { ...SECURE.clientOptions, lifeline: 'brief' },
+};
+const WITH_BRIEF = ['flow', 'ending'];
 
 /** What a program sees, and where one of the libraries differs: then the row is not run with it, and docs/net.md says so. */
 export type Row = readonly [
@@ -76,7 +87,7 @@ export function testRows(name: string, rows: readonly Row[]): void {
     );
     assert.deepEqual(rowsUnder(`test/net/${name}.test.ts`), expected);
   });
-  for (const world of WORLDS) {
+  for (const world of WITH_BRIEF.includes(name) ? [...WORLDS, BRIEF] : WORLDS) {
     for (const [sentence, run, differs = {}] of rows) {
       const skip = differs[world.name] ?? false;
       test(`${world.name}: ${sentence}`, { timeout: 30_000, skip }, () => run(world));
