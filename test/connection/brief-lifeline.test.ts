@@ -100,6 +100,18 @@ for (const [whose, fail] of [
   });
 }
 
+test('a client that comes back is taken up at once by a server that believed it there', async () => {
+  // The server would not look after its client within the time of this test.
+  const silent = { ...BRIEF, keepAliveMillis: 60_000 };
+  await using rig = await startRig(echo, silent, silent);
+  assert.equal(await ask(rig.client, 'before'), 'before');
+  await within(Promise.all([sessionIs(rig.client, 'left'), sessionIs(endOf(rig.server), 'left')]));
+  const recovered = recoveryOf(rig.client);
+  await rig.clientDevice.failQueuePairs();
+  await within(recovered, 10_000);
+  assert.equal(await ask(rig.client, 'after'), 'after');
+});
+
 test('messages that were under way when the network went dark arrive once', async () => {
   await using rig = await startRig();
   await within(sessionIs(rig.client, 'left'));

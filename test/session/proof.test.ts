@@ -38,6 +38,14 @@ async function soFar(promise: Promise<unknown>, { socket }: RawPeer): Promise<st
 
 const WORD: Frame = { type: 'proven' };
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Whoever waits for the proof has taken the word of the peer and seen that it leaves the session. */
+async function leaveIsSeen(channel: ControlChannel): Promise<void> {
+  while ((await within(channel.peek())).type !== 'leave') await turn();
+  await turn();
+}
+
 test("a proof of one's own is told to the peer, and is not enough without its word", async () => {
   const { channel, peer } = await channelToRawPeer();
   const told = new Promise<void>((resolve) => peer.socket.once('data', () => resolve()));
@@ -237,7 +245,8 @@ test('a peer that leaves the session after its word waits for the proof of this 
   });
   const proof = untilProven(channel, own);
   say(peer, WORD, { type: 'leave' });
-  await within(channel.peek());
+  await leaveIsSeen(channel);
+  assert.equal(await Promise.race([proof.then(() => 'proven'), turn().then(() => 'waits')]), 'waits');
   prove();
   await within(proof);
   assert.deepEqual(await within(channel.receive()), { type: 'leave' });
@@ -255,7 +264,7 @@ test('a peer that has left the session and is gone before the proof of this end 
   const { channel, peer } = await channelToRawPeer();
   const proof = rdmaError(untilProven(channel, NEVER));
   say(peer, WORD, { type: 'leave' });
-  await within(channel.peek());
+  await leaveIsSeen(channel);
   peer.socket.destroy();
   assert.equal((await within(proof)).code, 'ERR_RDMA_CONNECTION_LOST');
 });
