@@ -283,6 +283,17 @@ test('a peer that has quit may close, and one that has said goodbye may not', ()
   assert.equal(reasonOf(gone), 'after_end');
 });
 
+test('a question for which there is no room leaves when there is', () => {
+  const world = worldWithLink({ slots: 2 });
+  for (let i = 0; i < 2; i++) world.send(0, Uint8Array.of(i));
+  assert.equal(world.sender.ask(), false);
+  world.complete();
+  assert.equal(world.qp.sends.length, 2, 'it has taken the place of the first message');
+  world.complete();
+  world.complete();
+  assert.equal(world.qp.sends.length, 0, 'and comes once');
+});
+
 test('who closes says so behind what is under way, and then nothing more', () => {
   const world = worldWithLink({ slots: 2 });
   for (let i = 0; i < 3; i++) world.send(0, Uint8Array.of(i));

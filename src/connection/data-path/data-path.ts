@@ -59,8 +59,6 @@ interface OneSided {
 }
 
 const NO_MEMORY = new Uint8Array(0);
-/** An RNIC acknowledges for a process that has stopped: so now and then the process itself must answer. */
-const BEATS_UNTIL_ASKED = 3;
 
 export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkListener {
   readonly receiver: MessageReceiver;
@@ -78,14 +76,10 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   #sender: MessageSender | undefined;
   #link: Link | undefined;
   #proof = new LinkProof();
-  /** What `beat` sent is under way. */
+  /** What `beat`, `ask` or `answer` sent is under way, and nothing else. */
   #isBeating = false;
-  /** What it sent asks the peer's program: that the peer's device has it, is no sign of life. */
-  #isAsking = false;
   /** No session asks the peer whether it is there. */
   #isBrief = false;
-  /** Since the last message of the peer. */
-  #beats = 0;
   /** Of the link, in bytes. */
   #pathMtu = 0;
   /** Of the link that is coming up, when the connection is encrypted. */
@@ -204,7 +198,6 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     await bringUp(resources.qp, session.own, peer, options, this.#reporter);
     this.#proof = new LinkProof();
     this.#isBeating = false;
-    this.#isAsking = false;
     this.#isBrief = this.#limits.lifeline === 'brief' && session.terms.brief !== undefined;
     this.#pathMtu = Math.min(session.own.mtu, peer.mtu);
     this.#link = new Link(resources, this);
@@ -291,9 +284,13 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
 
   beat(): void {
     if (this.#link?.tracker.pending !== 0) return;
-    const asks = this.#isBrief && ++this.#beats % BEATS_UNTIL_ASKED === 0;
-    if (asks) this.#isAsking = this.#sender?.ask() ?? false;
-    else this.#isBeating = this.#sender?.tellLimit() ?? false;
+    this.#isBeating = this.#sender?.tellLimit() ?? false;
+  }
+
+  askProgram(): void {
+    const isAlone = this.#link?.tracker.pending === 0;
+    const isSent = this.#sender?.ask() ?? false;
+    if (isAlone) this.#isBeating = isSent;
   }
 
   answer(): void {
@@ -503,12 +500,12 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
 
   onFragment(slot: number, length: number): void {
     const isLimit = this.receiver.onFragment(slot, length);
-    this.#beats = 0;
     // The proof is no progress: a connection that has nothing else would recover for ever.
     if (!this.#proof.onArrived()) {
       this.#forgetProof();
       return;
     }
+    if (this.#isBrief) this.listener?.onSpoken();
     if (isLimit) {
       this.listener?.onSignOfLife();
       return;
@@ -523,10 +520,6 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     if (this.#isBeating) {
       this.#isBeating = false;
       this.listener?.onSignOfLife();
-      return;
-    }
-    if (this.#isAsking) {
-      this.#isAsking = false;
       return;
     }
     this.#idle.note();

@@ -27,6 +27,8 @@ export interface DataPlaneListener {
   onLinkFailure(error: RdmaError): void;
   /** Something was completed or received: the path works. */
   onProgress(): void;
+  /** What `onProgress` or `onSignOfLife` is about to tell was sent by the peer's program. Told in brief lives alone. */
+  onSpoken(): void;
   /** The peer is there, and nothing more: a limit came, or what `beat` sent was acknowledged. */
   onSignOfLife(): void;
   /** While the path is being proven: what has come through, of either side's two messages, whenever it is more. */
@@ -164,6 +166,8 @@ export interface DataPlane {
   disconnect(cause: RdmaError): Promise<number | undefined>;
   /** Sends a message that holds nothing, unless something is under way: its arrival and its acknowledgement are signs of life. */
   beat(): void;
+  /** Asks the peer's program for a word of its own, whatever is under way. */
+  askProgram(): void;
   /** Tells the peer, after all that was sent before, that nothing more will come. */
   quit(): void;
   /** Tells the peer that what it has acknowledged was all: it need not be there any longer. */

@@ -66,6 +66,8 @@ export type LifelineOutput =
   | { readonly type: 'disconnect'; readonly cause: RdmaError }
   /** Have the peer's device acknowledge something, unless something is under way. */
   | { readonly type: 'beat' }
+  /** Ask the peer's program over the link for a word of its own. */
+  | { readonly type: 'ask' }
   /** Ask the peer for a sign of life over the rendezvous. */
   | { readonly type: 'ask-peer' }
   /** Give the rendezvous up without a word. */

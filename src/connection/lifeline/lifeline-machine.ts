@@ -42,6 +42,7 @@ import type {
 } from './lifeline-events.js';
 import { isBrokenOff, isRecoverable, mayRepeat, Recovery, tooSlow } from './lifeline-recovery.js';
 import { LifelineTimer } from './lifeline-timers.js';
+import { ProgramWatch } from './program-watch.js';
 
 export const LAST_ANSWER_MILLIS = 20;
 const BEAT: LifelineOutput = { type: 'beat' };
@@ -56,6 +57,7 @@ export class LifelineMachine {
   readonly #options: LifelineMachineOptions;
   readonly #course = new LifelineCourse();
   readonly #keepAlive: KeepAlive;
+  readonly #program: ProgramWatch;
   readonly #recovery: Recovery;
   readonly #ending: LifelineEnding;
   /** A failure that came before the connection is up. */
@@ -68,11 +70,13 @@ export class LifelineMachine {
   #attemptedAt = 0;
   #hasProgressed = false;
   #hasSignOfLife = false;
+  #hasSpoken = false;
 
   constructor(options: LifelineMachineOptions) {
     this.#options = options;
     const { keepAliveMillis, recoveryMillis, quitMillis } = options.limits;
     this.#keepAlive = new KeepAlive(keepAliveMillis);
+    this.#program = new ProgramWatch(keepAliveMillis);
     this.#recovery = new Recovery(recoveryMillis);
     this.#ending = new LifelineEnding(this.#course, quitMillis);
   }
@@ -123,12 +127,19 @@ export class LifelineMachine {
 
   /** What was told just now came at this time. Only a machine that is quiet wants to know. */
   note(now: number): void {
-    if (this.#hasSignOfLife && this.isUp) {
+    if (this.#hasSpoken && this.isUp) this.#program.spoke(now);
+    this.#hasSpoken = false;
+    if (this.#hasSignOfLife && this.isUp && !this.#program.isAsked) {
       if (this.#hasProgressed) this.#keepAlive.moved(now);
       else this.#keepAlive.heard(now);
       this.#setKeepAlive();
     }
     this.#hasSignOfLife = false;
+  }
+
+  /** What comes through next, or has just come, only the peer's program can have sent: its device acknowledges without it as well. */
+  spoken(): void {
+    this.#hasSpoken = true;
   }
 
   /** Something happened. `rendezvous`: how it is at present. */
@@ -300,6 +311,7 @@ export class LifelineMachine {
     this.#recovery.noteUp(brief?.noticeMillis ?? 0);
     this.#ending.isBrief = brief !== undefined;
     this.#keepAlive.begin(this.#course.now, this.#options.random());
+    this.#program.spoke(this.#course.now);
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
     if (brief !== undefined) this.#course.do({ type: 'part-rendezvous' });
@@ -344,11 +356,14 @@ export class LifelineMachine {
 
   /**
    * Whatever came through since the last look was a sign of life. A message that holds nothing costs a tenth of a frame, and
-   * what answers it is a sign of life for both ends; the session is asked when that has got no answer until the next look.
+   * what answers it is a sign of life for both ends; the session is asked when that has got no answer until the next look. Where there is
+   * none, the peer's program is asked over the link.
    */
   #sound(): void {
     const { silentLooks } = this.#keepAlive;
-    if (silentLooks > 1 && this.#course.rendezvous === 'open') this.#course.do({ type: 'ask-peer' });
+    const { now, rendezvous } = this.#course;
+    if (rendezvous === 'parted' && this.#program.asks(now, silentLooks > 0)) this.#course.do({ type: 'ask' });
+    else if (silentLooks > 1 && rendezvous === 'open') this.#course.do({ type: 'ask-peer' });
     else if (silentLooks > 0) this.#course.do(BEAT);
   }
 

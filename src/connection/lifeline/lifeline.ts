@@ -178,6 +178,10 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#setTimer();
   }
 
+  onSpoken(): void {
+    this.#machine.spoken();
+  }
+
   onProofSeen(seen: ProofSeen): void {
     this.#onProofSeen?.(seen);
   }
@@ -302,6 +306,9 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         break;
       case 'beat':
         dataPath.beat();
+        break;
+      case 'ask':
+        dataPath.askProgram();
         break;
       case 'ask-peer':
         rendezvous.ask();

@@ -109,6 +109,7 @@ export class MessageSender implements Held {
   #earlyLimit: number | undefined;
   #failure: RdmaError | undefined;
   #onBye: (() => void) | null = null;
+  #isAskDue = false;
   /** Nothing leaves any more but this last word. */
   #closing: Closing | null = null;
   #isHeld = false;
@@ -170,6 +171,7 @@ export class MessageSender implements Held {
   #lose(): void {
     this.#link = null;
     this.#earlyLimit = undefined;
+    this.#isAskDue = false;
     this.#options.gate?.forget(this);
   }
 
@@ -249,9 +251,11 @@ export class MessageSender implements Held {
     return this.#tell(MessageKind.LIMIT);
   }
 
-  /** Asks the peer for a limit; returns whether it could. */
+  /** Asks the peer for a limit, when there is room for that; returns whether it has left. */
   ask(): boolean {
-    return this.#tell(MessageKind.ASK);
+    const hasLeft = this.#tell(MessageKind.ASK);
+    this.#isAskDue = !hasLeft;
+    return hasLeft;
   }
 
   /** The peer has acknowledged QUIT: tells it so, when nothing else is under way. */
@@ -499,6 +503,7 @@ export class MessageSender implements Held {
         this.#unacknowledged.shift();
         this.#arrived(cut);
       }
+      if (this.#isAskDue) this.ask();
       this.pump();
       this.advertise();
     };

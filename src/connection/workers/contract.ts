@@ -69,7 +69,14 @@ export interface Calls {
 export type CallName = keyof Calls;
 
 /** What is told to the data plane, and to the program's side of a connection, without an answer. */
-export type Told = 'beat' | 'quit' | 'bye' | 'endReceiving' | 'closeProgram' | 'endProgramReceiving';
+export type Told =
+  | 'beat'
+  | 'askProgram'
+  | 'quit'
+  | 'bye'
+  | 'endReceiving'
+  | 'closeProgram'
+  | 'endProgramReceiving';
 
 /** A connection that is up, for its program. */
 export interface Served {
@@ -117,8 +124,13 @@ export type FromWorker =
   | { readonly type: 'failed'; readonly error: PlainError }
   | { readonly type: 'answer'; readonly id: number; readonly call: number; readonly value: unknown }
   | { readonly type: 'refusal'; readonly id: number; readonly call: number; readonly error: PlainError }
-  /** Of connections: there was progress, or a sign of life at least. */
-  | { readonly type: 'alive'; readonly progressed: readonly number[]; readonly heard: readonly number[] }
+  /** Of connections: there was progress, or a sign of life at least; and, of brief ones, something that the peer's program has sent. */
+  | {
+      readonly type: 'alive';
+      readonly progressed: readonly number[];
+      readonly heard: readonly number[];
+      readonly spoken: readonly number[];
+    }
   | { readonly type: 'operations'; readonly batch: OperationBatch }
   | { readonly type: 'proof'; readonly id: number; readonly sent: number; readonly arrived: number }
   | { readonly type: 'link-failed'; readonly id: number; readonly error: PlainError }

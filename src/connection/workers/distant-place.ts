@@ -118,6 +118,10 @@ export class DistantPlace implements Place {
     else listener?.onSignOfLife();
   }
 
+  onSpoken(): void {
+    this.plane.listener?.onSpoken();
+  }
+
   count(counted: Counted): void {
     this.#connection?.count(counted);
   }

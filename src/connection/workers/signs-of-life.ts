@@ -10,6 +10,7 @@ export class SignsOfLife {
   readonly #post: (message: FromWorker) => void;
   readonly #progressed = new Set<number>();
   readonly #heard = new Set<number>();
+  readonly #spoken = new Set<number>();
   /** Those that made progress since their numbers were taken. */
   readonly #active = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -29,14 +30,19 @@ export class SignsOfLife {
     this.#timer ??= setTimeout(() => this.flush(), TELL_MILLIS).unref();
   }
 
+  /** Of what is told by another call as well. */
+  spoken(id: number): void {
+    this.#spoken.add(id);
+  }
+
   /** Tells it now: something else is about to be told. */
   flush(): void {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#post({ type: 'alive', progressed: [...this.#progressed], heard: [...this.#heard] });
-    this.#progressed.clear();
-    this.#heard.clear();
+    const [progressed, heard, spoken] = [[...this.#progressed], [...this.#heard], [...this.#spoken]];
+    this.#post({ type: 'alive', progressed, heard, spoken });
+    for (const told of [this.#progressed, this.#heard, this.#spoken]) told.clear();
   }
 
   /** The connections that made progress since the last call. */

@@ -50,6 +50,7 @@ export class WorkedConnection {
       onLinkFailure: (error) => this.#post({ type: 'link-failed', id, error: error.toJSON() }),
       onProgress: () => signs.progress(id),
       onSignOfLife: () => signs.heard(id),
+      onSpoken: () => signs.spoken(id),
       onProofSeen: ({ sent, arrived }) => this.#post({ type: 'proof', id, sent, arrived }),
       onQuit: () => this.#post({ type: 'quit', id }),
       onQuitDone: () => this.#post({ type: 'quit-done', id }),
@@ -140,6 +141,9 @@ export class WorkedConnection {
     switch (what) {
       case 'beat':
         this.#dataPath.beat();
+        break;
+      case 'askProgram':
+        this.#dataPath.askProgram();
         break;
       case 'quit':
         if (this.#life !== undefined) this.#life.isEnding = true;

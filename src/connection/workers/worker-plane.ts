@@ -84,6 +84,10 @@ export class WorkerPlane implements DataPlane {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'beat' });
   }
 
+  askProgram(): void {
+    this.#options.post({ type: 'tell', id: this.#options.id, what: 'askProgram' });
+  }
+
   quit(): void {
     this.#options.post({ type: 'tell', id: this.#options.id, what: 'quit' });
   }

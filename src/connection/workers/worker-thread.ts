@@ -163,6 +163,7 @@ export class WorkerThread {
         void this.#worker.terminate();
         break;
       case 'alive':
+        for (const id of message.spoken) this.#places.get(id)?.onSpoken();
         for (const id of message.progressed) this.#places.get(id)?.onAlive(true);
         for (const id of message.heard) this.#places.get(id)?.onAlive(false);
         break;

@@ -157,6 +157,60 @@ test('a silent peer is asked over the link, and sought over another session when
   assert.equal(life.does('disconnected'), 'next-rendezvous');
 });
 
+/** Time passes, and the peer's device acknowledges everything, at once or in time. */
+function acknowledges(
+  life: Life,
+  intervals: number,
+  comes: 'signOfLife' | 'progress' = 'signOfLife',
+): string {
+  const done: string[] = [];
+  for (let i = 0; i < intervals; i++) {
+    const does = life.passes(KEEP_ALIVE_MILLIS);
+    if (does !== '' || comes === 'progress') life.machine[comes]();
+    done.push(does);
+  }
+  return done.join(' ').replaceAll(/ +/g, ' ').trim();
+}
+
+for (const comes of ['signOfLife', 'progress'] as const) {
+  test(`a program that has stopped behind a device that acknowledges is asked, and lost when it does not answer (${comes})`, () => {
+    const life = brief();
+    const does = acknowledges(life, 9, comes);
+    assert.match(does, /^(beat )*(ask )+drop-rendezvous reconnecting disconnect$/);
+    assert.ok(life.now <= 10 * KEEP_ALIVE_MILLIS, `it took ${life.now} ms`);
+  });
+}
+
+test('a program that answers when it is asked is there, and its device counts again', () => {
+  const life = brief();
+  let asks = 0;
+  let beats = 0;
+  for (let i = 0; i < 6000; i++) {
+    const does = life.passes(KEEP_ALIVE_MILLIS / 10);
+    if (does === '') continue;
+    assert.match(does, /^(beat|ask)$/);
+    if (does === 'beat') beats++;
+    else {
+      asks++;
+      life.machine.spoken();
+    }
+    life.machine.signOfLife();
+  }
+  assert.equal(life.machine.state.name, 'up');
+  assert.ok(asks > 80 && asks <= 120, `${asks} questions in 600 intervals`);
+  assert.ok(beats >= 2 * asks - 2, `${beats} messages beside them`);
+});
+
+test('a peer that speaks is never asked', () => {
+  const life = brief();
+  for (let i = 0; i < 100; i++) {
+    const does = life.passes(KEEP_ALIVE_MILLIS);
+    assert.match(does, /^(beat)?$/);
+    if (i % 3 === 0) life.machine.spoken();
+    life.machine.signOfLife();
+  }
+});
+
 test('a recovery never meets over the session that was left, also when the link failed before it was left', () => {
   for (const life of [after(brief(), linkFailed()), after(brief(), rendezvousEnded(), 'answered')]) {
     assert.equal(life.does('disconnected'), 'next-rendezvous');

@@ -3,6 +3,7 @@ import { faultsOf } from '../fault-list.js';
 
 const MACHINE = ['test/connection/lifeline-machine'];
 const RENDEZVOUS = ['test/connection/tls-rendezvous', 'test/connection/brief-lifeline', 'connections:1..300'];
+const ASKING = ['test/connection/lifeline-machine', 'connections:1..600'];
 const MESSAGES = ['test/connection/message-flow', 'fuzz:messages'];
 
 export const BRIEF_FAULTS = faultsOf(
@@ -216,10 +217,34 @@ export const BRIEF_FAULTS = faultsOf(
     {
       id: 'ask-counts-as-heard',
       wrong: 'A device that acknowledges a question counts as its answer.',
+      file: 'connection/lifeline/lifeline-machine',
+      find: 'this.isUp && !this.#program.isAsked) {',
+      replace: 'this.isUp) {',
+      judges: ASKING,
+    },
+    {
+      id: 'ask-amid-silence-alone',
+      wrong: 'A program is asked only where its device is silent, too.',
+      file: 'connection/lifeline/program-watch',
+      find: '    this.isAsked = now',
+      replace: '    this.isAsked = isSilent && now',
+      judges: ASKING,
+    },
+    {
+      id: 'ask-answer-unheard',
+      wrong: 'A program that has answered is asked for ever, and lost.',
       file: 'connection/data-path/data-path',
-      find: '    if (this.#isAsking) {',
-      replace: '    if (this.#isAsking) this.listener?.onSignOfLife();\n    if (this.#isAsking) {',
-      judges: ['test/connection/brief-lifeline'],
+      find: '    if (this.#isBrief) this.listener?.onSpoken();\n',
+      replace: '',
+      judges: ['connections:1..300'],
+    },
+    {
+      id: 'ask-lost-in-a-crowd',
+      wrong: 'A question for which there was no room is forgotten.',
+      file: 'connection/messages/message-sender',
+      find: '      if (this.#isAskDue) this.ask();\n',
+      replace: '',
+      judges: MESSAGES,
     },
   ],
 );

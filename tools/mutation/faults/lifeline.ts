@@ -159,7 +159,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'progress-not-heard',
       wrong: 'What comes through of the data is no sign of life.',
       file: 'connection/lifeline/lifeline-machine',
-      find: 'if (this.#hasSignOfLife && this.isUp) {',
+      find: 'if (this.#hasSignOfLife && this.isUp && !this.#program.isAsked) {',
       replace: 'if (false) {',
     },
     {

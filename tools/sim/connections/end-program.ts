@@ -53,8 +53,9 @@ export class EndProgram {
   streams: StreamProgram | null = null;
   /** The machine of this end died; its program may say what it likes. */
   hasCrashed = false;
-  /** The program itself, or its server, ended the connection or takes no more messages. */
-  endedItself = false;
+  /** It ended the connection before the library did for another reason. */
+  hasLeftFirst = false;
+  #endedItself = false;
   /** It was told to end: it sends nothing more. */
   isClosing = false;
   /** The program has taken everything until it was told that nothing more comes, or why not. */
@@ -80,6 +81,18 @@ export class EndProgram {
     this.#options = options;
     const { time, marks, trace } = options;
     this.#asking = new Asking({ name: this.name, time, marks, trace, isEnding: () => this.#isEnding });
+  }
+
+  /** The program itself, or its server, ended the connection or takes no more messages. */
+  get endedItself(): boolean {
+    return this.#endedItself;
+  }
+
+  set endedItself(endedItself: boolean) {
+    const { connection } = this;
+    if (!this.#endedItself)
+      this.hasLeftFirst = connection === null || !insidesOf(connection).lifeline.isEnding;
+    this.#endedItself = endedItself;
   }
 
   get name(): string {

@@ -4,11 +4,15 @@ import { encodeFrame, type Frame } from '../../../src/session/frames.js';
 import { toPsn } from '../../../src/verbs/brands.js';
 import { hostCertificate } from '../../../testkit/virtual-certificate.js';
 import type { TcpConnection } from '../../../testkit/virtual-tcp-connection.js';
-import type { Direction, Fault, Side } from './scenario.js';
+import { SimFailure } from '../failure.js';
+import { type Direction, type Fault, otherSide, type Side } from './scenario.js';
 import { type Course, clientIp, SERVER_IP, SERVER_PORT, type World } from './world.js';
 
 /** A machine that comes back sooner answers meanwhile that nobody listens. */
 const REACHABLE_MILLIS = 500;
+/** A program that says nothing is asked after five to seven intervals, and lost after three more; what had left before may arrive later. */
+const NOTICE_INTERVALS = 10;
+const NOTICE_MILLIS = 1000;
 
 export class FaultInjector {
   readonly #world: World;
@@ -92,6 +96,9 @@ export class FaultInjector {
       case 'queuePair':
         this.#deviceOf(course, what.side).failQueuePairs(what.withEvent);
         break;
+      case 'halt':
+        this.#halt(course, what.side, lasts);
+        break;
       case 'verb':
         this.#deviceOf(course, what.side).failNext(what.verb, what.times);
         break;
@@ -142,6 +149,30 @@ export class FaultInjector {
     this.#last(lasts, () => {
       stalled.splice(stalled.indexOf(direction), 1);
       for (const connection of this.#connectionsOf(course)) resume(connection, direction);
+    });
+  }
+
+  /** Nothing comes over TLS of programs that stand still. */
+  #halt(course: Course, side: Side, lasts: number): void {
+    const device = this.#deviceOf(course, side);
+    device.halt();
+    this.#last(lasts, () => device.goOn());
+    this.#stall(course, 'both', lasts);
+    this.#mustNotice(course, otherSide(side), device);
+  }
+
+  /** The other end of a brief connection finds out, unless the program goes on before. */
+  #mustNotice(course: Course, side: Side, halted: { readonly isHalted: boolean }): void {
+    const { time, marks, scenario } = this.#world;
+    const program = course.programs[side];
+    const { keepAliveMillis } = side === 'client' ? course.plan.client : scenario.server;
+    if (program?.connection?.session !== 'left' || program.endedItself || program.hasCrashed) return;
+    const { failures } = program;
+    time.in(NOTICE_INTERVALS * keepAliveMillis + NOTICE_MILLIS, () => {
+      if (!halted.isHalted || program.endedItself || program.hasCrashed) return;
+      if (program.failures > failures) marks.hit(`${side} noticed a program that stands still`);
+      else
+        time.fail(new SimFailure('silence', `${program.name} takes a program for alive that stands still`));
     });
   }
 

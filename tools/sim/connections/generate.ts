@@ -32,6 +32,7 @@ export const FROM_ZERO = {
 const DIRECTIONS: readonly Direction[] = ['both', 'toClient', 'toServer'];
 
 /** Steps during which something may go wrong. */
+const HALT_MILLIS = 12_000;
 const STEPS: readonly StepName[] = [
   StepName.TLS,
   StepName.PSN_EXCHANGED,
@@ -63,7 +64,7 @@ export function generateScenario(seed: number): Scenario {
   const cut = generateCut(new Random(seed + 3 * MORE), delayMillis);
   const server = generateOptions(random, more);
   chooseLifelines(new Random(seed + 4 * MORE), server, plans, faults);
-  return {
+  const scenario: Scenario = {
     seed,
     server,
     slots: random.chance(0.2) ? 1 : 4,
@@ -85,6 +86,9 @@ export function generateScenario(seed: number): Scenario {
     verbMillis: random.pick([0, 0, 1, 20]),
     healAt: spanMillis + random.int(0, 3000),
   };
+  chooseHalt(new Random(seed + 5 * MORE), scenario);
+  chooseAbort(new Random(seed + 6 * MORE), scenario);
+  return scenario;
 }
 
 /** A session that is cut about the moment, which is short, in which one end is up and the other is not: nothing else fails. */
@@ -110,6 +114,45 @@ function chooseLifelines(
   }
   for (const { trigger } of faults)
     if ('step' in trigger && random.chance(0.25)) trigger.step = StepName.SESSION_LEFT;
+}
+
+/** One end of a brief connection stops for long, behind a device that goes on: the other must find out, and looks after it. */
+function chooseHalt(random: Random, scenario: Scenario): void {
+  const { server, plans, faults } = scenario;
+  const [plan, ...others] = plans;
+  const isBrief = server.lifeline === 'brief' && plan?.client.lifeline === 'brief';
+  if (!isBrief || others.length > 0 || scenario.blocked !== null || random.chance(0.9)) return;
+  for (const options of [server, plan.client]) options.keepAliveMillis = random.pick([50, 500]);
+  // The client stays for so long.
+  plan.operations.client.push({ kind: 'sleep', at: HALT_MILLIS, millis: 0 });
+  scenario.healAt = Math.max(scenario.healAt, HALT_MILLIS);
+  const trigger = {
+    side: random.pick(SIDES),
+    step: StepName.SESSION_LEFT,
+    count: 1,
+    after: random.pick([0.3, 40, 700]),
+  };
+  const what = { kind: 'halt', side: random.pick(SIDES) } as const;
+  faults.push({ plan: 0, trigger, lasts: random.pick([100, HALT_MILLIS, HALT_MILLIS]), what });
+}
+
+/** One end of a brief connection gives up where nothing else goes wrong: the other must learn of it. */
+function chooseAbort(random: Random, scenario: Scenario): void {
+  const { server, plans, faults, path } = scenario;
+  const [plan, ...others] = plans;
+  const isBrief = server.lifeline === 'brief' && plan?.client.lifeline === 'brief';
+  if (!isBrief || others.length > 0 || scenario.blocked !== null || faults.length > 1 || random.chance(0.9))
+    return;
+  faults.length = 0;
+  Object.assign(path, { loss: 0, reorder: 0 });
+  const { operations } = plan;
+  for (const side of SIDES)
+    operations[side] = operations[side].filter(
+      (one) => one.kind !== 'grant' && one.kind !== 'close' && !('wrong' in one && one.wrong),
+    );
+  operations[random.pick(SIDES)].push({ kind: 'abort', at: 20 + random.unit() * 200 });
+  // Nobody closes before.
+  for (const side of SIDES) operations[side].push({ kind: 'sleep', at: 1000, millis: 0 });
 }
 
 /** Low enough that programs wait, and high enough that none waits for longer than an orderly end may take. */

@@ -7,7 +7,7 @@
 export const SEEDS_FOR_MARKS = 5000;
 
 const SIDES = ['client', 'server'];
-const FAULTS = 'dark loss stall blackout reset queuePair verb restart ghost closeServer'.split(' ');
+const FAULTS = 'dark loss stall blackout reset queuePair halt verb restart ghost closeServer'.split(' ');
 /** What can happen at any step; the others are rarer. */
 const ANY_TIME = ['dark', 'stall', 'reset', 'queuePair'];
 const STEPS = 'psn-exchanged objects-created parameters-exchanged receives-posted ready recovered'.split(' ');
@@ -72,7 +72,7 @@ export const WANTED: readonly string[] = [
   'client was forgotten',
   'client was up first and came back',
   ...SIDES.map((side) => `${side} step session-left`),
-  ...bySide(['was told of an abort over the link']),
+  ...bySide(['noticed a program that stands still', 'was told of an abort over the link']),
   ...['dark', 'stall', 'reset', 'queuePair', 'restart', 'blackout'].flatMap((kind) =>
     SIDES.map((side) => `${kind} at ${side} session-left`),
   ),

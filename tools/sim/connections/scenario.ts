@@ -104,6 +104,8 @@ export type FaultKind =
   | { kind: 'blackout' }
   | { kind: 'reset'; whoLearns: 'both' | Side }
   | { kind: 'queuePair'; side: Side; withEvent: boolean }
+  /** The programs of this end's machine stop, and its device goes on. */
+  | { kind: 'halt'; side: Side }
   | { kind: 'verb'; side: Side; verb: ControlVerb; times: number }
   /** The server's machine dies with all that it knows, and another takes its place. */
   | { kind: 'restart' }

@@ -222,7 +222,7 @@ function verifySurvival(world: World, course: Course): void {
   const recovery = Math.min(plan.client.recoveryMillis, scenario.server.recoveryMillis);
   const isFatal = scenario.faults.some(
     ({ what }) =>
-      ['verb', 'restart', 'closeServer', 'ghost'].includes(what.kind) ||
+      ['verb', 'restart', 'closeServer', 'ghost', 'halt'].includes(what.kind) ||
       // The end that hears nothing goes on for a while with a session that only it has, and may close meanwhile.
       (what.kind === 'reset' && what.whoLearns !== 'both'),
   );
@@ -274,7 +274,7 @@ function verifyTold(world: World, course: Course): void {
   if (isTroubled || mayBreakLinks(course) || mayBreakRules(world, course)) return;
   for (const side of SIDES) {
     const [own, peer] = [course.programs[side], course.programs[otherSide(side)]];
-    if (own?.abortedBriefly !== true || peer === null || peer.endedItself) continue;
+    if (own?.abortedBriefly !== true || peer === null || peer.hasLeftFirst) continue;
     const error = peer.end?.error;
     if (error?.message.endsWith('ended the connection (aborted)') !== true)
       throw new SimFailure('truth', `${own.name} was aborted, but ${peer.name} ended with ${error?.stack}`);
