@@ -33,8 +33,6 @@ export class VirtualDevice {
   readonly port: VirtualPort;
   /** The longest that a control verb takes. */
   verbMillis = 0;
-  /** How many listen for events of queue pairs. */
-  listeners = 0;
   /** Queue pairs that were made and not closed. */
   readonly queuePairs = new Set<SoftQp>();
   readonly #network: VirtualNetwork;
@@ -120,17 +118,6 @@ export class VirtualDevice {
     };
     this.#slow(qp, 'modify', ControlVerb.MODIFY_QP);
     this.#slow(qp, 'close', null, () => this.queuePairs.delete(qp));
-    const { onAsyncEvent } = qp;
-    qp.onAsyncEvent = (listener) => {
-      const stop = onAsyncEvent.call(qp, listener);
-      let listens = true;
-      this.listeners++;
-      return () => {
-        if (listens) this.listeners--;
-        listens = false;
-        stop();
-      };
-    };
   }
 
   /** Makes a method take its time, and fail if it can and shall. `then` gets what it made. */

@@ -19,11 +19,15 @@ import type { ScalePeerConfig } from './peer-orders.js';
 export interface ScaleServer {
   readonly port: number;
   readonly open: number;
+  /** Those that are about to do without their session, and still have it. */
+  readonly leaving: number;
   close(): Promise<void>;
 }
 
 /** One connection of the client. */
 export interface ScaleClient {
+  /** It is about to do without its session, and still has it. */
+  readonly isLeaving: boolean;
   /** Sends a message and takes the answer. */
   roundTrip(): Promise<void>;
   close(): Promise<void>;
@@ -66,6 +70,10 @@ export async function serveQueuepair(config: ScalePeerConfig): Promise<ScaleServ
     get open() {
       return service.connections.size;
     },
+    get leaving() {
+      if (lifeline !== 'brief') return 0;
+      return [...service.connections].filter(({ session }) => session === 'open').length;
+    },
     close: async () => {
       service.abort();
       await service.close();
@@ -89,6 +97,9 @@ export async function connectQueuepair(config: ScalePeerConfig): Promise<ScaleCo
         },
       });
       return {
+        get isLeaving() {
+          return config.lifeline === 'brief' && connection.session === 'open';
+        },
         roundTrip: async () => {
           const answer = connection.receive();
           await connection.send(MESSAGE);
@@ -125,6 +136,7 @@ export async function serveTls(config: ScalePeerConfig): Promise<ScaleServer> {
     get open() {
       return sockets.size;
     },
+    leaving: 0,
     close: async () => {
       listener.close();
       for (const socket of sockets) socket.destroy();
@@ -149,6 +161,7 @@ async function openTls(config: ScalePeerConfig, secureContext: SecureContext): P
   socket.setNoDelay(true);
   await once(socket, 'data');
   return {
+    isLeaving: false,
     roundTrip: async () => {
       const answer = once(socket, 'data');
       socket.resume();

@@ -21,6 +21,8 @@ import type {
 } from './peer-orders.js';
 
 const SETTLE_MILLIS = 100;
+/** A connection is up before it has left its session; on a busy machine hundreds may lag behind. */
+const LEAVING_MILLIS = 20_000;
 
 const config = JSON.parse(process.argv[2] ?? '') as ScalePeerConfig;
 const isOurs = config.kind === 'queuepair';
@@ -66,6 +68,7 @@ async function obey(order: ScaleOrder): Promise<void> {
 }
 
 async function memory(): Promise<MemoryUse> {
+  await allHaveLeft();
   // Finalizers run between two collections.
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.();
@@ -74,6 +77,18 @@ async function memory(): Promise<MemoryUse> {
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   const open = server?.open ?? clients.length;
   return { rssBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers, open };
+}
+
+/** Until no connection has a session that it is about to leave, which would count as memory of one that has none. */
+async function allHaveLeft(): Promise<void> {
+  const deadline = performance.now() + LEAVING_MILLIS;
+  for (;;) {
+    const leaving = server?.leaving ?? clients.filter(({ isLeaving }) => isLeaving).length;
+    if (leaving === 0) return;
+    if (performance.now() > deadline)
+      throw new Error(`${leaving} connections have not left their sessions within ${LEAVING_MILLIS} ms`);
+    await sleep(SETTLE_MILLIS);
+  }
 }
 
 function time(): TimeUse {
