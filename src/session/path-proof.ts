@@ -35,8 +35,8 @@ export class PathProof {
     this.#channel.meaningOfDeadline = (tooSlow) => this.meant(tooSlow);
     let told: number | undefined;
     const tell = (): void => {
-      const { sent, arrived } = proving.seen;
-      if (sent === PROOF_MESSAGES || arrived === told || proving !== this.#proving) return;
+      const { arrived } = proving.seen;
+      if (arrived === told || proving !== this.#proving) return;
       if (this.#channel.end !== undefined) return;
       told = arrived;
       this.#channel.send({ type: 'arrived', messages: arrived });

@@ -237,6 +237,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     file: 'connection/messages/message-inbox',
     find: ' || partial.data.length !== totalBytes',
     replace: '',
+    judges: ['test/connection/message-assembler'],
   },
   {
     id: 'waiters-resolve-on-failure',

@@ -174,14 +174,6 @@ export const PROOF_FAULTS = faultsOf(
       judges: MEETING,
     },
     {
-      id: 'course-after-proof',
-      wrong: 'The course of a proof is told although its own word is.',
-      file: PATH_PROOF,
-      find: 'if (sent === PROOF_MESSAGES || arrived === told',
-      replace: 'if (arrived === told',
-      judges: MEETING,
-    },
-    {
       id: 'all-is-unreachable',
       wrong: 'Whatever ends a proof is told as UDP that does not come through.',
       file: UNREACHABLE,
