@@ -2,6 +2,7 @@
  * `queuepair serve` and `queuepair connect` with one end on rxe0 and the other on the soft device: TLS, PSNs, INIT, RTR,
  * RTS, welcome, echo, RDMA write and read, quit, and nothing left over, not in the kernel either.
  */
+import { bundlePrograms } from '../bundle.js';
 import type { Machine } from '../machine.js';
 import { HERE, IP_VERSIONS, type IpVersion, THERE } from '../network.js';
 import { expectEqual } from '../operations.js';
@@ -11,6 +12,7 @@ import {
   type Running,
   startQueuepair,
   startQueuepairThere,
+  useBundles,
 } from '../programs.js';
 import type { Lab } from '../scenario.js';
 import { type ClientExpectation, checkClient, checkServer } from '../session-checks.js';
@@ -41,6 +43,8 @@ const PLANS: Readonly<Record<string, Plan>> = {
 
 export async function session({ machine, results }: Lab): Promise<void> {
   const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+  const bundles = await bundlePrograms();
+  useBundles(bundles);
   const files = await prepareSessionFiles(seed);
   try {
     for (const ip of IP_VERSIONS) {
@@ -49,6 +53,7 @@ export async function session({ machine, results }: Lab): Promise<void> {
       }
     }
   } finally {
+    bundles.remove();
     await files.remove();
   }
 }
