@@ -10,7 +10,7 @@ test('a scenario alone gets the defaults', () => {
     only: '',
     repeat: 1,
     accelerator: 'tcg',
-    timeoutSeconds: 900,
+    timeoutSeconds: 1800,
     verbose: false,
     writeDocs: false,
   });

@@ -52,7 +52,7 @@ Boots a virtual machine with Debian's kernel and its RDMA stack, and runs a scen
 
   --only TEXT         only cases whose name contains TEXT
   --repeat N          each case so often; for those that fail now and then
-  --timeout SECONDS   end everything after this long; default 900
+  --timeout SECONDS   end everything after this long; default 1800
   --kvm               use /dev/kvm; without it the machine is emulated in software
   --write-docs        write its part of docs/interop.md from this run (scenarios interop, cm, rsocket and nvme)
   --verbose           show the machine's console
@@ -74,7 +74,7 @@ export function parseOptions(args: readonly string[]): LabOptions {
     options: {
       only: { type: 'string', default: '' },
       repeat: { type: 'string', default: '1' },
-      timeout: { type: 'string', default: '900' },
+      timeout: { type: 'string', default: '1800' },
       kvm: { type: 'boolean', default: false },
       'write-docs': { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },

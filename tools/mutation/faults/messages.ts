@@ -28,6 +28,14 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     replace: '',
   },
   {
+    id: 'rate-lets-go-while-ending',
+    wrong: 'A rate lets fragments go while the link is being stopped.',
+    file: 'connection/messages/message-sender',
+    find: '      if (link.tracker.isRetired) return;\n',
+    replace: '',
+    judges: ['connections:5552..5552'],
+  },
+  {
     id: 'fragment-beyond-message',
     wrong: 'A fragment may reach one byte beyond its message.',
     file: 'connection/messages/message-inbox',
