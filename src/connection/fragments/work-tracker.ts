@@ -58,11 +58,6 @@ export class WorkTracker {
     return !this.#isRetired && this.#failure === undefined && this.#qp.state === QpState.RTS;
   }
 
-  /** The link is ending. */
-  get isRetired(): boolean {
-    return this.#isRetired;
-  }
-
   /** The link is ending: what was posted still ends with its completion. */
   retire(): void {
     this.#isRetired = true;

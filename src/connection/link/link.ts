@@ -13,9 +13,9 @@ import { completionError, type WorkOwner, WorkTracker } from '../fragments/work-
 import type { CompletionGroup, CompletionHandler } from './completion-hub.js';
 import type { ConnectionResources } from './resources.js';
 
-/** Statuses of requests that may have arrived or not: flushed, or never answered, for which the link fails. */
 const nothing = (): void => {};
 
+/** Statuses of requests that may have arrived or not: flushed, or never answered, for which the link fails. */
 const UNANSWERED: readonly number[] = [WcStatus.WR_FLUSH_ERR, WcStatus.RETRY_EXC_ERR];
 
 export interface LinkListener {

@@ -308,7 +308,7 @@ export class MessageSender implements Held {
     const { outbox, memory, gate = null } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
       // A rate that holds fragments back may let them go only now: nobody would learn whether they came.
-      if (link.tracker.isRetired) return;
+      if (!link.tracker.isUsable) return;
       const mayLeave = serialDistance(this.#nextSequence, this.#peerLimit) !== 0;
       if (!mayLeave && !this.#quit.isReady) return;
       const wanted = outbox.nextBytes;

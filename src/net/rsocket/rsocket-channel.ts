@@ -341,7 +341,7 @@ export class RsocketChannel implements ByteChannel {
     const ending = hasRefused || isGone ? null : await this.#reason(leaving);
     const error = lost(host, hasRefused ? WRITE_REFUSED : this.#whyLost(ending), causeOf(failure, ending));
     this.iomap.fail(error);
-    const isWhole = this.#machine.isWhole && this.#isAllTaken;
+    const isWhole = this.#machine.isWhole && this.#writes.length === 0;
     if (!isWhole && fault === undefined) this.#tellClosedOnce(error);
     await leaving;
     await this.#memory.endpoint.close().catch(() => {});
