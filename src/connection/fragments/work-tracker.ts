@@ -58,6 +58,11 @@ export class WorkTracker {
     return !this.#isRetired && this.#failure === undefined && this.#qp.state === QpState.RTS;
   }
 
+  /** The link is ending in order, or refused a message: nothing new may leave by it. Not so for one whose queue pair has failed. */
+  get isRetired(): boolean {
+    return this.#isRetired;
+  }
+
   /** The link is ending: what was posted still ends with its completion. */
   retire(): void {
     this.#isRetired = true;

@@ -307,8 +307,9 @@ export class MessageSender implements Held {
     }
     const { outbox, memory, gate = null } = this.#options;
     for (let link = this.#link; link !== null; link = this.#link) {
-      // A rate that holds fragments back may let them go only now: nobody would learn whether they came.
-      if (!link.tracker.isUsable) return;
+      // A rate that holds fragments back may let them go only now: nobody would learn whether they came. A queue pair that failed or
+      // was taken away by its device takes them: its answer is what the connection learns it by.
+      if (link.tracker.isRetired) return;
       const mayLeave = serialDistance(this.#nextSequence, this.#peerLimit) !== 0;
       if (!mayLeave && !this.#quit.isReady) return;
       const wanted = outbox.nextBytes;

@@ -31,7 +31,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'rate-lets-go-while-ending',
     wrong: 'A rate lets fragments go while the link is being stopped.',
     file: 'connection/messages/message-sender',
-    find: '      if (!link.tracker.isUsable) return;\n',
+    find: '      if (link.tracker.isRetired) return;\n',
     replace: '',
     judges: ['connections:5552..5552'],
   },
