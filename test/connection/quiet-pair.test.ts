@@ -1,6 +1,7 @@
 /** Two ends of a connection in which nobody says anything: who of them sends signs of life, and how often. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { Clock, ClockTimer } from '../../src/connection/common/clock.js';
 import { StepReporter } from '../../src/connection/common/steps.js';
 import { DataPath } from '../../src/connection/data-path/data-path.js';
@@ -8,7 +9,7 @@ import { Lifeline } from '../../src/connection/lifeline/lifeline.js';
 import { MemoryRendezvous } from '../../src/connection/lifeline/memory-rendezvous.js';
 import type { Rendezvous } from '../../src/connection/lifeline/rendezvous.js';
 import { Connection } from '../../src/connection/program/connection.js';
-import { withDefaults } from '../../src/connection/terms/options.js';
+import { type LifelineKind, withDefaults } from '../../src/connection/terms/options.js';
 import { openDevicePair } from '../../src/open-device.js';
 import { ProcessHold } from '../../src/process-hold.js';
 import type { Device } from '../../src/verbs/device.js';
@@ -57,38 +58,60 @@ interface End {
   readonly dataPath: DataPath;
   /** Messages that hold nothing. */
   beats: number;
+  /** Messages that only a program answers. */
+  asks: number;
 }
 
-async function open(rendezvous: Rendezvous, device: Device, clock: Clock, random: number): Promise<End> {
-  const limits = withDefaults({});
+async function open(
+  rendezvous: Rendezvous,
+  device: Device,
+  clock: Clock,
+  random: number,
+  lifeline: LifelineKind,
+): Promise<End> {
+  const limits = withDefaults({ lifeline });
   const reporter = new StepReporter(0, undefined);
   const dataPath = new DataPath(device, limits, reporter, false, clock);
   const nextRendezvous = (): Promise<Rendezvous> => Promise.reject(new Error('there is no other rendezvous'));
   const options = { dataPath, reporter, limits: LIMITS, nextRendezvous, clock, random: () => random };
-  const lifeline = new Lifeline(rendezvous, options);
-  await lifeline.establish();
-  const connection = new Connection(0, lifeline, dataPath, limits, { hold: new ProcessHold(false) });
-  const end: End = { connection, dataPath, beats: 0 };
+  const life = new Lifeline(rendezvous, options);
+  await life.establish();
+  const connection = new Connection(0, life, dataPath, limits, { hold: new ProcessHold(false) });
+  const end: End = { connection, dataPath, beats: 0, asks: 0 };
   const beat = dataPath.beat.bind(dataPath);
   dataPath.beat = () => {
     end.beats++;
     beat();
   };
+  const ask = dataPath.askProgram.bind(dataPath);
+  dataPath.askProgram = () => {
+    end.asks++;
+    ask();
+  };
   return end;
 }
 
-async function withPair(use: (ends: readonly [End, End], clock: HandClock) => Promise<void>): Promise<void> {
+async function withPair(
+  use: (ends: readonly [End, End], clock: HandClock) => Promise<void>,
+  lifeline: LifelineKind = 'session',
+): Promise<void> {
   const hold = new ProcessHold();
   const devices = openDevicePair();
   const clock = new HandClock();
   const { server, client } = MemoryRendezvous.pair();
   try {
     const ends = await Promise.all([
-      open(server, devices[0], clock, 0.2),
-      open(client, devices[1], clock, 0.7),
+      open(server, devices[0], clock, 0.2, lifeline),
+      open(client, devices[1], clock, 0.7, lifeline),
     ]);
     await use(ends, clock);
-    await Promise.all(ends.map(({ connection }) => connection.close()));
+    let isClosed = false;
+    const closed = Promise.all(ends.map(({ connection }) => connection.close())).then(() => {
+      isClosed = true;
+    });
+    // A brief life ends by its timers, and other ends by their messages alone.
+    for (; !isClosed; await setImmediate()) await clock.pass(1, async () => {});
+    await closed;
   } finally {
     await Promise.all(devices.map((device) => device.close({ force: true })));
     hold.end();
@@ -126,4 +149,15 @@ test('after messages the first sign of life comes within two intervals, and quie
     await clock.pass(20 * INTERVAL_MILLIS, settled(ends));
     assert.ok(server.beats + client.beats - before <= 12);
   });
+});
+
+test('without a session, a program that answers is asked now and then, and is never taken for lost', async () => {
+  await withPair(async (ends, clock) => {
+    for (const { connection } of ends) assert.equal(connection.session, 'left');
+    await clock.pass(60 * INTERVAL_MILLIS, settled(ends));
+    const asks = ends.map((end) => end.asks);
+    assert.ok(Math.max(...asks) >= 5 && Math.max(...asks) <= 13, `${asks}`);
+    await ends[0].connection.send('still there');
+    assert.equal((await ends[1].connection.receive())?.data.length, 11);
+  }, 'brief');
 });

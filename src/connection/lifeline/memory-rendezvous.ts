@@ -63,6 +63,7 @@ export class MemoryRendezvous implements Rendezvous {
   readonly #secret: Uint8Array;
   readonly #own: Words;
   readonly #peer: Words;
+  #listener: RendezvousListener | null = null;
 
   static pair(): Readonly<Record<SessionRole, MemoryRendezvous>> {
     const secret = randomBytes(SECRET_BYTES);
@@ -95,11 +96,17 @@ export class MemoryRendezvous implements Rendezvous {
     return peer.terms;
   }
 
-  watch(_listener: RendezvousListener): void {}
+  watch(listener: RendezvousListener): void {
+    this.#listener = listener;
+  }
 
-  unwatch(): void {}
+  unwatch(): void {
+    this.#listener = null;
+  }
 
-  part(): void {}
+  part(): void {
+    this.#listener?.onParted();
+  }
 
   ask(): void {}
 

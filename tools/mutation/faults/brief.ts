@@ -236,7 +236,7 @@ export const BRIEF_FAULTS = faultsOf(
       file: 'connection/data-path/data-path',
       find: '    if (this.#isBrief) this.listener?.onSpoken();\n',
       replace: '',
-      judges: ['connections:1..300'],
+      judges: ['test/connection/quiet-pair'],
     },
     {
       id: 'ask-lost-in-a-crowd',
