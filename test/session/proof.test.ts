@@ -215,6 +215,21 @@ test('a session that the network takes after the own proof counts as proven for 
   }
 });
 
+test('a session that either side has ended after the own proof proves nothing, and says why', async () => {
+  for (const [ends, code] of [
+    ['server', 'ERR_RDMA_REFUSED'],
+    ['client', 'ERR_RDMA_TIMEOUT'],
+  ] as const) {
+    shared.renew();
+    const channel = await connectTls(clientOptions(shared.certificates, shared.port));
+    const server = await shared.channel;
+    const failure = rdmaError(untilProven(channel, Promise.resolve()));
+    assert.equal((await within(server.receive())).type, 'proven');
+    (ends === 'server' ? server : channel).fail(new RdmaError('ERR_RDMA_TIMEOUT', 'it took too long'));
+    assert.equal((await within(failure)).code, code);
+  }
+});
+
 test('a session that the network takes after the own proof is no proof for a server, which waits for its client', async () => {
   const { channel, peer } = await channelToRawPeer();
   const failure = rdmaError(untilProven(channel, Promise.resolve()));
