@@ -33,7 +33,7 @@ async function startRig(): Promise<Rig> {
       void connection.closed.then((error) => ended.push(error));
       while ((await connection.receive()) !== undefined);
     },
-    { device: serverDevice.device },
+    { device: serverDevice.device, bufferBytes: 64 },
   );
   server.on('handlerError', () => {});
   const client = await connectTo(server, { device: clientDevice.device });
@@ -81,6 +81,16 @@ test('a device that is closed with its connections ends them at the next message
   await clientDevice.device.close({ force: true });
   await assert.rejects(within(client.send('late'), PATIENCE_MILLIS), { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
   assert.equal((await client.closed)?.code, 'ERR_RDMA_CLOSED');
+});
+
+test('a device that is closed with its connections refuses reads and writes at once', async () => {
+  await using rig = await startRig();
+  const { client, clientDevice } = rig;
+  const lent = client.remoteBuffer ?? assert.fail('nothing is lent');
+  await clientDevice.device.close({ force: true });
+  for (const operation of [client.write(lent, Buffer.from('late')), client.read(lent).then(() => {})])
+    await assert.rejects(within(operation, PATIENCE_MILLIS), { code: 'ERR_RDMA_CLOSED' });
+  await assert.rejects(within(client.send('late'), PATIENCE_MILLIS), { code: 'ERR_RDMA_OUTCOME_UNKNOWN' });
 });
 
 for (const [what, isRefused] of [
