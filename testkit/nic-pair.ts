@@ -23,7 +23,7 @@ import { createCompletions, statusName, type WorkCompletion } from '../src/verbs
 import { SendFlags, WrOpcode } from '../src/verbs/work-request.js';
 import { Random } from './random.js';
 
-const { FENCE, SIGNALED, SOLICITED } = SendFlags;
+const { FENCE, SIGNALED, SOLICITED, UNHURRIED } = SendFlags;
 
 export const toAddress = (text: string, port = 4791): UdpAddress => {
   const address = parseGid(text);
@@ -101,11 +101,15 @@ export class Side {
 
   /** Posts a request that is signaled, with numbers of the engine instead of branded ones. */
   post(post: Post, ...sges: [Region, number, number][]): void {
-    const { opcode, wrId = 0, signaled = true, fence = false, solicited = false } = post;
+    const { opcode, wrId = 0, signaled = true, fence = false, solicited = false, unhurried = false } = post;
     const request = {
       wrId,
       opcode: opcode as WrOpcode,
-      flags: (signaled ? SIGNALED : 0) | (fence ? FENCE : 0) | (solicited ? SOLICITED : 0),
+      flags:
+        (signaled ? SIGNALED : 0) |
+        (fence ? FENCE : 0) |
+        (solicited ? SOLICITED : 0) |
+        (unhurried ? UNHURRIED : 0),
       remoteAddr: post.remoteVa ?? 0,
       rkey: (post.rkey ?? 0) as RKey,
       imm: post.imm ?? 0,
@@ -142,6 +146,7 @@ export interface Post {
   readonly signaled?: boolean;
   readonly fence?: boolean;
   readonly solicited?: boolean;
+  readonly unhurried?: boolean;
   readonly remoteVa?: number | bigint;
   readonly rkey?: number;
   readonly imm?: number;

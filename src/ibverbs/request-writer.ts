@@ -12,7 +12,13 @@ import {
 } from '../verbs/misuse.js';
 import type { QpType } from '../verbs/qp-state.js';
 import { checkSendRequest, sgeLength } from '../verbs/request-checks.js';
-import type { ReceiveWorkRequest, SendWorkRequest, Sge, WindowBinding } from '../verbs/work-request.js';
+import {
+  type ReceiveWorkRequest,
+  SendFlags,
+  type SendWorkRequest,
+  type Sge,
+  type WindowBinding,
+} from '../verbs/work-request.js';
 import { IbverbsAh } from './ibverbs-ah.js';
 import { IbverbsMr, IbverbsMw } from './ibverbs-memory.js';
 import type { RequestBuffer } from './request-buffer.js';
@@ -25,6 +31,8 @@ const checkRequest = checkSendRequest;
 const Region = IbverbsMr;
 
 const INLINE_FLAG = 8;
+/** Those that libibverbs has. */
+const VERBS_FLAGS = SendFlags.FENCE | SendFlags.SIGNALED | SendFlags.SOLICITED;
 const MAX_MESSAGE_BYTES = 2 ** 31;
 const MAX_ADDRESS = 2n ** 64n;
 const NO_SGES: readonly Sge[] = [];
@@ -38,7 +46,7 @@ export interface SendLimits {
 /** @throws RdmaError ERR_RDMA_INVALID_ARGUMENT, with the buffer as it was. */
 export function writeSend(buffer: RequestBuffer, device: VerbsContext, request: SendWorkRequest): void {
   const inline = request.inlineData;
-  const flags = (request.flags ?? 0) | (inline === undefined ? 0 : INLINE_FLAG);
+  const flags = ((request.flags ?? 0) & VERBS_FLAGS) | (inline === undefined ? 0 : INLINE_FLAG);
   buffer.begin(request.wrId, request.opcode, flags, request.imm ?? request.invalidateRkey ?? 0);
   if (inline !== undefined) buffer.addInline(inline);
   else if (request.sges !== undefined) addSges(buffer, device, request.sges);

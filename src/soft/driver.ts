@@ -42,6 +42,8 @@ export class Driver implements PortListener, Waiting {
   /** Read in place in every poll: a number that a call returns is garbage, and empty polls come a million times a second. */
   readonly #earliest: Float64Array;
   #hasTaken = false;
+  /** A program is told of an event, and has not polled a queue in vain. */
+  #isTelling = false;
   #receivedAt = Number.NEGATIVE_INFINITY;
   /** Packets came or left since the last wait. */
   #isActive = false;
@@ -77,11 +79,16 @@ export class Driver implements PortListener, Waiting {
    * Sends what was posted, takes what has arrived, wakes what is due. Does not wait, and delivers no events. When
    * something has completed in `cq`, what is to be sent now waits until the next call, or the end of the turn: the
    * program that polls will have posted its answer by then. A program amid taking the completions of another queue
-   * makes nothing happen here, so that its answers to all of them leave together; each that it takes puts it off once.
+   * makes nothing happen here, so that its answers to all of them leave together; each that it takes puts it off once. Nor does one
+   * that is told of an event at its first look in vain: the driver has looked just before, and goes on behind it.
    */
   poll(cq: Cq): void {
     if (this.#stopped) return;
     const nic = this.#nic;
+    if (this.#isTelling) {
+      this.#isTelling = false;
+      return;
+    }
     if (this.#hasTaken) {
       this.#hasTaken = false;
       if (nic.completions > 0) return;
@@ -213,9 +220,11 @@ export class Driver implements PortListener, Waiting {
   /** Delivers events. If there were any, or if a listener threw, the rest is done after them. */
   #tell(): boolean {
     let told = true;
+    this.#isTelling = true;
     try {
       told = this.#onProgress();
     } finally {
+      this.#isTelling = false;
       if (told) this.#order.requestBehindProgram();
     }
     return told;

@@ -30,6 +30,11 @@ export const SendFlags = {
   SIGNALED: 2,
   /** Wake a receiver that armed its completion queue for solicited events only. */
   SOLICITED: 4,
+  /**
+   * Nobody waits for the completion of this request: it may come with that of a later one, or a few milliseconds later. A hint of this
+   * package, without a counterpart in libibverbs; soft devices ask for an acknowledgement less often, others ignore it.
+   */
+  UNHURRIED: 16,
 } as const;
 
 /** A piece of registered memory (`ibv_sge`). `offset` and `length` are bytes inside `mr`. */

@@ -57,7 +57,7 @@ export class End {
   readonly moreReceives = new Set<MemoryRegion>();
   readonly #mostSlots: number;
   /** What was sent and has not arrived. */
-  readonly wire: { readonly bytes: Uint8Array; readonly wrId: number }[] = [];
+  readonly wire: { readonly bytes: Uint8Array; readonly wrId: number; readonly flags: number }[] = [];
 
   /** `mostSlots`: receives that there may be for fragments. `gates`: what bounds its traffic. */
   constructor(mostSlots: number, gates: EndGates = {}) {
@@ -135,9 +135,9 @@ export class End {
   listen(): void {
     this.qp = this.#newQp();
     this.tracker = new WorkTracker(this.qp, { onRefused: (error) => void this.refusals.push(error) });
-    this.qp.onSend = ({ wrId }, { mr, offset = 0, length = 0 }) => {
+    this.qp.onSend = ({ wrId, flags = 0 }, { mr, offset = 0, length = 0 }) => {
       assert.ok(mr === this.sendMr || this.more.has(mr), 'nothing is sent from memory that is gone');
-      this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId });
+      this.wire.push({ bytes: mr.bytes.slice(offset, offset + length), wrId, flags });
     };
     this.receiver.attach(this.qp, this.receiveMr, 0, null);
   }

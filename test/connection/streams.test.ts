@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { MessageKind } from '../../src/connection/fragments/message-header.js';
 import { IncomingStream } from '../../src/connection/streams/incoming-stream.js';
 import { RdmaError } from '../../src/verbs/errors.js';
-import { type End, Pair, TERMS } from './message-ends.js';
+import { SendFlags } from '../../src/verbs/work-request.js';
+import { type End, Pair, SLOT_BYTES, TERMS } from './message-ends.js';
 
 const ABORTED = 'ERR_RDMA_ABORTED';
 const kindOf = ({ bytes }: { bytes: Uint8Array }): number | undefined => bytes[1];
@@ -69,6 +70,32 @@ test('small writes are read together, and no byte more than was written', () => 
   assert.equal(first?.length, 1, 'the first one, when nothing else was there');
   assert.deepEqual([...(first ?? []), ...(others ?? [])], a.written.get(id));
   assert.equal(b.streams.read(-id), undefined);
+});
+
+test('short writes hurry for no answer, as far as there is room; their end, and messages, do', () => {
+  const pair = new Pair();
+  const [a] = pair.ends;
+  const id = a.streams.open();
+  pair.settle();
+  let seen = 0;
+  const hurries = (): boolean[] => {
+    const news = a.wire.slice(seen).map(({ flags }) => (flags & SendFlags.UNHURRIED) === 0);
+    seen = a.wire.length;
+    return news;
+  };
+  const settle = (): void => {
+    pair.settle();
+    seen = 0;
+  };
+  for (let i = 0; i < 2; i++) write(a, id, SLOT_BYTES / 2);
+  assert.deepEqual(hurries(), [false, true], 'the second leaves less than half of the room');
+  settle();
+  write(a, id, 1);
+  end(a, id);
+  assert.deepEqual(hurries(), [false, true]);
+  settle();
+  a.send(new Uint8Array(1));
+  assert.deepEqual(hurries(), [true]);
 });
 
 test('the peer is told that it may send more when half of the window was read, and not before', () => {

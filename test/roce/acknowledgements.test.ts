@@ -79,6 +79,25 @@ test('an acknowledgement that has not left covers what came since it was asked f
   assert.deepEqual(peer.take(), []);
 });
 
+test('a message whose completion nobody waits for asks as one without, and completes when the peer acknowledges by itself', () => {
+  const { pair, asking } = openFlow();
+  const [a, b] = pair.sides;
+  const { region } = a.region(64);
+  const target = b.region(64).region;
+  for (let i = 0; i < 5; i++) {
+    b.postRecv(1, target);
+    a.post({ opcode: WrOpcode.SEND, wrId: i, unhurried: i < 4 }, [region, 0, 64]);
+    pair.runFor(3 * DELAY_MICROS);
+    if (i === 3) {
+      assert.deepEqual(a.statuses('send'), ['0:SUCCESS']);
+      pair.runFor(2 * QUIET_MICROS);
+      assert.deepEqual(a.statuses('send'), ['1:SUCCESS', '2:SUCCESS', '3:SUCCESS']);
+    }
+  }
+  assert.deepEqual(asking(), [true, false, false, false, true]);
+  assert.deepEqual(a.statuses('send'), ['4:SUCCESS']);
+});
+
 test('a message asks when its completion is awaited, and when the flow had paused', () => {
   const { pair, send, asking } = openFlow();
   send();

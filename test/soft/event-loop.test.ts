@@ -210,6 +210,35 @@ test('answers to messages that came together leave together, also when the progr
   for (const end of [a, b]) await end.close();
 });
 
+test('a program that is told of a message and looks once in vain sends nothing by that; when it looks on, its device works', {
+  skip,
+}, async () => {
+  const [a, b] = [await openEnd('native'), await openEnd('native', true)];
+  await bringUp(a, b, PATIENT_TIMEOUT);
+  await bringUp(b, a, PATIENT_TIMEOUT);
+  const [wc] = createCompletions(1);
+  assert.ok(wc);
+  for (const { qp, mr } of [a, b]) qp.postRecv({ wrId: 2, sges: [{ mr }] });
+  const portSends = () => b.device.counters()['portSends'] as number;
+  const sent = new Promise<number[]>((resolve) => {
+    b.channel.onEvent = () => {
+      if (b.cq.poll([wc]) === 0) return;
+      const sends = [portSends()];
+      b.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, flags: 0, sges: [{ mr: b.mr, length: 64 }] });
+      for (let looks = 0; looks < 2; looks++) {
+        b.sendCq.poll([wc]);
+        sends.push(portSends());
+      }
+      const [before = 0] = sends;
+      resolve(sends.map((count) => count - before));
+    };
+  });
+  b.cq.reqNotify();
+  a.qp.postSend({ wrId: 1, opcode: WrOpcode.SEND, flags: 0, sges: [{ mr: a.mr, length: 64 }] });
+  assert.deepEqual(await sent, [0, 0, 1]);
+  for (const end of [a, b]) await end.close();
+});
+
 test('a program that awaits completions answers with one send a message, the acknowledgement in it', {
   skip,
 }, async () => {

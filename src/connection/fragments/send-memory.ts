@@ -7,6 +7,9 @@
 import type { MemoryRegion } from '../../verbs/memory-region.js';
 import { SendRing } from './send-ring.js';
 
+/** So many fragments may be under way before anybody must learn soon that they have arrived. */
+const LEISURELY_FRAGMENTS = 8;
+
 export interface SendMemoryOptions {
   /** What is there from the beginning, and stays. */
   readonly mr: MemoryRegion;
@@ -68,6 +71,11 @@ export class SendMemory {
     const place = this.current.ring.placeFor(bytes);
     if (place < 0) this.#grow(bytes);
     return place;
+  }
+
+  /** Whether what fragments have taken is not missed for a while. */
+  get isRoomy(): boolean {
+    return this.#fragments <= LEISURELY_FRAGMENTS && this.current.ring.isRoomy;
   }
 
   /** Takes `bytes` at `place`, which `placeFor` has told just now. */

@@ -20,6 +20,11 @@ export class SendRing {
     return this.#taken.length;
   }
 
+  /** Whether less than half of the room is taken. */
+  get isRoomy(): boolean {
+    return 2 * this.#used < this.#size;
+  }
+
   /** Where `bytes` have room in one piece; -1: nowhere now. */
   placeFor(bytes: number): number {
     if (this.#used === 0) this.#next = 0;

@@ -27,6 +27,8 @@ export interface WorkOwner {
   onRefused(error: RdmaError): void;
 }
 
+const LEISURELY = SendFlags.SIGNALED | SendFlags.UNHURRIED;
+
 /** Places of a ring that nobody has used; a power of two. */
 const FIRST_PLACES = 4;
 
@@ -91,7 +93,8 @@ export class WorkTracker {
 
   /**
    * A SEND of memory of `mr`, and of a payload elsewhere behind it, which is a fragment. Always of one shape, as the data path makes it
-   * for every one of them. Returns whether the device took it; if not, the link is over, and `done` is not called.
+   * for every one of them. `isHurried`: somebody waits for `done`. Returns whether the device took it; if not, the link is over, and
+   * `done` is not called.
    */
   send(
     mr: MemoryRegion,
@@ -99,6 +102,7 @@ export class WorkTracker {
     length: number,
     done: WorkDone,
     payload: Payload | null = null,
+    isHurried = true,
   ): boolean {
     if (this.#failure !== undefined || this.#hasRefused) return false;
     const wrId = this.#nextId++;
@@ -106,7 +110,8 @@ export class WorkTracker {
     if (payload !== null)
       sges.push({ mr: payload.mr as MemoryRegion, offset: payload.mrAt, length: payload.length });
     try {
-      this.#submit({ wrId, opcode: WrOpcode.SEND, flags: SendFlags.SIGNALED, sges }, done);
+      const flags = isHurried ? SendFlags.SIGNALED : LEISURELY;
+      this.#submit({ wrId, opcode: WrOpcode.SEND, flags, sges }, done);
       return true;
     } catch (error) {
       this.#hasRefused = true;

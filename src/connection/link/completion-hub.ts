@@ -136,6 +136,8 @@ export class CompletionGroup {
         if (isReceive) handler.onReceive(completion);
         else handler.onSend(completion);
       }
+      // That was all; what comes later fires the event that was armed before.
+      if (count < POLL_BATCH) return false;
     }
     return true;
   }

@@ -11,6 +11,7 @@ import { mayAdvance, serialAdd, serialDifference, serialDistance } from '../comm
 import {
   HEADER_BYTES,
   MessageFault,
+  MessageFlag,
   MessageKind,
   violation,
   writeHeader,
@@ -510,7 +511,8 @@ export class MessageSender implements Held {
       this.pump();
       this.advertise();
     };
-    const isSent = link.tracker.send(mr, place, bytes, done, cut.mr === null ? null : cut);
+    const isHurried = !isLeisurely(cut) || !memory.isRoomy;
+    const isSent = link.tracker.send(mr, place, bytes, done, cut.mr === null ? null : cut, isHurried);
     cut.work = link.tracker.last;
     if (!isSent) this.#lose();
     return isSent;
@@ -554,6 +556,10 @@ class QuitSource implements FragmentSource {
     for (const done of this.wanted.splice(0)) done(error);
   }
 }
+
+/** Bytes of a stream that were copied: the program that wrote them goes on without an answer. */
+const isLeisurely = ({ kind, flags, mr }: Cut): boolean =>
+  kind === MessageKind.STREAM && mr === null && (flags & MessageFlag.FIN) === 0;
 
 const limitWentBack = (of: string): RdmaError =>
   violation(MessageFault.LIMIT_WENT_BACK, `its limit of ${of} went back, or too far ahead`);

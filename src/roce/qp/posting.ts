@@ -67,6 +67,7 @@ export function enqueueSend<Mr extends Sized, Mw, Ah>(
   wqe.wrId = request.wrId;
   wqe.opcode = request.opcode;
   wqe.signaled = queue.signalAll || (flags & SendFlags.SIGNALED) !== 0;
+  wqe.isAwaited = wqe.signaled && (flags & SendFlags.UNHURRIED) === 0;
   wqe.fence = (flags & SendFlags.FENCE) !== 0;
   wqe.solicited = (flags & SendFlags.SOLICITED) !== 0;
   fillRemoteVa(wqe, request.remoteAddr ?? 0);

@@ -261,7 +261,7 @@ export class Requester implements RequesterHalf, Sending {
       // The first one after going back too: it tells soonest whether that has helped.
       const isAgain = psnDiff(this.sendPsn, this.nextPsn) < 0;
       const ackReq =
-        this.#ackRequests.mustAsk(isLast, wqe.signaled, this.#isLossNear(now), window, now) ||
+        this.#ackRequests.mustAsk(isLast, wqe.isAwaited, this.#isLossNear(now), window, now) ||
         inFlight + 1 >= window ||
         (inFlight === 0 && isAgain) ||
         this.#sentAgain.asksWith(this.sendPsn);

@@ -18,6 +18,8 @@ export class SendWqe {
   /** `WrOpcode`. */
   opcode = 0;
   signaled = false;
+  /** Somebody waits for its completion. */
+  isAwaited = false;
   fence = false;
   solicited = false;
   /** Payload bytes; 8 for atomics. */

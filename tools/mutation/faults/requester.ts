@@ -438,6 +438,14 @@ export const REQUESTER_FAULTS = faultsOf(
       replace: '',
     },
     {
+      id: 'unhurried-asks',
+      wrong: 'A request whose completion nobody waits for asks for an acknowledgement all the same.',
+      file: 'roce/qp/posting',
+      find: 'wqe.signaled && (flags & SendFlags.UNHURRIED) === 0',
+      replace: 'wqe.signaled',
+      judges: ['test/roce/acknowledgements'],
+    },
+    {
       id: 'awaited-not-asked',
       wrong: 'A message amid a flow does not ask for an acknowledgement although its completion is awaited.',
       file: 'roce/qp/ack-requests',

@@ -365,6 +365,23 @@ export const SOFT_FAULTS = faultsOf(
       if (i > 0 && i % BURST_DATAGRAMS`,
     },
     {
+      id: 'first-look-in-vain-drives',
+      wrong:
+        'A program that looks once in vain while it is told of an event has its device send what is not all.',
+      file: 'soft/driver',
+      find: '    if (this.#isTelling) {',
+      replace: '    if (false) {',
+      judges: ['test/soft/event-loop'],
+    },
+    {
+      id: 'looks-in-vain-never-drive',
+      wrong: 'A program that polls while it is told of an event waits for ever.',
+      file: 'soft/driver',
+      find: '      this.#isTelling = false;\n      return;',
+      replace: '      return;',
+      judges: ['test/soft/event-loop'],
+    },
+    {
       id: 'deadline-unserved',
       wrong: 'A deadline that has passed wakes nobody.',
       file: 'soft/driver',

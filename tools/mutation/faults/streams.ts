@@ -17,6 +17,22 @@ export const STREAM_FAULTS = faultsOf(
   ],
   [
     {
+      id: 'leisure-without-room',
+      wrong: 'Short writes hurry for no answer, however many are under way.',
+      file: 'connection/messages/message-sender',
+      find: '!isLeisurely(cut) || !memory.isRoomy',
+      replace: '!isLeisurely(cut)',
+      judges: ['test/connection/streams'],
+    },
+    {
+      id: 'end-without-hurry',
+      wrong: 'The end of a stream, for which its program waits, hurries for no answer.',
+      file: 'connection/messages/message-sender',
+      find: ' && (flags & MessageFlag.FIN) === 0',
+      replace: '',
+      judges: ['test/connection/streams'],
+    },
+    {
       id: 'stream-sends-beyond-limit',
       wrong: 'A stream sends more than the peer takes.',
       file: OUTGOING,
