@@ -281,3 +281,20 @@ test('the end of a stream that was reset is told once, also when the connection 
     writer.stream.reset(new RdmaError('ERR_RDMA_ABORTED', why));
   assert.deepEqual(told, ['reset']);
 });
+
+for (const bytes of [0, 5])
+  test(`an end that did not arrive is said again, with ${bytes} bytes before it`, () => {
+    const writer = new Writer();
+    let ended = 0;
+    if (bytes > 0) writer.write(bytes);
+    writer.stream.end(() => ended++);
+    const { cut: lost } = writer.cut(100);
+    assert.equal(lost.flags & MessageFlag.FIN, MessageFlag.FIN);
+    assert.equal(writer.stream.hasUnsent, false);
+    writer.stream.rewind(lost);
+    assert.equal(writer.stream.hasUnsent, true);
+    const { cut, payload } = writer.cut(100);
+    assert.deepEqual([cut.flags & MessageFlag.FIN, payload.length], [MessageFlag.FIN, bytes]);
+    writer.stream.arrived(cut);
+    assert.deepEqual([ended, writer.isOver, writer.stream.hasUnsent], [1, true, false]);
+  });

@@ -26,6 +26,7 @@ export const SIMULATED_FAULTS = faultsOf(
       file: 'connection/streams/outgoing-stream',
       find: 'if ((cut.flags & MessageFlag.FIN) !== 0) this.#finWasCut = false;',
       replace: '',
+      judges: ['test/connection/outgoing-stream'],
     },
     {
       id: 'stream-end-told-twice',
