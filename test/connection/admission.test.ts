@@ -3,8 +3,16 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { issueCertificate, makeAuthority } from '../../src/certificates/certificate-maker.js';
 import { connect } from '../../src/connection/client/client.js';
+import { systemClock } from '../../src/connection/common/clock.js';
+import type { Lifeline } from '../../src/connection/lifeline/lifeline.js';
+import type { Resumptions } from '../../src/connection/lifeline/resumption.js';
+import { IdentityRates } from '../../src/connection/rates/identity-rates.js';
+import { Admission } from '../../src/connection/server/admission.js';
+import { Slots } from '../../src/connection/server/slots.js';
+import { withDefaults } from '../../src/connection/terms/options.js';
 import { recoveryOf } from '../../testkit/recovery-of.js';
 import {
   connectTo,
@@ -153,3 +161,42 @@ test('a drained server keeps its clients, also one whose session is cut, and tak
   await server.close();
   await tcp[Symbol.asyncDispose]();
 });
+
+for (const [what, leave, refusal] of [
+  ['is closed', (admission: Admission) => admission.close(), 'closing'],
+  [
+    'is drained',
+    (admission: Admission) => {
+      admission.isDraining = true;
+    },
+    'draining',
+  ],
+] as const)
+  test(`a client that waits for the slot of one that is lost does not get in when the server ${what} meanwhile, and holds nothing`, async () => {
+    const slots = new Slots(1);
+    slots.take();
+    let free = (): void => {};
+    const closed = new Promise<void>((resolve) => {
+      free = () => {
+        slots.free(0);
+        resolve();
+      };
+    });
+    const lost = { abort() {}, closed } as unknown as Lifeline;
+    const admission = new Admission({
+      slots,
+      resumptions: { absentee: () => lost, awaiting: () => undefined } as unknown as Resumptions,
+      authorize: undefined,
+      limits: withDefaults({}),
+      maxPerIdentity: undefined,
+      identityRates: new IdentityRates(systemClock),
+      rates: undefined,
+    });
+    const admitted = admission.admit({ peer: null, remoteAddress: '192.0.2.7', remotePort: 5 });
+    const refused = assert.rejects(admitted, { refusal });
+    await turn();
+    leave(admission);
+    free();
+    await refused;
+    assert.equal(slots.used, 0);
+  });

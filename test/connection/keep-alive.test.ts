@@ -97,9 +97,16 @@ function silentPair(random: Random, lateMillis: number): { sent: [number, number
   const sent: [number, number] = [0, 0];
   let heardAt = 0;
   let longestMillis = 0;
+  // How late the timer of each end is that is set for this time.
+  const timers = ends.map(({ lookAt }) => ({ lookAt, late: lateMillis * random.unit() }));
+  const dueAt = (at: 0 | 1): number => {
+    const { lookAt } = ends[at];
+    if (timers[at]?.lookAt !== lookAt) timers[at] = { lookAt, late: lateMillis * random.unit() };
+    return lookAt + (timers[at]?.late ?? 0);
+  };
   for (let now = 0; now < 200 * INTERVAL_MILLIS; ) {
-    const at = ends[0].lookAt < ends[1].lookAt ? 0 : 1;
-    now = ends[at].lookAt + lateMillis * random.unit();
+    const at = dueAt(0) < dueAt(1) ? 0 : 1;
+    now = dueAt(at);
     ends[at].look(now);
     if (ends[at].silentLooks === 0) continue;
     sent[at]++;

@@ -16,6 +16,18 @@ const isSame = (a: Iterable<number>, b: Iterable<number>): void => assert.deepEq
 const bytesOf = (random: Random, length: number): Uint8Array =>
   Uint8Array.from({ length }, () => random.int(0, 255));
 
+test('by a link that is being stopped no message leaves, whatever lets it go; by the next it does', () => {
+  const pair = new Pair();
+  const [a, b] = pair.ends;
+  a.tracker.retire();
+  a.send(new Uint8Array(1));
+  a.sender.onOpen();
+  assert.deepEqual(a.wire, []);
+  pair.lose();
+  pair.settle(() => b.take());
+  assert.equal(b.messages.length, 1);
+});
+
 for (let seed = 1; seed <= 60; seed++) {
   test(`messages and streams arrive once and in order, over links that fail (seed ${seed})`, () => {
     const random = new Random(seed);

@@ -33,7 +33,7 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     file: 'connection/messages/message-sender',
     find: '      if (link.tracker.isRetired) return;\n',
     replace: '',
-    judges: ['connections:5552..5552'],
+    judges: ['test/connection/message-pair'],
   },
   {
     id: 'fragment-beyond-message',
