@@ -248,7 +248,7 @@ test('a peer that starts over on a session that was left learns at once that it 
   assert.deepEqual(await within(client.receive()), { type: 'leave' });
   client.send(PSN);
   await within(told.until('restart'));
-  assert.equal((await rdmaError(client.receive())).code, 'ERR_RDMA_CONNECTION_LOST');
+  assert.equal((await within(rdmaError(client.receive()))).code, 'ERR_RDMA_CONNECTION_LOST');
 });
 
 // --- what it means that nothing proved the path ---------------------------------------------------------------------------

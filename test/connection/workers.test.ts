@@ -23,6 +23,8 @@ import { TcpCutter } from '../../testkit/tcp-cutter.js';
 import { within } from '../../testkit/within.js';
 import { join, startWorkerServer } from '../../testkit/worker-server.js';
 
+/** How long what must come may take. */
+const PATIENCE_MILLIS = 10_000;
 const HANDLER = new URL('../../testkit/worker-handler.js', import.meta.url);
 
 const startWorkers = (workers: number, options: Partial<ListenOptions> = {}): Promise<Server> =>
@@ -350,7 +352,10 @@ test('operations of handlers in workers are told in the main thread while somebo
   const mine = (): OperationNote[] => told.filter(({ side }) => side === 'server');
   // From the next report of each worker on.
   const hasAll = (): boolean => new Set(mine().map(({ connection }) => connection)).size === 2;
-  while (!hasAll()) for (const client of clients) await ask(client, 'more');
+  while (!hasAll()) {
+    assert.ok(performance.now() < began + PATIENCE_MILLIS, 'a worker was never asked for its operations');
+    for (const client of clients) await ask(client, 'more');
+  }
   assert.equal(await ask(clients[0] as Connection, 'write to me'), 'done');
   while (!mine().some(({ kind }) => kind === 'write')) await new Promise((resolve) => setTimeout(resolve, 5));
   for (const { server: where, kind, bytes, startedAtMillis, durationMillis, error } of mine()) {
