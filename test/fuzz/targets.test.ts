@@ -423,3 +423,20 @@ test('a peer may fail while its frames wait: what nobody took is lost, but for t
   ];
   await runWhole(target, Buffer.from(steps.join(''), 'hex'));
 });
+
+for (const [what, name, input] of [
+  [
+    'a peer may take half of all numbers more than were sent',
+    'messages',
+    'c269231483102f000000000000000000000000000000000000000000000000006f390d237907fffff8f592d2ebf2f5d210000000000000000000000000000000a7af000000000000000000000000000000000000000000000000000000000000',
+  ],
+  [
+    'a connection whose time to end in order is over does not ask its peer any more',
+    'lifeline',
+    '57000000000000003dce37d3',
+  ],
+] as const)
+  test(what, async () => {
+    const target = await (TARGETS[name] as CatalogEntry).create();
+    await runWhole(target, Buffer.from(input, 'hex'));
+  });

@@ -1,18 +1,19 @@
 /** The timers of a connection's life, in one table: each runs once or not at all. Times are milliseconds of the caller. */
 
+/** Those that expire together run in this order: an end comes before a question to the peer. */
 export const LifelineTimer = {
-  /** Ask a silent peer whether it is there. */
-  KEEP_ALIVE: 0,
   /** What the data path says of a request may come until then. */
-  LAST_ANSWERS: 1,
+  LAST_ANSWERS: 0,
   /** An orderly end in which nothing moves becomes an abrupt one. */
-  QUIT: 2,
+  QUIT: 1,
   /** The next attempt to recover begins. */
-  PAUSE: 3,
+  PAUSE: 2,
   /** The time for recovery is over. */
-  RECOVERY: 4,
+  RECOVERY: 3,
   /** The session over the channel of before does not come to its end: another channel is needed. */
-  OLD_RENDEZVOUS: 5,
+  OLD_RENDEZVOUS: 4,
+  /** Ask a silent peer whether it is there. */
+  KEEP_ALIVE: 5,
 } as const;
 export type LifelineTimer = (typeof LifelineTimer)[keyof typeof LifelineTimer];
 

@@ -53,7 +53,8 @@ export class Departures {
     must(!this.#hasClosed, 'nothing follows the last word');
     this.#hasClosed = header.kind === MessageKind.CLOSE;
     if (isUnnumbered(header.kind)) return;
-    must(distance(header.sequence, model.peerLimit) - 1 < 2 ** 31, 'no more is sent than the peer takes');
+    // A limit may be any number of fragments ahead; as none is left out, the first that is too much is the one that it names.
+    must(header.sequence !== model.peerLimit, 'no more is sent than the peer takes');
     sent.underWay.push({ header, payload: payload.slice() });
     this.#noteTold(header.kind, header.flags, header.stream, header.value);
   }
