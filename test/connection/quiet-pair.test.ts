@@ -109,7 +109,7 @@ async function withPair(
     ]);
     await use(ends, clock);
     let isClosed = false;
-    const closed = Promise.all(ends.map(({ connection }) => connection.close())).then(() => {
+    const closed = Promise.all(ends.map(({ connection }) => connection.close())).finally(() => {
       isClosed = true;
     });
     // A brief life ends by its timers, and other ends by their messages alone.

@@ -61,6 +61,14 @@ async function openPair(io: 'native' | 'shm' | 'dgram' = 'native'): Promise<[End
   return [a, b];
 }
 
+/** `separateCqs`: the second end's. */
+async function openPatientPair(separateCqs: boolean): Promise<[End, End]> {
+  const [a, b] = [await openEnd('native'), await openEnd('native', separateCqs)];
+  await bringUp(a, b, PATIENT_TIMEOUT);
+  await bringUp(b, a, PATIENT_TIMEOUT);
+  return [a, b];
+}
+
 const wakeUps = (device: Device): number => device.counters()['wakeUps'] ?? Number.NaN;
 
 /** In a row. A timer that is late on a busy machine comes within them, and would be taken for a wake-up of an idle device. */
@@ -84,9 +92,7 @@ async function turned(device: Device): Promise<void> {
 }
 
 test('a poll that finds nothing makes no garbage, also while an answer is awaited', { skip }, async () => {
-  const [a, b] = [await openEnd('native'), await openEnd('native')];
-  await bringUp(a, b, PATIENT_TIMEOUT);
-  await bringUp(b, a, PATIENT_TIMEOUT);
+  const [a, b] = await openPatientPair(false);
   const into = createCompletions(1);
   let found = 0;
   a.qp.postSend({
@@ -171,9 +177,7 @@ test('who has polled in vain for long and then awaits is told of what comes', {
 test('answers to messages that came together leave together, also when the program polls its send queue after each', {
   skip,
 }, async () => {
-  const [a, b] = [await openEnd('native'), await openEnd('native', true)];
-  await bringUp(a, b, PATIENT_TIMEOUT);
-  await bringUp(b, a, PATIENT_TIMEOUT);
+  const [a, b] = await openPatientPair(true);
   const MESSAGES = 8;
   const message = ({ mr }: End, flags: number) =>
     ({ wrId: 1, opcode: WrOpcode.SEND, flags, sges: [{ mr, length: 64 }] }) as const;
@@ -213,9 +217,7 @@ test('answers to messages that came together leave together, also when the progr
 test('a program that is told of a message and looks once in vain sends nothing by that; when it looks on, its device works', {
   skip,
 }, async () => {
-  const [a, b] = [await openEnd('native'), await openEnd('native', true)];
-  await bringUp(a, b, PATIENT_TIMEOUT);
-  await bringUp(b, a, PATIENT_TIMEOUT);
+  const [a, b] = await openPatientPair(true);
   const [wc] = createCompletions(1);
   assert.ok(wc);
   for (const { qp, mr } of [a, b]) qp.postRecv({ wrId: 2, sges: [{ mr }] });

@@ -8,7 +8,7 @@ import type { MemoryRegion } from '../../verbs/memory-region.js';
 import { SendRing } from './send-ring.js';
 
 /** So many fragments may be under way before anybody must learn soon that they have arrived. */
-const LEISURELY_FRAGMENTS = 8;
+const UNHURRIED_FRAGMENTS = 8;
 
 export interface SendMemoryOptions {
   /** What is there from the beginning, and stays. */
@@ -75,7 +75,7 @@ export class SendMemory {
 
   /** Whether what fragments have taken is not missed for a while. */
   get isRoomy(): boolean {
-    return this.#fragments <= LEISURELY_FRAGMENTS && this.current.ring.isRoomy;
+    return this.#fragments <= UNHURRIED_FRAGMENTS && this.current.ring.isRoomy;
   }
 
   /** Takes `bytes` at `place`, which `placeFor` has told just now. */

@@ -27,7 +27,7 @@ export interface WorkOwner {
   onRefused(error: RdmaError): void;
 }
 
-const LEISURELY = SendFlags.SIGNALED | SendFlags.UNHURRIED;
+const UNHURRIED = SendFlags.SIGNALED | SendFlags.UNHURRIED;
 
 /** Places of a ring that nobody has used; a power of two. */
 const FIRST_PLACES = 4;
@@ -60,7 +60,7 @@ export class WorkTracker {
     return !this.#isRetired && this.#failure === undefined && this.#qp.state === QpState.RTS;
   }
 
-  /** The link is ending in order, or refused a message: nothing new may leave by it. Not so for one whose queue pair has failed. */
+  /** The link is ending: what is posted now might come, and nobody would learn it. A queue pair may fail before its link has heard. */
   get isRetired(): boolean {
     return this.#isRetired;
   }
@@ -110,7 +110,7 @@ export class WorkTracker {
     if (payload !== null)
       sges.push({ mr: payload.mr as MemoryRegion, offset: payload.mrAt, length: payload.length });
     try {
-      const flags = isHurried ? SendFlags.SIGNALED : LEISURELY;
+      const flags = isHurried ? SendFlags.SIGNALED : UNHURRIED;
       this.#submit({ wrId, opcode: WrOpcode.SEND, flags, sges }, done);
       return true;
     } catch (error) {

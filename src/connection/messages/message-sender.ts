@@ -511,7 +511,7 @@ export class MessageSender implements Held {
       this.pump();
       this.advertise();
     };
-    const isHurried = !isLeisurely(cut) || !memory.isRoomy;
+    const isHurried = isAwaited(cut) || !memory.isRoomy;
     const isSent = link.tracker.send(mr, place, bytes, done, cut.mr === null ? null : cut, isHurried);
     cut.work = link.tracker.last;
     if (!isSent) this.#lose();
@@ -557,9 +557,9 @@ class QuitSource implements FragmentSource {
   }
 }
 
-/** Bytes of a stream that were copied: the program that wrote them goes on without an answer. */
-const isLeisurely = ({ kind, flags, mr }: Cut): boolean =>
-  kind === MessageKind.STREAM && mr === null && (flags & MessageFlag.FIN) === 0;
+/** Somebody waits for its arrival. Nobody does for bytes of a stream that were copied: the program that wrote them goes on. */
+const isAwaited = ({ kind, flags, mr }: Cut): boolean =>
+  kind !== MessageKind.STREAM || mr !== null || (flags & MessageFlag.FIN) !== 0;
 
 const limitWentBack = (of: string): RdmaError =>
   violation(MessageFault.LIMIT_WENT_BACK, `its limit of ${of} went back, or too far ahead`);
