@@ -5,7 +5,7 @@ import { listen } from '../../src/connection/server/server.js';
 
 const RECOVERY_MILLIS = 30_000;
 const LOOK_MILLIS = 50;
-/** A client that a fault met while it came up is waited for as long. */
+/** A server waits this long for a client that a fault met while it came up, and counts it among no connections. */
 const MOST_LOOKS = (RECOVERY_MILLIS + 5000) / LOOK_MILLIS;
 
 /** Nobody is left to ask for anything. */
@@ -32,14 +32,15 @@ const service = await listen(
     for await (const { data } of connection) await connection.send(data);
   },
 );
+const open = (): number => Object.values(service.census()).reduce((sum, count) => sum + count, 0);
 process.on('message', async (order: string) => {
   if (order === 'measure') {
     globalThis.gc?.();
     process.send?.({ rss: process.memoryUsage.rss() });
   } else if (order === 'count') {
     // Clients are gone; what they had is being freed.
-    for (let looks = 0; looks < MOST_LOOKS && service.connections.size > 0; looks++) await sleep(LOOK_MILLIS);
-    process.send?.({ open: Object.values(service.census()).reduce((sum, count) => sum + count, 0) });
+    for (let looks = 0; looks < MOST_LOOKS && open() > 0; looks++) await sleep(LOOK_MILLIS);
+    process.send?.({ open: open() });
   } else {
     await service.close();
     process.off('disconnect', orphaned);
