@@ -208,7 +208,7 @@ export const ADMISSION_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'crossed-connections',
     wrong: 'Two connections of one server may be tied to each other.',
     file: 'connection/data-path/peer-check',
-    find: '  timingSafeEqual(other.secret, end.secret);',
+    find: "  timingSafeEqual(Buffer.from(other.secret, 'latin1'), Buffer.from(end.secret, 'latin1'));",
     replace: '  other.secret.length === end.secret.length;',
     judges: ['test/connection/peer-path', 'test/connection/connection', 'test/connection/recovery'],
   },
