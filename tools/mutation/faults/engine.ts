@@ -89,10 +89,8 @@ export const ENGINE_FAULTS = faultsOf(
       id: 'sge-first-only',
       wrong: 'Only the first piece of a list is checked.',
       file: 'roce/qp/sge-table',
-      find: `    for (let i = 0; i < count; i++, at += 2) {
-      const region = this.#regions[base + i] as Region;`,
-      replace: `    for (let i = 0; i < Math.min(count, 1); i++) {
-      const region = this.#regions[base + i] as Region;`,
+      find: 'for (let i = 0; i < count; i++, at += 3)',
+      replace: 'for (let i = 0; i < Math.min(count, 1); i++)',
     },
     {
       id: 'sge-end-unchecked',
