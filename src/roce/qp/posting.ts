@@ -25,7 +25,7 @@ import type { Region } from '../memory/region.js';
 import type { BindRequest, Window } from './bind-request.js';
 import type { ReceiveQueue } from './receive-queue.js';
 import { isAtomic } from './request-opcodes.js';
-import type { SendQueue, SendWqe } from './send-queue.js';
+import type { RareFields, SendQueue, SendWqe } from './send-queue.js';
 
 /** Requests that name objects of the engine. */
 export type EngineSend = SendWorkRequest<Region, Window, Flow>;
@@ -73,15 +73,16 @@ export function enqueueSend<Mr extends Sized, Mw, Ah>(
   fillRemoteVa(wqe, request.remoteAddr ?? 0);
   wqe.rkey = request.rkey ?? 0;
   wqe.imm = request.imm ?? 0;
-  wqe.invalidateRkey = request.invalidateRkey ?? 0;
   wqe.length = fillPayload(queue, wqe, request, handles);
+  if (request.invalidateRkey !== undefined) wqe.rare.invalidateRkey = request.invalidateRkey;
   if (request.compareAdd !== undefined)
-    fillAtomic(wqe, request.opcode, request.compareAdd, request.swap ?? 0n);
+    fillAtomic(wqe.rare, request.opcode, request.compareAdd, request.swap ?? 0n);
   if (request.bind !== undefined) wqe.bind = handles.binding(request.bind);
   if (request.ah !== undefined) {
     wqe.flow = handles.flow(request.ah);
-    wqe.destQpn = request.remoteQpn ?? 0;
-    wqe.qkey = request.remoteQkey ?? 0;
+    const { rare } = wqe;
+    rare.destQpn = request.remoteQpn ?? 0;
+    rare.qkey = request.remoteQkey ?? 0;
   }
   queue.commit();
 }
@@ -154,7 +155,7 @@ function fillRemoteVa(wqe: SendWqe, address: number | bigint): void {
   if (typeof address === 'number') {
     if (!Number.isSafeInteger(address) || address < 0) throw wrongAddress(address);
     wqe.remoteVaHigh = Math.floor(address / WORD);
-    wqe.remoteVaLow = address % WORD;
+    wqe.remoteVaLow = address >>> 0;
     return;
   }
   if (address !== BigInt.asUintN(64, address)) throw wrongAddress(address);
@@ -167,12 +168,12 @@ const WORD = 0x1_0000_0000;
 const wrongAddress = (address: number | bigint): RdmaError =>
   usageError(`remoteAddr must be an address from 0 to 2^64 - 1 (2^53 - 1 as a number), not ${address}`);
 
-function fillAtomic(wqe: SendWqe, opcode: number, compareAdd: bigint, swap: bigint): void {
+function fillAtomic(rare: RareFields, opcode: number, compareAdd: bigint, swap: bigint): void {
   const isSwap = opcode === WrOpcode.ATOMIC_CMP_AND_SWP;
   const swapAdd = BigInt.asUintN(64, isSwap ? swap : compareAdd);
   const compare = isSwap ? BigInt.asUintN(64, compareAdd) : 0n;
-  wqe.swapAddHigh = Number(swapAdd >> 32n);
-  wqe.swapAddLow = Number(swapAdd & 0xffffffffn);
-  wqe.compareHigh = Number(compare >> 32n);
-  wqe.compareLow = Number(compare & 0xffffffffn);
+  rare.swapAddHigh = Number(swapAdd >> 32n);
+  rare.swapAddLow = Number(swapAdd & 0xffffffffn);
+  rare.compareHigh = Number(compare >> 32n);
+  rare.compareLow = Number(compare & 0xffffffffn);
 }

@@ -380,7 +380,7 @@ export class Qp implements Timed, Sender, QpHost {
   /** Carries out LOCAL_INV or BIND_MW; returns the status that it completes with. */
   executeLocal(wqe: SendWqe): WcStatus {
     if (wqe.opcode === WrOpcode.LOCAL_INV) {
-      return this.invalidate(wqe.invalidateRkey) ? WcStatus.SUCCESS : WcStatus.MW_BIND_ERR;
+      return this.invalidate(wqe.rare.invalidateRkey) ? WcStatus.SUCCESS : WcStatus.MW_BIND_ERR;
     }
     return wqe.bind !== null && this.nic.bindWindow(this, wqe.bind) ? WcStatus.SUCCESS : WcStatus.MW_BIND_ERR;
   }

@@ -55,7 +55,7 @@ export function writeRequest(
     writeReth(headers, at + RETH_AT, wqe.remoteVaLow, wqe.rkey, wqe.length, wqe.remoteVaHigh);
   }
   if ((flags & IMM) !== 0) writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
-  if ((flags & IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.invalidateRkey);
+  if ((flags & IETH) !== 0) writeIeth(headers, at + IETH_AT, wqe.rare.invalidateRkey);
   if (length > 0) queue.sges.gather(wqe.slot, offset, length, batch);
   batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, length);
 }
@@ -78,12 +78,13 @@ export function writeRequestRun(
 /** The one packet of a UD message. */
 export function writeDatagram(qp: QpHost, queue: SendQueue, wqe: SendWqe, batch: TransmitBatch): void {
   const opcode = wqe.opcode === SEND_WITH_IMM ? Opcode.UD_SEND_ONLY_IMM : Opcode.UD_SEND_ONLY;
+  const { rare } = wqe;
   const headers = batch.headers;
   const at = batch.begin();
   const solicited = wqe.solicited ? 1 : 0;
-  writeBth(headers, at, opcode, solicited, padCountOf(wqe.length), wqe.destQpn, 0, wqe.firstPsn);
+  writeBth(headers, at, opcode, solicited, padCountOf(wqe.length), rare.destQpn, 0, wqe.firstPsn);
   // A Q_Key with its highest bit set is a privileged one, and stands for the queue pair's own.
-  writeDeth(headers, at + DETH_AT, wqe.qkey > 0x7fffffff ? qp.qkey : wqe.qkey, qp.qpn);
+  writeDeth(headers, at + DETH_AT, rare.qkey > 0x7fffffff ? qp.qkey : rare.qkey, qp.qpn);
   if (opcode === Opcode.UD_SEND_ONLY_IMM) {
     writeImmDt(headers, at + (opcodeImmOffset[opcode] as number), wqe.imm);
   }
@@ -110,6 +111,7 @@ export function writeReadRequest(
 
 export function writeAtomicRequest(qp: QpHost, wqe: SendWqe, batch: TransmitBatch): void {
   const opcode = wqe.opcode === ATOMIC_CMP_AND_SWP ? Opcode.RC_COMPARE_SWAP : Opcode.RC_FETCH_ADD;
+  const { rare } = wqe;
   const at = batch.begin();
   writeBth(batch.headers, at, opcode, 0, 0, qp.destQpn, 1, wqe.firstPsn);
   writeAtomicEth(
@@ -117,10 +119,10 @@ export function writeAtomicRequest(qp: QpHost, wqe: SendWqe, batch: TransmitBatc
     at + ATOMIC_ETH_AT,
     wqe.remoteVaLow,
     wqe.rkey,
-    wqe.swapAddHigh,
-    wqe.swapAddLow,
-    wqe.compareHigh,
-    wqe.compareLow,
+    rare.swapAddHigh,
+    rare.swapAddLow,
+    rare.compareHigh,
+    rare.compareLow,
     wqe.remoteVaHigh,
   );
   batch.commit(qp.flow, HEADER_LENGTH[opcode] as number, 0);

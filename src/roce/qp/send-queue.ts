@@ -12,6 +12,18 @@ import { Region } from '../memory/region.js';
 import type { BindRequest } from './bind-request.js';
 import { SgeTable } from './sge-table.js';
 
+/** What few requests have: atomics, those that end a key, and datagrams. */
+export class RareFields {
+  invalidateRkey = 0;
+  swapAddHigh = 0;
+  swapAddLow = 0;
+  compareHigh = 0;
+  compareLow = 0;
+  /** UD: the destination of the datagram, beside its flow. */
+  destQpn = 0;
+  qkey = 0;
+}
+
 export class SendWqe {
   readonly slot: number;
   wrId = 0;
@@ -29,16 +41,9 @@ export class SendWqe {
   remoteVaLow = 0;
   rkey = 0;
   imm = 0;
-  invalidateRkey = 0;
-  swapAddHigh = 0;
-  swapAddLow = 0;
-  compareHigh = 0;
-  compareLow = 0;
   bind: BindRequest | null = null;
-  /** UD: the destination of the datagram. */
+  /** UD: where the datagram goes. */
   flow: Flow | null = null;
-  destQpn = 0;
-  qkey = 0;
   /** First packet was sent: the PSNs below are valid. */
   started = false;
   firstPsn = 0;
@@ -46,9 +51,16 @@ export class SendWqe {
   packets = 0;
   /** What it will complete with when its turn comes. */
   status: WcStatus = WcStatus.SUCCESS;
+  #rare: RareFields | null = null;
 
   constructor(slot: number) {
     this.slot = slot;
+  }
+
+  /** Made with the first request of this place that has any, and kept. */
+  get rare(): RareFields {
+    this.#rare ??= new RareFields();
+    return this.#rare;
   }
 }
 

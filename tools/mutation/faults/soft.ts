@@ -126,8 +126,8 @@ export const SOFT_FAULTS = faultsOf(
       id: 'atomic-signed-high',
       wrong: 'The high half of a negative operand is lost.',
       file: 'roce/qp/posting',
-      find: 'wqe.swapAddHigh = Number(swapAdd >> 32n);',
-      replace: 'wqe.swapAddHigh = Number(swapAdd >> 32n) & 0x7fffffff;',
+      find: 'rare.swapAddHigh = Number(swapAdd >> 32n);',
+      replace: 'rare.swapAddHigh = Number(swapAdd >> 32n) & 0x7fffffff;',
     },
     {
       id: 'swap-and-compare-exchanged',
