@@ -1,5 +1,6 @@
 /** What tests of rates need: a clock that they move, and identities. */
 import type { Clock, ClockTimer } from '../src/connection/common/clock.js';
+import type { TimerOwner } from '../src/connection/common/timer-wheel.js';
 import type { PeerIdentity } from '../src/session/peer-identity.js';
 
 export class ManualClock implements Clock {
@@ -14,9 +15,9 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
-  timer(expired: () => void): ClockTimer {
+  timer(owner: TimerOwner): ClockTimer {
     const timers = this.#timers;
-    const run = (): void => expired();
+    const run = (): void => owner.onTimer();
     return {
       get isSet() {
         return timers.has(run);

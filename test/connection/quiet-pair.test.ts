@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, ClockTimer } from '../../src/connection/common/clock.js';
 import { StepReporter } from '../../src/connection/common/steps.js';
+import type { TimerOwner } from '../../src/connection/common/timer-wheel.js';
 import { DataPath } from '../../src/connection/data-path/data-path.js';
 import { Lifeline } from '../../src/connection/lifeline/lifeline.js';
 import { MemoryRendezvous } from '../../src/connection/lifeline/memory-rendezvous.js';
@@ -21,20 +22,20 @@ const LIMITS = { recoveryMillis: 0, keepAliveMillis: INTERVAL_MILLIS, quitMillis
 class HandClock implements Clock {
   /** Timers that were called. */
   calls = 0;
-  readonly #due = new Map<ClockTimer, { readonly at: number; readonly expired: () => void }>();
+  readonly #due = new Map<ClockTimer, { readonly at: number; readonly owner: TimerOwner }>();
   #now = 0;
 
   now(): number {
     return this.#now;
   }
 
-  timer(expired: () => void): ClockTimer {
+  timer(owner: TimerOwner): ClockTimer {
     const due = this.#due;
     const timer: ClockTimer = {
       get isSet() {
         return due.has(timer);
       },
-      set: (delayMillis) => void due.set(timer, { at: this.#now + delayMillis, expired }),
+      set: (delayMillis) => void due.set(timer, { at: this.#now + delayMillis, owner }),
       stop: () => void due.delete(timer),
     };
     return timer;
@@ -49,7 +50,7 @@ class HandClock implements Clock {
       this.#due.delete(next[0]);
       this.#now = Math.max(this.#now, next[1].at);
       this.calls++;
-      next[1].expired();
+      next[1].owner.onTimer();
       await settle();
     }
     this.#now = until;

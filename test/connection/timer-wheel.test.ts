@@ -4,9 +4,11 @@ import { type TestContext, test } from 'node:test';
 import { TimerWheel, WheelTimer } from '../../src/connection/common/timer-wheel.js';
 import { MAX_MILLIS } from '../../src/verbs/option-check.js';
 
+const timerOf = (onTimer: () => void): WheelTimer => new WheelTimer({ onTimer });
+
 /** Sets a new timer; returns what stops it. */
 function set(wheel: TimerWheel, delayMillis: number, expired: () => void): () => void {
-  const timer = new WheelTimer(expired);
+  const timer = timerOf(expired);
   wheel.set(timer, delayMillis);
   return () => wheel.stop(timer);
 }
@@ -53,7 +55,7 @@ test('thousands that are due in turn share a few timers, and each is called once
 test('of thousands of one tick some are called in each turn of the event loop, and others have theirs between', async () => {
   const wheel = new TimerWheel(10);
   const calls: number[] = [];
-  const timers = Array.from({ length: 1000 }, (_, i) => new WheelTimer(() => calls.push(i)));
+  const timers = Array.from({ length: 1000 }, (_, i) => timerOf(() => calls.push(i)));
   for (const timer of timers) wheel.set(timer, 5);
   const counts: number[] = [];
   while (calls.length < 999) {
@@ -99,11 +101,11 @@ test('one that is stopped is not called, also by another of its tick; an empty t
 test('a timer is set again and again, also from inside and before it was called, and called once for the last time', (t) => {
   const { wheel, pass, now } = wheelIn(t);
   const calls: number[] = [];
-  const timer = new WheelTimer(() => {
+  const timer = timerOf(() => {
     calls.push(now());
     if (calls.length < 3) wheel.set(timer, 50);
   });
-  const other = new WheelTimer(() => calls.push(-1));
+  const other = timerOf(() => calls.push(-1));
   wheel.set(timer, 100);
   wheel.set(other, 100);
   wheel.set(timer, 300);
@@ -117,7 +119,7 @@ test('a timer is set again and again, also from inside and before it was called,
 test('a timer that is put off again and again stays in its tick until that is over, and is stopped and set earlier all the same', (t) => {
   const { wheel, pass, now } = wheelIn(t);
   const calls: number[] = [];
-  const timer = new WheelTimer(() => calls.push(now()));
+  const timer = timerOf(() => calls.push(now()));
   wheel.set(timer, 100);
   for (let i = 0; i < 20; i++) {
     pass(20);
@@ -145,7 +147,7 @@ test('a timer that is put off again and again stays in its tick until that is ov
 test('setting and stopping timers takes the same whatever order they are stopped in', (t) => {
   const { wheel, pass } = wheelIn(t);
   const calls: number[] = [];
-  const timers = Array.from({ length: 10 }, (_, i) => new WheelTimer(() => calls.push(i)));
+  const timers = Array.from({ length: 10 }, (_, i) => timerOf(() => calls.push(i)));
   for (const timer of timers) wheel.set(timer, 100);
   for (const i of [0, 9, 4, 5, 4]) wheel.stop(timers[i] as WheelTimer);
   wheel.set(timers[0] as WheelTimer, 100);

@@ -1,11 +1,11 @@
 /** Where a connection gets its time from: the machine's clock, or that of a simulation. */
-import { TimerWheel, WheelTimer } from './timer-wheel.js';
+import { type TimerOwner, TimerWheel, WheelTimer } from './timer-wheel.js';
 
 export interface Clock {
   /** Milliseconds; never goes back. */
   now(): number;
-  /** A timer that calls `expired`, once for each time that it is set. */
-  timer(expired: () => void): ClockTimer;
+  /** A timer that calls `owner`, once for each time that it is set. */
+  timer(owner: TimerOwner): ClockTimer;
 }
 
 export interface ClockTimer {
@@ -27,7 +27,7 @@ const wheel = new TimerWheel(200);
 /** Its timers do not keep the process alive: connections do. */
 export const systemClock: Clock = {
   now: () => performance.now(),
-  timer: (expired) => new SystemTimer(expired),
+  timer: (owner) => new SystemTimer(owner),
 };
 
 class SystemTimer extends WheelTimer implements ClockTimer {
@@ -60,6 +60,6 @@ class SystemTimer extends WheelTimer implements ClockTimer {
 
   #end(): void {
     this.#fine = undefined;
-    this.expired();
+    this.owner.onTimer();
   }
 }

@@ -78,7 +78,7 @@ export class TimerWheel {
     // One that is stopped by another of this tick is no longer in it by the time its turn comes.
     for (let timer = tick.takeFirst(); timer !== null; timer = tick.takeFirst()) {
       if (timer.due > tick.number) this.#add(timer, timer.due, this.#now());
-      else tell(timer.expired, undefined);
+      else tell(expire, timer.owner);
       if (++called < TOGETHER || tick.isEmpty) continue;
       setImmediate(() => this.#end(tick)).unref();
       return;
@@ -87,17 +87,24 @@ export class TimerWheel {
   }
 }
 
+const expire = (owner: TimerOwner): void => owner.onTimer();
+
+/** Whom a timer calls: an object, as a function for each of thousands would take more than the timer. */
+export interface TimerOwner {
+  onTimer(): void;
+}
+
 /** It knows its place in the list of its tick. */
 export class WheelTimer {
-  readonly expired: () => void;
+  readonly owner: TimerOwner;
   /** Kept by the wheel: the tick in which it is to be called, and the one in which it stands, which may come before. */
   due = 0;
   tick: Tick | null = null;
   next: WheelTimer | null = null;
   previous: WheelTimer | null = null;
 
-  constructor(expired: () => void) {
-    this.expired = expired;
+  constructor(owner: TimerOwner) {
+    this.owner = owner;
   }
 }
 

@@ -3,6 +3,7 @@
  * has been silent for long costs nothing.
  */
 import type { Clock, ClockTimer } from '../common/clock.js';
+import type { TimerOwner } from '../common/timer-wheel.js';
 
 const IDLE_MILLIS = 5000;
 
@@ -14,7 +15,7 @@ export interface IdleWatchOptions {
   readonly onIdle: () => boolean;
 }
 
-export class IdleWatch {
+export class IdleWatch implements TimerOwner {
   readonly #options: IdleWatchOptions;
   #timer: ClockTimer | null = null;
   #seen = 0;
@@ -37,11 +38,11 @@ export class IdleWatch {
 
   #begin(): void {
     this.#seen = this.#options.progress();
-    this.#timer ??= this.#options.clock.timer(() => this.#look());
+    this.#timer ??= this.#options.clock.timer(this);
     this.#timer.set(IDLE_MILLIS);
   }
 
-  #look(): void {
+  onTimer(): void {
     const isIdle = this.#options.progress() === this.#seen;
     if ((!isIdle || this.#options.onIdle()) && !this.#isOver) this.#begin();
   }

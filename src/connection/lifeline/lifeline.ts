@@ -17,6 +17,7 @@ import type { RefusalKind } from '../../verbs/refusal-kind.js';
 import { Cleanup } from '../common/cleanup.js';
 import { type Clock, type ClockTimer, systemClock } from '../common/clock.js';
 import { StepName, type StepReporter } from '../common/steps.js';
+import type { TimerOwner } from '../common/timer-wheel.js';
 import type { DataPlane, DataPlaneListener, QueuePairStatus } from '../data-path/data-plane.js';
 import { CLOSED_IN_ORDER, closeCodeOf, closeKindOf } from '../fragments/close-codes.js';
 import type { RecoveryLimits } from '../terms/options.js';
@@ -42,8 +43,8 @@ export interface LifelineOptions {
   readonly random?: () => number;
 }
 
-/** Its methods `on…` are for its data plane and its rendezvous: objects for each would be as large as all the rest of it. */
-export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousListener {
+/** Its methods `on…` are for its data plane, its rendezvous and its timer: objects for each would be as large as all the rest of it. */
+export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousListener, TimerOwner {
   listener: LifelineListener | null = null;
   /** What the peer promised last. */
   peerTerms: Terms | undefined;
@@ -79,7 +80,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     this.#rendezvous = rendezvous;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#timer = this.#clock.timer(() => this.#onTimer());
+    this.#timer = this.#clock.timer(this);
     const { limits, random = Math.random } = options;
     this.#machine = new LifelineMachine({ limits, random });
     options.dataPath.listener = this;
@@ -280,7 +281,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
     else this.#timer.set(Math.max(0, Math.ceil(at - this.#clock.now())));
   }
 
-  #onTimer(): void {
+  onTimer(): void {
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#carryOut(this.#machine.handleTimeout(this.#clock.now(), this.#rendezvousState));
   }

@@ -8,6 +8,7 @@
 
 import type { TokenBucket } from '../../session/token-bucket.js';
 import type { Clock, ClockTimer } from '../common/clock.js';
+import type { TimerOwner } from '../common/timer-wheel.js';
 
 /** Somebody who may have to wait. */
 export interface Held {
@@ -28,7 +29,7 @@ export interface RateGateOptions {
   readonly countersAt: number;
 }
 
-export class RateGate {
+export class RateGate implements TimerOwner {
   readonly #options: RateGateOptions;
   readonly #held = new Set<Held>();
   readonly #timer: ClockTimer;
@@ -36,7 +37,7 @@ export class RateGate {
 
   constructor(options: RateGateOptions) {
     this.#options = options;
-    this.#timer = options.clock.timer(() => this.#onTime());
+    this.#timer = options.clock.timer(this);
   }
 
   /** Was sent or has arrived. */
@@ -80,7 +81,7 @@ export class RateGate {
     this.#timer.set(Math.max(1, bytes?.waitMillis ?? 0, messages?.waitMillis ?? 0));
   }
 
-  #onTime(): void {
+  onTimer(): void {
     while (this.#held.size > 0 && this.#isOpen()) {
       const [first] = this.#held;
       if (first === undefined) break;

@@ -120,7 +120,7 @@ function newEntry(shared: SharedRates, own: Clock): Entry {
   const aheadMillis = threadBeganAt - shared.clockBeganAt;
   const clock: Clock = {
     now: () => own.now() + aheadMillis,
-    timer: (expired) => own.timer(expired),
+    timer: (owner) => own.timer(owner),
   };
   const words = new Int32Array(shared.memory);
   const gate = (direction: Direction): RateGate | null =>

@@ -1,10 +1,11 @@
 /** Looks once a second which identities had to wait, in whatever thread, from the first one with bounds on. */
 import type { Clock, ClockTimer } from '../common/clock.js';
+import type { TimerOwner } from '../common/timer-wheel.js';
 import type { IdentityRates, ThrottledIdentity } from './identity-rates.js';
 
 const LOOK_MILLIS = 1000;
 
-export class ThrottledWatch {
+export class ThrottledWatch implements TimerOwner {
   readonly #rates: IdentityRates;
   readonly #tell: (held: ThrottledIdentity) => void;
   readonly #timer: ClockTimer;
@@ -12,10 +13,7 @@ export class ThrottledWatch {
   constructor(rates: IdentityRates, clock: Clock, tell: (held: ThrottledIdentity) => void) {
     this.#rates = rates;
     this.#tell = tell;
-    this.#timer = clock.timer(() => {
-      this.#look();
-      this.begin();
-    });
+    this.#timer = clock.timer(this);
   }
 
   /** Idempotent. */
@@ -27,6 +25,11 @@ export class ThrottledWatch {
   end(): void {
     this.#timer.stop();
     this.#look();
+  }
+
+  onTimer(): void {
+    this.#look();
+    this.begin();
   }
 
   #look(): void {

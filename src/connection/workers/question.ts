@@ -28,11 +28,12 @@ export class Question<Answer> {
 
   #put(): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const patience = this.#clock.timer(() => {
+      const onTimer = (): void => {
         // Until the answer is here, whoever asks gets nothing at once.
         this.#shared = Promise.resolve(this.#nothing);
         resolve(this.#nothing);
-      });
+      };
+      const patience = this.#clock.timer({ onTimer });
       const end = (settle: () => void): void => {
         patience.stop();
         this.#shared = null;
