@@ -5,6 +5,8 @@
 import type { LifelineOutput, LifelineState, RendezvousState } from './lifeline-events.js';
 import { LifelineTimers } from './lifeline-timers.js';
 
+const NOTHING: readonly LifelineOutput[] = [];
+
 export class LifelineCourse {
   readonly timers = new LifelineTimers();
   state: LifelineState = { name: 'establishing' };
@@ -12,21 +14,26 @@ export class LifelineCourse {
   hasBeenUp = false;
   now = 0;
   rendezvous: RendezvousState = 'open';
-  outputs: LifelineOutput[] = [];
+  #outputs: LifelineOutput[] | null = null;
 
   /** An input is handled from here on. */
   enter(now: number, rendezvous: RendezvousState): void {
     this.now = now;
     this.rendezvous = rendezvous;
-    // Mostly nothing came of the input before.
-    if (this.outputs.length > 0) this.outputs = [];
   }
 
   /** In the order in which they shall be done. */
   do(...outputs: LifelineOutput[]): void {
     // Mostly there is one, and an array that grows has room for sixteen more.
-    if (this.outputs.length === 0) this.outputs = outputs;
-    else this.outputs.push(...outputs);
+    if (this.#outputs === null) this.#outputs = outputs;
+    else this.#outputs.push(...outputs);
+  }
+
+  /** What came of the input. */
+  take(): readonly LifelineOutput[] {
+    const outputs = this.#outputs ?? NOTHING;
+    this.#outputs = null;
+    return outputs;
   }
 
   /** The end is under way or reached: nothing brings the connection up again, and its token is worth nothing. */

@@ -54,7 +54,8 @@ export interface LifelineMachineOptions {
 }
 
 export class LifelineMachine {
-  readonly #options: LifelineMachineOptions;
+  readonly #limits: RecoveryLimits;
+  readonly #random: () => number;
   readonly #course = new LifelineCourse();
   readonly #keepAlive: KeepAlive;
   readonly #program: ProgramWatch;
@@ -73,7 +74,8 @@ export class LifelineMachine {
   #hasSpoken = false;
 
   constructor(options: LifelineMachineOptions) {
-    this.#options = options;
+    this.#limits = options.limits;
+    this.#random = options.random;
     const { keepAliveMillis, recoveryMillis, quitMillis } = options.limits;
     this.#keepAlive = new KeepAlive(keepAliveMillis);
     this.#program = new ProgramWatch(keepAliveMillis);
@@ -176,7 +178,7 @@ export class LifelineMachine {
       'nothing runs after the end',
     );
     INVARIANT: invariant(name !== 'down' || this.#recovery.hasBegun, 'recovery has a beginning');
-    return this.#course.outputs;
+    return this.#course.take();
   }
 
   #handle(input: LifelineInput): void {
@@ -310,7 +312,7 @@ export class LifelineMachine {
     this.#course.state = { name: 'up', since: this.#course.now };
     this.#recovery.noteUp(brief?.noticeMillis ?? 0);
     this.#ending.isBrief = brief !== undefined;
-    this.#keepAlive.begin(this.#course.now, this.#options.random());
+    this.#keepAlive.begin(this.#course.now, this.#random());
     this.#program.spoke(this.#course.now);
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
@@ -337,7 +339,7 @@ export class LifelineMachine {
   }
 
   #setKeepAlive(): void {
-    if (this.#options.limits.keepAliveMillis === 0) return;
+    if (this.#limits.keepAliveMillis === 0) return;
     this.#course.timers.set(LifelineTimer.KEEP_ALIVE, this.#keepAlive.lookAt);
   }
 
@@ -395,7 +397,7 @@ export class LifelineMachine {
   #mayRecoverFrom(error: RdmaError): boolean {
     if (this.#hasPeerLeft) this.#ending.endByPeer();
     else if (!isRecoverable(error)) this.#ending.end(error);
-    else if (this.#options.limits.recoveryMillis === 0) this.#giveUp(error);
+    else if (this.#limits.recoveryMillis === 0) this.#giveUp(error);
     else return true;
     return false;
   }
@@ -437,7 +439,7 @@ export class LifelineMachine {
   /** None before the first attempt, then longer and longer, with jitter. */
   #pause(): void {
     this.#course.state = { name: 'down', phase: 'pausing' };
-    const pauseMillis = this.#recovery.nextPauseMillis(this.#options.random);
+    const pauseMillis = this.#recovery.nextPauseMillis(this.#random);
     if (pauseMillis === 0) this.#attempt();
     else this.#course.timers.set(LifelineTimer.PAUSE, this.#course.now + pauseMillis);
   }
@@ -485,7 +487,7 @@ export class LifelineMachine {
   /** The first meeting failed: whether the peer may be up and come back. */
   #isAwaited(error: RdmaError): boolean {
     const isLost = this.#course.rendezvous === 'lost' && isBrokenOff(error);
-    return this.#peerMayBeUp && isLost && this.#options.limits.recoveryMillis > 0;
+    return this.#peerMayBeUp && isLost && this.#limits.recoveryMillis > 0;
   }
 
   #again(failure: RdmaError): void {

@@ -35,9 +35,9 @@ export interface LifelineOptions {
   /** Server: goes to the client with the parameters. */
   readonly resumeToken?: string;
   /** Finds the peer again after the first rendezvous was lost. Rejects when the signal aborts. */
-  readonly nextRendezvous: (signal: AbortSignal) => Promise<Rendezvous>;
+  nextRendezvous(signal: AbortSignal): Promise<Rendezvous>;
   /** Server: resolves when the peer may have another link; rejects when the signal aborts. */
-  readonly turn?: (signal: AbortSignal) => Promise<void>;
+  turn?(signal: AbortSignal): Promise<void>;
   readonly clock?: Clock;
   /** From 0 to 1, for pauses. Default `Math.random`. */
   readonly random?: () => number;
@@ -65,8 +65,8 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
    * Ends the attempt to recover that is running. Kept here and not made of other signals: those of `AbortSignal.any` can be
    * collected as garbage, with whoever waits for them, while their sources live.
    */
-  #attempt = new AbortController();
-  readonly #afterEnd: (() => Promise<void>)[] = [];
+  #attempt: AbortController | null = null;
+  #afterEnd: (() => Promise<void>)[] | null = null;
   #rendezvous: Rendezvous;
   #isWatching = false;
   /** Of the attempt that is proving its path. */
@@ -144,6 +144,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
 
   /** Adds something to be freed at the very end. */
   onEnd(release: () => Promise<void>): void {
+    this.#afterEnd ??= [];
     this.#afterEnd.push(release);
   }
 
@@ -297,7 +298,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
         this.#answer(this.#replaceRendezvous(), 'no-rendezvous');
         break;
       case 'stop-attempt':
-        this.#attempt.abort();
+        this.#attempt?.abort();
         break;
       case 'disconnect':
         this.#answer(this.#disconnect(output.cause), 'disconnected');
@@ -461,7 +462,7 @@ export class Lifeline implements ConnectionLife, DataPlaneListener, RendezvousLi
       error ?? new RdmaError('ERR_RDMA_CLOSED', 'the connection is closed; open a new one'),
     );
     this.#options.reporter.report(StepName.TLS_CLOSED);
-    for (const release of this.#afterEnd) await cleanup.step(release);
+    for (const release of this.#afterEnd ?? []) await cleanup.step(release);
     this.#input({ type: 'finished' });
     const outcome = error ?? cleanup.error(FAILED);
     this.#end.come(outcome);

@@ -43,9 +43,10 @@ export class ClientService {
 
   /** Ends when the connection is up; `#onClosed` has the rest. The client is counted already. */
   async serve({ rendezvous, admitted }: Arrival): Promise<void> {
-    const { news, resumptions } = this.#options;
+    const { news, resumptions, limits } = this.#options;
     const reporter = new StepReporter(++this.#lastId, news.onStep);
-    const client = new ServedClient(this.#onClosed, rendezvous, admitted, reporter, resumptions.create());
+    const point = resumptions.create();
+    const client = new ServedClient(this.#onClosed, rendezvous, admitted, reporter, point, limits);
     reporter.report(StepName.TLS, { peer: rendezvous.remoteAddress, slot: admitted.slot });
     try {
       if (await this.#bringUp(client, rendezvous)) return;
@@ -63,19 +64,13 @@ export class ClientService {
 
   /** Returns whether there is a connection now. */
   async #bringUp(client: ServedClient, rendezvous: Rendezvous): Promise<boolean> {
-    const { news, limits } = this.#options;
-    const { reporter, admitted, point } = client;
+    const { news } = this.#options;
+    const { reporter, admitted } = client;
     const place = await this.#place(client, rendezvous);
     if (place === undefined) return false;
-    const lifeline = new Lifeline(rendezvous, {
-      dataPath: place.plane,
-      reporter,
-      limits,
-      resumeToken: point.token,
-      nextRendezvous: (signal) => point.next(signal),
-      ...(admitted.rates === undefined ? {} : { turn: admitted.rates.turn }),
-    });
-    point.lifeline = lifeline;
+    client.dataPath = place.plane;
+    const lifeline = new Lifeline(rendezvous, client);
+    client.point.lifeline = lifeline;
     place.bind(lifeline);
     try {
       await lifeline.establish();
