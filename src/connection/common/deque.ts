@@ -4,7 +4,7 @@
  *
  * Invariants: what was taken out is not referenced any more; a long line that has emptied gives its memory back.
  */
-const FEWEST_PLACES = 4;
+const FEWEST_PLACES = 1;
 /** An empty line keeps this many places for the next elements. */
 const MOST_KEPT_PLACES = 1024;
 

@@ -86,7 +86,9 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
   #sealer: Sealer | null = null;
   #sealedMemory: SealedMemory | undefined;
   readonly #peerCheck = new PeerCheck();
-  readonly #idle: IdleWatch;
+  readonly #clock: Clock;
+  /** From the first message on. */
+  #idle: IdleWatch | null = null;
   readonly #gates: Gates | null;
   /** Reads, writes and grants of the program: made for the first of them. */
   #oneSided: OneSided | undefined;
@@ -111,7 +113,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     const { first } = FIXED_NUMBERS;
     this.first = first;
     this.streams = new StreamTable(new StreamsEnd(this, limits.streams));
-    this.#idle = new IdleWatch(new IdleEnd(this, clock));
+    this.#clock = clock;
     this.#outlet = new StreamOutlet(this.streams, this);
     const { rates } = limits;
     this.#gates = rates === undefined ? null : joinGates(rates, clock);
@@ -324,7 +326,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
    */
   async destroy(error: RdmaError | undefined, peerReceived?: number): Promise<number> {
     this.#isDestroyed = true;
-    this.#idle.end();
+    this.#idle?.end();
     this.#gates?.leave();
     let violation: RdmaError | undefined;
     // What arrives now breaks no rule that anybody could still be told of.
@@ -452,6 +454,12 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
     if (this.#proof.isComplete) this.#proof = COMPLETE;
   }
 
+  #noteActivity(): void {
+    if (this.#isDestroyed) return;
+    this.#idle ??= new IdleWatch(new IdleEnd(this, this.#clock));
+    this.#idle.note();
+  }
+
   #tellQueuePair(): void {
     const qp = this.#resources?.currentQp;
     const status = qp === undefined || qp.closed ? null : { qpn: qp.qpn, state: qpStateName(qp.state) };
@@ -510,7 +518,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
       this.listener?.onSignOfLife();
       return;
     }
-    this.#idle.note();
+    this.#noteActivity();
     this.listener?.onProgress();
   }
 
@@ -522,7 +530,7 @@ export class DataPath implements DataPlane, ProgramPlane, DataPathParts, LinkLis
       this.listener?.onSignOfLife();
       return;
     }
-    this.#idle.note();
+    this.#noteActivity();
     this.listener?.onProgress();
   }
 

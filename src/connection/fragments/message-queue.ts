@@ -31,10 +31,9 @@ export interface OutgoingMessage {
 
 export class MessageQueue implements FragmentSource {
   isQueued = false;
-  /** Those of which not all was cut. */
-  readonly #waiting = new Deque<OutgoingMessage>();
-  /** Those of which all was cut and not all has arrived. */
-  readonly #cut = new Deque<OutgoingMessage>();
+  /** Those of which all was cut and not all has arrived, and behind them those that wait. */
+  readonly #messages = new Deque<OutgoingMessage>();
+  #cut = 0;
   /** Modulo 2^32; `null` = nothing is counted. */
   #limit: number | null;
   #sent: number;
@@ -47,12 +46,12 @@ export class MessageQueue implements FragmentSource {
 
   /** Messages that are not done. */
   get pending(): number {
-    return this.#waiting.length + this.#cut.length;
+    return this.#messages.length;
   }
 
   /** Messages of which not all was cut. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#messages.length - this.#cut;
   }
 
   /** What the peer allows, and what was sent of it, modulo 2^32. */
@@ -65,38 +64,38 @@ export class MessageQueue implements FragmentSource {
   }
 
   get isReady(): boolean {
-    const message = this.#waiting.at(0);
+    const message = this.#messages.at(this.#cut);
     if (message === undefined) return false;
     const needed = (message.sentBytes === 0 ? MESSAGE_COST_BYTES : 0) + (message.data.length > 0 ? 1 : 0);
     return this.#room() >= needed;
   }
 
   get nextBytes(): number {
-    const message = this.#waiting.at(0);
+    const message = this.#messages.at(this.#cut);
     if (message === undefined) return 0;
     const { data, sentBytes } = message;
     return Math.min(data.length - sentBytes, this.#room() - (sentBytes === 0 ? MESSAGE_COST_BYTES : 0));
   }
 
   add(kind: MessageKind, tag: number, data: Uint8Array, done: SendDone, request = 0): void {
-    this.#waiting.push({ kind, tag, data, done, request, sentBytes: 0, hasBegun: false });
+    this.#messages.push({ kind, tag, data, done, request, sentBytes: 0, hasBegun: false });
   }
 
   /** Takes back a message of which nothing was ever cut, and returns it. One that has begun goes on with a copy. */
   withdraw(request: number): OutgoingMessage | undefined {
-    const index = this.#waiting.findIndex((message) => message.request === request);
-    const waiting = index < 0 ? undefined : this.#waiting.at(index);
-    if (waiting !== undefined && !waiting.hasBegun) {
-      this.#waiting.removeAt(index);
-      return waiting;
+    const index = this.#messages.findIndex((message) => message.request === request);
+    const message = index < 0 ? undefined : this.#messages.at(index);
+    if (message === undefined) return undefined;
+    if (message.hasBegun) {
+      message.data = message.data.slice();
+      return undefined;
     }
-    const begun = waiting ?? this.#cutMessage(request);
-    if (begun !== undefined) begun.data = begun.data.slice();
-    return undefined;
+    this.#messages.removeAt(index);
+    return message;
   }
 
   take(cut: Cut, maxBytes: number): void {
-    const message = this.#waiting.at(0) as OutgoingMessage;
+    const message = this.#messages.at(this.#cut) as OutgoingMessage;
     const { kind, tag, data, sentBytes } = message;
     const headBytes = sentBytes === 0 ? MESSAGE_COST_BYTES : 0;
     const length = Math.min(maxBytes, data.length - sentBytes, this.#room() - headBytes);
@@ -107,25 +106,20 @@ export class MessageQueue implements FragmentSource {
     message.hasBegun = true;
     message.sentBytes = sentBytes + length;
     this.#sent = serialAdd(this.#sent, headBytes + length);
-    if (message.sentBytes === data.length) {
-      this.#waiting.shift();
-      this.#cut.push(message);
-    }
+    if (message.sentBytes === data.length) this.#cut++;
   }
 
   arrived(cut: Cut): void {
     const message = cut.from as OutgoingMessage;
     if (cut.offset + cut.length !== message.data.length) return;
-    this.#cut.shift();
+    this.#messages.shift();
+    this.#cut--;
     message.done(undefined);
   }
 
   rewind(cut: Cut): void {
     const message = cut.from as OutgoingMessage;
-    if (message.sentBytes === message.data.length) {
-      this.#cut.pop();
-      this.#waiting.unshift(message);
-    }
+    if (message.sentBytes === message.data.length) this.#cut--;
     message.sentBytes = cut.offset;
     if (cut.offset === 0) message.hasBegun = false;
     const headBytes = cut.offset === 0 ? MESSAGE_COST_BYTES : 0;
@@ -134,14 +128,11 @@ export class MessageQueue implements FragmentSource {
 
   /** Ends all with `error`, or, those that the peer may have, with ERR_RDMA_OUTCOME_UNKNOWN because of it. */
   fail(error: RdmaError): void {
-    for (const message of this.#cut.takeAll()) message.done(mayHaveArrived(error));
+    const cut = this.#cut;
+    this.#cut = 0;
     // What has not left as a whole nobody has as a message.
-    for (const message of this.#waiting.takeAll()) message.done(error);
-  }
-
-  #cutMessage(request: number): OutgoingMessage | undefined {
-    const index = this.#cut.findIndex((message) => message.request === request);
-    return index < 0 ? undefined : this.#cut.at(index);
+    for (const [index, message] of this.#messages.takeAll().entries())
+      message.done(index < cut ? mayHaveArrived(error) : error);
   }
 
   #room(): number {

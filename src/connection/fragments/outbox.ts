@@ -141,8 +141,9 @@ class Controls implements FragmentSource {
 export class Outbox {
   /** Sends what may leave. */
   sender: { pump(): void } | null = null;
-  readonly #controls = new Controls();
-  readonly #ring = new Deque<FragmentSource>();
+  // Made when they are first needed, as of thousands of connections most are silent.
+  #controls: Controls | null = null;
+  #ring: Deque<FragmentSource> | null = null;
 
   /** Something may leave. */
   onReady(): void {
@@ -151,6 +152,7 @@ export class Outbox {
 
   /** Has `control` leave soon; once, however often it is asked for meanwhile. */
   control(control: Control): void {
+    this.#controls ??= new Controls();
     this.#controls.push(control);
     this.onReady();
   }
@@ -173,7 +175,7 @@ export class Outbox {
 
   /** Whether what leaves next keeps flow control going. */
   get hasControl(): boolean {
-    return this.#controls.isReady;
+    return this.#controls?.isReady ?? false;
   }
 
   /** Whether the next fragment could leave from memory of its source. */
@@ -188,7 +190,7 @@ export class Outbox {
     source.take(cut, maxBytes);
     cut.source = source;
     if (source === this.#controls) return true;
-    this.#ring.shift();
+    this.#ring?.shift();
     source.isQueued = false;
     this.#enter(source);
     return true;
@@ -197,15 +199,19 @@ export class Outbox {
   #enter(source: FragmentSource): void {
     if (source.isQueued || !source.isReady) return;
     source.isQueued = true;
+    this.#ring ??= new Deque();
     this.#ring.push(source);
   }
 
   #next(): FragmentSource | undefined {
-    if (this.#controls.isReady) return this.#controls;
-    for (let source = this.#ring.at(0); source !== undefined; source = this.#ring.at(0)) {
+    const controls = this.#controls;
+    if (controls?.isReady === true) return controls;
+    const ring = this.#ring;
+    if (ring === null) return undefined;
+    for (let source = ring.at(0); source !== undefined; source = ring.at(0)) {
       if (source.isReady) return source;
       source.isQueued = false;
-      this.#ring.shift();
+      ring.shift();
     }
     return undefined;
   }

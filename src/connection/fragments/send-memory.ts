@@ -25,13 +25,14 @@ export interface SendMemoryOptions {
 }
 
 /** One piece of it, with the fragments that have room there. */
-export interface SendBuffer {
+export class SendBuffer extends SendRing {
   readonly mr: MemoryRegion;
-  readonly bytes: number;
-  readonly ring: SendRing;
-}
 
-const bufferOf = (mr: MemoryRegion, bytes: number): SendBuffer => ({ mr, bytes, ring: new SendRing(bytes) });
+  constructor(mr: MemoryRegion, bytes: number) {
+    super(bytes);
+    this.mr = mr;
+  }
+}
 
 export class SendMemory {
   readonly #options: SendMemoryOptions;
@@ -47,7 +48,7 @@ export class SendMemory {
 
   constructor(options: SendMemoryOptions) {
     this.#options = options;
-    this.#first = bufferOf(options.mr, options.firstBytes);
+    this.#first = new SendBuffer(options.mr, options.firstBytes);
     this.current = this.#first;
   }
 
@@ -68,27 +69,27 @@ export class SendMemory {
 
   /** Where in `current` a fragment of `bytes` has room; -1: nowhere now. Then there will be more memory, where there may be. */
   placeFor(bytes: number): number {
-    const place = this.current.ring.placeFor(bytes);
+    const place = this.current.placeFor(bytes);
     if (place < 0) this.#grow(bytes);
     return place;
   }
 
   /** Whether what fragments have taken is not missed for a while. */
   get isRoomy(): boolean {
-    return this.#fragments <= UNHURRIED_FRAGMENTS && this.current.ring.isRoomy;
+    return this.#fragments <= UNHURRIED_FRAGMENTS && this.current.isRoomy;
   }
 
   /** Takes `bytes` at `place`, which `placeFor` has told just now. */
   take(place: number, bytes: number): void {
-    this.current.ring.take(place, bytes);
+    this.current.take(place, bytes);
     this.#fragments++;
   }
 
   /** The oldest fragment needs its room in `buffer` no longer. */
   giveBack(buffer: SendBuffer): void {
-    buffer.ring.giveBack();
+    buffer.giveBack();
     this.#fragments--;
-    if (buffer === this.current || buffer.ring.fragments > 0) return;
+    if (buffer === this.current || buffer.fragments > 0) return;
     const index = this.#leaving?.indexOf(buffer) ?? -1;
     if (index < 0) return;
     this.#leaving?.splice(index, 1);
@@ -99,8 +100,8 @@ export class SendMemory {
   clear(): void {
     for (const { mr } of this.#leaving ?? []) this.#options.release(mr);
     this.#leaving = null;
-    this.#first.ring.clear();
-    this.current.ring.clear();
+    this.#first.clear();
+    this.current.clear();
     this.#fragments = 0;
     this.#isExhausted = false;
   }
@@ -127,9 +128,9 @@ export class SendMemory {
     const grown = (mr: MemoryRegion): void => {
       this.#isGrowing = false;
       const before = this.current;
-      this.current = bufferOf(mr, wanted);
+      this.current = new SendBuffer(mr, wanted);
       if (before !== this.#first) {
-        if (before.ring.fragments > 0) {
+        if (before.fragments > 0) {
           this.#leaving ??= [];
           this.#leaving.push(before);
         } else options.release(before.mr);

@@ -30,7 +30,7 @@ export interface WorkOwner {
 const UNHURRIED = SendFlags.SIGNALED | SendFlags.UNHURRIED;
 
 /** Places of a ring that nobody has used; a power of two. */
-const FIRST_PLACES = 4;
+const FIRST_PLACES = 2;
 
 export class WorkTracker {
   readonly #qp: QueuePair;

@@ -163,13 +163,15 @@ export class CompletionGroup {
 /** Room for the completions of one connection. */
 export class CompletionSeat {
   readonly #at: Group;
-  readonly #needs: CompletionNeeds;
+  readonly #sends: number;
+  readonly #receives: number;
   readonly #groups: Set<Group>;
   #isReleased = false;
 
   constructor(at: Group, needs: CompletionNeeds, groups: Set<Group>) {
     this.#at = at;
-    this.#needs = needs;
+    this.#sends = needs.sends;
+    this.#receives = needs.receives;
     this.#groups = groups;
     at.sendsLeft -= needs.sends;
     at.receivesLeft -= needs.receives;
@@ -191,8 +193,8 @@ export class CompletionSeat {
     const at = this.#at;
     // What it has left behind takes the place of others.
     at.group.drain();
-    at.sendsLeft += this.#needs.sends;
-    at.receivesLeft += this.#needs.receives;
+    at.sendsLeft += this.#sends;
+    at.receivesLeft += this.#receives;
     if (--at.connections > 0) return;
     this.#groups.delete(at);
     await at.group.close();

@@ -79,7 +79,8 @@ export class MessageInbox implements Control {
   isQueued = false;
   readonly #options: InboxOptions;
   readonly #assembler = new MessageAssembler();
-  readonly #ready = new Deque<Message>();
+  /** From the first message on that nobody waited for. */
+  #ready: Deque<Message> | null = null;
   readonly #waiters = new Deque<Waiter>();
   /** Cost of the messages that nobody has taken. */
   #readyBytes = 0;
@@ -97,7 +98,7 @@ export class MessageInbox implements Control {
 
   /** Messages that wait for the program. */
   get unread(): number {
-    return this.#ready.length;
+    return this.#ready?.length ?? 0;
   }
 
   /** What they cost. */
@@ -135,7 +136,7 @@ export class MessageInbox implements Control {
 
   /** Gives `waiter` the next message, now or when it comes. */
   wait(waiter: Waiter): void {
-    const message = this.#ready.shift();
+    const message = this.#ready?.shift();
     if (message !== undefined) {
       this.#readyBytes -= costOf(message);
       waiter.resolve(message);
@@ -183,6 +184,7 @@ export class MessageInbox implements Control {
       waiter.resolve(message);
       return;
     }
+    this.#ready ??= new Deque();
     this.#ready.push(message);
     this.#readyBytes += costOf(message);
   }

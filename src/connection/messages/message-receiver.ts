@@ -75,7 +75,8 @@ export interface ReceiverOptions {
 export class MessageReceiver implements Held {
   readonly window: ReceiveWindow;
   readonly #options: ReceiverOptions;
-  readonly #sealed = new MessageAssembler();
+  /** Of encrypted connections. */
+  #sealed: MessageAssembler | null = null;
   readonly #receives: Receives;
   #link = 0;
   #isGrowing = false;
@@ -228,7 +229,7 @@ export class MessageReceiver implements Held {
   /** Whether a message has begun of which the next fragment of `kind` is a part. */
   #isMore(kind: MessageKind): boolean {
     if (kind === MessageKind.DATA) return this.#options.inbox.hasBegun;
-    return isSealedMemory(kind) && this.#sealed.partialBytes > 0;
+    return isSealedMemory(kind) && (this.#sealed?.partialBytes ?? 0) > 0;
   }
 
   /** Twice the receives, or as many as there may be. */
@@ -316,6 +317,7 @@ export class MessageReceiver implements Held {
   #takeSealed(header: MessageHeader, payload: Uint8Array): void {
     if (this.#opener === null) throw unknownKind(header.kind);
     const maxBytes = Math.max(SMALL_MESSAGE_BYTES, this.#options.maxMessageBytes);
+    this.#sealed ??= new MessageAssembler();
     const data = this.#sealed.append(header, payload, maxBytes);
     if (data !== undefined) this.#options.onSealedMemory(header.kind, data);
   }

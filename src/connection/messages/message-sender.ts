@@ -63,17 +63,21 @@ export interface PeerMessageTerms {
   readonly streamWindowBytes: number;
 }
 
-/** What a link brings: its work, and the peer's receives. */
-export interface SenderLink {
+/** Of a link, what is needed as long as it lasts. */
+interface LastingLink {
   readonly tracker: WorkTracker;
   /** Receives that the peer has posted. */
   readonly peerSlots: number;
+  /** Seals fragments; `null` on connections that are not encrypted. */
+  readonly sealer: Sealer | null;
+}
+
+/** What a link brings: its work, and the peer's receives. */
+export interface SenderLink extends LastingLink {
   readonly peerSlotBytes: number;
   /** Number of the fragment that the peer expects next. */
   readonly peerReceived: number;
   readonly terms: PeerMessageTerms;
-  /** Seals fragments; `null` on connections that are not encrypted. */
-  readonly sealer: Sealer | null;
 }
 
 /** The last word of an end that has not said all, and who waits for it to arrive. */
@@ -94,9 +98,10 @@ export class MessageSender implements Held {
   /** Fragments that the peer may not have, in their order. */
   readonly #unacknowledged = new Deque<Cut>();
   readonly #spareCuts: Cut[] = [];
-  readonly #quit = new QuitSource();
-  #link: SenderLink | null = null;
-  #terms: PeerMessageTerms | null = null;
+  /** From `quit` on. */
+  #quit: QuitSource | null = null;
+  #link: LastingLink | null = null;
+  #hasTerms = false;
   /** Bytes of the longest fragment, and of a header and a tag. */
   #longestBytes = 0;
   #overheadBytes = 0;
@@ -146,7 +151,7 @@ export class MessageSender implements Held {
       const sentence = `its receives of ${link.peerSlotBytes} bytes have no room for a message`;
       throw violation(MessageFault.TERMS, sentence);
     }
-    if (this.#terms === null) this.#takeTerms(link.terms);
+    if (!this.#hasTerms) this.#takeTerms(link.terms);
     this.#options.memory.clear();
     this.#toUseUp = 0;
     this.#sentOnLink = 0;
@@ -155,7 +160,8 @@ export class MessageSender implements Held {
     this.#peerLimit = serialAdd(link.peerReceived, link.peerSlots);
     if (this.#earlyLimit !== undefined) this.#advanceTo(this.#earlyLimit);
     this.#earlyLimit = undefined;
-    this.#link = link;
+    const { tracker, peerSlots, sealer } = link;
+    this.#link = { tracker, peerSlots, sealer };
     this.pump();
     this.advertise();
   }
@@ -208,6 +214,7 @@ export class MessageSender implements Held {
       done(this.#failure);
       return;
     }
+    this.#quit ??= new QuitSource();
     this.#quit.wanted.push(done);
     this.pump();
   }
@@ -293,7 +300,7 @@ export class MessageSender implements Held {
     return place >= 0 && this.#say(link, place, kind, 0);
   }
 
-  #say(link: SenderLink, place: number, kind: MessageKind, value: number): boolean {
+  #say(link: LastingLink, place: number, kind: MessageKind, value: number): boolean {
     const cut = limitCut;
     cut.describe(kind, 0, 0, 0, value);
     cut.sequence = this.#nextSequence;
@@ -312,11 +319,11 @@ export class MessageSender implements Held {
       // was taken away by its device takes them: its answer is what the connection learns it by.
       if (link.tracker.isRetired) return;
       const mayLeave = serialDistance(this.#nextSequence, this.#peerLimit) !== 0;
-      if (!mayLeave && !this.#quit.isReady) return;
+      if (!mayLeave && !this.#isQuitting) return;
       const wanted = outbox.nextBytes;
       const isWanted = wanted >= 0 || this.#mayQuit;
       const isOpen = mayLeave && (gate === null || wanted < 0 || outbox.hasControl || gate.admits(this));
-      if (this.#quit.isReady) this.#noteHeld(isWanted && !isOpen);
+      if (this.#isQuitting) this.#noteHeld(isWanted && !isOpen);
       if (!isWanted || !isOpen) return;
       // Sealing makes the only copy, into the send buffer.
       const isInPlace = link.sealer === null && outbox.isNextInPlace;
@@ -363,7 +370,7 @@ export class MessageSender implements Held {
     return this.#toUseUp > 0;
   }
 
-  #yield(link: SenderLink, numbers: number): void {
+  #yield(link: LastingLink, numbers: number): void {
     const place = this.#placeFor(this.#overheadBytes);
     if (place < 0) return;
     const cut = new Cut();
@@ -411,7 +418,7 @@ export class MessageSender implements Held {
     this.#messages.fail(error);
     this.#sealed?.fail(error);
     this.#options.streams.fail(error, isInOrder);
-    this.#quit.fail(error);
+    this.#quit?.fail(error);
   }
 
   #add(
@@ -455,20 +462,25 @@ export class MessageSender implements Held {
   }
 
   #takeTerms(terms: PeerMessageTerms): void {
-    this.#terms = terms;
+    this.#hasTerms = true;
     this.#messages.limit = serialAdd(this.#messages.limit, terms.messageWindowBytes);
     this.#options.streams.takeTerms(terms.streams, terms.streamWindowBytes);
     this.#options.outbox.enter(this.#messages);
   }
 
+  /** QUIT is wanted and has not left. */
+  get #isQuitting(): boolean {
+    return this.#quit?.isReady ?? false;
+  }
+
   /** QUIT leaves when nothing else waits, also nothing that the peer does not take yet. */
   get #mayQuit(): boolean {
     const isLast = this.#messages.waiting === 0 && (this.#sealed?.waiting ?? 0) === 0;
-    return isLast && this.#quit.isReady && !this.#options.streams.hasUnsent;
+    return isLast && this.#isQuitting && !this.#options.streams.hasUnsent;
   }
 
   #cutQuit(cut: Cut): void {
-    this.#quit.take(cut);
+    this.#quit?.take(cut);
     cut.source = this.#quit;
   }
 
@@ -479,7 +491,7 @@ export class MessageSender implements Held {
   }
 
   /** Posts what was cut to `place`; returns whether the device took it. One that it refuses is the last of this link. */
-  #post(link: SenderLink, place: number, cut: Cut, isNumbered: boolean): boolean {
+  #post(link: LastingLink, place: number, cut: Cut, isNumbered: boolean): boolean {
     const { memory, window } = this.#options;
     const buffer = memory.current;
     const { mr } = buffer;

@@ -26,16 +26,18 @@ export interface SendLimits {
 }
 
 export class SendQueueCounter {
-  readonly #limits: SendLimits;
+  readonly #sendQueueBytes: number;
+  readonly #maxMessageBytes: number;
   #messages = 0;
   #bytes = 0;
 
-  constructor(limits: SendLimits) {
-    this.#limits = limits;
+  constructor({ sendQueueBytes, maxMessageBytes }: SendLimits) {
+    this.#sendQueueBytes = sendQueueBytes;
+    this.#maxMessageBytes = maxMessageBytes;
   }
 
   get queue(): SendQueue {
-    return { messages: this.#messages, bytes: this.#bytes, maxBytes: this.#limits.sendQueueBytes };
+    return { messages: this.#messages, bytes: this.#bytes, maxBytes: this.#sendQueueBytes };
   }
 
   /**
@@ -44,10 +46,9 @@ export class SendQueueCounter {
    * @throws RdmaError ERR_RDMA_MESSAGE_TOO_LARGE, ERR_RDMA_QUEUE_FULL; then nothing has happened.
    */
   enter(lengthBytes: number): void {
-    const { sendQueueBytes, maxMessageBytes } = this.#limits;
-    if (lengthBytes > maxMessageBytes) throw tooLarge(lengthBytes, maxMessageBytes);
+    if (lengthBytes > this.#maxMessageBytes) throw tooLarge(lengthBytes, this.#maxMessageBytes);
     const cost = QUEUED_MESSAGE_BYTES + lengthBytes;
-    if (this.#bytes > 0 && this.#bytes + cost > sendQueueBytes) throw queueFull(this.queue);
+    if (this.#bytes > 0 && this.#bytes + cost > this.#sendQueueBytes) throw queueFull(this.queue);
     this.#messages++;
     this.#bytes += cost;
   }

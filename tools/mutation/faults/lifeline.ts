@@ -374,7 +374,7 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'held-untold',
       wrong: 'An end does not hear that its rates hold everything back.',
       file: 'connection/messages/message-sender',
-      find: 'if (this.#quit.isReady) this.#noteHeld(isWanted && !isOpen);',
+      find: 'if (this.#isQuitting) this.#noteHeld(isWanted && !isOpen);',
       replace: '',
       judges: ['test/connection/message-pair', 'test/connection/rates/rated-clients'],
     },

@@ -266,8 +266,8 @@ export const MESSAGE_FAULTS = faultsOf('connection', CONNECTION_JUDGES, [
     id: 'unknown-message-retryable',
     wrong: 'A message that the peer may have ends as one that never left.',
     file: 'connection/fragments/message-queue',
-    find: 'message.done(mayHaveArrived(error))',
-    replace: 'message.done(error)',
+    find: 'index < cut ? mayHaveArrived(error) : error',
+    replace: 'error',
     judges: ['test/connection/message-queue'],
   },
   {

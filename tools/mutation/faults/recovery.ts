@@ -67,8 +67,8 @@ export const RECOVERY_FAULTS = faultsOf(
       id: 'goodbye-overtakes',
       wrong: 'The goodbye leaves before the messages that wait.',
       file: 'connection/messages/message-sender',
-      find: 'return isLast && this.#quit.isReady',
-      replace: 'return this.#quit.isReady',
+      find: 'return isLast && this.#isQuitting',
+      replace: 'return this.#isQuitting',
       judges: ['test/connection/message-pair'],
     },
     {
