@@ -74,6 +74,7 @@ class Rig {
       onSend: ({ wrId, status }) => note(status === WcStatus.SUCCESS ? `sent ${wrId}` : `failed ${wrId}`),
       onDrained: () => note('drained'),
       onBroken: ({ code }) => note(code),
+      onAsyncEvent: ({ type }) => note(type),
     };
     this.group.listen(qpn, handler);
     return () => this.group.unlisten(qpn, handler);

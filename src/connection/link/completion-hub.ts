@@ -9,6 +9,7 @@
 import type { CompletionChannel, CompletionQueue } from '../../verbs/completion-queue.js';
 import type { Device } from '../../verbs/device.js';
 import { asRdmaError, type RdmaError } from '../../verbs/errors.js';
+import type { QueuePairEvent } from '../../verbs/queue-pair.js';
 import { createCompletions, WcStatus, type WorkCompletion } from '../../verbs/work-completion.js';
 import { Cleanup } from '../common/cleanup.js';
 
@@ -20,7 +21,7 @@ const FIRST_CONNECTIONS = 16;
 const MOST_ENTRIES = 65_536;
 const { SUCCESS } = WcStatus;
 
-/** What takes the completions of one queue pair. Nothing of it may throw. */
+/** What takes the completions and the events of one queue pair. Nothing of it may throw. */
 export interface CompletionHandler {
   /** One of those that come next has failed. */
   onFailureAhead(): void;
@@ -30,6 +31,8 @@ export interface CompletionHandler {
   onDrained(): void;
   /** No completion will come any more. */
   onBroken(error: RdmaError): void;
+  /** Something happened to the queue pair itself. */
+  onAsyncEvent(event: QueuePairEvent): void;
 }
 
 /** Completions that one connection may have waiting. */
@@ -63,6 +66,10 @@ export class CompletionGroup {
   get isBroken(): boolean {
     return this.#isBroken;
   }
+
+  /** Listens to queue pairs for their handlers: a function for each of thousands would take more than the handlers. */
+  readonly onAsyncEvent = (event: QueuePairEvent): void =>
+    this.#handlers.get(event.qp.qpn)?.onAsyncEvent(event);
 
   /** From now on `handler` gets what comes for this queue pair, until it is told not to. */
   listen(qpn: number, handler: CompletionHandler): void {

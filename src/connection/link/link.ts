@@ -50,7 +50,7 @@ export class Link implements CompletionHandler, WorkOwner {
     this.#completions = resources.completions;
     this.#listener = listener;
     // For good: its queue pair ends with it, and one that is over does nothing any more.
-    resources.qp.onAsyncEvent((event) => this.#onAsyncEvent(event));
+    resources.qp.onAsyncEvent(this.#completions.onAsyncEvent);
     this.#completions.listen(resources.qp.qpn, this);
   }
 
@@ -141,7 +141,7 @@ export class Link implements CompletionHandler, WorkOwner {
     setImmediate(() => this.#fail(completionError(WcStatus.WR_FLUSH_ERR)));
   }
 
-  #onAsyncEvent({ type }: QueuePairEvent): void {
+  onAsyncEvent({ type }: QueuePairEvent): void {
     if (type === 'QP_ACCESS_ERR' || type === 'QP_REQ_ERR' || type === 'QP_FATAL') {
       const message = `the queue pair failed (${type}): something was asked of it that may not be done`;
       this.#fail(new RdmaError('ERR_RDMA_COMPLETION', message, { status: type }));
