@@ -38,6 +38,8 @@ const FULL_PROOF_BYTES = 4096;
 const FIRST_SEND_BYTES = SMALL_PROOF_BYTES + FULL_PROOF_BYTES;
 const MEMORY_RETRIES = 5;
 const MEMORY_RETRY_MILLIS = 50;
+/** Of all that need no more than the first memory. */
+const NO_REGIONS: readonly MemoryRegion[] = [];
 /** What ten connections with buffers of the default size need. */
 const buffers = new BufferPool(16 * 1024 * 1024);
 
@@ -53,7 +55,7 @@ export class ConnectionResources {
   #messageMr: MemoryRegion | undefined;
   #bufferMr: MemoryRegion | undefined;
   /** What messages needed beyond that. */
-  readonly #moreMrs: MemoryRegion[] = [];
+  #moreMrs: readonly MemoryRegion[] = NO_REGIONS;
   /** Regions of running one-sided operations and of the program. */
   #extraMrs: Set<MemoryRegion> | null = null;
   /** Memory that stays registered as long as the connection lives, by its buffer, all of which it is. */
@@ -206,19 +208,20 @@ export class ConnectionResources {
   async takeBuffer(bytes: number, access: number): Promise<MemoryRegion> {
     const mr = await this.register(buffers.take(bytes), access);
     this.#extraMrs?.delete(mr);
-    this.#moreMrs.push(mr);
+    this.#moreMrs = [...this.#moreMrs, mr];
     return mr;
   }
 
   /** The device uses none of it any more. */
   freeBuffer(mr: MemoryRegion): void {
-    const index = this.#moreMrs.indexOf(mr);
-    if (index < 0) return;
-    this.#moreMrs.splice(index, 1);
+    if (!this.#moreMrs.includes(mr)) return;
+    this.#moreMrs = this.#moreMrs.filter((other) => other !== mr);
     const closing = mr.close().then(
       () => buffers.giveBack(mr.bytes),
       // It goes with everything else, and whoever ends the connection is told why it cannot.
-      () => void this.#moreMrs.push(mr),
+      () => {
+        this.#moreMrs = [...this.#moreMrs, mr];
+      },
     );
     this.#underWay ??= new Set();
     this.#underWay.add(closing);
@@ -311,7 +314,7 @@ export class ConnectionResources {
   async #deregisterAll(cleanup: Cleanup): Promise<boolean> {
     const all = [...(this.#extraMrs ?? []), ...this.#moreMrs, this.#messageMr, this.#bufferMr];
     this.#extraMrs = null;
-    this.#moreMrs.length = 0;
+    this.#moreMrs = NO_REGIONS;
     this.#lasting = null;
     this.#messageMr = undefined;
     this.#bufferMr = undefined;

@@ -97,7 +97,7 @@ export class MessageSender implements Held {
   #sealed: MessageQueue | null = null;
   /** Fragments that the peer may not have, in their order. */
   readonly #unacknowledged = new Deque<Cut>();
-  readonly #spareCuts: Cut[] = [];
+  #spareCuts: Cut[] | null = null;
   /** From `quit` on. */
   #quit: QuitSource | null = null;
   #link: LastingLink | null = null;
@@ -331,7 +331,7 @@ export class MessageSender implements Held {
       const bytes = Math.min(longestBytes, Math.max(0, wanted) + this.#overheadBytes);
       const place = this.#placeFor(isInPlace ? HEADER_BYTES : bytes);
       if (place < 0) return;
-      const cut = this.#spareCuts.pop() ?? new Cut();
+      const cut = this.#spareCuts?.pop() ?? new Cut();
       cut.aim(memory.current.mr.bytes, place + HEADER_BYTES, isInPlace);
       if (wanted < 0) this.#cutQuit(cut);
       else outbox.cut(cut, bytes - this.#overheadBytes);
@@ -359,7 +359,7 @@ export class MessageSender implements Held {
   rest(): boolean {
     const { memory, outbox } = this.#options;
     memory.shrink();
-    this.#spareCuts.length = 0;
+    this.#spareCuts = null;
     const link = this.#link;
     const isBusy = this.#unacknowledged.length > 0 || outbox.nextBytes >= 0 || this.#closing !== null;
     if (link === null || isBusy) return memory.hasGrown;
@@ -537,6 +537,7 @@ export class MessageSender implements Held {
 
   #keep(cut: Cut): void {
     cut.release();
+    this.#spareCuts ??= [];
     this.#spareCuts.push(cut);
   }
 }
