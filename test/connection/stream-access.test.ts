@@ -43,6 +43,7 @@ function start(): { table: StreamTable; outbox: Sent; taken: ConnectionStream[];
     outlet,
     STREAMS,
   );
+  process.nextTick(() => outlet.listenToStreams());
   table.takeTerms(STREAMS, 1000);
   return { table, outbox, taken, access };
 }

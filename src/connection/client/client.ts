@@ -18,7 +18,6 @@ import { checkConnect } from '../options/option-rules.js';
 import { type PemSource, pemText } from '../options/pem.js';
 import { Connection } from '../program/connection.js';
 import { Diagnostics } from '../program/diagnostics.js';
-import { withInsides } from '../program/insides.js';
 import { warmUp } from '../program/warm-up.js';
 import {
   type DataPathLimits,
@@ -105,8 +104,7 @@ async function open(
     if (signal?.aborted === true) throw aborted(signal);
     await establish(lifeline, signal);
     const owner = { hold, note: diagnostics.note(id) };
-    const connection = new Connection(id, lifeline, dataPath, limits, owner);
-    return withInsides(connection, { lifeline, dataPath });
+    return new Connection(id, lifeline, dataPath, limits, owner);
   } catch (error) {
     await giveUp(channel, owned);
     hold.end();

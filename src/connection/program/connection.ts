@@ -21,6 +21,7 @@ import { checkAllocate, checkReason } from './call-rules.js';
 import type { ConnectionEvents } from './connection-events.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import type { Grant, GrantOptions } from './grant.js';
+import { lookBy } from './insides.js';
 import { MessageAccess } from './message-access.js';
 import { MessageLoop } from './message-loop.js';
 import {
@@ -32,7 +33,7 @@ import {
 import { ProgramSide } from './program-side.js';
 import { isToldElsewhere } from './rejections.js';
 import type { SendLimits, SendQueue } from './send-queue.js';
-import { noteStreams } from './stream-seats.js';
+import { findStreamsBy } from './stream-seats.js';
 
 export interface ConnectionStatistics {
   readonly messagesSent: number;
@@ -74,6 +75,11 @@ export class Connection
   readonly #note: ConnectionNote | undefined;
   readonly #hold: ProcessHold;
 
+  static {
+    findStreamsBy((connection) => (#side in connection ? connection.#side.streams : undefined));
+    lookBy((connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#plane }));
+  }
+
   /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */
   constructor(
     id: number,
@@ -96,7 +102,6 @@ export class Connection
     this.#messages = new MessageAccess(lifeline, plane, { sendQueueBytes, maxMessageBytes });
     const side = new ProgramSide(this, lifeline, plane, hold);
     this.#side = side;
-    noteStreams(this, side.streams);
     lifeline.listener = side;
     plane.programListener = side;
     // It may have ended before anybody listened.
@@ -282,7 +287,7 @@ export class Connection
    * the connection so comes to its end.
    */
   endReceiving(): void {
-    this.#side.streams.refuse();
+    this.#side.refuseStreams();
     this.#plane.endReceiving();
   }
 
@@ -293,7 +298,7 @@ export class Connection
    */
   close(): Promise<void> {
     this.#hold.ref();
-    if (!this.#lifeline.isEnding) this.#side.streams.close();
+    if (!this.#lifeline.isEnding) this.#side.closeStreams();
     return this.#lifeline.close();
   }
 

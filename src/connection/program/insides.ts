@@ -1,10 +1,9 @@
 /**
- * What connections are made of, for the simulation that looks into them: who builds a connection notes it here. Programs
- * have no way to it.
+ * What connections are made of, for the simulation that looks into them. Connections say how to look, as a table of all of them would
+ * be large. Programs have no way to it.
  */
-
-import type { DataPath } from '../data-path/data-path.js';
-import type { Lifeline } from '../lifeline/lifeline.js';
+import { DataPath } from '../data-path/data-path.js';
+import { Lifeline } from '../lifeline/lifeline.js';
 import type { Connection } from './connection.js';
 
 export interface Insides {
@@ -12,17 +11,19 @@ export interface Insides {
   readonly dataPath: DataPath;
 }
 
-const insides = new WeakMap<Connection, Insides>();
+type Parts = { readonly lifeline: object; readonly dataPath: object };
 
-/** A connection of these parts. */
-export function withInsides(connection: Connection, parts: Insides): Connection {
-  insides.set(connection, parts);
-  return connection;
+let look: (connection: Connection) => Parts;
+
+/** Called once, by connections. */
+export function lookBy(how: (connection: Connection) => Parts): void {
+  look = how;
 }
 
-/** @throws Error for what is no connection. */
+/** @throws Error for what has other parts, as a connection whose data path is in another thread. */
 export function insidesOf(connection: Connection): Insides {
-  const parts = insides.get(connection);
-  if (parts === undefined) throw new Error('only connect and listen make connections');
-  return parts;
+  const { lifeline, dataPath } = look(connection);
+  if (!(lifeline instanceof Lifeline) || !(dataPath instanceof DataPath))
+    throw new Error('only connect and listen make connections');
+  return { lifeline, dataPath };
 }

@@ -20,11 +20,14 @@ import { RemoteAccess } from './remote-access.js';
 import { StreamAccess, type StreamHost } from './stream-access.js';
 
 export class ProgramSide implements LifelineListener, ProgramListener, StreamHost, GrantHost {
-  readonly streams: StreamAccess;
   recoveries = 0;
   readonly #connection: EventEmitter<ConnectionEvents>;
   readonly #life: ConnectionLife;
   readonly #plane: ProgramPlane;
+  #streams: StreamAccess | null = null;
+  /** Number of the last stream that the peer takes. */
+  #lastStream: number;
+  #refusesStreams = false;
   #grants: GrantAccess | null = null;
   #remote: RemoteAccess | null = null;
   readonly #hold: ProcessHold;
@@ -41,12 +44,31 @@ export class ProgramSide implements LifelineListener, ProgramListener, StreamHos
     this.#connection = connection;
     this.#life = life;
     this.#plane = plane;
-    this.streams = new StreamAccess(this, plane, life.peerTerms?.streams.open ?? 0);
+    this.#lastStream = life.peerTerms?.streams.open ?? 0;
+    // Whoever has just got the connection has time to listen.
+    process.nextTick(() => plane.listenToStreams());
   }
 
   /** Nothing new is begun any more. */
   get isEnding(): boolean {
     return this.#life.isEnding;
+  }
+
+  get streams(): StreamAccess {
+    this.#streams ??= new StreamAccess(this, this.#plane, this.#lastStream, this.#refusesStreams);
+    return this.#streams;
+  }
+
+  /** Takes no more streams of the peer. */
+  refuseStreams(): void {
+    this.#refusesStreams = true;
+    this.#streams?.refuse();
+  }
+
+  /** The connection is about to end in order: what was written until now shall reach the peer first. */
+  closeStreams(): void {
+    this.refuseStreams();
+    this.#streams?.close();
   }
 
   get grants(): GrantAccess {
@@ -116,18 +138,19 @@ export class ProgramSide implements LifelineListener, ProgramListener, StreamHos
   }
 
   onStreamBytes(id: StreamId, bytes: Uint8Array, isLast: boolean): void {
-    this.streams.onStreamBytes(id, bytes, isLast);
+    this.#streams?.onStreamBytes(id, bytes, isLast);
   }
 
   onStreamReset(id: StreamId, code: number, isWhole: boolean): void {
-    this.streams.onStreamReset(id, code, isWhole);
+    this.#streams?.onStreamReset(id, code, isWhole);
   }
 
   onStreamLimit(last: number): void {
-    this.streams.onStreamLimit(last);
+    this.#lastStream = Math.max(this.#lastStream, last);
+    this.#streams?.onStreamLimit(last);
   }
 
   onStreamsEnded(error: RdmaError, isInOrder: boolean): void {
-    this.streams.onStreamsEnded(error, isInOrder);
+    this.#streams?.onStreamsEnded(error, isInOrder);
   }
 }

@@ -11,7 +11,6 @@ import type { Lifeline } from '../lifeline/lifeline.js';
 import type { DataPathLimits } from '../terms/options.js';
 import { Connection, type ConnectionOwner } from './connection.js';
 import { type ConnectionHandler, type OnMistake, serveBy } from './handler.js';
-import { withInsides } from './insides.js';
 import type { WorkerStatus } from './worker-status.js';
 
 /** What a client that was admitted gets. */
@@ -83,8 +82,7 @@ export class LocalHost implements ServingHost {
     return {
       plane: dataPath,
       bind() {},
-      connection: (lifeline, owner) =>
-        withInsides(new Connection(id, lifeline, dataPath, limits, owner), { lifeline, dataPath }),
+      connection: (lifeline, owner) => new Connection(id, lifeline, dataPath, limits, owner),
       serve: (connection, onMistake) => serveBy(handler, connection, onMistake),
     };
   }

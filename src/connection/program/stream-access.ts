@@ -53,20 +53,22 @@ export class StreamAccess implements StreamListener {
   #waiting: Set<StreamSeat> | null = null;
   /** Streams that still have something to give before the connection may end. */
   #owing = 0;
-  #isRefusing = false;
+  #isRefusing: boolean;
   /** Makes seats for streams of the peer; they are ConnectionStreams otherwise. */
   #makeSeat: (() => StreamSeat) | null = null;
   /** Numbers of the streams that were opened last, and that may be. */
   #opened: number = FIXED_NUMBERS.first.stream;
   #last: number;
 
-  /** `last`: the number of the last stream that the peer takes for now; 0: it takes none at all. */
-  constructor(host: StreamHost, plane: StreamPlane, last: number) {
+  /**
+   * `last`: the number of the last stream that the peer takes for now; 0: it takes none at all. `isRefusing`: as after `refuse`. `plane`
+   * is listened to by whoever tells of it.
+   */
+  constructor(host: StreamHost, plane: StreamPlane, last: number, isRefusing = false) {
     this.#host = host;
     this.#plane = plane;
     this.#last = last;
-    // Whoever has just got the connection has time to listen.
-    process.nextTick(() => plane.listenToStreams());
+    this.#isRefusing = isRefusing;
   }
 
   /** Whether no stream can be opened any more. */

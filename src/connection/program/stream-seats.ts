@@ -1,18 +1,19 @@
 /**
- * The streams of connections for other parts of this package, which put something else than a `ConnectionStream` on them: who makes
- * a connection notes it here. Programs have no way to it.
+ * The streams of connections for other parts of this package, which put something else than a `ConnectionStream` on them. Connections say
+ * how to find them, as a table of all of them would be large. Programs have no way to it.
  */
 import type { StreamAccess } from './stream-access.js';
 
-const streams = new WeakMap<object, StreamAccess>();
+let find: (connection: object) => StreamAccess | undefined = () => undefined;
 
-export function noteStreams(connection: object, access: StreamAccess): void {
-  streams.set(connection, access);
+/** Called once, by connections. `undefined`: it is none. */
+export function findStreamsBy(how: (connection: object) => StreamAccess | undefined): void {
+  find = how;
 }
 
 /** @throws Error for what is no connection. */
 export function streamsOf(connection: object): Pick<StreamAccess, 'isEnding' | 'seat' | 'seatBy'> {
-  const access = streams.get(connection);
+  const access = find(connection);
   if (access === undefined) throw new Error('only connect and listen make connections');
   return access;
 }
