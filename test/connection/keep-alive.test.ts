@@ -12,16 +12,16 @@ const FAIR_SHARE = (CONNECTIONS * SLICE_MILLIS) / INTERVAL_MILLIS;
 
 const seed = Date.now() % 1_000_000;
 
-function up(random: number, now = 0): KeepAlive {
+function up(random: number, now = 0, mayCalm = false): KeepAlive {
   const keepAlive = new KeepAlive(INTERVAL_MILLIS);
-  keepAlive.begin(now, random);
+  keepAlive.begin(now, random, mayCalm);
   return keepAlive;
 }
 
 /** Connections that came up at once. */
-function upTogether(): KeepAlive[] {
+function upTogether(mayCalm = false): KeepAlive[] {
   const random = new Random(seed);
-  return Array.from({ length: CONNECTIONS }, () => up(random.unit()));
+  return Array.from({ length: CONNECTIONS }, () => up(random.unit(), 0, mayCalm));
 }
 
 /** The most looks in one slice of time. */
@@ -92,8 +92,12 @@ test('nothing was heard for between one interval and two when the first look aft
 });
 
 /** Two ends of a silent connection: messages of each, and the longest time between two. `lateMillis`: of timers, at most. */
-function silentPair(random: Random, lateMillis: number): { sent: [number, number]; longestMillis: number } {
-  const ends = [up(random.unit()), up(random.unit(), 3)] as const;
+function silentPair(
+  random: Random,
+  lateMillis: number,
+  mayCalm = false,
+): { sent: [number, number]; longestMillis: number } {
+  const ends = [up(random.unit(), 0, mayCalm), up(random.unit(), 3, mayCalm)] as const;
   const sent: [number, number] = [0, 0];
   let heardAt = 0;
   let longestMillis = 0;
@@ -125,6 +129,79 @@ test(`of a silent connection one end sends for both, once in nearly two interval
     assert.ok(Math.min(...sent) === 0, `${sent}`);
     assert.ok(Math.max(...sent) <= 200 / 1.85, `${sent}`);
     assert.ok(longestMillis <= 2 * INTERVAL_MILLIS + SLICE_MILLIS, `${longestMillis} ms`);
+  }
+});
+
+test(`where patience may grow, one end sends for both, once in nearly eight intervals (seed ${seed})`, () => {
+  const random = new Random(seed);
+  for (let i = 0; i < 200; i++) {
+    const { sent, longestMillis } = silentPair(random, SLICE_MILLIS, true);
+    assert.ok(Math.min(...sent) === 0, `${sent}`);
+    // Two or three at first, until patience has grown.
+    assert.ok(Math.max(...sent) <= 3 + 200 / 7.8 && Math.max(...sent) >= 200 / 8.2, `${sent}`);
+    assert.ok(longestMillis <= 8 * INTERVAL_MILLIS + SLICE_MILLIS, `${longestMillis} ms`);
+  }
+});
+
+test('patience doubles with each sign that breaks a silence, and is as it was when something moves', () => {
+  const keepAlive = up(1, 0, true);
+  const patience = (): number => {
+    const heardAt = keepAlive.lookAt;
+    keepAlive.heard(heardAt);
+    return (keepAlive.lookAt - heardAt) / INTERVAL_MILLIS;
+  };
+  assert.deepEqual([patience(), patience(), patience()], [4, 8, 8]);
+  const now = keepAlive.lookAt;
+  keepAlive.heard(now + 1);
+  keepAlive.heard(now + 2);
+  keepAlive.moved(now + 3);
+  keepAlive.look(keepAlive.lookAt);
+  keepAlive.look(keepAlive.lookAt);
+  assert.ok(keepAlive.isQuiet);
+  keepAlive.heard(keepAlive.lookAt);
+  assert.ok(keepAlive.lookAt <= now + 3 + 7 * INTERVAL_MILLIS);
+});
+
+test('signs that come one after another make nobody more patient', () => {
+  const keepAlive = up(1, 0, true);
+  for (let now = 1; now < 100; now++) keepAlive.heard(now);
+  assert.equal(keepAlive.lookAt, 99 + 2 * INTERVAL_MILLIS);
+});
+
+test('a patient end asks after eight intervals, and finds within another that nobody answers', () => {
+  const keepAlive = up(1, 0, true);
+  keepAlive.heard(10_000);
+  keepAlive.heard(30_000);
+  const looks = (): [number, number, boolean] => {
+    const silentMillis = keepAlive.look(keepAlive.lookAt);
+    return [silentMillis, keepAlive.silentLooks, keepAlive.isLost];
+  };
+  assert.deepEqual(
+    [looks(), looks(), looks()],
+    [
+      [40_000, 1, false],
+      [42_500, 2, false],
+      [45_000, 3, true],
+    ],
+  );
+});
+
+test('a link that comes up again is looked after as at first', () => {
+  const keepAlive = up(1, 0, true);
+  keepAlive.heard(10_000);
+  keepAlive.heard(30_000);
+  keepAlive.begin(50_000, 1, false);
+  keepAlive.heard(60_000);
+  assert.equal(keepAlive.lookAt, 70_000);
+});
+
+test(`patient ends that are answered at once do not look together (seed ${seed})`, () => {
+  const connections = upTogether(true);
+  for (let round = 0; round < 4; round++) {
+    const now = Math.max(...connections.map(({ lookAt }) => lookAt)) + 100;
+    for (const connection of connections) connection.look(now);
+    for (const connection of connections) connection.heard(now + 1);
+    assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, `${mostAtOnce(connections)} of ${FAIR_SHARE}`);
   }
 });
 
@@ -181,7 +258,7 @@ for (const lateMillis of [1000, 4900, 60_000]) {
 
 test('where nobody looks, nothing is ever noted', () => {
   const keepAlive = new KeepAlive(0);
-  keepAlive.begin(5, 0.5);
+  keepAlive.begin(5, 0.5, true);
   assert.equal(keepAlive.isQuiet, false);
   keepAlive.moved(6);
   keepAlive.heard(7);

@@ -13,9 +13,9 @@
  * together, or were late together because their process stood still, do not look together, and thousands of them make no burst of messages.
  */
 
-/** Silent intervals after which a peer is asked, and after which it is taken for lost. */
+/** Silent intervals after which a peer is asked: at first, and at most. */
 const PATIENT_INTERVALS = 2;
-const SILENT_INTERVALS = 3;
+const CALM_INTERVALS = 8;
 /** Looks in a row at which a peer that is lost was silent. */
 const SILENT_LOOKS = 3;
 /** By which part of an interval who sent last is ahead of the other: timers may be a tick late, and answers a round trip. */
@@ -31,6 +31,9 @@ export class KeepAlive {
   /** Nothing but signs of life has come for a while. */
   isQuiet = false;
   readonly #intervalMillis: number;
+  /** How long a peer may be silent before it is asked. */
+  #patienceMillis: number;
+  #mayCalm = false;
   /** At the latest, while something moves. */
   #heardAt = 0;
   /** Since the last look. */
@@ -40,11 +43,14 @@ export class KeepAlive {
 
   constructor(intervalMillis: number) {
     this.#intervalMillis = intervalMillis;
+    this.#patienceMillis = PATIENT_INTERVALS * intervalMillis;
   }
 
-  /** The connection is up. `random`: from 0 to 1. */
-  begin(now: number, random: number): void {
+  /** The connection is up. `random`: from 0 to 1. `mayCalm`: a peer whose process or machine is gone is noticed by other means. */
+  begin(now: number, random: number, mayCalm: boolean): void {
     const interval = this.#intervalMillis;
+    this.#patienceMillis = PATIENT_INTERVALS * interval;
+    this.#mayCalm = mayCalm;
     this.#heardAt = now;
     this.#hasMoved = false;
     this.silentLooks = 0;
@@ -57,14 +63,20 @@ export class KeepAlive {
   /** There was a sign of life, and nothing that moved; where the connection is not quiet, at some time since the last look. */
   heard(now: number): void {
     const isAnswer = this.silentLooks > 0;
+    const silentMillis = now - this.#heardAt;
     this.#heardAt = now;
     this.silentLooks = 0;
     if (!this.isQuiet) return;
-    const patience = PATIENT_INTERVALS * this.#intervalMillis;
+    if (this.#mayCalm && silentMillis > this.#patienceMillis / 2) this.#calm();
+    const patience = this.#patienceMillis;
     this.lookAt = now + patience;
     if (!isAnswer) return;
     const period = patience - AHEAD * this.#intervalMillis;
     this.lookAt = this.#turnAt + Math.floor((this.lookAt - this.#turnAt) / period) * period;
+  }
+
+  #calm(): void {
+    this.#patienceMillis = Math.min(2 * this.#patienceMillis, CALM_INTERVALS * this.#intervalMillis);
   }
 
   /** Something has moved at some time since the last look; where the connection was quiet, just now. */
@@ -74,6 +86,7 @@ export class KeepAlive {
     this.silentLooks = 0;
     if (!this.isQuiet) return;
     this.isQuiet = false;
+    this.#patienceMillis = PATIENT_INTERVALS * this.#intervalMillis;
     const interval = this.#intervalMillis;
     this.lookAt = this.#turnAt + Math.floor((now + interval - this.#turnAt) / interval) * interval;
   }
@@ -89,7 +102,7 @@ export class KeepAlive {
     }
     this.isQuiet = true;
     if (++this.silentLooks === 1) this.#turnAt = this.lookAt;
-    const lostAt = this.#heardAt + SILENT_INTERVALS * interval;
+    const lostAt = this.#heardAt + this.#patienceMillis + interval;
     this.isLost = this.silentLooks >= SILENT_LOOKS && now >= lostAt;
     // A look that is late says that this process stood still: then there is time.
     const isLate = now - this.lookAt > AHEAD * interval;

@@ -312,7 +312,7 @@ export class LifelineMachine {
     this.#course.state = { name: 'up', since: this.#course.now };
     this.#recovery.noteUp(brief?.noticeMillis ?? 0);
     this.#ending.isBrief = brief !== undefined;
-    this.#keepAlive.begin(this.#course.now, this.#random());
+    this.#keepAlive.begin(this.#course.now, this.#random(), brief === undefined);
     this.#program.spoke(this.#course.now);
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });

@@ -81,7 +81,10 @@ export interface CommonOptions extends DataPathOptions {
    * Default 10000.
    */
   readonly recoveryMillis?: number;
-  /** A peer of which nothing was heard for three of these, by session or packets, is taken for lost. 0 = never. Default 5000. */
+  /**
+   * A peer of which nothing is heard, by session or packets, is taken for lost after three of these; over a session that has been silent for
+   * minutes, after nine. A session tells at once of a process that is gone. 0 = never. Default 5000.
+   */
   readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
   readonly onStep?: (step: ConnectionStep) => void;

@@ -211,6 +211,18 @@ test('a peer that speaks is never asked', () => {
   }
 });
 
+test('nobody grows patient: a peer is lost after three silent intervals, however long the silence before', () => {
+  const life = brief();
+  for (let i = 0; i < 4; i++) {
+    assert.equal(life.passes(2 * KEEP_ALIVE_MILLIS), 'beat');
+    life.machine.spoken();
+    life.machine.signOfLife();
+    life.machine.note(life.now);
+  }
+  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS - 1), 'beat beat');
+  assert.match(life.passes(1), /^drop-rendezvous/);
+});
+
 test('a recovery never meets over the session that was left, also when the link failed before it was left', () => {
   for (const life of [after(brief(), linkFailed()), after(brief(), rendezvousEnded(), 'answered')]) {
     assert.equal(life.does('disconnected'), 'next-rendezvous');

@@ -187,7 +187,7 @@ test('the time of an attempt is over with the attempt, whether it succeeds or fa
   const life = after(SITUATIONS['down meeting']?.() as Life, 'met');
   for (let i = 0; i < 12; i++) {
     const leftMillis = life.machine.nextDeadline - life.now;
-    assert.ok(leftMillis > KEEP_ALIVE_MILLIS && leftMillis <= 2 * KEEP_ALIVE_MILLIS, `${leftMillis} ms`);
+    assert.ok(leftMillis > KEEP_ALIVE_MILLIS && leftMillis <= 8 * KEEP_ALIVE_MILLIS, `${leftMillis} ms`);
     assert.equal(life.passes(leftMillis), 'beat');
     life.does('heard');
   }
@@ -258,11 +258,11 @@ test('a sign of life is no progress: an orderly end in which nothing else moves 
   }
 });
 
-test('a silent peer is asked over the link, then over the session, and given up after three intervals', () => {
+test('a silent peer is asked over the link, then over the session, and given up an interval after it was asked', () => {
   const life = SITUATIONS['up']?.() as Life;
   assert.equal(life.passes(2 * KEEP_ALIVE_MILLIS), 'beat');
   life.does('heard');
-  assert.equal(life.passes(3 * KEEP_ALIVE_MILLIS - 1), 'beat ask-peer');
+  assert.equal(life.passes(5 * KEEP_ALIVE_MILLIS - 1), 'beat ask-peer');
   assert.equal(life.passes(1), 'drop-rendezvous');
   life.rendezvous = 'lost';
   after(life, rendezvousEnded(fail('ERR_RDMA_TIMEOUT')));
