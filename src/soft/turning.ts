@@ -5,8 +5,7 @@
  * that a timer waits for the next deadline, if there is one. Where nothing has come so for a few times, as with keep-alives of
  * thousands of connections, it does not turn before packets come close together again.
  *
- * Between two looks that find nothing other work of the processor goes first: the kernel delivers packets of the same host by a thread
- * where there are many, and that waits for the processor on which a driver looks for them.
+ * Between two looks that find nothing other work of the processor may go first, where what waits wants that.
  *
  * Invariant: an idle driver has no timer and no turn.
  */
@@ -43,8 +42,8 @@ export const nowMicros = (): number => performance.now() * 1000;
 export interface Waiting {
   /** Takes in what has arrived; returns whether anything had. */
   look(): boolean;
-  /** Other work of this processor goes first. */
-  giveWay(): void;
+  /** Looked in vain: the time to let other work of this processor go first, if ever. */
+  giveWay(now: number): void;
   /** When it is due, µs; Infinity = never. May be too early, never too late. */
   nextDeadline(): number;
   /** The same, never too early. Costs more: for what goes to sleep. */
@@ -138,7 +137,7 @@ export class Turning {
     while (now < endsAt) {
       hasReceived = waiting.look();
       if (hasReceived) break;
-      waiting.giveWay();
+      waiting.giveWay(now);
       const before = now;
       now = this.#now();
       if (now - before > INTERRUPTED_MICROS) this.#rest(now);

@@ -174,6 +174,36 @@ test('who has polled in vain for long and then awaits is told of what comes', {
   await a.close();
 });
 
+test('other work of the processor goes first while many packets are under way, and not while single messages are', {
+  skip,
+}, async (t) => {
+  if (typeof addon === 'string') return;
+  const giveWay = t.mock.method(addon, 'giveWay');
+  const [a, b] = await openPatientPair(false);
+  const into = createCompletions(4);
+  const done = async ({ cq, channel }: End): Promise<void> => {
+    cq.reqNotify();
+    if (cq.poll(into) === 0) await channel.next();
+    else return;
+    cq.poll(into);
+  };
+  for (let i = 0; i < 100; i++) {
+    b.qp.postRecv({ wrId: i, sges: [{ mr: b.mr, length: 64 }] });
+    a.qp.postSend({ wrId: i, opcode: WrOpcode.SEND, flags: 0, sges: [{ mr: a.mr, length: 64 }] });
+    await done(b);
+  }
+  assert.equal(giveWay.mock.callCount(), 0, 'a message is one packet');
+  const remote = { remoteAddr: b.mr.addr, rkey: b.mr.rkey };
+  const flags = SendFlags.SIGNALED;
+  for (let i = 0; i < 5; i++) {
+    a.qp.postSend({ wrId: i, opcode: WrOpcode.RDMA_WRITE, flags, sges: [{ mr: a.mr }], ...remote });
+    await done(a);
+  }
+  assert.ok(giveWay.mock.callCount() > 0, 'these are 64 packets and more each');
+  await a.close();
+  await b.close();
+});
+
 test('answers to messages that came together leave together, also when the program polls its send queue after each', {
   skip,
 }, async () => {

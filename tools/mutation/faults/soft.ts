@@ -15,6 +15,23 @@ export const SOFT_FAULTS = faultsOf(
   ],
   [
     {
+      id: 'gives-way-amid-messages',
+      wrong: 'A driver lets other work go first while it waits for a single message.',
+      file: 'soft/driver',
+      find: 'if (now - this.#manyAt < GIVING_WAY_MICROS) this.#port',
+      replace: 'this.#port',
+      judges: ['test/soft/event-loop'],
+    },
+    {
+      id: 'never-gives-way',
+      wrong:
+        'A driver that has sent or got many packets keeps the processor from the thread that delivers them.',
+      file: 'soft/driver',
+      find: 'if (now - this.#manyAt < GIVING_WAY_MICROS) this.#port',
+      replace: 'if (now - this.#manyAt < 0) this.#port',
+      judges: ['test/soft/event-loop'],
+    },
+    {
       id: 'foreign-region-in-receive',
       wrong: 'A region of another device is accepted in a receive of several pieces.',
       file: 'roce/qp/posting',
