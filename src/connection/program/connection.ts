@@ -21,7 +21,7 @@ import { checkAllocate, checkReason } from './call-rules.js';
 import type { ConnectionEvents } from './connection-events.js';
 import type { ConnectionStream, OpenStreamOptions } from './connection-stream.js';
 import type { Grant, GrantOptions } from './grant.js';
-import { lookBy } from './insides.js';
+import { lookBy } from './look-into.js';
 import { MessageAccess } from './message-access.js';
 import { MessageLoop } from './message-loop.js';
 import {
@@ -77,7 +77,7 @@ export class Connection
 
   static {
     findStreamsBy((connection) => (#side in connection ? connection.#side.streams : undefined));
-    lookBy((connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#plane }));
+    lookBy((connection: Connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#plane }));
   }
 
   /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */
