@@ -5,7 +5,7 @@
  * that a timer waits for the next deadline, if there is one. Where nothing has come so for a few times, as with keep-alives of
  * thousands of connections, it does not turn before packets come close together again.
  *
- * Between two looks that find nothing other work of the processor may go first, where what waits wants that.
+ * Between two looks that find nothing the driver may let other work of the processor go first.
  *
  * Invariant: an idle driver has no timer and no turn.
  */

@@ -18,6 +18,12 @@ function up(random: number, now = 0, mayCalm = false): KeepAlive {
   return keepAlive;
 }
 
+/** A look that is not late: for how long the peer was silent, at how many looks, and whether it is lost. */
+function lookInTime(keepAlive: KeepAlive): [number, number, boolean] {
+  const silentMillis = keepAlive.look(keepAlive.lookAt);
+  return [silentMillis, keepAlive.silentLooks, keepAlive.isLost];
+}
+
 /** Connections that came up at once. */
 function upTogether(mayCalm = false): KeepAlive[] {
   const random = new Random(seed);
@@ -172,12 +178,8 @@ test('a patient end asks after eight intervals, and finds within another that no
   const keepAlive = up(1, 0, true);
   keepAlive.heard(10_000);
   keepAlive.heard(30_000);
-  const looks = (): [number, number, boolean] => {
-    const silentMillis = keepAlive.look(keepAlive.lookAt);
-    return [silentMillis, keepAlive.silentLooks, keepAlive.isLost];
-  };
   assert.deepEqual(
-    [looks(), looks(), looks()],
+    [lookInTime(keepAlive), lookInTime(keepAlive), lookInTime(keepAlive)],
     [
       [40_000, 1, false],
       [42_500, 2, false],
@@ -208,12 +210,8 @@ test(`patient ends that are answered at once do not look together (seed ${seed})
 test('the other end sends when the one that did is gone, and finds within three intervals that nobody answers', () => {
   const keepAlive = up(1);
   keepAlive.heard(7000);
-  const looks = (): [number, number, boolean] => {
-    const silentMillis = keepAlive.look(keepAlive.lookAt);
-    return [silentMillis, keepAlive.silentLooks, keepAlive.isLost];
-  };
   assert.deepEqual(
-    [looks(), looks(), looks()],
+    [lookInTime(keepAlive), lookInTime(keepAlive), lookInTime(keepAlive)],
     [
       [10_000, 1, false],
       [12_500, 2, false],

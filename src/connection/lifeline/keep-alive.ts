@@ -31,8 +31,8 @@ export class KeepAlive {
   /** Nothing but signs of life has come for a while. */
   isQuiet = false;
   readonly #intervalMillis: number;
-  /** How long a peer may be silent before it is asked. */
-  #patienceMillis: number;
+  /** Intervals for which a peer may be silent before it is asked. */
+  #patience = PATIENT_INTERVALS;
   #mayCalm = false;
   /** At the latest, while something moves. */
   #heardAt = 0;
@@ -43,13 +43,12 @@ export class KeepAlive {
 
   constructor(intervalMillis: number) {
     this.#intervalMillis = intervalMillis;
-    this.#patienceMillis = PATIENT_INTERVALS * intervalMillis;
   }
 
   /** The connection is up. `random`: from 0 to 1. `mayCalm`: a peer whose process or machine is gone is noticed by other means. */
   begin(now: number, random: number, mayCalm: boolean): void {
     const interval = this.#intervalMillis;
-    this.#patienceMillis = PATIENT_INTERVALS * interval;
+    this.#patience = PATIENT_INTERVALS;
     this.#mayCalm = mayCalm;
     this.#heardAt = now;
     this.#hasMoved = false;
@@ -67,16 +66,13 @@ export class KeepAlive {
     this.#heardAt = now;
     this.silentLooks = 0;
     if (!this.isQuiet) return;
-    if (this.#mayCalm && silentMillis > this.#patienceMillis / 2) this.#calm();
-    const patience = this.#patienceMillis;
-    this.lookAt = now + patience;
+    const interval = this.#intervalMillis;
+    if (this.#mayCalm && silentMillis > (this.#patience * interval) / 2)
+      this.#patience = Math.min(2 * this.#patience, CALM_INTERVALS);
+    this.lookAt = now + this.#patience * interval;
     if (!isAnswer) return;
-    const period = patience - AHEAD * this.#intervalMillis;
+    const period = (this.#patience - AHEAD) * interval;
     this.lookAt = this.#turnAt + Math.floor((this.lookAt - this.#turnAt) / period) * period;
-  }
-
-  #calm(): void {
-    this.#patienceMillis = Math.min(2 * this.#patienceMillis, CALM_INTERVALS * this.#intervalMillis);
   }
 
   /** Something has moved at some time since the last look; where the connection was quiet, just now. */
@@ -86,7 +82,7 @@ export class KeepAlive {
     this.silentLooks = 0;
     if (!this.isQuiet) return;
     this.isQuiet = false;
-    this.#patienceMillis = PATIENT_INTERVALS * this.#intervalMillis;
+    this.#patience = PATIENT_INTERVALS;
     const interval = this.#intervalMillis;
     this.lookAt = this.#turnAt + Math.floor((now + interval - this.#turnAt) / interval) * interval;
   }
@@ -102,7 +98,7 @@ export class KeepAlive {
     }
     this.isQuiet = true;
     if (++this.silentLooks === 1) this.#turnAt = this.lookAt;
-    const lostAt = this.#heardAt + this.#patienceMillis + interval;
+    const lostAt = this.#heardAt + (this.#patience + 1) * interval;
     this.isLost = this.silentLooks >= SILENT_LOOKS && now >= lostAt;
     // A look that is late says that this process stood still: then there is time.
     const isLate = now - this.lookAt > AHEAD * interval;
