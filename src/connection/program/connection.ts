@@ -33,7 +33,6 @@ import {
 import { ProgramSide } from './program-side.js';
 import { isToldElsewhere } from './rejections.js';
 import type { SendLimits, SendQueue } from './send-queue.js';
-import { findStreamsBy } from './stream-seats.js';
 
 export interface ConnectionStatistics {
   readonly messagesSent: number;
@@ -76,8 +75,10 @@ export class Connection
   readonly #hold: ProcessHold;
 
   static {
-    findStreamsBy((connection) => (#side in connection ? connection.#side.streams : undefined));
-    lookBy((connection: Connection) => ({ lifeline: connection.#lifeline, dataPath: connection.#plane }));
+    lookBy((connection) => {
+      if (!(#side in connection)) return undefined;
+      return { lifeline: connection.#lifeline, dataPath: connection.#plane, side: connection.#side };
+    });
   }
 
   /** Made by `connect` and `listen`; the lifeline must be up. It ends `hold`. */

@@ -9,10 +9,10 @@ export interface Insides {
   readonly dataPath: DataPath;
 }
 
-/** @throws Error for what has other parts, as a connection whose data path is in another thread. */
+/** @throws Error for what is no connection, and for one whose data path is in another thread. */
 export function insidesOf(connection: Connection): Insides {
-  const { lifeline, dataPath } = partsOf(connection) ?? {};
+  const { lifeline, dataPath } = partsOf(connection);
   if (!(lifeline instanceof Lifeline) || !(dataPath instanceof DataPath))
-    throw new Error('only connect and listen make connections');
+    throw new Error('the data path of this connection is elsewhere');
   return { lifeline, dataPath };
 }

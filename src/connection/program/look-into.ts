@@ -1,21 +1,28 @@
 /**
- * How to look into connections: they say it themselves, once, as a table of all of them would be large. Programs have no way to it;
- * insides.ts has.
+ * How other parts of this package look into connections. Connections say it themselves, as a table of all of them would be large. Programs
+ * have no way to it; insides.ts and stream-seats.ts have.
  */
+import type { StreamAccess } from './stream-access.js';
 
-/** What one is made of, whatever that is. */
+/** What a connection is made of. */
 export interface Parts {
   readonly lifeline: object;
   readonly dataPath: object;
+  readonly side: { readonly streams: StreamAccess };
 }
 
-type Look<Whole> = (whole: Whole) => Parts;
+type Look = (connection: object) => Parts | undefined;
 
-let look: Look<never> | undefined;
+let look: Look = () => undefined;
 
-/** Called once, by connections. */
-export function lookBy<Whole>(how: Look<Whole>): void {
+/** Called once, by connections. `how` returns `undefined` for what is none. */
+export function lookBy(how: Look): void {
   look = how;
 }
 
-export const partsOf = (whole: object): Parts | undefined => look?.(whole as never);
+/** @throws Error for what is no connection. */
+export function partsOf(connection: object): Parts {
+  const parts = look(connection);
+  if (parts === undefined) throw new Error('only connect and listen make connections');
+  return parts;
+}
