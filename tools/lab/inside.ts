@@ -2,6 +2,7 @@
  * The lab's second process, in a network and mount namespace of its own: sets the network up, boots the machine, runs
  * the scenario in this process (the soft device too, at full speed), and reports. Started by main.ts alone.
  */
+import { persistently } from './boot-watch.js';
 import type { GuestImage } from './guest-image.js';
 import { Machine } from './machine.js';
 import { setUpNetwork } from './network.js';
@@ -46,9 +47,11 @@ async function runScenario(image: GuestImage, options: LabOptions, report: Repor
   report.say(`booting Linux ${image.kernelVersion}…`);
   report.begin('the machine boots');
   const start = performance.now();
-  const machine = await Machine.boot(image, options.accelerator, (text) => {
+  const onConsole = (text: string): void => {
     if (options.verbose) process.stderr.write(text);
-  });
+  };
+  const bootOnce = (): Promise<Machine> => Machine.boot(image, options.accelerator, onConsole);
+  const machine = await persistently(bootOnce, report.say);
   try {
     report.say(`booted in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     await SCENARIOS[scenario]({ machine, results, options, say: report.say });

@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BootWatch } from './boot-watch.js';
 import { lastLines, spawnBound } from './commands.js';
 import { projectFolder } from './folders.js';
 import type { GuestImage } from './guest-image.js';
 import { AGENT_PORT, LINK_MTU_BYTES, PEER_PORT, TAP, THERE } from './network.js';
 
-const BOOT_LIMIT_MILLIS = 120_000;
 const BOOT_POLL_MILLIS = 100;
 const SHUTDOWN_LIMIT_MILLIS = 5000;
 const CONSOLE_CHARS = 20_000;
@@ -23,10 +23,11 @@ export interface GuestResult {
 export class Machine {
   readonly #process: ChildProcess;
   readonly #exited: Promise<unknown>;
+  readonly #boot = new BootWatch(Date.now());
   #console = '';
   #running = true;
 
-  /** @throws Error when it does not come up in time, with the last lines of its console. */
+  /** @throws StoodStill; Error when it does not come up in time, with the last lines of its console. */
   static async boot(
     image: GuestImage,
     accelerator: 'tcg' | 'kvm',
@@ -52,6 +53,7 @@ export class Machine {
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#console = (this.#console + text).slice(-CONSOLE_CHARS);
+        this.#boot.heard(Date.now());
         onConsole(text);
       });
     }
@@ -106,13 +108,10 @@ export class Machine {
   }
 
   async #waitForAgent(): Promise<void> {
-    const deadline = Date.now() + BOOT_LIMIT_MILLIS;
     for (;;) {
       if (!this.#running) throw new Error(`the machine ended: ${lastLines(this.#console, 5)}`);
       if ((await answers(PEER_PORT)) && (await answers(AGENT_PORT))) return;
-      if (Date.now() > deadline) {
-        throw new Error(`the machine did not come up: ${lastLines(this.#console, 5)}`);
-      }
+      this.#boot.check(Date.now(), this.#console);
       await delay(BOOT_POLL_MILLIS);
     }
   }
@@ -130,7 +129,6 @@ function qemuArguments(image: GuestImage, accelerator: 'tcg' | 'kvm'): string[] 
   ];
   const kernelArguments = [
     'console=ttyS0',
-    'quiet',
     'panic=-1',
     'net.ifnames=0',
     'mitigations=off',
