@@ -63,10 +63,14 @@ test('goals of scale are judged at the largest point, memory beside buffers, and
   assert.deepEqual(
     judgeScale(points).map(({ goal, met, detail }) => [goal, met, detail]),
     [
-      ['server memory beside buffers ≤ 16 KiB at 1000', true, '16.0 KiB, 6.0 KiB more than bare TLS'],
-      ['connections per server core second ≥ 300 at 1000', true, '300'],
-      ['idle ≤ 0.02 of a core at 1000', true, '0.0200'],
-      ['p99 beside silent ones ≤ 2 × without at 1000', true, '2.00 ×'],
+      [
+        'server memory beside buffers ≤ 16 KiB at 1000, queuepair',
+        true,
+        '16.0 KiB, 6.0 KiB more than bare TLS',
+      ],
+      ['connections per server core second ≥ 300 at 1000, queuepair', true, '300'],
+      ['idle ≤ 0.02 of a core at 1000, queuepair', true, '0.0200'],
+      ['p99 beside silent ones ≤ 2 × without at 1000, queuepair', true, '2.00 ×'],
     ],
   );
   const worse = [
@@ -77,6 +81,9 @@ test('goals of scale are judged at the largest point, memory beside buffers, and
     [false, false, false, false],
   );
   assert.equal(judgeScale(worse)[0]?.detail, '16.0 KiB');
+  const both = judgeScale([point('queuepair', 1), point('queuepair-brief', 1)]);
+  assert.equal(both.length, 8);
+  assert.ok(both.slice(4).every(({ goal }) => goal.endsWith(', queuepair-brief')));
   assert.deepEqual(judgeScale([point('bare-tls', 1)]), []);
 });
 
@@ -92,6 +99,10 @@ test('points are numbers, and for this benchmark alone', () => {
   assert.deepEqual(parseOptions([]).connections, []);
   assert.throws(() => parseOptions(['--connections', '10']), WrongUsage);
   assert.throws(() => parseOptions(['--only', 'scale', '--connections', '0']), WrongUsage);
+  assert.equal(parseOptions(['--only', 'scale', '--lifeline', 'brief']).lifeline, 'brief');
+  assert.equal(parseOptions(['--only', 'scale']).lifeline, undefined);
+  assert.throws(() => parseOptions(['--lifeline', 'brief']), WrongUsage);
+  assert.throws(() => parseOptions(['--only', 'scale', '--lifeline', 'long']), WrongUsage);
 });
 
 test('the benchmark says at once when there are too few descriptors', () => {
@@ -102,7 +113,7 @@ test('the benchmark says at once when there are too few descriptors', () => {
   assert.match(stderr, /10001200 connections need 10001300 descriptors/);
 });
 
-test('a small point gives every figure of both subjects', () => {
+test('a small point gives every figure of all subjects', () => {
   const args = [MAIN, '--only', 'scale', '--connections', '20', '--quick', '--json'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
   assert.equal(status, 0, stderr);
@@ -113,7 +124,7 @@ test('a small point gives every figure of both subjects', () => {
     .filter(({ event, subject }) => event === undefined && subject !== 'workers');
   assert.deepEqual(
     lines.map(({ subject }) => subject),
-    ['queuepair', 'bare-tls'],
+    ['queuepair', 'queuepair-brief', 'bare-tls'],
   );
   const rates = stdout.split('\n').filter((line) => line.includes('"subject":"workers"'));
   assert.deepEqual(

@@ -12,7 +12,8 @@ export interface BenchOptions {
   /** Points of the benchmark of scale; empty = the usual ones. */
   readonly connections: readonly number[];
   /** Of its connections. */
-  readonly lifeline: LifelineKind;
+  /** `undefined`: both, one after the other. */
+  readonly lifeline: LifelineKind | undefined;
 }
 
 export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [--rounds N] [--connections N[,N…]] [--lifeline KIND] [--quick] [--json]
@@ -20,7 +21,7 @@ export const USAGE = `usage: npm run --silent bench -- [--only NAME[,NAME…]] [
   --only    benchmarks to run; send-rtt includes send-rtt-4k
   --rounds  rounds of every benchmark (default 5; with --quick 2)
   --connections  points of the benchmark 'scale' (default 10,100,1000,10000; with --quick 10,100)
-  --lifeline  session or brief: of the connections of the benchmark 'scale' (default session)
+  --lifeline  session or brief: the benchmark 'scale' measures connections of this kind alone
   --quick   a tenth of the work: shows that everything runs, not how fast
   --json    one JSON object a line on standard output
 `;
@@ -39,7 +40,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true },
       connections: { type: 'string', multiple: true },
-      lifeline: { type: 'string', default: 'session' },
+      lifeline: { type: 'string' },
     },
   });
   const { json, quick, only, lifeline } = values;
@@ -50,8 +51,9 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (connections.length > 0 && !listOption(only).includes('scale')) {
     throw new WrongUsage("--connections is for the benchmark 'scale': add --only scale");
   }
-  if (lifeline !== 'session' && lifeline !== 'brief') throw new WrongUsage('--lifeline is session or brief');
-  if (lifeline !== 'session' && !listOption(only).includes('scale')) {
+  if (lifeline !== undefined && lifeline !== 'session' && lifeline !== 'brief')
+    throw new WrongUsage('--lifeline is session or brief');
+  if (lifeline !== undefined && !listOption(only).includes('scale')) {
     throw new WrongUsage("--lifeline is for the benchmark 'scale': add --only scale");
   }
   return { json, quick, rounds, only: listOption(only), connections, lifeline };

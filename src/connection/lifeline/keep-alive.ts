@@ -4,22 +4,25 @@
  * While something moves, an end looks once in an interval whether anything has come; when it came, it does not ask, as reading the
  * clock for every packet would cost too much. A look that finds nothing sends a message that holds nothing. Its arrival is a sign
  * of life for one end and its acknowledgement for the other, and from then on the connection is quiet: the few signs that come are noted with
- * their time, and put the next look off. Who has sent sends again a little before two intervals are over; the other end would only then,
- * so that one message in two intervals serves both.
+ * their time, and put the next look off. An end is patient for two intervals at first, and for twice as long after each sign that breaks a
+ * silence, up to eight intervals, until something moves. The ends take turns: who has heard a message sends the next one, a little before its
+ * patience is over, and the other end would only then. So one message in that time serves both, and each hears what the other's program says.
  *
- * Invariants: a peer of which nothing was heard for two intervals is asked, and taken for lost after the third, but only when
- * it has left two looks unanswered, however long nothing was heard: a process that stood still has heard nobody, whoever spoke. A
+ * Invariants: a peer of which nothing was heard for as long as an end is patient is asked, and taken for lost an interval later, but only
+ * when it has left two looks unanswered, however long nothing was heard: a process that stood still has heard nobody, whoever spoke. A
  * look that comes late moves none of those behind it, and the first comes at any time of an interval. So connections that came up
  * together, or were late together because their process stood still, do not look together, and thousands of them make no burst of messages.
  */
+import { CALM_INTERVALS } from '../terms/options.js';
 
-/** Silent intervals after which a peer is asked: at first, and at most. */
+/** Silent intervals after which a peer is asked at first. */
 const PATIENT_INTERVALS = 2;
-const CALM_INTERVALS = 8;
 /** Looks in a row at which a peer that is lost was silent. */
 const SILENT_LOOKS = 3;
-/** By which part of an interval who sent last is ahead of the other: timers may be a tick late, and answers a round trip. */
+/** By which part of an interval the end whose turn it is comes first: timers may be a tick late, and answers a round trip. */
 const AHEAD = 1 / 8;
+/** The part of its patience for which an end has heard nothing, at least, when a sign makes it more patient. */
+const CALM = 3 / 8;
 
 export class KeepAlive {
   /** When the next look is due. */
@@ -33,7 +36,6 @@ export class KeepAlive {
   readonly #intervalMillis: number;
   /** Intervals for which a peer may be silent before it is asked. */
   #patience = PATIENT_INTERVALS;
-  #mayCalm = false;
   /** At the latest, while something moves. */
   #heardAt = 0;
   /** Since the last look. */
@@ -45,11 +47,15 @@ export class KeepAlive {
     this.#intervalMillis = intervalMillis;
   }
 
-  /** The connection is up. `random`: from 0 to 1. `mayCalm`: a peer whose process or machine is gone is noticed by other means. */
-  begin(now: number, random: number, mayCalm: boolean): void {
+  /** How long a peer may be silent before it is asked. */
+  get patienceMillis(): number {
+    return this.#patience * this.#intervalMillis;
+  }
+
+  /** The connection is up. `random`: from 0 to 1. */
+  begin(now: number, random: number): void {
     const interval = this.#intervalMillis;
     this.#patience = PATIENT_INTERVALS;
-    this.#mayCalm = mayCalm;
     this.#heardAt = now;
     this.#hasMoved = false;
     this.silentLooks = 0;
@@ -67,12 +73,10 @@ export class KeepAlive {
     this.silentLooks = 0;
     if (!this.isQuiet) return;
     const interval = this.#intervalMillis;
-    if (this.#mayCalm && silentMillis > (this.#patience * interval) / 2)
+    if (silentMillis > CALM * this.patienceMillis)
       this.#patience = Math.min(2 * this.#patience, CALM_INTERVALS);
-    this.lookAt = now + this.#patience * interval;
-    if (!isAnswer) return;
-    const period = (this.#patience - AHEAD) * interval;
-    this.lookAt = this.#turnAt + Math.floor((this.lookAt - this.#turnAt) / period) * period;
+    const patientUntil = now + this.patienceMillis;
+    this.lookAt = isAnswer ? patientUntil : this.#lastTurn(patientUntil - AHEAD * interval);
   }
 
   /** Something has moved at some time since the last look; where the connection was quiet, just now. */
@@ -83,8 +87,7 @@ export class KeepAlive {
     if (!this.isQuiet) return;
     this.isQuiet = false;
     this.#patience = PATIENT_INTERVALS;
-    const interval = this.#intervalMillis;
-    this.lookAt = this.#turnAt + Math.floor((now + interval - this.#turnAt) / interval) * interval;
+    this.lookAt = this.#lastTurn(now + this.#intervalMillis);
   }
 
   /** A look; returns for how many milliseconds the peer has been silent. */
@@ -97,7 +100,7 @@ export class KeepAlive {
       return silentMillis;
     }
     this.isQuiet = true;
-    if (++this.silentLooks === 1) this.#turnAt = this.lookAt;
+    this.silentLooks++;
     const lostAt = this.#heardAt + (this.#patience + 1) * interval;
     this.isLost = this.silentLooks >= SILENT_LOOKS && now >= lostAt;
     // A look that is late says that this process stood still: then there is time.
@@ -108,6 +111,12 @@ export class KeepAlive {
       if (this.silentLooks >= SILENT_LOOKS - 1) this.lookAt = Math.max(this.lookAt, lostAt);
     }
     return silentMillis;
+  }
+
+  /** This end's last time until then. */
+  #lastTurn(until: number): number {
+    const interval = this.#intervalMillis;
+    return this.#turnAt + Math.floor((until - this.#turnAt) / interval) * interval;
   }
 
   #lookNext(now: number): void {

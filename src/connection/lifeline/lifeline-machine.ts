@@ -312,7 +312,7 @@ export class LifelineMachine {
     this.#course.state = { name: 'up', since: this.#course.now };
     this.#recovery.noteUp(brief?.noticeMillis ?? 0);
     this.#ending.isBrief = brief !== undefined;
-    this.#keepAlive.begin(this.#course.now, this.#random(), brief === undefined);
+    this.#keepAlive.begin(this.#course.now, this.#random());
     this.#program.spoke(this.#course.now);
     this.#setKeepAlive();
     this.#course.do({ type: 'watch' });
@@ -362,9 +362,10 @@ export class LifelineMachine {
    * none, the peer's program is asked over the link.
    */
   #sound(): void {
-    const { silentLooks } = this.#keepAlive;
+    const { silentLooks, patienceMillis } = this.#keepAlive;
     const { now, rendezvous } = this.#course;
-    if (rendezvous === 'parted' && this.#program.asks(now, silentLooks > 0)) this.#course.do({ type: 'ask' });
+    if (rendezvous === 'parted' && this.#program.asks(now, silentLooks > 0, patienceMillis))
+      this.#course.do({ type: 'ask' });
     else if (silentLooks > 1 && rendezvous === 'open') this.#course.do({ type: 'ask-peer' });
     else if (silentLooks > 0) this.#course.do(BEAT);
   }

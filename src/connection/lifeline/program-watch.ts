@@ -6,8 +6,10 @@
  * Until something comes that only a program can have sent, acknowledgements are no signs of life.
  */
 
-/** Intervals without a word of the program after which it is asked: in silence, every third message that looks after it asks. */
+/** Intervals without a word of the program after which it is asked, at least. */
 const WORDLESS_INTERVALS = 5;
+/** How many times as long as this end is patient: in silence the ends take turns, so a program that misses its turn is asked. */
+const WORDLESS = 5 / 4;
 
 export class ProgramWatch {
   /** It was asked, and has not said anything since. */
@@ -25,10 +27,11 @@ export class ProgramWatch {
     this.isAsked = false;
   }
 
-  /** At a look: whether to ask now. `isSilent`: the look has found that nothing came. */
-  asks(now: number, isSilent: boolean): boolean {
+  /** At a look: whether to ask now. `isSilent`: the look has found that nothing came. `patienceMillis`: how long nothing may come. */
+  asks(now: number, isSilent: boolean, patienceMillis: number): boolean {
     if (this.isAsked) return isSilent;
-    this.isAsked = now - this.#spokeAt >= WORDLESS_INTERVALS * this.#intervalMillis;
+    const wordlessMillis = Math.max(WORDLESS_INTERVALS * this.#intervalMillis, WORDLESS * patienceMillis);
+    this.isAsked = now - this.#spokeAt >= wordlessMillis;
     return this.isAsked;
   }
 }

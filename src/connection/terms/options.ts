@@ -14,6 +14,8 @@ export const DEFAULT_PORT = 4433;
 export const DEFAULT_HANDSHAKE_DEADLINE_MILLIS = 5000;
 export const DEFAULT_RECOVERY_MILLIS = 10_000;
 const DEFAULT_KEEP_ALIVE_MILLIS = 5000;
+/** Of `keepAliveMillis`: for so many a connection may be silent at most before an end looks after its peer. */
+export const CALM_INTERVALS = 8;
 const DEFAULT_OPEN_STREAMS = 128;
 const DEFAULT_STREAM_WINDOW_BYTES = 1024 * 1024;
 
@@ -82,8 +84,8 @@ export interface CommonOptions extends DataPathOptions {
    */
   readonly recoveryMillis?: number;
   /**
-   * A peer of which nothing is heard, by session or packets, is taken for lost after three of these; over a session that has been silent for
-   * minutes, after nine. A session tells at once of a process that is gone. 0 = never. Default 5000.
+   * A peer of which nothing is heard, by session or packets, is taken for lost after three of these; where nothing has moved for minutes,
+   * after nine. A session tells at once of a process that is gone. 0 = never. Default 5000.
    */
   readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */
@@ -155,10 +157,11 @@ export const withDefaults = (
     noticeMillis: noticeMillis(options.keepAliveMillis ?? DEFAULT_KEEP_ALIVE_MILLIS, options.path),
   });
 
-/** A look finds it silent within two intervals, and the next two or the queue pair conclude that it is gone. */
+/** A look finds it silent within eight intervals, and the next two or the queue pair conclude that it is gone. */
 function noticeMillis(keepAliveMillis: number, path: ConnectionPathOptions | undefined): number {
   if (keepAliveMillis === 0) return Number.POSITIVE_INFINITY;
-  const millis = 2 * keepAliveMillis + Math.min(3 * keepAliveMillis, quitMillis(pathSettings(path)));
+  const millis =
+    CALM_INTERVALS * keepAliveMillis + Math.min(3 * keepAliveMillis, quitMillis(pathSettings(path)));
   return Math.min(MAX_NOTICE_MILLIS, Math.ceil(millis));
 }
 

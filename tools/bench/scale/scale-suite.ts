@@ -1,25 +1,38 @@
 /** Runs the points of the scale benchmark, judges its goals, and writes what came of it. */
 
+import type { LifelineKind } from '../../../src/connection/terms/options.js';
 import { openFilesLimit, tooFewDescriptors } from './open-files.js';
-import type { ScaleKind } from './peer-orders.js';
-import { connectionsOf, MOST_ACTIVE, measurePoint, type ScalePoint, type ScaleSettings } from './scale.js';
+import type { ScalePeerConfig } from './peer-orders.js';
+import {
+  connectionsOf,
+  MOST_ACTIVE,
+  measurePoint,
+  type ScalePoint,
+  type ScaleSettings,
+  type ScaleSubject,
+  SUBJECTS,
+} from './scale.js';
 import { HANDLERS, measureWorkers, WORKERS, type WorkerRate } from './worker-rates.js';
 
 export const SCALE = 'scale';
 const DEFAULT_POINTS = [10, 100, 1000, 10_000];
 const QUICK_POINTS = [10, 100];
-const SUBJECTS: readonly ScaleKind[] = ['queuepair', 'bare-tls'];
 const ROUND_TRIPS = 20_000;
-/** V8 collects garbage twice, 8 to 12 s after the last time that it had to, and gives memory back: of what was before the silence. */
-const SETTLE_MILLIS = 20_000;
-/** Four keep-alive intervals: each connection has said a word or two. */
-const IDLE_MILLIS = 20_000;
+/**
+ * From here on points wait until silence is as it stays: connections look after their peers ever more seldom in its first minute, and V8 collects
+ * garbage of what was before two or three times within the first minute, to give memory back.
+ */
+const MANY = 1000;
+const SETTLE_MILLIS = { few: 20_000, many: 80_000 };
+/** Eight keep-alive intervals of many: about every connection has said a word. */
+const IDLE_MILLIS = { few: 20_000, many: 40_000 };
 const WARM_CONNECTIONS = 200;
 const WARM_ROUND_TRIPS = 4000;
 const KIB = 1024;
 
-export interface ScaleOptions
-  extends Pick<ScaleSettings, 'host' | 'device' | 'certificates' | 'lifeline' | 'tell'> {
+export interface ScaleOptions extends Pick<ScaleSettings, 'host' | 'device' | 'certificates' | 'tell'> {
+  /** Of our connections; `undefined`: one kind after the other. */
+  readonly lifeline: LifelineKind | undefined;
   /** Points; empty = the usual ones. */
   readonly connections: readonly number[];
   readonly haste: number;
@@ -34,21 +47,21 @@ export function scaleMissing(options: Pick<ScaleOptions, 'connections' | 'haste'
 
 /** Returns whether every point gave figures. */
 export async function runScale(options: ScaleOptions, print: (line: string) => void): Promise<boolean> {
-  const { host, device, certificates, lifeline, tell, haste } = options;
+  const { host, device, certificates, tell, haste } = options;
   const settings = {
-    ...{ host, device, certificates, lifeline, tell },
+    ...{ host, device, certificates, tell },
     roundTrips: ROUND_TRIPS / haste,
-    settleMillis: SETTLE_MILLIS / haste,
-    idleMillis: IDLE_MILLIS / haste,
     warmConnections: WARM_CONNECTIONS / haste,
     warmRoundTrips: WARM_ROUND_TRIPS / haste,
   };
   const points: ScalePoint[] = [];
   let isWhole = true;
   for (const connections of pointsOf(options)) {
-    for (const subject of SUBJECTS) {
+    const size = connections < MANY ? 'few' : 'many';
+    const times = { settleMillis: SETTLE_MILLIS[size] / haste, idleMillis: IDLE_MILLIS[size] / haste };
+    for (const subject of subjectsOf(options)) {
       try {
-        const point = await measurePoint(subject, connections, settings);
+        const point = await measurePoint(subject, connections, { ...settings, ...times });
         points.push(point);
         print(options.json ? jsonPoint(point) : textPoint(point));
       } catch (error) {
@@ -84,6 +97,12 @@ const pointsOf = ({ connections, haste }: Pick<ScaleOptions, 'connections' | 'ha
   return haste > 1 ? QUICK_POINTS : DEFAULT_POINTS;
 };
 
+const subjectsOf = ({ lifeline }: ScaleOptions): readonly ScaleSubject[] =>
+  (Object.keys(SUBJECTS) as ScaleSubject[]).filter((subject) => {
+    const own: Pick<ScalePeerConfig, 'kind' | 'lifeline'> = SUBJECTS[subject];
+    return lifeline === undefined || own.lifeline === undefined || own.lifeline === lifeline;
+  });
+
 export interface ScaleVerdict {
   readonly goal: string;
   readonly met: boolean;
@@ -95,15 +114,18 @@ const GOAL_RATE = 300;
 const GOAL_IDLE_CORES = 0.02;
 const GOAL_TAIL = 2;
 
-/** Judges the largest point. */
-export function judgeScale(points: readonly ScalePoint[]): ScaleVerdict[] {
-  const ours = points.filter(({ subject }) => subject === 'queuepair').at(-1);
+/** Judges the largest point of each kind of our connections. */
+export const judgeScale = (points: readonly ScalePoint[]): ScaleVerdict[] =>
+  (['queuepair', 'queuepair-brief'] as const).flatMap((subject) => judgeLargest(points, subject));
+
+function judgeLargest(points: readonly ScalePoint[], subject: ScaleSubject): ScaleVerdict[] {
+  const ours = points.filter((point) => point.subject === subject).at(-1);
   if (ours === undefined) return [];
   const { connections, server, perServerCoreSecond, idleServerCores, p99Micros, p99AloneMicros } = ours;
   const bare = points.find((point) => point.subject === 'bare-tls' && point.connections === connections);
   const verdicts: ScaleVerdict[] = [];
   const add = (goal: string, met: boolean, detail: string): void =>
-    void verdicts.push({ goal: `${goal} at ${connections}`, met, detail });
+    void verdicts.push({ goal: `${goal} at ${connections}, ${subject}`, met, detail });
   const own = server.residentBytes - server.bufferBytes;
   const ofBare =
     bare === undefined ? '' : `, ${inKib(own - bare.server.residentBytes)} KiB more than bare TLS`;

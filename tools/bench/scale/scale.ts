@@ -5,15 +5,23 @@
  *
  * A point of N connections: the active ones come first and exchange messages alone; then N come that stay silent; then both
  * processes are left alone until V8 has tidied up, and for a while that is measured; then the active ones exchange messages again,
- * beside the silent ones.
+ * beside the silent ones. Both times they have exchanged some before that counts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LifelineKind } from '../../../src/connection/terms/options.js';
-import type { MemoryUse, ScaleKind, TimeUse } from './peer-orders.js';
+import type { MemoryUse, ScalePeerConfig, TimeUse } from './peer-orders.js';
 import { ScaleProcess } from './scale-process.js';
 
+/** What both processes of a point hold. */
+export const SUBJECTS = {
+  queuepair: { kind: 'queuepair', lifeline: 'session' },
+  'queuepair-brief': { kind: 'queuepair', lifeline: 'brief' },
+  'bare-tls': { kind: 'bare-tls' },
+} as const satisfies Readonly<Record<string, Pick<ScalePeerConfig, 'kind' | 'lifeline'>>>;
+
+export type ScaleSubject = keyof typeof SUBJECTS;
+
 export interface ScalePoint {
-  readonly subject: ScaleKind;
+  readonly subject: ScaleSubject;
   /** Silent ones; the active ones are more. */
   readonly connections: number;
   readonly active: number;
@@ -46,8 +54,6 @@ export interface ScaleSettings {
   readonly host: string;
   readonly device: string;
   readonly certificates: string;
-  /** Of connections of ours. */
-  readonly lifeline: LifelineKind;
   /** Round trips of the active ones, each time. */
   readonly roundTrips: number;
   /** Nobody does anything: how long before that counts, and how long it counts. */
@@ -72,22 +78,21 @@ export const connectionsOf = (connections: number, warmConnections: number): num
 const activeOf = (connections: number): number => Math.min(connections, MOST_ACTIVE);
 
 export async function measurePoint(
-  subject: ScaleKind,
+  subject: ScaleSubject,
   connections: number,
   settings: ScaleSettings,
 ): Promise<ScalePoint> {
-  const { host, device, certificates, lifeline, warmConnections } = settings;
+  const { host, device, certificates, warmConnections } = settings;
   const most = connectionsOf(connections, warmConnections);
-  return ScaleProcess.withBoth(
-    { kind: subject, host, device, certificates, lifeline, most },
-    (server, client) => measure(server, client, subject, connections, settings),
+  return ScaleProcess.withBoth({ ...SUBJECTS[subject], host, device, certificates, most }, (server, client) =>
+    measure(server, client, subject, connections, settings),
   );
 }
 
 async function measure(
   server: ScaleProcess,
   client: ScaleProcess,
-  subject: ScaleKind,
+  subject: ScaleSubject,
   connections: number,
   { roundTrips, settleMillis, idleMillis, warmConnections, warmRoundTrips, tell }: ScaleSettings,
 ): Promise<ScalePoint> {
@@ -112,6 +117,7 @@ async function measure(
   const fellSilent = await time();
   await sleep(idleMillis);
   const rested = await time();
+  await client.exchange(active, warmRoundTrips, TOGETHER);
   const beside = await client.exchange(active, roundTrips, TOGETHER);
   const cpu = (side: 0 | 1) => (ended[side].cpuMicros - began[side].cpuMicros) / 1e6;
   return {

@@ -231,6 +231,14 @@ export const BRIEF_FAULTS = faultsOf(
       judges: ASKING,
     },
     {
+      id: 'ask-for-each-turn',
+      wrong: 'A program is asked although it takes its turns.',
+      file: 'connection/lifeline/program-watch',
+      find: 'const WORDLESS = 5 / 4;',
+      replace: 'const WORDLESS = 1 / 2;',
+      judges: ['test/connection/quiet-pair'],
+    },
+    {
       id: 'ask-answer-unheard',
       wrong: 'A program that has answered is asked for ever, and lost.',
       file: 'connection/data-path/data-path',
