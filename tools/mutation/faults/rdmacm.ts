@@ -13,6 +13,14 @@ export const RDMACM_FAULTS = faultsOf(
   ['test/ibverbs/rdmacm'],
   [
     {
+      id: 'verbs-get-unknown-flags',
+      wrong: 'Flags that only soft devices know reach libibverbs.',
+      file: 'ibverbs/request-writer',
+      find: '((request.flags ?? 0) & VERBS_FLAGS)',
+      replace: '(request.flags ?? 0)',
+      judges: ['test/ibverbs/request-flags'],
+    },
+    {
       id: 'cm-depths-turned-round',
       wrong: 'What a peer can hold is told as what it wants.',
       file: CHANNEL,
