@@ -81,7 +81,8 @@ test('goals of scale are judged at the largest point, memory beside buffers, and
     [false, false, false, false],
   );
   assert.equal(judgeScale(worse)[0]?.detail, '16.0 KiB');
-  const both = judgeScale([point('queuepair', 1), point('queuepair-brief', 1)]);
+  const both = judgeScale([point('queuepair', 1), point('queuepair-brief', 1024), point('bare-tls', 3072)]);
+  assert.equal(both[4]?.detail, '1.0 KiB, 2.0 KiB less than bare TLS');
   assert.equal(both.length, 8);
   assert.ok(both.slice(4).every(({ goal }) => goal.endsWith(', queuepair-brief')));
   assert.deepEqual(judgeScale([point('bare-tls', 1)]), []);

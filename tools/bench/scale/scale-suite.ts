@@ -127,8 +127,7 @@ function judgeLargest(points: readonly ScalePoint[], subject: ScaleSubject): Sca
   const add = (goal: string, met: boolean, detail: string): void =>
     void verdicts.push({ goal: `${goal} at ${connections}, ${subject}`, met, detail });
   const own = server.residentBytes - server.bufferBytes;
-  const ofBare =
-    bare === undefined ? '' : `, ${inKib(own - bare.server.residentBytes)} KiB more than bare TLS`;
+  const ofBare = bare === undefined ? '' : `, ${besideBare(own - bare.server.residentBytes)}`;
   add('server memory beside buffers ≤ 16 KiB', own <= GOAL_BYTES, `${inKib(own)} KiB${ofBare}`);
   add(
     `connections per server core second ≥ ${GOAL_RATE}`,
@@ -183,6 +182,9 @@ function textPoint(point: ScalePoint): string {
     `round trips p50 ${p50Micros.toFixed(0)} and p99 ${p99Micros.toFixed(0)} µs (p99 alone ${p99AloneMicros.toFixed(0)} µs)`,
   ].join(' ');
 }
+
+const besideBare = (bytes: number): string =>
+  `${inKib(Math.abs(bytes))} KiB ${bytes < 0 ? 'less' : 'more'} than bare TLS`;
 
 const inKib = (bytes: number): string => (bytes / KIB).toFixed(1);
 
