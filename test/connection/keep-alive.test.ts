@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeepAlive } from '../../src/connection/lifeline/keep-alive.js';
+import { withDefaults } from '../../src/connection/terms/options.js';
+import { pathSettings, quitMillis } from '../../src/connection/terms/path-options.js';
 import { Random } from '../../testkit/random.js';
 
 const INTERVAL_MILLIS = 5000;
@@ -25,8 +27,8 @@ function lookInTime(keepAlive: KeepAlive): [number, number, boolean] {
 }
 
 /** Connections that came up at once. */
-function upTogether(randomSeed = seed): KeepAlive[] {
-  const random = new Random(randomSeed);
+function upTogether(): KeepAlive[] {
+  const random = new Random(seed);
   return Array.from({ length: CONNECTIONS }, () => up(random.unit()));
 }
 
@@ -54,11 +56,18 @@ for (const lateMillis of [100, 2500, 4900, 12_000]) {
       assert.ok(lookAt >= now + INTERVAL_MILLIS / 3, 'what was sent at a look gets time for an answer');
       assert.ok(lookAt <= now + 1.5 * INTERVAL_MILLIS, 'and no look is left out');
     }
-    const peers = upTogether(seed + 1);
     for (const connection of connections) connection.heard(now + 1);
-    for (const peer of peers) peer.heard(now + 1);
-    assert.ok(mostAtOnce(peers) < 1.5 * FAIR_SHARE, 'also when all are answered at once');
-    for (const { lookAt } of [...connections, ...peers]) assert.ok(lookAt <= now + 1 + 4 * INTERVAL_MILLIS);
+    assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, 'also when all are answered at once');
+    for (const { lookAt } of connections) assert.ok(lookAt <= now + 1 + 4.2 * INTERVAL_MILLIS);
+    // Peers that have more patience never take a turn.
+    for (let round = 0; round < 3; round++) {
+      for (const connection of connections) {
+        const at = connection.lookAt;
+        connection.look(at + 100);
+        connection.heard(at + 101);
+      }
+      assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, `round ${round}`);
+    }
   });
 }
 
@@ -164,7 +173,7 @@ test('signs that come one after another make nobody more patient', () => {
   assert.equal(keepAlive.lookAt, INTERVAL_MILLIS);
 });
 
-test('a patient end asks after eight intervals, and finds within another that nobody answers', () => {
+test('a patient end asks in its turn, and finds nine intervals after the last sign that nobody answers', () => {
   const keepAlive = up(1);
   keepAlive.heard(10_000);
   keepAlive.heard(30_000);
@@ -176,6 +185,22 @@ test('a patient end asks after eight intervals, and finds within another that no
       [45_000, 3, true],
     ],
   );
+});
+
+test('a brief end tells for how long it may not notice a silence, by looks or by its queue pair', () => {
+  const keepAlive = up(1);
+  keepAlive.heard(10_000);
+  keepAlive.look(25_000);
+  keepAlive.heard(30_000);
+  const [askedMillis] = lookInTime(keepAlive);
+  assert.ok(askedMillis > 7.9 * INTERVAL_MILLIS, 'it was the other end that was to speak');
+  while (!keepAlive.isLost) lookInTime(keepAlive);
+  const lostMillis = keepAlive.lookAt - 30_000;
+  for (const path of [{}, { timeout: 19 }]) {
+    const { noticeMillis } = withDefaults({ keepAliveMillis: INTERVAL_MILLIS, path });
+    const byQueuePair = askedMillis + quitMillis(pathSettings(path));
+    assert.ok(noticeMillis >= Math.min(lostMillis, byQueuePair), `${noticeMillis} ms`);
+  }
 });
 
 test('a link that comes up again is looked after as at first', () => {

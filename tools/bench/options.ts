@@ -11,8 +11,7 @@ export interface BenchOptions {
   readonly only: readonly string[];
   /** Points of the benchmark of scale; empty = the usual ones. */
   readonly connections: readonly number[];
-  /** Of its connections. */
-  /** `undefined`: both, one after the other. */
+  /** Of its connections; `undefined`: both kinds, one after the other. */
   readonly lifeline: LifelineKind | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Whether a machine that boots gets on. An emulated machine now and then stands still before its kernel has said a word (one boot in some three
- * hundred): it is given up sooner than one that is slow, and booted again.
+ * Whether a machine that boots gets on. An emulated machine now and then stands still, before its kernel has said a word (one boot in some three
+ * hundred): one whose console says nothing for long, at whatever stage, is given up sooner than one that is slow, and booted again.
  */
 import { lastLines } from './commands.js';
 

@@ -21,8 +21,8 @@ const PATIENT_INTERVALS = 2;
 const SILENT_LOOKS = 3;
 /** By which part of an interval the end whose turn it is comes first: timers may be a tick late, and answers a round trip. */
 const AHEAD = 1 / 8;
-/** The part of its patience for which an end has heard nothing, at least, when a sign makes it more patient. */
-const CALM = 3 / 8;
+/** The part of its patience for which an end has heard nothing, at least, when a sign makes it more patient: turns come early. */
+const CALMING_SHARE = 3 / 8;
 
 export class KeepAlive {
   /** When the next look is due. */
@@ -73,10 +73,10 @@ export class KeepAlive {
     this.silentLooks = 0;
     if (!this.isQuiet) return;
     const interval = this.#intervalMillis;
-    if (silentMillis > CALM * this.patienceMillis)
+    if (silentMillis > CALMING_SHARE * this.patienceMillis)
       this.#patience = Math.min(2 * this.#patience, CALM_INTERVALS);
     const patientUntil = now + this.patienceMillis;
-    this.lookAt = isAnswer ? patientUntil : this.#lastTurn(patientUntil - AHEAD * interval);
+    this.lookAt = this.#lastTurn(patientUntil + (isAnswer ? AHEAD : -AHEAD) * interval);
   }
 
   /** Something has moved at some time since the last look; where the connection was quiet, just now. */
@@ -100,7 +100,7 @@ export class KeepAlive {
       return silentMillis;
     }
     this.isQuiet = true;
-    this.silentLooks++;
+    if (++this.silentLooks === 1) this.#turnAt = this.lookAt;
     const lostAt = this.#heardAt + (this.#patience + 1) * interval;
     this.isLost = this.silentLooks >= SILENT_LOOKS && now >= lostAt;
     // A look that is late says that this process stood still: then there is time.

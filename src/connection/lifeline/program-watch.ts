@@ -8,8 +8,8 @@
 
 /** Intervals without a word of the program after which it is asked, at least. */
 const WORDLESS_INTERVALS = 5;
-/** How many times as long as this end is patient: in silence the ends take turns, so a program that misses its turn is asked. */
-const WORDLESS = 5 / 4;
+/** How many times as long as this end is patient: longer than a turn of the other end takes, and shorter than two. */
+const WORDLESS_TURNS = 5 / 4;
 
 export class ProgramWatch {
   /** It was asked, and has not said anything since. */
@@ -30,7 +30,10 @@ export class ProgramWatch {
   /** At a look: whether to ask now. `isSilent`: the look has found that nothing came. `patienceMillis`: how long nothing may come. */
   asks(now: number, isSilent: boolean, patienceMillis: number): boolean {
     if (this.isAsked) return isSilent;
-    const wordlessMillis = Math.max(WORDLESS_INTERVALS * this.#intervalMillis, WORDLESS * patienceMillis);
+    const wordlessMillis = Math.max(
+      WORDLESS_INTERVALS * this.#intervalMillis,
+      WORDLESS_TURNS * patienceMillis,
+    );
     this.isAsked = now - this.#spokeAt >= wordlessMillis;
     return this.isAsked;
   }

@@ -84,8 +84,8 @@ export interface CommonOptions extends DataPathOptions {
    */
   readonly recoveryMillis?: number;
   /**
-   * A peer of which nothing is heard, by session or packets, is taken for lost after three of these; where nothing has moved for minutes,
-   * after nine. A session tells at once of a process that is gone. 0 = never. Default 5000.
+   * A peer of which nothing is heard, by session or packets, is taken for lost after three of these; where nothing has moved for six of
+   * them, after nine. A session tells at once of a process that is gone. 0 = never. Default 5000.
    */
   readonly keepAliveMillis?: number;
   /** Called for every step of bringing a connection up or taking it down, e.g. to narrate it. */

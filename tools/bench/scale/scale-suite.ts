@@ -20,7 +20,7 @@ const QUICK_POINTS = [10, 100];
 const ROUND_TRIPS = 20_000;
 /**
  * From here on points wait until silence is as it stays: connections look after their peers ever more seldom in its first minute, and V8 collects
- * garbage of what was before two or three times within the first minute, to give memory back.
+ * garbage of what was before two or three times, up to the 62nd second where that was watched, to give memory back.
  */
 const MANY = 1000;
 const SETTLE_MILLIS = { few: 20_000, many: 80_000 };

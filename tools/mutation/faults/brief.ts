@@ -234,8 +234,8 @@ export const BRIEF_FAULTS = faultsOf(
       id: 'ask-for-each-turn',
       wrong: 'A program is asked although it takes its turns.',
       file: 'connection/lifeline/program-watch',
-      find: 'const WORDLESS = 5 / 4;',
-      replace: 'const WORDLESS = 1 / 2;',
+      find: 'const WORDLESS_TURNS = 5 / 4;',
+      replace: 'const WORDLESS_TURNS = 1 / 2;',
       judges: ['test/connection/quiet-pair'],
     },
     {

@@ -10,8 +10,8 @@ import { type Course, clientIp, SERVER_IP, SERVER_PORT, type World } from './wor
 
 /** A machine that comes back sooner answers meanwhile that nobody listens. */
 const REACHABLE_MILLIS = 500;
-/** A program that says nothing is asked after five to seven intervals, and lost after three more; what had left before may arrive later. */
-const NOTICE_INTERVALS = 10;
+/** A program that misses its turn is asked after up to sixteen intervals, and lost an interval later; what had left before may arrive later. */
+const NOTICE_INTERVALS = 17;
 const NOTICE_MILLIS = 1000;
 
 export class FaultInjector {
