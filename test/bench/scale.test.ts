@@ -116,7 +116,7 @@ test('the benchmark says at once when there are too few descriptors', () => {
 
 test('a small point gives every figure of all subjects', () => {
   const args = [MAIN, '--only', 'scale', '--connections', '20', '--quick', '--json'];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 90_000 });
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
   assert.equal(status, 0, stderr);
   const lines = stdout
     .trim()

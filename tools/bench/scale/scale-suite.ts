@@ -17,8 +17,6 @@ import { HANDLERS, measureWorkers, WORKERS, type WorkerRate } from './worker-rat
 export const SCALE = 'scale';
 const DEFAULT_POINTS = [10, 100, 1000, 10_000];
 const QUICK_POINTS = [10, 100];
-/** Some seconds of them: a single stall must not be the 99th percentile. */
-const ROUND_TRIPS = 200_000;
 /**
  * From here on points wait until silence is as it stays: connections look after their peers ever more seldom in its first minute, and V8 collects
  * garbage of what was before two or three times, up to the 62nd second where that was watched, to give memory back.
@@ -27,6 +25,8 @@ const MANY = 1000;
 const SETTLE_MILLIS = { few: 20_000, many: 80_000 };
 /** Eight keep-alive intervals of many: about every connection has said a word. */
 const IDLE_MILLIS = { few: 20_000, many: 40_000 };
+/** Seconds of many: one stall must not be their 99th percentile. */
+const ROUND_TRIPS = { few: 20_000, many: 200_000 };
 const WARM_CONNECTIONS = 200;
 const WARM_ROUND_TRIPS = 4000;
 const KIB = 1024;
@@ -51,7 +51,7 @@ export async function runScale(options: ScaleOptions, print: (line: string) => v
   const { host, device, certificates, tell, haste } = options;
   const settings = {
     ...{ host, device, certificates, tell },
-    roundTrips: ROUND_TRIPS / haste,
+    roundTrips: ROUND_TRIPS.few / haste,
     warmConnections: WARM_CONNECTIONS / haste,
     warmRoundTrips: WARM_ROUND_TRIPS / haste,
   };
@@ -59,10 +59,15 @@ export async function runScale(options: ScaleOptions, print: (line: string) => v
   let isWhole = true;
   for (const connections of pointsOf(options)) {
     const size = connections < MANY ? 'few' : 'many';
-    const times = { settleMillis: SETTLE_MILLIS[size] / haste, idleMillis: IDLE_MILLIS[size] / haste };
+    const own = {
+      ...settings,
+      roundTrips: ROUND_TRIPS[size] / haste,
+      settleMillis: SETTLE_MILLIS[size] / haste,
+      idleMillis: IDLE_MILLIS[size] / haste,
+    };
     for (const subject of subjectsOf(options)) {
       try {
-        const point = await measurePoint(subject, connections, { ...settings, ...times });
+        const point = await measurePoint(subject, connections, own);
         points.push(point);
         print(options.json ? jsonPoint(point) : textPoint(point));
       } catch (error) {
