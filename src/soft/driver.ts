@@ -8,10 +8,6 @@
  * - After that the port wakes the event loop. An idle NIC has no timer, no turn of its own, and costs nothing.
  *
  * Sending and telling happen in the order of flush-order.ts.
- *
- * The kernel delivers packets of the same host by a thread where there are many, and that waits for the processor on which a driver
- * looks for them. So a driver that has sent or got many gives way between its looks. Who exchanges single messages does not: on a busy
- * machine others would have the processor for milliseconds.
  */
 import type { Cq } from '../roce/completion/cq.js';
 import { Datagram, isAcknowledgement, isResponse } from '../roce/datagram.js';
@@ -31,9 +27,8 @@ const MAX_RECEIVES_PER_TURN = 8;
 const HELD_UP_MICROS = 10_000;
 /** Looks in a row then: they take what a socket's buffer of 4 MiB holds. */
 const MAX_RECEIVES_HELD_UP = 256;
-/** So many packets at once, sent or received, are many; and for how long the driver gives way after that. */
+/** So many packets at once, sent or received, are many. */
 const MANY_PACKETS = 8;
-const GIVING_WAY_MICROS = 1000;
 const NEVER = Number.POSITIVE_INFINITY;
 const UNKNOWN = Number.NEGATIVE_INFINITY;
 
@@ -52,8 +47,6 @@ export class Driver implements PortListener, Waiting {
   /** A program is told of an event, and has not polled a queue in vain. */
   #isTelling = false;
   #receivedAt = Number.NEGATIVE_INFINITY;
-  /** When it last had many packets at once. */
-  #manyAt = Number.NEGATIVE_INFINITY;
   /** Packets came or left since the last wait. */
   #isActive = false;
   #stopped = false;
@@ -134,8 +127,8 @@ export class Driver implements PortListener, Waiting {
     return this.#takeIn(1);
   }
 
-  giveWay(now: number): void {
-    if (now - this.#manyAt < GIVING_WAY_MICROS) this.#port.giveWay?.();
+  giveWay(): void {
+    this.#port.giveWay?.();
   }
 
   nextDeadline(): number {
@@ -175,7 +168,7 @@ export class Driver implements PortListener, Waiting {
     this.#isActive = true;
     const looked = port.lookedMicros;
     this.#receivedAt = looked > this.#receivedAt ? looked : nowMicros();
-    if (count >= MANY_PACKETS) this.#manyAt = this.#receivedAt;
+    if (count >= MANY_PACKETS) this.#turning.noteMany(this.#receivedAt);
     port.read(count - 1, this.#datagram);
     if (count === 1) this.#nic.receive(this.#datagram, this.#receivedAt);
     else if (isAcknowledgement(this.#datagram)) this.#takeAnswersFirst(count);
@@ -246,7 +239,7 @@ export class Driver implements PortListener, Waiting {
     while (this.#port.writable && nic.wantsTransmit) {
       const now = nowMicros();
       if (nic.pollTransmit(batch, now) === 0) continue;
-      if (batch.count >= MANY_PACKETS) this.#manyAt = now;
+      if (batch.count >= MANY_PACKETS) this.#turning.noteMany(now);
       nic.counters.txPackets += batch.count;
       nic.counters.txBytes += batch.wireBytes;
       this.#port.send(batch);

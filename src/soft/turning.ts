@@ -5,12 +5,13 @@
  * that a timer waits for the next deadline, if there is one. Where nothing has come so for a few times, as with keep-alives of
  * thousands of connections, it does not turn before packets come close together again.
  *
- * Between two looks that find nothing the driver may let other work of the processor go first.
+ * Between two looks that find nothing it may let other work of the processor go first (giving-way.ts).
  *
  * Invariant: an idle driver has no timer and no turn.
  */
 import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
+import { GivingWay } from './giving-way.js';
 
 /** Timers have a resolution of 1 ms; waits shorter than this are spent in turns of the event loop instead. */
 const SHORT_WAIT_MICROS = 200;
@@ -42,8 +43,8 @@ export const nowMicros = (): number => performance.now() * 1000;
 export interface Waiting {
   /** Takes in what has arrived; returns whether anything had. */
   look(): boolean;
-  /** Looked in vain: the time to let other work of this processor go first, if ever. */
-  giveWay(now: number): void;
+  /** Lets other work of this processor go first. */
+  giveWay(): void;
   /** When it is due, µs; Infinity = never. May be too early, never too late. */
   nextDeadline(): number;
   /** The same, never too early. Costs more: for what goes to sleep. */
@@ -63,6 +64,7 @@ export class Turning {
   readonly #maySpin: boolean;
   readonly #canLook: boolean;
   readonly #now: () => number;
+  readonly #givingWay = new GivingWay();
   readonly #wake = (): void => this.#onTimer();
   readonly #timeUp = (): void => this.#onTimeUp();
   readonly #spin = (): void => this.#onSpin();
@@ -87,6 +89,11 @@ export class Turning {
     this.#canLook = canLook;
     this.#now = now;
     this.#maySpin = MAY_SPIN && canLook;
+  }
+
+  /** Many packets came or left at once. */
+  noteMany(now: number): void {
+    this.#givingWay.noteMany(now);
   }
 
   /** There was activity: waits for what comes of it. */
@@ -134,16 +141,22 @@ export class Turning {
     let now = this.#now();
     const endsAt = now + SPIN_TURN_MICROS;
     let hasReceived = false;
-    while (now < endsAt) {
+    for (;;) {
       hasReceived = waiting.look();
-      if (hasReceived) break;
-      waiting.giveWay(now);
+      if (hasReceived) this.#givingWay.found(now);
+      if (hasReceived || now >= endsAt) break;
       const before = now;
+      const gives = this.#givingWay.isDue(now, this.#activeAt);
+      if (gives) waiting.giveWay();
       now = this.#now();
+      if (gives) this.#givingWay.took(now - before);
       if (now - before > INTERRUPTED_MICROS) this.#rest(now);
-      if (waiting.nextDeadline() > now) continue;
-      waiting.onDeadline(now);
-      break;
+      if (waiting.nextDeadline() <= now) {
+        waiting.onDeadline(now);
+        break;
+      }
+      // What came of a turn of another program is looked for at once.
+      if (now >= endsAt && !this.#givingWay.hasLetRun) break;
     }
     this.#busyTurns = hasReceived ? this.#busyTurns + 1 : 0;
     if (this.#busyTurns === MANY_BUSY_TURNS) waiting.setBusy(true);

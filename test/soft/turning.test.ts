@@ -22,18 +22,29 @@ class Rig {
   wake = Number.POSITIVE_INFINITY;
   told = 0;
   lookMicros = LOOK_MICROS;
+  /** How long others take when they may go first, and when they did. */
+  othersMicros = 1;
+  readonly given: number[] = [];
+  /** When the next packet comes. */
+  comesAt = Number.POSITIVE_INFINITY;
   #looks = 0;
   #now = 0;
+  #heardAt = 0;
 
   constructor() {
     const look = (): boolean => {
       this.#looks++;
       this.#now += this.lookMicros;
-      return false;
+      if (this.#now < this.comesAt) return false;
+      this.comesAt = Number.POSITIVE_INFINITY;
+      return true;
     };
     const waiting = {
       look,
-      giveWay() {},
+      giveWay: () => {
+        this.given.push(this.#now - this.#heardAt);
+        this.#now += this.othersMicros;
+      },
       nextDeadline: () => this.deadline,
       nextWake: () => this.wake,
       onDeadline: () => {
@@ -46,6 +57,18 @@ class Rig {
     this.turning = new Turning(waiting, true, () => this.#now);
   }
 
+  /** Something was heard `afterMicros` after all that was before, and an answer comes so much later; returns when others went first meanwhile. */
+  async answer(afterMicros: number, delayMicros: number): Promise<readonly number[]> {
+    this.comesAt = this.#now + afterMicros + delayMicros;
+    await this.hear(afterMicros);
+    const waited = this.#heardAt + delayMicros;
+    return this.given.filter((at) => this.#heardAt + at < waited);
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
   pass(micros: number): void {
     this.#now += micros;
   }
@@ -53,6 +76,8 @@ class Rig {
   /** Something is heard `afterMicros` after all that was before; returns how often it looked for more. */
   async hear(afterMicros: number): Promise<number> {
     this.#now += afterMicros;
+    this.#heardAt = this.#now;
+    this.given.length = 0;
     const before = this.#looks;
     this.turning.wait();
     for (let turns = 0, seen = before; turns < QUIET_TURNS; turns = seen === this.#looks ? turns + 1 : 0) {
@@ -101,6 +126,64 @@ test('that while is 2 ms, and twice as long when others want the processor again
   // Which may be in vain once too often; the next comes close behind.
   await rig.hear(2100);
   assert.ok((await rig.hear(1)) > 0, 'it is short again');
+  rig.turning.stop();
+});
+
+test('a device gives nothing away for an answer that comes soon, and lets others go first when it has waited for longer', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  assert.deepEqual(await rig.answer(APART_MICROS, 25), []);
+  await rig.hear(APART_MICROS);
+  assert.ok(rig.given.length > 10);
+  assert.ok(Math.min(...rig.given) > 25);
+  rig.turning.stop();
+});
+
+test('after many packets at once it lets others go first in every look, for 1 ms', { skip }, async () => {
+  const rig = new Rig();
+  rig.turning.noteMany(rig.now);
+  await rig.hear(1);
+  assert.equal(rig.given[0], LOOK_MICROS);
+  assert.deepEqual(await rig.answer(1000, 25), []);
+  rig.turning.stop();
+});
+
+test('a peer that runs while this device gives way has the same processor: for 1 ms it goes first in every look', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  rig.othersMicros = 40;
+  assert.deepEqual(await rig.answer(APART_MICROS, 60), [35]);
+  assert.deepEqual(await rig.answer(100, 40), [LOOK_MICROS]);
+  assert.deepEqual(await rig.answer(2000, 25), [], 'that was long ago');
+  rig.turning.stop();
+});
+
+test('others that take a time slice, or after which nothing is there, do not go first in every look', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  rig.othersMicros = 3000;
+  await rig.answer(APART_MICROS, 60);
+  rig.othersMicros = 1;
+  assert.deepEqual(await rig.answer(APART_MICROS, 25), []);
+  rig.othersMicros = 40;
+  await rig.hear(APART_MICROS);
+  assert.deepEqual(await rig.answer(1, 25), []);
+  rig.othersMicros = 1;
+  await rig.answer(APART_MICROS, 60);
+  assert.deepEqual(await rig.answer(1, 25), [], 'nobody else had the processor');
+  rig.turning.stop();
+});
+
+test('a device that gives way to one that gives way as well goes on with its event loop', {
+  skip,
+}, async () => {
+  const rig = new Rig();
+  rig.othersMicros = 40;
+  const looks = await rig.hear(APART_MICROS);
+  assert.ok(looks < 25, `${looks} looks of 200 µs`);
   rig.turning.stop();
 });
 

@@ -17,19 +17,45 @@ export const SOFT_FAULTS = faultsOf(
     {
       id: 'gives-way-amid-messages',
       wrong: 'A driver lets other work go first while it waits for a single message.',
-      file: 'soft/driver',
-      find: 'if (now - this.#manyAt < GIVING_WAY_MICROS) this.#port',
-      replace: 'this.#port',
-      judges: ['test/soft/event-loop'],
+      file: 'soft/giving-way',
+      find: 'now - activeAt > PATIENT_MICROS ||',
+      replace: 'now > activeAt ||',
+      judges: ['test/soft/turning'],
     },
     {
       id: 'never-gives-way',
       wrong:
         'A driver that has sent or got many packets keeps the processor from the thread that delivers them.',
       file: 'soft/driver',
-      find: 'if (now - this.#manyAt < GIVING_WAY_MICROS) this.#port',
-      replace: 'if (now - this.#manyAt < 0) this.#port',
+      find: `      if (batch.count >= MANY_PACKETS) this.#turning.noteMany(now);
+`,
+      replace: '',
       judges: ['test/soft/event-loop'],
+    },
+    {
+      id: 'peer-of-this-processor-waits',
+      wrong:
+        'A driver that waits in vain keeps the processor from its peer, which the kernel has put there, until it sleeps.',
+      file: 'soft/giving-way',
+      find: 'now - activeAt > PATIENT_MICROS ||',
+      replace: '',
+      judges: ['test/soft/turning'],
+    },
+    {
+      id: 'shared-processor-is-forgotten',
+      wrong: 'A driver that shares its processor with its peer waits in vain before each turn of the peer.',
+      file: 'soft/giving-way',
+      find: 'if (this.#hasLetRun) this.#sharedUntil = now + SHARED_MICROS;',
+      replace: '',
+      judges: ['test/soft/turning'],
+    },
+    {
+      id: 'gives-way-to-anybody',
+      wrong: 'A driver takes a program that uses up its time slice for its peer.',
+      file: 'soft/giving-way',
+      find: ' && micros < LONGEST_TURN_MICROS',
+      replace: '',
+      judges: ['test/soft/turning'],
     },
     {
       id: 'foreign-region-in-receive',
