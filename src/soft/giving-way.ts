@@ -15,10 +15,12 @@
 const MANY_MICROS = 1000;
 /** An answer to a single message comes sooner, where both ends run. */
 const PATIENT_MICROS = 25;
-/** Who has given way for so long, and for less than a time slice, and finds a packet behind it, has let its sender run. */
+/** Who has given way for so long and finds a packet behind it has let its sender run. */
 const SHORTEST_TURN_MICROS = 5;
-const LONGEST_TURN_MICROS = 300;
-/** For how long that is taken to be so: a few round trips. */
+/**
+ * For how long that is taken to be so: a few round trips, and less than a driver rests from which others took the processor for longer
+ * (turning.ts).
+ */
 const SHARED_MICROS = 1000;
 
 export class GivingWay {
@@ -44,8 +46,7 @@ export class GivingWay {
 
   /** It has, for so long. */
   took(micros: number): void {
-    this.#hasLetRun = micros > SHORTEST_TURN_MICROS && micros < LONGEST_TURN_MICROS;
-    if (micros >= LONGEST_TURN_MICROS) this.#sharedUntil = Number.NEGATIVE_INFINITY;
+    this.#hasLetRun = micros > SHORTEST_TURN_MICROS;
   }
 
   /** A look has found something. */

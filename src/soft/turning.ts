@@ -146,10 +146,14 @@ export class Turning {
       if (hasReceived) this.#givingWay.found(now);
       if (hasReceived || now >= endsAt) break;
       const before = now;
-      const gives = this.#givingWay.isDue(now, this.#activeAt);
-      if (gives) waiting.giveWay();
-      now = this.#now();
-      if (gives) this.#givingWay.took(now - before);
+      if (this.#givingWay.isDue(now, this.#activeAt)) {
+        const from = this.#now();
+        waiting.giveWay();
+        now = this.#now();
+        this.#givingWay.took(now - from);
+      } else {
+        now = this.#now();
+      }
       if (now - before > INTERRUPTED_MICROS) this.#rest(now);
       if (waiting.nextDeadline() <= now) {
         waiting.onDeadline(now);

@@ -46,19 +46,19 @@ test(`connections that come up together do not look together (seed ${seed})`, ()
   assert.ok(mostAtOnce(upTogether()) < 1.5 * FAIR_SHARE, `${mostAtOnce(upTogether())} of ${FAIR_SHARE}`);
 });
 
-for (const lateMillis of [100, 2500, 4900, 12_000]) {
+for (const lateMillis of [100, 1000, 2500, 4900, 12_000]) {
   test(`looks that were late together, by ${lateMillis} ms and more, are apart again at the next (seed ${seed})`, () => {
     const connections = upTogether();
     const now = 2 * INTERVAL_MILLIS + lateMillis;
     for (const connection of connections) connection.look(now);
     assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, `${mostAtOnce(connections)} of ${FAIR_SHARE}`);
     for (const { lookAt } of connections) {
-      assert.ok(lookAt >= now + INTERVAL_MILLIS / 3, 'what was sent at a look gets time for an answer');
+      assert.ok(lookAt >= now + INTERVAL_MILLIS / 4, 'what was sent at a look gets time for an answer');
       assert.ok(lookAt <= now + 1.5 * INTERVAL_MILLIS, 'and no look is left out');
     }
     for (const connection of connections) connection.heard(now + 1);
     assert.ok(mostAtOnce(connections) < 1.5 * FAIR_SHARE, 'also when all are answered at once');
-    for (const { lookAt } of connections) assert.ok(lookAt <= now + 1 + 4.2 * INTERVAL_MILLIS);
+    for (const { lookAt } of connections) assert.ok(lookAt <= now + 1 + 4.25 * INTERVAL_MILLIS);
     // Peers that have more patience never take a turn.
     for (let round = 0; round < 3; round++) {
       for (const connection of connections) {
@@ -154,7 +154,7 @@ test('patience doubles with each sign that breaks a silence, and is as it was wh
     keepAlive.heard(heardAt);
     return (keepAlive.lookAt - heardAt) / INTERVAL_MILLIS;
   };
-  // Its turn comes up to nine eighths of an interval sooner.
+  // Its turn comes up to five quarters of an interval sooner.
   assert.deepEqual([patience(), patience(), patience()], [3, 7, 7]);
   const now = keepAlive.lookAt;
   keepAlive.heard(now + 1);

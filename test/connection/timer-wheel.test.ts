@@ -40,6 +40,25 @@ test('a timer is never early, and a tick late at most', (t) => {
   assert.equal(wheel.ticks, 0);
 });
 
+test('one that is far away may be late by a 32nd of its time, and five ticks at most: then few ticks have any', (t) => {
+  const { wheel, pass, now } = wheelIn(t);
+  for (const [delay, latest] of [
+    [2000, 50],
+    [3200, 100],
+    [6400, 200],
+    [100_000, 250],
+  ] as const) {
+    const dueFrom = now() + delay;
+    const lateness: number[] = [];
+    for (let i = 0; i < 1000; i += 5) set(wheel, delay + i, () => lateness.push(now() - dueFrom - i));
+    assert.ok(wheel.ticks <= 1000 / latest + 1, `${wheel.ticks} ticks of ${delay} ms`);
+    pass(delay + 1300);
+    assert.equal(lateness.length, 200);
+    const [least, most] = [Math.min(...lateness), Math.max(...lateness)];
+    assert.ok(least >= 0 && most <= latest, `${delay} ms: ${least} to ${most} ms late`);
+  }
+});
+
 test('thousands that are due in turn share a few timers, and each is called once', (t) => {
   const { wheel, pass } = wheelIn(t);
   const calls = new Map<number, number>();

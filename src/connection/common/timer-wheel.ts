@@ -5,7 +5,7 @@
  * between two of its calls would cost the garbage collector more than all the rest of a silent connection. One that is put off
  * stays where it is, and goes on when its old time has come: so putting off costs next to nothing.
  *
- * Invariants: none is called early, nor later than a tick, as far as the event loop lets it; each is called once or not at
+ * Invariants: none is called early, nor later than a tick, or a 32nd of its time and five ticks at most, as far as the event loop lets it; each is called once or not at
  * all; one that throws takes no other with it. They do not keep the process alive. Where a tick is further away than timers of Node
  * reach, its timers are called when theirs ends. Setting and stopping one takes the same time however many there are.
  */
@@ -14,6 +14,12 @@ import { MAX_MILLIS } from '../../verbs/option-check.js';
 
 /** As many packets as a device sends at once: fewer would leave in more pieces, more would hold up others for milliseconds. */
 const TOGETHER = 64;
+/**
+ * How much later one that is far away may be called, as a share of its time, and in ticks: each tick in which anything is due wakes two
+ * processes, and the first of what they do then costs several times as much as the next.
+ */
+const LATE_SHARE = 1 / 32;
+const MOST_LATE_TICKS = 5;
 
 export class TimerWheel {
   readonly #tickMillis: number;
@@ -36,7 +42,9 @@ export class TimerWheel {
   /** Calls `timer` when `delayMillis` are over, and not at the time that it had before. */
   set(timer: WheelTimer, delayMillis: number): void {
     const now = this.#now();
-    const number = Math.ceil((now + delayMillis) / this.#tickMillis);
+    const lateTicks = Math.floor((delayMillis * LATE_SHARE) / this.#tickMillis);
+    const together = Math.max(1, Math.min(lateTicks, MOST_LATE_TICKS));
+    const number = Math.ceil(Math.ceil((now + delayMillis) / this.#tickMillis) / together) * together;
     timer.due = number;
     if (timer.tick !== null && timer.tick.number <= number) return;
     this.stop(timer);

@@ -19,8 +19,8 @@ import { CALM_INTERVALS } from '../terms/options.js';
 const PATIENT_INTERVALS = 2;
 /** Looks in a row at which a peer that is lost was silent. */
 const SILENT_LOOKS = 3;
-/** By which part of an interval the end whose turn it is comes first: timers may be a tick late, and answers a round trip. */
-const AHEAD = 1 / 8;
+/** By which part of an interval the end whose turn it is comes first: timers may be late (timer-wheel.ts), and answers take a round trip. */
+const AHEAD = 1 / 4;
 /** The part of its patience for which an end has heard nothing, at least, when a sign makes it more patient: turns come early. */
 const CALMING_SHARE = 3 / 8;
 
@@ -103,7 +103,7 @@ export class KeepAlive {
     if (++this.silentLooks === 1) this.#turnAt = this.lookAt;
     const lostAt = this.#heardAt + (this.#patience + 1) * interval;
     this.isLost = this.silentLooks >= SILENT_LOOKS && now >= lostAt;
-    // A look that is late says that this process stood still: then there is time.
+    // A look that is later than its timer may be says that this process stood still: then there is time.
     const isLate = now - this.lookAt > AHEAD * interval;
     if (isLate || now >= lostAt) this.#lookNext(now);
     else {

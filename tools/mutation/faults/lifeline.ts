@@ -317,6 +317,22 @@ export const LIFELINE_FAULTS = faultsOf(
       judges: ['test/connection/timer-wheel'],
     },
     {
+      id: 'wheel-far-late',
+      wrong: 'A timer that is minutes away is called seconds late.',
+      file: 'connection/common/timer-wheel',
+      find: 'Math.min(lateTicks, MOST_LATE_TICKS)',
+      replace: 'lateTicks',
+      judges: ['test/connection/timer-wheel'],
+    },
+    {
+      id: 'wheel-far-alone',
+      wrong: 'Timers that are far away wake the process in every tick.',
+      file: 'connection/common/timer-wheel',
+      find: 'Math.max(1, Math.min(lateTicks, MOST_LATE_TICKS))',
+      replace: '1',
+      judges: ['test/connection/timer-wheel'],
+    },
+    {
       id: 'wheel-keeps-old-time',
       wrong: 'A timer that is set anew is called at the time before as well.',
       file: 'connection/common/timer-wheel',

@@ -50,11 +50,12 @@ export const SOFT_FAULTS = faultsOf(
       judges: ['test/soft/turning'],
     },
     {
-      id: 'gives-way-to-anybody',
-      wrong: 'A driver takes a program that uses up its time slice for its peer.',
+      id: 'gives-way-to-nobody',
+      wrong:
+        'A driver takes its peer for one of its own processor when a packet comes after some microseconds.',
       file: 'soft/giving-way',
-      find: ' && micros < LONGEST_TURN_MICROS',
-      replace: '',
+      find: 'this.#hasLetRun = micros > SHORTEST_TURN_MICROS;',
+      replace: 'this.#hasLetRun = micros > 0;',
       judges: ['test/soft/turning'],
     },
     {
