@@ -157,11 +157,15 @@ export const withDefaults = (
     noticeMillis: noticeMillis(options.keepAliveMillis ?? DEFAULT_KEEP_ALIVE_MILLIS, options.path),
   });
 
-/** A look finds it silent within eight intervals, and the next two or the queue pair conclude that it is gone. */
+/** By how many intervals a look may come behind eight: its turn is a quarter of one behind, and its timer as late at most. */
+const LATE_INTERVALS = 1 / 2;
+
+/** A look finds it silent within eight intervals or little more, and the next two or the queue pair conclude that it is gone. */
 function noticeMillis(keepAliveMillis: number, path: ConnectionPathOptions | undefined): number {
   if (keepAliveMillis === 0) return Number.POSITIVE_INFINITY;
   const millis =
-    CALM_INTERVALS * keepAliveMillis + Math.min(3 * keepAliveMillis, quitMillis(pathSettings(path)));
+    (CALM_INTERVALS + LATE_INTERVALS) * keepAliveMillis +
+    Math.min(3 * keepAliveMillis, quitMillis(pathSettings(path)));
   return Math.min(MAX_NOTICE_MILLIS, Math.ceil(millis));
 }
 

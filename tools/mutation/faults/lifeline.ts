@@ -240,8 +240,8 @@ export const LIFELINE_FAULTS = faultsOf(
       id: 'notice-sooner-than-told',
       wrong: 'A brief end tells its peer that it notices a silence sooner than it does.',
       file: 'connection/terms/options',
-      find: 'CALM_INTERVALS * keepAliveMillis + Math',
-      replace: '2 * keepAliveMillis + Math',
+      find: '(CALM_INTERVALS + LATE_INTERVALS) * keepAliveMillis',
+      replace: 'CALM_INTERVALS * keepAliveMillis',
       judges: ['test/connection/keep-alive'],
     },
     {
